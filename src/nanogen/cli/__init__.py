@@ -1,0 +1,72 @@
+"""The `nanogen` program. A command's module is imported when it is called, heavy libraries later."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+
+from nanogen import __version__
+from nanogen.errors import UserError, nearest
+
+# command -> (module in nanogen.cli, what it does); each module has arguments(parser), run(args)
+COMMANDS = {
+    "config": ("config", "print a resolved configuration and its hash, or the tasks' difference"),
+    "params": ("params", "count a run's parameters without allocating them"),
+    "plan": ("plan", "what a study would fetch, train and store"),
+    "schema": ("schema", "write the JSON schemas of the configuration files"),
+    "make-data": ("make_data", "draw scenes or import photographs into HDF5"),
+    "make-prompts": ("make_prompts", "write the prompts of the text-to-image evaluation"),
+    "build-model": ("build_model", "train a small frozen network from scratch"),
+    "fetch-model": ("fetch_model", "download a frozen network from the Hugging Face hub"),
+    "fetch-data": ("fetch_data", "download a data set from the Hugging Face hub"),
+    "encode-latents": ("encode_latents", "cache a data set's latents"),
+    "encode-text": ("encode_text", "cache the text features of captions or prompts"),
+    "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
+    "sample": ("sample", "draw images from a trained model"),
+    "reference": ("reference", "features and moments of the real images"),
+    "extract-features": ("extract_features", "every extractor's features of one sample set"),
+    "score-distribution": ("score_distribution", "FID, IS, FDr and MIND from features"),
+    "score-geneval": ("score_geneval", "GenEval of one sample set"),
+    "table": ("table", "one of the paper's tables, published or measured"),
+    "figure": ("figure", "one of the paper's figures, published or measured"),
+    "grid": ("grid", "a picture of sample images"),
+    "summary": ("summary", "what a finished study holds, for the terminal"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS)) + 2
+    listing = "\n".join(f"  {name:<{width}}{text}" for name, (_, text) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="nanogen",
+        description="DiffusionBench, step by step. Snakemake calls these commands in order.",
+        epilog=f"commands:\n{listing}\n\nnanogen COMMAND --help tells a command's options.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"nanogen {__version__}")
+    parser.add_argument("command", metavar="COMMAND")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    name = _parser().parse_args(argv[:1] or ["--help"]).command
+    try:
+        if name not in COMMANDS:
+            raise UserError(f"unknown command {name!r}{nearest(name, COMMANDS)}")
+        module_name, text = COMMANDS[name]
+        module = importlib.import_module(f"nanogen.cli.{module_name}")
+        parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
+        module.arguments(parser)
+        module.run(parser.parse_args(argv[1:]))
+    except UserError as error:
+        print(f"nanogen {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"nanogen {name}: interrupted", file=sys.stderr)
+        return 130
+    return 0

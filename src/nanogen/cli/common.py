@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from nanogen.errors import UserError
+from nanogen.files import read_json
+
+
+def stage_arguments(parser: argparse.ArgumentParser, *inputs: str, output: str) -> None:
+    """Add --config, one required option per name in ``inputs`` (a path), and --output."""
+    parser.add_argument("--config", type=Path, required=True, help="the stage's configuration")
+    for name in inputs:
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True, help=output)
+
+
+def read_stage(path: Path, name: str) -> dict[str, Any]:
+    """The stage configuration in ``path``; raises UserError if it is another stage's."""
+    stage = read_json(path)
+    if stage.get("stage") != name:
+        raise UserError(f"{path} configures stage {stage.get('stage')!r}, not {name!r}")
+    return stage
+
+
+def extractor_folders(pairs: list[str]) -> dict[str, Path]:
+    """Parse repeated ``--extractor NAME=DIR``."""
+    folders = {}
+    for pair in pairs:
+        name, separator, folder = pair.partition("=")
+        if not separator:
+            raise UserError(f"--extractor {pair}: expected NAME=DIR")
+        folders[name] = Path(folder)
+    return folders

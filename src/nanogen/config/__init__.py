@@ -1,0 +1,25 @@
+"""Configuration: studies, methods, tasks and models, resolved once and validated."""
+
+from nanogen.config.load import (
+    PIXELS,
+    available,
+    latent_shape,
+    load_model,
+    load_run,
+    load_study,
+    study_from,
+)
+from nanogen.config.schema import Model, Run, Study
+
+__all__ = [
+    "PIXELS",
+    "Model",
+    "Run",
+    "Study",
+    "available",
+    "latent_shape",
+    "load_model",
+    "load_run",
+    "load_study",
+    "study_from",
+]

@@ -1,0 +1,327 @@
+"""From files to resolved configurations: one function per kind, each validated once.
+
+A run is merged from, in this order: the study's general sections, its method's file, its task's
+file (both with their block for the study's scale), and the study's ``overrides``. The task comes
+after the method because a task fixes the protocol, e.g. text to image is guided at 6.0 whatever
+scale is a method's best on ImageNet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from nanogen.config.schema import Model, Run, Study
+from nanogen.errors import UserError, nearest
+from nanogen.files import explained
+
+CONFIG = Path(__file__).resolve().parents[3] / "config"
+Config = TypeVar("Config", bound=BaseModel)
+PIXELS = "pixels"  # the tokenizer of methods that have none
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Keys and where they stand, so that a mistake can be shown in its file."""
+
+    where: str
+    keys: Mapping[str, Any]
+
+
+def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep merge; later wins; lists are replaced."""
+    result: dict[str, Any] = {}
+    for part in parts:
+        for key, value in part.items():
+            if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+                result[key] = merged(result[key], value)
+            else:
+                result[key] = merged(value) if isinstance(value, Mapping) else value
+    return result
+
+
+@cache
+def _yaml(path: Path) -> dict[str, Any]:
+    with explained(path, "read"):
+        text = path.read_text(encoding="utf-8")
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected keys and values at the top level")
+    return content
+
+
+def available(kind: str) -> list[str]:
+    """Names of the files in config/<kind>, e.g. every method's."""
+    return sorted(path.stem for path in (CONFIG / kind).glob("*.yaml"))
+
+
+def _named(kind: str, name: str) -> Layer:
+    path = CONFIG / kind / f"{name}.yaml"
+    if not path.exists():
+        singular = kind[:-1] if kind != "studies" else "study"
+        raise UserError(
+            f"unknown {singular} {name!r}{nearest(name, available(kind))} "
+            f"(a {singular} is a file config/{kind}/NAME.yaml)"
+        )
+    return Layer(f"config/{kind}/{name}.yaml", _yaml(path))
+
+
+def _for_scale(layer: Layer, scale: str) -> list[Layer]:
+    """A task's, method's or model's keys, then those of its block for this scale.
+
+    A file without a block for the scale is refused: it would run at the wrong size.
+    """
+    general = {key: value for key, value in layer.keys.items() if key != "scales"}
+    blocks = layer.keys.get("scales", {})
+    for block in blocks:
+        if block not in ("nano", "paper"):
+            raise UserError(f"{layer.where}: unknown scale {block!r}{nearest(block, ('nano', 'paper'))}")
+    if scale not in blocks:
+        raise UserError(
+            f"{layer.where} has no block 'scales.{scale}'; add one (it may be empty) with what "
+            f"differs at this scale, or choose among those that have it"
+        )
+    return [
+        Layer(layer.where, general),
+        Layer(f"{layer.where} (scales.{scale})", blocks.get(scale) or {}),
+    ]
+
+
+# ------------------------------------------------------------------------------- validation
+
+
+def _has(keys: Any, location: Sequence[Any]) -> bool:
+    for part in location:
+        try:
+            keys = keys[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    """The section that field ``key`` of ``model`` holds, if it holds one."""
+    field = model.model_fields.get(key)
+    if field is None:
+        return None
+    candidates = [field.annotation, *get_args(field.annotation)]
+    sections = (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return next(sections, None)
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    """Valid key names of the section at ``location``."""
+    for part in location:
+        below = _model_of(model, str(part))
+        if below is None:
+            return []
+        model = below
+    return list(model.model_fields)
+
+
+def validate(model: type[Config], layers: Sequence[Layer]) -> Config:
+    """Merge and validate; raises UserError that names file, key and what would be valid."""
+    try:
+        return model.model_validate(merged(*(layer.keys for layer in layers)))
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            location = item["loc"]
+            key = ".".join(map(str, location))
+            holders = [layer.where for layer in layers if _has(layer.keys, location)]
+            where = holders[-1] if holders else layers[-1].where
+            if item["type"] == "extra_forbidden":
+                hint = nearest(str(location[-1]), _fields_at(model, location[:-1]))
+                lines.append(f"{where}: unknown key {key!r}{hint}")
+            elif item["type"] == "missing":
+                lines.append(f"{where}: key {key!r} is missing")
+            else:
+                lines.append(f"{where}: {key!r} = {item['input']!r}: {item['msg']}")
+        raise UserError("\n".join(lines)) from error
+
+
+# ---------------------------------------------------------------------------- the three kinds
+
+
+def study_layers(name: str) -> list[Layer]:
+    """The layers of a study given by name or by a file's path, those it extends first."""
+    path = Path(name)
+    layer = Layer(str(path), _yaml(path)) if path.suffix == ".yaml" else _named("studies", name)
+    base = layer.keys.get("extends")
+    return [*(study_layers(base) if base else []), layer]
+
+
+SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data", "resources")
+
+
+def _refuse_unknown(keys: Mapping[str, Any], model: type[BaseModel], where: str, at: str) -> None:
+    """Check key names below a study's section early, where their file is still known."""
+    for key, value in keys.items():
+        if key not in model.model_fields:
+            raise UserError(f"{where}: unknown key '{at}.{key}'{nearest(key, model.model_fields)}")
+        below = _model_of(model, key)
+        if below and isinstance(value, Mapping):
+            _refuse_unknown(value, below, where, f"{at}.{key}")
+
+
+def _validated_study(layers: Sequence[Layer]) -> Study:
+    study = validate(Study, layers)
+    for layer in layers:
+        for section in SECTIONS:
+            keys = layer.keys.get(section)
+            if keys:
+                _refuse_unknown(keys, _model_of(Run, section), layer.where, section)
+    for method in study.methods:
+        _named("methods", method)
+    for kind in ("tasks", "methods"):
+        for entry in getattr(study.overrides, kind):
+            _named(kind, entry)
+    for model in study.models:
+        _named("models", model)
+    return study
+
+
+def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
+    """A study's file with keys given on the command line or in a --configfile on top."""
+    layers = study_layers(name)
+    if given:
+        base = given.get("extends")
+        if base and base not in (layer.keys.get("study") for layer in layers):
+            layers = study_layers(base) + layers
+        layers.append(Layer("the command line or --configfile", given))
+    return _validated_study(layers)
+
+
+def study_from(config: Mapping[str, Any]) -> Study:
+    """The study that Snakemake's ``config`` asks for (config.yaml, --configfile, --config)."""
+    name = config.get("study")
+    if not isinstance(name, str):
+        raise UserError("config/config.yaml: key 'study' names the study, e.g. study: nano")
+    if (CONFIG / "studies" / f"{name}.yaml").exists():
+        return load_study(name, config)
+    if "scale" not in config and "extends" not in config:
+        _named("studies", name)  # raises, with the nearest name
+    base = config.get("extends")
+    layers = [*(study_layers(base) if base else []), Layer("--configfile", config)]
+    return _validated_study(layers)
+
+
+def load_run(study: Study, method: str, task: str) -> Run:
+    """The resolved configuration of one method on one task."""
+    general = {key: getattr(study, key) for key in SECTIONS}
+    identity = {
+        "study": study.study,
+        "scale": study.scale,
+        "seed": study.seed,
+        "method": method,
+        "task": task,
+    }
+    run = validate(
+        Run,
+        [
+            Layer(f"study {study.study}", {**general, **identity}),
+            *_for_scale(_named("methods", method), study.scale),
+            *_for_scale(_named("tasks", task), study.scale),
+            Layer(f"study {study.study} (data_root)", _photographs(study, task)),
+            Layer(
+                f"study {study.study} (overrides.tasks.{task})",
+                study.overrides.tasks.get(task, {}),
+            ),
+            Layer(
+                f"study {study.study} (overrides.methods.{method})",
+                study.overrides.methods.get(method, {}),
+            ),
+        ],
+    )
+    _check(run, study)
+    return run
+
+
+def _photographs(study: Study, task: str) -> dict[str, Any]:
+    """Keys that follow from the user's folder: where it lies and, for labels, its classes."""
+    if study.data.get("source") != "folder" and not study.data_root:
+        return {}
+    if not study.data_root:
+        raise UserError(
+            f"study {study.study} reads a folder of photographs: say which with "
+            "--config data_root=PATH (PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg)"
+        )
+    train = Path(study.data_root) / "train"
+    if not train.is_dir():
+        raise UserError(
+            f"data_root: there is no folder {train}; expected PATH/train/CLASS/* and PATH/val/CLASS/*"
+        )
+    if task == "t2i" and study.data.get("source") != "folder":
+        return {}
+    keys: dict[str, Any] = {"data": {"root": study.data_root}}
+    if task == "imagenet":
+        keys["conditioner"] = {"classes": sum(entry.is_dir() for entry in train.iterdir())}
+    return keys
+
+
+def _check(run: Run, study: Study) -> None:
+    where = f"{run.method} on {run.task} (study {run.study})"
+    if run.training.batch_size % run.training.noise_chunk:
+        raise UserError(
+            f"{where}: training.batch_size {run.training.batch_size} is not a multiple of "
+            f"training.noise_chunk {run.training.noise_chunk}"
+        )
+    low, high = run.sampling.guidance_interval
+    if not 0 <= low <= high <= 1:
+        raise UserError(f"{where}: sampling.guidance_interval {low, high} must lie in [0, 1]")
+    channels, rows, columns = latent_shape(study, run)
+    if rows % run.backbone.patch or columns % run.backbone.patch:
+        raise UserError(
+            f"{where}: backbone.patch {run.backbone.patch} does not divide the latent "
+            f"{channels}x{rows}x{columns}"
+        )
+    if run.conditioner.kind == "text" and run.conditioner.model is None:
+        raise UserError(f"{where}: conditioner.model must name the text encoder")
+    if run.conditioner.kind == "label" and run.conditioner.classes is None:
+        raise UserError(f"{where}: conditioner.classes is missing")
+
+
+def _given_with_latents(study: Study, name: str) -> dict[str, str]:
+    """Where a cache made elsewhere is used, so is the tokenizer that made it."""
+    for caches in study.latents.values():
+        if name in caches:
+            return {"source": "path", "path": caches[name].tokenizer}
+    return {}
+
+
+def load_model(study: Study, name: str) -> Model:
+    """A frozen network's configuration at the study's scale."""
+    layers = [
+        Layer(f"config/models/{name}.yaml", {"name": name}),
+        *_for_scale(_named("models", name), study.scale),
+        Layer(f"study {study.study} (models.{name})", study.models.get(name, {})),
+        Layer(f"study {study.study} (latents)", _given_with_latents(study, name)),
+    ]
+    model = validate(Model, layers)
+    if model.source == "path":
+        if not model.path:
+            raise UserError(f"models.{name}: source is path, but no path is given")
+        if not Path(model.path).is_dir():
+            raise UserError(f"models.{name}.path: there is no folder {model.path}")
+    if model.source == "download" and model.hub is None:
+        raise UserError(f"models.{name}: source is download, but no hub repository is given")
+    return model
+
+
+def latent_shape(study: Study, run: Run) -> tuple[int, int, int]:
+    """(channels, rows, columns) of what the backbone sees: the latent, or the image itself."""
+    if run.tokenizer == PIXELS:
+        return 3, run.data.resolution, run.data.resolution
+    shape = load_model(study, run.tokenizer).latent
+    if shape is None:
+        raise UserError(f"config/models/{run.tokenizer}.yaml: 'latent' is missing")
+    return shape

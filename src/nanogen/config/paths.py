@@ -1,0 +1,66 @@
+"""Where everything of a study lies, below ``results/<study>/``; models and caches may be given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nanogen.config.load import load_model
+from nanogen.config.schema import Study
+
+
+class Paths:
+    """File names of one study, as strings relative to the working directory."""
+
+    def __init__(self, study: Study):
+        self.study = study
+        self.root = f"results/{study.study}"
+
+    def data(self, task: str, split: str) -> str:
+        return f"{self.root}/data/{task}/{split}.h5"
+
+    @property
+    def prompts(self) -> str:
+        return f"{self.root}/prompts/geneval.json"
+
+    def model(self, name: str) -> str:
+        """Folder of a frozen network: the user's where given, else the study's."""
+        config = load_model(self.study, name)
+        return str(config.path) if config.source == "path" else f"{self.root}/models/{name}"
+
+    def model_card(self, name: str) -> str:
+        """The file whose existence says that the model's folder is complete."""
+        card = Path(self.model(name)) / "nanogen.json"
+        given = not str(card).startswith(f"{self.root}/")
+        return str(card.with_name("config.json")) if given and not card.exists() else str(card)
+
+    def latents(self, task: str, tokenizer: str) -> str:
+        given = self.study.latents.get(task, {}).get(tokenizer)
+        return given.file if given else f"{self.root}/latents/{task}/{tokenizer}.h5"
+
+    def text(self, of: str, encoder: str) -> str:
+        return f"{self.root}/text/{of}/{encoder}.h5"
+
+    def run(self, method: str, task: str) -> str:
+        return f"{self.root}/runs/{task}/{method}"
+
+    def trained(self, method: str, task: str) -> str:
+        return f"{self.run(method, task)}/model/nanogen.json"
+
+    def samples(self, method: str, task: str, variant: str) -> str:
+        return f"{self.run(method, task)}/{variant}/samples.h5"
+
+    def features(self, method: str, task: str, variant: str) -> str:
+        return f"{self.run(method, task)}/{variant}/features.h5"
+
+    def metric(self, method: str, task: str, variant: str, name: str) -> str:
+        return f"{self.run(method, task)}/{variant}/metrics/{name}.json"
+
+    @property
+    def reference(self) -> str:
+        return f"{self.root}/reference/statistics.h5"
+
+    def table(self, name: str, suffix: str = "csv") -> str:
+        return f"{self.root}/tables/{name}.{suffix}"
+
+    def figure(self, name: str, suffix: str = "pdf") -> str:
+        return f"{self.root}/figures/{name}.{suffix}"
