@@ -1,0 +1,127 @@
+"""What training reads instead of encoding: caches of latents and of text features.
+
+Both are contiguous arrays seen through memory maps, so opening them is free and a batch is one
+gather. Only numpy and h5py are imported, so training from caches starts fast.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.errors import UserError
+
+LATENTS = ("latents", 1)  # format and version
+TEXT = ("text", 1)
+
+
+def _stored(path: Path, ok: bool, what: str) -> None:
+    if not ok:
+        raise UserError(f"{path} is damaged: {what}; delete it and make it again")
+
+
+class LatentFile:
+    """The latents of one data set under one tokenizer.
+
+    Attributes:
+        latents: float16 (N, C, H, W), memory-mapped, normalised as the backbone sees them.
+        labels: int64 (N,), in memory.
+
+    Raises UserError where the file is missing, truncated or made by another configuration.
+    """
+
+    def __init__(self, path: Path | str, hash: str | None = None):
+        self.path = Path(path)
+        with hdf5.opened(self.path, *LATENTS, hash) as file:
+            for name in ("latents", "labels"):
+                _stored(self.path, name in file, f"it has no {name!r}")
+            self.latents = hdf5.memmap(file, "latents")
+            self.labels: np.ndarray = file["labels"][:]
+            self.tokenizer = str(file.attrs["tokenizer"])
+            self.tokenizer_hash = str(file.attrs["tokenizer_hash"])
+        _stored(self.path, self.latents.ndim == 4, "its latents are not (N, C, H, W)")
+        _stored(
+            self.path, len(self.labels) == len(self.latents), "it has not one label for every latent"
+        )
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, rows, columns) of one latent."""
+        _, channels, rows, columns = self.latents.shape
+        return channels, rows, columns
+
+
+class TextFile:
+    """The text features of captions or prompts, ragged: a text has as many rows as it has tokens.
+
+    Attributes:
+        features: float16 (T, width), memory-mapped, all texts' tokens one after the other.
+        offsets: int64 (N * K + 1,), where each text begins; text ``i * K + k`` is kind k of item i.
+        kinds: names of the K kinds of captions, e.g. ``["short", "dense"]``.
+        width: of a token's features.
+
+    Raises UserError where the file is missing, truncated or made by another configuration.
+    """
+
+    def __init__(self, path: Path | str, hash: str | None = None):
+        self.path = Path(path)
+        with hdf5.opened(self.path, *TEXT, hash) as file:
+            for name in ("tokens", "offsets"):
+                _stored(self.path, name in file, f"it has no {name!r}")
+            self.features = hdf5.memmap(file, "tokens")
+            self.offsets: np.ndarray = file["offsets"][:]
+            self.kinds: list[str] = json.loads(file.attrs["kinds"])
+            self.width = int(file.attrs["width"])
+        _stored(
+            self.path,
+            self.offsets[-1] == len(self.features) and (len(self.offsets) - 1) % len(self.kinds) == 0,
+            "its offsets do not fit its tokens",
+        )
+
+    def __len__(self) -> int:
+        return (len(self.offsets) - 1) // len(self.kinds)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """int64 (N, K): number of tokens of every text."""
+        return np.diff(self.offsets).reshape(len(self), len(self.kinds))
+
+    def kind(self, name: str) -> int:
+        """Index of a kind of caption; raises UserError if the file does not hold it."""
+        if name not in self.kinds:
+            raise UserError(f"{self.path} holds captions {', '.join(self.kinds)}, not {name!r}")
+        return self.kinds.index(name)
+
+    def tokens(self, i: int, k: int = 0) -> np.ndarray:
+        """float16 (L, width): the tokens of kind k of item i."""
+        text = i * len(self.kinds) + k
+        return self.features[self.offsets[text] : self.offsets[text + 1]]
+
+    def batch(
+        self, rows: Sequence[int] | np.ndarray, kinds: int | Sequence[int] | np.ndarray = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gather texts, padded on the right with zeros to the longest of them.
+
+        Args:
+            rows: items, (B,).
+            kinds: kind of caption, one for all or one per item, (B,).
+
+        Returns:
+            float16 (B, L, width) and bool (B, L), true where there is a token. L is 0 where every
+            text is empty, as the null prompt is.
+        """
+        texts = np.asarray(rows, np.int64) * len(self.kinds) + np.asarray(kinds, np.int64)
+        starts, lengths = self.offsets[texts], self.offsets[texts + 1] - self.offsets[texts]
+        positions = np.arange(lengths.max(initial=0))
+        mask = positions < lengths[:, None]
+        padded = np.zeros((*mask.shape, self.width), self.features.dtype)
+        padded[mask] = self.features[(starts[:, None] + positions)[mask]]
+        return padded, mask

@@ -1,0 +1,58 @@
+"""The card of a model folder, `nanogen.json`: what made the network and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nanogen.errors import UserError
+from nanogen.files import check_label, label, read_json, write_json
+
+CARD = "nanogen.json"
+FORMAT = ("model", 1)
+
+
+def write_card(
+    folder: Path, stage: Mapping[str, Any], quality: Mapping[str, float], seconds: float
+) -> None:
+    """Write the card of the network that ``stage`` (a stage `model`) made into ``folder``.
+
+    Args:
+        quality: numbers on held-out data, e.g. ``{"psnr": 27.1}`` (dB).
+        seconds: how long it took to make.
+    """
+    model = stage["model"]
+    card = label(
+        *FORMAT,
+        stage["hash"],
+        name=model["name"],
+        kind=model["kind"],
+        quality={name: round(float(value), 6) for name, value in quality.items()},
+        seconds=round(seconds, 1),
+        model=dict(model),
+    )
+    write_json(folder / CARD, card)
+
+
+def read_card(folder: Path | str) -> dict[str, Any] | None:
+    """The card, or none for a folder that others made; raises UserError if it is no card."""
+    path = Path(folder) / CARD
+    if not path.exists():
+        return None
+    card = read_json(path)
+    check_label(card, path, *FORMAT, None)
+    return card
+
+
+def expect_model(folder: Path | str, hash: str) -> None:
+    """Raise UserError unless ``folder`` holds the model that carries ``hash``.
+
+    A folder without a card, the user's own, is taken as it is.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"there is no model folder {folder}; make it with `snakemake {folder}/{CARD}`")
+    card = read_card(folder)
+    if card is not None:
+        check_label(card, folder / CARD, *FORMAT, hash)

@@ -1,0 +1,69 @@
+"""Loading networks of transformers and diffusers: local files, safetensors, every weight accounted for."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nanogen.errors import UserError
+
+# where a class named in a model's configuration may come from
+LIBRARIES = {
+    "AutoencoderKL": "diffusers",
+    "AutoencoderKLQwenImage": "diffusers",
+    "Dinov2WithRegistersModel": "transformers",
+    "DINOv3ViTModel": "transformers",
+    "SiglipVisionModel": "transformers",
+    "Qwen3Model": "transformers",
+}
+
+
+def network_class(name: str) -> Any:
+    """The class ``name``; raises UserError if this program does not know it."""
+    if name not in LIBRARIES:
+        raise UserError(f"model class {name!r} cannot be loaded here; known are {', '.join(LIBRARIES)}")
+    return getattr(importlib.import_module(LIBRARIES[name]), name)
+
+
+def load_network(folder: Path | str, class_name: str) -> nn.Module:
+    """The network in ``folder`` (as ``save_pretrained`` writes it), frozen, float32, evaluating.
+
+    Raises UserError where a file is missing or damaged, or where weights are missing: a layer
+    would silently keep random values.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        raise UserError(f"{folder} holds no {class_name}: there is no config.json")
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"{folder} holds no weights: there is no *.safetensors file")
+    cls = network_class(class_name)
+    _check_class(folder, class_name)
+    try:
+        network, report = cls.from_pretrained(
+            str(folder), output_loading_info=True, use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, json.JSONDecodeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{folder} cannot be loaded as {class_name}: {first}") from error
+    missing = sorted(map(str, report["missing_keys"]))
+    mismatched = sorted(map(str, report.get("mismatched_keys", ())))
+    if missing or mismatched:
+        raise UserError(
+            f"{folder}: weights of {class_name} are missing or of another size: "
+            f"{', '.join((missing + mismatched)[:4])}; give the folder the configuration belongs to"
+        )
+    return network.float().eval().requires_grad_(False)
+
+
+def _check_class(folder: Path, class_name: str) -> None:
+    """Refuse a folder whose own config.json names another family of networks."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    named = [config["_class_name"]] if "_class_name" in config else config.get("architectures") or []
+    stems = [str(name).removesuffix("ForCausalLM").removesuffix("Model") for name in named]
+    wanted = class_name.removesuffix("Model")  # SiglipVisionModel is stored as a part of SiglipModel
+    if stems and not any(wanted.startswith(stem) or stem.startswith(wanted) for stem in stems):
+        raise UserError(f"{folder} holds a {named[0]}, not a {class_name}")

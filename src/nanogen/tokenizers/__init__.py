@@ -1,0 +1,62 @@
+"""Tokenizers: what stands between images and the space a backbone works in.
+
+`load_tokenizer` chooses by the model's kind; a module per kind, imported when it is asked for. A
+new kind is one module with a function ``load(folder, config) -> Tokenizer`` and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nanogen.errors import UserError, nearest
+from nanogen.models.card import read_card
+from nanogen.tokenizers.base import Tokenizer, to_uint8
+
+LOADERS = {"vae": "nanogen.tokenizers.vae", "rae": "nanogen.tokenizers.rae"}
+
+__all__ = ["LOADERS", "Tokenizer", "load_tokenizer", "to_uint8"]
+
+
+def load_tokenizer(folder: Path | str, model_config: Mapping[str, Any] | None = None) -> Tokenizer:
+    """The frozen tokenizer in ``folder``: on the CPU, float32, in evaluation mode.
+
+    Args:
+        folder: as `build-model` or ``save_pretrained`` writes it.
+        model_config: the resolved `nanogen.config.schema.Model` as a dictionary; where none is
+            given, the one in the folder's card is taken.
+
+    Raises:
+        UserError: the folder, its card or a file is missing, its weights do not fit, or its kind
+            is not a tokenizer's.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(
+            f"there is no tokenizer at {folder}; make it with `snakemake {folder}/nanogen.json`"
+        )
+    if model_config is None:
+        card = read_card(folder)
+        if card is None or "model" not in card:
+            raise UserError(f"{folder} has no nanogen.json that says what kind of tokenizer it is")
+        model_config = card["model"]
+    kind = model_config.get("kind")
+    if kind not in LOADERS:
+        raise UserError(
+            f"{folder}: a model of kind {kind!r} is no tokenizer{nearest(str(kind), LOADERS)}"
+        )
+    tokenizer: Tokenizer = import_module(LOADERS[kind]).load(folder, model_config)
+    expected = model_config.get("latent")
+    if expected is not None and tuple(expected) != tokenizer.latent_shape:
+        raise UserError(
+            f"{folder}: its latents are {_size(tokenizer.latent_shape)}, but the configuration of "
+            f"{model_config.get('name', 'this tokenizer')} says {_size(expected)}; correct 'latent' "
+            "there, or give the folder that belongs to it"
+        )
+    return tokenizer.eval().requires_grad_(False)
+
+
+def _size(shape: Any) -> str:
+    return "x".join(map(str, shape))

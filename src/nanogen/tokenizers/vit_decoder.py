@@ -1,0 +1,107 @@
+"""The decoder of a representation autoencoder: a plain pre-norm vision transformer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen.errors import UserError
+from nanogen.files import read_json, write_json
+
+WEIGHTS = "model.safetensors"
+
+
+class Block(nn.Module):
+    """Self-attention and a GELU MLP, each after a LayerNorm and with a residual."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float):
+        super().__init__()
+        hidden = int(mlp_ratio * width)
+        self.heads = heads
+        self.norm1 = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, L, width)
+        qkv = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1))  # (N, L, 3, heads, head)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (N, heads, L, head)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        x = x + self.out(attended)
+        return x + self.mlp(self.norm2(x))
+
+
+class ViTDecoder(nn.Module):
+    """Latents (N, C, h, w) -> images (N, 3, h * patch, w * patch), about [-1, 1].
+
+    One token per latent cell, a learned position each, and a Linear from every token to the pixels
+    of its patch. ``config`` holds the constructor's arguments.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent: tuple[int, int, int],
+        resolution: int,
+        hidden_size: int,
+        num_hidden_layers: int,
+        num_attention_heads: int,
+        mlp_ratio: float = 4.0,
+    ):
+        super().__init__()
+        channels, rows, columns = latent
+        self.config: dict[str, Any] = {
+            "latent": list(latent),
+            "resolution": resolution,
+            "hidden_size": hidden_size,
+            "num_hidden_layers": num_hidden_layers,
+            "num_attention_heads": num_attention_heads,
+            "mlp_ratio": mlp_ratio,
+        }
+        self.latent_shape = (channels, rows, columns)
+        self.patch = resolution // rows
+        self.embed = nn.Linear(channels, hidden_size)
+        self.position = nn.Parameter(torch.zeros(1, rows * columns, hidden_size))
+        self.blocks = nn.ModuleList(
+            Block(hidden_size, num_attention_heads, mlp_ratio) for _ in range(num_hidden_layers)
+        )
+        self.norm = nn.LayerNorm(hidden_size)
+        self.pixels = nn.Linear(hidden_size, 3 * self.patch**2)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        _, rows, columns = self.latent_shape
+        x = self.embed(latents.flatten(2).transpose(1, 2)) + self.position  # (N, rows * columns, width)
+        for block in self.blocks:
+            x = block(x)
+        x = self.pixels(self.norm(x))  # (N, rows * columns, 3 * patch * patch)
+        x = x.unflatten(1, (rows, columns)).unflatten(3, (3, self.patch, self.patch))
+        x = x.permute(0, 3, 1, 4, 2, 5)  # (N, 3, rows, patch, columns, patch)
+        return x.flatten(4).flatten(2, 3)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", self.config)
+        save_file(self.state_dict(), folder / WEIGHTS)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> ViTDecoder:
+        """Read what `save_pretrained` wrote; raises UserError where anything is missing."""
+        config = read_json(folder / "config.json")
+        path = folder / WEIGHTS
+        if not path.exists():
+            raise UserError(f"{path} is missing: the decoder's weights")
+        try:
+            decoder = cls(**{**config, "latent": tuple(config["latent"])})
+            decoder.load_state_dict(load_file(path))
+        except (TypeError, KeyError, SafetensorError, RuntimeError) as error:
+            raise UserError(f"{folder} does not hold a whole decoder: {error}") from error
+        return decoder
