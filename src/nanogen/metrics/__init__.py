@@ -1,0 +1,9 @@
+"""Metrics: distances between image distributions, and agreement of an image with its prompt.
+
+This package imports numpy only; networks (extractors, the detector) are imported by name.
+"""
+
+from nanogen.metrics.distribution import inception_score, mind
+from nanogen.metrics.frechet import Moments, frechet_distance
+
+__all__ = ["Moments", "frechet_distance", "inception_score", "mind"]

@@ -1,0 +1,95 @@
+"""Scores of a whole set of images from its features or logits: MIND and the Inception Score."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nanogen.errors import UserError
+from nanogen.metrics.frechet import require_finite
+
+BLOCK_VALUES = 1 << 24  # projections held at once per set: 64 MiB of float32
+
+
+def _directions(count: int, width: int, larger: int | None, seed: int):
+    """Unit rows (count, width) float32, and the order in which the larger set is drawn from.
+
+    torch's CPU generator draws both, in this order: published values are then met exactly.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    order = None if larger is None else torch.randperm(larger, generator=generator).numpy()
+    rows = torch.randn(count, width, generator=generator)
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    return rows.numpy(), order
+
+
+def _sorted_projections(directions: np.ndarray, features: np.ndarray) -> np.ndarray:
+    projections = directions @ features.T  # (directions, n)
+    projections.sort(axis=1)
+    return projections
+
+
+def mind(
+    features_a: np.ndarray, features_b: np.ndarray, directions: int = 1000, seed: int = 2020
+) -> float:
+    """MIND (arXiv 2605.06797): 3 d times the mean, over random unit directions, of the mean squared
+    difference of the sorted projections: the sliced squared 2-Wasserstein distance.
+
+    Features (n, d) and (m, d); of the larger set min(n, m) random rows are compared. Directions are
+    taken in blocks, so that memory does not grow with their number. Raises UserError where the
+    widths differ, a set is empty or a value is not finite.
+    """
+    a, b = (np.ascontiguousarray(x, np.float32) for x in (features_a, features_b))
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise UserError(
+            f"features of shapes {a.shape} and {b.shape} cannot be compared: "
+            "both must come from the same extractor"
+        )
+    count, width = min(len(a), len(b)), a.shape[1]
+    if not count or directions < 1:
+        raise UserError("MIND needs at least one image on both sides and one direction")
+    require_finite(a, "the features")
+    require_finite(b, "the reference features")
+    larger = None if len(a) == len(b) else max(len(a), len(b))
+    rows, order = _directions(directions, width, larger, seed)
+    if order is not None:
+        a, b = (x if len(x) == count else x[order[:count]] for x in (a, b))
+    block = max(1, BLOCK_VALUES // count)
+    total = 0.0
+    for start in range(0, directions, block):
+        part = rows[start : start + block]
+        difference = _sorted_projections(part, a)
+        difference -= _sorted_projections(part, b)
+        total += float(np.einsum("ij,ij->i", difference, difference).sum(dtype=np.float64))
+    return 3 * width * total / (directions * count)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+def inception_score(logits: np.ndarray, splits: int = 10) -> float:
+    """Inception Score (Salimans et al. 2016, arXiv 1606.03498): mean over splits of exp(mean KL).
+
+    Logits (n, classes); KL(p(y|x) || p(y)) in nats within each split of n // splits images of a
+    fixed permutation; the n % splits images left over are not used. Between 1 and the number of
+    classes. Raises UserError for fewer images than splits and for values that are not finite.
+    """
+    logits = np.asarray(logits, np.float64)
+    size = len(logits) // splits
+    if size < 1:
+        raise UserError(
+            f"the Inception Score in {splits} splits needs at least {splits} images, "
+            f"there are {len(logits)}: raise evaluation.images"
+        )
+    require_finite(logits, "the logits")
+    order = np.random.RandomState(0).permutation(len(logits))
+    scores = []
+    for start in range(0, splits * size, size):
+        log_p = _log_softmax(logits[order[start : start + size]])
+        p = np.exp(log_p)
+        marginal = np.log(p.mean(0).clip(min=np.finfo(np.float64).tiny))
+        scores.append(np.exp((p * (log_p - marginal)).sum(1).mean()))
+    return float(np.mean(scores))

@@ -1,0 +1,129 @@
+"""Frechet distance of two Gaussians, and the moments that define them.
+
+FID is this distance in the space of an Inception network (Heusel et al. 2017, arXiv 1706.08500);
+FDr divides it, in any network's space, by the distance of ImageNet's training and validation images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nanogen.errors import UserError
+
+
+class Moments:
+    """Mean and unbiased covariance of feature rows that arrive in batches, in float64.
+
+    Two partial results merge exactly (Chan, Golub and LeVeque 1979), so the order of batches and
+    the number of processes change nothing but the last digits.
+    """
+
+    def __init__(self, width: int):
+        self.count = 0
+        self._mean = np.zeros(width)
+        self._scatter = np.zeros((width, width))  # sum of outer products of deviations
+
+    def add(self, features: np.ndarray) -> None:
+        """Take in rows (n, width); raises UserError if they are not finite or of another width."""
+        if features.ndim != 2 or features.shape[1] != len(self._mean):
+            raise UserError(
+                f"features of shape {features.shape} do not fit moments of width {len(self._mean)}"
+            )
+        if not len(features):
+            return
+        require_finite(features, "the features")
+        part = Moments(features.shape[1])
+        rows = features.astype(np.float64)
+        part.count = len(rows)
+        part._mean = rows.mean(0)
+        rows -= part._mean
+        part._scatter = rows.T @ rows
+        self.merge(part)
+
+    def merge(self, other: Moments) -> None:
+        """Take in what ``other`` has seen, e.g. on another process."""
+        if other._mean.shape != self._mean.shape:
+            raise UserError(
+                f"moments of width {len(other._mean)} do not fit moments of width {len(self._mean)}"
+            )
+        count = self.count + other.count
+        if not count:
+            return
+        shift = other._mean - self._mean
+        self._scatter += other._scatter
+        self._scatter += np.outer(shift, shift) * (self.count * other.count / count)
+        self._mean += shift * (other.count / count)
+        self.count = count
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(width,) float64; raises UserError before any row was added."""
+        self._require(1)
+        return self._mean.copy()
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """(width, width) float64, divided by n - 1; raises UserError for fewer than two rows."""
+        self._require(2)
+        return self._scatter / (self.count - 1)
+
+    def _require(self, count: int) -> None:
+        if self.count < count:
+            raise UserError(f"moments of {self.count} images: at least {count} are needed")
+
+
+def moments_of(features: np.ndarray, batch: int = 4096) -> Moments:
+    """The moments of rows (n, d), taken in blocks so that float64 copies stay small."""
+    moments = Moments(features.shape[1])
+    for start in range(0, len(features), batch):
+        moments.add(features[start : start + batch])
+    return moments
+
+
+def require_finite(values: np.ndarray, what: str) -> None:
+    """Raise UserError if ``values`` hold NaN or infinity."""
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"{what} are not finite (NaN or infinity): the network that made them, or the images "
+            "it was given, are broken; make them again"
+        )
+
+
+def _factor(sigma: np.ndarray) -> np.ndarray:
+    """L with L L^T = sigma, also where sigma is singular (fewer images than features)."""
+    try:
+        return np.linalg.cholesky(sigma)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(sigma)
+        return vectors * np.sqrt(values.clip(min=0))
+
+
+def frechet_distance(
+    mu1: np.ndarray, sigma1: np.ndarray, mu2: np.ndarray, sigma2: np.ndarray
+) -> float:
+    """Squared Frechet distance |mu1 - mu2|^2 + tr(S1 + S2 - 2 sqrt(S1 S2)) of two Gaussians.
+
+    Means (d,), covariances (d, d). tr sqrt(S1 S2) is the sum of the square roots of the eigenvalues
+    of the symmetric L^T S2 L with S1 = L L^T, so no square root of a matrix is taken.
+    Raises UserError where the widths differ or a value is not finite.
+    """
+    mu1, sigma1, mu2, sigma2 = (np.asarray(a, np.float64) for a in (mu1, sigma1, mu2, sigma2))
+    width = len(mu1)
+    for name, array, shape in (
+        ("mu1", mu1, (width,)),
+        ("sigma1", sigma1, (width, width)),
+        ("mu2", mu2, (width,)),
+        ("sigma2", sigma2, (width, width)),
+    ):
+        if array.shape != shape:
+            raise UserError(
+                f"moments do not fit together: {name} has shape {array.shape}, expected {shape}; "
+                "both must come from the same extractor"
+            )
+        require_finite(array, f"the values of {name}")
+    factor = _factor(sigma1)
+    product = factor.T @ sigma2 @ factor
+    eigenvalues = np.linalg.eigvalsh((product + product.T) / 2)
+    cross = np.sqrt(eigenvalues.clip(min=0)).sum()
+    shift = mu1 - mu2
+    return float(shift @ shift + np.trace(sigma1) + np.trace(sigma2) - 2 * cross)

@@ -1,0 +1,170 @@
+"""GenEval's decision (Ghosh et al. 2023, arXiv 2310.11513): does an image show what its prompt asks?
+
+Only the decision: what the image shows is a list of detections, each a dictionary ``{cls, box: [x0,
+y0, x1, y1], score, color}`` that any detector may have made (`nanogen.metrics.detector`). A prompt's
+metadata is GenEval's own: ``{tag, include: [{class, count, color?, position?: [relation, group]}],
+exclude?: [{class, count}]}``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Detection = Mapping[str, Any]
+Metadata = Mapping[str, Any]
+
+TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
+MIN_SCORE = 0.3
+MIN_SCORE_COUNTING = 0.9
+MAX_PER_CLASS = 16
+POSITION_MARGIN = 0.1  # of the two boxes' summed size: closer than this is neither left nor right
+POSITION_SHARE = 0.5  # of the distance of the centres that an axis must make up
+COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
+
+
+def relations(box: Sequence[float], target: Sequence[float]) -> set[str]:
+    """How ``box`` stands to ``target``: any of left of, right of, above, below (y grows downward).
+
+    Per axis the offset of the centres is shrunk toward 0 by a tenth of the summed sizes; what
+    remains, divided by the length of the whole offset, must exceed a half.
+    """
+    a, b = np.asarray(box, float).reshape(2, 2), np.asarray(target, float).reshape(2, 2)
+    offset = a.mean(0) - b.mean(0)
+    size = np.abs(a[1] - a[0]) + np.abs(b[1] - b[0])
+    shrunk = np.sign(offset) * np.maximum(np.abs(offset) - POSITION_MARGIN * size, 0)
+    if not shrunk.any():
+        return set()
+    x, y = shrunk / np.linalg.norm(offset)
+    return {
+        name
+        for name, share in (("left of", -x), ("right of", x), ("above", -y), ("below", y))
+        if share > POSITION_SHARE
+    }
+
+
+def _kept(metadata: Metadata, detections: Sequence[Detection]) -> dict[str, list[Detection]]:
+    """Detections sure enough to count, per class, the surest first."""
+    least = MIN_SCORE_COUNTING if metadata["tag"] == "counting" else MIN_SCORE
+    kept = defaultdict(list)
+    for detection in sorted(detections, key=lambda d: -d["score"]):
+        objects = kept[detection["cls"]]
+        if detection["score"] > least and len(objects) < MAX_PER_CLASS:
+            objects.append(detection)
+    return kept
+
+
+def _color_fault(wanted: Mapping[str, Any], objects: Sequence[Detection]) -> str | None:
+    color, name, count = wanted["color"], wanted["class"], wanted["count"]
+    seen = Counter(o["color"] for o in objects)
+    if seen[color] >= count:
+        return None
+    names = [c for c in COLORS if c in seen] + sorted(c for c in seen if c not in COLORS)
+    others = ", ".join(f"{seen[c]} {c}" for c in names)
+    return f"expected {color} {name}>={count}, found {seen[color]} {color}; and {others}"
+
+
+def _position_fault(
+    wanted: Mapping[str, Any], objects: Sequence[Detection], groups: Sequence[list | None]
+) -> str | None:
+    name, (relation, group) = wanted["class"], wanted["position"]
+    targets = groups[group]
+    if targets is None:
+        return f"no target for {name} to be {relation}"
+    for item in objects:
+        for target in targets:
+            found = relations(item["box"], target["box"])
+            if relation not in found:
+                shown = " and ".join(sorted(found))
+                return f"expected {name} {relation} target, found {shown} target"
+    return None
+
+
+def judge(metadata: Metadata, detections: Sequence[Detection]) -> tuple[bool, str]:
+    """Whether the detections fulfil the metadata, and if not why: one line per unmet demand.
+
+    Of each wanted class the surest ``count`` objects are used; a later demand's position refers to
+    the objects of an earlier one (a *group*), which must have been fulfilled.
+    """
+    kept = _kept(metadata, detections)
+    faults: list[str] = []
+    groups: list[list[Detection] | None] = []
+    for wanted in metadata.get("include", ()):
+        name, count = wanted["class"], wanted["count"]
+        objects = kept[name][:count]
+        fault = None
+        if len(objects) < count:
+            fault = f"expected {name}>={count}, found {len(objects)}"
+        elif "color" in wanted:
+            fault = _color_fault(wanted, objects)
+        if fault is None and "position" in wanted:
+            fault = _position_fault(wanted, objects, groups)
+        if fault is not None:
+            faults.append(fault)
+        groups.append(objects if fault is None else None)
+    for unwanted in metadata.get("exclude", ()):
+        name, count = unwanted["class"], unwanted["count"]
+        if len(kept[name]) >= count:
+            faults.append(f"expected {name}<{count}, found {len(kept[name])}")
+    return not faults, "\n".join(faults)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One image's result: the index of its prompt, the prompt's tag, and the decision."""
+
+    prompt: int
+    tag: str
+    correct: bool
+
+
+def summarise(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Fractions in [0, 1]: ``geneval`` is the mean over the tags present of the fraction of correct
+    images, each tag's own fraction follows under its name; ``image_accuracy`` counts images and
+    ``prompt_accuracy`` prompts with at least one correct image."""
+    tags, prompts = defaultdict(list), defaultdict(list)
+    for verdict in verdicts:
+        tags[verdict.tag].append(verdict.correct)
+        prompts[verdict.prompt].append(verdict.correct)
+    order = [t for t in TAGS if t in tags] + sorted(t for t in tags if t not in TAGS)
+    fractions = {tag: float(np.mean(tags[tag])) for tag in order}
+    return {
+        "geneval": float(np.mean(list(fractions.values()))),
+        **fractions,
+        "image_accuracy": float(np.mean([v.correct for v in verdicts])),
+        "prompt_accuracy": float(np.mean([any(correct) for correct in prompts.values()])),
+    }
+
+
+def score(
+    prompts: Sequence[Metadata], of_image: Sequence[int], seen: Sequence[Sequence[Detection]]
+) -> dict[str, float]:
+    """`summarise` of images whose detections are ``seen``; image i belongs to prompts[of_image[i]]."""
+    return summarise(
+        [
+            Verdict(p, prompts[p]["tag"], judge(prompts[p], found)[0])
+            for p, found in zip(map(int, of_image), seen, strict=True)
+        ]
+    )
+
+
+def chance(
+    prompts: Sequence[Metadata],
+    of_image: Sequence[int],
+    seen: Sequence[Sequence[Detection]],
+    rotations: int = 32,
+) -> dict[str, float]:
+    """`score` of the same images for the prompts of others: what a model that ignores its prompt gets.
+
+    Every image is judged by the prompt k places further on, for up to ``rotations`` evenly spaced k;
+    the scores are averaged. Empty for a single prompt.
+    """
+    total = len(prompts)
+    shifts = sorted({1 + k * (total - 1) // rotations for k in range(rotations)}) if total > 1 else []
+    rotated = [score(prompts, [(int(p) + k) % total for p in of_image], seen) for k in shifts]
+    names = [name for name in ("geneval", *TAGS) if any(name in values for values in rotated)]
+    return {n: float(np.mean([values[n] for values in rotated if n in values])) for n in names}
