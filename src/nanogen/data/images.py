@@ -1,0 +1,230 @@
+"""Image files: every source of pictures ends in one, everything after reads one.
+
+A *source* knows its classes and how many examples it has and yields them in a fixed order; the
+writer streams them into a file of format ``images`` (docs/formats.md), a block at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import h5py
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.errors import UserError
+from nanogen.files import label
+
+log = logging.getLogger(__name__)
+FORMAT, VERSION = "images", 1
+_BLOCK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects."""
+
+    image: np.ndarray
+    label: int
+    short: str
+    dense: str
+    masks: np.ndarray | None = None
+    objects: list[dict[str, Any]] | None = None
+
+
+class UnreadableFiles(Exception):
+    """Raised by a source after its last example, where files could not be read: name -> reason."""
+
+    def __init__(self, files: Mapping[str, str]):
+        super().__init__(f"{len(files)} unreadable files")
+        self.files = dict(files)
+
+
+class Source(Protocol):
+    """Where examples come from."""
+
+    classes: list[str]
+
+    def __len__(self) -> int: ...
+
+    def examples(self) -> Iterator[Example]:
+        """All examples in order; raises UnreadableFiles at the end if any were left out."""
+        ...
+
+    def without(self, names: set[str]) -> Source:
+        """The same source as if these files were not there."""
+        ...
+
+
+class Scenes:
+    """The drawn scenes as a source; they have no files, so none can be unreadable."""
+
+    def __init__(self, stage: Mapping[str, Any]):
+        from nanogen.data.scenes import CLASSES
+
+        self.stage = stage
+        self.classes = list(CLASSES)
+
+    def __len__(self) -> int:
+        return int(self.stage["data"][f"{self.stage['split']}_images"])
+
+    def examples(self) -> Iterator[Example]:
+        from nanogen.data import captions, render, scenes
+
+        data = self.stage["data"]
+        if data["resolution"] < 16:
+            raise UserError(f"data.resolution is {data['resolution']}: scenes need 16 pixels or more")
+        for scene in scenes.draw(self.stage["seed"], self.stage["split"], data["scene"], len(self)):
+            image, masks = render.render(scene, data["resolution"])
+            objects = [
+                {"shape": o.shape, "color": o.color, "size": o.size, "box": render.box(mask)}
+                for o, mask in zip(scene.objects, masks, strict=False)
+            ]
+            yield Example(
+                image, scene.label, captions.short(scene), captions.dense(scene), masks, objects
+            )
+
+    def without(self, names: set[str]) -> Source:
+        return self
+
+
+def _folder(stage: Mapping[str, Any]) -> Source:
+    from nanogen.data.folder import Folder
+
+    return Folder(stage)
+
+
+def _webdataset(stage: Mapping[str, Any]) -> Source:
+    from nanogen.data.webdataset import Shards
+
+    return Shards(stage)
+
+
+SOURCES: dict[str, Callable[[Mapping[str, Any]], Source]] = {
+    "scenes": Scenes,
+    "folder": _folder,
+    "webdataset": _webdataset,
+}
+
+
+def _create_datasets(file: h5py.File, count: int, first: Example) -> None:
+    text = h5py.string_dtype("utf-8")
+    file.create_dataset("images", (count, *first.image.shape), np.uint8)
+    file.create_dataset("labels", (count,), np.int64)
+    file.create_dataset("captions/short", (count,), text)
+    file.create_dataset("captions/dense", (count,), text)
+    if first.masks is not None:
+        file.create_dataset("masks", (count, *first.masks.shape), np.uint8)
+        file.create_dataset("objects", (count,), text)
+
+
+def _write_block(file: h5py.File, start: int, block: list[Example]) -> None:
+    rows = slice(start, start + len(block))
+    file["images"][rows] = np.stack([e.image for e in block])
+    file["labels"][rows] = [e.label for e in block]
+    file["captions/short"][rows] = [e.short for e in block]
+    file["captions/dense"][rows] = [e.dense for e in block]
+    if "masks" in file:
+        file["masks"][rows] = np.stack([e.masks for e in block])
+        file["objects"][rows] = [json.dumps(e.objects) for e in block]
+
+
+def _write(source: Source, stage: Mapping[str, Any], output: Path) -> None:
+    from tqdm import tqdm
+
+    data = stage["data"]
+    header = label(FORMAT, VERSION, stage["hash"], classes=json.dumps(source.classes))
+    header |= {"split": stage["split"], "task": data["name"]}
+    size = max(1, min(1024, _BLOCK_BYTES // (3 * data["resolution"] ** 2)))
+    progress = tqdm(total=len(source), unit="image", disable=not sys.stderr.isatty())
+    with progress, hdf5.create(output, header) as file:
+        examples = source.examples()
+        written = 0
+        while block := list(islice(examples, size)):
+            if not written:
+                _create_datasets(file, len(source), block[0])
+            _write_block(file, written, block)
+            written += len(block)
+            progress.update(len(block))
+
+
+def _listing(files: Mapping[str, str]) -> str:
+    shown = [f"  {name}: {reason}" for name, reason in islice(sorted(files.items()), 20)]
+    more = [f"  and {len(files) - 20} more"] if len(files) > 20 else []
+    return "\n".join(shown + more)
+
+
+def write_images(stage: Mapping[str, Any], output: Path | str) -> None:
+    """Make the image file of a ``data`` stage.
+
+    Unreadable files are listed by name; ``data.unreadable`` says whether they end the work
+    (UserError) or are left out. Raises UserError also where the source has no examples.
+    """
+    output = Path(output)
+    data = stage["data"]
+    started = time.monotonic()
+    source = SOURCES[data["source"]](stage)
+    try:
+        _write(source, stage, output)
+    except UnreadableFiles as found:
+        listing = _listing(found.files)
+        if data["unreadable"] == "refuse":
+            raise UserError(
+                f"{len(found.files)} files under {data['root']} are unreadable; mend or remove them, "
+                f"or set data.unreadable to skip:\n{listing}"
+            ) from found
+        log.warning("left out %d unreadable files:\n%s", len(found.files), listing)
+        # The number of rows must be known before the first is written: begin again without them.
+        source = source.without(set(found.files))
+        _write(source, stage, output)
+    log.info(
+        "%s: %d images of %d classes in %.1f s",
+        *(output, len(source), len(source.classes), time.monotonic() - started),
+    )
+
+
+class ImageFile:
+    """A file of format ``images``, read through a memory map.
+
+    ``images`` uint8 (N, H, W, 3); ``labels`` int64 (N,); ``masks`` uint8 (N, 4, H, W) or None;
+    ``classes`` list of names; ``hash`` of the stage that made it. Raises UserError where the file is
+    missing, damaged, or of another hash than expected.
+    """
+
+    def __init__(self, path: Path | str, hash_: str | None = None):
+        self.path = Path(path)
+        with hdf5.opened(path, FORMAT, VERSION, hash_) as file:
+            self.hash = str(file.attrs["hash"])
+            self.split = str(file.attrs["split"])
+            self.task = str(file.attrs["task"])
+            self.classes: list[str] = json.loads(file.attrs["classes"])
+            self.images = hdf5.memmap(file, "images")
+            self.labels: np.ndarray = file["labels"][:]
+            self.masks = hdf5.memmap(file, "masks") if "masks" in file else None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def _strings(self, name: str) -> list[str]:
+        with hdf5.opened(self.path, FORMAT, VERSION, self.hash) as file:
+            return hdf5.strings(file, name)
+
+    def captions(self, kind: str = "short") -> list[str]:
+        """One caption per image; ``kind`` is ``short`` or ``dense``."""
+        return self._strings(f"captions/{kind}")
+
+    @cached_property
+    def objects(self) -> list[list[dict[str, Any]]] | None:
+        """Per image its objects ``{shape, color, size, box}`` in the masks' order; None if none."""
+        if self.masks is None:
+            return None
+        return [json.loads(text) for text in self._strings("objects")]

@@ -1,0 +1,223 @@
+"""Scenes: coloured shapes on a plain background, drawn at random and described exactly.
+
+A scene is a handful of integers in units of 1/128 of the image's side, so that it is the same at
+every resolution. Pictures of it are made by ``nanogen.data.render``, sentences by
+``nanogen.data.captions``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nanogen.errors import UserError
+from nanogen.identity import config_hash, seed_for
+
+SHAPES = ("circle", "square", "triangle", "cross")
+COLORS = {
+    "red": (215, 45, 45),
+    "green": (50, 165, 70),
+    "blue": (45, 85, 215),
+    "yellow": (238, 205, 45),
+    "purple": (150, 60, 185),
+}
+RADII = {"small": (18, 23), "large": (28, 38)}  # units, both ends included
+BACKGROUNDS = {"light grey": (220, 228), "white": (244, 252)}  # levels, both ends included
+CLASSES = tuple(f"{color} {shape}" for color in COLORS for shape in SHAPES)
+RELATIONS = ("left of", "right of", "above", "below")
+MOST_OBJECTS = 4
+
+UNITS = 128  # per side of the image
+_GRID = 2  # positions are multiples of this
+_MARGIN = 2  # between an object and the image's edge
+_GAP = 5  # between two objects' boxes: more than a pixel at 32 x 32
+_JITTER = 12  # largest deviation of a colour's channel
+_VAL_SHARE = 64  # of 256 scenes, how many are for validation
+
+# What a scene shows, the six tags of GenEval in a fixed mixture: one object serves the tags
+# single_object and colors, "several" serves counting, and the last three their namesakes.
+Family = Literal["one", "several", "two", "relation", "colors"]
+MIXTURE: tuple[Family, ...] = (
+    *("one", "several", "relation", "colors", "one"),
+    *("two", "one", "several", "relation", "one"),
+    *("colors", "two", "one", "several", "relation"),
+    *("one", "two", "colors", "several", "relation"),
+)
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One shape: centre of its box and radius in units of 1/128 side; its own RGB (0..255)."""
+
+    shape: str
+    color: str
+    size: str
+    x: int
+    y: int
+    radius: int
+    rgb: tuple[int, int, int]
+
+    @property
+    def half(self) -> tuple[float, float]:
+        """Half width and half height of the box around it, in units."""
+        r = float(self.radius)
+        return {
+            "circle": (r, r),
+            "square": (0.875 * r, 0.875 * r),
+            "triangle": (r, 0.875 * r),
+            "cross": (r, r),
+        }[self.shape]
+
+    @property
+    def name(self) -> str:
+        """Its class, such as ``red circle``."""
+        return f"{self.color} {self.shape}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Objects in the order they are mentioned; ``detail`` in 0..1 chooses how much is said."""
+
+    objects: tuple[SceneObject, ...]
+    background: str
+    background_rgb: tuple[int, int, int]
+    family: Family
+    detail: float
+
+    @property
+    def label(self) -> int:
+        """Index into CLASSES of the first object's class."""
+        return CLASSES.index(self.objects[0].name)
+
+
+def key(scene: Scene) -> str:
+    """What makes two scenes the same: their objects, whatever the order, tint and background."""
+    return config_hash(sorted((o.name, o.x, o.y, o.radius) for o in scene.objects))
+
+
+def split_of(scene: Scene) -> str:
+    """``train`` or ``val``: decided by the scene itself, so that splits share none."""
+    return "val" if int(key(scene)[:2], 16) < _VAL_SHARE else "train"
+
+
+def relation(first: SceneObject, second: SceneObject) -> str | None:
+    """Where ``first`` clearly lies as seen from ``second``: one of RELATIONS, or None.
+
+    Clear means: their boxes do not overlap along that axis, and the offset along it is at least
+    twice the offset along the other.
+    """
+    dx, dy = first.x - second.x, first.y - second.y
+    if abs(dx) >= 2 * abs(dy) and abs(dx) >= first.half[0] + second.half[0]:
+        return "left of" if dx < 0 else "right of"
+    if abs(dy) >= 2 * abs(dx) and abs(dy) >= first.half[1] + second.half[1]:
+        return "above" if dy < 0 else "below"
+    return None
+
+
+def _apart(first: SceneObject, second: SceneObject) -> bool:
+    """Whether the boxes leave a gap along one axis."""
+    return (
+        abs(first.x - second.x) >= first.half[0] + second.half[0] + _GAP
+        or abs(first.y - second.y) >= first.half[1] + second.half[1] + _GAP
+    )
+
+
+def _near(rng: np.random.Generator, rgb: tuple[int, int, int], by: int) -> tuple[int, int, int]:
+    moved = zip(rgb, rng.integers(-by, by + 1, 3), strict=True)
+    r, g, b = (max(0, min(255, channel + int(by_how_much))) for channel, by_how_much in moved)
+    return r, g, b
+
+
+def _object(rng: np.random.Generator, shape: str, color: str, size: str) -> SceneObject:
+    """An object of that look somewhere in the image."""
+    low, high = RADII[size]
+    radius = int(rng.integers(low, high + 1))
+    room = radius + _MARGIN
+    steps = (UNITS - 2 * room) // _GRID
+    first = -(-room // _GRID)
+    x, y = (_GRID * int(first + rng.integers(steps)) for _ in range(2))
+    return SceneObject(shape, color, size, x, y, radius, _near(rng, COLORS[color], _JITTER))
+
+
+def _looks(rng: np.random.Generator, family: Family) -> list[tuple[str, str, str]]:
+    """Shape, colour and size of each object of a composed scene."""
+    sizes = list(RADII)
+    shapes = [SHAPES[i] for i in rng.permutation(len(SHAPES))]
+    colors = [list(COLORS)[i] for i in rng.permutation(len(COLORS))]
+    if family == "one":
+        return [(shapes[0], colors[0], sizes[rng.integers(2)])]
+    if family == "several":
+        count = 2 + int(rng.integers(MOST_OBJECTS - 1))
+        size = sizes[rng.integers(2)] if count == 2 else "small"
+        return [(shapes[0], colors[0], size)] * count
+    second = colors[1] if family == "colors" else colors[rng.integers(len(colors))]
+    return [
+        (shapes[0], colors[0], sizes[rng.integers(2)]),
+        (shapes[1], second, sizes[rng.integers(2)]),
+    ]
+
+
+def _placed(rng: np.random.Generator, looks: list[tuple[str, str, str]]) -> list[SceneObject] | None:
+    """Objects of these looks, none touching another; None where a few tries find no room."""
+    placed: list[SceneObject] = []
+    for look in looks:
+        for _ in range(12):
+            candidate = _object(rng, *look)
+            if all(_apart(candidate, other) for other in placed):
+                placed.append(candidate)
+                break
+        else:
+            return None
+    return placed
+
+
+def _objects(rng: np.random.Generator, family: Family) -> tuple[SceneObject, ...]:
+    while True:
+        # The looks stay while places are tried, or crowded scenes would become rare ones.
+        looks = _looks(rng, family)
+        for _ in range(20):
+            placed = _placed(rng, looks)
+            if placed and (family != "relation" or relation(*placed)):
+                return tuple(placed)
+
+
+def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
+    """Draw one scene; what it shows follows from ``index``, so that kinds are balanced."""
+    if kind == "single":
+        family: Family = "one"
+        color, shape = CLASSES[index % len(CLASSES)].split()
+        objects: tuple[SceneObject, ...] = (_object(rng, shape, color, list(RADII)[rng.integers(2)]),)
+    else:
+        family = MIXTURE[index % len(MIXTURE)]
+        objects = _objects(rng, family)
+    background = list(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
+    low, high = BACKGROUNDS[background]
+    level = int(rng.integers(low, high + 1))
+    tint = _near(rng, (level, level, level), 3)
+    return Scene(objects, background, tint, family, float(rng.random()))
+
+
+def draw(seed: int, split: str, kind: str, count: int) -> Iterator[Scene]:
+    """Yield ``count`` distinct scenes of one split.
+
+    ``kind``: ``single`` (one object, the classes in turn) or ``composed`` (MIXTURE in turn). Scene i
+    is drawn from its own generator until it falls into the split and repeats none before it, so the
+    first scenes are the same whatever the count. Raises UserError where no new scene is found.
+    """
+    seen: set[str] = set()
+    for index in range(count):
+        rng = np.random.default_rng(seed_for(seed, "scene", split, kind, index))
+        for _ in range(1000):
+            scene = _scene(rng, kind, index)
+            if split_of(scene) == split and key(scene) not in seen:
+                break
+        else:
+            raise UserError(
+                f"data: there are not {count} distinct {kind} scenes for the split {split} "
+                f"(found {index}); lower data.{split}_images"
+            )
+        seen.add(key(scene))
+        yield scene
