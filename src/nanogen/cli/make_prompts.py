@@ -1,0 +1,17 @@
+"""`nanogen make-prompts`: the prompts of the text-to-image evaluation."""
+
+from __future__ import annotations
+
+import argparse
+
+from nanogen.cli.common import read_stage, stage_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    stage_arguments(parser, output="the prompts (JSON)")
+
+
+def run(args: argparse.Namespace) -> None:
+    from nanogen.data.prompts import write_prompts
+
+    write_prompts(read_stage(args.config, "prompts"), args.output)

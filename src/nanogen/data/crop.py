@@ -1,0 +1,58 @@
+"""From any picture file to a square uint8 image: decoding to RGB and ADM's centre crop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Integer and floating-point greyscale scaled to 0..255 (Pillow itself would clip it)."""
+    values = np.asarray(image).astype(np.float64)
+    full = 1.0 if image.mode == "F" else 65535.0
+    if values.size and (values.min() < 0 or values.max() > full or not np.isfinite(values).all()):
+        raise ValueError(
+            f"greyscale values from {values.min():g} to {values.max():g}; expected 0 to {full:g}"
+        )
+    return Image.fromarray(np.rint(values * (255 / full)).astype(np.uint8))
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """The picture upright in 8-bit RGB, transparent parts on white.
+
+    16-bit greyscale is scaled, palettes and CMYK are converted, of an animation the first frame is
+    taken. Raises what Pillow raises (OSError, ValueError, ...) where the data is damaged.
+    """
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _eight_bit(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def centre_crop(image: Image.Image, size: int) -> np.ndarray:
+    """ADM's centre crop (Dhariwal and Nichol 2021): uint8 (size, size, 3).
+
+    Halved with a box filter while the short side is at least twice ``size``, then scaled bicubically
+    so that it equals ``size`` (up, too), then cropped in the middle.
+    """
+    while min(image.size) >= 2 * size:
+        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+    scale = size / min(image.size)
+    scaled = (round(image.width * scale), round(image.height * scale))
+    image = image.resize(scaled, Image.Resampling.BICUBIC)
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return np.array(image.crop((left, top, left + size, top + size)))
+
+
+def load(file: Path | IO[bytes], size: int) -> np.ndarray:
+    """Decode and crop one picture file: uint8 (size, size, 3)."""
+    with Image.open(file) as image:
+        return centre_crop(rgb(image), size)

@@ -1,0 +1,148 @@
+"""Folders of photographs in ImageFolder layout: ROOT/{train,val}/CLASS/*."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nanogen.data.crop import load
+from nanogen.data.images import Example, UnreadableFiles
+from nanogen.errors import UserError, nearest
+from nanogen.files import explained
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+LAYOUT = "expected ROOT/train/CLASS/* and ROOT/val/CLASS/*"
+
+
+def caption(name: str, template: str) -> str:
+    """The caption of a class, from its folder's name: underscores are spaces."""
+    try:
+        return template.format(name=name.replace("_", " "))
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(
+            f"data.caption_template {template!r} cannot be filled in: it may contain {{name}}, "
+            "the class, and no other braces"
+        ) from error
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """Folders of classes by name; hidden ones are none."""
+    if not folder.is_dir():
+        raise UserError(f"data.root: there is no folder {folder}; {LAYOUT}")
+    with explained(folder, "read"):
+        entries = [e for e in folder.iterdir() if not e.name.startswith(".")]
+        classes = sorted((e for e in entries if e.is_dir()), key=lambda e: e.name)
+    if not classes:
+        raise UserError(f"data.root: {folder} holds no class folders; {LAYOUT}")
+    if len(classes) < len(entries):
+        log.warning("%s: %d files outside any class folder", folder, len(entries) - len(classes))
+    return classes
+
+
+def class_names(root: Path | str) -> list[str]:
+    """The classes of a data set: the names of its training folders, sorted."""
+    return [folder.name for folder in _class_folders(Path(root) / "train")]
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below a class folder by name, hidden ones left out; UserError if there are none."""
+    found: list[Path] = []
+    with explained(folder, "read"):
+        for base, folders, names in os.walk(folder, followlinks=True):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found += [Path(base, name) for name in names if not name.startswith(".")]
+    if not found:
+        raise UserError(f"data.root: the class folder {folder} is empty; fill or remove it")
+    return sorted(found)
+
+
+def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
+    """The first items of each group, together at most ``most``, the groups in parts as equal as can be."""
+    turns = sorted((turn, g) for g, group in enumerate(groups) for turn in range(len(group)))
+    taken = [0] * len(groups)
+    for _, g in turns[:most]:
+        taken[g] += 1
+    return [group[:count] for group, count in zip(groups, taken, strict=True)]
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``map`` over a few threads, results in order, only a short stretch held in memory."""
+    workers = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+    remaining = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        pending = deque(pool.submit(function, item) for item in islice(remaining, 8 * workers))
+        try:
+            while pending:
+                yield pending.popleft().result()
+                pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+class Folder:
+    """One split of a folder of photographs as a source (see ``nanogen.data.images``).
+
+    Raises UserError where a folder is missing, a class is empty, or validation has a class that
+    training lacks. More files than ``data.<split>_images`` are taken evenly over the classes.
+    """
+
+    def __init__(self, stage: Mapping[str, Any], left_out: frozenset[str] = frozenset()):
+        data, split = stage["data"], stage["split"]
+        if not data["root"]:
+            raise UserError("data.root is missing: say where the photographs lie")
+        self.stage, self.left_out = stage, left_out
+        self.root = Path(data["root"])
+        self.classes = class_names(self.root)
+        self.resolution: int = data["resolution"]
+        self.captions = [caption(name, data["caption_template"]) for name in self.classes]
+        folders = _class_folders(self.root / split)
+        for folder in folders:
+            if folder.name not in self.classes:
+                raise UserError(
+                    f"data.root: {folder} is a class that {self.root / 'train'} lacks"
+                    + nearest(folder.name, self.classes)
+                )
+        groups = [[f for f in _files(folder) if self._name(f) not in left_out] for folder in folders]
+        for folder, group in zip(folders, groups, strict=True):
+            if not group:
+                raise UserError(f"data.root: the class folder {folder} holds no readable image")
+        labels = [self.classes.index(folder.name) for folder in folders]
+        chosen = evenly(groups, data[f"{split}_images"])
+        self.files = [(f, k) for k, group in zip(labels, chosen, strict=True) for f in group]
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self.root).as_posix()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def _example(self, item: tuple[Path, int]) -> Example | str:
+        """The example, or why its file cannot be read."""
+        file, k = item
+        try:
+            image = load(file, self.resolution)
+        except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+            return str(error) or type(error).__name__
+        return Example(image, k, self.captions[k], self.captions[k])
+
+    def examples(self) -> Iterator[Example]:
+        unreadable = {}
+        for (file, _), result in zip(self.files, in_order(self._example, self.files), strict=True):
+            if isinstance(result, Example):
+                yield result
+            else:
+                unreadable[self._name(file)] = result
+        if unreadable:
+            raise UnreadableFiles(unreadable)
+
+    def without(self, names: set[str]) -> Folder:
+        return Folder(self.stage, self.left_out | names)
