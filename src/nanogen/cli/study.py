@@ -1,0 +1,48 @@
+"""The options that say where a report's numbers come from: a study, or the paper."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nanogen.config import Study, load_study, study_from
+from nanogen.config.load import merged
+from nanogen.errors import UserError
+from nanogen.files import read_json
+
+
+def source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --study or --published (one is required), --given and --input."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--study", help="a study's name or file (.yaml, or .json as resolved)")
+    source.add_argument("--published", action="store_true", help="the paper's own numbers")
+    given_argument(parser)
+    parser.add_argument(
+        "--input", type=Path, nargs="+", default=[], help="files to read, else the study's usual ones"
+    )
+
+
+def given_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--given", default="{}", help="JSON: keys of the study set on top of its file")
+
+
+def parse_keys(text: str, option: str) -> dict[str, Any]:
+    """A JSON object given on the command line; raises UserError naming the option."""
+    try:
+        keys = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{option} is not valid JSON ({error}): {text}") from error
+    if not isinstance(keys, Mapping):
+        raise UserError(f'{option}: expected a JSON object such as {{"key": 1}}, got {text}')
+    return dict(keys)
+
+
+def read_study(name: str, given: str = "{}") -> Study:
+    """The study of --study and --given."""
+    keys = parse_keys(given, "--given")
+    if Path(name).suffix == ".json":
+        return study_from(merged(read_json(name), keys))
+    return load_study(name, keys)

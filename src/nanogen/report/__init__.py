@@ -1,0 +1,1 @@
+"""Tables, figures and pictures: what a study and the paper say, for readers."""

@@ -1,0 +1,187 @@
+"""A study's measured numbers: metric files found, checked and brought into one shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nanogen.config import Run, Study, load_run, stages
+from nanogen.config.paths import Paths
+from nanogen.errors import UserError
+from nanogen.files import check_label, read_json
+from nanogen.report import published
+from nanogen.report.rows import Row
+
+METRIC = ("metric", 1)
+CARD = "nanogen.json"
+DISTRIBUTION = ("fid", "is", "fdr", "mind")
+NAMES = {"fid": "FID", "is": "IS", "fdr": "FDr", "mind": "MIND", "geneval": "GenEval"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric file: the numbers of one sample set, and how they were measured."""
+
+    task: str
+    method: str
+    variant: str
+    metric: str
+    values: dict[str, float]
+    protocol: str
+    hash: str
+    path: Path
+
+    def value(self, name: str) -> float:
+        """The number called ``name``; raises UserError where it is absent or not finite."""
+        number = self.values.get(name)
+        if not isinstance(number, int | float) or not math.isfinite(number):
+            raise UserError(
+                f"{self.path}: {name} is {number!r}, expected a finite number; "
+                "delete the file and make it again"
+            )
+        return float(number)
+
+
+def read_metric(path: Path | str) -> Metric:
+    """A metric file; raises UserError where it is missing, of another format or incomplete."""
+    path = Path(path)
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a metric file: expected a JSON object")
+    check_label(content, path, *METRIC, None)
+    try:
+        return Metric(
+            task=content["task"],
+            method=content["method"],
+            variant=content["variant"],
+            metric=content["metric"],
+            values=dict(content["values"]),
+            protocol=content.get("protocol", ""),
+            hash=content["hash"],
+            path=path,
+        )
+    except KeyError as error:
+        raise UserError(
+            f"{path} lacks {error.args[0]!r}; delete it and make it again with `snakemake {path}`"
+        ) from error
+
+
+def tidy(metrics: Iterable[Metric]) -> list[Row]:
+    """One row per number: task, method, variant, metric, name, value, hash."""
+    return [
+        {
+            "task": m.task,
+            "method": m.method,
+            "variant": m.variant,
+            "metric": m.metric,
+            "name": name,
+            "value": m.value(name),
+            "hash": m.hash,
+        }
+        for m in metrics
+        for name in m.values
+    ]
+
+
+class Results:
+    """Access to a study's metric files, those given by name or those at their usual places."""
+
+    def __init__(self, study: Study, inputs: Iterable[Path] = ()):
+        """Index ``inputs`` by their content; metric files and the cards of trained models.
+
+        Raises UserError for a file that is not one of this study's.
+        """
+        self.study = study
+        self.paths = Paths(study)
+        self.used: list[Metric] = []
+        self._given: dict[tuple[str, ...], Metric] = {}
+        self._cards: dict[tuple[str, str], Path] = {}
+        for path in inputs:
+            if path.name == CARD:  # .../runs/<task>/<method>/model/nanogen.json
+                self._cards[path.parts[-4], path.parts[-3]] = path
+                continue
+            found = read_metric(path)
+            if found.method not in study.methods or found.task not in study.tasks:
+                raise UserError(
+                    f"{path} is of {found.method} on {found.task}, which study {study.study} has not"
+                )
+            self._given[found.task, found.method, found.variant, found.metric] = found
+
+    def runs(self, task: str) -> list[Run]:
+        """The study's runs on a task, in the order of the paper's tables."""
+        if task not in self.study.tasks:
+            raise UserError(
+                f"study {self.study.study} has no task {task!r} (its tasks: "
+                f"{', '.join(self.study.tasks)}); add it with --config 'tasks=[imagenet,t2i]'"
+            )
+        runs = [load_run(self.study, method, task) for method in self.study.methods]
+        families = ("rae", "vae", "pixel", "few-step")
+        return sorted(
+            runs,
+            key=lambda r: (families.index(r.family), published.rank(r.method, r.sampling.steps)),
+        )
+
+    def _make(self, path: str) -> str:
+        study = self.study.study
+        return f"`snakemake {path}{'' if study == 'nano' else f' --config study={study}'}`"
+
+    def metric(self, task: str, method: str, variant: str, name: str) -> Metric:
+        """One metric of one sample set, made by this study's configuration.
+
+        Raises UserError that names the file and the command that makes it.
+        """
+        found = self._given.get((task, method, variant, name))
+        if found is None:
+            path = self.paths.metric(method, task, variant, name)
+            if not Path(path).exists():
+                raise UserError(
+                    f"{path} does not exist: {name} of {method} on {task} ({variant}) has not been "
+                    f"measured; make it with {self._make(path)}"
+                )
+            found = read_metric(path)
+        if (found.task, found.method, found.variant, found.metric) != (task, method, variant, name):
+            raise UserError(
+                f"{found.path} holds {found.metric} of {found.method} on {found.task} "
+                f"({found.variant}), expected {name} of {method} on {task} ({variant})"
+            )
+        if found.hash != (expected := self._expected(task, method, variant)):
+            raise UserError(
+                f"{found.path} was made by another configuration: it carries hash {found.hash}, "
+                f"study {self.study.study} expects {expected}; make it again with "
+                f"{self._make(str(found.path))}"
+            )
+        self.used.append(found)
+        return found
+
+    def _expected(self, task: str, method: str, variant: str) -> str:
+        stage = stages.distribution if task == "imagenet" else stages.geneval
+        return stage(self.study, method, variant)["hash"]
+
+    def card(self, task: str, method: str) -> dict[str, Any]:
+        """The card of a trained model; raises UserError where it is missing or of other weights."""
+        path = self._cards.get((task, method), Path(self.paths.trained(method, task)))
+        if not path.exists():
+            raise UserError(
+                f"{path} does not exist: {method} has not been trained on {task}; "
+                f"make it with {self._make(str(path))}"
+            )
+        card = read_json(path)
+        if card.get("hash") != (expected := stages.train(self.study, method, task)["hash"]):
+            raise UserError(
+                f"{path} was made by another configuration: it carries hash {card.get('hash')}, "
+                f"study {self.study.study} expects {expected}; make it again with "
+                f"{self._make(str(path))}"
+            )
+        return card
+
+    def protocols(self) -> list[str]:
+        """One sentence per way of measuring, headed by the metrics it is of."""
+        by_sentence: dict[str, list[str]] = {}
+        for metric in self.used:
+            names = by_sentence.setdefault(metric.protocol, [])
+            if (name := NAMES.get(metric.metric, metric.metric)) not in names:
+                names.append(name)
+        return [f"{', '.join(names)}: {text}" for text, names in by_sentence.items() if text]

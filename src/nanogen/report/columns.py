@@ -1,0 +1,114 @@
+"""What a column of the tables is called, how it is printed and which direction is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nanogen.report.rows import Value
+
+DASH = "–"
+EXTRACTORS = {
+    "inception": "Incep.",
+    "convnext": "ConvNeXt",
+    "dinov2": "DINOv2",
+    "mae": "MAE",
+    "siglip": "SigLIP",
+    "clip": "CLIP",
+}
+TAGS = {
+    "single_object": "1 object",
+    "two_object": "2 objects",
+    "counting": "Counting",
+    "colors": "Colors",
+    "position": "Position",
+    "color_attr": "Attributes",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        digits: decimals in print; None: text, or an integer as it is.
+        better: the direction in which values are ranked; None: they are not.
+        group: heading shared with its neighbours, e.g. ``FDr``.
+        alone: the heading is clear without its group's.
+    """
+
+    key: str
+    heading: str
+    digits: int | None = None
+    better: Literal["lower", "higher"] | None = None
+    group: str = ""
+    alone: bool = False
+
+    @property
+    def arrow(self) -> str:
+        return {"lower": " ↓", "higher": " ↑", None: ""}[self.better]
+
+    @property
+    def title(self) -> str:
+        """The whole heading on one line, with the arrow."""
+        whole = self.heading if self.alone else f"{self.group} {self.heading}".strip()
+        return whole + self.arrow
+
+
+_FIXED = (
+    Column("name", "Method"),
+    Column("source", "Numbers"),
+    Column("epochs", "Epochs"),
+    Column("iterations", "Iters"),
+    Column("params", "#Params"),
+    Column("prediction", "Pred."),
+    Column("nfe", "NFE"),
+    Column("guidance", "Guidance"),
+    Column("guidance_scale", "Scale", 1),
+    Column("fid", "FID", 2, "lower"),
+    Column("is", "IS", 1, "higher"),
+    Column("fid_untrained", "FID untrained", 2),
+    Column("geneval", "GenEval", 3, "higher"),
+    Column("dpg_bench", "DPG-Bench", 3, "higher"),
+    Column("genai_bench", "GenAI-Bench", 3, "higher"),
+    Column("chance", "Chance", 3),
+    Column("published_fid", "FID", 2, group="Published"),
+    Column("published_is", "IS", 1, group="Published"),
+    Column("published_geneval", "GenEval", 3, group="Published"),
+    Column("published_dpg_bench", "DPG-Bench", 3, group="Published"),
+    Column("published_genai_bench", "GenAI-Bench", 3, group="Published"),
+    *(Column(tag, title, 3, "higher", "GenEval by tag", alone=True) for tag, title in TAGS.items()),
+)
+_BY_KEY = {column.key: column for column in _FIXED}
+_PER_EXTRACTOR = {"fdr": "FDr", "mind": "MIND"}
+
+
+def column(key: str) -> Column | None:
+    """The column of a CSV's key, e.g. ``fdr_inception``; None for keys that tables do not print."""
+    family, _, extractor = key.partition("_")
+    if family in _PER_EXTRACTOR and extractor:
+        heading = EXTRACTORS.get(extractor, extractor)
+        return Column(key, heading, 2, "lower", _PER_EXTRACTOR[family])
+    return _BY_KEY.get(key)
+
+
+def columns(keys: list[str]) -> list[Column]:
+    """The printed columns among ``keys``, in that order."""
+    return [found for found in map(column, keys) if found is not None]
+
+
+def printed(column: Column, value: Value) -> str:
+    """A cell as tables show it: rounded as the paper prints it, a dash where there is no value."""
+    if value is None:
+        return DASH
+    if column.key == "guidance":
+        return {"yes": "✓", "no": "×"}.get(str(value), str(value))
+    if isinstance(value, str):
+        return value
+    if column.digits is not None:
+        return f"{value:.{column.digits}f}"
+    if column.key == "params":
+        return f"{value / 1e6:.0f}M" if value >= 1e8 else f"{value / 1e6:.2f}M"
+    if column.key == "iterations" and value >= 1000 and value % 1000 == 0:
+        return f"{value // 1000}K"
+    return str(value)

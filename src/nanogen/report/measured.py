@@ -1,0 +1,183 @@
+"""The tables of a study, in the paper's layout, the published numbers beside the measured ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from nanogen.config import Run, Study, stages
+from nanogen.errors import UserError, nearest
+from nanogen.identity import config_hash
+from nanogen.report import published
+from nanogen.report.collect import DISTRIBUTION, Metric, Results
+from nanogen.report.columns import TAGS, columns
+from nanogen.report.rows import Row
+from nanogen.report.table import Table
+
+IDENTITY = ("method", "family")
+PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; read beside, not compared."
+
+
+def _published(name: str, run: Run, keys: Iterable[str]) -> Row:
+    row = published.of_run(name, run)
+    return {f"published_{key}": row.get(key) for key in keys}
+
+
+def _head(run: Run) -> Row:
+    return {"method": run.method, "name": run.title, "family": run.family}
+
+
+def _provenance(results: Results) -> list[str]:
+    """Footnotes: how it was measured, and a hash of all configurations behind the numbers."""
+    study = results.study
+    hashes = sorted({metric.hash for metric in results.used})
+    return [
+        *results.protocols(),
+        f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, "
+        "one training per method.",
+    ]
+
+
+def _distribution(results: Results, run: Run, variant: str, extractors: list[str]) -> Row:
+    """FDr and MIND per extractor, FID and IS of one sample set."""
+    found: dict[str, Metric] = {
+        name: results.metric("imagenet", run.method, variant, name) for name in DISTRIBUTION
+    }
+    spaces = [(kind, f"{kind}_{name}") for kind in ("fdr", "mind") for name in extractors]
+    return {
+        **{key: found[kind].value(key) for kind, key in spaces},
+        "fid": found["fid"].value("fid"),
+        "is": found["is"].value("is"),
+        "hash": found["fid"].hash,
+    }
+
+
+def _imagenet_keys(extractors: list[str]) -> list[str]:
+    return [*(f"{kind}_{name}" for kind in ("fdr", "mind") for name in extractors), "fid", "is"]
+
+
+def with_guidance(results: Results) -> Table:
+    """Table 2: ImageNet with guidance, the untrained model's FID for reference."""
+    extractors = stages.extractors(results.study)
+    rows: list[Row] = []
+    for run in results.runs("imagenet"):
+        untrained = results.metric("imagenet", run.method, "untrained", "fid")
+        rows.append(
+            {
+                **_head(run),
+                "guidance_scale": run.sampling.guidance_scale,
+                **_distribution(results, run, "cfg", extractors),
+                "fid_untrained": untrained.value("fid"),
+                **_published("table2", run, ("fid", "is")),
+            }
+        )
+    measured = [*_imagenet_keys(extractors), "fid_untrained"]
+    keys = ["name", "guidance_scale", *measured, "published_fid", "published_is"]
+    return Table(
+        name="table2",
+        caption=f"Class-conditional generation with guidance, study {results.study.study}.",
+        columns=columns(keys),
+        rows=rows,
+        notes=[
+            "FID untrained: the same network before its training, without guidance.",
+            *_provenance(results),
+            PUBLISHED_NOTE,
+        ],
+        identity=IDENTITY,
+        more=("hash",),
+    )
+
+
+def without_guidance(results: Results) -> Table:
+    """Table 4: ImageNet without guidance."""
+    extractors = stages.extractors(results.study)
+    rows: list[Row] = [
+        {
+            **_head(run),
+            **_distribution(results, run, "nocfg", extractors),
+            **_published("table4", run, ("fid", "is")),
+        }
+        for run in results.runs("imagenet")
+    ]
+    return Table(
+        name="table4",
+        caption=f"Class-conditional generation without guidance, study {results.study.study}.",
+        columns=columns(["name", *_imagenet_keys(extractors), "published_fid", "published_is"]),
+        rows=rows,
+        notes=[*_provenance(results), PUBLISHED_NOTE],
+        identity=IDENTITY,
+        more=("hash",),
+    )
+
+
+def _text_to_image_row(results: Results, run: Run) -> Row:
+    found = results.metric("t2i", run.method, "cfg", "geneval")
+    quality = results.card("t2i", run.method).get("quality", {})
+    if "parameters" not in quality:
+        raise UserError(
+            f"{results.paths.trained(run.method, 't2i')} does not tell quality.parameters; "
+            "delete it and train again"
+        )
+    names = ["geneval", *TAGS, "image_accuracy", "prompt_accuracy", "chance"]
+    names += [name for name in found.values if name.startswith("chance_")]
+    return {
+        **_head(run),
+        "iterations": run.training.steps,
+        "params": int(quality["parameters"]),
+        **{name: found.value(name) for name in names},
+        **_published("table3", run, ("geneval", "dpg_bench", "genai_bench")),
+        "hash": found.hash,
+    }
+
+
+def _chance_note(rows: list[Row]) -> str:
+    """What guessing scores per tag, as a range over the methods where it differs."""
+    parts = []
+    for tag, heading in TAGS.items():
+        values = [v for row in rows if isinstance(v := row.get(f"chance_{tag}"), float)]
+        if values:
+            low, high = f"{min(values):.3f}", f"{max(values):.3f}"
+            parts.append(f"{heading} {low}" + ("" if low == high else f" to {high}"))
+    return "Chance: the GenEval score without looking at the prompt" + (
+        f"; by tag: {', '.join(parts)}." if parts else "."
+    )
+
+
+def text_to_image(results: Results) -> Table:
+    """Table 3: GenEval with its six tags and the chance level."""
+    rows = [_text_to_image_row(results, run) for run in results.runs("t2i")]
+    beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
+    more = [key for row in rows for key in row if key.startswith("chance_")]
+    return Table(
+        name="table3",
+        caption=f"Text-to-image generation, study {results.study.study}.",
+        columns=columns(["name", "iterations", "params", "geneval", "chance", *TAGS, *beside]),
+        rows=rows,
+        notes=[_chance_note(rows), *_provenance(results), PUBLISHED_NOTE],
+        identity=IDENTITY,
+        more=("image_accuracy", "prompt_accuracy", *dict.fromkeys(more), "hash"),
+    )
+
+
+TABLES: dict[str, Callable[[Results], Table]] = {
+    "table2": with_guidance,
+    "table3": text_to_image,
+    "table4": without_guidance,
+}
+
+
+def table(name: str, study: Study, inputs: Iterable[Path] = ()) -> Table:
+    """One of a study's tables from its metric files; raises UserError where one is missing.
+
+    Args:
+        inputs: the metric files and cards of trained models to read; those not among them are
+            looked for at their usual places.
+    """
+    if name == "table1":
+        raise UserError(
+            "table1 holds published numbers only: every method at its own size and schedule; "
+            "use --published"
+        )
+    if name not in TABLES:
+        raise UserError(f"unknown table {name!r}{nearest(name, TABLES)}")
+    return TABLES[name](Results(study, inputs))

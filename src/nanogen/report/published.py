@@ -1,0 +1,84 @@
+"""The paper's own numbers, Tables 1 to 4, kept as CSV in config/published."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from nanogen.config.load import CONFIG
+from nanogen.config.schema import Run
+from nanogen.errors import UserError, nearest
+from nanogen.report.columns import columns
+from nanogen.report.rows import Row, read_rows
+from nanogen.report.table import Table
+
+ITERATIONS = 100_000  # Table 3 has methods at two lengths; figures compare all at this one
+LATENT_FAMILIES = ("rae", "vae")
+CAPTIONS = {
+    "table1": "Published reproducibility on ImageNet 256 x 256: each method as its authors report it "
+    "and as the paper reproduces it.",
+    "table2": "Published results on ImageNet 256 x 256 with classifier-free guidance at each "
+    "method's best scale.",
+    "table3": "Published text-to-image results.",
+    "table4": "Published results on ImageNet 256 x 256 without guidance.",
+}
+NOTES = {
+    "table1": "Source: the paper's Table 1, each method at its own size, schedule and protocol.",
+    "table2": "Source: the paper's Table 2. 80 epochs, about 615M parameters, 50,000 images, "
+    "guidance on [0.0, 0.9].",
+    "table3": "Source: the paper's Table 3. Guidance scale 6.0; public models are not ranked.",
+    "table4": "Source: the paper's Table 4. As Table 2, but without guidance.",
+}
+
+
+@cache
+def _rows(name: str) -> tuple[Row, ...]:
+    return tuple(read_rows(CONFIG / "published" / f"{name}.csv", needs=["method"]))
+
+
+def rows(name: str) -> list[Row]:
+    """Rows of ``table1`` ... ``table4`` as the paper orders them; raises UserError for others."""
+    if name not in CAPTIONS:
+        raise UserError(f"unknown table {name!r}{nearest(name, CAPTIONS)}")
+    return [dict(row) for row in _rows(name)]
+
+
+def comparable(name: str) -> list[Row]:
+    """The rows one method has one of: Table 3's at 100,000 iterations, the others' as they are."""
+    return [row for row in rows(name) if row.get("iterations", ITERATIONS) == ITERATIONS]
+
+
+def of_run(name: str, run: Run) -> Row:
+    """The published row of a run's method, empty where the paper has none.
+
+    The paper prints one row per number of steps of a few-step method (``meanflow-nfe2``).
+    """
+    known = {row["method"]: row for row in comparable(name)}
+    return known.get(run.method) or known.get(f"{run.method}-nfe{run.sampling.steps}") or {}
+
+
+def rank(method: str, steps: int = 1) -> int:
+    """A method's place in the paper's Table 2; methods that the paper has not come last."""
+    order = [row["method"] for row in _rows("table2")]
+    names = (method, f"{method}-nfe{steps}")
+    return next((order.index(name) for name in names if name in order), len(order))
+
+
+def table(name: str) -> Table:
+    """A published table, ready to be written."""
+    found = rows(name)
+    keys = list(found[0])
+    first = name == "table1"
+    if first:  # here the method's column is its printed name
+        keys = ["name" if key == "method" else key for key in keys]
+        for row in found:
+            row["name"] = row["method"]
+    return Table(
+        name=name,
+        caption=CAPTIONS[name],
+        columns=columns(keys),
+        rows=found,
+        grouped_by="space" if first else "family",
+        notes=[NOTES[name]],
+        identity=("method", "space") if first else ("method", "family"),
+        ranked=not first,
+    )

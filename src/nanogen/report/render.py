@@ -1,0 +1,124 @@
+"""A table as text: CSV with full precision, Markdown and LaTeX as a page prints it."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+from nanogen.files import write_text
+from nanogen.report.columns import printed
+from nanogen.report.rows import csv_text
+from nanogen.report.table import Mark, Table, marks
+
+LEGEND = "**Best** and <u>second best</u> of a column are marked."
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "✓": r"$\checkmark$",
+    "×": r"$\times$",
+    "–": "--",
+}
+
+
+def tex_escaped(text: str) -> str:
+    """Text with LaTeX's special characters, arrows and dashes written as LaTeX has them."""
+    return "".join(_TEX.get(character, character) for character in text)
+
+
+def _markdown_cell(text: str, mark: Mark | None) -> str:
+    text = text.replace("|", "\\|")
+    return {"best": f"**{text}**", "second": f"<u>{text}</u>", None: text}[mark]
+
+
+def markdown(table: Table) -> str:
+    """GitHub's Markdown: caption, table with a line per group, footnotes."""
+    marked = marks(table)
+    columns = table.columns
+    lines = [
+        f"**{table.name.replace('table', 'Table ')}.** {table.caption}",
+        "",
+        "| " + " | ".join(column.title for column in columns) + " |",
+        "|" + "|".join([":---", *["---:"] * (len(columns) - 1)]) + "|",
+    ]
+    for heading, rows in table.groups():
+        lines.append(f"| *{heading}* |" + " |" * (len(columns) - 1))
+        for index, row in rows:
+            cells = (
+                _markdown_cell(printed(c, row.get(c.key)), marked.get((index, c.key))) for c in columns
+            )
+            lines.append("| " + " | ".join(cells) + " |")
+    notes = [LEGEND, *table.notes] if marked else table.notes
+    return "\n".join([*lines, "", *(f"{note}  " for note in notes)]).rstrip() + "\n"
+
+
+def _tex_header(table: Table) -> list[str]:
+    """Two lines of headings where columns share a group, one where none do."""
+    spans, rules, position = [], [], 1
+    for group, members in groupby(table.columns, lambda column: column.group):
+        below = list(members)
+        if group:
+            arrow = below[0].arrow
+            spans.append(rf"\multicolumn{{{len(below)}}}{{c}}{{{tex_escaped(group + arrow)}}}")
+            rules.append(rf"\cmidrule(lr){{{position}-{position + len(below) - 1}}}")
+        else:
+            spans += [""] * len(below)
+        position += len(below)
+    names = [c.heading if c.group else c.heading + c.arrow for c in table.columns]
+    heading = [" & ".join(map(tex_escaped, names)) + r" \\"]
+    return [" & ".join(spans) + r" \\", " ".join(rules), *heading] if rules else heading
+
+
+def _tex_cell(text: str, mark: Mark | None) -> str:
+    text = tex_escaped(text)
+    return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", None: text}[mark]
+
+
+def latex(table: Table) -> str:
+    """A ``table*`` for booktabs and graphicx (it is shrunk where it is wider than the page)."""
+    marked = marks(table)
+    width = len(table.columns)
+    lines = [
+        r"% needs \usepackage{booktabs,graphicx,amssymb}",
+        r"\begin{table*}[t]",
+        r"\centering\small",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+        r"\toprule",
+        *_tex_header(table),
+    ]
+    for heading, rows in table.groups():
+        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{tex_escaped(heading)}}}}} \\"]
+        for index, row in rows:
+            cells = (
+                _tex_cell(printed(c, row.get(c.key)), marked.get((index, c.key))) for c in table.columns
+            )
+            lines.append(" & ".join(cells) + r" \\")
+    legend = [r"\textbf{Best} and \underline{second best} of a column are marked."] if marked else []
+    notes = " ".join([*legend, *map(tex_escaped, table.notes)])
+    lines += [
+        r"\bottomrule",
+        r"\end{tabular}}",
+        rf"\caption{{{tex_escaped(table.caption)} {notes}".rstrip() + "}",
+        rf"\label{{tab:{table.name}}}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write(table: Table, prefix: str) -> list[Path]:
+    """Write PREFIX.csv, PREFIX.md and PREFIX.tex, each whole or not at all."""
+    texts = {"csv": csv_text(table.rows, table.keys), "md": markdown(table), "tex": latex(table)}
+    paths = [Path(f"{prefix}.{suffix}") for suffix in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths

@@ -1,0 +1,64 @@
+"""Rows of a table as they stand in a CSV file: text, numbers and nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nanogen.errors import UserError
+from nanogen.files import explained
+
+Value = str | int | float | None
+Row = dict[str, Value]
+
+
+def _value(text: str) -> Value:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None
+
+
+def read_rows(path: Path | str, needs: Iterable[str] = ()) -> list[Row]:
+    """The rows of a CSV file with a header line; an empty cell is None.
+
+    Raises UserError where the file is missing, has no rows, a row of another length than the
+    header, or lacks a column of ``needs``.
+    """
+    path = Path(path)
+    with explained(path, "read"):
+        text = path.read_text(encoding="utf-8")
+    header, *lines = [line for line in csv.reader(io.StringIO(text)) if line] or [[]]
+    missing = [key for key in needs if key not in header]
+    if missing:
+        raise UserError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(header)}")
+    if not lines:
+        raise UserError(f"{path} holds no rows; delete it and make it again")
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise UserError(f"{path}, line {number}: {len(line)} cells, the header has {len(header)}")
+    return [dict(zip(header, map(_value, line), strict=True)) for line in lines]
+
+
+def csv_text(rows: Iterable[Row], keys: Sequence[str]) -> str:
+    """CSV of the columns ``keys``; numbers in full precision (``repr``), None as an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(keys)
+    for row in rows:
+        values = (row.get(key) for key in keys)
+        writer.writerow(["" if v is None else repr(v) if isinstance(v, float) else v for v in values])
+    return buffer.getvalue()
+
+
+def number(row: Row, key: str) -> float:
+    """A cell as a finite number; raises UserError naming the row."""
+    value = row.get(key)
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{row.get('name', row.get('method'))}: {key} is {value!r}, not a number")
+    return float(value)
