@@ -264,7 +264,8 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
         return {}
     keys: dict[str, Any] = {"data": {"root": study.data_root}}
     if task == "imagenet":
-        keys["conditioner"] = {"classes": sum(entry.is_dir() for entry in train.iterdir())}
+        folders = [e for e in train.iterdir() if e.is_dir() and not e.name.startswith(".")]
+        keys["conditioner"] = {"classes": len(folders)}
     return keys
 
 

@@ -65,7 +65,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
-    """The first items of each group, together at most ``most``, the groups in parts as equal as can be."""
+    """The first items of each group, at most ``most`` together, in parts as equal as can be."""
     turns = sorted((turn, g) for g, group in enumerate(groups) for turn in range(len(group)))
     taken = [0] * len(groups)
     for _, g in turns[:most]:

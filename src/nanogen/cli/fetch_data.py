@@ -1,0 +1,18 @@
+"""`nanogen fetch-data`: download a data set from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", required=True, help="owner/name of the data set")
+    parser.add_argument("--revision", default="main", help="commit, tag or branch")
+    parser.add_argument("--output", type=Path, required=True, help="a folder that is made")
+
+
+def run(args: argparse.Namespace) -> None:
+    from nanogen.interop.hub import fetch_data
+
+    fetch_data(args.repo, args.output, args.revision)

@@ -1,0 +1,17 @@
+"""`nanogen fetch-model`: download a frozen network from the Hugging Face hub."""
+
+from __future__ import annotations
+
+import argparse
+
+from nanogen.cli.common import read_stage, stage_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    stage_arguments(parser, output="the model's folder")
+
+
+def run(args: argparse.Namespace) -> None:
+    from nanogen.interop.hub import fetch_model
+
+    fetch_model(read_stage(args.config, "model"), args.output)

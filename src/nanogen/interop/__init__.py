@@ -1,0 +1,1 @@
+"""Exchange with other programs: the authors' released checkpoints, the Hugging Face hub."""

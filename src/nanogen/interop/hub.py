@@ -1,0 +1,238 @@
+"""Downloads from the Hugging Face hub: pinned, resumable, complete or absent, and never a pickle.
+
+A download grows in a hidden folder beside its destination, is kept there when interrupted, continues
+from there, and is renamed when every file has arrived.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from nanogen.errors import UserError
+from nanogen.files import explained, label, write_json
+
+log = logging.getLogger(__name__)
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
+STATISTICS_SUFFIX = ".npz"
+DATA_SUFFIXES = (".parquet", ".tar", ".json", ".jsonl", ".txt")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_ON = ("1", "on", "true", "yes")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository on the hub; ``kind`` is ``model`` or ``dataset``."""
+
+    name: str
+    revision: str = "main"
+    kind: str = "model"
+    instead: str = "give the path of a copy instead"  # ends an error's sentence
+
+    @property
+    def page(self) -> str:
+        return f"https://huggingface.co/{'datasets/' if self.kind == 'dataset' else ''}{self.name}"
+
+
+@contextmanager
+def _explained(repository: Repository) -> Iterator[None]:
+    """Turn the hub's errors into sentences that say what to do."""
+    from huggingface_hub import errors
+
+    access = (
+        f"accept its licence at {repository.page}, set HF_TOKEN to a token of that account, "
+        f"or {repository.instead}"
+    )
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise UserError(f"{repository.name} is gated: {access}") from error
+    except errors.RepositoryNotFoundError as error:
+        raise UserError(
+            f"{repository.name} is not on the hub, or private (check the name; where it is private, "
+            f"set HF_TOKEN), or {repository.instead}"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise UserError(
+            f"{repository.name} has no revision {repository.revision!r}; see {repository.page}/commits"
+        ) from error
+    except errors.HFValidationError as error:
+        raise UserError(f"{repository.name!r} is no repository's name: {error}") from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else None
+        if status in (401, 403):
+            raise UserError(f"the hub refuses access to {repository.name}: {access}") from error
+        raise UserError(
+            f"the hub answered {status} for {repository.name}; try again later (what has arrived is "
+            f"kept), or {repository.instead}"
+        ) from error
+    except (errors.HTTPError, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+        raise UserError(
+            f"cannot reach the hub for {repository.name} ({type(error).__name__}); check the network "
+            f"and start again (what has arrived is kept), or {repository.instead}"
+        ) from error
+
+
+def _refuse_offline(repository: Repository) -> None:
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _ON:
+        raise UserError(
+            f"{repository.name} is to be downloaded, but HF_HUB_OFFLINE is set: unset it, "
+            f"or {repository.instead}"
+        )
+
+
+def _partial(output: Path) -> Path:
+    return output.with_name(f".{output.name}.partial")
+
+
+def _check_complete(repository: Repository, folder: Path, sizes: Mapping[str, int | None]) -> None:
+    """Exactly these files: what another revision left behind goes, what is missing is an error.
+
+    snapshot_download settles for what is there when the network fails; we do not.
+    """
+    shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub library's own notes
+    for file in [f for f in folder.rglob("*") if f.is_file()]:
+        if file.relative_to(folder).as_posix() not in sizes:
+            file.unlink()
+    for name, size in sizes.items():
+        file = folder / name
+        if not file.is_file() or (size is not None and file.stat().st_size != size):
+            raise UserError(
+                f"{repository.name}: {name} has not arrived completely; start again (what has "
+                "arrived is kept)"
+            )
+
+
+def download(
+    repository: Repository,
+    output: Path,
+    wanted: Callable[[Sequence[str]], list[str]],
+    finish: Callable[[Path, str], None],
+) -> None:
+    """Fetch the files that ``wanted`` picks from the repository's list of names into ``output``.
+
+    ``finish(folder, commit)`` may complete the folder before it is renamed. The token is HF_TOKEN of
+    the environment or none; HF_ENDPOINT names another hub. Raises UserError where access, network,
+    disk or the repository fail.
+    """
+    _refuse_offline(repository)
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    endpoint = os.environ.get("HF_ENDPOINT") or None
+    token = os.environ.get("HF_TOKEN") or False
+    partial = _partial(output)
+    with explained(output), _explained(repository):
+        info = HfApi(endpoint=endpoint, token=token).repo_info(
+            repository.name, revision=repository.revision, repo_type=repository.kind, files_metadata=True
+        )
+        commit = str(info.sha)
+        sizes = {sibling.rfilename: sibling.size for sibling in info.siblings or []}
+        names = wanted(sorted(sizes))
+        log.info(
+            "%s at %s: %d files, %.0f MB",
+            *(repository.name, commit[:12], len(names), sum(sizes[n] or 0 for n in names) / 1e6),
+        )
+        snapshot_download(
+            repository.name,
+            repo_type=repository.kind,
+            revision=commit,
+            local_dir=partial,
+            allow_patterns=[escape(name) for name in names],
+            token=token,
+            endpoint=endpoint,
+        )
+        _check_complete(repository, partial, {name: sizes[name] for name in names})
+        finish(partial, commit)
+        if output.exists():
+            shutil.rmtree(output)
+        partial.replace(output)
+
+
+# ----------------------------------------------------------------------------------- models
+
+
+def model_files(names: Sequence[str], subfolder: str, repository: str) -> list[str]:
+    """A model's files: configuration, weights and tokenizer of one folder, statistics of any.
+
+    Raises UserError where there are no weights, or only pickled ones, which are not loaded.
+    """
+    folder = PurePosixPath(subfolder)
+    inside = [name for name in names if PurePosixPath(name).parent == folder]
+    chosen = [name for name in inside if name.endswith(MODEL_SUFFIXES)]
+    below = "" if folder == PurePosixPath() else f"{folder}/"
+    chosen += [n for n in names if n.endswith(STATISTICS_SUFFIX) and n.startswith(below)]
+    if not any(name.endswith((".safetensors", STATISTICS_SUFFIX)) for name in chosen):
+        pickles = [name for name in inside if name.endswith(PICKLES)]
+        found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
+        raise UserError(
+            f"{repository}/{subfolder}: there are no *.safetensors{found}".replace("/:", ":")
+        )
+    return chosen
+
+
+def _unnest(folder: Path, subfolder: str) -> None:
+    """Make the files of a sub-folder those of the folder itself."""
+    if not subfolder:
+        return
+    for file in sorted((folder / subfolder).iterdir()):
+        file.replace(folder / file.name)
+    shutil.rmtree(folder / PurePosixPath(subfolder).parts[0])
+
+
+def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
+    """Download the frozen network of a ``model`` stage whose source is download."""
+    model, output = stage["model"], Path(output)
+    hub = model.get("hub")
+    if not hub:
+        raise UserError(f"models.{model['name']}: there is no hub repository to download it from")
+    started = time.monotonic()
+    repository = Repository(
+        hub["repo"],
+        hub["revision"],
+        instead=f"set models.{model['name']} to {{source: path, path: FOLDER}}",
+    )
+
+    def finish(folder: Path, commit: str) -> None:
+        _unnest(folder, hub["subfolder"])
+        card = label("model", 1, stage["hash"], name=model["name"], kind=model["kind"])
+        card |= {"quality": {}, "seconds": round(time.monotonic() - started, 1)}
+        card |= {"repository": hub["repo"], "commit": commit}
+        write_json(folder / "nanogen.json", card)
+
+    download(repository, output, lambda names: model_files(names, hub["subfolder"], hub["repo"]), finish)
+    log.info("%s: %s in %.1f s", output, hub["repo"], time.monotonic() - started)
+
+
+# ------------------------------------------------------------------------------------- data
+
+
+def fetch_data(name: str, output: Path | str, revision: str = "main") -> None:
+    """Download a data set's parquet files, tar shards and lists.
+
+    Raises UserError also where ``output`` holds something already.
+    """
+    output = Path(output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} exists already; remove it or choose another folder")
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        chosen = [n for n in names if n.endswith(DATA_SUFFIXES)]
+        if not any(n.endswith((".parquet", ".tar")) for n in chosen):
+            raise UserError(f"{name} holds neither parquet files nor tar shards")
+        return chosen
+
+    repository = Repository(name, revision, "dataset", "give the folder of a copy as data.root instead")
+    download(repository, output, wanted, lambda folder, commit: None)
+    log.info("%s: %s", output, name)

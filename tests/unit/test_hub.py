@@ -1,0 +1,164 @@
+"""Downloads, from a hub on this machine that speaks the few requests a download needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from nanogen.errors import UserError
+from nanogen.interop.hub import fetch_data, fetch_model, model_files
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FILES = {
+    "README.md": b"# a model",
+    "vae/config.json": b'{"latent_channels": 4}',
+    "vae/model.safetensors": bytes(range(256)) * 40,
+    "vae/pytorch_model.bin": b"a pickle",
+    "unet/model.safetensors": b"something else",
+    "data/train-0.parquet": b"PAR1" * 50,
+}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Metadata, tree and files of owner/open; owner/gated refuses; everything else is unknown."""
+
+    def log_message(self, *args):
+        pass
+
+    def _answer(self, status: int, body: bytes, **headers: str):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def _json(self, value):
+        self._answer(200, json.dumps(value).encode(), Content_Type="application/json")
+
+    def _file(self, name: str):
+        body = FILES[name]
+        self.server.served.append((self.command, name))
+        etag = hashlib.sha1(body).hexdigest()
+        if self.command == "GET" and name in self.server.cut:
+            self._answer(500, b"")
+        else:
+            self._answer(200, body, ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
+
+    def do_GET(self):
+        self.server.tokens.add(self.headers.get("Authorization"))
+        path = self.path.split("?")[0].removeprefix("/api/")
+        path = path.removeprefix("/").removeprefix("models/").removeprefix("datasets/")
+        owner, name, what, *rest = path.split("/")
+        if name == "gated":
+            self._answer(403, b"", X_Error_Code="GatedRepo")
+        elif name != "open":
+            self._answer(404, b"", X_Error_Code="RepoNotFound")
+        elif what == "revision" and rest not in (["main"], [COMMIT]):
+            self._answer(404, b"", X_Error_Code="RevisionNotFound")
+        elif what == "revision":
+            siblings = [{"rfilename": n, "size": len(b)} for n, b in FILES.items()]
+            self._json({"id": f"{owner}/{name}", "sha": COMMIT, "siblings": siblings})
+        elif what == "tree":
+            entries = [
+                {"type": "file", "path": n, "size": len(b), "oid": hashlib.sha1(b).hexdigest()}
+                for n, b in FILES.items()
+            ]
+            self._json(entries)
+        else:
+            self._file("/".join(rest[1:]))
+
+    do_HEAD = do_GET
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.served, server.tokens, server.cut = [], set(), set()
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def stage(repo: str = "owner/open", subfolder: str = "vae", revision: str = "main") -> dict:
+    hub = {"repo": repo, "revision": revision, "subfolder": subfolder}
+    return {"hash": "abc", "model": {"name": "sd-vae", "kind": "vae", "hub": hub}}
+
+
+def test_a_model_arrives_whole_without_pickles_and_with_its_card(hub, tmp_path: Path):
+    fetch_model(stage(), tmp_path / "sd-vae")
+    names = {f.relative_to(tmp_path).as_posix() for f in tmp_path.rglob("*") if f.is_file()}
+    assert names == {"sd-vae/config.json", "sd-vae/model.safetensors", "sd-vae/nanogen.json"}
+    assert (tmp_path / "sd-vae/model.safetensors").read_bytes() == FILES["vae/model.safetensors"]
+    card = json.loads((tmp_path / "sd-vae/nanogen.json").read_text())
+    assert (card["format"], card["hash"], card["commit"]) == ("nanogen.model", "abc", COMMIT)
+    assert ("GET", "vae/pytorch_model.bin") not in hub.served
+
+
+def test_an_interrupted_download_leaves_no_model_and_continues(hub, tmp_path: Path):
+    hub.cut.add("vae/model.safetensors")
+    with pytest.raises(UserError, match="start again|try again"):
+        fetch_model(stage(), tmp_path / "sd-vae")
+    assert not (tmp_path / "sd-vae").exists()
+    hub.cut.clear()
+    fetch_model(stage(), tmp_path / "sd-vae")
+    assert hub.served.count(("GET", "vae/config.json")) == 1
+    assert (tmp_path / "sd-vae/nanogen.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({"repo": "owner/gated"}, "accept its licence at .*HF_TOKEN.*source: path"),
+        ({"repo": "owner/absent"}, "owner/absent is not on the hub"),
+        ({"revision": "v9"}, "no revision 'v9'"),
+        ({"subfolder": "elsewhere"}, "no \\*.safetensors"),
+        ({"repo": "not a name"}, "no repository's name"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_a_sentence(hub, tmp_path: Path, keys, sentence):
+    with pytest.raises(UserError, match=sentence):
+        fetch_model(stage(**keys), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_no_network_and_offline_mode_name_the_way_out(hub, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="cannot reach the hub.*source: path"):
+        fetch_model(stage(), tmp_path / "model")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
+        fetch_model(stage(), tmp_path / "model")
+
+
+def test_the_token_comes_from_the_environment_only(hub, tmp_path: Path, monkeypatch, caplog):
+    fetch_model(stage(), tmp_path / "first")
+    assert hub.tokens == {None}
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    fetch_model(stage(), tmp_path / "second")
+    assert "Bearer hf_secret" in hub.tokens
+    assert "hf_secret" not in caplog.text
+
+
+def test_pickled_weights_alone_are_refused_by_name():
+    with pytest.raises(UserError, match=r"only pytorch_model\.bin, which could execute code"):
+        model_files(["config.json", "pytorch_model.bin"], "", "owner/old")
+
+
+def test_a_data_set_brings_its_data_files(hub, tmp_path: Path):
+    fetch_data("owner/open", tmp_path / "data")
+    arrived = tmp_path / "data/data/train-0.parquet"
+    assert arrived.read_bytes() == FILES["data/train-0.parquet"]
+    assert not list((tmp_path / "data").rglob("*.safetensors"))
+    with pytest.raises(UserError, match="exists already"):
+        fetch_data("owner/open", tmp_path / "data")
