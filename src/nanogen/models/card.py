@@ -23,15 +23,14 @@ def write_card(
         seconds: how long it took to make.
     """
     model = stage["model"]
-    card = label(
-        *FORMAT,
-        stage["hash"],
-        name=model["name"],
-        kind=model["kind"],
-        quality={name: round(float(value), 6) for name, value in quality.items()},
-        seconds=round(seconds, 1),
-        model=dict(model),
-    )
+    card = {
+        **label(*FORMAT, stage["hash"]),
+        "name": model["name"],
+        "kind": model["kind"],
+        "quality": {name: round(float(value), 6) for name, value in quality.items()},
+        "seconds": round(seconds, 1),
+        "model": dict(model),
+    }
     write_json(folder / CARD, card)
 
 

@@ -85,15 +85,25 @@ class VisionEncoder(nn.Module):
         return patches.transpose(1, 2).unflatten(2, (self.rows, self.rows))
 
 
-def load_encoder(
-    folder: Path, class_name: str, preprocessing: Preprocessing | None = None
-) -> VisionEncoder:
-    """The encoder in ``folder``, fed as ``preprocessing``, its card or `preprocessing.json` says."""
+def load_encoder(folder: Path, model: Mapping[str, Any] | None = None) -> VisionEncoder:
+    """The encoder in ``folder``.
+
+    Args:
+        model: its resolved configuration; where none is given, the one in its card, or what
+            `config.json` and `preprocessing.json` say.
+
+    Raises UserError where a file is missing or the class is not known.
+    """
+    card = read_card(folder)
+    if model is None and card is not None:
+        model = card["model"]
+    if model is not None:
+        class_name, preprocessing = model["model_class"], Preprocessing.of(model)
+    else:
+        class_name = read_json(folder / "config.json")["architectures"][0]
+        preprocessing = Preprocessing.read(folder)
     if class_name not in LAYOUTS:
         raise UserError(
-            f"{folder}: the layout of {class_name}'s tokens is not known; known are {', '.join(LAYOUTS)}"
+            f"{folder}: the order of {class_name}'s tokens is not known; known are {', '.join(LAYOUTS)}"
         )
-    if preprocessing is None:
-        card = None if (folder / PREPROCESSING).exists() else read_card(folder)
-        preprocessing = Preprocessing.of(card["model"]) if card else Preprocessing.read(folder)
     return VisionEncoder(load_network(folder, class_name), preprocessing)

@@ -1,4 +1,4 @@
-"""Loading networks of transformers and diffusers: local files, safetensors, every weight accounted for."""
+"""Loading networks of transformers and diffusers: local safetensors, every weight accounted for."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ def network_class(name: str) -> Any:
     return getattr(importlib.import_module(LIBRARIES[name]), name)
 
 
+def _without_bars(library: str) -> None:
+    """The libraries draw progress bars even for one small file, and into log files too."""
+    importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
+
+
+def save_network(network: Any, folder: Path) -> None:
+    """``save_pretrained``: ``config.json`` and safetensors in ``folder``."""
+    _without_bars(LIBRARIES[type(network).__name__])
+    network.save_pretrained(folder, safe_serialization=True)
+
+
 def load_network(folder: Path | str, class_name: str) -> nn.Module:
     """The network in ``folder`` (as ``save_pretrained`` writes it), frozen, float32, evaluating.
 
@@ -42,6 +53,7 @@ def load_network(folder: Path | str, class_name: str) -> nn.Module:
         raise UserError(f"{folder} holds no weights: there is no *.safetensors file")
     cls = network_class(class_name)
     _check_class(folder, class_name)
+    _without_bars(LIBRARIES[class_name])
     try:
         network, report = cls.from_pretrained(
             str(folder), output_loading_info=True, use_safetensors=True, local_files_only=True

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nanogen.errors import UserError
-from nanogen.files import read_json
 from nanogen.models.encoders import VisionEncoder, load_encoder
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.tokenizers.vit_decoder import ViTDecoder
@@ -50,8 +49,7 @@ def load(folder: Path, config: Mapping[str, Any]) -> RAE:
     for part in ("encoder", "decoder"):
         if not (folder / part / "config.json").exists():
             raise UserError(f"{folder} is not a whole RAE: {part}/config.json is missing")
-    class_name = read_json(folder / "encoder" / "config.json")["architectures"][0]
-    encoder = load_encoder(folder / "encoder", class_name)
+    encoder = load_encoder(folder / "encoder")
     decoder = ViTDecoder.from_pretrained(folder / "decoder")
     mean, var = _statistics(folder / STATISTICS)
     shape = (encoder.width, encoder.rows, encoder.rows)

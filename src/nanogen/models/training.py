@@ -1,0 +1,109 @@
+"""The short training that all small stand-ins share: AdamW, warm-up, cosine decay, clipping."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from nanogen.errors import UserError, nearest
+from nanogen.identity import seed_for
+
+log = logging.getLogger(__name__)
+Loss = Callable[[Tensor, torch.Generator], Tensor]
+
+WARMUP = 0.05  # fraction of the steps
+CLIP = 1.0
+
+
+@contextmanager
+def seeded(*parts: str | int) -> Iterator[None]:
+    """Draw initial weights from a seed of these names; the surrounding generator is untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(*parts))
+        yield
+
+
+def schedule(step: int, steps: int) -> float:
+    """Factor of the learning rate: linear from 0 over the warm-up, then a half cosine to 0."""
+    warmup = max(1, int(WARMUP * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def train(network: nn.Module, loss: Loss, stage: Mapping[str, Any], rows: int) -> None:
+    """Minimise ``loss`` over ``network``'s parameters, in place.
+
+    Args:
+        loss: ``(rows (B,) int64, generator) -> scalar``; draws its noise from the generator, which
+            depends on the stage's seed, the model's name and the step only.
+        stage: a stage `model`, with ``seed`` and ``model.training``.
+        rows: number of training rows; a batch is drawn from them with replacement.
+
+    Raises UserError if the loss stops being finite.
+    """
+    name, recipe = stage["model"]["name"], stage["model"]["training"]
+    steps = recipe["steps"]
+    optimizer = torch.optim.AdamW(
+        network.parameters(), recipe["learning_rate"], betas=(0.9, 0.98), weight_decay=0.01
+    )
+    network.train()
+    for step in progress(range(steps), name):
+        generator = torch.Generator().manual_seed(seed_for(stage["seed"], "build", name, step))
+        batch = torch.randint(rows, (recipe["batch_size"],), generator=generator)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe["learning_rate"] * schedule(step, steps)
+        value = loss(batch, generator)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        if not torch.isfinite(norm):
+            raise UserError(
+                f"{name}: the training diverged at step {step}; lower training.learning_rate in "
+                f"config/models/{name}.yaml"
+            )
+        optimizer.step()
+        if step % max(1, steps // 5) == 0 or step == steps - 1:
+            log.info("%s: step %d of %d, loss %.4f", name, step + 1, steps, value.item())
+    network.eval()
+
+
+def progress(items: Iterable[Any], what: str) -> Iterable[Any]:
+    """A bar on a terminal, nothing elsewhere."""
+    return tqdm(items, what, disable=not sys.stderr.isatty(), leave=False)
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``size`` rows."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def gather(images: np.ndarray, rows: Tensor | slice) -> Tensor:
+    """Rows of a memory-mapped array, copied into a tensor."""
+    return torch.from_numpy(np.array(images[rows if isinstance(rows, slice) else rows.numpy()]))
+
+
+def psnr(squared_error: float) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error on images in [-1, 1]."""
+    return 10 * math.log10(4.0 / max(squared_error, 1e-12))
+
+
+def checked(architecture: Mapping[str, Any], valid: Iterable[str], name: str) -> dict[str, Any]:
+    """``architecture`` as a dictionary; raises UserError at a key that is not among ``valid``."""
+    valid = list(valid)
+    for key in architecture:
+        if key not in valid:
+            raise UserError(
+                f"config/models/{name}.yaml: unknown key 'architecture.{key}'{nearest(key, valid)}"
+            )
+    return dict(architecture)
