@@ -98,7 +98,7 @@ def read_json(path: Path | str) -> Any:
         raise UserError(f"{path} is not valid JSON ({error}); delete it and make it again") from error
 
 
-def label(kind: str, version: int, hash_: str, **more: Any) -> dict[str, Any]:
+def label(kind: str, version: int, hash_: str, /, **more: Any) -> dict[str, Any]:
     """The header of a file or folder: ``format``, ``format_version``, ``hash`` and the software."""
     return {
         "format": f"nanogen.{kind}",

@@ -24,6 +24,7 @@ COMMANDS = {
     "encode-latents": ("encode_latents", "cache a data set's latents"),
     "encode-text": ("encode_text", "cache the text features of captions or prompts"),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
+    "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),
     "sample": ("sample", "draw images from a trained model"),
     "reference": ("reference", "features and moments of the real images"),
     "extract-features": ("extract_features", "every extractor's features of one sample set"),
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"nanogen {name}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"nanogen {name}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(f"nanogen {name}: {error or 'interrupted'}", file=sys.stderr)
         return 130
     return 0

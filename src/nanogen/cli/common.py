@@ -35,3 +35,17 @@ def extractor_folders(pairs: list[str]) -> dict[str, Path]:
             raise UserError(f"--extractor {pair}: expected NAME=DIR")
         folders[name] = Path(folder)
     return folders
+
+
+def run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Add --study, --method and --task, which name one run."""
+    parser.add_argument("--study", required=required, default="nano", help="name or YAML file")
+    parser.add_argument("--method", required=required, help="a file in config/methods")
+    parser.add_argument("--task", required=required, choices=["imagenet", "t2i"])
+
+
+def stage_of_run(args: argparse.Namespace) -> dict[str, Any]:
+    """The ``train`` stage of the run that ``run_arguments`` named."""
+    from nanogen.config import load_study, stages
+
+    return stages.train(load_study(args.study), args.method, args.task)

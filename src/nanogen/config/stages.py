@@ -95,6 +95,7 @@ def model(study: Study, name: str) -> Stage:
     expects = {}
     if config.source == "build":
         if config.data is None or config.training is None:
+            # found while planning, before anything is spent
             raise UserError(
                 f"config/models/{name}.yaml: to build it at scale {study.scale}, it needs "
                 "'data' (the task it is trained on) and 'training'; or set its source to "

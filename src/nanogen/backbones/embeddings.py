@@ -1,0 +1,87 @@
+"""From latents, times and conditions to tokens (paper, section 2.1: all conditioning in context)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nanogen.backbones.layers import RMSNorm
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a batch is conditioned on: labels, or text features with their mask."""
+
+    labels: Tensor | None = None  # (B,) int64
+    tokens: Tensor | None = None  # (B, L, width of the text encoder)
+    mask: Tensor | None = None  # (B, L) true for real tokens
+
+    def to(self, device: torch.device) -> Condition:
+        moved = (None if v is None else v.to(device, non_blocking=True) for v in vars(self).values())
+        return Condition(*moved)
+
+
+def patches(x: Tensor, patch: int) -> Tensor:
+    """(B, C, H, W) -> (B, H/p * W/p, C * p * p), each patch in the order (C, p, p)."""
+    b, c, h, w = x.shape
+    x = x.view(b, c, h // patch, patch, w // patch, patch)
+    return x.permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * patch * patch)
+
+
+def unpatch(tokens: Tensor, patch: int, channels: int, rows: int, columns: int) -> Tensor:
+    """(B, rows * columns, p * p * C), each patch in the order (p, p, C) -> (B, C, H, W)."""
+    x = tokens.view(-1, rows, columns, patch, patch, channels)
+    return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, channels, rows * patch, columns * patch)
+
+
+class TimeEmbedding(nn.Module):
+    """Gaussian Fourier features of t and an MLP; tokens are learned vectors plus the embedding."""
+
+    def __init__(self, width: int, tokens: int, frequencies: int = 256):
+        super().__init__()
+        # Frozen, and yet a parameter: published parameter counts include it.
+        self.frequencies = nn.Parameter(torch.randn(frequencies), requires_grad=False)
+        self.mlp = nn.Sequential(nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width))
+        self.tokens = nn.Parameter(torch.empty(tokens, width))
+
+    def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """``t`` (B,) in [0, 1] -> base embedding (B, D), tokens (B, tokens, D)."""
+        angles = 2 * math.pi * t.float()[:, None] * self.frequencies
+        base = self.mlp(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        return base, self.tokens + base[:, None]
+
+
+class LabelConditioner(nn.Module):
+    """Class embedding (the last row is the null class) plus learned token vectors."""
+
+    def __init__(self, width: int, classes: int, tokens: int):
+        super().__init__()
+        self.classes = classes
+        self.table = nn.Embedding(classes + 1, width)
+        self.tokens = nn.Parameter(torch.empty(tokens, width))
+
+    def forward(self, condition: Condition) -> tuple[Tensor, None]:
+        return self.tokens + self.table(condition.labels)[:, None], None
+
+    def dropped(self, condition: Condition, where: Tensor) -> Condition:
+        """The null class where ``where`` (B,) is true."""
+        return Condition(labels=condition.labels.masked_fill(where, self.classes))
+
+
+class TextConditioner(nn.Module):
+    """RMS norm and one Linear from the text encoder's width; padding is masked as a key."""
+
+    def __init__(self, width: int, text_width: int):
+        super().__init__()
+        self.norm = RMSNorm(text_width)
+        self.linear = nn.Linear(text_width, width)
+
+    def forward(self, condition: Condition) -> tuple[Tensor, Tensor]:
+        return self.linear(self.norm(condition.tokens)), condition.mask
+
+    def dropped(self, condition: Condition, where: Tensor) -> Condition:
+        """The null prompt, which has no token, where ``where`` (B,) is true."""
+        return Condition(tokens=condition.tokens, mask=condition.mask & ~where[:, None])

@@ -1,0 +1,96 @@
+"""The transformer's parts: RMS norm, rotary positions, attention, SwiGLU.
+
+Shapes: B batch, T tokens, D width, H heads, F = D / H features per head.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm with a learned scale, computed in float32 whatever the input's type."""
+
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
+
+
+class Rotary2D(nn.Module):
+    """Rotary positions of a rows x columns grid: half of each head for rows, half for columns.
+
+    Pairs are interleaved (features 0-1, 2-3, ...) and turn by position * 10000^(-2 i / (F / 2)).
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, head_width: int, rows: int, columns: int, theta: float = 10000.0):
+        super().__init__()
+        half = head_width // 2
+        frequencies = theta ** (-torch.arange(0, half, 2, dtype=torch.float64)[: half // 2] / half)
+        row, column = torch.meshgrid(
+            torch.arange(rows, dtype=torch.float64),
+            torch.arange(columns, dtype=torch.float64),
+            indexing="ij",
+        )
+        angles = torch.cat(
+            [row.reshape(-1, 1) * frequencies, column.reshape(-1, 1) * frequencies], dim=1
+        )  # (rows * columns, F / 2)
+        self.register_buffer("cos", angles.cos().float(), persistent=False)
+        self.register_buffer("sin", angles.sin().float(), persistent=False)
+
+    def angles(self, before: int, after: int) -> tuple[Tensor, Tensor]:
+        """(cos, sin) (T, F / 2) of the grid with unrotated tokens ``before`` and ``after`` it."""
+        cos = F.pad(self.cos, (0, 0, before, after), value=1.0)
+        sin = F.pad(self.sin, (0, 0, before, after), value=0.0)
+        return cos, sin
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn interleaved pairs of ``x`` (B, H, T, F) by the angles (T, F / 2)."""
+    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    turned = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1)
+    return turned.flatten(-2).to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Self-attention with RMS-normalised, rotated queries and keys; one fused projection."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        if width % heads or (width // heads) % 4:
+            raise ValueError(f"width {width} needs heads {heads} of a multiple of 4 features")
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.q_norm = RMSNorm(width // heads)
+        self.k_norm = RMSNorm(width // heads)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """``x`` (B, T, D); ``mask`` (B, 1, 1, T) true where a token may be attended to."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q = rotate(self.q_norm(q), *angles)
+        k = rotate(self.k_norm(k), *angles)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, H, T, F)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class SwiGLU(nn.Module):
+    """Gated MLP: out(silu(gate x) * value x), hidden int(2/3 * ratio * width)."""
+
+    def __init__(self, width: int, ratio: float = 4.0):
+        super().__init__()
+        hidden = int(2 / 3 * ratio * width)
+        self.gate_value = nn.Linear(width, 2 * hidden)
+        self.out = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.gate_value(x).chunk(2, dim=-1)
+        return self.out(F.silu(gate) * value)

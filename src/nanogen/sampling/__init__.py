@@ -1,0 +1,1 @@
+"""Sampling: Euler steps with guidance on an interval, noise by index."""

@@ -1,0 +1,149 @@
+"""A sample set: which images there are, each from its own noise, whoever draws it.
+
+Image i starts from the noise of generator seed_for(seed, "sample", i). Batches are cut by index, so
+a set is the same on any number of processes; another batch size changes only the rounding of
+floating-point sums.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from nanogen.backbones.embeddings import Condition
+from nanogen.data import hdf5
+from nanogen.files import label
+from nanogen.identity import seed_for
+from nanogen.objectives import PREDICTIONS, shift_factor
+from nanogen.sampling.euler import Guidance, euler, time_grid
+from nanogen.training.distributed import Processes
+
+log = logging.getLogger(__name__)
+
+
+def labels_of(stage: dict[str, Any], prompts: int | None) -> np.ndarray:
+    """What image i shows, int64 (N,): class i mod classes, or prompt i div images per prompt."""
+    if prompts is None:
+        return np.arange(stage["images"]) % stage["train"]["conditioner"]["classes"]
+    return np.repeat(np.arange(prompts), stage["images_per_prompt"])
+
+
+def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal noise (B, *shape), one generator per image."""
+    drawn = []
+    for index in indices.tolist():
+        generator = torch.Generator().manual_seed(seed_for(seed, "sample", index))
+        drawn.append(torch.randn(shape, generator=generator))
+    return torch.stack(drawn)
+
+
+class Generator:
+    """A trained model with its sampler: labels in, images out."""
+
+    def __init__(self, stage: dict[str, Any], model: nn.Module, tokenizer: Any, device: torch.device):
+        sampling, train = stage["sampling"], stage["train"]
+        self.model, self.tokenizer = model.to(device).eval(), tokenizer.to(device)
+        self.device, self.seed = device, stage["seed"]
+        self.shape = tuple(train["latent"])
+        shift = shift_factor(int(np.prod(self.shape)), sampling["shift_base"])
+        self.grid = time_grid(sampling["steps"], shift)
+        self.guidance = Guidance(sampling["guidance_scale"], tuple(sampling["guidance_interval"]))
+        self.to_velocity = PREDICTIONS[train["objective"]["prediction"]]
+        self.t_eps = train["objective"]["t_eps"]
+        self.autocast = train["training"]["precision"] == "bf16"
+
+    def __call__(self, indices: np.ndarray, condition: Condition) -> np.ndarray:
+        """uint8 (B, H, W, 3) for the images ``indices``; decoded in float32, rounded."""
+        noise = noise_of(self.seed, indices, self.shape).to(self.device)
+        condition = condition.to(self.device)
+        with torch.no_grad():
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+                latents = euler(
+                    self.model,
+                    self.to_velocity,
+                    noise,
+                    condition,
+                    self.grid,
+                    self.guidance,
+                    self.t_eps,
+                )
+            return self.tokenizer.decode_uint8(latents.float()).cpu().numpy()
+
+
+def batches(count: int, size: int, group: Processes) -> Iterator[np.ndarray]:
+    """Index ranges of this process, cut at multiples of ``size``."""
+    for number, start in enumerate(range(0, count, size)):
+        if number % group.world == group.rank:
+            yield np.arange(start, min(start + size, count))
+
+
+def generate(
+    stage: dict[str, Any],
+    generator: Generator,
+    labels: np.ndarray,
+    conditions: Any,
+    batch_size: int,
+    group: Processes,
+    output: Path,
+) -> None:
+    """Draw every image of the set and write ``output`` (format samples, docs/formats.md).
+
+    ``conditions(labels (B,)) -> Condition``.
+    """
+    name = f"{stage['method']} on {stage['task']}, {stage['variant']}"
+    drawn: list[tuple[np.ndarray, np.ndarray]] = []
+    with tqdm(total=len(labels), desc=name, unit="image", disable=not sys.stderr.isatty()) as bar:
+        for indices in batches(len(labels), batch_size, group):
+            drawn.append((indices, generator(indices, conditions(labels[indices]))))
+            bar.update(len(indices) * group.world)
+    parts = [drawn] if group.world == 1 else _gathered(drawn, group, output)
+    if group.main:
+        _write(stage, labels, [item for part in parts for item in part], output)
+        log.info("%s: %d images", name, len(labels))
+    group.barrier()
+
+
+def _gathered(drawn: list, group: Processes, output: Path) -> list[list]:
+    """Every process's images on the main one, through files beside the output."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    names = [output.with_name(f".{output.name}.part-{rank}.npz") for rank in range(group.world)]
+    with open(names[group.rank], "wb") as file:
+        np.savez(file, **{str(i): part for pair in enumerate(drawn) for i, part in _pair(*pair)})
+    group.barrier()
+    if not group.main:
+        return []
+    parts = []
+    for name in names:
+        with np.load(name) as arrays:
+            count = len(arrays.files) // 2
+            parts.append([(arrays[f"indices{i}"], arrays[f"images{i}"]) for i in range(count)])
+        name.unlink()
+    return parts
+
+
+def _pair(number: int, pair: tuple[np.ndarray, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    return [(f"indices{number}", pair[0]), (f"images{number}", pair[1])]
+
+
+def _write(stage: dict[str, Any], labels: np.ndarray, drawn: list, output: Path) -> None:
+    _, height, width, channels = drawn[0][1].shape
+    images = np.empty((len(labels), height, width, channels), np.uint8)
+    for indices, part in drawn:
+        images[indices] = part
+    header = label(
+        "samples", 1, stage["hash"], method=stage["method"], task=stage["task"], variant=stage["variant"]
+    )
+    scale = stage["sampling"]["guidance_scale"]
+    with hdf5.create(output, header) as file:
+        file["images"] = images
+        file["labels"] = labels.astype(np.int64)
+        file["seeds"] = np.array([seed_for(stage["seed"], "sample", i) for i in range(len(labels))])
+        file["guidance"] = np.full(len(labels), scale, np.float32)

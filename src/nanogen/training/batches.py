@@ -1,0 +1,136 @@
+"""Batches from caches, every random number a function of what it is for.
+
+The global batch is cut into chunks of ``noise_chunk`` samples. All draws of a chunk come from one
+generator seeded by (seed, method, task, step, chunk), and the order of the data is a permutation
+seeded by the epoch. So a run resumes exactly from its step number alone, and draws the same
+numbers on any number of processes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanogen.backbones.embeddings import Condition
+from nanogen.errors import UserError
+from nanogen.identity import seed_for
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's share of a global batch of B samples."""
+
+    x: Tensor  # (B, C, H, W) float32, data
+    noise: Tensor  # (B, C, H, W) standard normal
+    normal: Tensor  # (B,) standard normal, for the times
+    uniform: Tensor  # (B,) in [0, 1), for dropping conditions
+    condition: Condition
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+        moved = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            pinned = value.pin_memory() if isinstance(value, Tensor) else value
+            moved[field.name] = (
+                pinned.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
+            )
+        return Batch(**moved)
+
+
+class Source(Protocol):
+    """Training data by index."""
+
+    def __len__(self) -> int: ...
+
+    def load(self, rows: np.ndarray, draws: np.ndarray) -> tuple[Tensor, Condition]:
+        """Samples ``rows`` (B,); ``draws`` (B,) uniform numbers choose among captions."""
+        ...
+
+
+class Order:
+    """Which sample stands at each place of the endless training sequence."""
+
+    def __init__(self, length: int, *identity: str | int):
+        self.length, self.identity = length, identity
+        self._epoch, self._permutation = -1, np.empty(0, np.int64)
+
+    def rows(self, start: int, count: int) -> np.ndarray:
+        """Indices (count,) at places start, start + 1, ..."""
+        places = np.arange(start, start + count)
+        result = np.empty(count, np.int64)
+        for epoch in np.unique(places // self.length):
+            inside = places // self.length == epoch
+            result[inside] = self._permuted(int(epoch))[places[inside] % self.length]
+        return result
+
+    def _permuted(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(seed_for(*self.identity, "order", epoch))
+            self._permutation = torch.randperm(self.length, generator=generator).numpy()
+            self._epoch = epoch
+        return self._permutation
+
+
+class Batches:
+    """Batches of one process, by step."""
+
+    def __init__(self, source: Source, stage: dict[str, Any], rank: int = 0, world: int = 1):
+        training = stage["training"]
+        self.source = source
+        self.shape = tuple(stage["latent"])
+        self.identity = (stage["seed"], "train", stage["method"], stage["task"])
+        self.global_size, self.chunk = training["batch_size"], training["noise_chunk"]
+        chunks = self.global_size // self.chunk
+        if chunks % world:
+            raise UserError(
+                f"training.batch_size {self.global_size} holds {chunks} chunks of "
+                f"{self.chunk} samples, which {world} processes cannot share equally; choose a "
+                "number of processes that divides it, or change training.noise_chunk"
+            )
+        self.chunks = range(rank * chunks // world, (rank + 1) * chunks // world)
+        self.order = Order(len(source), *self.identity)
+
+    def at(self, step: int) -> Batch:
+        """This process's share of the batch of ``step``."""
+        start = step * self.global_size + self.chunks.start * self.chunk
+        rows = self.order.rows(start, len(self.chunks) * self.chunk)
+        drawn = [self._draws(step, chunk) for chunk in self.chunks]
+        noise, normal, uniform, choice = (torch.cat(part) for part in zip(*drawn, strict=True))
+        x, condition = self.source.load(rows, choice.numpy())
+        return Batch(x, noise, normal, uniform, condition)
+
+    def _draws(self, step: int, chunk: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed_for(*self.identity, step, chunk))
+        return (
+            torch.randn(self.chunk, *self.shape, generator=generator),
+            torch.randn(self.chunk, generator=generator),
+            torch.rand(self.chunk, generator=generator),
+            torch.rand(self.chunk, generator=generator),
+        )
+
+    def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
+        """Batches of steps start..stop-1, read and copied by a thread while the step runs."""
+        ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=2)
+
+        def work() -> None:
+            try:
+                for step in range(start, stop):
+                    ready.put(self.at(step).to(device))
+            except BaseException as error:  # handed to the consumer
+                ready.put(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        for _ in range(start, stop):
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item

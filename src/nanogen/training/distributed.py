@@ -1,0 +1,69 @@
+"""Processes and devices: what torchrun started, and nothing about methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among its peers."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes logs and checkpoints."""
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        if self.world > 1:
+            dist.barrier()
+
+    def any(self, flag: bool) -> bool:
+        """True on all processes if ``flag`` is true on one, so that all act at the same step."""
+        if self.world == 1:
+            return flag
+        value = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(value, dist.ReduceOp.MAX)
+        return bool(value.item())
+
+
+@contextmanager
+def processes() -> Iterator[Processes]:
+    """Join the group that torchrun made: nccl on GPUs, gloo on CPUs; alone without torchrun."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    rank = int(os.environ.get("RANK", "0"))
+    cuda = torch.cuda.is_available()
+    device = (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    )
+    if cuda:
+        torch.cuda.set_device(device)
+    if world > 1:
+        dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield Processes(rank, world, device)
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+
+
+def parallel(model: nn.Module, group: Processes) -> nn.Module:
+    """Wrap for gradient averaging if there is more than one process.
+
+    DDP broadcasts rank 0's weights when it wraps, so an EMA copied afterwards is the same everywhere.
+    """
+    if group.world == 1:
+        return model
+    ids = [group.device.index] if group.device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(model, device_ids=ids)

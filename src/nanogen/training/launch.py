@@ -1,0 +1,49 @@
+"""Start torchrun for one step, with a clean end: no traceback of the launcher for a worker's error.
+
+The same command serves one process on a laptop and several nodes under srun: SLURM's variables, set
+inside an srun task, say how many nodes there are and where the first one is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+
+PORT = 29500
+
+
+def torchrun_options(processes: int, job: str) -> list[str]:
+    """torchrun's options here: standalone on one node, a c10d rendezvous on several."""
+    nodes = int(os.environ.get("SLURM_NNODES", "1"))
+    if nodes == 1 or "SLURM_LAUNCH_NODE_IPADDR" not in os.environ:
+        return ["--standalone", f"--nproc-per-node={processes}"]
+    first = os.environ["SLURM_LAUNCH_NODE_IPADDR"]
+    return [
+        f"--nnodes={nodes}",
+        f"--nproc-per-node={processes}",
+        "--rdzv-backend=c10d",
+        f"--rdzv-id={os.environ['SLURM_JOB_ID']}-{job}",
+        f"--rdzv-endpoint={first}:{PORT}",
+    ]
+
+
+def launch(processes: int, command: Sequence[str]) -> int:
+    """Run ``python -m nanogen <command>`` on every process; returns the first failing exit code."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    # The worker has already said what was wrong; torch's own report adds nothing to that.
+    logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
+    # One thread per process unless told otherwise: torchrun would set this, with a warning.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    arguments = [*torchrun_options(processes, command[0]), "-m", "nanogen", *command]
+    try:
+        run.run(run.parse_args(arguments))
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+    except SignalException:
+        return 130
+    return 0

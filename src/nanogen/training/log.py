@@ -1,0 +1,70 @@
+"""The training curve: one JSON line per interval, a bar on a terminal, quiet lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+import time
+from pathlib import Path
+
+from torch import Tensor
+from tqdm import tqdm
+
+from nanogen.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+class TrainingLog:
+    """Collects the steps' values on the device and reads them once per interval.
+
+    Reading a value waits for the device; doing it every step would stall it.
+    """
+
+    def __init__(self, path: Path, name: str, start: int, steps: int, every: int, batch_size: int):
+        self.path, self.name = path, name
+        self.steps, self.every, self.batch_size = steps, every, batch_size
+        self.bar = tqdm(
+            total=steps, initial=start, desc=name, unit="step", disable=not sys.stderr.isatty()
+        )
+        self.pending: list[dict[str, Tensor | float]] = []
+        self.began = time.monotonic()
+        self.next_line = self.began
+
+    def step(self, step: int, **values: Tensor | float) -> None:
+        """Note the values of ``step`` (counted from 1)."""
+        self.pending.append(
+            {key: v.detach() if isinstance(v, Tensor) else v for key, v in values.items()}
+        )
+        self.bar.update()
+        if step % self.every == 0 or step == self.steps:
+            self._write(step)
+
+    def _write(self, step: int) -> None:
+        now = time.monotonic()
+        line: dict[str, float] = {"step": step}
+        for key in self.pending[0]:
+            line[key] = sum(float(p[key]) for p in self.pending) / len(self.pending)
+        line["seconds"] = now - self.began
+        line["images_per_second"] = len(self.pending) * self.batch_size / max(now - self.began, 1e-9)
+        if not math.isfinite(line["loss"]):
+            raise UserError(
+                f"{self.name}: the loss is {line['loss']} at step {step}; the last checkpoint is kept. "
+                "Lower training.optimizer.learning_rate, or look at the data"
+            )
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.bar.set_postfix(loss=f"{line['loss']:.4f}")
+        if self.bar.disable and (now >= self.next_line or step == self.steps):
+            log.info(
+                "%s: step %d/%d, loss %.4f, %.0f images/s",
+                self.name, step, self.steps, line["loss"], line["images_per_second"],
+            )  # fmt: skip
+            self.next_line = now + 15
+        self.pending = []
+        self.began = now
+
+    def close(self) -> None:
+        self.bar.close()

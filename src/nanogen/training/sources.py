@@ -1,0 +1,127 @@
+"""Training data by index: latents or pixels, with labels or text features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanogen.backbones.embeddings import Condition
+from nanogen.data.caches import LatentFile, TextFile
+from nanogen.data.images import ImageFile
+from nanogen.errors import UserError
+
+
+class Latents:
+    """Cached latents, float16 on disk."""
+
+    def __init__(self, path: Path, hash_: str):
+        self.file = LatentFile(path, hash_)
+        self.labels = self.file.labels
+        self.shape = self.file.shape
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def load(self, rows: np.ndarray) -> Tensor:
+        """float32 (B, C, H, W), normalised."""
+        return torch.from_numpy(self.file.latents[rows]).float()
+
+
+class Pixels:
+    """Images for the methods without a tokenizer."""
+
+    def __init__(self, path: Path, hash_: str):
+        self.file = ImageFile(path, hash_)
+        self.labels = self.file.labels
+        _, height, width, channels = self.file.images.shape
+        self.shape = (channels, height, width)
+
+    def __len__(self) -> int:
+        return len(self.file.images)
+
+    def load(self, rows: np.ndarray) -> Tensor:
+        """float32 (B, 3, H, W) in [-1, 1]."""
+        images = torch.from_numpy(self.file.images[rows])
+        return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
+
+
+class Labelled:
+    """Conditions from class labels."""
+
+    def __init__(self, labels: np.ndarray, classes: int):
+        if labels.max() >= classes:
+            raise UserError(f"the data has label {labels.max()}, but conditioner.classes is {classes}")
+        self.labels = labels
+
+    def load(self, rows: np.ndarray, draws: np.ndarray) -> Condition:
+        return Condition(labels=torch.from_numpy(self.labels[rows]))
+
+
+class Captioned:
+    """Conditions from cached text features; a caption kind is drawn per sample."""
+
+    def __init__(self, path: Path, hash_: str, kinds: list[str], tokens: int):
+        self.file = TextFile(path, hash_)
+        self.kinds = np.array([self.file.kind(name) for name in kinds])
+        self.tokens = tokens
+
+    def load(self, rows: np.ndarray, draws: np.ndarray) -> Condition:
+        kinds = self.kinds[(draws * len(self.kinds)).astype(int)]
+        return text_condition(self.file, rows, kinds, self.tokens)
+
+
+def text_condition(file: TextFile, rows: np.ndarray, kinds: Any, tokens: int) -> Condition:
+    """The texts ``rows`` of ``file``, at most ``tokens`` each, trimmed to the longest.
+
+    A masked token is only a key, so dropping padding changes no number (reference: golden test).
+    """
+    features, mask = file.batch(rows, kinds)
+    return Condition(
+        tokens=torch.from_numpy(features[:, :tokens]).float(), mask=torch.from_numpy(mask[:, :tokens])
+    )
+
+
+class TrainingData:
+    """Images and conditions of one run; see ``nanogen.training.batches.Source``."""
+
+    def __init__(
+        self, stage: dict[str, Any], latents: Path | None, data: Path | None, text: Path | None
+    ):
+        expects, conditioner = stage["expects"], stage["conditioner"]
+        if stage["pixels"]:
+            self.images = Pixels(_given(data, "--data"), expects["data"])
+        else:
+            self.images = Latents(_given(latents, "--latents"), expects["latents"])
+        if self.images.shape != tuple(stage["latent"]):
+            raise UserError(
+                f"{latents or data} holds {self.images.shape} per image, the configuration says "
+                f"{tuple(stage['latent'])}"
+            )
+        if conditioner["kind"] == "label":
+            self.conditions = Labelled(self.images.labels, conditioner["classes"])
+        else:
+            path = _given(text, "--text")
+            self.conditions = Captioned(
+                path, expects["text"], conditioner["captions"], conditioner["tokens"]
+            )
+            if len(self.conditions.file) != len(self.images):
+                raise UserError(
+                    f"{path} holds captions of {len(self.conditions.file)} images, "
+                    f"{latents or data} holds {len(self.images)}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def load(self, rows: np.ndarray, draws: np.ndarray) -> tuple[Tensor, Condition]:
+        return self.images.load(rows), self.conditions.load(rows, draws)
+
+
+def _given(path: Path | None, option: str) -> Path:
+    if path is None:
+        raise UserError(f"this run needs {option} FILE")
+    return path
