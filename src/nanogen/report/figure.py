@@ -1,0 +1,274 @@
+"""Figures 1, 4 and 5: does a better ImageNet FID mean better text-to-image scores?
+
+One panel per text-to-image metric; with Pearson's r over the methods shown (paper, section 3.2 and
+appendix A). The published figures and a study's are drawn by the same code from the same columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nanogen.config.paths import Paths
+from nanogen.config.schema import FigureStyle, Study
+from nanogen.errors import UserError, nearest
+from nanogen.report import published
+from nanogen.report.columns import column
+from nanogen.report.labels import nearest_on_box, place
+from nanogen.report.rows import Row, number, read_rows
+from nanogen.report.style import FAINT, FAMILIES, INK, applied
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+METRICS = ("geneval", "dpg_bench", "genai_bench")
+FID_TABLES = {"figure1": ("table2",), "figure4": ("table4", "table2"), "figure5": ("table4",)}
+PROTOCOL = {"table2": "with CFG", "table4": "without CFG"}  # classifier-free guidance
+WITH_PIXELS = ("figure4",)
+CROWD = 12  # above this many points, names are written smaller
+ENOUGH = 3  # fewer points always lie on a line
+
+
+def correlation(fid: Sequence[float], score: Sequence[float]) -> float:
+    """Pearson's r of two series of at least three values, in [-1, 1]; nan if one is constant."""
+    x, y = np.asarray(fid, float), np.asarray(score, float)
+    if x.shape != y.shape or len(x) < ENOUGH:
+        raise ValueError(f"expected two series of the same {ENOUGH} or more values")
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt((x**2).sum() * (y**2).sum())
+    return float((x * y).sum() / scale) if scale > 0 else float("nan")
+
+
+@dataclass(frozen=True)
+class Point:
+    name: str
+    family: str
+    fid: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One scatter plot: its points, what the axes are, and the protocol of the FID."""
+
+    metric: str
+    protocol: str
+    points: tuple[Point, ...]
+
+    @property
+    def r(self) -> float | None:
+        """Pearson's r, none for fewer than three points."""
+        if len(self.points) < ENOUGH:
+            return None
+        return correlation([p.fid for p in self.points], [p.score for p in self.points])
+
+    @property
+    def statement(self) -> str:
+        """What the panel says about the correlation."""
+        if self.r is None:
+            return f"n = {len(self.points)}, r needs {ENOUGH}"
+        if np.isnan(self.r):
+            return f"n = {len(self.points)}, r undefined (constant)"
+        return f"r = {self.r:.3f}, n = {len(self.points)}".replace("-", "−")
+
+
+def _panel(metric: str, protocol: str, fids: list[Row], scores: list[Row], families) -> Panel:
+    by_method = {row["method"]: row for row in scores if row.get(metric) is not None}
+    points = tuple(
+        Point(
+            str(row["name"]),
+            str(row["family"]),
+            number(row, "fid"),
+            number(by_method[row["method"]], metric),
+        )
+        for row in fids
+        if row["method"] in by_method and row["family"] in families
+    )
+    return Panel(metric, protocol, points)
+
+
+def panels(name: str, tables: Mapping[str, list[Row]], families: Sequence[str]) -> list[list[Panel]]:
+    """A figure's rows of panels.
+
+    Args:
+        name: figure1, figure4 or figure5.
+        tables: rows of table3 and of the figure's tables of FIDs, one row per method.
+        families: the families shown.
+    """
+    scores = tables["table3"]
+    metrics = [m for m in METRICS if any(row.get(m) is not None for row in scores)]
+    return [
+        [_panel(m, PROTOCOL[source], tables[source], scores, families) for m in metrics]
+        for source in FID_TABLES[name]
+    ]
+
+
+def _known(name: str) -> None:
+    if name not in FID_TABLES:
+        raise UserError(f"unknown figure {name!r}{nearest(name, FID_TABLES)}")
+
+
+def published_panels(name: str) -> list[list[Panel]]:
+    """The paper's figure: 21 latent-space methods, in Figure 4 also the three of pixel space."""
+    _known(name)
+    families = [*published.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
+    tables = {t: published.comparable(t) for t in ("table3", *FID_TABLES[name])}
+    return panels(name, tables, families)
+
+
+def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[list[Panel]]:
+    """A study's figure from its tables, by default those at their usual places.
+
+    At paper scale the families are the paper's; a small study shows all its methods.
+    """
+    _known(name)
+    given = {path.stem: path for path in inputs}
+    tables = {}
+    for table in ("table3", *FID_TABLES[name]):
+        path = given.get(table, Path(Paths(study).table(table)))
+        if not path.exists():
+            raise UserError(f"{path} does not exist; {name} needs it: make it with `snakemake {path}`")
+        tables[table] = read_rows(path, needs=("method", "name", "family"))
+    families: Sequence[str] = tuple(FAMILIES)
+    if study.scale == "paper":
+        families = [*published.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
+    return panels(name, tables, families)
+
+
+def _trend(panel: Panel, count: int = 2) -> np.ndarray:
+    """Points (count, 2) along the least squares line; none where no r is said."""
+    if panel.r is None or np.isnan(panel.r):
+        return np.empty((0, 2))
+    x = np.array([p.fid for p in panel.points])
+    slope, offset = np.polyfit(x, [p.score for p in panel.points], 1)
+    along = np.linspace(x.min(), x.max(), count)
+    return np.stack([along, slope * along + offset], axis=1)
+
+
+def _draw_panel(axes: Axes, panel: Panel, marker: float, axis: str, part: str) -> None:
+    for family, look in FAMILIES.items():
+        points = [p for p in panel.points if p.family == family]
+        axes.plot(
+            [p.fid for p in points],
+            [p.score for p in points],
+            linestyle="none",
+            marker=look.marker,
+            markersize=marker,
+            markerfacecolor=look.colour,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            zorder=3,
+        )
+    axes.plot(*_trend(panel).T, color=FAINT, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1)
+    axes.margins(x=0.16, y=0.16)
+    heading = column(panel.metric)
+    assert heading is not None
+    axes.set_ylabel(heading.title)
+    axes.set_xlabel(f"{axis} ↓ {panel.protocol}")
+    axes.set_title(part + panel.statement, loc="left", pad=4)
+
+
+def _label_panel(axes: Axes, panel: Panel, size: float, marker: float) -> None:
+    """Write the names, after the layout is final; lengths are in typographic points."""
+    from matplotlib.patheffects import withStroke
+
+    figure = axes.get_figure()
+    scale = 72 / figure.dpi
+    texts = [
+        axes.annotate(
+            p.name,
+            (p.fid, p.score),
+            xytext=(0, 0),
+            textcoords="offset points",
+            fontsize=size,
+            ha="center",
+            va="center",
+            color=FAMILIES[p.family].colour,
+            path_effects=[withStroke(linewidth=1.2, foreground="white")],
+            zorder=4,
+        )
+        for p in panel.points
+    ]
+    renderer = figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    sizes = np.array([[box.width, box.height] for box in boxes]) * scale
+    points = axes.transData.transform([[p.fid, p.score] for p in panel.points]) * scale
+    area = axes.get_window_extent(renderer)
+    bounds = tuple(v * scale for v in (area.x0 + 1, area.y0 + 1, area.x1, area.y1))
+    trend = _trend(panel, count=200)
+    trend = axes.transData.transform(trend) * scale if len(trend) else None
+    centres = place(points, sizes, bounds, marker, trend)
+    for text, point, centre, box in zip(texts, points, centres, sizes, strict=True):
+        text.set_position(tuple(centre - point))
+        end = nearest_on_box(point, centre[None], box)[0]
+        if np.linalg.norm(end - point) > marker:
+            start, stop = (axes.transData.inverted().transform(q / scale) for q in (point, end))
+            axes.plot(*zip(start, stop, strict=True), color=FAINT, linewidth=0.4, zorder=2)
+
+
+def _legend(figure: Figure, rows: list[list[Panel]], marker: float) -> None:
+    from matplotlib.lines import Line2D
+
+    shown = {p.family for row in rows for panel in row for p in panel.points}
+    handles = [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker=look.marker,
+            markersize=marker,
+            color=look.colour,
+            label=look.title,
+        )
+        for family, look in FAMILIES.items()
+        if family in shown
+    ]
+    if any(panel.r is not None for row in rows for panel in row):
+        handles.append(Line2D([], [], color=FAINT, linestyle=(0, (4, 2)), label="least squares"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handletextpad=0.4)
+
+
+def draw(rows: list[list[Panel]], style: FigureStyle, axis: str = "ImageNet FID") -> Figure:
+    """Draw rows of panels; ``style.width`` is the figure's, ``style.height`` one row's, in inches.
+
+    Raises UserError where no method has both an FID and a text-to-image score.
+    """
+    if not rows or not rows[0] or not all(panel.points for row in rows for panel in row):
+        raise UserError("no method has both an FID and a text-to-image score: nothing to draw")
+    with applied(style):
+        from matplotlib.figure import Figure
+
+        columns = len(rows[0])
+        # a single panel keeps a panel's shape instead of the whole width
+        width = style.width if columns > 1 else min(style.width, 1.6 * style.height)
+        figure = Figure(figsize=(width, style.height * len(rows)), layout="constrained")
+        marker = style.font_size * 0.5
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for letter, row, line in zip("ab", rows, grid, strict=False):
+            for panel, axes in zip(row, line, strict=True):
+                part = f"({letter}) " if len(rows) > 1 else ""
+                _draw_panel(axes, panel, marker, axis, part)
+        _legend(figure, rows, marker)
+        _finish(figure, rows, grid, style, marker)
+    return figure
+
+
+def _finish(figure: Figure, rows, grid, style: FigureStyle, marker: float) -> None:
+    """Fix the layout, then write the labels into it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).draw()
+    figure.set_layout_engine("none")
+    for row, line in zip(rows, grid, strict=True):
+        for panel, axes in zip(row, line, strict=True):
+            axes.set_xlim(axes.get_xlim())
+            axes.set_ylim(axes.get_ylim())
+            axes.tick_params(colors=INK)
+            if style.labels:
+                crowded = len(panel.points) > CROWD
+                _label_panel(axes, panel, style.font_size * (0.6 if crowded else 0.85), marker)
