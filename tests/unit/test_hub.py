@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from nanogen.errors import UserError
 from nanogen.interop.hub import fetch_data, fetch_model, model_files
 
@@ -107,7 +108,7 @@ def test_a_model_arrives_whole_without_pickles_and_with_its_card(hub, tmp_path: 
 
 def test_an_interrupted_download_leaves_no_model_and_continues(hub, tmp_path: Path):
     hub.cut.add("vae/model.safetensors")
-    with pytest.raises(UserError, match="start again|try again"):
+    with pytest.raises(UserError, match=r"start again|try again"):
         fetch_model(stage(), tmp_path / "sd-vae")
     assert not (tmp_path / "sd-vae").exists()
     hub.cut.clear()
@@ -134,7 +135,7 @@ def test_what_cannot_be_had_is_said_in_a_sentence(hub, tmp_path: Path, keys, sen
 
 def test_no_network_and_offline_mode_name_the_way_out(hub, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="cannot reach the hub.*source: path"):
+    with pytest.raises(UserError, match=r"cannot reach the hub.*source: path"):
         fetch_model(stage(), tmp_path / "model")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):

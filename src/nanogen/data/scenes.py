@@ -8,7 +8,7 @@ every resolution. Pictures of it are made by ``nanogen.data.render``, sentences 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,12 @@ RELATIONS = ("left of", "right of", "above", "below")
 MOST_OBJECTS = 4
 
 UNITS = 128  # per side of the image
+_HALF = {  # half width and half height of a shape of radius 1
+    "circle": (1.0, 1.0),
+    "square": (0.875, 0.875),
+    "triangle": (1.0, 0.875),
+    "cross": (1.0, 1.0),
+}
 _GRID = 2  # positions are multiples of this
 _MARGIN = 2  # between an object and the image's edge
 _GAP = 5  # between two objects' boxes: more than a pixel at 32 x 32
@@ -63,13 +69,8 @@ class SceneObject:
     @property
     def half(self) -> tuple[float, float]:
         """Half width and half height of the box around it, in units."""
-        r = float(self.radius)
-        return {
-            "circle": (r, r),
-            "square": (0.875 * r, 0.875 * r),
-            "triangle": (r, 0.875 * r),
-            "cross": (r, r),
-        }[self.shape]
+        width, height = _HALF[self.shape]
+        return width * self.radius, height * self.radius
 
     @property
     def name(self) -> str:
@@ -119,10 +120,8 @@ def relation(first: SceneObject, second: SceneObject) -> str | None:
 
 def _apart(first: SceneObject, second: SceneObject) -> bool:
     """Whether the boxes leave a gap along one axis."""
-    return (
-        abs(first.x - second.x) >= first.half[0] + second.half[0] + _GAP
-        or abs(first.y - second.y) >= first.half[1] + second.half[1] + _GAP
-    )
+    (w, h), (other_w, other_h) = first.half, second.half
+    return abs(first.x - second.x) >= w + other_w + _GAP or abs(first.y - second.y) >= h + other_h + _GAP
 
 
 def _near(rng: np.random.Generator, rgb: tuple[int, int, int], by: int) -> tuple[int, int, int]:
@@ -132,14 +131,14 @@ def _near(rng: np.random.Generator, rgb: tuple[int, int, int], by: int) -> tuple
 
 
 def _object(rng: np.random.Generator, shape: str, color: str, size: str) -> SceneObject:
-    """An object of that look somewhere in the image."""
+    """An object of that look somewhere in the image, its colour not yet varied."""
+    at_radius, at_x, at_y = rng.random(3).tolist()
     low, high = RADII[size]
-    radius = int(rng.integers(low, high + 1))
-    room = radius + _MARGIN
-    steps = (UNITS - 2 * room) // _GRID
-    first = -(-room // _GRID)
-    x, y = (_GRID * int(first + rng.integers(steps)) for _ in range(2))
-    return SceneObject(shape, color, size, x, y, radius, _near(rng, COLORS[color], _JITTER))
+    radius = low + int(at_radius * (high + 1 - low))
+    first = -(-(radius + _MARGIN) // _GRID)  # rounded up
+    steps = UNITS // _GRID - 2 * first + 1
+    x, y = (_GRID * (first + int(at * steps)) for at in (at_x, at_y))
+    return SceneObject(shape, color, size, x, y, radius, COLORS[color])
 
 
 def _looks(rng: np.random.Generator, family: Family) -> list[tuple[str, str, str]]:
@@ -193,6 +192,7 @@ def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
     else:
         family = MIXTURE[index % len(MIXTURE)]
         objects = _objects(rng, family)
+    objects = tuple(replace(o, rgb=_near(rng, o.rgb, _JITTER)) for o in objects)
     background = list(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
     low, high = BACKGROUNDS[background]
     level = int(rng.integers(low, high + 1))

@@ -1,0 +1,103 @@
+"""Prompts of the evaluation: their wording, their metadata, and a user's own file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from nanogen.data import captions, scenes
+from nanogen.data.prompts import read_prompts, scene_prompts, write_prompts
+from nanogen.errors import UserError
+from nanogen.metrics.geneval import TAGS
+
+GENEVAL = Path(__file__).parents[2].parent / "shared/reference/prompts/geneval.json"
+
+
+def stage(prompts: str, **data) -> dict:
+    return {"stage": "prompts", "hash": "abc", "seed": 7, "prompts": prompts, "data": data}
+
+
+def test_six_tags_distinct_and_seeded():
+    prompts = scene_prompts(7)
+    tags = Counter(p["tag"] for p in prompts)
+    assert set(tags) == set(TAGS)
+    assert all(12 <= count <= 16 for count in tags.values())
+    assert len({p["prompt"] for p in prompts}) == len(prompts)
+    assert prompts == scene_prompts(7) != scene_prompts(8)
+
+
+def test_every_prompt_is_worded_as_a_caption_that_training_has_seen():
+    seen = {captions.short(scene) for scene in scenes.draw(7, "train", "composed", 2500)}
+    common = [p for p in scene_prompts(7) if p["tag"] != "color_attr"]
+    assert [p["prompt"] for p in common if p["prompt"] not in seen] == []
+
+
+def test_metadata_says_what_the_words_say():
+    for p in scene_prompts(7):
+        for item in p["include"]:
+            assert item["class"] in p["prompt"]
+            assert item.get("color", "") in p["prompt"]
+        if p["tag"] == "position":
+            anchor, subject = p["include"]
+            relation, index = subject["position"]
+            assert index == 0
+            assert p["prompt"] == f"a {subject['class']} {relation} a {anchor['class']}"
+        if p["tag"] == "counting":
+            assert p["exclude"][0]["count"] == p["include"][0]["count"] + 1
+
+
+def test_prompts_of_photographs_name_every_class(tmp_path: Path):
+    for name in ("polar_bear", "cat"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    output = tmp_path / "prompts.json"
+    write_prompts(stage("classes", root=str(tmp_path), caption_template="a photo of a {name}"), output)
+    content = json.loads(output.read_text())
+    assert content["format"] == "nanogen.prompts"
+    assert [(p["prompt"], p["include"]) for p in content["prompts"]] == [
+        ("a photo of a cat", [{"class": "cat", "count": 1}]),
+        ("a photo of a polar bear", [{"class": "polar_bear", "count": 1}]),
+    ]
+
+
+def test_a_users_file_is_read_as_map_or_list(tmp_path: Path):
+    item = {"tag": "colors", "include": [{"class": "cup", "count": 1, "color": "red"}]}
+    (tmp_path / "map.json").write_text(json.dumps({"a red cup": item}))
+    (tmp_path / "list.json").write_text(json.dumps([{"prompt": "a red cup", **item}]))
+    assert read_prompts(tmp_path / "map.json") == read_prompts(tmp_path / "list.json")
+
+
+@pytest.mark.skipif(not GENEVAL.exists(), reason="the folder ../shared with GenEval's file is absent")
+def test_genevals_own_file_is_read_whole():
+    prompts = read_prompts(GENEVAL)
+    assert len(prompts) == 553
+    assert {p["tag"] for p in prompts} == set(TAGS)
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        ({"include": []}, "prompt 1: 'include' must list"),
+        ({"tag": ""}, "prompt 1: 'tag' is missing"),
+        ({"include": [{"class": "cup", "count": 0}]}, "'count' of 'cup'"),
+        ({"include": [{"class": "cup", "count": 1, "position": ["near", 0]}]}, "'position' of 'cup'"),
+        ({"include": [{"class": "cup", "count": 1, "position": ["above", 0]}]}, "earlier object"),
+    ],
+)
+def test_a_broken_entry_is_named(tmp_path: Path, broken: dict, sentence: str):
+    item = {"prompt": "a cup", "tag": "single_object", "include": [{"class": "cup", "count": 1}]}
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps([{**item, **broken}]))
+    with pytest.raises(UserError, match=sentence):
+        read_prompts(path)
+
+
+def test_what_is_not_shipped_or_unknown_says_what_to_give(tmp_path: Path):
+    with pytest.raises(UserError, match="not shipped"):
+        write_prompts(stage("geneval"), tmp_path / "p.json")
+    with pytest.raises(UserError, match="valid are 'scenes', 'classes'"):
+        write_prompts(stage("scnes"), tmp_path / "p.json")
+    with pytest.raises(UserError, match=r"absent\.json does not exist"):
+        write_prompts(stage(str(tmp_path / "absent.json")), tmp_path / "p.json")

@@ -1,0 +1,161 @@
+"""The drawn world: what the captions say is what the pictures and masks show."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from nanogen.data import captions, render, scenes
+from nanogen.data.images import ImageFile, write_images
+from nanogen.errors import UserError
+from nanogen.metrics.geneval import relations
+
+
+def stage(kind: str = "composed", split: str = "train", count: int = 60, resolution: int = 32) -> dict:
+    data = {"name": "t2i", "source": "scenes", "scene": kind, "resolution": resolution}
+    data |= {f"{split}_images": count, "unreadable": "refuse", "root": None}
+    return {"stage": "data", "hash": "abc", "seed": 7, "split": split, "data": data}
+
+
+def composed(count: int = 400) -> list[scenes.Scene]:
+    return list(scenes.draw(7, "train", "composed", count))
+
+
+def test_the_same_bytes_every_time_and_whatever_the_count(tmp_path: Path):
+    write_images(stage(), tmp_path / "a.h5")
+    write_images(stage(), tmp_path / "b.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    assert list(scenes.draw(7, "train", "composed", 30)) == composed(60)[:30]
+    assert list(scenes.draw(8, "train", "composed", 30)) != composed(30)
+
+
+@pytest.mark.parametrize("kind", ["single", "composed"])
+def test_splits_share_no_scene_and_repeat_none(kind: str):
+    keys = {
+        split: [scenes.key(s) for s in scenes.draw(7, split, kind, 500)] for split in ("train", "val")
+    }
+    assert len(set(keys["train"])) == len(set(keys["val"])) == 500
+    assert not set(keys["train"]) & set(keys["val"])
+
+
+def test_single_scenes_hold_one_object_and_balance_their_classes(tmp_path: Path):
+    write_images(stage("single", count=100), tmp_path / "single.h5")
+    file = ImageFile(tmp_path / "single.h5", "abc")
+    assert sorted(Counter(file.labels.tolist()).values()) == [5] * 20
+    for k, objects in zip(file.labels, file.objects, strict=True):
+        (item,) = objects
+        assert file.classes[k] == f"{item['color']} {item['shape']}"
+
+
+def test_objects_lie_apart_inside_the_image_and_masks_show_them():
+    for scene in composed(200):
+        image, masks = render.render(scene, 32)
+        visible = masks[: len(scene.objects)]
+        assert masks.sum(0).max() == 1
+        assert not masks[len(scene.objects) :].any()
+        for item, mask in zip(scene.objects, visible, strict=True):
+            assert mask.sum() >= 30
+            typical = np.median(image[mask.astype(bool)], axis=0)
+            distance = {color: abs(typical - rgb).sum() for color, rgb in scenes.COLORS.items()}
+            assert min(distance, key=distance.get) == item.color
+        # Pixels that are no object's differ from the background only at antialiased edges.
+        ground = np.abs(image[masks.sum(0) == 0].astype(int) - scene.background_rgb).max(1)
+        assert np.mean(ground == 0) > 0.6
+
+
+def test_a_finer_image_shows_the_same_scene():
+    for scene in composed(10):
+        coarse, fine = (render.render(scene, r)[0].astype(float) for r in (32, 64))
+        # A pixel more or less would be a difference of about 200.
+        assert np.abs(fine.reshape(32, 2, 32, 2, 3).mean((1, 3)) - coarse).max() < 60
+
+
+def described(caption: str) -> tuple[list[tuple[str | None, str | None, str]], str | None]:
+    """(size, color, shape) of every object a short caption mentions, and the relation."""
+    found = []
+    for word, size, color, shape in re.findall(
+        rf"(a|two|three|four) (?:({'|'.join(scenes.RADII)}) )?(?:({'|'.join(scenes.COLORS)}) )?"
+        r"(circle|square|triangle|cross)(?:e?s)?\b",
+        caption,
+    ):
+        count = {"a": 1, "two": 2, "three": 3, "four": 4}[word]
+        found += [(size or None, color or None, shape)] * count
+    return found, next((r for r in scenes.RELATIONS if f" {r} " in caption), None)
+
+
+def test_short_captions_are_true_of_the_picture():
+    for scene in composed():
+        mentioned, where = described(captions.short(scene))
+        assert len(mentioned) == len(scene.objects)
+        for (size, color, shape), item in zip(mentioned, scene.objects, strict=True):
+            assert shape == item.shape
+            assert color in (None, item.color)
+            assert size in (None, item.size)
+        if where:
+            _, masks = render.render(scene, 32)
+            assert where in relations(render.box(masks[0]), render.box(masks[1]))
+
+
+def test_dense_captions_tell_every_colour_shape_place_and_relation():
+    for scene in composed():
+        text = captions.dense(scene)
+        assert 2 <= text.count(".") <= 4
+        assert f"The background is {scene.background}." in text
+        for item in scene.objects:
+            assert item.color in text
+            assert item.size in text
+            assert item.shape in text
+            assert f"at the {captions.place(item)}" in text
+        told = next((r for r in scenes.RELATIONS if f" is {r} the " in text), None)
+        if scene.family != "several" and len(scene.objects) == 2:
+            assert told == scenes.relation(*scene.objects)
+
+
+def test_the_mixture_covers_what_geneval_asks_for():
+    families = Counter(scene.family for scene in composed())
+    assert set(families) == {"one", "several", "two", "relation", "colors"}
+    assert min(families.values()) >= 60
+    counts = Counter(len(s.objects) for s in composed() if s.family == "several")
+    assert set(counts) == {2, 3, 4}
+    told = Counter(described(captions.short(s))[1] for s in composed() if s.family == "relation")
+    assert set(told) == set(scenes.RELATIONS)
+    assert min(told.values()) >= 8
+
+
+def test_the_file_says_what_it_holds(tmp_path: Path):
+    write_images(stage(split="val", count=40), tmp_path / "val.h5")
+    file = ImageFile(tmp_path / "val.h5", "abc")
+    assert len(file) == 40
+    assert (file.split, file.task) == ("val", "t2i")
+    assert file.images.shape == (40, 32, 32, 3)
+    assert isinstance(file.images, np.memmap)
+    assert file.masks.shape == (40, 4, 32, 32)
+    assert file.captions("short") != file.captions("dense")
+    for objects, masks in zip(file.objects, file.masks, strict=True):
+        for item, mask in zip(objects, masks, strict=False):
+            x0, y0, x1, y1 = item["box"]
+            assert mask[y0:y1, x0:x1].sum() == mask.sum() > 0
+    with h5py.File(tmp_path / "val.h5") as raw:
+        assert json.loads(raw.attrs["classes"]) == list(scenes.CLASSES)
+
+
+def test_a_file_of_another_configuration_and_a_truncated_one_are_refused(tmp_path: Path):
+    path = tmp_path / "val.h5"
+    write_images(stage(split="val", count=20), path)
+    with pytest.raises(UserError, match=r"carries hash abc.*expects other"):
+        ImageFile(path, "other")
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(UserError, match="truncated"):
+        ImageFile(path, "abc")
+
+
+def test_too_small_a_picture_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match="16 pixels"):
+        write_images(stage(resolution=8), tmp_path / "x.h5")
+    assert not list(tmp_path.iterdir())
