@@ -13,15 +13,16 @@ import numpy as np
 _ANGLES = np.deg2rad(np.arange(0, 360, 15))
 _REACH = np.array([0.0, 2.0, 5.0, 9.0, 14.0, 20.0, 27.0, 35.0, 44.0, 54.0])  # in tenths of a line
 _SWEEPS = 10
-_PLACES = 150  # how many of a label's places are tried, the best by what does not move
+_PLACES = 120  # how many of a label's places are tried, the best by what does not move
 # What a place costs, in tenths of a line's height of distance from the point.
 _OUTSIDE = 1e5
-_OVERLAP = (60.0, 150.0)  # touching another label, and per share of the area
-_ON_POINT = (40.0, 100.0)
+_OVERLAP = (80.0, 300.0)  # touching another label, and per share of the area
+_ON_POINT = (40.0, 120.0)
 _ON_TREND = 12.0
-_LEADER_THROUGH_LABEL = 40.0
-_LEADER_THROUGH_POINT = 60.0
+_LEADER_THROUGH_LABEL = 50.0
+_LEADER_THROUGH_POINT = 50.0
 _NOT_BESIDE = 2.0
+_NEARER_ANOTHER = 15.0  # a label that stands closer to another point is read as that point's
 
 
 def nearest_on_box(point: np.ndarray, centres: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -95,7 +96,11 @@ def _fixed_cost(
     out = np.clip(bounds[0] - (centres - size / 2), 0, None)
     out = out + np.clip(centres + size / 2 - bounds[1], 0, None)
     ends = nearest_on_box(point, centres, size)
-    cost = _OUTSIDE * (out.sum(axis=1) > 0) + np.linalg.norm(ends - point, axis=1) / unit
+    away = np.linalg.norm(ends - point, axis=1)
+    cost = _OUTSIDE * (out.sum(axis=1) > 0) + away / unit
+    off = np.clip(np.abs(points[None] - centres[:, None]) - size / 2, 0, None)
+    nearer = np.linalg.norm(off, axis=-1) < np.minimum(away[:, None], marker + 3 * unit) - 1e-6
+    cost += _NEARER_ANOTHER * nearer.sum(axis=1)
     cost += _weighed(_shared(centres, size, points, dots), _ON_POINT)
     others = np.arange(len(points)) != index
     start = np.broadcast_to(point, ends.shape)

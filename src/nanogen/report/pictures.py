@@ -1,0 +1,176 @@
+"""Grids of sample images with readable captions, as a page of a paper shows them."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.errors import UserError
+from nanogen.files import atomic_path, check_label, read_json
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont
+
+CELL = 128  # pixels: small images are enlarged to about this side
+GAP = 6
+INK = (34, 34, 34)
+FAINT = (110, 110, 110)
+SAMPLES, IMAGES, PROMPTS = ("samples", 1), ("images", 1), ("prompts", 1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One image of a grid, uint8 (H, W, 3), and the caption below it."""
+
+    image: np.ndarray
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a grid: what stands at its left, and its images; ``apart`` sets off the first."""
+
+    heading: str
+    cells: list[Cell]
+    apart: bool = False
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """``wanted`` indices spread over 0 ... count - 1, all of them if there are fewer."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, wanted)).round()})
+
+
+def _class_names(reference: Path | None) -> tuple[list[str], dict[int, np.ndarray]]:
+    """Class names of an images file and one real image of each class that it holds."""
+    if reference is None:
+        return [], {}
+    with hdf5.opened(reference, *IMAGES) as file:
+        names = json.loads(file.attrs.get("classes", "[]"))
+        first = dict(zip(*np.unique(file["labels"][:], return_index=True), strict=True))
+        return names, {int(c): file["images"][int(i)] for c, i in first.items()}
+
+
+def class_lines(
+    samples: Path, reference: Path | None, rows: int, columns: int
+) -> tuple[list[Line], str]:
+    """One row per class, classes spread over all of them; a real image first where given.
+
+    Args:
+        samples: a ``samples`` file of the class-conditional task.
+        reference: an ``images`` file with the attribute ``classes``; without it, numbers.
+
+    Returns:
+        the rows, and a sentence on what they show.
+    """
+    names, real = _class_names(reference)
+    with hdf5.opened(samples, *SAMPLES) as file:
+        labels, images = file["labels"][:], hdf5.memmap(file, "images")
+        present = np.unique(labels)
+        lines = []
+        for label in present[_spread(len(present), rows)]:
+            cells = [Cell(np.array(images[i])) for i in np.flatnonzero(labels == label)[:columns]]
+            if label in real:
+                cells.insert(0, Cell(real[int(label)]))
+            heading = names[label] if label < len(names) else f"class {label}"
+            lines.append(Line(heading, cells, apart=int(label) in real))
+    return lines, "first column: a real image of the class" if real else ""
+
+
+def prompt_lines(samples: Path, prompts: Path, rows: int, columns: int) -> tuple[list[Line], str]:
+    """One image per prompt, prompts spread over all of them, the prompt below as its caption."""
+    content = read_json(prompts)
+    check_label(content, prompts, *PROMPTS, None)
+    texts = [entry["prompt"] for entry in content["prompts"]]
+    with hdf5.opened(samples, *SAMPLES) as file:
+        labels, images = file["labels"][:], hdf5.memmap(file, "images")
+        if len(labels) and labels.max() >= len(texts):
+            raise UserError(
+                f"{samples} refers to prompt {labels.max()}, {prompts} holds {len(texts)}; "
+                "give the prompts it was sampled from"
+            )
+        first = np.unique(labels, return_index=True)[1]
+        chosen = first[_spread(len(first), rows * columns)]
+        cells = [Cell(np.array(images[i]), texts[labels[i]]) for i in chosen]
+    return [Line("", cells[i : i + columns]) for i in range(0, len(cells), columns)], ""
+
+
+def _font(size: int, bold: bool = False) -> FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along: the same letters on every machine."""
+    import matplotlib
+    from PIL import ImageFont
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
+
+
+def _wrapped(text: str, font: FreeTypeFont, width: int, most: int = 5) -> list[str]:
+    """``text`` in at most ``most`` lines no wider than ``width`` pixels."""
+    letters = max(8, int(width / (font.getlength("abcdefghij klmnop") / 17)))
+    lines = textwrap.wrap(text, letters) or [""]
+    while any(font.getlength(line) > width for line in lines) and letters > 8:
+        letters -= 1
+        lines = textwrap.wrap(text, letters)
+    return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1] + " …"]
+
+
+def _enlarged(image: np.ndarray, factor: int) -> Image:
+    from PIL import Image
+
+    return Image.fromarray(image.repeat(factor, axis=0).repeat(factor, axis=1))
+
+
+def _caption_lines(line: Line, font: FreeTypeFont, width: int) -> list[list[str]]:
+    return [_wrapped(cell.caption, font, width) if cell.caption else [] for cell in line.cells]
+
+
+def compose(lines: Sequence[Line], title: str, note: str = "") -> Image:
+    """The grid as one picture; images are enlarged by whole factors without smoothing.
+
+    Raises UserError where there is no image.
+    """
+    from PIL import Image, ImageDraw
+
+    if not lines or not any(line.cells for line in lines):
+        raise UserError("there are no images to show: the sample file is empty")
+    side = lines[0].cells[0].image.shape[0]
+    factor = max(1, round(CELL / side))
+    cell = side * factor
+    text, head = _font(11), _font(15, bold=True)
+    left = max((int(text.getlength(line.heading)) for line in lines), default=0)
+    left = left + 2 * GAP if left else GAP
+    columns = max(len(line.cells) for line in lines)
+    captions = [_caption_lines(line, text, cell) for line in lines]
+    below = [14 * max(map(len, caption), default=0) + GAP for caption in captions]
+    top = 30 + (16 if note else 0)
+    width = left + columns * (cell + GAP) + 2 * GAP * any(line.apart for line in lines)
+    least = int(max(head.getlength(title), text.getlength(note))) + 2 * GAP
+    height = top + sum(cell + rest for rest in below) + GAP
+    page = Image.new("RGB", (max(width, least), height), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text((GAP, GAP), title, fill=INK, font=head)
+    if note:
+        draw.text((GAP, 28), note, fill=FAINT, font=text)
+    y = top
+    for line, caption, rest in zip(lines, captions, below, strict=True):
+        draw.text((left - GAP, y + cell / 2), line.heading, fill=INK, font=text, anchor="rm")
+        for index, (item, words) in enumerate(zip(line.cells, caption, strict=True)):
+            x = left + index * (cell + GAP) + 2 * GAP * (line.apart and index > 0)
+            page.paste(_enlarged(item.image, factor), (x, y))
+            for number, word in enumerate(words):
+                draw.text((x, y + cell + 2 + 14 * number), word, fill=INK, font=text)
+        y += cell + rest
+    return page
+
+
+def write(page: Image, path: Path) -> None:
+    """Save as PNG, whole or not at all."""
+    with atomic_path(path) as temporary:
+        page.save(temporary, format="PNG")
