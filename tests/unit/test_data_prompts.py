@@ -62,11 +62,13 @@ def test_prompts_of_photographs_name_every_class(tmp_path: Path):
     ]
 
 
-def test_a_users_file_is_read_as_map_or_list(tmp_path: Path):
+def test_a_users_file_is_read_as_map_list_or_lines(tmp_path: Path):
     item = {"tag": "colors", "include": [{"class": "cup", "count": 1, "color": "red"}]}
     (tmp_path / "map.json").write_text(json.dumps({"a red cup": item}))
     (tmp_path / "list.json").write_text(json.dumps([{"prompt": "a red cup", **item}]))
-    assert read_prompts(tmp_path / "map.json") == read_prompts(tmp_path / "list.json")
+    (tmp_path / "lines.jsonl").write_text(json.dumps({"prompt": "a red cup", **item}) + "\n")
+    expected = [{"prompt": "a red cup", **item}]
+    assert [read_prompts(file) for file in sorted(tmp_path.iterdir())] == [expected] * 3
 
 
 @pytest.mark.skipif(not GENEVAL.exists(), reason="the folder ../shared with GenEval's file is absent")

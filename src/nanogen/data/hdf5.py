@@ -6,6 +6,7 @@ than through h5py's chunked layout (docs/performance.md), so arrays are stored c
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,59 @@ from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label
 
 
+class _Storage(io.FileIO):
+    """The file below HDF5, which survives a full disk.
+
+    HDF5 crashes when it cannot write what it still holds while closing. So the first failed write is
+    reported to it and kept in ``error``; after that, or when ``closing``, writes only seem to succeed,
+    the file closes in order, and whoever opened it raises ``error`` and removes the file.
+    """
+
+    error: OSError | None = None
+    closing = False
+
+    def write(self, data: Any) -> int:
+        remaining = memoryview(data).cast("B")
+        size = len(remaining)
+        while len(remaining) and self.error is None:
+            try:
+                remaining = remaining[super().write(remaining) :]
+            except OSError as error:
+                self.error = error
+                if not self.closing:
+                    raise
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Like write; growing a file needs no space yet, so an error here is as good as none."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+
 @contextmanager
 def create(path: Path | str, header: Mapping[str, Any]) -> Iterator[h5py.File]:
-    """Yield a new HDF5 file that appears under ``path``, header included, when the block ends."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(header)
-        yield file
+    """Yield a new HDF5 file that appears under ``path``, header included, when the block ends.
+
+    Raises UserError where it cannot be written, e.g. because the disk is full.
+    """
+    with atomic_path(path) as temporary, _Storage(temporary, "w+") as storage:
+        try:
+            with h5py.File(storage, "w") as file:
+                try:
+                    file.attrs.update(header)
+                    yield file
+                    file.flush()
+                finally:
+                    storage.closing = True
+        except Exception as error:
+            if storage.error:
+                raise storage.error from error
+            raise
+        if storage.error:
+            raise storage.error
 
 
 @contextmanager

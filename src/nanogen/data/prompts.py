@@ -6,6 +6,7 @@ Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, i
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations, product
@@ -17,7 +18,7 @@ import numpy as np
 from nanogen.data import captions
 from nanogen.data.scenes import COLORS, MOST_OBJECTS, RADII, RELATIONS, SHAPES
 from nanogen.errors import UserError
-from nanogen.files import label, read_json, write_json
+from nanogen.files import explained, label, read_json, write_json
 from nanogen.identity import seed_for
 
 log = logging.getLogger(__name__)
@@ -160,12 +161,23 @@ def _checked(item: Any, where: str) -> Prompt:
     return dict(item)
 
 
-def read_prompts(path: Path | str) -> list[Prompt]:
-    """Prompts from a file in GenEval's own format: a list of metadata, or a map prompt -> metadata.
+def _json_lines(path: Path) -> list[Any]:
+    with explained(path, "read"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return [json.loads(line) for line in lines if line.strip()]
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: a line is not valid JSON ({error})") from error
 
+
+def read_prompts(path: Path | str) -> list[Prompt]:
+    """Prompts from a file in one of GenEval's own formats.
+
+    ``.jsonl``: one prompt's metadata per line; else a list of them, or a map prompt -> metadata.
     Raises UserError where the file is missing, no JSON, or an entry lacks something.
     """
-    content = read_json(path)
+    path = Path(path)
+    content = _json_lines(path) if path.suffix == ".jsonl" else read_json(path)
     if isinstance(content, Mapping):
         content = [
             {"prompt": text, **item} if isinstance(item, Mapping) else item
@@ -192,14 +204,13 @@ def _chosen(stage: Mapping[str, Any]) -> list[Prompt]:
     if which == "geneval":
         raise UserError(
             "GenEval's 553 prompts are not shipped: get evaluation_metadata.jsonl or geneval.json from "
-            "its repository and give the file's path as evaluation.prompts (a JSON list of the "
-            "metadata, or a map from prompt to metadata)"
+            "its repository and give the file's path as evaluation.prompts"
         )
-    if isinstance(which, str) and which.endswith(".json"):
+    if isinstance(which, str) and which.endswith((".json", ".jsonl")):
         return read_prompts(which)
     raise UserError(
         f"evaluation.prompts is {which!r}; valid are 'scenes', 'classes' or the path of a GenEval "
-        "file ending in .json"
+        "file ending in .json or .jsonl"
     )
 
 
