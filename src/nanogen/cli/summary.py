@@ -1,0 +1,37 @@
+"""nanogen summary: a finished study's tables in the terminal, and where everything lies."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from nanogen.cli.study import given_argument, read_study
+from nanogen.config.paths import Paths
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", required=True, help="a study's name or file")
+    given_argument(parser)
+    parser.add_argument("--table", type=Path, nargs="*", default=[], help="tables (CSV)")
+    parser.add_argument("--figure", type=Path, nargs="*", default=[], help="figures and grids")
+    parser.add_argument("--report", type=Path, help="Snakemake's report")
+    parser.add_argument("--benchmarks", type=Path, help="folder of Snakemake's benchmark files")
+
+
+def run(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from nanogen.report import terminal
+
+    study = read_study(args.study, args.given)
+    folder = args.benchmarks or Path(Paths(study).root) / "benchmarks"
+    width = None if sys.stdout.isatty() else terminal.PLAIN_WIDTH
+    terminal.show(
+        Console(width=width),
+        study.study,
+        args.table,
+        args.figure,
+        args.report,
+        terminal.durations(folder),
+    )

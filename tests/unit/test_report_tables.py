@@ -1,0 +1,211 @@
+"""Tables: the published ones, and a study's from metric files in the real format."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from nanogen.cli import main
+from nanogen.config import load_study, stages
+from nanogen.config.load import CONFIG
+from nanogen.config.paths import Paths
+from nanogen.files import label, write_json
+
+TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
+FIDS = {"dinov2-b": 7.123456789, "sd-vae-mse": 9.5, "jit": 21.25}
+SCORES = {"dinov2-b": 0.5, "sd-vae-mse": 0.75, "jit": 0.25}
+
+
+def _metric(paths: Paths, stage, key, values: dict[str, float]) -> None:
+    task, method, variant, name = key
+    header = label("metric", 1, stage["hash"])
+    about = {"task": task, "method": method, "variant": variant, "metric": name}
+    protocol = f"{name} by the test's protocol"
+    content = {**header, **about, "values": values, "protocol": protocol, "inputs": {}}
+    write_json(paths.metric(method, task, variant, name), content)
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """The nano study's metric files and model cards below an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    study = load_study("nano")
+    paths = Paths(study)
+    for method, fid in FIDS.items():
+        for factor, variant in enumerate(("cfg", "nocfg", "untrained"), start=1):
+            stage = stages.distribution(study, method, variant)
+            for name, values in {
+                "fid": {"fid": fid * factor},
+                "is": {"is": 30 / fid},
+                "fdr": {"fdr_inception": fid / 2, "fdr_convnext": fid / 3},
+                "mind": {"mind_inception": fid * 2, "mind_convnext": fid * 3},
+            }.items():
+                _metric(paths, stage, ("imagenet", method, variant, name), values)
+        score = SCORES[method]
+        _metric(
+            paths,
+            stages.geneval(study, method, "cfg"),
+            ("t2i", method, "cfg", "geneval"),
+            {
+                "geneval": score,
+                **dict.fromkeys(TAGS, score),
+                "image_accuracy": score,
+                "prompt_accuracy": score / 2,
+                "chance": 0.0625,
+                **{f"chance_{tag}": 0.0625 for tag in TAGS},
+            },
+        )
+        card = label("model", 1, stages.train(study, method, "t2i")["hash"])
+        write_json(paths.trained(method, "t2i"), {**card, "quality": {"parameters": 1634221}})
+    return study
+
+
+def _rows(path: str) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "table4"])
+def test_a_studys_table_has_every_cell(study, name):
+    assert main(["table", name, "--study", "nano", "--output-prefix", f"out/{name}"]) == 0
+    rows = _rows(f"out/{name}.csv")
+    assert [row["method"] for row in rows] == ["dinov2-b", "sd-vae-mse", "jit"]
+    assert not [(row["method"], key) for row in rows for key, value in row.items() if value == ""]
+    for suffix in ("md", "tex"):
+        body = Path(f"out/{name}.{suffix}").read_text(encoding="utf-8")
+        assert "–" not in body
+        assert all(title in body for title in ("DINOv2-B", "SD-VAE-MSE", "JiT"))
+
+
+def test_numbers_are_whole_in_csv_and_rounded_in_print(study):
+    main(["table", "table2", "--study", "nano", "--output-prefix", "t"])
+    row = _rows("t.csv")[0]
+    assert float(row["fid"]) == 7.123456789
+    assert float(row["fid_untrained"]) == 3 * 7.123456789
+    assert (row["published_fid"], row["published_is"]) == ("1.96", "224.1")
+    line = next(line for line in Path("t.md").read_text().splitlines() if line.startswith("| DINOv2-B"))
+    assert "**7.12**" in line
+    assert "7.123" not in line
+
+
+def test_best_and_second_best_are_marked_in_their_direction(study):
+    main(["table", "table3", "--study", "nano", "--output-prefix", "t"])
+    lines = Path("t.md").read_text(encoding="utf-8").splitlines()
+    score = {line.split("|")[1].strip(): line.split("|")[4].strip() for line in lines if "|" in line}
+    assert score["SD-VAE-MSE"] == "**0.750**"
+    assert score["DINOv2-B"] == "<u>0.500</u>"
+    assert score["JiT"] == "0.250"
+    tex = Path("t.tex").read_text(encoding="utf-8")
+    assert r"\textbf{0.750}" in tex
+    assert r"\underline{0.500}" in tex
+
+
+def test_families_head_their_rows_and_footnotes_name_protocol_and_study(study):
+    main(["table", "table2", "--study", "nano", "--output-prefix", "t"])
+    for suffix, heading in (("md", "*Latent-space (RAE)*"), ("tex", r"\textit{Latent-space (RAE)}")):
+        text = Path(f"t.{suffix}").read_text(encoding="utf-8")
+        assert text.index(heading) < text.index("DINOv2-B") < text.index("Pixel-space")
+        assert "FID: fid by the test's protocol" in text
+        assert "Study nano, configuration " in text
+
+
+def test_a_missing_metric_is_named_with_the_command_that_makes_it(study, capsys):
+    path = Path(Paths(study).metric("jit", "imagenet", "cfg", "fdr"))
+    path.unlink()
+    assert main(["table", "table2", "--study", "nano", "--output-prefix", "t"]) == 2
+    said = capsys.readouterr().err
+    assert "fdr of jit on imagenet (cfg)" in said
+    assert f"snakemake {path}" in said
+    assert not Path("t.csv").exists()
+
+
+def test_a_metric_of_another_configuration_is_refused(study, capsys):
+    path = Path(Paths(study).metric("jit", "imagenet", "cfg", "fid"))
+    content = json.loads(path.read_text())
+    old, content["hash"] = content["hash"], "0" * 16
+    path.write_text(json.dumps(content))
+    assert main(["table", "table2", "--study", "nano", "--output-prefix", "t"]) == 2
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert "0" * 16 in said
+    assert old in said
+
+
+def test_a_number_that_is_none_is_refused(study, capsys):
+    path = Path(Paths(study).metric("jit", "imagenet", "nocfg", "fid"))
+    content = json.loads(path.read_text())
+    content["values"]["fid"] = float("nan")
+    path.write_text(json.dumps(content))
+    assert main(["table", "table4", "--study", "nano", "--output-prefix", "t"]) == 2
+    assert f"{path}: fid is nan" in capsys.readouterr().err
+
+
+def test_inputs_given_by_name_are_read_from_where_they_are(study):
+    moved = []
+    for path in sorted(Path("results").rglob("*.json")):
+        if "metrics" in path.parts and "t2i" in path.parts:
+            target = Path("elsewhere") / f"{path.parts[-4]}-{path.name}"
+            target.parent.mkdir(exist_ok=True)
+            path.rename(target)
+            moved.append(str(target))
+    assert main(["table", "table3", "--study", "nano", "--output-prefix", "t", "--input", *moved]) == 0
+    assert [float(row["geneval"]) for row in _rows("t.csv")] == [0.5, 0.75, 0.25]
+
+
+def test_keys_given_on_the_command_line_choose_the_rows(study):
+    given = ["--given", '{"methods": ["jit"]}']
+    assert main(["table", "table4", "--study", "nano", *given, "--output-prefix", "t"]) == 0
+    assert [row["method"] for row in _rows("t.csv")] == ["jit"]
+    assert "**" not in Path("t.md").read_text().split("\n", 1)[1]  # nothing to be better than
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4"])
+def test_published_tables_hold_every_number_of_the_paper(name, tmp_path):
+    assert main(["table", name, "--published", "--output-prefix", str(tmp_path / name)]) == 0
+    written, paper = _rows(f"{tmp_path / name}.csv"), _rows(f"{CONFIG}/published/{name}.csv")
+    assert len(written) == len(paper) == {"table1": 12, "table2": 26, "table3": 35, "table4": 26}[name]
+    for row, source in zip(written, paper, strict=True):
+        for key, value in source.items():
+            same = row[key] == value or float(row[key]) == float(value)
+            assert same, (source["method"], key)
+
+
+def test_the_published_best_is_flux2_and_public_models_are_not_ranked(tmp_path):
+    main(["table", "table2", "--published", "--output-prefix", str(tmp_path / "t2")])
+    main(["table", "table3", "--published", "--output-prefix", str(tmp_path / "t3")])
+    two = (tmp_path / "t2.md").read_text(encoding="utf-8")
+    three = (tmp_path / "t3.md").read_text(encoding="utf-8")
+    assert next(line for line in two.splitlines() if "**1.37**" in line).startswith("| FLUX.2-VAE |")
+    assert "| Qwen-Image | – | 20B | 0.848 | 0.888 | 0.803 |" in three
+    assert "**0.691**" in three
+
+
+@pytest.mark.parametrize("name", ["table1", "tabel2"])
+def test_tables_that_a_study_has_not_are_refused(study, name, capsys):
+    assert main(["table", name, "--study", "nano", "--output-prefix", "t"]) == 2
+    assert ("--published" if name == "table1" else "did you mean 'table2'") in capsys.readouterr().err
+
+
+def test_the_summary_shows_tables_paths_and_times(study, capsys):
+    main(["table", "table2", "--study", "nano", "--output-prefix", "results/nano/tables/table2"])
+    benchmark = Path("results/nano/benchmarks/train/jit.tsv")
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\th:m:s\n75.5\t0:01:15\n")
+    capsys.readouterr()
+    table = "results/nano/tables/table2.csv"
+    assert main(["summary", "--study", "nano", "--table", table]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown  # no escape codes in a file
+    assert all(text in shown for text in ("DINOv2-B", "7.12", "21.37", table, "train: 1 min 16 s"))
+
+
+def test_a_narrow_terminal_loses_columns_but_not_the_score(study):
+    from nanogen.report.terminal import fitting, from_csv
+
+    main(["table", "table2", "--study", "nano", "--output-prefix", "t"])
+    table = from_csv(Path("t.csv"))
+    narrow = [column.key for column in fitting(table, 50)]
+    assert narrow[0] == "name"
+    assert {"fid", "is"} <= set(narrow)
+    assert len(narrow) < len(fitting(table, 200)) == len(table.columns)
