@@ -181,6 +181,18 @@ def test_the_published_best_is_flux2_and_public_models_are_not_ranked(tmp_path):
     assert "**0.691**" in three
 
 
+def test_prompts_with_fewer_tags_leave_no_empty_columns(study):
+    for path in Path("results").rglob("geneval.json"):
+        content = json.loads(path.read_text())
+        left_out = {name: content["values"].pop(name) for name in TAGS[1:]}
+        assert len(left_out) == 5
+        path.write_text(json.dumps(content))
+    assert main(["table", "table3", "--study", "nano", "--output-prefix", "t"]) == 0
+    assert "single_object" in _rows("t.csv")[0]
+    assert "two_object" not in _rows("t.csv")[0]
+    assert "–" not in Path("t.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["table1", "tabel2"])
 def test_tables_that_a_study_has_not_are_refused(study, name, capsys):
     assert main(["table", name, "--study", "nano", "--output-prefix", "t"]) == 2

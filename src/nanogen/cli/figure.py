@@ -29,7 +29,7 @@ def _style(text: str) -> FigureStyle:
 def run(args: argparse.Namespace) -> None:
     from nanogen.report import figure, style
 
-    look = FigureStyle()
+    look = style.default(args.name)
     if args.published:
         rows, axis = figure.published_panels(args.name), "ImageNet FID"
     else:

@@ -118,44 +118,44 @@ def _text_to_image_row(results: Results, run: Run) -> Row:
             f"{results.paths.trained(run.method, 't2i')} does not tell quality.parameters; "
             "delete it and train again"
         )
-    names = ["geneval", *TAGS, "image_accuracy", "prompt_accuracy", "chance"]
-    names += [name for name in found.values if name.startswith("chance_")]
     return {
         **_head(run),
         "iterations": run.training.steps,
         "params": int(quality["parameters"]),
-        **{name: found.value(name) for name in names},
+        "geneval": found.value("geneval"),
+        **{name: found.value(name) for name in found.values},
         **_published("table3", run, ("geneval", "dpg_bench", "genai_bench")),
         "hash": found.hash,
     }
 
 
-def _chance_note(rows: list[Row]) -> str:
-    """What guessing scores per tag, as a range over the methods where it differs."""
+def _chance_note(rows: list[Row], tags: list[str]) -> str:
+    """What chance reaches per tag, as a range over the methods where it differs."""
     parts = []
-    for tag, heading in TAGS.items():
+    for tag in tags:
         values = [v for row in rows if isinstance(v := row.get(f"chance_{tag}"), float)]
         if values:
             low, high = f"{min(values):.3f}", f"{max(values):.3f}"
-            parts.append(f"{heading} {low}" + ("" if low == high else f" to {high}"))
-    return "Chance: the GenEval score without looking at the prompt" + (
-        f"; by tag: {', '.join(parts)}." if parts else "."
-    )
+            parts.append(f"{TAGS[tag]} {low}" + ("" if low == high else f" to {high}"))
+    by_tag = f"; by tag: {', '.join(parts)}." if parts else "."
+    return "Chance: GenEval of the same images, each judged by prompts of others" + by_tag
 
 
 def text_to_image(results: Results) -> Table:
-    """Table 3: GenEval with its six tags and the chance level."""
+    """Table 3: GenEval with the tags that its prompts have, and the chance level."""
     rows = [_text_to_image_row(results, run) for run in results.runs("t2i")]
+    tags = [tag for tag in TAGS if any(tag in row for row in rows)]
     beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
-    more = [key for row in rows for key in row if key.startswith("chance_")]
+    shown = ["name", "iterations", "params", "geneval", "chance", *tags, *beside]
+    further = dict.fromkeys(key for row in rows for key in row if key not in (*shown, "hash"))
     return Table(
         name="table3",
         caption=f"Text-to-image generation, study {results.study.study}.",
-        columns=columns(["name", "iterations", "params", "geneval", "chance", *TAGS, *beside]),
+        columns=columns(shown),
         rows=rows,
-        notes=[_chance_note(rows), *_provenance(results), PUBLISHED_NOTE],
+        notes=[_chance_note(rows, tags), *_provenance(results), PUBLISHED_NOTE],
         identity=IDENTITY,
-        more=("image_accuracy", "prompt_accuracy", *dict.fromkeys(more), "hash"),
+        more=(*further, "hash"),
     )
 
 

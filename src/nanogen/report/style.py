@@ -41,6 +41,11 @@ _METADATA = {
 }
 
 
+def default(name: str) -> FigureStyle:
+    """The style of a figure that no study sets; crowded Figure 4 has higher panels."""
+    return FigureStyle(height=3.4) if name == "figure4" else FigureStyle()
+
+
 @contextmanager
 def applied(style: FigureStyle) -> Iterator[None]:
     """Draw inside this block; sizes follow ``style.font_size`` (points)."""
