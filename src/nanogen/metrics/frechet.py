@@ -98,9 +98,7 @@ def _factor(sigma: np.ndarray) -> np.ndarray:
         return vectors * np.sqrt(values.clip(min=0))
 
 
-def frechet_distance(
-    mu1: np.ndarray, sigma1: np.ndarray, mu2: np.ndarray, sigma2: np.ndarray
-) -> float:
+def frechet_distance(mu1: np.ndarray, sigma1: np.ndarray, mu2: np.ndarray, sigma2: np.ndarray) -> float:
     """Squared Frechet distance |mu1 - mu2|^2 + tr(S1 + S2 - 2 sqrt(S1 S2)) of two Gaussians.
 
     Means (d,), covariances (d, d). tr sqrt(S1 S2) is the sum of the square roots of the eigenvalues

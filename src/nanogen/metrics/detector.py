@@ -1,0 +1,175 @@
+"""GenEval's object detector: what an image shows, as a list of detections.
+
+A detection is ``{cls, box: [x0, y0, x1, y1], score, color}``, box in pixels (x1, y1 exclusive),
+score in [0, 1]; `nanogen.metrics.geneval` decides from them. Two detectors are trained here: for
+scenes a segmenter whose connected regions are the objects, for photographs, which have no masks, a
+classifier that sees one object as large as the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nanogen.data.images import ImageFile
+from nanogen.errors import UserError
+from nanogen.metrics.extractors import prepare
+from nanogen.metrics.network_files import load_weights, read_config
+from nanogen.metrics.segmenter import Segmenter
+from nanogen.metrics.small_inception import SmallInception
+
+SHAPE_DETECTOR = "nanogen.ShapeDetector"
+SCENES, PHOTOGRAPHS = "segmenter", "classifier"
+Detections = list[dict[str, Any]]
+
+
+class Detector(Protocol):
+    """Finds objects."""
+
+    protocol: str  # one sentence part: how objects are found
+
+    def __call__(self, images: np.ndarray) -> list[Detections]:
+        """uint8 (N, H, W, 3) -> per image its detections, unsorted."""
+        ...
+
+
+def _fed(images: np.ndarray) -> Tensor:
+    half = torch.full((3,), 0.5)
+    return prepare(torch.from_numpy(np.array(images)), images.shape[1], half, half)
+
+
+class ShapeDetector:
+    """Connected foreground regions of a segmenter's class map.
+
+    A region's class is the one most probable over its pixels, its score that class's mean
+    probability there, its colour the named colour nearest to the median of its pixels.
+    """
+
+    protocol = (
+        "objects: connected regions of a segmenter trained on the scenes' masks, score: mean class "
+        "probability inside the region, colour: nearest named colour of the region's median pixel"
+    )
+
+    def __init__(
+        self,
+        network: nn.Module,
+        shapes: Sequence[str],
+        colors: Mapping[str, Sequence[float]],
+        min_pixels: int,
+    ):
+        self.network, self.shapes, self.min_pixels = network, list(shapes), min_pixels
+        self._color_names = list(colors)
+        self._palette = np.array([colors[name] for name in colors], np.float64)
+
+    @torch.inference_mode()
+    def probabilities(self, images: np.ndarray, batch: int = 100) -> np.ndarray:
+        """uint8 (N, H, W, 3) -> float32 (N, 1 + shapes, H, W), background first."""
+        parts = [
+            self.network(_fed(images[start : start + batch])).softmax(1).numpy()
+            for start in range(0, len(images), batch)
+        ]
+        return np.concatenate(parts)
+
+    def __call__(self, images: np.ndarray) -> list[Detections]:
+        return [self._objects(*pair) for pair in zip(images, self.probabilities(images), strict=True)]
+
+    def _objects(self, image: np.ndarray, probabilities: np.ndarray) -> Detections:
+        from scipy import ndimage
+
+        regions, _ = ndimage.label(probabilities[0] < 0.5)
+        found = []
+        for index, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
+            inside = regions == index
+            if inside.sum() < self.min_pixels:
+                continue
+            shares = probabilities[1:, inside].mean(1)
+            best = int(shares.argmax())
+            found.append(
+                {
+                    "cls": self.shapes[best],
+                    "box": [columns.start, rows.start, columns.stop, rows.stop],
+                    "score": float(shares[best]),
+                    "color": self._color(image[inside]),
+                }
+            )
+        return found
+
+    def _color(self, pixels: np.ndarray) -> str:
+        distance = np.linalg.norm(self._palette - np.median(pixels, 0), axis=1)
+        return self._color_names[int(distance.argmin())]
+
+
+class WholeImageDetector:
+    """One object per image: its most probable class, in a box as large as the image."""
+
+    protocol = (
+        "object: the whole image, of the class a classifier trained on the photographs finds most "
+        "probable, with that probability as score; colours and positions are not judged"
+    )
+
+    def __init__(self, network: SmallInception, classes: Sequence[str]):
+        self.network, self.classes = network, list(classes)
+
+    @torch.inference_mode()
+    def probabilities(self, images: np.ndarray, batch: int = 100) -> np.ndarray:
+        """uint8 (N, H, W, 3) -> float32 (N, classes)."""
+        parts = [
+            self.network(_fed(images[start : start + batch]))[1].softmax(1).numpy()
+            for start in range(0, len(images), batch)
+        ]
+        return np.concatenate(parts)
+
+    def __call__(self, images: np.ndarray) -> list[Detections]:
+        height, width = images.shape[1:3]
+        return [
+            [
+                {
+                    "cls": self.classes[int(p.argmax())],
+                    "box": [0, 0, width, height],
+                    "score": float(p.max()),
+                    "color": "",
+                }
+            ]
+            for p in self.probabilities(images)
+        ]
+
+
+def build_detector(config: Mapping[str, Any]) -> ShapeDetector | WholeImageDetector:
+    """The detector that a folder's config.json describes, with random weights."""
+    if config["kind"] == SCENES:
+        network = Segmenter(1 + len(config["shapes"]), **config["arguments"])
+        return ShapeDetector(network, config["shapes"], config["colors"], config["min_pixels"])
+    classifier = SmallInception(len(config["classes"]), **config["arguments"])
+    return WholeImageDetector(classifier, config["classes"])
+
+
+def load_detector(folder: Path | str, model: Mapping[str, Any]) -> Detector:
+    """The detector in ``folder``, as the resolved configuration ``model`` names it.
+
+    Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
+    """
+    if model["model_class"] != SHAPE_DETECTOR:
+        raise UserError(
+            f"detector {model['name']}: {model['model_class']} cannot be loaded yet; set "
+            f"models.{model['name']}.model_class to {SHAPE_DETECTOR}"
+        )
+    config = read_config(Path(folder))
+    if config.get("_class_name") != SHAPE_DETECTOR:
+        raise UserError(f"{folder} holds a {config.get('_class_name')}, not a {SHAPE_DETECTOR}")
+    detector = build_detector(config)
+    load_weights(detector.network, Path(folder))
+    return detector
+
+
+def train_detector(
+    stage: Mapping[str, Any], train: ImageFile, val: ImageFile, folder: Path
+) -> dict[str, float]:
+    """Train the detector of a stage `model` from scratch and save it; see `detector_training`."""
+    from nanogen.metrics.detector_training import train_and_save
+
+    return train_and_save(stage, train, val, folder)

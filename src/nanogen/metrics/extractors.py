@@ -1,0 +1,172 @@
+"""Feature extractors: frozen networks in whose feature space distributions of images are compared.
+
+Every extractor maps uint8 images to features, whatever network it is: at nano scale small networks
+trained from scratch, at paper scale timm's models (docs/formats.md, `features`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen.data.images import ImageFile
+from nanogen.errors import UserError
+from nanogen.metrics.network_files import load_weights, read_config
+from nanogen.metrics.small_inception import SmallInception
+
+SMALL_INCEPTION = "nanogen.SmallInception"
+CONVNEXT = "timm:ConvNeXt"
+Forward = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) -> float32 (N, 3, size, size): bicubic with antialiasing, then normalised."""
+    pixels = images.permute(0, 3, 1, 2).to(torch.float32) / 255
+    if pixels.shape[-2:] != (size, size):
+        pixels = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
+    return (pixels - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+
+
+class Extractor:
+    """A frozen network: uint8 images in, features (and the first extractor's logits) out.
+
+    Attributes:
+        name: the extractor's file in config/models.
+        width: number of features per image.
+        classes: number of logits per image, or none if the network has no classes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        forward: Forward,
+        width: int,
+        classes: int | None,
+        size: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ):
+        self.name, self.width, self.classes = name, width, classes
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network.to(self._device)
+        self._forward, self._size = forward, size
+        self._mean = torch.tensor(mean, device=self._device)
+        self._std = torch.tensor(std, device=self._device)
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """uint8 (n, H, W, 3) -> features float32 (n, width), logits float32 (n, classes) or None."""
+        batch = torch.from_numpy(np.array(images)).to(self._device)
+        features, logits = self._forward(prepare(batch, self._size, self._mean, self._std))
+        return features.float().cpu().numpy(), None if logits is None else logits.float().cpu().numpy()
+
+    def stream(
+        self, images: np.ndarray, batch: int = 100
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
+        """Features of images (N, H, W, 3) in order: (rows, features, logits) per batch."""
+        for start in range(0, len(images), batch):
+            rows = slice(start, min(start + batch, len(images)))
+            features, logits = self(images[rows])
+            yield rows, features, logits
+
+
+def build_convnext(architecture: Mapping[str, Any]) -> nn.Module:
+    """timm's ConvNeXt class with ``architecture`` as keyword arguments, without a classifier."""
+    from timm.models.convnext import ConvNeXt
+
+    try:
+        return ConvNeXt(num_classes=0, **architecture)
+    except (TypeError, AssertionError) as error:
+        raise UserError(
+            f"config/models: 'architecture' does not fit timm's ConvNeXt: {error}"
+        ) from error
+
+
+def pooled_features(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """How a timm network's ``forward_features`` becomes one vector per image.
+
+    Feature maps (N, C, H, W) are averaged over space; of tokens (N, T, C) the attention pool is
+    taken where the network has one, else the class token.
+    """
+
+    def pool(pixels: Tensor) -> Tensor:
+        features = network.forward_features(pixels)
+        if features.ndim == 4:
+            return features.mean((2, 3))
+        if getattr(network, "attn_pool", None) is not None:
+            return network.attn_pool(features)
+        return features[:, 0]
+
+    return pool
+
+
+def _timm_network(name: str, config: Mapping[str, Any], architecture: Mapping[str, Any]) -> nn.Module:
+    import timm
+
+    arguments = {**config.get("model_args", {}), **architecture}
+    try:
+        return timm.create_model(
+            name, pretrained=False, num_classes=int(config.get("num_classes", 0)), **arguments
+        )
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"timm cannot build {name!r}: {error}") from error
+
+
+def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
+    """The extractor in ``folder``, as the resolved configuration ``model`` (`schema.Model`) names it.
+
+    Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
+    """
+    folder, kind, name = Path(folder), model["model_class"], model["name"]
+    if kind.startswith("torch-fidelity:"):
+        raise UserError(
+            f"extractor {name}: torch-fidelity's Inception cannot be loaded yet; set "
+            f"models.{name}.model_class to {SMALL_INCEPTION} or a timm model"
+        )
+    config = read_config(folder)
+    if kind == SMALL_INCEPTION:
+        small = SmallInception(**config["arguments"])
+        load_weights(small, folder)
+        forward: Forward = small
+        network, width, classes = small, small.width, small.classes
+    elif kind.startswith("timm:"):
+        if kind == CONVNEXT:
+            network = build_convnext(config["arguments"])
+        else:
+            network = _timm_network(kind.removeprefix("timm:"), config, model["architecture"])
+        load_weights(network, folder)
+        pool = pooled_features(network)
+        forward, width, classes = (lambda x: (pool(x), None)), network.num_features, None
+    else:
+        raise UserError(
+            f"extractor {name}: unknown model_class {kind!r}; known are {SMALL_INCEPTION}, "
+            "timm:MODEL and torch-fidelity:MODEL"
+        )
+    # a downloaded timm folder says itself how its network was fed
+    published = config.get("pretrained_cfg", {})
+    return Extractor(
+        name,
+        network,
+        forward,
+        width,
+        classes,
+        model["input_size"] or published.get("input_size", (3, 224, 224))[-1],
+        tuple(published.get("mean", model["image_mean"])),
+        tuple(published.get("std", model["image_std"])),
+    )
+
+
+def train_extractor(
+    stage: Mapping[str, Any], train: ImageFile, val: ImageFile, folder: Path
+) -> dict[str, float]:
+    """Train the extractor of a stage `model` from scratch and save it; see `extractor_training`."""
+    from nanogen.metrics.extractor_training import train_and_save
+
+    return train_and_save(stage, train, val, folder)
