@@ -55,6 +55,13 @@ def task_difference(study_name: str, method: str) -> list[tuple[str, Any, Any]]:
 def _print_difference(study: Any, method: str) -> None:
     rows = [row for row in task_difference(study.study, method) if row[0] != "task"]
     width = max(len(key) for key, _, _ in rows)
-    for key, imagenet, t2i in rows:
-        print(f"{key:<{width}}  {imagenet}  ->  {t2i}")
-    print(f"{len(rows)} lines differ between imagenet and t2i for {method} (study {study.study})")
+    evaluated = [row for row in rows if row[0].startswith(("sampling.", "evaluation."))]
+    trained = [row for row in rows if row not in evaluated]
+    for title, group in (("training", trained), ("evaluation", evaluated)):
+        print(f"{title}:")
+        for key, imagenet, t2i in group:
+            print(f"  {key:<{width}}  {imagenet}  ->  {t2i}")
+    print(
+        f"{len(trained)} lines of training and {len(evaluated)} of evaluation differ between "
+        f"imagenet and t2i for {method} (study {study.study}); the paper says about 12"
+    )

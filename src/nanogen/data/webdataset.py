@@ -31,7 +31,7 @@ def shards(root: Path, split: str) -> list[Path]:
     if (root / split).is_dir():
         found = sorted((root / split).glob("*.tar"))
     else:
-        every = sorted(root.glob("*.tar"))
+        every = sorted(root.rglob("*.tar"))
         if len(every) == 1:
             raise UserError(
                 f"data.root: {root} holds a single shard; put the splits into {root}/train and "

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
+import sys
 from collections.abc import Sequence
 
 PORT = 29500
@@ -25,6 +27,25 @@ def torchrun_options(processes: int, job: str) -> list[str]:
         "--rdzv-backend=c10d",
         f"--rdzv-id={os.environ['SLURM_JOB_ID']}-{job}",
         f"--rdzv-endpoint={first}:{PORT}",
+    ]
+
+
+def srun(mpi: str, nodes: int, gres: str, processes: int, command: Sequence[str]) -> list[str]:
+    """The command that starts this launcher once on every node of a SLURM job."""
+    resources = [f"--gres={gres}"] if gres else []
+    return [
+        *shlex.split(mpi),
+        f"--nodes={nodes}",
+        f"--ntasks={nodes}",
+        "--ntasks-per-node=1",
+        *resources,
+        sys.executable,
+        "-m",
+        "nanogen",
+        "launch",
+        f"--processes={processes}",
+        "--",
+        *command,
     ]
 
 

@@ -1,0 +1,61 @@
+# make all    set up and run the small study: tables, figures, report
+# make test   every test; make test-fast: the everyday part
+STUDY ?= nano
+PYTHON ?= python3
+BIN := .venv/bin
+RESULTS := results/$(STUDY)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: all setup test test-fast lint format lock schemas clean
+.DELETE_ON_ERROR:
+
+all: setup
+	@snakemake all --config study=$(STUDY) --quiet rules
+	@$(MAKE) --no-print-directory $(RESULTS)/report.html
+	@nanogen summary --study $(STUDY) --report $(RESULTS)/report.html
+
+# Made again when a table or figure is newer than it.
+$(RESULTS)/report.html: $(wildcard $(RESULTS)/tables/*.csv $(RESULTS)/figures/*.png)
+	@snakemake all --config study=$(STUDY) --report $@ --quiet all
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
+	  || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+	  || { echo "python3 -m venv failed: install the package python3-venv"; exit 1; }
+	@echo "Installing the pinned packages into .venv (once)"
+	@$(BIN)/python -m pip install --quiet uv==0.13.8
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: setup lint
+	@$(BIN)/pytest
+
+test-fast: setup lint
+	@$(BIN)/pytest -m "not slow"
+
+lint: setup
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/snakefmt --check Snakefile rules
+	@$(BIN)/yamllint --strict config envs profiles .pre-commit-config.yaml
+	@$(BIN)/snakemake --lint
+
+format: setup
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/snakefmt Snakefile rules
+
+# Resolve requirements.in again. Names, versions and hashes only, no addresses.
+lock: setup
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt requirements.in
+
+schemas: setup
+	@$(BIN)/nanogen schema --output config/schema
+
+clean:
+	rm -rf results .snakemake

@@ -1,0 +1,83 @@
+# DiffusionBench as one graph. This file lists what can be asked for; rules/ says how it is made.
+#
+#   snakemake all                         every table and figure of the study in config/config.yaml
+#   snakemake table2                      one table; likewise table1, table3, table4
+#   snakemake figure1                     one figure; likewise figure4, figure5
+#   snakemake all --config study=smoke    another study
+#   snakemake -n all                      what would be run
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "rules/common.smk"
+include: "rules/inputs.smk"
+include: "rules/data.smk"
+include: "rules/pretrained.smk"
+include: "rules/stage1.smk"
+include: "rules/latents.smk"
+include: "rules/stage2.smk"
+include: "rules/sampling.smk"
+include: "rules/metrics.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        tables(*TABLES),
+        figures(*FIGURES),
+        grids(),
+
+
+rule models:
+    """Every trained backbone of the study."""
+    input:
+        [PATHS.trained(method, task) for method in STUDY.methods for task in STUDY.tasks],
+
+
+rule caches:
+    """Every latent and text cache of the study."""
+    input:
+        all_caches(),
+
+
+rule table1:
+    input:
+        tables("table1"),
+
+
+rule table2:
+    input:
+        tables("table2"),
+
+
+rule table3:
+    input:
+        tables("table3"),
+
+
+rule table4:
+    input:
+        tables("table4"),
+
+
+rule figure1:
+    input:
+        figures("figure1"),
+
+
+rule figure4:
+    input:
+        figures("figure4"),
+
+
+rule figure5:
+    input:
+        figures("figure5"),

@@ -1,0 +1,83 @@
+# The study, resolved once; where its files lie; the configuration that each step is given.
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.path.join(workflow.basedir, "src"))
+from snakemake.exceptions import WorkflowError
+
+from nanogen.config import PIXELS, load_model, load_run, plan, stages, study_from
+from nanogen.config.paths import Paths
+from nanogen.errors import UserError
+from nanogen.files import write_text
+from nanogen.identity import canonical_json, config_hash
+
+try:
+    STUDY = study_from(config)
+    RUNS = {
+        (method, task): load_run(STUDY, method, task) for method in STUDY.methods for task in STUDY.tasks
+    }
+    PATHS = Paths(STUDY)
+    MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
+    plan.check_paths(STUDY)
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+# A step's program is the one beside this file, also in a conda environment that lacks it.
+shell.prefix(f"export PYTHONPATH={os.path.join(workflow.basedir, 'src')}:${{{{PYTHONPATH:-}}}}; ")
+
+ROOT = PATHS.root
+FIRST = STUDY.methods[0]
+
+
+wildcard_constraints:
+    task="imagenet|t2i",
+    split="train|val",
+    method="[A-Za-z0-9._-]+",
+    model="[A-Za-z0-9._-]+",
+    tokenizer="[A-Za-z0-9._-]+",
+    variant="cfg|nocfg|untrained",
+
+
+def stage_file(stage):
+    """Path of a step's configuration. Its name holds the hash of the content, so as a rule's
+    parameter it changes exactly when something the step depends on changes."""
+    path = Path(".snakemake", "nanogen", f"{stage['stage']}-{stage['hash']}.json")
+    if not path.exists():
+        write_text(path, json.dumps(stage, indent=1))
+    return str(path)
+
+
+def configured(make, *fields):
+    """A parameter function: the configuration file of ``make(STUDY, *wildcards)``."""
+
+    def parameter(wildcards):
+        try:
+            return stage_file(make(STUDY, *(getattr(wildcards, field) for field in fields)))
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    return parameter
+
+
+def study_file():
+    """The resolved study for the report's commands, without the styles, which figures are given by
+    themselves: a change of one figure's style then concerns that figure only."""
+    content = canonical_json(STUDY.model_dump(mode="json", exclude={"extends", "report"}))
+    path = Path(".snakemake", "nanogen", f"study-{config_hash(content)}.yaml")
+    if not path.exists():
+        write_text(path, content)
+    return str(path)
+
+
+def names_of(source, *kinds):
+    """A wildcard pattern for the models of these kinds that are built or downloaded."""
+    names = [m.name for m in MODELS.values() if m.source == source and m.kind in kinds]
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+if workflow.is_main_process:
+    for line in plan.notice(STUDY):
+        logger.info(line)

@@ -1,0 +1,45 @@
+# Data sets and prompts: drawn, imported from the user's folder, or fetched first.
+
+
+rule fetch_data:
+    output:
+        f"{ROOT}/downloads/{{task}}/{{owner}}/{{repo}}/nanogen.json",
+    log:
+        f"{ROOT}/logs/fetch_data/{{task}}-{{owner}}-{{repo}}.log",
+    retries: 2
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python -m nanogen fetch-data --repo {wildcards.owner}/{wildcards.repo}"
+        " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+
+
+rule make_data:
+    input:
+        downloads,
+    output:
+        f"{ROOT}/data/{{task}}/{{split}}.h5",
+    log:
+        f"{ROOT}/logs/make_data/{{task}}-{{split}}.log",
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.data, "task", "split"),
+        root=downloaded_root,
+    shell:
+        "python -m nanogen make-data --config {params.config} {params.root} --output {output} 2> >(tee -i {log} >&2)"
+
+
+rule make_prompts:
+    output:
+        PATHS.prompts,
+    log:
+        f"{ROOT}/logs/make_prompts.log",
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.prompts),
+    shell:
+        "python -m nanogen make-prompts --config {params.config} --output {output} 2> >(tee -i {log} >&2)"

@@ -1,0 +1,163 @@
+# What the rules read: input and parameter functions, stage by stage.
+
+
+# data
+def downloads(wildcards):
+    """Data sets of the hub that an import reads, unless the user gave a folder."""
+    data = RUNS[FIRST, wildcards.task].data
+    return (
+        []
+        if data.root
+        else [f"{ROOT}/downloads/{wildcards.task}/{repo}/nanogen.json" for repo in data.hub]
+    )
+
+
+def downloaded_root(wildcards, input):
+    """Option that points an import at what was fetched; nothing where the data has its own root."""
+    return f"--root {ROOT}/downloads/{wildcards.task}" if input else ""
+
+
+# pretrained
+def training_images(split):
+    """Images of the task that a model is trained on."""
+    return lambda wildcards: PATHS.data(MODELS[wildcards.model].data, split)
+
+
+# stage1
+def frozen_encoder(wildcards):
+    """The card of the encoder that a representation autoencoder reads; none for a VAE."""
+    encoder = MODELS[wildcards.model].encoder
+    return [PATHS.model_card(encoder)] if encoder else []
+
+
+# latents
+def all_caches():
+    paths = set()
+    for (_, task), run in RUNS.items():
+        if run.tokenizer != PIXELS:
+            paths.add(PATHS.latents(task, run.tokenizer))
+        if run.conditioner.model:
+            paths.add(PATHS.text(task, run.conditioner.model))
+    return sorted(paths)
+
+
+# stage2
+def training_inputs(wildcards):
+    """Named inputs of one run: latents or images, and text features where the task has text."""
+    run = RUNS[wildcards.method, wildcards.task]
+    if run.tokenizer == PIXELS:
+        inputs = {"data": PATHS.data(wildcards.task, "train")}
+    else:
+        inputs = {"latents": PATHS.latents(wildcards.task, run.tokenizer)}
+    if run.conditioner.model:
+        inputs["text"] = PATHS.text(wildcards.task, run.conditioner.model)
+    return inputs
+
+
+def as_options(wildcards, input):
+    """``--name path`` for every named input."""
+    return " ".join(f"--{name} {path}" for name, path in input.items())
+
+
+def state_folder(wildcards):
+    """Where a training saves and resumes: outside the outputs, which Snakemake deletes."""
+    return f"{ROOT}/state/{stages.train(STUDY, wildcards.method, wildcards.task)['hash']}"
+
+
+# sampling
+def sampling_inputs(wildcards):
+    """Named inputs of one sample set."""
+    run = RUNS[wildcards.method, wildcards.task]
+    inputs = {}
+    if wildcards.get("variant") != "untrained":
+        inputs["model"] = PATHS.trained(wildcards.method, wildcards.task)
+    if run.tokenizer != PIXELS:
+        inputs["tokenizer"] = PATHS.model_card(run.tokenizer)
+    if run.conditioner.model:
+        inputs["prompts"] = PATHS.prompts
+        inputs["text"] = PATHS.text("prompts", run.conditioner.model)
+    return inputs
+
+
+def sampling_options(wildcards, input):
+    """Options of the command; a model is given by its folder."""
+    folders = {name: Path(input[name]).parent for name in ("model", "tokenizer") if name in input.keys()}
+    return " ".join(f"--{name} {path}" for name, path in {**dict(input.items()), **folders}.items())
+
+
+# metrics
+EXTRACTORS = RUNS[FIRST, STUDY.tasks[0]].evaluation.extractors
+
+
+def extractor_cards(wildcards):
+    return [PATHS.model_card(name) for name in EXTRACTORS]
+
+
+def extractor_options(wildcards, input):
+    folders = (Path(card).parent for card in input.extractors)
+    return " ".join(f"--extractor {n}={f}" for n, f in zip(EXTRACTORS, folders))
+
+
+# report
+T2I = "t2i" in STUDY.tasks
+IMAGENET = "imagenet" in STUDY.tasks
+DISTRIBUTION = ["fid", "is", "fdr", "mind"]
+# Which sample sets a measured table reads: (task, variants, metrics).
+MEASURED = {
+    **({"table2": ("imagenet", ["cfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
+    **({"table3": ("t2i", ["cfg"], ["geneval"])} if T2I else {}),
+    **({"table4": ("imagenet", ["nocfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
+}
+# Which measured tables a measured figure reads.
+PLOTTED = {
+    "figure1": ["table2", "table3"],
+    "figure4": ["table2", "table3", "table4"],
+    "figure5": ["table3", "table4"],
+}
+MEASURED_FIGURES = [name for name, needs in PLOTTED.items() if all(t in MEASURED for t in needs)]
+TABLES = ["table1", "table2", "table3", "table4"]
+FIGURES = list(PLOTTED)
+VARIANTS = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
+
+
+def tables(*names):
+    """Files of these tables: the paper's, and the study's where it measures them."""
+    published = [f"{ROOT}/tables/published/{name}.csv" for name in names]
+    return published + [PATHS.table(name) for name in names if name in MEASURED]
+
+
+def figures(*names):
+    published = [f"{ROOT}/figures/published/{name}.png" for name in names]
+    return published + [PATHS.figure(name, "png") for name in names if name in MEASURED_FIGURES]
+
+
+def grids():
+    return [
+        f"{ROOT}/figures/samples/{task}-{method}-{variant}.png"
+        for task in STUDY.tasks
+        for method in STUDY.methods
+        for variant in VARIANTS[task]
+    ]
+
+
+def metrics_of(wildcards):
+    """Metric files that a measured table reads, and the models' cards for their sizes."""
+    task, variants, metrics = MEASURED[wildcards.table]
+    return [
+        PATHS.metric(method, task, variant, metric)
+        for method in STUDY.methods
+        for variant in variants
+        for metric in metrics
+    ]
+
+
+def style_of(wildcards):
+    style = STUDY.report.figures.get(wildcards.figure)
+    return canonical_json(style.model_dump() if style else {})
+
+
+def grid_source(wildcards):
+    """What the pictures are of: the prompts, or images whose file names the classes."""
+    if wildcards.task == "t2i":
+        return {"prompts": PATHS.prompts}
+    return {"reference": PATHS.data("imagenet", "val")}

@@ -1,0 +1,54 @@
+# Caches: latents per (data set, tokenizer), text features per (captions, text encoder).
+# A cache given by path (`latents:` in the study) has no rule: training reads it where it lies.
+rule encode_latents:
+    input:
+        data=lambda wildcards: PATHS.data(wildcards.task, "train"),
+        tokenizer=lambda wildcards: PATHS.model_card(wildcards.tokenizer),
+    output:
+        f"{ROOT}/latents/{{task}}/{{tokenizer}}.h5",
+    log:
+        f"{ROOT}/logs/encode_latents/{{task}}-{{tokenizer}}.log",
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.latents, "task", "tokenizer"),
+        tokenizer=lambda wildcards, input: Path(input.tokenizer).parent,
+    shell:
+        "python -m nanogen encode-latents --config {params.config} --data {input.data}"
+        " --tokenizer {params.tokenizer} --output {output} 2> >(tee -i {log} >&2)"
+
+
+rule encode_text:
+    input:
+        data=PATHS.data("t2i", "train"),
+        encoder=lambda wildcards: PATHS.model_card(wildcards.model),
+    output:
+        f"{ROOT}/text/t2i/{{model}}.h5",
+    log:
+        f"{ROOT}/logs/encode_text/{{model}}.log",
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(lambda study, model: stages.text(study, "t2i", model), "model"),
+        encoder=lambda wildcards, input: Path(input.encoder).parent,
+    shell:
+        "python -m nanogen encode-text --config {params.config} --data {input.data}"
+        " --encoder {params.encoder} --output {output} 2> >(tee -i {log} >&2)"
+
+
+rule encode_prompts:
+    input:
+        prompts=PATHS.prompts,
+        encoder=lambda wildcards: PATHS.model_card(wildcards.model),
+    output:
+        f"{ROOT}/text/prompts/{{model}}.h5",
+    log:
+        f"{ROOT}/logs/encode_prompts/{{model}}.log",
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(lambda study, model: stages.text(study, "prompts", model), "model"),
+        encoder=lambda wildcards, input: Path(input.encoder).parent,
+    shell:
+        "python -m nanogen encode-text --config {params.config} --prompts {input.prompts}"
+        " --encoder {params.encoder} --output {output} 2> >(tee -i {log} >&2)"

@@ -1,0 +1,79 @@
+# Metrics: features once per sample set, then small JSON files.
+
+
+rule reference:
+    input:
+        extractors=extractor_cards,
+        train=PATHS.data("imagenet", "train"),
+        val=PATHS.data("imagenet", "val"),
+    output:
+        PATHS.reference,
+    log:
+        f"{ROOT}/logs/reference.log",
+    conda:
+        "../envs/metrics.yaml"
+    params:
+        config=configured(stages.reference),
+        extractors=extractor_options,
+    shell:
+        "python -m nanogen reference --config {params.config} --train {input.train} --val {input.val}"
+        " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
+
+
+rule extract_features:
+    input:
+        extractors=extractor_cards,
+        samples=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/samples.h5",
+    output:
+        f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
+    log:
+        f"{ROOT}/logs/extract_features/{{method}}-{{variant}}.log",
+    conda:
+        "../envs/metrics.yaml"
+    params:
+        config=configured(stages.features, "method", "variant"),
+        extractors=extractor_options,
+    shell:
+        "python -m nanogen extract-features --config {params.config} --samples {input.samples}"
+        " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
+
+
+rule score_distribution:
+    input:
+        features=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
+        reference=PATHS.reference,
+    output:
+        fid=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/fid.json",
+        inception_score=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/is.json",
+        fdr=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/fdr.json",
+        mind=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/mind.json",
+    log:
+        f"{ROOT}/logs/score_distribution/{{method}}-{{variant}}.log",
+    conda:
+        "../envs/metrics.yaml"
+    params:
+        config=configured(stages.distribution, "method", "variant"),
+    shell:
+        "python -m nanogen score-distribution --config {params.config} --features {input.features}"
+        " --reference {input.reference} --output $(dirname {output.fid}) 2> >(tee -i {log} >&2)"
+
+
+if "t2i" in STUDY.tasks:
+
+    rule score_geneval:
+        input:
+            samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
+            prompts=PATHS.prompts,
+            detector=PATHS.model_card(RUNS[FIRST, "t2i"].evaluation.detector),
+        output:
+            f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/geneval.json",
+        log:
+            f"{ROOT}/logs/score_geneval/{{method}}-{{variant}}.log",
+        conda:
+            "../envs/metrics.yaml"
+        params:
+            config=configured(stages.geneval, "method", "variant"),
+            detector=lambda wildcards, input: Path(input.detector).parent,
+        shell:
+            "python -m nanogen score-geneval --config {params.config} --samples {input.samples}"
+            " --prompts {input.prompts} --detector {params.detector} --output {output} 2> >(tee -i {log} >&2)"

@@ -1,0 +1,36 @@
+# Frozen networks: encoders, text encoder, the metrics' extractors and detector.
+# A model whose source is `path` has no rule here: its folder is the user's.
+rule build_model:
+    input:
+        train=training_images("train"),
+        val=training_images("val"),
+    output:
+        f"{ROOT}/models/{{model}}/nanogen.json",
+    log:
+        f"{ROOT}/logs/build_model/{{model}}.log",
+    wildcard_constraints:
+        model=names_of("build", "encoder", "text_encoder", "extractor", "detector"),
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.model, "model"),
+    shell:
+        "python -m nanogen build-model --config {params.config} --train {input.train}"
+        " --val {input.val} --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+
+
+rule fetch_model:
+    output:
+        f"{ROOT}/models/{{model}}/nanogen.json",
+    log:
+        f"{ROOT}/logs/fetch_model/{{model}}.log",
+    wildcard_constraints:
+        model=names_of("download", "encoder", "text_encoder", "extractor", "detector", "vae", "rae"),
+    retries: 2
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.model, "model"),
+    shell:
+        "python -m nanogen fetch-model --config {params.config} --output $(dirname {output}) 2> >(tee -i {log} >&2)"

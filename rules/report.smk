@@ -1,0 +1,123 @@
+# Tables, figures and sample grids. Commands here start without torch; each artefact is one target.
+
+
+rule published_table:
+    output:
+        report(
+            f"{ROOT}/tables/published/{{table}}.csv",
+            caption="../report/{table}.rst",
+            category="Tables",
+            labels={"table": "{table}", "numbers": "published"},
+        ),
+        multiext(f"{ROOT}/tables/published/{{table}}", ".md", ".tex"),
+    log:
+        f"{ROOT}/logs/table/published-{{table}}.log",
+    wildcard_constraints:
+        table="table[1-4]",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    shell:
+        "python -m nanogen table {wildcards.table} --published"
+        f" --output-prefix {ROOT}/tables/published/{{wildcards.table}} > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule measured_table:
+    input:
+        metrics_of,
+    output:
+        report(
+            f"{ROOT}/tables/{{table}}.csv",
+            caption="../report/{table}.rst",
+            category="Tables",
+            labels={"table": "{table}", "numbers": STUDY.study},
+        ),
+        multiext(f"{ROOT}/tables/{{table}}", ".md", ".tex"),
+    log:
+        f"{ROOT}/logs/table/{{table}}.log",
+    wildcard_constraints:
+        table="|".join(MEASURED) or "(?!)",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen table {wildcards.table} --study {params.study} --input {input}"
+        f" --output-prefix {ROOT}/tables/{{wildcards.table}} > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule published_figure:
+    output:
+        report(
+            f"{ROOT}/figures/published/{{figure}}.png",
+            caption="../report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}", "numbers": "published"},
+        ),
+        multiext(f"{ROOT}/figures/published/{{figure}}", ".pdf", ".svg"),
+    log:
+        f"{ROOT}/logs/figure/published-{{figure}}.log",
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        style=style_of,
+    shell:
+        "python -m nanogen figure {wildcards.figure} --published --style {params.style:q}"
+        f" --output-prefix {ROOT}/figures/published/{{wildcards.figure}} > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule measured_figure:
+    input:
+        lambda wildcards: [PATHS.table(name) for name in PLOTTED[wildcards.figure]],
+    output:
+        report(
+            f"{ROOT}/figures/{{figure}}.png",
+            caption="../report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}", "numbers": STUDY.study},
+        ),
+        multiext(f"{ROOT}/figures/{{figure}}", ".pdf", ".svg"),
+    log:
+        f"{ROOT}/logs/figure/{{figure}}.log",
+    wildcard_constraints:
+        figure="|".join(MEASURED_FIGURES) or "(?!)",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+        style=style_of,
+    shell:
+        "python -m nanogen figure {wildcards.figure} --study {params.study} --input {input}"
+        " --style {params.style:q}"
+        f" --output-prefix {ROOT}/figures/{{wildcards.figure}} > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule sample_grid:
+    input:
+        unpack(grid_source),
+        samples=f"{ROOT}/runs/{{task}}/{{method}}/{{variant}}/samples.h5",
+    output:
+        report(
+            f"{ROOT}/figures/samples/{{task}}-{{method}}-{{variant}}.png",
+            caption="../report/grid.rst",
+            category="Samples",
+            labels={"task": "{task}", "method": "{method}", "guidance": "{variant}"},
+        ),
+    log:
+        f"{ROOT}/logs/grid/{{task}}-{{method}}-{{variant}}.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        options=as_options,
+        rows=STUDY.report.grid_rows,
+        columns=STUDY.report.grid_columns,
+        title=lambda wildcards: f"{RUNS[wildcards.method, wildcards.task].title}, {wildcards.task}",
+    shell:
+        "python -m nanogen grid {params.options} --rows {params.rows} --columns {params.columns}"
+        " --title {params.title:q} --output {output} > {log} 2> >(tee -i {log} >&2)"

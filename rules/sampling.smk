@@ -1,0 +1,26 @@
+# Sample sets: with guidance (cfg), without (nocfg), and of the initial weights (untrained).
+
+
+rule sample:
+    input:
+        unpack(sampling_inputs),
+    output:
+        f"{ROOT}/runs/{{task}}/{{method}}/{{variant}}/samples.h5",
+    log:
+        f"{ROOT}/logs/sample/{{task}}-{{method}}-{{variant}}.log",
+    conda:
+        "../envs/train.yaml"
+    resources:
+        nodes=1,
+        processes=1,
+        gres="",
+        mpi="",
+        batch_size=lambda wildcards: RUNS[wildcards.method, wildcards.task].sampling.batch_size,
+    params:
+        config=configured(stages.sample, "method", "task", "variant"),
+        inputs=sampling_options,
+    shell:
+        "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
+        " --gres '{resources.gres}' --processes {resources.processes} --"
+        " sample --config {params.config} {params.inputs} --output {output}"
+        " --batch-size {resources.batch_size} 2> >(tee -i {log} >&2)"

@@ -1,0 +1,24 @@
+# Stage 1: tokenizers trained from scratch, VAEs and the decoders of representation autoencoders.
+
+
+rule train_tokenizer:
+    input:
+        train=training_images("train"),
+        val=training_images("val"),
+        encoder=frozen_encoder,
+    output:
+        f"{ROOT}/models/{{model}}/nanogen.json",
+    log:
+        f"{ROOT}/logs/train_tokenizer/{{model}}.log",
+    wildcard_constraints:
+        model=names_of("build", "vae", "rae"),
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.model, "model"),
+        encoder=lambda wildcards, input: (
+            f"--encoder {Path(input.encoder[0]).parent}" if input.encoder else ""
+        ),
+    shell:
+        "python -m nanogen build-model --config {params.config} --train {input.train}"
+        " --val {input.val} {params.encoder} --output $(dirname {output}) 2> >(tee -i {log} >&2)"

@@ -1,0 +1,36 @@
+# Stage 2: the backbone, trained by torchrun from caches; the same rule for every method and task.
+
+
+rule train:
+    input:
+        unpack(training_inputs),
+    output:
+        card=f"{ROOT}/runs/{{task}}/{{method}}/model/nanogen.json",
+        weights=f"{ROOT}/runs/{{task}}/{{method}}/model/model.safetensors",
+        config=f"{ROOT}/runs/{{task}}/{{method}}/model/config.json",
+        curve=f"{ROOT}/runs/{{task}}/{{method}}/model/train.jsonl",
+    log:
+        f"{ROOT}/logs/train/{{task}}-{{method}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/train/{{task}}-{{method}}.tsv"
+    conda:
+        "../envs/train.yaml"
+    resources:
+        nodes=1,
+        processes=1,
+        gres="",
+        mpi="",
+        checkpoint_every=lambda wildcards: RUNS[
+            wildcards.method, wildcards.task
+        ].training.checkpoint_every,
+        log_every=lambda wildcards: RUNS[wildcards.method, wildcards.task].training.log_every,
+    params:
+        config=configured(stages.train, "method", "task"),
+        state=state_folder,
+        inputs=as_options,
+    shell:
+        "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
+        " --gres '{resources.gres}' --processes {resources.processes} --"
+        " train --config {params.config} {params.inputs} --state {params.state}"
+        " --output $(dirname {output.card}) --checkpoint-every {resources.checkpoint_every}"
+        " --log-every {resources.log_every} 2> >(tee -i {log} >&2)"
