@@ -141,9 +141,10 @@ def grids():
 
 
 def metrics_of(wildcards):
-    """Metric files that a measured table reads, and the models' cards for their sizes."""
+    """Metric files that a measured table reads; table 3 also prints the models' sizes."""
     task, variants, metrics = MEASURED[wildcards.table]
-    return [
+    sizes = [PATHS.trained(method, task) for method in STUDY.methods if task == "t2i"]
+    return sizes + [
         PATHS.metric(method, task, variant, metric)
         for method in STUDY.methods
         for variant in variants
@@ -151,9 +152,10 @@ def metrics_of(wildcards):
     ]
 
 
-def style_of(wildcards):
+def style_option(wildcards):
+    """--style for the figures that the study styles; the others take their own default."""
     style = STUDY.report.figures.get(wildcards.figure)
-    return canonical_json(style.model_dump() if style else {})
+    return f"--style '{canonical_json(style.model_dump())}'" if style else ""
 
 
 def grid_source(wildcards):

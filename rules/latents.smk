@@ -8,6 +8,8 @@ rule encode_latents:
         f"{ROOT}/latents/{{task}}/{{tokenizer}}.h5",
     log:
         f"{ROOT}/logs/encode_latents/{{task}}-{{tokenizer}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/encode_latents/{{task}}-{{tokenizer}}.tsv"
     conda:
         "../envs/train.yaml"
     params:
@@ -26,6 +28,8 @@ rule encode_text:
         f"{ROOT}/text/t2i/{{model}}.h5",
     log:
         f"{ROOT}/logs/encode_text/{{model}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/encode_text/{{model}}.tsv"
     conda:
         "../envs/train.yaml"
     params:

@@ -28,6 +28,8 @@ rule extract_features:
         f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
     log:
         f"{ROOT}/logs/extract_features/{{method}}-{{variant}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/extract_features/{{method}}-{{variant}}.tsv"
     conda:
         "../envs/metrics.yaml"
     params:

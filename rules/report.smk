@@ -64,9 +64,9 @@ rule published_figure:
     conda:
         "../envs/report.yaml"
     params:
-        style=style_of,
+        style=style_option,
     shell:
-        "python -m nanogen figure {wildcards.figure} --published --style {params.style:q}"
+        "python -m nanogen figure {wildcards.figure} --published {params.style}"
         f" --output-prefix {ROOT}/figures/published/{{wildcards.figure}} > {{log}} 2> >(tee -i {{log}} >&2)"
 
 
@@ -90,10 +90,10 @@ rule measured_figure:
         "../envs/report.yaml"
     params:
         study=study_file(),
-        style=style_of,
+        style=style_option,
     shell:
         "python -m nanogen figure {wildcards.figure} --study {params.study} --input {input}"
-        " --style {params.style:q}"
+        " {params.style}"
         f" --output-prefix {ROOT}/figures/{{wildcards.figure}} > {{log}} 2> >(tee -i {{log}} >&2)"
 
 

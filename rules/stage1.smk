@@ -10,6 +10,8 @@ rule train_tokenizer:
         f"{ROOT}/models/{{model}}/nanogen.json",
     log:
         f"{ROOT}/logs/train_tokenizer/{{model}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/train_tokenizer/{{model}}.tsv"
     wildcard_constraints:
         model=names_of("build", "vae", "rae"),
     conda:
