@@ -68,7 +68,8 @@ def class_map(masks: np.ndarray, shapes: np.ndarray) -> np.ndarray:
 
 def _named_colors(data: ImageFile) -> dict[str, list[float]]:
     """The mean RGB of every named colour inside the masks of the first images."""
-    assert data.masks is not None and data.objects is not None
+    assert data.masks is not None
+    assert data.objects is not None
     pixels: dict[str, list[np.ndarray]] = {}
     for image, masks, objects in zip(data.images[:COLOR_SAMPLE], data.masks, data.objects, strict=False):
         for mask, item in zip(masks, objects, strict=False):
@@ -77,7 +78,8 @@ def _named_colors(data: ImageFile) -> dict[str, list[float]]:
 
 
 def _scene_config(data: ImageFile, architecture: Mapping[str, Any]) -> dict[str, Any]:
-    assert data.masks is not None and data.objects is not None
+    assert data.masks is not None
+    assert data.objects is not None
     areas = data.masks[:COLOR_SAMPLE].sum((2, 3), dtype=np.int64)
     return {
         "_class_name": SHAPE_DETECTOR,
@@ -91,7 +93,8 @@ def _scene_config(data: ImageFile, architecture: Mapping[str, Any]) -> dict[str,
 
 def _shape_numbers(data: ImageFile, shapes: Sequence[str]) -> np.ndarray:
     """int64 (N, 4): 1 + index of each object's shape; 0 where there is no object."""
-    assert data.masks is not None and data.objects is not None
+    assert data.masks is not None
+    assert data.objects is not None
     numbers = np.zeros(data.masks.shape[:2], np.int64)
     for row, objects in zip(numbers, data.objects, strict=True):
         row[: len(objects)] = [1 + shapes.index(item["shape"]) for item in objects]

@@ -40,7 +40,7 @@ def mind(
     taken in blocks, so that memory does not grow with their number. Raises UserError where the
     widths differ, a set is empty or a value is not finite.
     """
-    a, b = (np.ascontiguousarray(x, np.float32) for x in (features_a, features_b))
+    a, b = features_a, features_b
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
         raise UserError(
             f"features of shapes {a.shape} and {b.shape} cannot be compared: "
@@ -49,12 +49,13 @@ def mind(
     count, width = min(len(a), len(b)), a.shape[1]
     if not count or directions < 1:
         raise UserError("MIND needs at least one image on both sides and one direction")
-    require_finite(a, "the features")
-    require_finite(b, "the reference features")
     larger = None if len(a) == len(b) else max(len(a), len(b))
     rows, order = _directions(directions, width, larger, seed)
     if order is not None:
         a, b = (x if len(x) == count else x[order[:count]] for x in (a, b))
+    a, b = (np.ascontiguousarray(x, np.float32) for x in (a, b))
+    require_finite(a, "the features")
+    require_finite(b, "the reference features")
     block = max(1, BLOCK_VALUES // count)
     total = 0.0
     for start in range(0, directions, block):

@@ -1,0 +1,18 @@
+"""`nanogen score-geneval`: how many images show what their prompts ask."""
+
+from __future__ import annotations
+
+import argparse
+
+from nanogen.cli.common import read_stage, stage_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    stage_arguments(parser, "samples", "prompts", "detector", output="the score (JSON)")
+
+
+def run(args: argparse.Namespace) -> None:
+    from nanogen.metrics.scores import score_geneval
+
+    stage = read_stage(args.config, "geneval")
+    score_geneval(stage, args.samples, args.prompts, args.detector, args.output)
