@@ -16,6 +16,7 @@ from nanogen.models.training import batches, checked, gather, psnr, seeded, trai
 from nanogen.tokenizers.base import to_signed, to_uint8
 
 EVALUATION_BATCH = 250
+LOG_VARIANCE = -6.0  # of the posterior at the start of training
 SCALE_IMAGES = 2000  # enough for a standard deviation over all cells to three digits
 
 
@@ -36,7 +37,7 @@ def build(model: Mapping[str, Any], resolution: int) -> nn.Module:
             f"config/models/{model['name']}.yaml: {levels} entries of block_out_channels make "
             f"{resolution // 2 ** (levels - 1)} latent rows of {resolution} pixels, not {rows}"
         )
-    return AutoencoderKL(
+    network = AutoencoderKL(
         **{
             "latent_channels": channels,
             "sample_size": resolution,
@@ -45,6 +46,9 @@ def build(model: Mapping[str, Any], resolution: int) -> nn.Module:
             **keys,
         }
     )
+    with torch.no_grad():  # a posterior as wide as the prior would drown the image in noise at first
+        network.quant_conv.bias[channels:] = LOG_VARIANCE
+    return network
 
 
 def _gradients(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,7 +69,7 @@ def train_vae(stage: Mapping[str, Any], images: Any, val: Any, folder: Path) -> 
     ``latent_std`` (of the normalised latents, near 1).
     """
     model = stage["model"]
-    options = {"kl": 1e-5, "edge": 0.5, **model["training"]["options"]}
+    options = {"kl": 1e-6, "squared": 1.0, "edge": 0.5, **model["training"]["options"]}
     with seeded(stage["seed"], "build", model["name"], "weights"):
         network = build(model, images.images.shape[1])
 
@@ -74,8 +78,13 @@ def train_vae(stage: Mapping[str, Any], images: Any, val: Any, folder: Path) -> 
         posterior = network.encode(target).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator)
         output = network.decode(posterior.mean + posterior.std * noise).sample
-        reconstruction = (output - target).abs().mean() + options["edge"] * edge_loss(output, target)
-        return reconstruction + options["kl"] * posterior.kl().mean()
+        difference = output - target
+        return (
+            difference.abs().mean()
+            + options["squared"] * difference.square().mean()
+            + options["edge"] * edge_loss(output, target)
+            + options["kl"] * posterior.kl().mean()
+        )
 
     train(network, loss, stage, len(images))
     scale = 1.0 / _latent_std(network, images.images[:SCALE_IMAGES])

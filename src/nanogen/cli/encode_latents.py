@@ -1,0 +1,25 @@
+"""`nanogen encode-latents`: cache a data set's latents."""
+
+from __future__ import annotations
+
+import argparse
+
+from nanogen.cli.common import read_stage, stage_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    stage_arguments(parser, "data", "tokenizer", output="the cache, an HDF5 file of format latents")
+
+
+def run(args: argparse.Namespace) -> None:
+    stage = read_stage(args.config, "latents")
+    from nanogen.data.images import ImageFile
+    from nanogen.models.card import expect_model
+    from nanogen.tokenizers import load_tokenizer
+
+    images = ImageFile(args.data, stage["expects"]["data"])
+    expect_model(args.tokenizer, stage["expects"]["tokenizer"])
+    tokenizer = load_tokenizer(args.tokenizer, stage["model"])
+    from nanogen.tokenizers.caching import write_latents
+
+    write_latents(stage, images, tokenizer, args.output)

@@ -1,0 +1,53 @@
+"""`nanogen encode-text`: cache the text features of captions or prompts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from nanogen.cli.common import read_stage
+from nanogen.errors import UserError
+from nanogen.files import check_label, read_json
+
+CAPTIONS = ("short", "dense")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, help="the stage's configuration")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="images whose captions are encoded")
+    source.add_argument("--prompts", type=Path, help="prompts of an evaluation (JSON)")
+    parser.add_argument("--encoder", type=Path, required=True, help="folder of the text encoder")
+    parser.add_argument("--output", type=Path, required=True, help="the cache, HDF5 of format text")
+
+
+def run(args: argparse.Namespace) -> None:
+    stage = read_stage(args.config, "text")
+    from nanogen.models.card import expect_model
+
+    expected = stage["expects"]
+    texts = (
+        _prompts(args.prompts, expected["data"])
+        if args.prompts
+        else _captions(args.data, expected["data"])
+    )
+    expect_model(args.encoder, expected["encoder"])
+    from nanogen.models.text_features import TextEncoder, write_text_features
+
+    write_text_features(stage, texts, TextEncoder(args.encoder, stage["model"]), args.output)
+
+
+def _captions(path: Path, hash: str) -> dict[str, Sequence[str]]:
+    from nanogen.data.images import ImageFile
+
+    images = ImageFile(path, hash)
+    return {kind: images.captions(kind) for kind in CAPTIONS}
+
+
+def _prompts(path: Path, hash: str) -> dict[str, Sequence[str]]:
+    content = read_json(path)
+    check_label(content, path, "prompts", 1, hash)
+    if not content.get("prompts"):
+        raise UserError(f"{path} holds no prompts")
+    return {"prompt": [entry["prompt"] for entry in content["prompts"]]}
