@@ -65,25 +65,31 @@ class Hub(Section):
 class ModelTraining(Section):
     """How a small stand-in is trained from scratch (only where source is build)."""
 
-    steps: int = Field(gt=0)
-    batch_size: int = Field(64, gt=0)
-    learning_rate: float = Field(1e-3, gt=0)
+    steps: int = Field(gt=0, description="optimizer steps")
+    batch_size: int = Field(64, gt=0, description="images or texts per step")
+    learning_rate: float = Field(1e-3, gt=0, description="largest rate of the schedule")
     options: dict[str, float] = Field(default_factory=dict, description="weights of loss terms")
 
 
 class Model(Section):
     """One frozen network, a folder as ``save_pretrained`` writes it: built, downloaded or given."""
 
-    name: str
-    kind: Literal["encoder", "vae", "rae", "text_encoder", "extractor", "detector"]
+    name: str = Field(description="the file's name in config/models, not a key of the file")
+    kind: Literal["encoder", "vae", "rae", "text_encoder", "extractor", "detector"] = Field(
+        description="what it does: image features, latents (vae, rae), text features, or metrics"
+    )
     model_class: str = Field(description="class in transformers, diffusers, timm or nanogen")
     source: Source = Field("build", description="build: train it; download: hub; path: yours")
     path: str | None = Field(None, description="the folder, where source is path")
     hub: Hub | None = Field(None, description="where source is download")
     encoder: str | None = Field(None, description="rae: the model whose features are the latents")
     input_size: int | None = Field(None, description="side in pixels the network is fed")
-    image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    image_mean: tuple[float, float, float] = Field(
+        (0.5, 0.5, 0.5), description="subtracted from images in [0, 1], per channel"
+    )
+    image_std: tuple[float, float, float] = Field(
+        (0.5, 0.5, 0.5), description="images are divided by this after the mean, per channel"
+    )
     latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
     scaling: tuple[float, float] | None = Field(
         None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"
@@ -99,7 +105,7 @@ class Model(Section):
     architecture: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of the class's own configuration"
     )
-    training: ModelTraining | None = None
+    training: ModelTraining | None = Field(None, description="where source is build")
     data: str | None = Field(None, description="the task whose training images it is trained on")
 
 
@@ -109,7 +115,7 @@ class Model(Section):
 class Conditioner(Section):
     """Makes the conditioning tokens."""
 
-    kind: Literal["label", "text"]
+    kind: Literal["label", "text"] = Field(description="class labels or captions")
     classes: int | None = Field(None, description="label: number of classes (null class excluded)")
     tokens: int = Field(gt=0, description="conditioning tokens: 8 for labels, 256 for text")
     model: str | None = Field(None, description="text: the text encoder, a file in config/models")
@@ -121,22 +127,22 @@ class Conditioner(Section):
 class Backbone(Section):
     """DDT: a narrow deep encoder and a wide shallow decoder (paper, section 2.1)."""
 
-    kind: Literal["ddt"] = "ddt"
-    encoder_width: int = 1152
-    encoder_depth: int = 28
-    encoder_heads: int = 16
-    decoder_width: int = 2048
-    decoder_depth: int = 2
-    decoder_heads: int = 16
-    mlp_ratio: float = 4.0
-    time_tokens: int = 4
+    kind: Literal["ddt"] = Field("ddt", description="the architecture")
+    encoder_width: int = Field(1152, description="channels of a token in the encoder")
+    encoder_depth: int = Field(28, description="blocks of the encoder")
+    encoder_heads: int = Field(16, description="attention heads of an encoder block")
+    decoder_width: int = Field(2048, description="channels of a token in the decoder")
+    decoder_depth: int = Field(2, description="blocks of the decoder")
+    decoder_heads: int = Field(16, description="attention heads of a decoder block")
+    mlp_ratio: float = Field(4.0, description="the MLP's hidden width is 2/3 of this, times the width")
+    time_tokens: int = Field(4, description="tokens that tell the encoder the time")
     patch: int = Field(1, gt=0, description="side of a patch in latent cells or pixels")
 
 
 class Term(Section):
     """An added loss term."""
 
-    coefficient: float = Field(gt=0)
+    coefficient: float = Field(gt=0, description="weight of the term in the loss")
     encoder: str | None = Field(None, description="frozen network it compares with")
     t_below: float = Field(1.0, description="only where t is below this")
 
@@ -144,7 +150,9 @@ class Term(Section):
 class Objective(Section):
     """Flow matching on the straight path, t = 1 noise, t = 0 data."""
 
-    kind: Literal["flow-matching", "meanflow"] = "flow-matching"
+    kind: Literal["flow-matching", "meanflow"] = Field(
+        "flow-matching", description="instantaneous velocity, or MeanFlow's average velocity"
+    )
     terms: dict[str, Term] = Field(default_factory=dict, description="added terms by name")
     prediction: Literal["v", "x"] = Field("v", description="what the network's output means")
     t_eps: float = Field(0.05, gt=0, description="lower clamp of t in (x_t - x) / t")
@@ -156,76 +164,88 @@ class Objective(Section):
 class Optimizer(Section):
     """AdamW and its schedule: 0 -> rate over warm-up, constant, then linear to the final rate."""
 
-    learning_rate: float = Field(2e-4, gt=0)
-    final_learning_rate: float = Field(2e-5, ge=0)
-    warmup_steps: int = Field(0, ge=0)
+    learning_rate: float = Field(2e-4, gt=0, description="rate after warm-up")
+    final_learning_rate: float = Field(2e-5, ge=0, description="rate where the decay ends")
+    warmup_steps: int = Field(0, ge=0, description="steps of the linear rise from 0")
     decay_start: int = Field(description="step at which the linear decay begins")
     decay_end: int = Field(description="step at which the final rate is reached (may be > steps)")
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.0
+    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of both moments")
+    weight_decay: float = Field(0.0, description="AdamW's decoupled weight decay")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
 
 
 class Training(Section):
-    steps: int = Field(gt=0)
+    """Stage 2: how long and how the backbone is trained."""
+
+    steps: int = Field(gt=0, description="optimizer steps")
     batch_size: int = Field(gt=0, description="global batch over all processes")
     noise_chunk: int = Field(
         32, gt=0, description="samples that share one generator; fixes the draws on any process count"
     )
-    ema: float = Field(0.9995, ge=0, lt=1)
-    condition_dropout: float = Field(0.1, ge=0, le=1)
-    precision: Literal["float32", "bf16"] = "bf16"
-    compile: bool = False
-    checkpoint_every: int = Field(gt=0)
-    log_every: int = Field(gt=0)
-    optimizer: Optimizer
+    ema: float = Field(0.9995, ge=0, lt=1, description="decay per step of the averaged weights")
+    condition_dropout: float = Field(
+        0.1, ge=0, le=1, description="share of samples trained without their condition, for guidance"
+    )
+    precision: Literal["float32", "bf16"] = Field(
+        "bf16", description="of matrix products in training; weights stay float32"
+    )
+    compile: bool = Field(False, description="compile the backbone's blocks with torch.compile")
+    checkpoint_every: int = Field(gt=0, description="steps between saves of the resumable state")
+    log_every: int = Field(gt=0, description="steps between lines of the training log")
+    optimizer: Optimizer = Field(description="AdamW and its schedule")
 
 
 class Sampling(Section):
+    """How images are drawn from a trained model."""
+
     steps: int = Field(50, gt=0, description="Euler steps")
     shift_base: int = Field(4096, description="as the objective's, for the grid of sampling times")
     guidance_scale: float = Field(ge=1, description="v_u + scale (v_c - v_u)")
     guidance_interval: tuple[float, float] = Field(description="closed interval of t")
-    batch_size: int = Field(gt=0)
+    batch_size: int = Field(gt=0, description="images at a time; changes speed only")
 
 
 class Evaluation(Section):
+    """How much is drawn and what it is measured with."""
+
     images: int = Field(gt=0, description="images per sample set, classes in equal parts")
     untrained_images: int = Field(gt=0, description="images of the untrained model, for reference")
-    images_per_prompt: int = Field(4, gt=0)
+    images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn for every prompt")
     extractors: list[str] = Field(description="files in config/models, first: FID and IS")
     detector: str | None = Field(None, description="GenEval's detector, a file in config/models")
     prompts: str | None = Field(None, description="t2i: 'scenes', 'classes' or a GenEval JSON file")
-    mind_directions: int = 1000
+    mind_directions: int = Field(1000, description="random projections that MIND averages over")
 
 
 class Resources(Section):
     """What one training asks of a cluster; used by the slurm profile only."""
 
-    nodes: int = 1
-    processes_per_node: int = 1
-    gpus_per_node: int = 0
+    nodes: int = Field(1, description="machines of one training")
+    processes_per_node: int = Field(1, description="training processes on each, one per GPU")
+    gpus_per_node: int = Field(0, description="GPUs on each machine")
 
 
 class Run(Section):
     """One method on one task at one scale, everything resolved."""
 
-    study: str
-    scale: Scale
-    seed: int
-    method: str
-    task: Task
+    study: str = Field(description="name of the study")
+    scale: Scale = Field(description="which block of the files' scales applies")
+    seed: int = Field(description="the study's seed")
+    method: str = Field(description="a file in config/methods")
+    task: Task = Field(description="a file in config/tasks")
     title: str = Field(description="the method's name as the paper's tables print it")
-    family: Literal["rae", "vae", "pixel", "few-step"]
+    family: Literal["rae", "vae", "pixel", "few-step"] = Field(
+        description="group of rows in the paper's tables"
+    )
     tokenizer: str = Field(description="a file in config/models, or 'pixels'")
-    data: Data
-    conditioner: Conditioner
-    backbone: Backbone
-    objective: Objective
-    training: Training
-    sampling: Sampling
-    evaluation: Evaluation
-    resources: Resources = Resources()
+    data: Data = Field(description="the task's data set")
+    conditioner: Conditioner = Field(description="what the model is conditioned on")
+    backbone: Backbone = Field(description="the network")
+    objective: Objective = Field(description="path, prediction and loss")
+    training: Training = Field(description="length, batch, precision, optimizer")
+    sampling: Sampling = Field(description="solver and guidance")
+    evaluation: Evaluation = Field(description="sample sets and metrics")
+    resources: Resources = Field(Resources(), description="what a training asks of a cluster")
 
 
 # --------------------------------------------------------------------------------------- study
@@ -234,51 +254,65 @@ class Run(Section):
 class Latents(Section):
     """A latent cache made elsewhere, with the tokenizer that made it (needed to decode)."""
 
-    file: str
-    tokenizer: str
+    file: str = Field(description="the cache, HDF5 of format nanogen.latents")
+    tokenizer: str = Field(description="the tokenizer's folder, as save_pretrained writes it")
 
 
 class FigureStyle(Section):
+    """How a figure looks."""
+
     width: float = Field(7.0, gt=0, description="inches")
     height: float = Field(2.6, gt=0, description="inches")
-    font_size: float = Field(8.0, gt=0)
+    font_size: float = Field(8.0, gt=0, description="points")
     labels: bool = Field(True, description="write the method's name beside its point")
 
 
 class Report(Section):
+    """How figures and sample grids look; changes no number."""
+
     figures: dict[str, FigureStyle] = Field(default_factory=dict, description="style per figure")
-    grid_columns: int = 10
-    grid_rows: int = 4
+    grid_columns: int = Field(10, description="images beside each other in a sample grid")
+    grid_rows: int = Field(4, description="rows of a sample grid")
 
 
 class Overrides(Section):
     """Keys of a run set for single tasks or methods of this study."""
 
-    tasks: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    tasks: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="by task, e.g. {t2i: {training: {steps: 500}}}"
+    )
+    methods: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="by method, e.g. {jit: {training: {steps: 500}}}"
+    )
 
 
 class Study(Section):
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Methods x tasks at one scale, with the settings that all their runs share."""
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
+        description="its name; results lie in results/<name>"
+    )
     extends: str | None = Field(None, description="a study whose keys are taken unless set here")
-    scale: Scale
-    seed: int = 2026
-    methods: list[str] = Field(min_length=1)
-    tasks: list[Task] = Field(min_length=1)
+    scale: Scale = Field(description="which block of the method, task and model files applies")
+    seed: int = Field(2026, description="every random number follows from it")
+    methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
+    tasks: list[Task] = Field(min_length=1, description="files in config/tasks")
     data_root: str | None = Field(None, description="a folder of photographs, ImageFolder layout")
-    cache: Literal["auto", "always", "never"] = "always"
-    backbone: dict[str, Any] = Field(default_factory=dict)
-    objective: dict[str, Any] = Field(default_factory=dict)
-    training: dict[str, Any] = Field(default_factory=dict)
-    sampling: dict[str, Any] = Field(default_factory=dict)
-    evaluation: dict[str, Any] = Field(default_factory=dict)
-    data: dict[str, Any] = Field(default_factory=dict)
-    resources: dict[str, Any] = Field(default_factory=dict)
+    cache: Literal["auto", "always", "never"] = Field(
+        "always", description="whether latents are encoded once and kept"
+    )
+    backbone: dict[str, Any] = Field(default_factory=dict, description="the network, for all runs")
+    objective: dict[str, Any] = Field(default_factory=dict, description="the loss, for all runs")
+    training: dict[str, Any] = Field(default_factory=dict, description="training, for all runs")
+    sampling: dict[str, Any] = Field(default_factory=dict, description="sampling, for all runs")
+    evaluation: dict[str, Any] = Field(default_factory=dict, description="metrics, for all runs")
+    data: dict[str, Any] = Field(default_factory=dict, description="the data sets of both tasks")
+    resources: dict[str, Any] = Field(default_factory=dict, description="cluster, for all runs")
     models: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="keys of single models, e.g. {sd-vae-mse: {source: path}}"
     )
     latents: dict[str, dict[str, Latents]] = Field(
         default_factory=dict, description="caches made elsewhere: {data: {tokenizer: {file, tokenizer}}}"
     )
-    report: Report = Report()
-    overrides: Overrides = Overrides()
+    report: Report = Field(Report(), description="look of figures and grids")
+    overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")

@@ -1,0 +1,122 @@
+"""JSON schemas of the configuration files, for editors, made from the pydantic sections.
+
+A file holds only a part of what is resolved (a method's file, for example, the keys in which the
+method differs), so the schemas check names, types and ranges, and ask for few keys; what is missing
+in the end is noticed when the files are merged (``nanogen.config.load``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from nanogen.config.load import SECTIONS
+from nanogen.config.schema import Latents, Model, Run, Study
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCALES = ("nano", "paper")
+# What a study's file says, not a method's or a task's.
+IDENTITY = ("study", "scale", "seed", "method", "task")
+OF_A_METHOD = ("title", "family", "tokenizer")
+Schema = dict[str, Any]
+
+
+def json_schemas() -> dict[str, Schema]:
+    """Schema of every kind of file below ``config/``: study, method, task, model."""
+    method = _partial(Run, without=IDENTITY)
+    task = _partial(Run, without=IDENTITY + OF_A_METHOD)
+    model = _partial(Model, without=("name",))
+    return {
+        "study": _study(),
+        "method": _scaled(method, "A method, config/methods/NAME.yaml", (*OF_A_METHOD, "scales")),
+        "task": _scaled(task, "A task, config/tasks/NAME.yaml", ("scales",)),
+        "model": _scaled(model, "A frozen network, config/models/NAME.yaml", ("kind", "scales")),
+    }
+
+
+def _without_titles(schema: Any) -> Any:
+    """Drop the titles that pydantic makes from names; a key named ``title`` holds no text and stays."""
+    if isinstance(schema, list):
+        return [_without_titles(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: _without_titles(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+    }
+
+
+def _partial(section: type[BaseModel], without: tuple[str, ...] = ()) -> Schema:
+    """A section's schema in which no key is required, with its definitions below ``$defs``."""
+    schema = _without_titles(section.model_json_schema())
+    for name in without:
+        del schema["properties"][name]
+    schema.pop("required", None)
+    for name, definition in schema.get("$defs", {}).items():
+        if name != Latents.__name__:  # given whole or not at all
+            definition.pop("required", None)
+    return schema
+
+
+def _reference(name: str, **more: Any) -> Schema:
+    return {"$ref": f"#/$defs/{name}", **more}
+
+
+def _titled(schema: Schema, title: str) -> Schema:
+    """Say which kind of file it describes, in place of the section's own sentence."""
+    rest = {key: value for key, value in schema.items() if key != "description"}
+    return {"$schema": DIALECT, "title": title, **rest}
+
+
+def _scaled(schema: Schema, title: str, required: tuple[str, ...]) -> Schema:
+    """Add the key ``scales``, whose blocks hold the same keys once more, or nothing."""
+    definitions = {**schema.get("$defs", {})}
+    definitions["AtScale"] = {
+        "description": "Keys set at this scale, on top of those above; may be empty.",
+        "type": ["object", "null"],
+        "properties": schema["properties"],
+        "additionalProperties": False,
+    }
+    scales = {
+        "description": "what differs between the scales; a scale without a block cannot be run",
+        "type": "object",
+        "properties": {scale: _reference("AtScale") for scale in SCALES},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    return _titled(
+        {
+            **schema,
+            "properties": {**schema["properties"], "scales": scales},
+            "required": list(required),
+            "$defs": definitions,
+        },
+        title,
+    )
+
+
+def _study() -> Schema:
+    """A study's sections are open in pydantic, because they are checked as part of each run."""
+    schema = _partial(Study)
+    run = _partial(Run, without=IDENTITY)
+    model = _partial(Model, without=("name",))
+    parts = {"Run": run, "Model": model}
+    definitions = schema["$defs"]
+    for name, part in parts.items():
+        definitions |= part.pop("$defs", {})
+        definitions[name] = part
+    for section in SECTIONS:
+        target = run["properties"][section]["$ref"]
+        schema["properties"][section] = {
+            "$ref": target,
+            "description": schema["properties"][section]["description"],
+        }
+    schema["properties"]["models"]["additionalProperties"] = _reference("Model")
+    for kind in ("tasks", "methods"):
+        definitions["Overrides"]["properties"][kind]["additionalProperties"] = _reference("Run")
+    schema["required"] = ["study"]
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": ["scale", "methods", "tasks"]}]
+    schema["$defs"] = dict(sorted(definitions.items()))
+    return _titled(schema, "A study, config/studies/NAME.yaml or a --configfile")
