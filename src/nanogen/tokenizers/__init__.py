@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.errors import UserError, nearest
+from nanogen.files import read_json
 from nanogen.models.card import read_card
 from nanogen.tokenizers.base import Tokenizer, to_uint8
 
@@ -26,7 +27,7 @@ def load_tokenizer(folder: Path | str, model_config: Mapping[str, Any] | None = 
     Args:
         folder: as `build-model` or ``save_pretrained`` writes it.
         model_config: the resolved `nanogen.config.schema.Model` as a dictionary; where none is
-            given, the one in the folder's card is taken.
+            given, what the folder says of itself: its card, or the class in its `config.json`.
 
     Raises:
         UserError: the folder, its card or a file is missing, its weights do not fit, or its kind
@@ -38,10 +39,7 @@ def load_tokenizer(folder: Path | str, model_config: Mapping[str, Any] | None = 
             f"there is no tokenizer at {folder}; make it with `snakemake {folder}/nanogen.json`"
         )
     if model_config is None:
-        card = read_card(folder)
-        if card is None or "model" not in card:
-            raise UserError(f"{folder} has no nanogen.json that says what kind of tokenizer it is")
-        model_config = card["model"]
+        model_config = _own_config(folder)
     kind = model_config.get("kind")
     if kind not in LOADERS:
         raise UserError(
@@ -56,6 +54,20 @@ def load_tokenizer(folder: Path | str, model_config: Mapping[str, Any] | None = 
             "there, or give the folder that belongs to it"
         )
     return tokenizer.eval().requires_grad_(False)
+
+
+def _own_config(folder: Path) -> Mapping[str, Any]:
+    card = read_card(folder) or {}
+    if "model" in card:
+        return card["model"]
+    config = read_json(folder / "config.json")
+    name = str(config.get("_class_name"))
+    if not name.startswith("AutoencoderKL"):
+        raise UserError(
+            f"{folder} does not say what kind of tokenizer it is: there is no nanogen.json, and its "
+            "config.json names no autoencoder of diffusers"
+        )
+    return {"kind": "vae", "model_class": name}
 
 
 def _size(shape: Any) -> str:

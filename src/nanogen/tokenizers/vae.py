@@ -9,30 +9,41 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nanogen.errors import UserError
 from nanogen.models.loading import load_network
 from nanogen.tokenizers.base import Tokenizer, to_signed
 
+VIDEO = ("AutoencoderKLQwenImage",)
+
 
 class VAE(Tokenizer):
-    """``(z - shift) * scale`` of the posterior's mode z; shift and scale one number or per channel."""
+    """``(z - shift) * scale`` of the posterior's mode z; shift and scale one number or per channel.
+
+    A video autoencoder (Qwen-Image's) sees every image as a film of one frame.
+    """
 
     def __init__(
         self, network: nn.Module, scale: Tensor, shift: Tensor, latent_shape: tuple[int, int, int]
     ):
         super().__init__()
         self.network = network
+        self.video = type(network).__name__ in VIDEO
         self.latent_shape = latent_shape
         self.register_buffer("scale", scale.view(1, -1, 1, 1))
         self.register_buffer("shift", shift.view(1, -1, 1, 1))
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        mode = self.network.encode(to_signed(images)).latent_dist.mode()
+        pixels = to_signed(images)
+        mode = self.network.encode(pixels[:, :, None] if self.video else pixels).latent_dist.mode()
+        mode = mode[:, :, 0] if self.video else mode
         return (mode - self.shift) * self.scale
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        return self.network.decode(latents.to(self.scale.dtype) / self.scale + self.shift).sample
+        raw = latents.to(self.scale.dtype) / self.scale + self.shift
+        images = self.network.decode(raw[:, :, None] if self.video else raw).sample
+        return images[:, :, 0] if self.video else images
 
 
 def normalisation(config: Mapping[str, Any], given: Any) -> tuple[Tensor, Tensor]:
@@ -52,10 +63,12 @@ def load(folder: Path, config: Mapping[str, Any]) -> VAE:
     """The autoencoder in ``folder``; raises UserError where it cannot be loaded whole."""
     network = load_network(folder, config["model_class"])
     own = network.config
-    channels = int(own["latent_channels"])
+    channels = int(own["z_dim"] if "z_dim" in own else own["latent_channels"])
     scale, shift = normalisation(own, config.get("scaling"))
     if config.get("latent"):
         _, rows, columns = config["latent"]
     else:
+        if "sample_size" not in own:
+            raise UserError(f"{folder}: its config.json does not say the images' size; set 'latent'")
         rows = columns = int(own["sample_size"]) // 2 ** (len(own["block_out_channels"]) - 1)
     return VAE(network, scale, shift, (channels, rows, columns))
