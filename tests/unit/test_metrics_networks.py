@@ -1,0 +1,289 @@
+"""Extractors and the detector, trained for a few seconds on real scenes, through to the scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch
+from torch.nn import functional as F
+
+from nanogen.config import stages
+from nanogen.data import hdf5
+from nanogen.data.images import ImageFile, write_images
+from nanogen.data.prompts import write_prompts
+from nanogen.errors import UserError
+from nanogen.files import label, read_json, write_json
+from nanogen.metrics.detector import load_detector, train_detector
+from nanogen.metrics.detector_training import true_metadata
+from nanogen.metrics.extractors import load_extractor, train_extractor
+from nanogen.metrics.feature_files import write_features, write_reference
+from nanogen.metrics.geneval import judge
+from nanogen.metrics.scores import score_distribution, score_geneval
+from nanogen.models.card import write_card
+
+CHANGES = {
+    "data": {"train_images": 500, "val_images": 100},
+    "evaluation": {"extractors": ["inception"], "images": 100},
+    "models": {
+        "inception": {"training": {"steps": 80}},
+        "convnext": {"training": {"steps": 3}},
+        "detector": {"training": {"steps": 100}},
+    },
+}
+TRAINERS = {"inception": train_extractor, "convnext": train_extractor, "detector": train_detector}
+
+
+@pytest.fixture(scope="module")
+def study(tiny):
+    return tiny(**CHANGES)
+
+
+@pytest.fixture(scope="module")
+def data(study, tmp_path_factory):
+    """(task, split) -> the image file."""
+    folder = tmp_path_factory.mktemp("images")
+    files = {}
+    for task in ("imagenet", "t2i"):
+        for split in ("train", "val"):
+            stage = stages.data(study, task, split)
+            write_images(stage, folder / f"{task}-{split}.h5")
+            files[task, split] = ImageFile(folder / f"{task}-{split}.h5", stage["hash"])
+    return files
+
+
+@pytest.fixture(scope="module")
+def build(study, data, tmp_path_factory):
+    """A function name -> (folder with card, quality), training once per name."""
+    built = {}
+
+    def made(name: str):
+        if name not in built:
+            stage, folder = stages.model(study, name), tmp_path_factory.mktemp(name)
+            task = stage["model"]["data"]
+            quality = TRAINERS[name](stage, data[task, "train"], data[task, "val"], folder)
+            write_card(folder, stage, quality, 0.0)
+            built[name] = (folder, quality)
+        return built[name]
+
+    return made
+
+
+def _write_samples(path: Path, hash_: str, task: str, images: np.ndarray, labels: list[int]) -> Path:
+    header = label("samples", 1, hash_, method="jit", task=task, variant="cfg")
+    with hdf5.create(path, header) as file:
+        file["images"] = images
+        file["labels"] = np.array(labels, np.int64)
+    return path
+
+
+@pytest.fixture(scope="module")
+def reference(study, data, build, tmp_path_factory):
+    path = tmp_path_factory.mktemp("reference") / "statistics.h5"
+    folders = {"inception": build("inception")[0]}
+    stage = stages.reference(study)
+    write_reference(stage, data["imagenet", "train"], data["imagenet", "val"], folders, path)
+    return path
+
+
+def _scores(study, images, build, reference, folder: Path) -> dict[str, dict]:
+    features = stages.features(study, "jit", "cfg")
+    hash_ = features["expects"]["samples"]
+    samples = _write_samples(folder / "samples.h5", hash_, "imagenet", images, [0] * len(images))
+    write_features(features, samples, {"inception": build("inception")[0]}, folder / "features.h5")
+    stage = stages.distribution(study, "jit", "cfg")
+    score_distribution(stage, folder / "features.h5", reference, folder / "metrics")
+    return {m: read_json(folder / "metrics" / f"{m}.json") for m in ("fid", "is", "fdr", "mind")}
+
+
+def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, data, build):
+    folder, quality = build("inception")
+    assert quality["accuracy"] > 0.5  # chance: 0.05
+    extractor = load_extractor(folder, stages.model(study, "inception")["model"])
+    images = data["imagenet", "val"].images[:12]
+    together, logits = extractor(images)
+    one_by_one = np.concatenate([extractor(images[i : i + 1])[0] for i in range(12)])
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-5)
+    assert together.shape == (12, extractor.width)
+    assert logits.shape == (12, 20)
+
+
+def test_training_an_extractor_again_gives_the_same_weights(study, data, build, tmp_path):
+    folder, _ = build("inception")
+    stage = stages.model(study, "inception")
+    train_extractor(stage, data["imagenet", "train"], data["imagenet", "val"], tmp_path)
+    first, second = (load_file(f / "model.safetensors") for f in (folder, tmp_path))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_images_of_another_size_are_resized_for_the_network(study, build):
+    extractor = load_extractor(build("inception")[0], stages.model(study, "inception")["model"])
+    grey = np.full((2, 80, 80, 3), 200, np.uint8)
+    np.testing.assert_allclose(extractor(grey)[0], extractor(grey[:, :32, :32])[0], atol=1e-4)
+
+
+def test_a_convnext_of_timm_is_averaged_over_space(study, data, build):
+    folder, quality = build("convnext")
+    assert set(quality) == {"accuracy", "box_error_pixels"}
+    extractor = load_extractor(folder, stages.model(study, "convnext")["model"])
+    features, logits = extractor(data["imagenet", "val"].images[:3])
+    assert features.shape == (3, extractor.width)
+    assert logits is None
+
+
+def photographs(data) -> list[ImageFile]:
+    """Scenes as if they were photographs: nothing is known about their objects."""
+    files = [ImageFile(data["imagenet", split].path) for split in ("train", "val")]
+    for file in files:
+        file.masks = None
+    return files
+
+
+def test_photographs_teach_the_second_extractor_rotations(study, data, tmp_path):
+    quality = train_extractor(stages.model(study, "convnext"), *photographs(data), tmp_path)
+    assert set(quality) == {"rotation_accuracy"}
+
+
+def test_real_images_score_far_better_than_noise(study, data, build, reference, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (100, 32, 32, 3), np.uint8)
+    for name in ("real", "noise"):
+        (tmp_path / name).mkdir()
+    real = _scores(study, data["imagenet", "val"].images, build, reference, tmp_path / "real")
+    bad = _scores(study, noise, build, reference, tmp_path / "noise")
+    with h5py.File(reference) as file:
+        constant = file["inception"].attrs["fdr_constant"]
+    for metric, name in (("fid", "fid"), ("fdr", "fdr_inception"), ("mind", "mind_inception")):
+        assert bad[metric]["values"][name] > 10 * real[metric]["values"][name] > 0
+    assert real["is"]["values"]["is"] > 2 * bad["is"]["values"]["is"]
+    # the samples are the validation images themselves, so their distance is the constant
+    assert real["fid"]["values"]["fid"] == pytest.approx(constant, rel=1e-5)
+    assert real["fdr"]["values"]["fdr_inception"] == pytest.approx(1, rel=1e-5)
+    assert "100 generated images against 500 training images" in real["fid"]["protocol"]
+    assert real["fid"]["inputs"] == stages.distribution(study, "jit", "cfg")["expects"]
+
+
+def test_inputs_of_another_configuration_are_refused(study, data, build, tmp_path):
+    stage = stages.features(study, "jit", "cfg")
+    images = data["imagenet", "val"].images[:4]
+    folders = {"inception": build("inception")[0]}
+    other = _write_samples(tmp_path / "other.h5", "feedfeedfeedfeed", "imagenet", images, [0] * 4)
+    with pytest.raises(UserError, match="feedfeedfeedfeed"):
+        write_features(stage, other, folders, tmp_path / "f.h5")
+    right = _write_samples(
+        tmp_path / "right.h5", stage["expects"]["samples"], "imagenet", images, [0] * 4
+    )
+    with pytest.raises(UserError, match="--extractor inception=FOLDER"):
+        write_features(stage, right, {}, tmp_path / "f.h5")
+    with pytest.raises(UserError, match="made by another configuration"):
+        write_features(stage, right, {"inception": build("detector")[0]}, tmp_path / "f.h5")
+    assert not (tmp_path / "f.h5").exists()
+
+
+def test_missing_or_cut_weights_are_refused(study, build, tmp_path):
+    model = stages.model(study, "inception")["model"]
+    with pytest.raises(UserError, match=r"no config\.json"):
+        load_extractor(tmp_path, model)
+    folder = build("inception")[0]
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    with pytest.raises(UserError, match=r"no model\.safetensors"):
+        load_extractor(tmp_path, model)
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("head.weight")
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"head\.weight"):
+        load_extractor(tmp_path, model)
+    (tmp_path / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match="does not hold the weights"):
+        load_extractor(tmp_path, model)
+
+
+def test_the_detector_sees_what_is_in_real_images(study, data, build):
+    folder, quality = build("detector")
+    assert quality["mask_iou"] > 0.7
+    assert quality["geneval_real"] > 0.5
+    detector = load_detector(folder, stages.model(study, "detector")["model"])
+    val = data["t2i", "val"]
+    agree = [
+        {(d["cls"], d["color"]) for d in found} == {(o["shape"], o["color"]) for o in objects}
+        for found, objects in zip(detector(val.images), val.objects, strict=True)
+    ]
+    assert np.mean(agree) > 0.5
+    assert detector(np.full((1, 32, 32, 3), 230, np.uint8)) == [[]]
+
+
+def test_of_photographs_the_detector_names_the_whole_image(study, data, tmp_path):
+    train, val = photographs(data)
+    stage = stages.model(study, "detector")
+    quality = train_detector(stage, train, val, tmp_path)
+    assert quality["accuracy"] > 0.5
+    detector = load_detector(tmp_path, stage["model"])
+    found = detector(val.images)
+    assert all(len(one) == 1 and one[0]["box"] == [0, 0, 32, 32] for one in found)
+    right = [one[0]["cls"] == val.classes[k] for one, k in zip(found, val.labels, strict=True)]
+    assert np.mean(right) == pytest.approx(quality["accuracy"])
+    assert "whole image" in detector.protocol
+
+
+def test_any_timm_model_is_loaded_from_its_folder(study, tmp_path):
+    import timm
+
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    base = {**stages.model(study, "convnext")["model"], "architecture": {}, "input_size": 160}
+    for name in ("test_vit", "test_convnext"):  # a class token, a map
+        network = timm.create_model(name, num_classes=7).eval()
+        folder = tmp_path / name
+        folder.mkdir()
+        published = {"mean": [0.5] * 3, "std": [0.25] * 3}
+        write_json(folder / "config.json", {"num_classes": 7, "pretrained_cfg": published})
+        save_torch(network.state_dict(), folder / "model.safetensors")
+        features, logits = load_extractor(folder, {**base, "model_class": f"timm:{name}"})(images)
+        assert features.shape == (2, network.num_features)
+        assert logits is None
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+        pixels = F.interpolate(pixels, (160, 160), mode="bicubic", antialias=True)
+        with torch.no_grad():
+            expected = network.forward_features((pixels - 0.5) / 0.25)
+        expected = expected[:, 0] if expected.ndim == 3 else expected.mean((2, 3))
+        np.testing.assert_allclose(features, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_everything_said_of_a_scene_is_judged_true(data):
+    tags = set()
+    for objects in data["t2i", "val"].objects:
+        seen = [{**o, "cls": o["shape"], "score": 1.0} for o in objects]
+        for metadata in true_metadata(objects):
+            tags.add(metadata["tag"])
+            assert judge(metadata, seen) == (True, "")
+    assert tags == {"single_object", "two_object", "counting", "colors", "position", "color_attr"}
+
+
+def test_geneval_of_a_sample_set_is_written_with_its_chance_level(study, data, build, tmp_path):
+    write_prompts(stages.prompts(study), tmp_path / "prompts.json")
+    prompts = json.loads((tmp_path / "prompts.json").read_text())["prompts"]
+    val, rows, labels = data["t2i", "val"], [], []
+    for index, prompt in enumerate(prompts):
+        for row, objects in enumerate(val.objects):
+            if judge(prompt, [{**o, "cls": o["shape"], "score": 1.0} for o in objects])[0]:
+                rows.append(row)
+                labels.append(index)
+                break
+    stage = stages.geneval(study, "jit", "cfg")
+    hash_ = stage["expects"]["samples"]
+    samples = _write_samples(tmp_path / "s.h5", hash_, "t2i", val.images[rows], labels)
+    output = tmp_path / "geneval.json"
+    score_geneval(stage, samples, tmp_path / "prompts.json", build("detector")[0], output)
+    result = read_json(output)
+    values = result["values"]
+    assert values["geneval"] > 0.5 > values["chance"] + 0.2
+    assert values["single_object"] > values["chance_single_object"] > 0
+    assert result["inputs"] == stage["expects"]
+    assert "chance: the same images judged by other images' prompts" in result["protocol"]
+
+    beyond = _write_samples(tmp_path / "b.h5", hash_, "t2i", val.images[:1], [len(prompts)])
+    with pytest.raises(UserError, match=f"has {len(prompts)} prompts"):
+        score_geneval(stage, beyond, tmp_path / "prompts.json", build("detector")[0], output)
