@@ -1,0 +1,178 @@
+"""DDT: what an untrained network returns, what conditions do, and how it is saved."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from nanogen.backbones import DDT, Condition, build, load, save
+from nanogen.backbones.embeddings import patches, unpatch
+from nanogen.config import stages
+from nanogen.errors import UserError
+
+KEYS = {
+    "latent": (4, 6, 6),
+    "patch": 2,
+    "encoder_width": 32,
+    "encoder_depth": 2,
+    "encoder_heads": 2,
+    "decoder_width": 48,
+    "decoder_depth": 1,
+    "decoder_heads": 3,
+}
+
+
+def network(kind: str = "label") -> DDT:
+    """A network all of whose weights are random, the zero-initialised ones too."""
+    torch.manual_seed(0)
+    if kind == "label":
+        model = DDT(conditioner={"kind": "label", "classes": 5, "tokens": 3}, **KEYS)
+    else:
+        model = DDT(conditioner={"kind": "text", "tokens": 7}, text_width=12, **KEYS)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def inputs(count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(count, 4, 6, 6, generator=generator), torch.linspace(0.1, 0.9, count)
+
+
+def text(lengths: list[int], longest: int) -> Condition:
+    """Random tokens; where the mask is false they are large, so that a leak would show."""
+    tokens = torch.randn(len(lengths), longest, 12, generator=torch.Generator().manual_seed(5))
+    mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
+    return Condition(tokens=torch.where(mask[..., None], tokens, 100.0), mask=mask)
+
+
+@torch.no_grad()
+def test_an_untrained_network_returns_zero():
+    x, t = inputs()
+    model = DDT(conditioner={"kind": "label", "classes": 5, "tokens": 3}, **KEYS)
+    output = model(x, t, Condition(labels=torch.tensor([0, 1, 4]))).image
+    assert output.shape == x.shape
+    assert not output.any()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["label", "text"])
+def test_time_and_condition_change_the_output(kind):
+    x, t = inputs(2)
+    model = network(kind)
+    if kind == "label":
+        one, two = (Condition(labels=torch.tensor(pair)) for pair in ([1, 1], [1, 2]))
+    else:
+        one = text([4, 4], 4)
+        two = Condition(tokens=one.tokens[[0, 0]], mask=one.mask)
+    first, second = model(x, t, one).image, model(x, t, two).image
+    torch.testing.assert_close(first[0], second[0])
+    assert (first[1] - second[1]).abs().max() > 1e-3
+    assert (model(x, t.flip(0), one).image - first).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_padding_of_text_does_not_matter():
+    x, t = inputs()
+    model = network("text")
+    lengths = [2, 5, 1]
+    short, long = text(lengths, 5), text(lengths, 5)
+    padded = Condition(
+        tokens=torch.cat([long.tokens, torch.full((3, 9, 12), -7.0)], dim=1),
+        mask=torch.cat([long.mask, torch.zeros(3, 9, dtype=torch.bool)], dim=1),
+    )
+    torch.testing.assert_close(model(x, t, short).image, model(x, t, padded).image, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_an_empty_prompt_equals_a_dropped_one():
+    x, t = inputs()
+    model = network("text")
+    dropped = model.conditioner.dropped(text([2, 5, 1], 5), torch.ones(3, dtype=torch.bool))
+    empty = Condition(tokens=torch.zeros(3, 0, 12), mask=torch.zeros(3, 0, dtype=torch.bool))
+    expected = model(x, t, empty).image
+    assert expected.isfinite().all()
+    torch.testing.assert_close(model(x, t, dropped).image, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_dropping_concerns_the_chosen_samples_only():
+    x, t = inputs()
+    where = torch.tensor([False, True, False])
+    label, prompt = network("label"), network("text")
+    for model, condition in (
+        (label, Condition(labels=torch.tensor([0, 1, 4]))),
+        (prompt, text([2, 5, 1], 5)),
+    ):
+        plain = model(x, t, condition).image
+        dropped = model(x, t, model.conditioner.dropped(condition, where)).image
+        torch.testing.assert_close(dropped[~where], plain[~where])
+        assert (dropped[where] - plain[where]).abs().max() > 1e-3
+    null = label.conditioner.dropped(Condition(labels=torch.tensor([0, 1, 4])), where)
+    assert null.labels.tolist() == [0, 5, 4]  # the last row of the table
+
+
+@torch.no_grad()
+def test_samples_of_a_batch_do_not_see_each_other():
+    x, t = inputs()
+    model = network("text")
+    condition = text([2, 5, 1], 5)
+    together = model(x, t, condition).image
+    for i in range(3):
+        alone = Condition(tokens=condition.tokens[i : i + 1], mask=condition.mask[i : i + 1])
+        one = model(x[i : i + 1], t[i : i + 1], alone).image
+        torch.testing.assert_close(one, together[i : i + 1], atol=1e-5, rtol=1e-5)
+
+
+def test_patches_keep_their_places():
+    x = torch.arange(2 * 3 * 4 * 6).view(2, 3, 4, 6)
+    cells = patches(x, 2)
+    assert cells.shape == (2, 6, 12)
+    assert cells[1, 4].tolist() == x[1, :, 2:4, 2:4].flatten().tolist()  # row 1, column 1
+    back = cells.view(2, 6, 3, 2, 2).permute(0, 1, 3, 4, 2).flatten(2)  # (C, p, p) -> (p, p, C)
+    assert torch.equal(unpatch(back, 2, 3, 2, 3), x)
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+def test_initial_weights_depend_on_seed_method_and_task_alone(tiny, task):
+    stage = stages.train(tiny(), "jit", task)
+    torch.manual_seed(1)
+    one = build(stage).state_dict()
+    drawn = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(drawn, torch.rand(1))  # building leaves the global generator alone
+    torch.manual_seed(2)
+    two = build(stage).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    other = build({**stage, "seed": 1}).state_dict()
+    assert not torch.equal(one["encoder_patches.weight"], other["encoder_patches.weight"])
+
+
+def test_a_saved_network_is_the_same_and_damage_is_named(tmp_path):
+    model = network("text")
+    save(tmp_path, model, model.state_dict())
+    x, t = inputs()
+    condition = text([2, 5, 1], 5)
+    again = load(tmp_path).eval()
+    with torch.no_grad():
+        assert torch.equal(again(x, t, condition).image, model(x, t, condition).image)
+    weights = tmp_path / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"model.safetensors does not hold this network's weights"):
+        load(tmp_path)
+    weights.unlink()
+    with pytest.raises(UserError, match=r"model.safetensors does not exist"):
+        load(tmp_path)
+
+
+def test_weights_of_another_size_are_refused(tmp_path):
+    model = network()
+    save(tmp_path, model, model.state_dict())
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "encoder_depth": 3}))
+    with pytest.raises(UserError, match="does not hold this network's weights"):
+        load(tmp_path)

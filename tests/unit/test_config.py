@@ -1,0 +1,189 @@
+"""Studies, methods and tasks resolve to one configuration; mistakes are shown where they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nanogen.backbones import parameter_count
+from nanogen.cli import main
+from nanogen.cli.config import task_difference
+from nanogen.config import load_model, load_run, load_study, stages
+from nanogen.config.load import available, study_from
+from nanogen.errors import UserError
+
+
+def study_file(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text("study: mine\nextends: nano\n" + text)
+    return str(path)
+
+
+def test_later_layers_win_and_the_task_fixes_the_protocol():
+    study = load_study("paper")
+    imagenet, t2i = (load_run(study, "sd-vae-mse", task) for task in ("imagenet", "t2i"))
+    assert imagenet.sampling.guidance_scale == 1.6  # the method's best scale
+    assert t2i.sampling.guidance_scale == 6.0  # the protocol's, whatever the method's
+    assert imagenet.sampling.guidance_interval == (0.0, 0.9)
+    assert t2i.sampling.guidance_interval == (0.0, 1.0)
+    assert imagenet.backbone.patch == t2i.backbone.patch == 2
+
+
+def test_the_recipe_of_the_paper_at_paper_scale():
+    run = load_run(load_study("paper"), "dinov2-b", "imagenet")
+    optimizer = run.training.optimizer
+    assert (run.training.batch_size, run.training.steps, run.training.ema) == (1024, 100080, 0.9995)
+    assert (optimizer.betas, optimizer.weight_decay, optimizer.clip) == ((0.9, 0.95), 0.0, 1.0)
+    assert (optimizer.learning_rate, run.training.condition_dropout) == (2e-4, 0.1)
+    assert (run.sampling.steps, run.evaluation.images) == (50, 50000)
+
+
+def test_overrides_reach_one_method_or_task_only(tmp_path):
+    text = "overrides: {methods: {jit: {training: {steps: 7}}}, tasks: {t2i: {sampling: {steps: 3}}}}"
+    study = load_study(study_file(tmp_path, text))
+    assert load_run(study, "jit", "imagenet").training.steps == 7
+    assert load_run(study, "sd-vae-mse", "imagenet").training.steps == 900
+    assert load_run(study, "jit", "t2i").sampling.steps == 3
+    assert load_run(study, "jit", "imagenet").sampling.steps == 25
+
+
+def test_the_command_line_wins_over_the_study():
+    study = study_from({"study": "nano", "methods": ["jit"], "training": {"steps": 5}})
+    assert study.methods == ["jit"]
+    assert load_run(study, "jit", "t2i").training.steps == 5
+
+
+@pytest.mark.parametrize("name", available("studies"))
+def test_every_study_resolves_every_run_and_network(name, tmp_path):
+    for label in ("cat", "dog"):
+        (tmp_path / "train" / label).mkdir(parents=True)
+    study = load_study(name, {"data_root": str(tmp_path)} if name == "folder" else None)
+    for method in study.methods:
+        for task in study.tasks:
+            run = load_run(study, method, task)
+            assert len(stages.train(study, method, task)["hash"]) == 16
+            if run.conditioner.model:
+                assert load_model(study, run.conditioner.model).kind == "text_encoder"
+
+
+def test_labels_of_photographs_are_counted_in_the_folder(tmp_path):
+    for label in ("cat", "dog", "owl", ".cache"):
+        (tmp_path / "train" / label).mkdir(parents=True)
+    run = load_run(load_study("folder", {"data_root": str(tmp_path)}), "jit", "imagenet")
+    assert run.conditioner.classes == 3
+    assert run.data.root == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("trainning: {steps: 5}", ["mine.yaml", "unknown key 'trainning'", "did you mean 'training'"]),
+        ("training: {stepps: 5}", ["mine.yaml", "'training.stepps'", "did you mean 'steps'"]),
+        (
+            "training: {optimizer: {learning_rat: 1}}",
+            ["mine.yaml", "'training.optimizer.learning_rat'", "did you mean 'learning_rate'"],
+        ),
+        ("methods: [jitt]", ["unknown method 'jitt'", "did you mean 'jit'", "config/methods/NAME.yaml"]),
+        ("tasks: [imagenett]", ["mine.yaml", "tasks.0", "imagenett"]),
+        ("overrides: {methods: {dinov2: {}}}", ["unknown method 'dinov2'", "did you mean 'dinov2-b'"]),
+        ("models: {sd-vae: {}}", ["unknown model 'sd-vae'", "did you mean"]),
+        ("scale: huge", ["mine.yaml", "'scale'", "huge"]),
+        ("training: {steps: [", ["mine.yaml", "not valid YAML"]),
+    ],
+)
+def test_mistakes_in_a_study_are_named_with_their_file(tmp_path, text, parts):
+    with pytest.raises(UserError) as caught:
+        load_study(study_file(tmp_path, text))
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (
+            "overrides: {methods: {jit: {training: {step: 5}}}}",
+            ["overrides.methods.jit", "'training.step'", "did you mean 'steps'"],
+        ),
+        ("training: {batch_size: 48}", ["batch_size 48", "noise_chunk 32"]),
+        ("backbone: {}\noverrides: {methods: {jit: {backbone: {patch: 5}}}}", ["patch 5", "3x32x32"]),
+        ("training: {ema: 1.5}", ["training.ema", "1.5"]),
+        (
+            "overrides: {methods: {jit: {sampling: {guidance_interval: [0.9, 0.1]}}}}",
+            ["guidance_interval", "[0, 1]"],
+        ),
+    ],
+)
+def test_mistakes_in_a_run_are_named(tmp_path, text, parts):
+    study = load_study(study_file(tmp_path, text))
+    with pytest.raises(UserError) as caught:
+        load_run(study, "jit", "imagenet")
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_study_that_is_not_there_names_the_nearest():
+    with pytest.raises(UserError, match="unknown study 'nanno'; did you mean 'nano'"):
+        study_from({"study": "nanno"})
+    with pytest.raises(UserError, match="does not exist"):
+        load_study("nowhere/mine.yaml")
+
+
+def test_a_method_without_the_studys_scale_is_refused(tmp_path):
+    study = load_study(study_file(tmp_path, "methods: [sdxl-vae]"))
+    with pytest.raises(UserError, match=r"config/methods/sdxl-vae.yaml has no block 'scales.nano'"):
+        load_run(study, "sdxl-vae", "imagenet")
+
+
+def test_a_model_given_by_a_path_must_be_there(tmp_path):
+    given = f"models: {{sd-vae-mse: {{source: path, path: {tmp_path / 'vae'}}}}}"
+    with pytest.raises(UserError, match=r"models.sd-vae-mse.path: there is no folder .*vae"):
+        load_model(load_study(study_file(tmp_path, given)), "sd-vae-mse")
+
+
+def test_the_two_tasks_differ_by_twelve_lines_of_training():
+    rows = [key for key, _, _ in task_difference("paper", "dinov2-b") if key != "task"]
+    evaluated = [key for key in rows if key.startswith(("sampling.", "evaluation."))]
+    assert len(rows) - len(evaluated) == 12
+    assert {key.partition(".")[0] for key in rows} == {
+        "data", "conditioner", "training", "sampling", "evaluation",
+    }  # fmt: skip
+
+
+def test_the_command_prints_the_difference_and_counts_it(capsys):
+    assert main(["config", "--diff-tasks", "--study", "paper", "--method", "jit"]) == 0
+    printed = capsys.readouterr().out
+    assert "12 lines of training" in printed
+    assert "conditioner.kind" in printed
+    assert "label  ->  text" in printed
+
+
+# Counts of the authors' released networks (paper, Table 3, whose column they round to).
+COUNTS = [
+    ("dinov2-b", 615252244, 615271700),
+    ("sd-vae-mse", 611304996, 611324452),
+    ("jit", 615252244, 615271700),
+]
+
+
+@pytest.mark.parametrize(("method", "imagenet", "t2i"), COUNTS)
+def test_parameter_counts_of_the_paper(method, imagenet, t2i):
+    study = load_study("paper")
+    assert parameter_count(stages.train(study, method, "imagenet")) == imagenet
+    assert parameter_count(stages.train(study, method, "t2i")) == t2i
+
+
+def test_counting_parameters_allocates_no_weights(capsys):
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert main(["params", "--study", "paper", "--method", "jit", "--task", "t2i"]) == 0
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert capsys.readouterr().out.strip() == "615271700"
+    assert grown < 615271700  # a quarter of the weights' 2.4 GB in float32
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert main(["trian"]) == 2
+    assert "did you mean 'train'" in capsys.readouterr().err

@@ -1,0 +1,148 @@
+"""Hashes follow what changes a result and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nanogen.config import load_study, stages
+from nanogen.errors import UserError
+from nanogen.identity import config_hash, seed_for
+
+
+def hashes(study) -> dict[str, str]:
+    """Hash of every stage of three methods and two tasks."""
+    found = {}
+    for task in ("imagenet", "t2i"):
+        for split in ("train", "val"):
+            found[f"data {task} {split}"] = stages.data(study, task, split)["hash"]
+        for tokenizer in ("rae-dinov2-b", "sd-vae-mse"):
+            found[f"latents {task} {tokenizer}"] = stages.latents(study, task, tokenizer)["hash"]
+        for method in study.methods:
+            found[f"train {task} {method}"] = stages.train(study, method, task)["hash"]
+            for variant in ("cfg", "nocfg"):
+                sample = stages.sample(study, method, task, variant)
+                found[f"sample {task} {method} {variant}"] = sample["hash"]
+    for name in ("dinov2-b", "rae-dinov2-b", "sd-vae-mse", "qwen3", "inception", "detector"):
+        found[f"model {name}"] = stages.model(study, name)["hash"]
+    found["text t2i"] = stages.text(study, "t2i", "qwen3")["hash"]
+    found["text prompts"] = stages.text(study, "prompts", "qwen3")["hash"]
+    found["reference"] = stages.reference(study)["hash"]
+    for method in study.methods:
+        found[f"score {method} cfg"] = stages.distribution(study, method, "cfg")["hash"]
+        found[f"geneval {method}"] = stages.geneval(study, method, "cfg")["hash"]
+    return found
+
+
+BEFORE = hashes(load_study("nano"))
+
+
+def changed(**keys) -> set[str]:
+    after = hashes(load_study("nano", keys))
+    return {name for name in BEFORE if BEFORE[name] != after[name]}
+
+
+def test_every_stage_has_its_own_hash():
+    assert len(set(BEFORE.values())) == len(BEFORE)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"report": {"figures": {"figure1": {"width": 6}}}},
+        {"training": {"checkpoint_every": 7, "log_every": 3}},
+        {"sampling": {"batch_size": 17}},
+        {"resources": {"nodes": 2}},
+        {"study": "other"},
+        {"methods": ["dinov2-b", "jit", "sd-vae-mse"]},
+    ],
+)
+def test_what_changes_no_result_changes_no_hash(keys):
+    after = hashes(load_study("nano", keys))
+    assert after == BEFORE
+
+
+def test_one_methods_steps_concern_its_training_and_what_follows():
+    names = changed(overrides={"methods": {"jit": {"training": {"steps": 901}}}})
+    assert names == {
+        *(f"train {task} jit" for task in ("imagenet", "t2i")),
+        *(
+            f"sample {task} jit {variant}"
+            for task in ("imagenet", "t2i")
+            for variant in ("cfg", "nocfg")
+        ),
+        "score jit cfg",
+        "geneval jit",
+    }
+
+
+def test_guidance_concerns_the_guided_samples_only():
+    names = changed(overrides={"methods": {"jit": {"sampling": {"guidance_scale": 3.0}}}})
+    assert names == {"sample imagenet jit cfg", "sample t2i jit cfg", "score jit cfg", "geneval jit"}
+
+
+def test_one_tokenizers_training_concerns_the_methods_that_use_it():
+    names = changed(models={"sd-vae-mse": {"training": {"steps": 3}}})
+    assert "train imagenet sd-vae-mse" in names
+    assert "latents t2i sd-vae-mse" in names
+    assert not {name for name in names if "jit" in name or "dinov2-b" in name}
+    assert not {name for name in names if name.startswith(("data", "text", "reference"))}
+
+
+def test_the_seed_concerns_everything():
+    assert changed(seed=1) == set(BEFORE)
+
+
+def test_one_tasks_data_concerns_that_task_only():
+    names = changed(overrides={"tasks": {"t2i": {"data": {"train_images": 4000}}}})
+    assert "data t2i train" in names
+    assert "train t2i jit" in names
+    assert not {name for name in names if "imagenet" in name}
+
+
+def test_a_stage_expects_the_hashes_of_what_it_reads():
+    study = load_study("nano")
+    train = stages.train(study, "sd-vae-mse", "t2i")
+    assert train["expects"] == {"latents": BEFORE["latents t2i sd-vae-mse"], "text": BEFORE["text t2i"]}
+    sample = stages.sample(study, "sd-vae-mse", "t2i", "cfg")
+    assert sample["expects"]["model"] == train["hash"]
+    assert stages.train(study, "jit", "imagenet")["expects"] == {
+        "data": BEFORE["data imagenet train"],
+    }
+
+
+def test_a_stages_hash_is_that_of_its_json():
+    stage = stages.train(load_study("nano"), "jit", "imagenet")
+    content = {key: value for key, value in stage.items() if key != "hash"}
+    assert config_hash(json.loads(json.dumps(content))) == stage["hash"]
+
+
+def test_a_copy_of_a_models_folder_has_the_same_identity(tmp_path):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"a": 1}')
+    models = [
+        stages.model(
+            load_study(
+                "nano", {"models": {"sd-vae-mse": {"source": "path", "path": str(tmp_path / n)}}}
+            ),
+            "sd-vae-mse",
+        )["hash"]
+        for n in ("here", "there")
+    ]
+    assert models[0] == models[1] != BEFORE["model sd-vae-mse"]
+
+
+def test_an_empty_models_folder_is_refused(tmp_path):
+    given = {"models": {"sd-vae-mse": {"source": "path", "path": str(tmp_path)}}}
+    with pytest.raises(UserError, match="holds no model"):
+        stages.model(load_study("nano", given), "sd-vae-mse")
+
+
+def test_seeds_come_from_names_and_fit_a_signed_integer():
+    seeds = [seed_for(2026, "noise", name, i) for name in ("jit", "dinov2-b") for i in range(500)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seed_for(1, "a", 23) != seed_for(1, "a2", 3)
+    assert seed_for(2026, "sample", 0) == 7059809419744660235  # files made before stay valid
