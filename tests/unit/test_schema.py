@@ -1,6 +1,7 @@
 """The JSON schemas: in step with the code, and true of the configuration files that are here."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,32 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from nanogen.cli import main
+from nanogen.config import schema as sections
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMAS = CONFIG / "schema"
 FILES = sorted(
     path for kind in ("studies", "methods", "tasks", "models") for path in CONFIG.glob(f"{kind}/*.yaml")
 )
+DOCUMENT = CONFIG.parent / "docs/configuration.md"
+DOCUMENTED = {
+    "Study": sections.Study,
+    "data": sections.Data,
+    "conditioner": sections.Conditioner,
+    "backbone": sections.Backbone,
+    "objective": sections.Objective,
+    "objective.terms": sections.Term,
+    "training": sections.Training,
+    "training.optimizer": sections.Optimizer,
+    "sampling": sections.Sampling,
+    "evaluation": sections.Evaluation,
+    "resources": sections.Resources,
+    "A model's file": sections.Model,
+    "hub, of a model": sections.Hub,
+    "training, of a model": sections.ModelTraining,
+    "report, of a study": sections.Report,
+    "report.figures": sections.FigureStyle,
+}
 KIND = {"studies": "study", "methods": "method", "tasks": "task", "models": "model"}
 
 
@@ -87,3 +108,13 @@ def test_every_key_says_what_it_means(kind):
         if "description" not in value
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize("heading", DOCUMENTED)
+def test_the_document_lists_the_keys_of_every_section(heading):
+    part = DOCUMENT.read_text(encoding="utf-8").split(f"### {heading}\n")[1].partition("\n### ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", part, re.MULTILINE)
+    fields = DOCUMENTED[heading].model_fields
+    if heading == "A model's file":  # its name is the file's, not a key
+        fields = {key: field for key, field in fields.items() if key != "name"}
+    assert dict(rows) == {key: field.description for key, field in fields.items()}

@@ -154,7 +154,9 @@ class Objective(Section):
         "flow-matching", description="instantaneous velocity, or MeanFlow's average velocity"
     )
     terms: dict[str, Term] = Field(default_factory=dict, description="added terms by name")
-    prediction: Literal["v", "x"] = Field("v", description="what the network's output means")
+    prediction: Literal["v", "x"] = Field(
+        "v", description="what the network predicts: v velocity, x the clean image or latent"
+    )
     t_eps: float = Field(0.05, gt=0, description="lower clamp of t in (x_t - x) / t")
     time_mu: float = Field(0.0, description="mean of the logit-normal training times")
     time_sigma: float = Field(1.0, gt=0, description="standard deviation of the same")
@@ -202,7 +204,7 @@ class Sampling(Section):
     shift_base: int = Field(4096, description="as the objective's, for the grid of sampling times")
     guidance_scale: float = Field(ge=1, description="v_u + scale (v_c - v_u)")
     guidance_interval: tuple[float, float] = Field(description="closed interval of t")
-    batch_size: int = Field(gt=0, description="images at a time; changes speed only")
+    batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
 
 
 class Evaluation(Section):
@@ -218,7 +220,7 @@ class Evaluation(Section):
 
 
 class Resources(Section):
-    """What one training asks of a cluster; used by the slurm profile only."""
+    """What one training asks of a cluster. Not read yet: profiles/slurm says it for all runs."""
 
     nodes: int = Field(1, description="machines of one training")
     processes_per_node: int = Field(1, description="training processes on each, one per GPU")
@@ -299,7 +301,7 @@ class Study(Section):
     tasks: list[Task] = Field(min_length=1, description="files in config/tasks")
     data_root: str | None = Field(None, description="a folder of photographs, ImageFolder layout")
     cache: Literal["auto", "always", "never"] = Field(
-        "always", description="whether latents are encoded once and kept"
+        "always", description="encode latents once and keep them; only always is there yet"
     )
     backbone: dict[str, Any] = Field(default_factory=dict, description="the network, for all runs")
     objective: dict[str, Any] = Field(default_factory=dict, description="the loss, for all runs")

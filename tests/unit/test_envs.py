@@ -1,0 +1,109 @@
+"""The conda environments hold what their rules' commands import, at the pinned versions."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from nanogen.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVS = sorted(ROOT.glob("envs/*.yaml"))
+# Where a package is imported by another name than it is installed by.
+PACKAGE = {"PIL": "pillow", "yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
+# A string that names a module to import later, e.g. "nanogen.models.vae:train_vae" or "diffusers".
+NAMED = re.compile(r"(nanogen(?:\.\w+)+|diffusers|transformers)(?::\w+)?")
+
+
+def pinned(python: str) -> dict[str, str]:
+    """Package -> version that requirements.txt fixes for a version of Python."""
+    result = {}
+    for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line[:1].isalnum():
+            requirement = Requirement(line.removesuffix("\\"))
+            if not requirement.marker or requirement.marker.evaluate({"python_full_version": python}):
+                result[requirement.name] = str(requirement.specifier).removeprefix("==")
+    return result
+
+
+def contents(env: Path) -> dict[str, str]:
+    """Package -> version of an environment's pip part."""
+    dependencies = yaml.safe_load(env.read_text(encoding="utf-8"))["dependencies"]
+    (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    return dict(line.split("==") for line in pip)
+
+
+def source_of(module: str) -> Path | None:
+    path = ROOT.joinpath("src", *module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def imports_of(source: Path) -> set[str]:
+    """Modules named in import statements anywhere in a file, or in strings (imported by name)."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and (named := NAMED.fullmatch(str(node.value))):
+            names.add(named[1])
+    return names
+
+
+def packages_behind(command: str) -> set[str]:
+    """Distributions that a command imports at some point, through the project's own modules."""
+    waiting, seen, found = [f"nanogen.cli.{COMMANDS[command][0]}"], set(), set()
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        top = module.partition(".")[0]
+        source = source_of(module)
+        if top != "nanogen" and top not in sys.stdlib_module_names:
+            found.add(PACKAGE.get(top, top))
+        elif source:
+            waiting += imports_of(source)
+    return found
+
+
+def commands_by_env() -> dict[str, set[str]]:
+    """Which commands the rules of each environment call."""
+    result: dict[str, set[str]] = {env.stem: set() for env in ENVS}
+    for file in ROOT.glob("rules/*.smk"):
+        for rule in re.split(r"\n(?= *rule )", file.read_text(encoding="utf-8"))[1:]:
+            env = re.search(r"envs/([\w-]+)\.yaml", rule)
+            shell = rule.partition("shell:")[2]
+            if env:
+                result[env[1]] |= {name for name in COMMANDS if re.search(rf'[" ]{name} ', shell)}
+    return result
+
+
+@pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
+def test_versions_are_those_of_the_requirements(env):
+    python = re.search(r"python=(\S+)", env.read_text(encoding="utf-8"))
+    versions = pinned(f"{python[1]}.0")
+    assert contents(env) == {name: versions.get(name) for name in contents(env)}
+
+
+@pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
+def test_an_environment_holds_what_its_commands_import(env):
+    commands = commands_by_env()[env.stem]
+    assert commands, f"no rule uses {env.name}"
+    missing = {name: packages_behind(name) - contents(env).keys() for name in commands}
+    assert {name: packages for name, packages in missing.items() if packages} == {}
+
+
+def test_the_report_environment_has_no_deep_learning():
+    assert not contents(ROOT / "envs/report.yaml").keys() & {
+        "torch",
+        "transformers",
+        "diffusers",
+        "timm",
+    }

@@ -1,0 +1,110 @@
+"""The repository as a stranger finds it: pinned packages, readable files, commands that explain."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from nanogen.cli import COMMANDS, main
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+TEXT = {".py", ".smk", ".yaml", ".md", ".rst", ".toml", ".json", ".txt", ".in", ".cff", ".csv", ""}
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def tracked() -> list[Path]:
+    """Files under version control, or those of the exported tree."""
+    found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    names = found.stdout.split("\0") if found.returncode == 0 else []
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+
+
+def test_requirements_hold_names_versions_and_hashes_only():
+    package = re.compile(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[A-Za-z0-9.+!]+( ; [^/@]+)? \\")
+    digest = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+    odd = [line for line in LINES if not (package.fullmatch(line) or digest.fullmatch(line))]
+    assert odd == []
+
+
+def test_every_direct_requirement_is_pinned():
+    pinned = {normalised(Requirement(line.removesuffix("\\")).name) for line in LINES if line[0] != " "}
+    wanted = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
+    names = {normalised(line) for line in wanted if line and not line.startswith("#")}
+    assert names - pinned == set()
+
+
+def test_every_direct_requirement_is_explained():
+    explained = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
+    wanted = (ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
+    names = [line for line in wanted if line and not line.startswith("#")]
+    assert [name for name in names if f"| `{name}` |" not in explained] == []
+
+
+def test_no_file_names_a_folder_of_one_machine():
+    files = tracked()
+    if not files:
+        pytest.skip("needs git and a checkout to know which files belong to the repository")
+    place = re.compile(
+        rf"(?<![\w.~}}/])(?:{re.escape(str(ROOT))}|/(?:home|Users|root|work|scratch)/\w+)/"
+    )
+    named = [
+        f"{path.relative_to(ROOT)}: {found[0]}"
+        for path in files
+        if path.suffix in TEXT
+        for found in place.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert named == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*ROOT.glob("config/**/*.yaml"), *ROOT.glob("profiles/*/*.yaml"), *ROOT.glob("envs/*.yaml")]),
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_every_yaml_file_is_a_mapping(path):
+    assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
+
+
+def test_links_between_documents_lead_somewhere():
+    broken = [
+        f"{document.name}: {target}"
+        for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("profiles/*.md")]
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8"))
+        if not target.startswith("http") and not (document.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_commands_named_in_the_documents_exist():
+    named = {
+        command
+        for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("profiles/*.md")]
+        for command in re.findall(r"(?:^|`)nanogen ([a-z][a-z-]*)", document.read_text(), re.MULTILINE)
+    }
+    assert named
+    assert named - COMMANDS.keys() == set()
+
+
+def test_the_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert [
+        name for name, (_, text) in COMMANDS.items() if f"  {name} " not in said or text not in said
+    ] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_its_options(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: nanogen {command}" in capsys.readouterr().out
