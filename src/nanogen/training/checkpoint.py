@@ -101,7 +101,7 @@ def _load(path: Path, hash_: str, model: nn.Module, ema: EMA, optimizer: torch.o
         prefix = f"optimizer/{name}/"
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         for key, value in state.items():
-            optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+            optimizer.state[parameter][key] = value.to(parameter.device)
     return int(header["step"])
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,13 @@ class Processes:
         value = torch.tensor(float(flag), device=self.device)
         dist.all_reduce(value, dist.ReduceOp.MAX)
         return bool(value.item())
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The average of a scalar over all processes, on each of them, without its gradient."""
+        value = value.detach().clone()
+        if self.world > 1:
+            dist.all_reduce(value)
+        return value / self.world
 
 
 @contextmanager

@@ -49,11 +49,7 @@ class TrainingLog:
             line[key] = sum(float(p[key]) for p in self.pending) / len(self.pending)
         line["seconds"] = now - self.began
         line["images_per_second"] = len(self.pending) * self.batch_size / max(now - self.began, 1e-9)
-        if not math.isfinite(line["loss"]):
-            raise UserError(
-                f"{self.name}: the loss is {line['loss']} at step {step}; the last checkpoint is kept. "
-                "Lower training.optimizer.learning_rate, or look at the data"
-            )
+        self.check(step)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.bar.set_postfix(loss=f"{line['loss']:.4f}")
@@ -65,6 +61,20 @@ class TrainingLog:
             self.next_line = now + 15
         self.pending = []
         self.began = now
+
+    def check(self, step: int) -> None:
+        """Raise UserError if a loss or a gradient since the last line is not finite.
+
+        Called before every line and every checkpoint, so that neither is made of such weights.
+        """
+        for values in self.pending:
+            for key, value in values.items():
+                if not math.isfinite(value):
+                    raise UserError(
+                        f"{self.name}: the {key.replace('_', ' ')} is {float(value)} at step {step} or "
+                        "shortly before; the last checkpoint is kept. "
+                        "Lower training.optimizer.learning_rate, or look at the data"
+                    )
 
     def close(self) -> None:
         self.bar.close()

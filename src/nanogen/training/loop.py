@@ -99,11 +99,13 @@ def train(
         optimizer.step()
         optimizer.zero_grad()
         ema.update(step)
+        means = {name: group.mean(value) for name, value in losses.items()}  # of the global batch
         if curve:
-            curve.step(step, **losses, grad_norm=norm, learning_rate=rate)
+            curve.step(step, **means, grad_norm=norm, learning_rate=rate)
         # Stop only where a line of the curve was written: the resumed curve is then the same.
         stopping = step % log_every == 0 and step < steps and group.any(stop.asked)
-        if group.main and (stopping or step % checkpoint_every == 0):
+        if curve and (stopping or step % checkpoint_every == 0):
+            curve.check(step)
             checkpoint.save(state, stage["hash"], step, model, ema, optimizer)
         if stopping:
             raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")

@@ -1,0 +1,217 @@
+"""Samples: each image from its own noise, whoever draws it; guidance only where it is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from nanogen.backbones import Condition, build, save
+from nanogen.config import stages
+from nanogen.files import label, write_json
+from nanogen.identity import seed_for
+from nanogen.sampling.euler import Guidance, euler, time_grid
+from nanogen.sampling.generate import Generator, generate, labels_of, noise_of
+from nanogen.tokenizers.pixels import Pixels
+from nanogen.training.distributed import Processes
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+def randomised(train: dict) -> torch.nn.Module:
+    """A network of the stage whose zero-initialised weights are random, so that it does something."""
+    torch.manual_seed(5)
+    model = build(train)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def sample(tiny) -> dict:
+    return stages.sample(tiny(evaluation={"images": 23}), "jit", "imagenet", "cfg")
+
+
+def images(stage: dict, folder, batch_size: int, group: Processes = ALONE) -> np.ndarray:
+    """The sample set drawn in batches of this size, uint8 (N, H, W, 3)."""
+    generator = Generator(stage, randomised(stage["train"]), Pixels(32), group.device)
+    path = folder / f"samples-{batch_size}.h5"
+    conditions = lambda labels: Condition(labels=torch.from_numpy(labels))  # noqa: E731
+    generate(stage, generator, labels_of(stage, None), conditions, batch_size, group, path)
+    with h5py.File(path) as file:
+        return file["images"][:]
+
+
+def test_the_same_images_in_batches_of_any_size(sample, tmp_path):
+    expected = images(sample, tmp_path, 23)
+    assert expected.shape == (23, 32, 32, 3)
+    assert expected.std() > 10  # not a plain grey
+    assert len(np.unique(expected.reshape(23, -1), axis=0)) == 23
+    for size in (1, 5, 16):
+        drawn = images(sample, tmp_path, size)
+        difference = np.abs(drawn.astype(int) - expected.astype(int))
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 1e-3
+
+
+def test_a_sample_file_says_what_each_image_is(sample, tmp_path):
+    images(sample, tmp_path, 10)
+    with h5py.File(tmp_path / "samples-10.h5") as file:
+        assert file.attrs["hash"] == sample["hash"]
+        assert (file.attrs["method"], file.attrs["variant"]) == ("jit", "cfg")
+        assert file["labels"][:].tolist() == [i % 20 for i in range(23)]
+        assert file["seeds"][7] == seed_for(2026, "sample", 7)
+        assert set(file["guidance"][:].tolist()) == {2.0}
+
+
+def command(folder, sample: dict, processes: int) -> h5py.File:
+    """The samples of `nanogen launch ... sample` on this many processes."""
+    write_json(folder / "sample.json", sample)
+    output = folder / f"by-{processes}.h5"
+    started = [sys.executable, "-m", "nanogen", "launch", "--processes", str(processes), "--"]
+    options = ["--config", folder / "sample.json", "--model", folder / "model", "--output", output]
+    done = subprocess.run(
+        [*started, "sample", *map(str, options), "--batch-size", "5"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return h5py.File(output)
+
+
+@pytest.mark.slow
+def test_one_and_two_processes_draw_exactly_the_same(sample, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    model = randomised(sample["train"])
+    save(folder, model, model.state_dict())
+    write_json(folder / "nanogen.json", label("model", 1, sample["expects"]["model"], name="jit"))
+    with command(tmp_path, sample, 1) as one, command(tmp_path, sample, 2) as two:
+        for name in ("images", "labels", "seeds", "guidance"):
+            assert np.array_equal(one[name][:], two[name][:]), name
+    assert not list(tmp_path.glob(".*"))  # no parts are left
+
+
+def test_every_class_and_prompt_gets_its_share(tiny):
+    imagenet = stages.sample(tiny(evaluation={"images": 40}), "jit", "imagenet", "cfg")
+    assert np.bincount(labels_of(imagenet, None)).tolist() == [2] * 20
+    t2i = stages.sample(tiny(), "jit", "t2i", "cfg")
+    assert np.bincount(labels_of(t2i, 9)).tolist() == [4] * 9
+
+
+def test_noise_belongs_to_the_index():
+    noise = noise_of(3, np.arange(6), (3, 4, 4))
+    assert len(torch.unique(noise.flatten(1), dim=0)) == 6
+    assert torch.equal(noise_of(3, np.array([4, 1]), (3, 4, 4)), noise[[4, 1]])
+    assert not torch.equal(noise_of(4, np.arange(6), (3, 4, 4)), noise)
+    many = noise_of(3, np.arange(500), (3, 4, 4))
+    assert float(many.mean()) == pytest.approx(0, abs=0.03)
+    assert float(many.std()) == pytest.approx(1, abs=0.03)
+
+
+def test_methods_with_latents_of_one_shape_start_from_the_same_noise(tiny, tmp_path):
+    """Differences between two methods' images are then the methods', not the draw's."""
+
+    class Still(torch.nn.Module):
+        """Velocity zero everywhere: the sampler returns its noise."""
+
+        conditioner = build(stages.train(tiny(), "jit", "imagenet")).conditioner
+
+        def forward(self, x, t, condition):
+            return type("Output", (), {"image": torch.zeros_like(x)})
+
+    drawn = []
+    for method in ("jit", "pixelgen"):
+        stage = stages.sample(tiny(), "jit", "imagenet", "nocfg")
+        stage["train"]["objective"]["prediction"] = "v"
+        stage = {**stage, "method": method}
+        generator = Generator(stage, Still(), Pixels(32), torch.device("cpu"))
+        labels = torch.zeros(4, dtype=torch.int64)
+        drawn.append(generator(np.arange(4), Condition(labels=labels)))
+    assert np.array_equal(drawn[0], drawn[1])
+    assert len(np.unique(drawn[0].reshape(4, -1), axis=0)) == 4
+
+
+# ------------------------------------------------------------------- guidance and the sampler
+
+
+def passes(scale: float, interval: tuple[float, float], grid: list[float], tiny) -> list[int]:
+    """Rows of every forward pass of one sampling of 3 images."""
+    model = randomised(stages.train(tiny(), "jit", "imagenet"))
+    rows: list[int] = []
+    model.register_forward_hook(lambda module, arguments, output: rows.append(len(arguments[0])))
+    noise = noise_of(1, np.arange(3), (3, 32, 32))
+    condition = Condition(labels=torch.tensor([0, 1, 2]))
+    identity = lambda output, x, t, t_eps: output  # noqa: E731
+    euler(model, identity, noise, condition, grid, Guidance(scale, interval))
+    return rows
+
+
+def test_guidance_of_one_needs_no_unconditional_pass(tiny):
+    assert passes(1.0, (0.0, 1.0), time_grid(6, 1.0), tiny) == [3] * 6
+
+
+def test_outside_the_interval_there_is_no_unconditional_pass(tiny):
+    grid = [1.0, 0.9, 0.6, 0.3, 0.1, 0.0]
+    assert passes(2.0, (0.0, 0.9), grid, tiny) == [3, 6, 6, 6, 6]  # closed at 0.9
+    assert passes(2.0, (0.3, 0.6), grid, tiny) == [3, 3, 6, 6, 3]
+
+
+def test_the_papers_interval_skips_the_passes_it_says():
+    guidance = Guidance(2.0, (0.0, 0.9))
+    for shift, skipped in ((48**0.5, 22), (4.0, 16), (1.0, 5)):  # of 50 steps
+        grid = time_grid(50, shift)[:-1]
+        assert sum(not guidance.active(t) for t in grid) == skipped
+
+
+class Affine(torch.nn.Module):
+    """Velocity 3 for class 0, 1 for the null class, everywhere."""
+
+    class conditioner:
+        @staticmethod
+        def dropped(condition, where):
+            return Condition(labels=torch.ones_like(condition.labels))
+
+    def forward(self, x, t, condition):
+        value = torch.where(condition.labels == 0, 3.0, 1.0).view(-1, 1, 1, 1)
+        return type("Output", (), {"image": value.expand_as(x)})
+
+
+@pytest.mark.parametrize(
+    ("guidance", "velocity"),
+    [
+        (Guidance(), 3.0),
+        (Guidance(2.0, (0.0, 1.0)), 5.0),  # 1 + 2 (3 - 1)
+        (Guidance(2.0, (0.0, 0.5)), 4.0),  # half of the way
+    ],
+)
+def test_guided_euler_by_hand(guidance, velocity):
+    x = torch.zeros(2, 1, 1, 1)
+    identity = lambda output, x, t, t_eps: output  # noqa: E731
+    condition = Condition(labels=torch.zeros(2, dtype=torch.int64))
+    result = euler(Affine(), identity, x, condition, [1.0, 0.75, 0.5, 0.25, 0.0], guidance)
+    torch.testing.assert_close(result, torch.full_like(x, -velocity))
+
+
+def test_the_grid_goes_from_noise_to_data():
+    assert time_grid(4, 1.0) == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert time_grid(2, 4.0) == pytest.approx([1.0, 0.8, 0.0])
+
+
+def test_a_perfect_network_is_integrated_to_the_data():
+    """x-prediction of the true image ends on it exactly, whatever the noise and the grid."""
+    from nanogen.objectives import PREDICTIONS
+
+    target = torch.linspace(-1, 1, 12).view(1, 3, 2, 2)
+
+    class Knowing(Affine):
+        def forward(self, x, t, condition):
+            return type("Output", (), {"image": target.expand_as(x)})
+
+    noise = noise_of(1, np.arange(4), (3, 2, 2))
+    condition = Condition(labels=torch.zeros(4, dtype=torch.int64))
+    result = euler(Knowing(), PREDICTIONS["x"], noise, condition, time_grid(10, 1.7), Guidance())
+    torch.testing.assert_close(result, target.expand_as(result), atol=1e-5, rtol=0)

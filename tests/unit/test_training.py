@@ -1,0 +1,204 @@
+"""Trainings really run: they learn, stop, continue to the same bit, and refuse what does not fit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nanogen.config import stages
+from nanogen.errors import UserError
+from nanogen.files import read_json
+from nanogen.training import checkpoint
+from nanogen.training.distributed import Processes
+from nanogen.training.ema import EMA
+from nanogen.training.loop import Interrupted, train
+from nanogen.training.sources import TrainingData
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+class Stopping(TrainingData):
+    """Training data that asks the process to stop while batch ``at`` is read."""
+
+    at = -1
+    reads = 0
+
+    def load(self, rows, draws):
+        if self.reads == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.reads += 1
+        return super().load(rows, draws)
+
+
+def run(
+    stage: dict, images: Path, folder: Path, every: int = 4, stop_at: int = -1, log_every: int = 2
+) -> Path:
+    """Train in ``folder``; returns the model's folder."""
+    source = Stopping(stage, None, images, None)
+    source.at = stop_at
+    with checkpoint.locked(folder / "state"):
+        train(stage, source, folder / "state", folder / "model", ALONE, every, log_every)
+    return folder / "model"
+
+
+def curve(model: Path) -> list[dict]:
+    """The lines of the training curve, without what is measured in time."""
+    lines = [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if "second" not in k} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def stage(tiny) -> dict:
+    return stages.train(tiny(), "jit", "imagenet")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(stage, tiny_images, tmp_path_factory) -> Path:
+    return run(stage, tiny_images, tmp_path_factory.mktemp("undisturbed"))
+
+
+def same(one: Path, two: Path) -> bool:
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (one, two)]
+    return weights[0] == weights[1] and curve(one) == curve(two)
+
+
+def test_a_training_leaves_a_whole_model(stage, undisturbed):
+    names = {path.name for path in undisturbed.iterdir()}
+    assert names == {"config.json", "model.safetensors", "train.jsonl", "stage.json", "nanogen.json"}
+    card = read_json(undisturbed / "nanogen.json")
+    assert card["hash"] == stage["hash"]
+    weights = load_file(undisturbed / "model.safetensors")
+    assert card["quality"]["parameters"] == sum(w.numel() for w in weights.values())
+    assert read_json(undisturbed / "stage.json") == stage
+    lines = curve(undisturbed)
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
+    assert set(lines[0]) == {"step", "loss", "grad_norm", "learning_rate"}
+    assert all(line["grad_norm"] > 0 for line in lines)
+
+
+def test_the_loss_falls(tiny, tiny_images, tmp_path):
+    training = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "decay_end": 40}}
+    stage = stages.train(tiny(training=training), "jit", "imagenet")
+    losses = [line["loss"] for line in curve(run(stage, tiny_images, tmp_path, every=100))]
+    assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
+
+
+def test_the_same_run_twice_is_the_same_to_the_bit(stage, undisturbed, tiny_images, tmp_path):
+    assert same(run(stage, tiny_images, tmp_path), undisturbed)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_stopped_by_a_signal_and_continued_is_the_same_to_the_bit(
+    stage, undisturbed, tiny_images, tmp_path, at
+):
+    with pytest.raises(Interrupted, match=r"stopped after step .* of 8; the same command continues"):
+        run(stage, tiny_images, tmp_path, every=100, stop_at=at)
+    assert not (tmp_path / "model").exists()
+    (saved,) = checkpoint.found(tmp_path / "state")
+    assert 0 < int(saved.stem.removeprefix("step-")) < 8
+    assert same(run(stage, tiny_images, tmp_path), undisturbed)
+
+
+def test_killed_at_once_and_continued_is_the_same_to_the_bit(stage, undisturbed, tiny_images, tmp_path):
+    """As after a power cut: the last checkpoint is older than the curve, whose last line is half."""
+    with pytest.raises(Interrupted):
+        run(stage, tiny_images, tmp_path, every=2, stop_at=5)
+    checkpoint.found(tmp_path / "state")[-1].unlink()
+    with open(tmp_path / "state" / "train.jsonl", "a") as file:
+        file.write('{"step": 8, "lo')
+    assert same(run(stage, tiny_images, tmp_path), undisturbed)
+
+
+def test_a_truncated_checkpoint_falls_back_to_the_one_before(
+    stage, undisturbed, tiny_images, tmp_path, caplog
+):
+    with pytest.raises(Interrupted):
+        run(stage, tiny_images, tmp_path, every=2, stop_at=5)
+    before, newest = checkpoint.found(tmp_path / "state")
+    newest.write_bytes(newest.read_bytes()[:-1000])
+    with caplog.at_level(logging.INFO, "nanogen"):
+        assert same(run(stage, tiny_images, tmp_path), undisturbed)
+    step = int(before.stem.removeprefix("step-"))
+    assert f"{newest.name} cannot be read" in caplog.text
+    assert f"continuing jit on imagenet after step {step}" in caplog.text
+
+
+def test_only_the_newest_two_checkpoints_are_kept(stage, tiny_images, tmp_path):
+    run(stage, tiny_images, tmp_path, every=1)
+    names = [path.name for path in checkpoint.found(tmp_path / "state")]
+    assert names == ["step-000000007.safetensors", "step-000000008.safetensors"]
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(stage, tiny, tiny_images, tmp_path):
+    run(stage, tiny_images, tmp_path)
+    other = stages.train(tiny(training={"steps": 9}), "jit", "imagenet")
+    with pytest.raises(UserError, match=f"carries hash {stage['hash']}.*expects {other['hash']}"):
+        run(other, tiny_images, tmp_path)
+
+
+def test_a_second_training_on_the_same_state_is_refused(tmp_path):
+    with (
+        checkpoint.locked(tmp_path),
+        pytest.raises(UserError, match=f"another training is writing to {tmp_path}"),
+        checkpoint.locked(tmp_path),
+    ):
+        pass
+    with checkpoint.locked(tmp_path):  # given up at the end
+        assert (tmp_path / "lock").read_text().split()[1] == str(os.getpid())
+
+
+def test_a_loss_that_is_not_a_number_ends_in_a_sentence(tiny, tiny_images, tmp_path):
+    keys = {"learning_rate": 1e30, "warmup_steps": 0}
+    stage = stages.train(tiny(training={"optimizer": keys}), "jit", "imagenet")
+    with pytest.raises(UserError, match=r"jit on imagenet: the .* is (inf|nan) at step .*learning_rate"):
+        run(stage, tiny_images, tmp_path, every=1, log_every=8)
+    for path in checkpoint.found(tmp_path / "state"):
+        assert all(torch.isfinite(value).all() for value in load_file(path).values()), path.name
+    assert not (tmp_path / "model").exists()
+
+
+def test_clipping_bounds_the_step_and_reports_the_norm_before(tiny, tiny_images, tmp_path):
+    """AdamW forgets the gradient's size, so it is the reported norm that must not be the clipped one."""
+    stage = stages.train(tiny(training={"optimizer": {"clip": 1e-3}}), "jit", "imagenet")
+    assert all(line["grad_norm"] > 1e-3 for line in curve(run(stage, tiny_images, tmp_path)))
+
+
+def test_bfloat16_stays_close_to_float32(tiny, undisturbed, tiny_images, tmp_path):
+    stage = stages.train(tiny(training={"precision": "bf16"}), "jit", "imagenet")
+    losses = [line["loss"] for line in curve(run(stage, tiny_images, tmp_path))]
+    expected = [line["loss"] for line in curve(undisturbed)]
+    assert losses != expected
+    assert losses == pytest.approx(expected, rel=0.02)
+    weights = load_file(tmp_path / "model" / "model.safetensors")
+    assert {w.dtype for w in weights.values()} == {torch.float32}
+
+
+def test_the_average_by_hand():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        ema = EMA(layer, 0.9)
+        layer.weight.fill_(3.0)
+    ema.update(1)  # decay min(0.9, 2 / 11)
+    value = 2 / 11 * 1 + 9 / 11 * 3
+    assert float(ema.state()["weight"]) == pytest.approx(value)
+    ema.update(1000)  # decay 0.9
+    assert float(ema.state()["weight"]) == pytest.approx(0.9 * value + 0.1 * 3)
+    assert math.isclose(float(layer.weight.detach()), 3.0)
+
+
+def test_the_frozen_time_frequencies_stay_as_they_were(stage, undisturbed):
+    from nanogen.backbones import build
+
+    initial = build(stage).state_dict()
+    weights = load_file(undisturbed / "model.safetensors")
+    assert torch.equal(weights["time.frequencies"], initial["time.frequencies"])
+    assert not torch.equal(weights["encoder_patches.weight"], initial["encoder_patches.weight"])
