@@ -22,7 +22,7 @@ import numpy as np
 from scipy import linalg
 
 from nanogen.metrics import frechet_distance, mind
-from nanogen.metrics.distribution import _directions
+from nanogen.metrics.distribution import draw_directions
 
 
 def frechet_by_square_root(
@@ -37,7 +37,7 @@ def frechet_by_square_root(
 def mind_at_once(a: np.ndarray, b: np.ndarray, directions: int) -> float:
     """The formula as written: all projections of both sets held at once."""
     larger = None if len(a) == len(b) else max(len(a), len(b))
-    rows, order = _directions(directions, a.shape[1], larger, 2020)
+    rows, order = draw_directions(directions, a.shape[1], larger, 2020)
     count = min(len(a), len(b))
     a, b = (x if len(x) == count else x[order[:count]] for x in (a, b))
     difference = np.sort(a @ rows.T, axis=0) - np.sort(b @ rows.T, axis=0)

@@ -33,7 +33,7 @@ CHANGES = {
     "models": {
         "inception": {"training": {"steps": 80}},
         "convnext": {"training": {"steps": 3}},
-        "detector": {"training": {"steps": 100}},
+        "detector": {"training": {"steps": 70}},
     },
 }
 TRAINERS = {"inception": train_extractor, "convnext": train_extractor, "detector": train_detector}

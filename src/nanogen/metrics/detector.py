@@ -38,7 +38,8 @@ class Detector(Protocol):
         ...
 
 
-def _fed(images: np.ndarray) -> Tensor:
+def network_input(images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [-1, 1]."""
     half = torch.full((3,), 0.5)
     return prepare(torch.from_numpy(np.array(images)), images.shape[1], half, half)
 
@@ -70,7 +71,7 @@ class ShapeDetector:
     def probabilities(self, images: np.ndarray, batch: int = 100) -> np.ndarray:
         """uint8 (N, H, W, 3) -> float32 (N, 1 + shapes, H, W), background first."""
         parts = [
-            self.network(_fed(images[start : start + batch])).softmax(1).numpy()
+            self.network(network_input(images[start : start + batch])).softmax(1).numpy()
             for start in range(0, len(images), batch)
         ]
         return np.concatenate(parts)
@@ -119,7 +120,7 @@ class WholeImageDetector:
     def probabilities(self, images: np.ndarray, batch: int = 100) -> np.ndarray:
         """uint8 (N, H, W, 3) -> float32 (N, classes)."""
         parts = [
-            self.network(_fed(images[start : start + batch]))[1].softmax(1).numpy()
+            self.network(network_input(images[start : start + batch]))[1].softmax(1).numpy()
             for start in range(0, len(images), batch)
         ]
         return np.concatenate(parts)

@@ -20,8 +20,8 @@ from nanogen.metrics.detector import (
     SHAPE_DETECTOR,
     ShapeDetector,
     WholeImageDetector,
-    _fed,
     build_detector,
+    network_input,
 )
 from nanogen.metrics.geneval import relations, score
 from nanogen.metrics.network_files import save_network
@@ -136,7 +136,7 @@ def _train_scenes(stage: Mapping[str, Any], data: ImageFile, detector: ShapeDete
     def loss(rows: torch.Tensor, _: torch.Generator) -> torch.Tensor:
         chosen = rows.numpy()
         target = torch.from_numpy(class_map(masks[chosen], numbers[chosen]))
-        return F.cross_entropy(detector.network(_fed(data.images[chosen])), target)
+        return F.cross_entropy(detector.network(network_input(data.images[chosen])), target)
 
     train(detector.network, loss, stage, len(data))
 
@@ -145,7 +145,7 @@ def _train_photographs(stage: Mapping[str, Any], data: ImageFile, detector: Whol
     labels = torch.from_numpy(data.labels)
 
     def loss(rows: torch.Tensor, _: torch.Generator) -> torch.Tensor:
-        logits = detector.network(_fed(gather(data.images, rows).numpy()))[1]
+        logits = detector.network(network_input(gather(data.images, rows).numpy()))[1]
         return F.cross_entropy(logits, labels[rows])
 
     train(detector.network, loss, stage, len(data))

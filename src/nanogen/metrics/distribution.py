@@ -10,7 +10,9 @@ from nanogen.metrics.frechet import require_finite
 BLOCK_VALUES = 1 << 24  # projections held at once per set: 64 MiB of float32
 
 
-def _directions(count: int, width: int, larger: int | None, seed: int):
+def draw_directions(
+    count: int, width: int, larger: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Unit rows (count, width) float32, and the order in which the larger set is drawn from.
 
     torch's CPU generator draws both, in this order: published values are then met exactly.
@@ -50,7 +52,7 @@ def mind(
     if not count or directions < 1:
         raise UserError("MIND needs at least one image on both sides and one direction")
     larger = None if len(a) == len(b) else max(len(a), len(b))
-    rows, order = _directions(directions, width, larger, seed)
+    rows, order = draw_directions(directions, width, larger, seed)
     if order is not None:
         a, b = (x if len(x) == count else x[order[:count]] for x in (a, b))
     a, b = (np.ascontiguousarray(x, np.float32) for x in (a, b))

@@ -19,7 +19,7 @@ def _double(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Segmenter(nn.Module):
-    """(N, 3, H, W) -> logits (N, classes, H, W); H and W are multiples of 4, class 0 is background."""
+    """(N, 3, H, W) -> logits (N, classes, H, W); class 0 is background, H and W at least 4."""
 
     def __init__(self, classes: int, width: int = 12):
         super().__init__()
@@ -34,6 +34,8 @@ class Segmenter(nn.Module):
         fine = self.fine(x)
         middle = self.middle(F.max_pool2d(fine, 2))
         coarse = self.coarse(F.max_pool2d(middle, 2))
-        middle = self.up_middle(torch.cat([F.interpolate(coarse, scale_factor=2.0), middle], 1))
-        fine = self.up_fine(torch.cat([F.interpolate(middle, scale_factor=2.0), fine], 1))
+        coarse = F.interpolate(coarse, middle.shape[-2:])
+        middle = self.up_middle(torch.cat([coarse, middle], 1))
+        middle = F.interpolate(middle, fine.shape[-2:])
+        fine = self.up_fine(torch.cat([middle, fine], 1))
         return self.head(fine)
