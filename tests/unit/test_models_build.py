@@ -1,0 +1,209 @@
+"""Small networks trained from scratch on drawn scenes, through the commands that the graph calls."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nanogen.cli import main
+from nanogen.config import load_study, stages
+from nanogen.data.caches import LatentFile, TextFile
+from nanogen.data.images import ImageFile, write_images
+from nanogen.errors import UserError
+from nanogen.files import write_json
+from nanogen.models.card import read_card
+from nanogen.models.encoder import draw_mask, patches
+from nanogen.models.rae import feature_statistics
+from nanogen.models.training import psnr, schedule
+from nanogen.models.vae import build
+from nanogen.tokenizers import load_tokenizer
+
+ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+TINY = {
+    "dinov2-b": {"architecture": ENCODER, "training": {"steps": 6, "batch_size": 16}},
+    "rae-dinov2-b": {
+        "latent": [16, 4, 4],
+        "architecture": {**ENCODER, "num_attention_heads": 2},
+        "training": {"steps": 150, "batch_size": 16, "learning_rate": 3e-3},
+    },
+    "sd-vae-mse": {
+        "architecture": {"block_out_channels": [8, 8, 8], "norm_num_groups": 4},
+        "training": {"steps": 4, "batch_size": 8},
+    },
+    "qwen3": {
+        "width": 16,
+        "architecture": {**ENCODER, "intermediate_size": 32, "num_key_value_heads": 1, "head_dim": 8},
+        "training": {"steps": 40, "batch_size": 16, "learning_rate": 1e-2},
+    },
+}
+
+
+class Workspace:
+    """Scenes of a tiny study and the commands run on them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        data = {"train_images": 120, "val_images": 40}
+        self.study = load_study("nano", {"data": data, "models": TINY})
+        for task in ("imagenet", "t2i"):
+            for split in ("train", "val"):
+                write_images(stages.data(self.study, task, split), self.data(task, split))
+
+    def data(self, task, split):
+        return self.folder / f"{task}-{split}.h5"
+
+    def run(self, command, stage, output, **options):
+        config = self.folder / "stage.json"
+        write_json(config, stage)
+        given = [f"--{name}={value}" for name, value in options.items()]
+        status = main([command, f"--config={config}", f"--output={output}", *given])
+        return status, output
+
+    def build(self, name, output=None, **options):
+        stage = stages.model(self.study, name)
+        task = stage["model"]["data"]
+        files = {"train": self.data(task, "train"), "val": self.data(task, "val")}
+        target = self.folder / (output or name)
+        status, folder = self.run("build-model", stage, target, **files, **options)
+        assert status == 0
+        return folder
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return Workspace(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def encoder(workspace):
+    return workspace.build("dinov2-b")
+
+
+@pytest.fixture(scope="module")
+def vae(workspace):
+    return workspace.build("sd-vae-mse")
+
+
+def test_a_vae_is_trained_saved_and_scaled_to_unit_latents(workspace, vae):
+    card = read_card(vae)
+    assert card["hash"] == stages.model(workspace.study, "sd-vae-mse")["hash"]
+    assert card["quality"]["latent_std"] == pytest.approx(1, abs=0.3)
+    images = ImageFile(workspace.data("imagenet", "train"))
+    tokenizer = load_tokenizer(vae)
+    latents = tokenizer.encode(torch.from_numpy(np.array(images.images)))
+    assert latents.shape == (120, 4, 8, 8)
+    assert float(latents.std()) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_same_stage_trains_the_same_weights(workspace, vae):
+    again = workspace.build("sd-vae-mse", "again")
+    name = "diffusion_pytorch_model.safetensors"
+    first, second = load_file(vae / name), load_file(again / name)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_rae_is_self_contained_and_learns_to_reconstruct(workspace, encoder):
+    folder = workspace.build("rae-dinov2-b", encoder=encoder)
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.latent_shape == (16, 4, 4)
+    images = ImageFile(workspace.data("imagenet", "train")).images
+    latents = tokenizer.encode(torch.from_numpy(np.array(images)))
+    assert latents.mean(0).abs().max() < 1e-3
+    grey = psnr(float(np.var(images / 127.5)))  # what a single colour for everything reaches
+    assert read_card(folder)["quality"]["psnr"] > grey
+
+
+def test_a_rae_needs_the_encoder_that_its_stage_names(workspace, encoder, vae, capsys):
+    stage = stages.model(workspace.study, "rae-dinov2-b")
+    files = {split: workspace.data("imagenet", split) for split in ("train", "val")}
+    status, output = workspace.run("build-model", stage, workspace.folder / "no", **files)
+    assert status == 2
+    assert "needs --encoder" in capsys.readouterr().err
+    status, _ = workspace.run("build-model", stage, output, **files, encoder=vae)
+    assert status == 2
+    assert "another configuration" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_text_encoder_learns_the_captions_and_feeds_the_cache(workspace):
+    folder = workspace.build("qwen3")
+    quality = read_card(folder)["quality"]
+    assert quality["perplexity"] < quality["vocabulary"] / 4
+    stage = stages.text(workspace.study, "t2i", "qwen3")
+    data = workspace.data("t2i", "train")
+    status, output = workspace.run(
+        "encode-text", stage, workspace.folder / "text.h5", data=data, encoder=folder
+    )
+    assert status == 0
+    cache = TextFile(output, stage["hash"])
+    assert len(cache) == 120
+    assert cache.width == 16
+    assert (cache.lengths[:, 1] >= cache.lengths[:, 0]).all()
+
+
+def test_latents_are_cached_by_the_command_and_only_for_their_tokenizer(workspace, vae, capsys):
+    stage = stages.latents(workspace.study, "imagenet", "sd-vae-mse")
+    data = workspace.data("imagenet", "train")
+    status, output = workspace.run(
+        "encode-latents", stage, workspace.folder / "latents.h5", data=data, tokenizer=vae
+    )
+    assert status == 0
+    cache = LatentFile(output, stage["hash"])
+    assert cache.shape == (4, 8, 8)
+    assert float(np.std(cache.latents)) == pytest.approx(1, abs=1e-2)
+    other = {**stage, "expects": {**stage["expects"], "tokenizer": "0" * 16}}
+    status, _ = workspace.run(
+        "encode-latents", other, workspace.folder / "x.h5", data=data, tokenizer=vae
+    )
+    assert status == 2
+    assert "0000000000000000" in capsys.readouterr().err
+
+
+def test_feature_statistics_do_not_depend_on_the_batches(workspace):
+    class Shifted(torch.nn.Module):
+        """Features with a mean far larger than their spread."""
+
+        def forward(self, images):
+            return images[:, :2, :2].permute(0, 3, 1, 2).float() / 255 + 1000
+
+    images = np.random.default_rng(0).integers(0, 256, (610, 2, 2, 3), np.uint8)
+    mean, var = feature_statistics(Shifted(), images)
+    exact = images.astype(np.float64).transpose(0, 3, 1, 2) / 255
+    np.testing.assert_allclose(mean, exact.mean(0) + 1000, rtol=1e-6)
+    np.testing.assert_allclose(var, exact.var(0), rtol=1e-3)
+
+
+def test_an_unknown_key_of_an_architecture_is_refused_with_the_nearest():
+    model = {"name": "m", "model_class": "AutoencoderKL", "latent": [4, 8, 8]}
+    with pytest.raises(UserError, match="did you mean 'block_out_channels'"):
+        build({**model, "architecture": {"block_out_chanels": [8]}}, 32)
+    with pytest.raises(UserError, match="latent rows"):
+        build({**model, "architecture": {"block_out_channels": [8, 8]}}, 32)
+
+
+def test_masks_hide_the_same_number_of_patches_in_every_image():
+    mask = draw_mask(50, 16, torch.Generator().manual_seed(0))
+    assert (mask.sum(1) == 6).all()
+    assert mask.float().mean(0).min() > 0.2
+
+
+def test_patches_run_row_by_row():
+    image = torch.arange(16.0).view(1, 1, 4, 4).expand(1, 3, 4, 4)
+    assert patches(image, 2)[0, :, 0].tolist() == [0, 2, 8, 10]
+
+
+def test_the_learning_rate_rises_then_falls_to_zero():
+    rates = [schedule(step, 100) for step in range(101)]
+    assert rates.index(max(rates)) in (4, 5)
+    assert rates[100] == pytest.approx(0)
+    assert all(a >= b for a, b in pairwise(rates[5:]))
+
+
+def test_the_card_is_plain_json(vae):
+    card = json.loads((vae / "nanogen.json").read_text())
+    assert {"format", "format_version", "hash", "name", "kind", "quality", "seconds"} <= set(card)
