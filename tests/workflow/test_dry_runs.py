@@ -1,0 +1,143 @@
+"""Every study and every named target can be planned, and plans what it should."""
+
+from __future__ import annotations
+
+import pytest
+
+NAMED = {
+    "table1", "table2", "table3", "table4", "figure1", "figure4", "figure5", "models", "caches",
+}  # fmt: skip
+# What a study of all three methods on both tasks runs.
+NANO = {
+    "make_data": 4, "make_prompts": 1, "build_model": 5, "train_tokenizer": 2, "encode_latents": 4,
+    "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12, "extract_features": 9,
+    "reference": 1, "score_distribution": 9, "score_geneval": 3, "measured_table": 3,
+    "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("study", ["nano", pytest.param("smoke", marks=pytest.mark.slow)])
+def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study):
+    plan = fresh.plan("all", "--config", f"study={study}")
+    assert plan.rules == NANO
+    assert {job["model"] for job in plan.of("build_model")} == {
+        "dinov2-b", "qwen3", "inception", "convnext", "detector",
+    }  # fmt: skip
+    assert {job["model"] for job in plan.of("train_tokenizer")} == {"rae-dinov2-b", "sd-vae-mse"}
+    assert all(path.startswith(f"results/{study}/") for job in plan.jobs for path in job.outputs)
+    assert "To fetch" not in plan.text
+
+
+def test_all_is_what_snakemake_makes_without_a_target(fresh):
+    assert fresh.plan().rules == NANO
+
+
+def test_a_folder_of_photographs_is_planned_by_the_same_graph(fresh, photographs):
+    options = ("--configfile", "config/studies/folder.yaml", "--config", f"data_root={photographs}")
+    plan = fresh.plan("all", *options)
+    assert plan.rules["train"] == 6
+    assert plan.rules["measured_table"] == 3
+    assert all(path.startswith("results/folder/") for job in plan.jobs for path in job.outputs)
+
+
+@pytest.fixture(scope="module")
+def paper(fresh):
+    return fresh.plan("all", "--configfile", "config/studies/paper.yaml")
+
+
+def test_the_papers_study_trains_25_methods_on_both_tasks(paper):
+    trained = {(job["method"], job["task"]) for job in paper.of("train")}
+    assert len(trained) == 50
+    assert len({method for method, _ in trained}) == 25
+    assert {task for _, task in trained} == {"imagenet", "t2i"}
+    assert ("jit", "t2i") in trained
+    # Methods that share a tokenizer share its cache.
+    caches = {(job["tokenizer"], job["task"]) for job in paper.of("encode_latents")}
+    assert len(caches) == paper.rules["encode_latents"] == 34
+    assert not {job["model"] for job in paper.of("build_model")}
+
+
+def test_the_papers_study_says_what_it_fetches_and_stores(paper):
+    assert "To fetch from the Hugging Face hub" in paper.text
+    assert "facebook/dinov2-with-registers-base for dinov2-b: 346 MB" in paper.text
+    assert "Qwen/Qwen3-0.6B for qwen3" in paper.text
+    assert "gated: accept its licence, set HF_TOKEN" in paper.text
+    assert "data set ILSVRC/imagenet-1k" in paper.text
+    # 1281167 images x 768 x 16 x 16 values of two bytes
+    assert "latents/imagenet/rae-dinov2-b: 504 GB" in paper.text
+    fetched = {job["model"] for job in paper.of("fetch_model")}
+    assert {"dinov2-b", "qwen3", "inception", "detector", "flux2-vae"} <= fetched
+
+
+def test_every_named_target_is_there_and_small_ones_stay_small(fresh):
+    whole = fresh.plan(*sorted(NAMED))
+    assert whole.rules == {**{rule: n for rule, n in NANO.items() if rule != "sample_grid"}}
+
+
+@pytest.mark.parametrize(
+    ("target", "planned", "absent"),
+    [
+        ("table1", {"published_table": 1}, {"train", "make_data"}),
+        ("caches", {"encode_latents": 4, "encode_text": 1, "train_tokenizer": 2}, {"train", "sample"}),
+        pytest.param(
+            "models", {"train": 6}, {"sample", "reference", "measured_table"}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "table2", {"train": 3, "measured_table": 1}, {"score_geneval"}, marks=pytest.mark.slow
+        ),
+        pytest.param("table3", {"train": 3, "score_geneval": 3}, {"reference"}, marks=pytest.mark.slow),
+        pytest.param(
+            "figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}, marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
+    rules = fresh.plan(target).rules
+    assert {rule: rules[rule] for rule in planned} == planned
+    assert not absent & set(rules)
+
+
+def test_table_4_needs_nothing_of_text_to_image(fresh):
+    plan = fresh.plan("table4")
+    assert plan.rules["train"] == plan.rules["measured_table"] + 2 == 3
+    assert not [job for job in plan.jobs if job["task"] == "t2i"]
+    assert not {"encode_text", "encode_prompts", "make_prompts", "score_geneval"} & set(plan.rules)
+    models = {job["model"] for job in plan.of("build_model")}
+    assert models == {"dinov2-b", "inception", "convnext"}
+    assert not [path for job in plan.jobs for path in job.inputs + job.outputs if "t2i" in path]
+
+
+def test_one_method_needs_its_own_tokenizer_only(fresh):
+    plan = fresh.plan("all", "--config", "methods=[jit]")
+    assert plan.rules["train"] == 2
+    assert not {"train_tokenizer", "encode_latents"} & set(plan.rules)
+    assert {job["method"] for job in plan.of("train", "sample")} == {"jit"}
+
+
+@pytest.mark.slow
+def test_one_task_needs_nothing_of_the_other(fresh):
+    plan = fresh.plan("all", "--config", "tasks=[t2i]")
+    assert plan.rules["train"] == 3
+    assert not {"reference", "extract_features", "score_distribution"} & set(plan.rules)
+    assert {job["table"] for job in plan.of("measured_table")} == {"table3"}
+
+
+def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
+    plan = fresh.plan("--profile", "slurm", "all")
+    assert plan.rules == NANO
+    trainings = plan.text.split("rule train:")[1:]
+    assert len(trainings) == 6
+    assert all("nodes=4" in block and "processes=8" in block for block in trainings)
+    assert all("gres=gpu:8" in block for block in trainings)
+
+
+@pytest.mark.slow
+def test_the_cluster_profile_plans_the_papers_study(fresh):
+    plan = fresh.plan("all", "--profile", "slurm", "--configfile", "config/studies/paper.yaml")
+    assert plan.rules["train"] == 50

@@ -1,0 +1,131 @@
+"""What a change makes run again, and what it leaves alone: plans of a study that is finished.
+
+Nothing is run for that: every output is there as a stub, and `snakemake --touch --forceall` writes
+the same record of parameters, inputs and code as if the jobs had been run.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import WorkingCopy
+
+REPORTS = {"measured_table", "measured_figure"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> WorkingCopy:
+    """A working copy whose nano study is finished, as far as Snakemake knows."""
+    copy = WorkingCopy(tmp_path_factory.mktemp("finished"))
+    for job in copy.plan("all").jobs:
+        for path in job.outputs:
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path).write_text("{}")
+    touched = copy.snakemake("all", "--touch", "--forceall", "--cores", "8")
+    assert touched.code == 0, touched.text[-2000:]
+    return copy
+
+
+def changed(finished: WorkingCopy, **keys):
+    """The plan with keys of the study changed on the command line."""
+    options = [f"{key}={json.dumps(value)}" for key, value in keys.items()]
+    return finished.plan("all", "--config", *options)
+
+
+def test_a_finished_study_has_nothing_to_do(finished):
+    plan = finished.plan("all")
+    assert "Nothing to be done" in plan.text
+    assert "missing provenance" not in plan.text
+
+
+def test_one_figures_style_concerns_that_figure_only(finished):
+    plan = changed(finished, report={"figures": {"figure1": {"width": 6}}})
+    assert plan.rules == {"published_figure": 1, "measured_figure": 1}
+    assert {job["figure"] for job in plan.jobs} == {"figure1"}
+
+
+def test_one_methods_steps_concern_its_training_and_what_follows(finished):
+    plan = changed(finished, overrides={"methods": {"jit": {"training": {"steps": 901}}}})
+    assert plan.rules["train"] == 2
+    assert {job["method"] for job in plan.jobs if job["method"]} == {"jit"}
+    assert set(plan.rules) == REPORTS | {
+        "train", "sample", "extract_features", "score_distribution", "score_geneval", "sample_grid",
+    }  # fmt: skip
+
+
+def test_guidance_concerns_samples_but_no_training(finished):
+    plan = changed(finished, overrides={"methods": {"jit": {"sampling": {"guidance_scale": 3.0}}}})
+    sampled = {(job["task"], job["method"], job["variant"]) for job in plan.of("sample")}
+    assert sampled == {("imagenet", "jit", "cfg"), ("t2i", "jit", "cfg")}
+    assert not {"train", "encode_latents", "make_data", "reference"} & set(plan.rules)
+
+
+@pytest.mark.slow
+def test_one_tokenizers_training_concerns_its_own_methods(finished):
+    plan = changed(finished, models={"sd-vae-mse": {"training": {"steps": 3}}})
+    assert {job["model"] for job in plan.of("train_tokenizer", "build_model")} == {"sd-vae-mse"}
+    assert {job["method"] for job in plan.of("train")} == {"sd-vae-mse"}
+    assert not {"make_data", "encode_text", "reference"} & set(plan.rules)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"training": {"checkpoint_every": 7, "log_every": 3}},
+        {"sampling": {"batch_size": 10}},
+        {"resources": {"nodes": 2}},
+    ],
+)
+def test_how_it_is_run_concerns_no_result(finished, keys):
+    plan = changed(finished, **keys)
+    assert set(plan.rules) <= REPORTS  # a report's commands are given the whole study
+
+
+def test_a_deleted_sample_file_plans_no_training(finished):
+    path = finished / "results/nano/runs/imagenet/jit/cfg/samples.h5"
+    path.unlink()
+    try:
+        plan = finished.plan("all")
+    finally:
+        path.write_text("{}")
+        finished.snakemake("all", "--touch", "--forceall", "--cores", "8")
+    assert [(job["task"], job["method"], job["variant"]) for job in plan.of("sample")] == [
+        ("imagenet", "jit", "cfg")
+    ]
+    assert {job["method"] for job in plan.jobs if job["method"]} == {"jit"}
+    assert not {"train", "make_data", "encode_latents", "build_model"} & set(plan.rules)
+    assert plan.rules["measured_table"] == 1  # table 2 shows these samples, the others do not
+
+
+@pytest.fixture(scope="module")
+def cache_made_elsewhere(tmp_path_factory):
+    """A latents file and the folder of the tokenizer that made it, at the user's place."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    for name in ("config.json", "nanogen.json", "latents.h5"):
+        (folder / name).write_text('{"hash": "0123456789abcdef"}')
+    return {"file": str(folder / "latents.h5"), "tokenizer": str(folder)}
+
+
+def with_caches(fresh, cache: dict, *tasks: str):
+    given = {task: {"rae-dinov2-b": cache} for task in tasks}
+    return fresh.plan("all", "--config", f"latents={json.dumps(given)}")
+
+
+def test_caches_given_by_path_remove_encoding_and_tokenizer_training(fresh, cache_made_elsewhere):
+    plan = with_caches(fresh, cache_made_elsewhere, "imagenet", "t2i")
+    assert {job["tokenizer"] for job in plan.of("encode_latents")} == {"sd-vae-mse"}
+    assert {job["model"] for job in plan.of("train_tokenizer")} == {"sd-vae-mse"}
+    assert "dinov2-b" not in {job["model"] for job in plan.of("build_model")}
+    trainings = [job for job in plan.of("train") if job["method"] == "dinov2-b"]
+    assert len(trainings) == 2
+    assert all(cache_made_elsewhere["file"] in job.inputs for job in trainings)
+
+
+@pytest.mark.slow
+def test_one_tasks_cache_still_removes_its_own_encoding(fresh, cache_made_elsewhere):
+    plan = with_caches(fresh, cache_made_elsewhere, "imagenet")
+    encoded = {(job["task"], job["tokenizer"]) for job in plan.of("encode_latents")}
+    assert encoded == {("t2i", "rae-dinov2-b"), ("imagenet", "sd-vae-mse"), ("t2i", "sd-vae-mse")}
+    assert {job["model"] for job in plan.of("train_tokenizer")} == {"sd-vae-mse"}
