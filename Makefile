@@ -15,7 +15,7 @@ all: setup
 	@nanogen summary --study $(STUDY) --report $(RESULTS)/report.html
 
 # Made again when a table or figure is newer than it.
-$(RESULTS)/report.html: $(wildcard $(RESULTS)/tables/*.csv $(RESULTS)/figures/*.png)
+$(RESULTS)/report.html: $(wildcard $(RESULTS)/tables/*.csv $(RESULTS)/figures/*.png $(RESULTS)/figures/samples/*.png)
 	@snakemake all --config study=$(STUDY) --report $@ --quiet all
 
 setup: .venv/installed

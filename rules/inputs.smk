@@ -4,7 +4,7 @@
 # data
 def downloads(wildcards):
     """Data sets of the hub that an import reads, unless the user gave a folder."""
-    data = RUNS[FIRST, wildcards.task].data
+    data = stages.task_data(STUDY, wildcards.task)
     return (
         []
         if data.root
@@ -56,7 +56,7 @@ def training_inputs(wildcards):
 
 def as_options(wildcards, input):
     """``--name path`` for every named input."""
-    return " ".join(f"--{name} {path}" for name, path in input.items())
+    return " ".join(f"--{name} {quote(path)}" for name, path in input.items())
 
 
 def state_folder(wildcards):
@@ -81,8 +81,9 @@ def sampling_inputs(wildcards):
 
 def sampling_options(wildcards, input):
     """Options of the command; a model is given by its folder."""
-    folders = {name: Path(input[name]).parent for name in ("model", "tokenizer") if name in input.keys()}
-    return " ".join(f"--{name} {path}" for name, path in {**dict(input.items()), **folders}.items())
+    folders = {k: Path(input[k]).parent for k in ("model", "tokenizer") if k in input.keys()}
+    options = {**dict(input.items()), **folders}
+    return " ".join(f"--{name} {quote(str(path))}" for name, path in options.items())
 
 
 # metrics
@@ -94,7 +95,7 @@ def extractor_cards(wildcards):
 
 
 def extractor_options(wildcards, input):
-    folders = (Path(card).parent for card in input.extractors)
+    folders = (quote(str(Path(card).parent)) for card in input.extractors)
     return " ".join(f"--extractor {n}={f}" for n, f in zip(EXTRACTORS, folders))
 
 

@@ -16,8 +16,8 @@ rule encode_latents:
         config=configured(stages.latents, "task", "tokenizer"),
         tokenizer=lambda wildcards, input: Path(input.tokenizer).parent,
     shell:
-        "python -m nanogen encode-latents --config {params.config} --data {input.data}"
-        " --tokenizer {params.tokenizer} --output {output} 2> >(tee -i {log} >&2)"
+        "python -m nanogen encode-latents --config {params.config} --data {input.data:q}"
+        " --tokenizer {params.tokenizer:q} --output {output} 2> >(tee -i {log} >&2)"
 
 
 rule encode_text:
@@ -36,8 +36,8 @@ rule encode_text:
         config=configured(lambda study, model: stages.text(study, "t2i", model), "model"),
         encoder=lambda wildcards, input: Path(input.encoder).parent,
     shell:
-        "python -m nanogen encode-text --config {params.config} --data {input.data}"
-        " --encoder {params.encoder} --output {output} 2> >(tee -i {log} >&2)"
+        "python -m nanogen encode-text --config {params.config} --data {input.data:q}"
+        " --encoder {params.encoder:q} --output {output} 2> >(tee -i {log} >&2)"
 
 
 rule encode_prompts:
@@ -54,5 +54,5 @@ rule encode_prompts:
         config=configured(lambda study, model: stages.text(study, "prompts", model), "model"),
         encoder=lambda wildcards, input: Path(input.encoder).parent,
     shell:
-        "python -m nanogen encode-text --config {params.config} --prompts {input.prompts}"
-        " --encoder {params.encoder} --output {output} 2> >(tee -i {log} >&2)"
+        "python -m nanogen encode-text --config {params.config} --prompts {input.prompts:q}"
+        " --encoder {params.encoder:q} --output {output} 2> >(tee -i {log} >&2)"

@@ -16,7 +16,7 @@ rule reference:
         config=configured(stages.reference),
         extractors=extractor_options,
     shell:
-        "python -m nanogen reference --config {params.config} --train {input.train} --val {input.val}"
+        "python -m nanogen reference --config {params.config} --train {input.train:q} --val {input.val:q}"
         " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
 
 
@@ -36,7 +36,7 @@ rule extract_features:
         config=configured(stages.features, "method", "variant"),
         extractors=extractor_options,
     shell:
-        "python -m nanogen extract-features --config {params.config} --samples {input.samples}"
+        "python -m nanogen extract-features --config {params.config} --samples {input.samples:q}"
         " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
 
 
@@ -56,8 +56,8 @@ rule score_distribution:
     params:
         config=configured(stages.distribution, "method", "variant"),
     shell:
-        "python -m nanogen score-distribution --config {params.config} --features {input.features}"
-        " --reference {input.reference} --output $(dirname {output.fid}) 2> >(tee -i {log} >&2)"
+        "python -m nanogen score-distribution --config {params.config} --features {input.features:q}"
+        " --reference {input.reference:q} --output $(dirname {output.fid}) 2> >(tee -i {log} >&2)"
 
 
 if "t2i" in STUDY.tasks:
@@ -77,5 +77,5 @@ if "t2i" in STUDY.tasks:
             config=configured(stages.geneval, "method", "variant"),
             detector=lambda wildcards, input: Path(input.detector).parent,
         shell:
-            "python -m nanogen score-geneval --config {params.config} --samples {input.samples}"
-            " --prompts {input.prompts} --detector {params.detector} --output {output} 2> >(tee -i {log} >&2)"
+            "python -m nanogen score-geneval --config {params.config} --samples {input.samples:q}"
+            " --prompts {input.prompts:q} --detector {params.detector:q} --output {output} 2> >(tee -i {log} >&2)"

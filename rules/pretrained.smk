@@ -17,8 +17,8 @@ rule build_model:
     params:
         config=configured(stages.model, "model"),
     shell:
-        "python -m nanogen build-model --config {params.config} --train {input.train}"
-        " --val {input.val} --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+        "python -m nanogen build-model --config {params.config} --train {input.train:q}"
+        " --val {input.val:q} --output $(dirname {output}) 2> >(tee -i {log} >&2)"
 
 
 rule fetch_model:

@@ -19,8 +19,8 @@ rule train_tokenizer:
     params:
         config=configured(stages.model, "model"),
         encoder=lambda wildcards, input: (
-            f"--encoder {Path(input.encoder[0]).parent}" if input.encoder else ""
+            f"--encoder {quote(str(Path(input.encoder[0]).parent))}" if input.encoder else ""
         ),
     shell:
-        "python -m nanogen build-model --config {params.config} --train {input.train}"
-        " --val {input.val} {params.encoder} --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+        "python -m nanogen build-model --config {params.config} --train {input.train:q}"
+        " --val {input.val:q} {params.encoder} --output $(dirname {output}) 2> >(tee -i {log} >&2)"

@@ -28,7 +28,6 @@ DOCUMENTED = {
     "training.optimizer": sections.Optimizer,
     "sampling": sections.Sampling,
     "evaluation": sections.Evaluation,
-    "resources": sections.Resources,
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
     "training, of a model": sections.ModelTraining,

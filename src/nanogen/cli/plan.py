@@ -14,6 +14,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     study = load_study(args.study)
     runs = len(study.methods) * len(study.tasks)
-    print(f"study {study.study}: {len(study.methods)} methods x {len(study.tasks)} tasks = {runs} trainings")
+    print(
+        f"study {study.study}: {runs} trainings "
+        f"({len(study.methods)} methods x {len(study.tasks)} tasks)"
+    )
     for line in plan.notice(study) or ["Nothing to fetch; caches take less than 1 GB."]:
         print(line)

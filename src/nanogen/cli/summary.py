@@ -13,8 +13,12 @@ from nanogen.config.paths import Paths
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", required=True, help="a study's name or file")
     given_argument(parser)
-    parser.add_argument("--table", type=Path, nargs="*", default=[], help="tables (CSV)")
-    parser.add_argument("--figure", type=Path, nargs="*", default=[], help="figures and grids")
+    parser.add_argument(
+        "--table", type=Path, nargs="*", default=[], help="tables (CSV), else the study's"
+    )
+    parser.add_argument(
+        "--figure", type=Path, nargs="*", default=[], help="figures and grids, else the study's"
+    )
     parser.add_argument("--report", type=Path, help="Snakemake's report")
     parser.add_argument("--benchmarks", type=Path, help="folder of Snakemake's benchmark files")
 
@@ -25,13 +29,14 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.report import terminal
 
     study = read_study(args.study, args.given)
-    folder = args.benchmarks or Path(Paths(study).root) / "benchmarks"
+    root = Path(Paths(study).root)
+    folder = args.benchmarks or root / "benchmarks"
     width = None if sys.stdout.isatty() else terminal.PLAIN_WIDTH
     terminal.show(
         Console(width=width),
         study.study,
-        args.table,
-        args.figure,
+        args.table or sorted(root.glob("tables/*.csv")),
+        args.figure or sorted(root.glob("figures/**/*.png")),
         args.report,
         terminal.durations(folder),
     )

@@ -160,7 +160,7 @@ def study_layers(name: str) -> list[Layer]:
     return [*(study_layers(base) if base else []), layer]
 
 
-SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data", "resources")
+SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
 
 
 def _refuse_unknown(keys: Mapping[str, Any], model: type[BaseModel], where: str, at: str) -> None:

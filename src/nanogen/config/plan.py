@@ -90,15 +90,15 @@ def human(size: float) -> str:
 def notice(study: Study) -> list[str]:
     """What to know before starting: downloads and caches, if they are worth a word."""
     lines = []
-    fetched = [
-        (key, size, gated) for key, size, gated in downloads(study) if not _present(study, key)
-    ]
+    fetched = [(key, size, gated) for key, size, gated in downloads(study) if not _present(study, key)]
     if fetched:
         total = human(sum(size for _, size, _ in fetched) * 1e6)
         lines.append(f"To fetch from the Hugging Face hub ({total} of networks, data sets besides):")
         for key, size, gated in fetched:
             amount = f"{size:.0f} MB" if size else "size unknown"
-            lines.append(f"  {key}: {amount}{', gated: accept its licence, set HF_TOKEN' if gated else ''}")
+            lines.append(
+                f"  {key}: {amount}{', gated: accept its licence, set HF_TOKEN' if gated else ''}"
+            )
     sizes = cache_bytes(study)
     if sum(sizes.values()) > 10**9:
         lines.append(f"Data and caches on disk, {human(sum(sizes.values()))} in all:")

@@ -219,14 +219,6 @@ class Evaluation(Section):
     mind_directions: int = Field(1000, description="random projections that MIND averages over")
 
 
-class Resources(Section):
-    """What one training asks of a cluster. Not read yet: profiles/slurm says it for all runs."""
-
-    nodes: int = Field(1, description="machines of one training")
-    processes_per_node: int = Field(1, description="training processes on each, one per GPU")
-    gpus_per_node: int = Field(0, description="GPUs on each machine")
-
-
 class Run(Section):
     """One method on one task at one scale, everything resolved."""
 
@@ -247,7 +239,6 @@ class Run(Section):
     training: Training = Field(description="length, batch, precision, optimizer")
     sampling: Sampling = Field(description="solver and guidance")
     evaluation: Evaluation = Field(description="sample sets and metrics")
-    resources: Resources = Field(Resources(), description="what a training asks of a cluster")
 
 
 # --------------------------------------------------------------------------------------- study
@@ -300,16 +291,12 @@ class Study(Section):
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
     tasks: list[Task] = Field(min_length=1, description="files in config/tasks")
     data_root: str | None = Field(None, description="a folder of photographs, ImageFolder layout")
-    cache: Literal["auto", "always", "never"] = Field(
-        "always", description="encode latents once and keep them; only always is there yet"
-    )
     backbone: dict[str, Any] = Field(default_factory=dict, description="the network, for all runs")
     objective: dict[str, Any] = Field(default_factory=dict, description="the loss, for all runs")
     training: dict[str, Any] = Field(default_factory=dict, description="training, for all runs")
     sampling: dict[str, Any] = Field(default_factory=dict, description="sampling, for all runs")
     evaluation: dict[str, Any] = Field(default_factory=dict, description="metrics, for all runs")
     data: dict[str, Any] = Field(default_factory=dict, description="the data sets of both tasks")
-    resources: dict[str, Any] = Field(default_factory=dict, description="cluster, for all runs")
     models: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="keys of single models, e.g. {sd-vae-mse: {source: path}}"
     )
