@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,19 +26,32 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
     """Turn the operating system's errors about ``path`` into a sentence (raises UserError)."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise UserError(f"cannot {doing} {path}: {error.filename or path} does not exist") from error
-    except PermissionError as error:
-        raise UserError(
-            f"cannot {doing} {path}: no permission; change the folder's rights or choose another"
-        ) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"cannot {doing} {path}: the disk is full; free some space and start again, "
-                "finished parts are kept"
-            ) from error
-        raise UserError(f"cannot {doing} {path}: {error.strerror or error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        number = _error_number(error)
+        if number is None:
+            raise
+        raise UserError(f"cannot {doing} {path}: {_sentence(number, error, path)}") from error
+
+
+def _error_number(error: Exception) -> int | None:
+    """The operating system's number of an error; safetensors and tokenizers, written in Rust, say
+    it in their text only."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+def _sentence(number: int, error: Exception, path: Path) -> str:
+    if number == errno.ENOENT:
+        return f"{getattr(error, 'filename', None) or path} does not exist"
+    if number in (errno.EACCES, errno.EPERM):
+        return "no permission; change the folder's rights or choose another"
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; free some space and start again, finished parts are kept"
+    return os.strerror(number) if number else str(error)
 
 
 def _temporary(path: Path) -> Path:

@@ -53,7 +53,6 @@ def test_every_stage_has_its_own_hash():
         {"report": {"figures": {"figure1": {"width": 6}}}},
         {"training": {"checkpoint_every": 7, "log_every": 3}},
         {"sampling": {"batch_size": 17}},
-        {"resources": {"nodes": 2}},
         {"study": "other"},
         {"methods": ["dinov2-b", "jit", "sd-vae-mse"]},
     ],

@@ -202,3 +202,9 @@ def test_the_frozen_time_frequencies_stay_as_they_were(stage, undisturbed):
     weights = load_file(undisturbed / "model.safetensors")
     assert torch.equal(weights["time.frequencies"], initial["time.frequencies"])
     assert not torch.equal(weights["encoder_patches.weight"], initial["encoder_patches.weight"])
+
+
+def test_a_disk_that_is_full_ends_in_a_sentence(stage, tiny_images, small_disk):
+    with pytest.raises(UserError, match="the disk is full; free some space and start again"):
+        run(stage, tiny_images, small_disk)
+    assert not checkpoint.found(small_disk / "state")

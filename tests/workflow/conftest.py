@@ -111,6 +111,12 @@ class WorkingCopy:
 
 
 @pytest.fixture(scope="session")
+def working_copy() -> type[WorkingCopy]:
+    """``working_copy(folder)`` makes another copy."""
+    return WorkingCopy
+
+
+@pytest.fixture(scope="session")
 def fresh(tmp_path_factory) -> WorkingCopy:
     """A copy in which nothing was run; for dry runs only."""
     return WorkingCopy(tmp_path_factory.mktemp("fresh"))
