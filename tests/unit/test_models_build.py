@@ -19,7 +19,7 @@ from nanogen.files import write_json
 from nanogen.models.card import read_card
 from nanogen.models.encoder import draw_mask, patches
 from nanogen.models.rae import feature_statistics
-from nanogen.models.training import psnr, schedule
+from nanogen.models.training import psnr, schedule, spliced
 from nanogen.models.vae import build
 from nanogen.tokenizers import load_tokenizer
 
@@ -190,6 +190,18 @@ def test_masks_hide_the_same_number_of_patches_in_every_image():
     mask = draw_mask(50, 16, torch.Generator().manual_seed(0))
     assert (mask.sum(1) == 6).all()
     assert mask.float().mean(0).min() > 0.2
+
+
+def test_every_second_image_is_continued_by_its_neighbour():
+    images = torch.arange(40).view(40, 1, 1, 1).expand(40, 5, 5, 3)
+    mixed = spliced(images, torch.Generator().manual_seed(0))
+    assert torch.equal(mixed[::2], images[::2])
+    rows = mixed[1::2, 0, :, 0]
+    assert all(
+        set(row.tolist()) <= {own, own - 1} for row, own in zip(rows, range(1, 40, 2), strict=True)
+    )
+    assert all(row.tolist() == sorted(row.tolist(), reverse=True) for row in rows)
+    assert len({tuple((row - row.min()).tolist()) for row in rows}) > 2
 
 
 def test_patches_run_row_by_row():

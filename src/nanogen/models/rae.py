@@ -14,7 +14,7 @@ from torch import Tensor
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, load_encoder
 from nanogen.models.loading import save_network
-from nanogen.models.training import batches, gather, progress, psnr, seeded, train
+from nanogen.models.training import batches, gather, progress, psnr, seeded, spliced, train
 from nanogen.models.vae import edge_loss
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.rae import RAE, STATISTICS
@@ -47,7 +47,7 @@ def train_rae(
     rae = RAE(encoder, decoder, mean, var)
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        batch = gather(images.images, rows)
+        batch = spliced(gather(images.images, rows), generator)
         latents = rae.encode(batch)
         sigma = options["noise"] * torch.rand(len(rows), 1, 1, 1, generator=generator)
         output = decoder(latents + sigma * torch.randn(latents.shape, generator=generator))

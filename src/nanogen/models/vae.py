@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.models.loading import save_network
-from nanogen.models.training import batches, checked, gather, psnr, seeded, train
+from nanogen.models.training import batches, checked, gather, psnr, seeded, spliced, train
 from nanogen.tokenizers.base import to_signed, to_uint8
 
 EVALUATION_BATCH = 250
@@ -74,7 +74,7 @@ def train_vae(stage: Mapping[str, Any], images: Any, val: Any, folder: Path) -> 
         network = build(model, images.images.shape[1])
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        target = to_signed(gather(images.images, rows))
+        target = to_signed(spliced(gather(images.images, rows), generator))
         posterior = network.encode(target).latent_dist
         noise = torch.randn(posterior.mean.shape, generator=generator)
         output = network.decode(posterior.mean + posterior.std * noise).sample
