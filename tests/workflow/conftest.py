@@ -93,21 +93,23 @@ class WorkingCopy:
         )
         return Outcome(done.returncode, done.stdout + done.stderr)
 
+    def started(self, *arguments: str) -> subprocess.Popen[str]:
+        """Snakemake running in a process group of its own, both streams in ``stdout``."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
     def plan(self, *arguments: str) -> Outcome:
         """A dry run; fails the test where Snakemake refuses."""
         outcome = self.snakemake("-n", *arguments)
         assert outcome.code == 0, outcome.text[-3000:]
         return outcome
-
-    def nanogen(self, *arguments: str) -> Outcome:
-        done = subprocess.run(
-            [sys.executable, "-m", "nanogen", *arguments],
-            cwd=self.folder,
-            env={**ENVIRONMENT, "PYTHONPATH": str(self.folder / "src")},
-            capture_output=True,
-            text=True,
-        )
-        return Outcome(done.returncode, done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,137 @@
+"""The graph really run: the smoke study from nothing to tables, again, and cut by Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+SMOKE = ("--config", "study=smoke")
+RESULTS = "results/smoke"
+
+
+@pytest.fixture(scope="module")
+def done(working_copy, tmp_path_factory):
+    """A working copy in which `snakemake all` of the smoke study ran from nothing."""
+    copy = working_copy(tmp_path_factory.mktemp("smoke"))
+    outcome = copy.snakemake("all", *SMOKE)
+    assert outcome.code == 0, outcome.text[-5000:]
+    return copy
+
+
+def rows(path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", ["table2", "table3", "table4"])
+def test_measured_tables_have_every_cell(done, name):
+    prefix = done / f"{RESULTS}/tables/{name}"
+    table = rows(prefix.with_suffix(".csv"))
+    methods = json.dumps(table)
+    assert all(title in methods for title in ("DINOv2-B", "SD-VAE-MSE", "JiT"))
+    for row in table:
+        for column, cell in row.items():
+            assert cell.strip().lower() not in ("", "nan", "inf", "none"), (row, column)
+    for suffix in (".md", ".tex"):
+        text = prefix.with_suffix(suffix).read_text()
+        assert all(title in text for title in ("DINOv2-B", "SD-VAE-MSE", "JiT"))
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4"])
+def test_published_tables_are_beside_them(done, name):
+    prefix = done / f"{RESULTS}/tables/published/{name}"
+    assert rows(prefix.with_suffix(".csv"))
+    assert all(prefix.with_suffix(suffix).stat().st_size > 500 for suffix in (".md", ".tex"))
+
+
+def test_figures_and_grids_are_pictures(done):
+    from PIL import Image
+
+    figures = done / RESULTS / "figures"
+    names = [f"{kind}figure{n}" for kind in ("", "published/") for n in (1, 4, 5)]
+    for name in names:
+        with Image.open(figures / f"{name}.png") as picture:
+            extremes = picture.convert("L").getextrema()
+        assert extremes[0] < 100 < extremes[1], name  # ink on paper
+        assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert "<svg" in (figures / f"{name}.svg").read_text()[:2000]
+    grids = sorted(path.name for path in (figures / "samples").iterdir())
+    assert len(grids) == 9
+    assert "imagenet-jit-cfg.png" in grids
+    assert "t2i-dinov2-b-cfg.png" in grids
+
+
+def test_every_network_says_how_good_it_is(done):
+    cards = sorted((done / RESULTS / "models").glob("*/nanogen.json"))
+    assert len(cards) == 7
+    for card in cards:
+        content = json.loads(card.read_text())
+        assert content["quality"], card
+        assert content["seconds"] > 0
+
+
+def test_every_metric_says_where_it_comes_from(done):
+    files = sorted((done / RESULTS / "runs").glob("*/*/*/metrics/*.json"))
+    assert len(files) == 9 * 4 + 3
+    for path in files:
+        content = json.loads(path.read_text())
+        assert content["values"], path
+        assert content["protocol"], path
+        assert content["inputs"], path
+
+
+def test_nothing_temporary_is_left(done):
+    left = [path for path in (done / RESULTS).rglob(".*") if path.name != ".snakemake_timestamp"]
+    assert not left
+    assert not list((done / RESULTS).glob("state/*"))
+
+
+def test_a_second_run_does_nothing(done):
+    outcome = done.snakemake("all", *SMOKE)
+    assert outcome.code == 0
+    assert "Nothing to be done" in outcome.text
+
+
+# ---------------------------------------------------------------------------------- Ctrl-C
+
+ONE_METHOD = ("table4", "--config", "study=smoke", "methods=[jit]", "tasks=[imagenet]")
+
+
+def press_ctrl_c_after_a_checkpoint(copy) -> str:
+    """Start the graph, interrupt its whole process group during the training; what it said."""
+    process = copy.started(*ONE_METHOD)
+    try:
+        until = time.monotonic() + 500
+        while not list((copy / RESULTS).glob("state/*/step-*.safetensors")):
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < until, "the training never saved"
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=120)[0]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode != 0
+    return said
+
+
+def test_ctrl_c_and_the_same_command_give_the_same_numbers(done, working_copy, tmp_path):
+    copy = working_copy(tmp_path)
+    said = press_ctrl_c_after_a_checkpoint(copy)
+    assert "Traceback" not in said
+    run = f"{RESULTS}/runs/imagenet/jit"
+    assert not (copy / run / "model" / "nanogen.json").exists()
+    again = copy.snakemake(*ONE_METHOD)
+    assert again.code == 0, again.text[-3000:]
+    assert "continuing jit on imagenet after step 1" in again.text  # 10 or 15
+    compared = ["model/model.safetensors", "model/config.json"]
+    for variant in ("nocfg", "untrained"):
+        compared += [f"{variant}/metrics/{name}.json" for name in ("fid", "is", "fdr", "mind")]
+    for name in compared:
+        assert (copy / run / name).read_bytes() == (done / run / name).read_bytes(), name
