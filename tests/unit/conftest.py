@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from nanogen.config import load_study, stages
-from nanogen.config.load import merged
 from nanogen.config.schema import Study
+from nanogen.config.validation import merged
 from nanogen.data.images import write_images
 
 TINY = {

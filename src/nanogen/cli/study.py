@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import Study, load_study, study_from
-from nanogen.config.load import merged
+from nanogen.config.validation import merged
 from nanogen.errors import UserError
 from nanogen.files import read_json
 

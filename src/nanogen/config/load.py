@@ -9,41 +9,19 @@ scale is a method's best on ImageNet.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from nanogen.config.schema import Model, Run, Study
+from nanogen.config.validation import Layer, refuse_unknown, section_of, validate
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
-Config = TypeVar("Config", bound=BaseModel)
 PIXELS = "pixels"  # the tokenizer of methods that have none
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Keys and where they stand, so that a mistake can be shown in its file."""
-
-    where: str
-    keys: Mapping[str, Any]
-
-
-def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge; later wins; lists are replaced."""
-    result: dict[str, Any] = {}
-    for part in parts:
-        for key, value in part.items():
-            if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-                result[key] = merged(result[key], value)
-            else:
-                result[key] = merged(value) if isinstance(value, Mapping) else value
-    return result
 
 
 @cache
@@ -96,59 +74,6 @@ def _for_scale(layer: Layer, scale: str) -> list[Layer]:
     ]
 
 
-# ------------------------------------------------------------------------------- validation
-
-
-def _has(keys: Any, location: Sequence[Any]) -> bool:
-    for part in location:
-        try:
-            keys = keys[part]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return True
-
-
-def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """The section that field ``key`` of ``model`` holds, if it holds one."""
-    field = model.model_fields.get(key)
-    if field is None:
-        return None
-    candidates = [field.annotation, *get_args(field.annotation)]
-    sections = (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return next(sections, None)
-
-
-def _fields_at(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
-    """Valid key names of the section at ``location``."""
-    for part in location:
-        below = _model_of(model, str(part))
-        if below is None:
-            return []
-        model = below
-    return list(model.model_fields)
-
-
-def validate(model: type[Config], layers: Sequence[Layer]) -> Config:
-    """Merge and validate; raises UserError that names file, key and what would be valid."""
-    try:
-        return model.model_validate(merged(*(layer.keys for layer in layers)))
-    except ValidationError as error:
-        lines = []
-        for item in error.errors():
-            location = item["loc"]
-            key = ".".join(map(str, location))
-            holders = [layer.where for layer in layers if _has(layer.keys, location)]
-            where = holders[-1] if holders else layers[-1].where
-            if item["type"] == "extra_forbidden":
-                hint = nearest(str(location[-1]), _fields_at(model, location[:-1]))
-                lines.append(f"{where}: unknown key {key!r}{hint}")
-            elif item["type"] == "missing":
-                lines.append(f"{where}: key {key!r} is missing")
-            else:
-                lines.append(f"{where}: {key!r} = {item['input']!r}: {item['msg']}")
-        raise UserError("\n".join(lines)) from error
-
-
 # ---------------------------------------------------------------------------- the three kinds
 
 
@@ -163,23 +88,13 @@ def study_layers(name: str) -> list[Layer]:
 SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
 
 
-def _refuse_unknown(keys: Mapping[str, Any], model: type[BaseModel], where: str, at: str) -> None:
-    """Check key names below a study's section early, where their file is still known."""
-    for key, value in keys.items():
-        if key not in model.model_fields:
-            raise UserError(f"{where}: unknown key '{at}.{key}'{nearest(key, model.model_fields)}")
-        below = _model_of(model, key)
-        if below and isinstance(value, Mapping):
-            _refuse_unknown(value, below, where, f"{at}.{key}")
-
-
 def _validated_study(layers: Sequence[Layer]) -> Study:
     study = validate(Study, layers)
     for layer in layers:
         for section in SECTIONS:
             keys = layer.keys.get(section)
             if keys:
-                _refuse_unknown(keys, _model_of(Run, section), layer.where, section)
+                refuse_unknown(keys, section_of(Run, section), layer.where, section)
     for method in study.methods:
         _named("methods", method)
     for kind in ("tasks", "methods"):
