@@ -17,10 +17,10 @@ slow = pytest.mark.slow
 FOLDER = ("--configfile", "config/studies/folder.yaml")
 MISTAKES = [
     (["methods=[jit,dinov2]"], ["unknown method 'dinov2'", "did you mean 'dinov2-b'"]),
-    (["trainning={steps: 5}"], ["command line", "unknown key 'trainning'", "did you mean 'training'"]),
     pytest.param(
-        ["training={stepps: 5}"], ["unknown key 'training.stepps'", "did you mean 'steps'"], marks=slow
+        ["trainning={steps: 5}"], ["command line", "unknown key 'trainning'", "'training'"], marks=slow
     ),
+    (["training={stepps: 5}"], ["unknown key 'training.stepps'", "did you mean 'steps'"]),
     pytest.param(["study=nanno"], ["unknown study 'nanno'", "did you mean 'nano'"], marks=slow),
     pytest.param(
         ["latents={imagenet: {sd-vae-mse: {file: /none/l.h5, tokenizer: /none}}}"],

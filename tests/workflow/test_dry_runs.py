@@ -28,10 +28,12 @@ def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study):
     assert "To fetch" not in plan.text
 
 
+@pytest.mark.slow
 def test_all_is_what_snakemake_makes_without_a_target(fresh):
     assert fresh.plan().rules == NANO
 
 
+@pytest.mark.slow
 def test_a_folder_of_photographs_is_planned_by_the_same_graph(fresh, photographs):
     options = ("--configfile", "config/studies/folder.yaml", "--config", f"data_root={photographs}")
     plan = fresh.plan("all", *options)
@@ -69,34 +71,26 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert {"dinov2-b", "qwen3", "inception", "detector", "flux2-vae"} <= fetched
 
 
-def test_every_named_target_is_there_and_small_ones_stay_small(fresh):
+@pytest.mark.slow
+def test_every_named_target_is_there(fresh):
     whole = fresh.plan(*sorted(NAMED))
     assert whole.rules == {**{rule: n for rule, n in NANO.items() if rule != "sample_grid"}}
 
 
-@pytest.mark.parametrize(
-    ("target", "planned", "absent"),
-    [
-        ("table1", {"published_table": 1}, {"train", "make_data"}),
-        ("caches", {"encode_latents": 4, "encode_text": 1, "train_tokenizer": 2}, {"train", "sample"}),
-        pytest.param(
-            "models", {"train": 6}, {"sample", "reference", "measured_table"}, marks=pytest.mark.slow
-        ),
-        pytest.param(
-            "table2", {"train": 3, "measured_table": 1}, {"score_geneval"}, marks=pytest.mark.slow
-        ),
-        pytest.param("table3", {"train": 3, "score_geneval": 3}, {"reference"}, marks=pytest.mark.slow),
-        pytest.param(
-            "figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}, marks=pytest.mark.slow
-        ),
-        pytest.param(
-            "figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}, marks=pytest.mark.slow
-        ),
-        pytest.param(
-            "figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}, marks=pytest.mark.slow
-        ),
-    ],
-)
+TARGETS = [
+    ("table1", {"published_table": 1}, {"train", "make_data"}),
+    ("table2", {"train": 3, "measured_table": 1}, {"score_geneval"}),
+    ("table3", {"train": 3, "score_geneval": 3}, {"reference"}),
+    ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
+    ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    ("models", {"train": 6}, {"sample", "reference", "measured_table"}),
+    ("caches", {"encode_latents": 4, "encode_text": 1, "train_tokenizer": 2}, {"train", "sample"}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "planned", "absent"), TARGETS)
 def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
     rules = fresh.plan(target).rules
     assert {rule: rules[rule] for rule in planned} == planned

@@ -53,6 +53,7 @@ def test_one_methods_steps_concern_its_training_and_what_follows(finished):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_guidance_concerns_samples_but_no_training(finished):
     plan = changed(finished, overrides={"methods": {"jit": {"sampling": {"guidance_scale": 3.0}}}})
     sampled = {(job["task"], job["method"], job["variant"]) for job in plan.of("sample")}
