@@ -24,7 +24,11 @@ COLORS = {
     "yellow": (238, 205, 45),
     "purple": (150, 60, 185),
 }
-RADII = {"small": (18, 23), "large": (28, 38)}  # units, both ends included
+# Units of 1/128 side, both ends included. An object alone has room, and its shape is then plain to
+# see in few pixels; objects in company are smaller, so that four of them fit.
+RADII = {"small": (18, 23), "large": (28, 38)}
+RADII_ALONE = {"small": (22, 27), "large": (34, 46)}
+_SMALL_ALONE = 0.3  # share of small ones among objects alone
 BACKGROUNDS = {"light grey": (220, 228), "white": (244, 252)}  # levels, both ends included
 CLASSES = tuple(f"{color} {shape}" for color in COLORS for shape in SHAPES)
 RELATIONS = ("left of", "right of", "above", "below")
@@ -130,10 +134,16 @@ def _near(rng: np.random.Generator, rgb: tuple[int, int, int], by: int) -> tuple
     return r, g, b
 
 
-def _object(rng: np.random.Generator, shape: str, color: str, size: str) -> SceneObject:
+def _object(
+    rng: np.random.Generator,
+    shape: str,
+    color: str,
+    size: str,
+    radii: dict[str, tuple[int, int]] = RADII,
+) -> SceneObject:
     """An object of that look somewhere in the image, its colour not yet varied."""
     at_radius, at_x, at_y = rng.random(3).tolist()
-    low, high = RADII[size]
+    low, high = radii[size]
     radius = low + int(at_radius * (high + 1 - low))
     first = -(-(radius + _MARGIN) // _GRID)  # rounded up
     steps = UNITS // _GRID - 2 * first + 1
@@ -141,13 +151,17 @@ def _object(rng: np.random.Generator, shape: str, color: str, size: str) -> Scen
     return SceneObject(shape, color, size, x, y, radius, COLORS[color])
 
 
+def _alone(rng: np.random.Generator, shape: str, color: str) -> tuple[SceneObject]:
+    """The one object of a scene."""
+    size = "small" if rng.random() < _SMALL_ALONE else "large"
+    return (_object(rng, shape, color, size, RADII_ALONE),)
+
+
 def _looks(rng: np.random.Generator, family: Family) -> list[tuple[str, str, str]]:
     """Shape, colour and size of each object of a composed scene."""
     sizes = list(RADII)
     shapes = [SHAPES[i] for i in rng.permutation(len(SHAPES))]
     colors = [list(COLORS)[i] for i in rng.permutation(len(COLORS))]
-    if family == "one":
-        return [(shapes[0], colors[0], sizes[rng.integers(2)])]
     if family == "several":
         count = 2 + int(rng.integers(MOST_OBJECTS - 1))
         size = sizes[rng.integers(2)] if count == 2 else "small"
@@ -174,6 +188,9 @@ def _placed(rng: np.random.Generator, looks: list[tuple[str, str, str]]) -> list
 
 
 def _objects(rng: np.random.Generator, family: Family) -> tuple[SceneObject, ...]:
+    if family == "one":
+        color, shape = CLASSES[rng.integers(len(CLASSES))].split()
+        return _alone(rng, shape, color)
     while True:
         # The looks stay while places are tried, or crowded scenes would become rare ones.
         looks = _looks(rng, family)
@@ -188,7 +205,7 @@ def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
     if kind == "single":
         family: Family = "one"
         color, shape = CLASSES[index % len(CLASSES)].split()
-        objects: tuple[SceneObject, ...] = (_object(rng, shape, color, list(RADII)[rng.integers(2)]),)
+        objects: tuple[SceneObject, ...] = _alone(rng, shape, color)
     else:
         family = MIXTURE[index % len(MIXTURE)]
         objects = _objects(rng, family)
