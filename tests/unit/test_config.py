@@ -43,9 +43,11 @@ def test_overrides_reach_one_method_or_task_only(tmp_path):
     text = "overrides: {methods: {jit: {training: {steps: 7}}}, tasks: {t2i: {sampling: {steps: 3}}}}"
     study = load_study(study_file(tmp_path, text))
     assert load_run(study, "jit", "imagenet").training.steps == 7
-    assert load_run(study, "sd-vae-mse", "imagenet").training.steps == 900
+    nano = load_study("nano")
+    steps = load_run(nano, "sd-vae-mse", "imagenet").training.steps
+    assert load_run(study, "sd-vae-mse", "imagenet").training.steps == steps != 7
     assert load_run(study, "jit", "t2i").sampling.steps == 3
-    assert load_run(study, "jit", "imagenet").sampling.steps == 25
+    assert load_run(study, "jit", "imagenet").sampling.steps != 3
 
 
 def test_the_command_line_wins_over_the_study():
@@ -106,7 +108,7 @@ def test_mistakes_in_a_study_are_named_with_their_file(tmp_path, text, parts):
             "overrides: {methods: {jit: {training: {step: 5}}}}",
             ["overrides.methods.jit", "'training.step'", "did you mean 'steps'"],
         ),
-        ("training: {batch_size: 48}", ["batch_size 48", "noise_chunk 32"]),
+        ("training: {batch_size: 50, noise_chunk: 32}", ["batch_size 50", "noise_chunk 32"]),
         ("backbone: {}\noverrides: {methods: {jit: {backbone: {patch: 5}}}}", ["patch 5", "3x32x32"]),
         ("training: {ema: 1.5}", ["training.ema", "1.5"]),
         (

@@ -163,3 +163,6 @@ def test_a_data_set_brings_its_data_files(hub, tmp_path: Path):
     assert not list((tmp_path / "data").rglob("*.safetensors"))
     with pytest.raises(UserError, match="exists already"):
         fetch_data("owner/open", tmp_path / "data")
+    card = json.loads((tmp_path / "data" / "nanogen.json").read_text())
+    assert card["format"] == "nanogen.dataset"
+    assert card["repository"] == "owner/open"

@@ -56,11 +56,16 @@ def data(study: Study, task: str, split: str) -> Stage:
 def prompts(study: Study) -> Stage:
     """The prompts of the text-to-image evaluation."""
     run = load_run(study, study.methods[0], "t2i")
+    named = run.evaluation.prompts
+    file = Path(named) if named and named.endswith((".json", ".jsonl")) else None
+    if file and not file.is_file():
+        raise UserError(f"evaluation.prompts: there is no file {file}")
     return _stage(
         "prompts",
         {},
         seed=study.seed,
-        prompts=run.evaluation.prompts,
+        prompts=named,
+        content=config_hash(file.read_text(encoding="utf-8")) if file else None,
         data=run.data.model_dump(mode="json"),
     )
 

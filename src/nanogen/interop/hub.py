@@ -20,6 +20,7 @@ from typing import Any
 
 from nanogen.errors import UserError
 from nanogen.files import explained, label, write_json
+from nanogen.identity import config_hash
 
 log = logging.getLogger(__name__)
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
@@ -208,7 +209,7 @@ def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
         _unnest(folder, hub["subfolder"])
         card = label("model", 1, stage["hash"], name=model["name"], kind=model["kind"])
         card |= {"quality": {}, "seconds": round(time.monotonic() - started, 1)}
-        card |= {"repository": hub["repo"], "commit": commit}
+        card |= {"repository": hub["repo"], "commit": commit, "model": model}
         write_json(folder / "nanogen.json", card)
 
     download(repository, output, lambda names: model_files(names, hub["subfolder"], hub["repo"]), finish)
@@ -233,6 +234,10 @@ def fetch_data(name: str, output: Path | str, revision: str = "main") -> None:
             raise UserError(f"{name} holds neither parquet files nor tar shards")
         return chosen
 
+    def finish(folder: Path, commit: str) -> None:
+        card = label("dataset", 1, config_hash([name, revision]), repository=name, commit=commit)
+        write_json(folder / "nanogen.json", card)
+
     repository = Repository(name, revision, "dataset", "give the folder of a copy as data.root instead")
-    download(repository, output, wanted, lambda folder, commit: None)
+    download(repository, output, wanted, finish)
     log.info("%s: %s", output, name)
