@@ -77,7 +77,7 @@ def test_one_methods_steps_concern_its_training_and_what_follows():
 
 
 def test_guidance_concerns_the_guided_samples_only():
-    names = changed(overrides={"methods": {"jit": {"sampling": {"guidance_scale": 3.0}}}})
+    names = changed(overrides={"methods": {"jit": {"sampling": {"guidance_scale": 7.0}}}})
     assert names == {"sample imagenet jit cfg", "sample t2i jit cfg", "score jit cfg", "geneval jit"}
 
 
