@@ -53,7 +53,7 @@ def test_overrides_reach_one_method_or_task_only(tmp_path):
 def test_the_command_line_wins_over_the_study():
     study = study_from({"study": "nano", "methods": ["jit"], "training": {"steps": 5}})
     assert study.methods == ["jit"]
-    assert load_run(study, "jit", "t2i").training.steps == 5
+    assert load_run(study, "jit", "imagenet").training.steps == 5
 
 
 @pytest.mark.parametrize("name", available("studies"))

@@ -1,4 +1,10 @@
-"""The small text encoder: a byte-level BPE tokenizer and a Qwen3 trained on next tokens of captions."""
+"""The small text encoder: a byte-level BPE tokenizer and a Qwen3 trained on captions.
+
+A language model's last hidden state is about the token to come. A large one still tells what was
+said; one trained for a minute forgets it, and no image model could follow its captions. So the
+hidden state is also trained to recall, by linear heads that are not kept, the token it stands at and
+every token so far.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +24,6 @@ from nanogen.models.training import batches, checked, seeded, train
 
 VOCABULARY = 512  # the most; captions of the small study need fewer
 END = "<|endoftext|>"
-IGNORED = -100  # label of a padded position
 EVALUATION_BATCH = 250
 CAPTIONS = ("short", "dense")
 
@@ -74,14 +79,53 @@ def token_matrix(tokenizer: Any, captions: Sequence[str], longest: int) -> tuple
     return torch.from_numpy(matrix), lengths
 
 
-def next_token_loss(network: nn.Module, ids: Tensor, lengths: Tensor) -> tuple[Tensor, int]:
-    """Summed cross-entropy (nats) of every caption's tokens after its first, and their number."""
-    ids = ids[:, : int(lengths.max())]
-    labels = ids.masked_fill(torch.arange(ids.shape[1]) >= lengths[:, None], IGNORED)[:, 1:]
-    # padding stands on the right, and attention is causal: no mask is needed
-    logits = network(input_ids=ids[:, :-1], use_cache=False).logits
-    loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="sum")
-    return loss, int((labels != IGNORED).sum())
+class Recall(nn.Module):
+    """Linear heads from the last hidden state: the token at each place, and the set of those so far."""
+
+    def __init__(self, width: int, vocabulary: int):
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.current = nn.Linear(width, vocabulary)
+        self.so_far = nn.Linear(width, vocabulary)
+        nn.init.constant_(self.so_far.bias, -4.0)  # few of the vocabulary's tokens are in a caption
+
+    def said(self, ids: Tensor) -> Tensor:
+        """Which tokens stand at or before each place: float32 0/1 (B, L, vocabulary)."""
+        return F.one_hot(ids, self.vocabulary).cumsum(1).clamp(max=1).float()
+
+    def loss(self, hidden: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Mean over real tokens of both cross-entropies; ``hidden`` (B, L, width), ``ids`` (B, L)."""
+        real = torch.arange(ids.shape[1]) < lengths[:, None]
+        current = F.cross_entropy(self.current(hidden[real]), ids[real])
+        said = F.binary_cross_entropy_with_logits(
+            self.so_far(hidden[real]), self.said(ids)[real], reduction="sum"
+        )
+        return current + said / real.sum()
+
+    def whole(self, hidden: Tensor, ids: Tensor, lengths: Tensor) -> int:
+        """How many captions' tokens are all recalled, and no other, at their last token."""
+        last = (torch.arange(len(ids)), lengths - 1)
+        right = (self.so_far(hidden[last]) > 0) == (self.said(ids)[last] > 0)
+        return int(right.all(1).sum())
+
+
+class Reader(nn.Module):
+    """The network in training: language model and recall on one pass."""
+
+    def __init__(self, network: nn.Module, vocabulary: int):
+        super().__init__()
+        self.network = network
+        self.recall = Recall(network.config.hidden_size, vocabulary)
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        # padding stands on the right, and attention is causal: no mask is needed
+        return self.network.model(input_ids=ids, use_cache=False).last_hidden_state
+
+    def next_token(self, hidden: Tensor, ids: Tensor, lengths: Tensor) -> tuple[Tensor, int]:
+        """Summed cross-entropy (nats) of every token after a caption's first, and their number."""
+        real = (torch.arange(ids.shape[1]) < lengths[:, None])[:, 1:]
+        logits = self.network.lm_head(hidden[:, :-1][real])
+        return F.cross_entropy(logits, ids[:, 1:][real], reduction="sum"), int(real.sum())
 
 
 def train_text_encoder(
@@ -90,34 +134,44 @@ def train_text_encoder(
     """Train on the captions of ``images`` (an ImageFile), save to ``folder``; its quality on ``val``.
 
     The base model is saved, and the tokenizer beside it. Quality: ``perplexity`` per token,
-    ``vocabulary`` (tokens in use) and ``longest`` (tokens of the longest caption).
+    ``recall`` (share of captions whose set of tokens a linear head reads from the last hidden
+    state), ``vocabulary`` (tokens in use) and ``longest`` (tokens of the longest caption).
     """
     model = stage["model"]
     captions = [text for kind in CAPTIONS for text in images.captions(kind)]
     tokenizer = train_tokenizer(captions)
     ids, lengths = token_matrix(tokenizer, captions, model["max_tokens"])
     with seeded(stage["seed"], "build", model["name"], "weights"):
-        network = build(model, len(tokenizer), tokenizer.pad_token_id)
+        reader = Reader(build(model, len(tokenizer), tokenizer.pad_token_id), len(tokenizer))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
-        total, count = next_token_loss(network, ids[rows], lengths[rows])
-        return total / count
+        batch, count = _trimmed(ids[rows], lengths[rows])
+        hidden = reader.hidden(batch)
+        total, tokens = reader.next_token(hidden, batch, count)
+        return total / tokens + reader.recall.loss(hidden, batch, count)
 
-    train(network, loss, stage, len(captions))
-    save_network(network.model, folder)
+    train(reader, loss, stage, len(captions))
+    save_network(reader.network.model, folder)
     tokenizer.save_pretrained(folder)
     held_out = [text for kind in CAPTIONS for text in val.captions(kind)]
     return {
-        "perplexity": _perplexity(network, *token_matrix(tokenizer, held_out, model["max_tokens"])),
+        **_quality(reader, *token_matrix(tokenizer, held_out, model["max_tokens"])),
         "vocabulary": len(tokenizer),
         "longest": int(lengths.max()),
     }
 
 
+def _trimmed(ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    return ids[:, : int(lengths.max())], lengths
+
+
 @torch.no_grad()
-def _perplexity(network: nn.Module, ids: Tensor, lengths: Tensor) -> float:
-    parts = [
-        next_token_loss(network, ids[part], lengths[part])
-        for part in batches(len(ids), EVALUATION_BATCH)
-    ]
-    return math.exp(sum(loss.item() for loss, _ in parts) / sum(count for _, count in parts))
+def _quality(reader: Reader, ids: Tensor, lengths: Tensor) -> dict[str, float]:
+    nats, tokens, whole = 0.0, 0, 0
+    for part in batches(len(ids), EVALUATION_BATCH):
+        batch, count = _trimmed(ids[part], lengths[part])
+        hidden = reader.hidden(batch)
+        loss, number = reader.next_token(hidden, batch, count)
+        nats, tokens = nats + loss.item(), tokens + number
+        whole += reader.recall.whole(hidden, batch, count)
+    return {"perplexity": math.exp(nats / tokens), "recall": whole / len(ids)}
