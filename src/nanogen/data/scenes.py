@@ -48,7 +48,8 @@ _JITTER = 12  # largest deviation of a colour's channel
 _VAL_SHARE = 64  # of 256 scenes, how many are for validation
 
 # What a scene shows, the six tags of GenEval in a fixed mixture: one object serves the tags
-# single_object and colors and is half of all, since words are learned there; "several" serves counting, and the last three their namesakes.
+# single_object and colors and is half of all, since words are learned there; "several" serves
+# counting, and the last three their namesakes.
 Family = Literal["one", "several", "two", "relation", "colors"]
 MIXTURE: tuple[Family, ...] = (
     *("one", "several", "one", "colors", "one"),
