@@ -120,7 +120,7 @@ def test_dense_captions_tell_every_colour_shape_place_and_relation():
 def test_the_mixture_covers_what_geneval_asks_for():
     families = Counter(scene.family for scene in composed())
     assert set(families) == {"one", "several", "two", "relation", "colors"}
-    assert min(families.values()) >= 60
+    assert min(families.values()) >= 0.09 * families.total()
     counts = Counter(len(s.objects) for s in composed() if s.family == "several")
     assert set(counts) == {2, 3, 4}
     told = Counter(described(captions.short(s))[1] for s in composed() if s.family == "relation")
