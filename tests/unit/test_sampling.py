@@ -66,7 +66,7 @@ def test_a_sample_file_says_what_each_image_is(sample, tmp_path):
         assert (file.attrs["method"], file.attrs["variant"]) == ("jit", "cfg")
         assert file["labels"][:].tolist() == [i % 20 for i in range(23)]
         assert file["seeds"][7] == seed_for(2026, "sample", 7)
-        assert set(file["guidance"][:].tolist()) == {stage["sampling"]["guidance_scale"]}
+        assert set(file["guidance"][:].tolist()) == {sample["sampling"]["guidance_scale"]}
 
 
 def command(folder, sample: dict, processes: int) -> h5py.File:
