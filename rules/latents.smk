@@ -10,6 +10,7 @@ rule encode_latents:
         f"{ROOT}/logs/encode_latents/{{task}}-{{tokenizer}}.log",
     benchmark:
         f"{ROOT}/benchmarks/encode_latents/{{task}}-{{tokenizer}}.tsv"
+    priority: 35
     conda:
         "../envs/train.yaml"
     params:

@@ -12,6 +12,7 @@ rule build_model:
         f"{ROOT}/benchmarks/build_model/{{model}}.tsv"
     wildcard_constraints:
         model=names_of("build", "encoder", "text_encoder", "extractor", "detector"),
+    priority: 30
     conda:
         "../envs/train.yaml"
     params:

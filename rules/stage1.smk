@@ -1,3 +1,4 @@
+# Priorities put the heads of long chains first, so that the last training does not run alone.
 # Stage 1: tokenizers trained from scratch, VAEs and the decoders of representation autoencoders.
 
 
@@ -14,6 +15,7 @@ rule train_tokenizer:
         f"{ROOT}/benchmarks/train_tokenizer/{{model}}.tsv"
     wildcard_constraints:
         model=names_of("build", "vae", "rae"),
+    priority: 40
     conda:
         "../envs/train.yaml"
     params:

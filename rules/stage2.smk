@@ -13,6 +13,7 @@ rule train:
         f"{ROOT}/logs/train/{{task}}-{{method}}.log",
     benchmark:
         f"{ROOT}/benchmarks/train/{{task}}-{{method}}.tsv"
+    priority: 20
     conda:
         "../envs/train.yaml"
     resources:
