@@ -5,7 +5,7 @@ rule published_table:
     output:
         report(
             f"{ROOT}/tables/published/{{table}}.csv",
-            caption="../report/{table}.rst",
+            caption="../report/table.rst",
             category="Tables",
             labels={"table": "{table}", "numbers": "published"},
         ),
@@ -28,7 +28,7 @@ rule measured_table:
     output:
         report(
             f"{ROOT}/tables/{{table}}.csv",
-            caption="../report/{table}.rst",
+            caption="../report/table.rst",
             category="Tables",
             labels={"table": "{table}", "numbers": STUDY.study},
         ),
@@ -51,7 +51,7 @@ rule published_figure:
     output:
         report(
             f"{ROOT}/figures/published/{{figure}}.png",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "numbers": "published"},
         ),
@@ -76,7 +76,7 @@ rule measured_figure:
     output:
         report(
             f"{ROOT}/figures/{{figure}}.png",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}", "numbers": STUDY.study},
         ),
