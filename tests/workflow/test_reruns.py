@@ -55,7 +55,7 @@ def test_one_methods_steps_concern_its_training_and_what_follows(finished):
 
 @pytest.mark.slow
 def test_guidance_concerns_samples_but_no_training(finished):
-    plan = changed(finished, overrides={"methods": {"jit": {"sampling": {"guidance_scale": 3.0}}}})
+    plan = changed(finished, overrides={"methods": {"jit": {"sampling": {"guidance_scale": 7.0}}}})
     sampled = {(job["task"], job["method"], job["variant"]) for job in plan.of("sample")}
     assert sampled == {("imagenet", "jit", "cfg"), ("t2i", "jit", "cfg")}
     assert not {"train", "encode_latents", "make_data", "reference"} & set(plan.rules)
