@@ -189,3 +189,12 @@ def test_counting_parameters_allocates_no_weights(capsys):
 def test_an_unknown_command_names_the_nearest(capsys):
     assert main(["trian"]) == 2
     assert "did you mean 'train'" in capsys.readouterr().err
+
+
+def test_photographs_are_prompted_by_their_classes(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    study = load_study("folder", {"data_root": str(tmp_path)})
+    run = load_run(study, "jit", "t2i")
+    assert run.evaluation.prompts == "classes"
+    assert run.training.steps == load_run(load_study("nano"), "jit", "t2i").training.steps
