@@ -43,21 +43,26 @@ class Rotary2D(nn.Module):
         angles = torch.cat(
             [row.reshape(-1, 1) * frequencies, column.reshape(-1, 1) * frequencies], dim=1
         )  # (rows * columns, F / 2)
-        self.register_buffer("cos", angles.cos().float(), persistent=False)
-        self.register_buffer("sin", angles.sin().float(), persistent=False)
+        signs = torch.tensor([-1.0, 1.0]).repeat(half)
+        cos, sin = (part.repeat_interleave(2, dim=1).float() for part in (angles.cos(), angles.sin()))
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin * signs, persistent=False)
 
     def angles(self, before: int, after: int) -> tuple[Tensor, Tensor]:
-        """(cos, sin) (T, F / 2) of the grid with unrotated tokens ``before`` and ``after`` it."""
+        """(cos, signed sin), each (T, F), of the grid with unrotated tokens ``before`` and ``after`` it."""
         cos = F.pad(self.cos, (0, 0, before, after), value=1.0)
         sin = F.pad(self.sin, (0, 0, before, after), value=0.0)
         return cos, sin
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn interleaved pairs of ``x`` (B, H, T, F) by the angles (T, F / 2)."""
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    turned = torch.stack([even * cos - odd * sin, odd * cos + even * sin], dim=-1)
-    return turned.flatten(-2).to(x.dtype)
+    """Turn interleaved pairs (a, b) of ``x`` (B, H, T, F): (a cos - b sin, b cos + a sin).
+
+    ``cos`` and ``sin`` (T, F) hold every value twice, ``sin`` with the signs (-, +) of a pair.
+    """
+    x32 = x.float()
+    swapped = x32.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return torch.addcmul(x32 * cos, swapped, sin).to(x.dtype)
 
 
 class Attention(nn.Module):

@@ -27,8 +27,8 @@ COLORS = {
 # Units of 1/128 side, both ends included. An object alone has room, and its shape is then plain to
 # see in few pixels; objects in company are smaller, so that four of them fit.
 RADII = {"small": (18, 23), "large": (28, 38)}
-RADII_ALONE = {"small": (22, 27), "large": (34, 46)}
-_SMALL_ALONE = 0.3  # share of small ones among objects alone
+RADII_ALONE = {"small": (23, 29), "large": (34, 46)}
+_SMALL_ALONE = 0.4  # share of small ones among objects alone
 BACKGROUNDS = {"light grey": (220, 228), "white": (244, 252)}  # levels, both ends included
 CLASSES = tuple(f"{color} {shape}" for color in COLORS for shape in SHAPES)
 RELATIONS = ("left of", "right of", "above", "below")

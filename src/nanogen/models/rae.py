@@ -44,7 +44,7 @@ def train_rae(
     mean, var = feature_statistics(encoder, images.images)
     with seeded(stage["seed"], "build", model["name"], "weights"):
         decoder = ViTDecoder(latent=shape, resolution=images.images.shape[1], **model["architecture"])
-    rae = RAE(encoder, decoder, mean, var)
+    rae = RAE(lambda: encoder, decoder, mean, var)
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         batch = spliced(gather(images.images, rows), generator)

@@ -6,9 +6,10 @@ The folder is self-contained: ``encoder/`` and ``decoder/`` as ``save_pretrained
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,24 +17,36 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nanogen.errors import UserError
-from nanogen.models.encoders import VisionEncoder, load_encoder
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.tokenizers.vit_decoder import ViTDecoder
+
+if TYPE_CHECKING:
+    from nanogen.models.encoders import VisionEncoder
 
 STATISTICS = "statistics.safetensors"
 EPSILON = 1e-5
 
 
 class RAE(Tokenizer):
-    """``(z - mean) / sqrt(var + 1e-5)`` per channel and position of the encoder's patch tokens z."""
+    """``(z - mean) / sqrt(var + 1e-5)`` per channel and position of the encoder's patch tokens z.
 
-    def __init__(self, encoder: VisionEncoder, decoder: ViTDecoder, mean: Tensor, var: Tensor):
+    ``encoder`` is called for the network at the first `encode`: sampling only decodes, and is
+    spared the weights and the library of an encoder.
+    """
+
+    def __init__(
+        self, encoder: Callable[[], VisionEncoder], decoder: ViTDecoder, mean: Tensor, var: Tensor
+    ):
         super().__init__()
-        self.encoder = encoder
+        self._make_encoder = encoder
         self.decoder = decoder
         self.latent_shape = tuple(mean.shape)
         self.register_buffer("mean", mean)
         self.register_buffer("std", (var + EPSILON).sqrt())
+
+    @cached_property
+    def encoder(self) -> VisionEncoder:
+        return self._make_encoder().to(self.mean.device)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -49,16 +62,28 @@ def load(folder: Path, config: Mapping[str, Any]) -> RAE:
     for part in ("encoder", "decoder"):
         if not (folder / part / "config.json").exists():
             raise UserError(f"{folder} is not a whole RAE: {part}/config.json is missing")
-    encoder = load_encoder(folder / "encoder")
     decoder = ViTDecoder.from_pretrained(folder / "decoder")
     mean, var = _statistics(folder / STATISTICS)
-    shape = (encoder.width, encoder.rows, encoder.rows)
-    if tuple(mean.shape) != shape or tuple(var.shape) != shape or decoder.latent_shape != shape:
+    shape = tuple(mean.shape)
+    _fits(folder, "decoder", decoder.latent_shape, shape)
+    _fits(folder, "variance", tuple(var.shape), shape)
+    return RAE(partial(_encoder, folder, shape), decoder, mean, var)
+
+
+def _encoder(folder: Path, shape: tuple[int, ...]) -> VisionEncoder:
+    from nanogen.models.encoders import load_encoder
+
+    encoder = load_encoder(folder / "encoder").eval().requires_grad_(False)
+    _fits(folder, "encoder", (encoder.width, encoder.rows, encoder.rows), shape)
+    return encoder
+
+
+def _fits(folder: Path, part: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if found != expected:
         raise UserError(
-            f"{folder}: encoder {shape}, decoder {decoder.latent_shape} and statistics "
-            f"{tuple(mean.shape)} are of different sizes; they belong to different models"
+            f"{folder}: the {part} is of size {found}, the mean of the features of size {expected}; "
+            "they belong to different models"
         )
-    return RAE(encoder, decoder, mean, var)
 
 
 def _statistics(path: Path) -> tuple[Tensor, Tensor]:

@@ -15,10 +15,15 @@ from collections.abc import Sequence
 PORT = 29500
 
 
+def nodes_of_step() -> int:
+    """How many nodes run this step: SLURM's word inside an srun task, else one."""
+    return int(os.environ["SLURM_NNODES"]) if "SLURM_LAUNCH_NODE_IPADDR" in os.environ else 1
+
+
 def torchrun_options(processes: int, job: str) -> list[str]:
     """torchrun's options here: standalone on one node, a c10d rendezvous on several."""
-    nodes = int(os.environ.get("SLURM_NNODES", "1"))
-    if nodes == 1 or "SLURM_LAUNCH_NODE_IPADDR" not in os.environ:
+    nodes = nodes_of_step()
+    if nodes == 1:
         return ["--standalone", f"--nproc-per-node={processes}"]
     first = os.environ["SLURM_LAUNCH_NODE_IPADDR"]
     return [
@@ -50,15 +55,22 @@ def srun(mpi: str, nodes: int, gres: str, processes: int, command: Sequence[str]
 
 
 def launch(processes: int, command: Sequence[str]) -> int:
-    """Run ``python -m nanogen <command>`` on every process; returns the first failing exit code."""
+    """Run ``nanogen <command>`` on every process; returns the first failing exit code.
+
+    One process alone needs no torchrun, which would import torch a second time: it runs here.
+    """
+    # One thread per process unless told otherwise: torchrun would set this, with a warning.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if processes == nodes_of_step() == 1:
+        from nanogen.cli import main
+
+        return main(list(command))
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     # The worker has already said what was wrong; torch's own report adds nothing to that.
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
-    # One thread per process unless told otherwise: torchrun would set this, with a warning.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     arguments = [*torchrun_options(processes, command[0]), "-m", "nanogen", *command]
     try:
         run.run(run.parse_args(arguments))
