@@ -46,8 +46,9 @@ def stage_file(stage):
     """Path of a step's configuration. Its name holds the hash of the content, so as a rule's
     parameter it changes exactly when something the step depends on changes."""
     path = Path(".snakemake", "nanogen", f"{stage['stage']}-{stage['hash']}.json")
-    if not path.exists():
-        write_text(path, json.dumps(stage, indent=1))
+    text = json.dumps(stage, indent=1)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:  # "use" is outside the hash
+        write_text(path, text)
     return str(path)
 
 

@@ -13,8 +13,8 @@ from nanogen.errors import UserError, nearest
 # command -> (module in nanogen.cli, what it does); each module has arguments(parser), run(args)
 COMMANDS = {
     "config": ("config", "print a resolved configuration and its hash, or the tasks' difference"),
-    "params": ("params", "count a run's parameters without allocating them"),
-    "plan": ("plan", "what a study would fetch, train and store"),
+    "params": ("params", "count parameters of a run, or of all, without allocating them"),
+    "plan": ("plan", "what a study would compute, fetch and store"),
     "schema": ("schema", "write the JSON schemas of the configuration files"),
     "make-data": ("make_data", "draw scenes or import photographs into HDF5"),
     "make-prompts": ("make_prompts", "write the prompts of the text-to-image evaluation"),
@@ -25,7 +25,9 @@ COMMANDS = {
     "encode-text": ("encode_text", "cache the text features of captions or prompts"),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),
-    "sample": ("sample", "draw images from a trained model"),
+    "sample": ("sample", "draw images from a trained model: by class or prompt, or a study's set"),
+    "import": ("import_checkpoint", "make a model folder from a checkpoint that the authors released"),
+    "export": ("export_checkpoint", "write a trained model as such a checkpoint"),
     "reference": ("reference", "features and moments of the real images"),
     "extract-features": ("extract_features", "every extractor's features of one sample set"),
     "score-distribution": ("score_distribution", "FID, IS, FDr and MIND from features"),

@@ -1,17 +1,31 @@
-"""`nanogen params`: a run's parameter count, without allocating weights."""
+"""`nanogen params`: parameter counts of a run or of all, without allocating weights."""
 
 from __future__ import annotations
 
 import argparse
 
-from nanogen.cli.common import run_arguments, stage_of_run
+from nanogen.config import load_study, stages
+from nanogen.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    run_arguments(parser)
+    parser.add_argument("--study", default="nano", help="name or YAML file")
+    parser.add_argument("--method", help="a file in config/methods")
+    parser.add_argument("--task", choices=["imagenet", "t2i"])
+    parser.add_argument("--all", action="store_true", help="every run of the study, as CSV")
 
 
 def run(args: argparse.Namespace) -> None:
+    named = (args.method, args.task)
+    if args.all == any(named) or any(named) != all(named):
+        raise UserError("give --method and --task of one run, or --all for the study's")
     from nanogen.backbones import parameter_count
 
-    print(parameter_count(stage_of_run(args)))
+    study = load_study(args.study)
+    if not args.all:
+        print(parameter_count(stages.train(study, args.method, args.task)))
+        return
+    print("method,task,params")
+    for method in study.methods:
+        for task in study.tasks:
+            print(f"{method},{task},{parameter_count(stages.train(study, method, task))}", flush=True)

@@ -1,4 +1,4 @@
-"""`nanogen sample`: draw a sample set from a trained (or, for reference, an untrained) model."""
+"""`nanogen sample`: images from a trained model, by hand or as a study's sample set."""
 
 from __future__ import annotations
 
@@ -6,20 +6,90 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nanogen.cli.common import read_stage, stage_arguments
+from nanogen.cli.common import read_stage
 from nanogen.errors import UserError
+
+BY_HAND = (
+    "prompt",
+    "class_name",
+    "count",
+    "steps",
+    "guidance",
+    "seed",
+    "text_encoder",
+)
+OF_A_SET = ("prompts", "text")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    stage_arguments(parser, output="HDF5 file of samples")
-    parser.add_argument("--model", type=Path, help="trained model; none for variant untrained")
+    parser.epilog = (
+        "example: nanogen sample --model results/nano/runs/t2i/sd-vae-mse/model "
+        "--prompt 'a red circle' --prompt 'two blue squares' --output images.png"
+    )
+    parser.add_argument("--model", type=Path, help="folder of the trained (or imported) model")
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer that decodes")
-    parser.add_argument("--prompts", type=Path, help="prompts, for text to image")
-    parser.add_argument("--text", type=Path, help="the prompts' text features")
-    parser.add_argument("--batch-size", type=int, default=50)
+    parser.add_argument(
+        "--output", type=Path, required=True, help="by hand: X.png (a grid) or a folder; a set: HDF5"
+    )
+    parser.add_argument("--batch-size", type=int, default=50, help="images at a time (default: 50)")
+    hand = parser.add_argument_group("by hand; what is not given is as the model's study has it")
+    hand.add_argument(
+        "--prompt", action="append", metavar="TEXT", help="what to show (text to image); repeatable"
+    )
+    hand.add_argument(
+        "--class",
+        action="append",
+        dest="class_name",
+        metavar="NAME",
+        help="class by name or number (class-conditional); repeatable",
+    )
+    hand.add_argument("--count", type=int, help="images of each (default: 1)")
+    hand.add_argument("--steps", type=int, help="Euler steps")
+    hand.add_argument("--guidance", type=float, help="guidance scale; 1 is none")
+    hand.add_argument("--seed", type=int, help="other noise")
+    hand.add_argument("--text-encoder", type=Path, help="its folder, where the study's is not near")
+    sample_set = parser.add_argument_group("a study's sample set, as the rule calls it")
+    sample_set.add_argument("--config", type=Path, help="the stage's configuration")
+    sample_set.add_argument("--prompts", type=Path, help="prompts, for text to image")
+    sample_set.add_argument("--text", type=Path, help="the prompts' text features")
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.batch_size < 1:
+        raise UserError(f"--batch-size {args.batch_size}: it must be at least 1")
+    if args.config is None:
+        _refuse(args, OF_A_SET, "belongs to a study's sample set and needs --config STAGE")
+        _by_hand(args)
+    else:
+        _refuse(args, BY_HAND, "is for images by hand; a study's sample set has --config instead")
+        _sample_set(args)
+
+
+def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
+    for name in names:
+        if getattr(args, name) is not None:
+            option = {"class_name": "class"}.get(name, name.replace("_", "-"))
+            raise UserError(f"--{option} {why}")
+
+
+def _by_hand(args: argparse.Namespace) -> None:
+    if args.model is None:
+        raise UserError("give --model DIR, the folder of a trained model (or a study's --config STAGE)")
+    from nanogen.config import trained
+    from nanogen.sampling.by_hand import Wanted, draw, write
+    from nanogen.training.distributed import processes
+
+    given = {name: getattr(args, name) for name in ("steps", "guidance", "seed", "text_encoder")}
+    count = 1 if args.count is None else args.count
+    wanted = Wanted(args.class_name or (), args.prompt or (), count, tokenizer=args.tokenizer, **given)
+    with processes() as group:
+        drawn = draw(args.model, wanted, args.batch_size, group.device)
+    stage = trained.read(args.model)
+    for path in write(drawn, args.output, count, f"{stage['method']} on {stage['task']}"):
+        print(path)
+
+
+def _sample_set(args: argparse.Namespace) -> None:
     from nanogen.sampling.generate import Generator, generate, labels_of
     from nanogen.training.distributed import processes
 

@@ -25,7 +25,8 @@ PIXELS = "pixels"  # the tokenizer of methods that have none
 
 
 @cache
-def _yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; raises UserError where it cannot be read as one."""
     with explained(path, "read"):
         text = path.read_text(encoding="utf-8")
     try:
@@ -50,7 +51,7 @@ def _named(kind: str, name: str) -> Layer:
             f"unknown {singular} {name!r}{nearest(name, available(kind))} "
             f"(a {singular} is a file config/{kind}/NAME.yaml)"
         )
-    return Layer(f"config/{kind}/{name}.yaml", _yaml(path))
+    return Layer(f"config/{kind}/{name}.yaml", read_yaml(path))
 
 
 def _for_scale(layer: Layer, scale: str) -> list[Layer]:
@@ -80,7 +81,7 @@ def _for_scale(layer: Layer, scale: str) -> list[Layer]:
 def study_layers(name: str) -> list[Layer]:
     """The layers of a study given by name or by a file's path, those it extends first."""
     path = Path(name)
-    layer = Layer(str(path), _yaml(path)) if path.suffix == ".yaml" else _named("studies", name)
+    layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else _named("studies", name)
     base = layer.keys.get("extends")
     return [*(study_layers(base) if base else []), layer]
 
@@ -102,6 +103,10 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
             _named(kind, entry)
     for model in study.models:
         _named("models", model)
+    for task, folders in study.trained.items():
+        _named("tasks", task)
+        for method in folders:
+            _named("methods", method)
     return study
 
 

@@ -44,7 +44,9 @@ class Paths:
         return f"{self.root}/runs/{task}/{method}"
 
     def trained(self, method: str, task: str) -> str:
-        return f"{self.run(method, task)}/model/nanogen.json"
+        """The card of a run's trained model, the user's where given."""
+        given = self.study.trained.get(task, {}).get(method)
+        return f"{given or self.run(method, task) + '/model'}/nanogen.json"
 
     def samples(self, method: str, task: str, variant: str) -> str:
         return f"{self.run(method, task)}/{variant}/samples.h5"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from nanogen.config.load import PIXELS, load_model, load_run
+from nanogen.config import stages
+from nanogen.config.load import CONFIG, PIXELS, load_model, load_run, read_yaml
 from nanogen.config.schema import Study
 from nanogen.errors import UserError
 
@@ -31,20 +33,46 @@ def models_of(study: Study) -> list[str]:
     return list(names)
 
 
-def downloads(study: Study) -> list[tuple[str, float, bool]]:
-    """(repository, megabytes or 0 if unknown, gated) of every network and data set to fetch."""
-    found: dict[str, tuple[str, float, bool]] = {}
+@dataclass(frozen=True)
+class Download:
+    """A repository of the Hugging Face hub that a study would fetch from.
+
+    Attributes:
+        repository: owner/name.
+        what: the network or data set, for the reader.
+        megabytes: 0 if unknown.
+        gated: whether its terms must be accepted, and HF_TOKEN set.
+        licence: as config/licences.yaml has it.
+    """
+
+    repository: str
+    what: str
+    megabytes: float
+    gated: bool
+    licence: str
+
+    def __str__(self) -> str:
+        size = f"{self.megabytes:.0f} MB" if self.megabytes else "size unknown"
+        return f"{self.what}: {size}, licence {self.licence}"
+
+
+def downloads(study: Study) -> list[Download]:
+    """Every network and data set to fetch that is not there yet, in order of first use."""
+    licences = read_yaml(CONFIG / "licences.yaml")
+    found: list[Download] = []
     for name in models_of(study):
         model = load_model(study, name)
-        if model.source == "download" and model.hub:
-            folder = f"/{model.hub.subfolder}" if model.hub.subfolder else ""
-            key = f"{model.hub.repo}{folder} for {name}"
-            found[key] = (key, model.hub.size_mb, model.hub.gated)
+        if model.source == "download" and model.hub and not _present(study, name):
+            hub = model.hub
+            where = f"{hub.repo}/{hub.subfolder}" if hub.subfolder else hub.repo
+            licence = licences["networks"].get(hub.repo, "not known here")
+            found.append(Download(hub.repo, f"{where} for {name}", hub.size_mb, hub.gated, licence))
     for task in study.tasks:
         data = load_run(study, study.methods[0], task).data
         for repo in [] if data.root else data.hub:
-            found[repo] = (f"data set {repo}", 0.0, False)
-    return list(found.values())
+            about = licences["data"].get(repo, {"licence": "not known here", "gated": False})
+            found.append(Download(repo, f"data set {repo}", 0.0, about["gated"], about["licence"]))
+    return found
 
 
 def cache_bytes(study: Study) -> dict[str, int]:
@@ -68,7 +96,7 @@ def cache_bytes(study: Study) -> dict[str, int]:
 
 
 def check_paths(study: Study) -> None:
-    """Raise UserError for a path in the configuration that is not there."""
+    """Raise UserError for a path in the configuration that is not there, or does not fit."""
     for task, caches in study.latents.items():
         for tokenizer, given in caches.items():
             where = f"latents.{task}.{tokenizer}"
@@ -76,6 +104,10 @@ def check_paths(study: Study) -> None:
                 raise UserError(f"{where}.file: there is no file {given.file}")
             if not Path(given.tokenizer).is_dir():
                 raise UserError(f"{where}.tokenizer: there is no folder {given.tokenizer}")
+    for task, folders in study.trained.items():
+        for method in folders:
+            if method in study.methods and task in study.tasks:
+                stages.trained_model(study, method, task)
 
 
 def human(size: float) -> str:
@@ -88,17 +120,17 @@ def human(size: float) -> str:
 
 
 def notice(study: Study) -> list[str]:
-    """What to know before starting: downloads and caches, if they are worth a word."""
+    """What to know before starting: terms to accept, downloads and caches, if worth a word."""
     lines = []
-    fetched = [(key, size, gated) for key, size, gated in downloads(study) if not _present(study, key)]
+    fetched = downloads(study)
+    gated = list(dict.fromkeys(item.repository for item in fetched if item.gated))
+    if gated:
+        lines.append("Gated: accept the terms on the page of each and set HF_TOKEN before starting:")
+        lines += [f"  {repository}" for repository in gated]
     if fetched:
-        total = human(sum(size for _, size, _ in fetched) * 1e6)
+        total = human(sum(item.megabytes for item in fetched) * 1e6)
         lines.append(f"To fetch from the Hugging Face hub ({total} of networks, data sets besides):")
-        for key, size, gated in fetched:
-            amount = f"{size:.0f} MB" if size else "size unknown"
-            lines.append(
-                f"  {key}: {amount}{', gated: accept its licence, set HF_TOKEN' if gated else ''}"
-            )
+        lines += [f"  {item}" for item in fetched]
     sizes = cache_bytes(study)
     if sum(sizes.values()) > 10**9:
         lines.append(f"Data and caches on disk, {human(sum(sizes.values()))} in all:")
@@ -106,6 +138,5 @@ def notice(study: Study) -> list[str]:
     return lines
 
 
-def _present(study: Study, key: str) -> bool:
-    name = key.rpartition(" for ")[2]
+def _present(study: Study, name: str) -> bool:
     return Path(f"results/{study.study}/models/{name}/nanogen.json").exists()

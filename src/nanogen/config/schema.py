@@ -303,5 +303,8 @@ class Study(Section):
     latents: dict[str, dict[str, Latents]] = Field(
         default_factory=dict, description="caches made elsewhere: {data: {tokenizer: {file, tokenizer}}}"
     )
+    trained: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
+    )
     report: Report = Field(Report(), description="look of figures and grids")
     overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")

@@ -11,8 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nanogen.config import trained
 from nanogen.config.load import PIXELS, latent_shape, load_model, load_run
-from nanogen.config.schema import Data, Model, Study
+from nanogen.config.schema import Data, Model, Run, Study
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.identity import config_hash
@@ -156,7 +157,7 @@ def train(study: Study, method: str, task: str) -> Stage:
         assert run.conditioner.model is not None
         expects["text"] = text(study, task, run.conditioner.model)["hash"]
         width = load_model(study, run.conditioner.model).width
-    return _stage(
+    stage = _stage(
         "train",
         expects,
         seed=study.seed,
@@ -170,17 +171,41 @@ def train(study: Study, method: str, task: str) -> Stage:
         objective=run.objective.model_dump(mode="json"),
         training=training,
     )
+    return {**stage, "use": _use(study, run)}
+
+
+def trained_model(study: Study, method: str, task: str) -> Stage:
+    """The ``train`` stage of the model that a run samples from: the study's own or the one given."""
+    expected = train(study, method, task)
+    folder = study.trained.get(task, {}).get(method)
+    return trained.fitting(Path(folder), expected) if folder else expected
+
+
+def _use(study: Study, run: Run) -> Stage:
+    """What the trained model is drawn from by hand with; it changes no weight, so it is not hashed."""
+    networks = {
+        "tokenizer": None if run.tokenizer == PIXELS else run.tokenizer,
+        "text_encoder": run.conditioner.model,
+    }
+    return {
+        "sampling": run.sampling.model_dump(mode="json", exclude={"batch_size"}),
+        "data": run.data.model_dump(mode="json", include={"name", "source", "root"}),
+        **{
+            part: name and {"hash": model(study, name)["hash"], "model": _model_keys(study, name)}
+            for part, name in networks.items()
+        },
+    }
 
 
 def sample(study: Study, method: str, task: str, variant: str) -> Stage:
     """A sample set. Variants: ``cfg``, ``nocfg``, and ``untrained`` (initial weights)."""
     run = load_run(study, method, task)
-    trained = train(study, method, task)
+    made = trained_model(study, method, task)
     sampling = run.sampling.model_dump(mode="json", exclude={"batch_size"})
     if variant != "cfg":
         sampling["guidance_scale"] = 1.0
     count = run.evaluation.untrained_images if variant == "untrained" else run.evaluation.images
-    expects = {"model": trained["hash"]}
+    expects = {"model": made["hash"]}
     if run.tokenizer != PIXELS:
         expects["tokenizer"] = model(study, run.tokenizer)["hash"]
     if run.conditioner.kind == "text":
@@ -198,7 +223,7 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
         images_per_prompt=run.evaluation.images_per_prompt,
         sampling=sampling,
         tokenizer=run.tokenizer,
-        train=trained,
+        train={key: value for key, value in made.items() if key != "use"},
     )
 
 

@@ -1,0 +1,54 @@
+"""Trained models that a study or a user points at: what they are, and whether they fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nanogen.errors import UserError
+from nanogen.files import read_json
+
+# what a model must share with the run that samples from it, by its path in the ``train`` stage
+_SHARED = (
+    ("latent",),
+    ("text_width",),
+    ("conditioner",),
+    ("backbone",),
+    ("objective", "kind"),
+    ("objective", "prediction"),
+    ("objective", "t_eps"),
+    ("use", "tokenizer", "model", "name"),
+)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The ``train`` stage in a trained model's folder; raises UserError where there is none."""
+    if not (folder / "stage.json").is_file():
+        raise UserError(f"{folder} is no trained model's folder: it holds no stage.json")
+    stage = read_json(folder / "stage.json")
+    if stage.get("stage") != "train" or "use" not in stage:
+        raise UserError(f"{folder}/stage.json is not that of a trained model; train or import it again")
+    return stage
+
+
+def fitting(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
+    """The stage of the model in ``folder``; raises UserError unless it can stand in for ``expected``.
+
+    That is: the same network, the same meaning of its output, the latents of the same tokenizer.
+    """
+    found = read(folder)
+    for path in _SHARED:
+        own, asked = _at(found, path), _at(expected, path)
+        if own != asked:
+            raise UserError(
+                f"trained: the model in {folder} has {'.'.join(path)} {own!r}, but "
+                f"{expected['method']} on {expected['task']} asks for {asked!r}; give the model that "
+                "belongs to the method, or correct the configuration"
+            )
+    return found
+
+
+def _at(stage: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        stage = None if stage is None else stage.get(key)
+    return stage

@@ -1,0 +1,168 @@
+"""Images from a trained model's folder, by class or prompt, without a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanogen.backbones import Condition, load
+from nanogen.config import trained
+from nanogen.data.class_names import class_names, class_number
+from nanogen.errors import UserError
+from nanogen.files import atomic_path
+from nanogen.models.card import expect_model
+from nanogen.sampling.generate import Generator
+
+COLUMNS = 8  # of a grid that has one image of each text
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asks for; none means as the model's own configuration says.
+
+    Attributes:
+        classes: names or numbers, for a class-conditional model.
+        prompts: texts, for a text-to-image model.
+        count: images of each.
+        guidance: scale from 1, which is none.
+    """
+
+    classes: Sequence[str] = ()
+    prompts: Sequence[str] = ()
+    count: int = 1
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    tokenizer: Path | None = None
+    text_encoder: Path | None = None
+
+
+def draw(folder: Path, wanted: Wanted, batch_size: int, device: torch.device) -> list[Drawn]:
+    """The images, ``wanted.count`` of every class or prompt in the given order.
+
+    Image i starts from the noise of generator seed_for(seed, "sample", i), as in a study's sample
+    set. Raises UserError where the folder, an option or a network is missing or does not fit.
+    """
+    train = trained.read(folder)
+    stage = _stage(train, wanted)
+    texts, conditions = _conditions(train, folder, wanted)
+    rows = np.repeat(np.arange(len(texts)), wanted.count)
+    generator = Generator(stage, load(folder), _tokenizer(train, folder, wanted.tokenizer), device)
+    drawn = []
+    for start in range(0, len(rows), batch_size):
+        indices = np.arange(start, min(start + batch_size, len(rows)))
+        drawn.append(generator(indices, _rows(conditions, rows[indices])))
+    images = np.concatenate(drawn)
+    return [Drawn(texts[row], image) for row, image in zip(rows, images, strict=True)]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One image, uint8 (H, W, 3), and what it was asked to show."""
+
+    text: str
+    image: np.ndarray
+
+
+def _stage(train: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
+    """What a Generator is made from: the model's own sampling with the given options on top."""
+    asked = {"steps": wanted.steps, "guidance_scale": wanted.guidance}
+    for name, value in {"--count": wanted.count, "--steps": wanted.steps}.items():
+        if value is not None and value < 1:
+            raise UserError(f"{name} {value}: it must be at least 1")
+    if wanted.guidance is not None and wanted.guidance < 1:
+        raise UserError(f"--guidance {wanted.guidance}: it must be at least 1, which is no guidance")
+    sampling = train["use"]["sampling"] | {k: v for k, v in asked.items() if v is not None}
+    seed = train["seed"] if wanted.seed is None else wanted.seed
+    return {**train, "train": train, "sampling": sampling, "seed": seed}
+
+
+def _network(train: dict[str, Any], part: str, folder: Path, given: Path | None) -> Path:
+    """Folder of the model's tokenizer or text encoder: the given one, or the study's that it lies in."""
+    expected = train["use"][part]
+    name = expected["model"]["name"]
+    found = given
+    if found is None:
+        above = folder.resolve().parents
+        found = above[3] / "models" / name if len(above) > 3 else folder / name
+        if not found.is_dir():
+            option = part.replace("_", "-")
+            raise UserError(
+                f"{train['method']} on {train['task']} needs {name}: give its folder with --{option} DIR"
+            )
+    expect_model(found, expected["hash"])
+    return found
+
+
+def _tokenizer(train: dict[str, Any], folder: Path, given: Path | None) -> Any:
+    if train["use"]["tokenizer"] is None:
+        from nanogen.tokenizers.pixels import Pixels
+
+        return Pixels(train["latent"][1])
+    from nanogen.tokenizers import load_tokenizer
+
+    found = _network(train, "tokenizer", folder, given)
+    return load_tokenizer(found, train["use"]["tokenizer"]["model"])
+
+
+def _conditions(train: dict[str, Any], folder: Path, wanted: Wanted) -> tuple[list[str], Condition]:
+    """What is asked for, as texts and as conditions of as many rows."""
+    if train["conditioner"]["kind"] == "text":
+        if wanted.classes or not wanted.prompts:
+            raise UserError(f"{folder} makes images of texts: say which with --prompt TEXT")
+        return list(wanted.prompts), _encoded(train, folder, wanted)
+    classes = train["conditioner"]["classes"]
+    names = class_names(train["use"]["data"], classes)
+    if wanted.prompts or not wanted.classes:
+        known = f", for example {', '.join(names[:3])}" if names else f", 0 to {classes - 1}"
+        raise UserError(f"{folder} makes images of classes: say which with --class NAME{known}")
+    labels = [class_number(text, names, classes) for text in wanted.classes]
+    return [names[label].split(", ")[0] if names else f"class {label}" for label in labels], Condition(
+        labels=torch.tensor(labels)
+    )
+
+
+def _encoded(train: dict[str, Any], folder: Path, wanted: Wanted) -> Condition:
+    from torch.nn.utils.rnn import pad_sequence
+
+    from nanogen.models.text_features import TextEncoder
+
+    found = _network(train, "text_encoder", folder, wanted.text_encoder)
+    encoder = TextEncoder(found, train["use"]["text_encoder"]["model"])
+    ids, _ = encoder.token_ids(wanted.prompts)
+    features = [torch.from_numpy(row) for row in encoder.features(ids)]
+    tokens = pad_sequence(features, batch_first=True)[:, : train["conditioner"]["tokens"]]
+    lengths = torch.tensor([len(row) for row in features])
+    return Condition(tokens=tokens, mask=torch.arange(tokens.shape[1]) < lengths[:, None])
+
+
+def _rows(condition: Condition, rows: np.ndarray) -> Condition:
+    index = torch.from_numpy(rows)
+    return Condition(*(None if value is None else value[index] for value in vars(condition).values()))
+
+
+def write(drawn: Sequence[Drawn], output: Path, count: int, title: str) -> list[Path]:
+    """Save a grid where ``output`` ends in .png, else one file per image in the folder ``output``.
+
+    A row of the grid is a text's ``count`` images, or several texts where each has one.
+    """
+    from PIL import Image
+
+    from nanogen.report.pictures import Cell, Line, compose
+
+    if output.suffix.lower() == ".png":
+        cells = [Cell(item.image, item.text) for item in drawn]
+        width = count if count > 1 else COLUMNS
+        lines = [Line("", cells[i : i + width]) for i in range(0, len(cells), width)]
+        pages = {output: compose(lines, title)}
+    else:
+        pages = {output / f"{i:05d}.png": Image.fromarray(d.image) for i, d in enumerate(drawn)}
+    for path, page in pages.items():
+        with atomic_path(path) as temporary:
+            page.save(temporary, format="PNG")
+    return list(pages)

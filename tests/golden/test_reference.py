@@ -1,0 +1,53 @@
+"""Networks of the authors' code, loaded by their own names, give the outputs that theirs gave."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from nanogen.errors import UserError
+from nanogen.interop import load_reference
+
+INPUTS = ("label", "context", "attn_mask", "cls_t", "t_abs")
+
+
+def reference(folder, name):
+    """Arrays as tensors, weights by public name and constructor arguments of a golden file."""
+    data = np.load(folder / f"ddt_{name}.npz")
+    values = {key: torch.from_numpy(data[key]) for key in data.files if key != "meta" and data[key].ndim}
+    params = {k.removeprefix("param/"): v for k, v in values.items() if k.startswith("param/")}
+    return values, params, json.loads(str(data["meta"]))
+
+
+@pytest.mark.parametrize("name", ["label", "text", "reg", "meanflow"])
+def test_the_outputs_are_those_of_the_authors_code(golden_folder, name):
+    values, params, meta = reference(golden_folder, name)
+    module = load_reference(params, meta)
+    with torch.no_grad():
+        outputs = module(values["x"], values["t"], **{k: values[k] for k in INPUTS if k in values})
+    expected = [values[key] for key in ("out0", "out1") if key in values]
+    assert isinstance(outputs, tuple)
+    assert len(outputs) == len(expected)
+    for output, wanted in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(output, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_every_wrong_name_and_shape_is_listed(golden_folder):
+    _, params, meta = reference(golden_folder, "label")
+    params["x_embedder.project.bias"] = params.pop("x_embedder.proj.bias")
+    params["blocks.2.attn.q.weight"] = params["blocks.2.attn.q.weight"][:5]
+    with pytest.raises(UserError) as error:
+        load_reference(params, meta)
+    assert "1 missing: x_embedder.proj.bias" in str(error.value)
+    assert "1 unexpected: x_embedder.project.bias" in str(error.value)
+    assert "blocks.2.attn.q.weight 5x32 instead of 32x32" in str(error.value)
+
+
+def test_a_long_list_is_shortened(golden_folder):
+    _, params, meta = reference(golden_folder, "label")
+    with pytest.raises(UserError, match=r"89 missing: .* and 77 more$"):
+        load_reference({}, meta)
+    assert len(params) == 89

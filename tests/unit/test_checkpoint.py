@@ -1,0 +1,186 @@
+"""Released checkpoints become model folders, and back, with every weight accounted for."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from nanogen.backbones import build, load
+from nanogen.cli import main
+from nanogen.config import load_study, stages
+from nanogen.config.trained import read
+from nanogen.errors import UserError
+from nanogen.files import read_json
+from nanogen.interop.checkpoint import export_checkpoint, import_checkpoint, read_checkpoint
+from nanogen.interop.released import to_released
+
+
+@pytest.fixture(scope="module")
+def stage(tiny) -> dict:
+    return stages.train(tiny(), "sd-vae-mse", "imagenet")
+
+
+@pytest.fixture
+def released(stage, tmp_path):
+    """A checkpoint of two random networks, and our state dictionary of its average."""
+    model = build(stage)
+    average = {k: torch.randn_like(v) for k, v in model.state_dict().items()}
+    path = tmp_path / "released.pt"
+    content = {
+        "model": to_released(model.state_dict(), model),
+        "ema": to_released(average, model),
+        "step": 100_080,
+    }
+    torch.save(content, path)
+    return path, model.state_dict(), average
+
+
+def same(one, two) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_the_average_is_imported_unless_the_trained_weights_are_asked_for(stage, released, tmp_path):
+    path, trained, average = released
+    parameters = import_checkpoint(path, "ema", stage, tmp_path / "average")
+    import_checkpoint(path, "model", stage, tmp_path / "trained")
+    assert same(load(tmp_path / "average").state_dict(), average)
+    assert same(load(tmp_path / "trained").state_dict(), trained)
+    assert read(tmp_path / "average") == stage
+    card = read_json(tmp_path / "average" / "nanogen.json")
+    assert card["hash"] == stage["hash"]
+    assert card["quality"]["parameters"] == parameters == sum(v.numel() for v in average.values())
+    assert card["imported"] == {"file": "released.pt", "weights": "ema"}
+
+
+def test_a_model_goes_through_the_released_format_unchanged(stage, released, tmp_path):
+    path, _, average = released
+    import_checkpoint(path, "ema", stage, tmp_path / "model")
+    export_checkpoint(tmp_path / "model", tmp_path / "exported.pt")
+    import_checkpoint(tmp_path / "exported.pt", "ema", stage, tmp_path / "again")
+    assert same(load(tmp_path / "again").state_dict(), average)
+
+
+def test_released_names_and_shapes_are_the_authors(stage, released):
+    weights = torch.load(released[0], weights_only=True)["ema"]
+    assert weights["s_embedder.proj.weight"].shape == (32, 4, 2, 2)
+    assert weights["blocks.0.attn.q.weight"].shape == (32, 32)
+    assert weights["blocks.2.adaln_modulation.1.weight"].shape == (192, 32)  # the decoder's first
+    assert weights["final_layer.linear.bias"].shape == (16,)
+
+
+def test_a_file_of_one_set_of_weights_needs_no_key(stage, released, tmp_path):
+    path, _, average = released
+    weights = read_checkpoint(path, "ema")
+    save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "flat.safetensors")
+    import_checkpoint(tmp_path / "flat.safetensors", "ema", stage, tmp_path / "model")
+    assert same(load(tmp_path / "model").state_dict(), average)
+    assert load_file(tmp_path / "model" / "model.safetensors").keys() == average.keys()
+
+
+class Payload:
+    """What a pickle could run."""
+
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"model": {"a": torch.zeros(2)}}, "holds no 'ema', only model; set --weights"),
+        ({"ema": {"a": torch.zeros(2)}}, "1 unexpected: a$"),
+        ({"ema": {}, "args": argparse.Namespace(lr=1)}, "without executing code"),
+        ({"ema": Payload()}, "without executing code"),
+        ([1, 2], "holds a list"),
+        ({"ema": {"a": 1}}, "no weights by name"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(stage, tmp_path, capsys, content, sentence):
+    path = tmp_path / "file.pt"
+    torch.save(content, path)
+    with pytest.raises(UserError, match=sentence):
+        import_checkpoint(path, "ema", stage, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_damaged_and_missing_files_are_explained(stage, released, tmp_path):
+    path, *_ = released
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(path.read_bytes()[:5000])
+    for file, sentence in (
+        (cut, "is truncated; fetch it again"),
+        (tmp_path / "absent.pt", "does not exist"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            import_checkpoint(file, "ema", stage, tmp_path / "model")
+
+
+def test_a_checkpoint_of_another_task_is_refused_with_the_names(tiny, released, tmp_path):
+    stage = stages.train(tiny(), "sd-vae-mse", "t2i")
+    with pytest.raises(UserError, match=r"missing: .*ctx_embedder.norm.weight.*unexpected: .*learnable"):
+        import_checkpoint(released[0], "ema", stage, tmp_path / "model")
+
+
+def test_the_commands_import_and_export(tmp_path, capsys):
+    stage = stages.train(load_study("nano"), "jit", "imagenet")
+    model = build(stage)
+    torch.save({"ema": to_released(model.state_dict(), model)}, tmp_path / "released.pt")
+    command = ["import", "--checkpoint", f"{tmp_path}/released.pt", "--study", "nano"]
+    options = ["--method", "jit", "--task", "imagenet", "--out", f"{tmp_path}/model"]
+    assert main([*command, *options]) == 0
+    assert "trained: {imagenet: {jit:" in capsys.readouterr().out
+    assert main(["export", "--model", f"{tmp_path}/model", "--output", f"{tmp_path}/back.pt"]) == 0
+    back = torch.load(tmp_path / "back.pt", weights_only=True)["ema"]
+    assert same(back, to_released(model.state_dict(), model))
+
+
+# ------------------------------------------------------------------------- in a study
+
+
+def given(tiny, folder, method="sd-vae-mse", **changes):
+    return tiny(trained={"imagenet": {method: str(folder)}}, **changes)
+
+
+def test_a_study_samples_from_an_imported_model(tiny, stage, released, tmp_path):
+    import_checkpoint(released[0], "ema", stage, tmp_path / "model")
+    study = given(tiny, tmp_path / "model")
+    sample = stages.sample(study, "sd-vae-mse", "imagenet", "cfg")
+    assert sample["expects"]["model"] == stage["hash"]
+    # longer training of the study would not make it another model
+    longer = given(tiny, tmp_path / "model", training={"steps": 9})
+    assert stages.sample(longer, "sd-vae-mse", "imagenet", "cfg")["hash"] == sample["hash"]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "sentence"),
+    [
+        ("sd-vae-mse", {"objective": {"prediction": "x"}}, "objective.prediction 'v'.*asks for 'x'"),
+        ("jit", {}, "has latent"),
+        ("sd-vae-mse", {"backbone": {"encoder_depth": 3}}, "has backbone"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(
+    tiny, stage, released, tmp_path, method, changes, sentence
+):
+    import_checkpoint(released[0], "ema", stage, tmp_path / "model")
+    with pytest.raises(UserError, match=sentence):
+        stages.sample(given(tiny, tmp_path / "model", method, **changes), method, "imagenet", "cfg")
+
+
+@pytest.mark.slow
+def test_a_model_of_the_papers_size_goes_through_the_released_format(tmp_path):
+    stage = stages.train(load_study("paper"), "sd-vae-mse", "imagenet")
+    model = build(stage)
+    parameters = sum(p.numel() for p in model.parameters())
+    assert parameters == 611_304_996
+    released = {k: v.bfloat16() for k, v in to_released(model.state_dict(), model).items()}
+    torch.save({"ema": released}, tmp_path / "released.pt")
+    del model
+    assert import_checkpoint(tmp_path / "released.pt", "ema", stage, tmp_path / "model") == parameters
+    loaded = load(tmp_path / "model")
+    back = to_released(loaded.state_dict(), loaded)
+    assert same({k: v.bfloat16() for k, v in back.items()}, released)

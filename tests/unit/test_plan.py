@@ -1,0 +1,161 @@
+"""What a study would compute, from its configuration: sizes, operations, hours, terms to accept."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from nanogen.backbones import Condition, build
+from nanogen.cli import main
+from nanogen.config import load_study, plan, stages
+from nanogen.config.cost import PASSES, forward_flops, gpu_hours, training_flops
+
+# The papers' networks by what they see: exact counts for (ImageNet, text to image).
+COUNTS = {
+    "768 channels": (615_252_244, 615_271_700),
+    "768 channels + cls": (619_289_876, 619_309_332),
+    "1024 channels": (616_595_988, 616_615_444),
+    "4 channels": (611_304_996, 611_324_452),
+    "4 channels + cls": (615_342_628, 615_362_084),
+    "16 channels": (611_556_948, 611_576_404),
+    "128 channels": (611_892_884, 611_912_340),
+    "128 channels + cls": (615_930_516, 615_949_972),
+    "32 channels": (611_388_980, 611_408_436),
+    "4 channels + times": (613_229_092, 613_248_548),
+}
+METHODS = {
+    "dinov2-b": "768 channels",
+    "dinov2-b-reg": "768 channels + cls",
+    "dinov3-b": "768 channels",
+    "dinov3-b-reg": "768 channels + cls",
+    "siglip2-b": "768 channels",
+    "pe-l": "1024 channels",
+    "langpe-l": "1024 channels",
+    "spatialpe-l": "1024 channels",
+    "sd-vae-ema": "4 channels",
+    "sd-vae-ema-reg": "4 channels + cls",
+    "sd-vae-mse": "4 channels",
+    "sdxl-vae": "4 channels",
+    "sd3.5-vae": "16 channels",
+    "flux1-vae": "16 channels",
+    "flux2-vae": "128 channels",
+    "flux2-vae-reg": "128 channels + cls",
+    "qwen-image-vae": "16 channels",
+    "e2e-va-vae": "32 channels",
+    "e2e-flux1-vae": "16 channels",
+    "e2e-sd3.5-vae": "16 channels",
+    "e2e-qwen-image-vae": "16 channels",
+    "jit": "768 channels",  # 3 x 16 x 16 pixels of a patch
+    "pixnerd": "768 channels",
+    "pixelgen": "768 channels",
+    "meanflow": "4 channels + times",
+}
+
+
+def test_every_run_of_the_paper_has_the_published_number_of_parameters(capsys):
+    assert main(["params", "--study", "paper", "--all"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "method,task,params"
+    counted = {tuple(line.split(",")[:2]): int(line.split(",")[2]) for line in lines[1:]}
+    assert counted == {
+        (method, task): COUNTS[group][index]
+        for method, group in METHODS.items()
+        for index, task in enumerate(("imagenet", "t2i"))
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--method", "jit"], ["--all", "--task", "t2i"], ["--all", "--method", "jit"]]
+)
+def test_params_of_one_run_or_of_all(capsys, options):
+    assert main(["params", "--study", "nano", *options]) == 2
+    assert "or --all" in capsys.readouterr().err
+
+
+def counted(stage: dict) -> float:
+    """Operations that torch counts in one image's forward pass, nothing allocated."""
+    conditioner = stage["conditioner"]
+    with torch.device("meta"):
+        model = build(stage)
+        if conditioner["kind"] == "label":
+            condition = Condition(labels=torch.zeros(1, dtype=torch.int64))
+        else:
+            tokens = torch.zeros(1, conditioner["tokens"], stage["text_width"])
+            condition = Condition(tokens=tokens, mask=torch.ones(tokens.shape[:2], dtype=torch.bool))
+        more = {"cls": torch.zeros(1, model.cls_width)} if getattr(model, "cls_width", None) else {}
+        more |= {"absolute": torch.zeros(1)} if getattr(model, "absolute_time", None) else {}
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(torch.zeros(1, *stage["latent"]), torch.zeros(1), condition, **more)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("method", "task"),
+    [
+        ("dinov2-b", "imagenet"),
+        ("dinov2-b-reg", "t2i"),
+        ("sd-vae-mse", "t2i"),
+        ("jit", "imagenet"),
+        ("meanflow", "imagenet"),
+    ],
+)
+def test_operations_are_those_that_torch_counts(method, task):
+    stage = stages.train(load_study("paper"), method, task)
+    assert forward_flops(stage) == pytest.approx(counted(stage), rel=1e-3)
+
+
+def test_a_training_image_costs_about_one_teraflop():
+    study = load_study("paper")
+    label, text = (stages.train(study, "dinov2-b", task) for task in ("imagenet", "t2i"))
+    assert training_flops(label) == pytest.approx(0.98e12, rel=0.03)
+    assert training_flops(text) == pytest.approx(1.7e12, rel=0.06)
+    # 9 % of an H200 is the authors' speed: 100,000 steps in about 10 hours on 32 of them
+    assert gpu_hours(label, 989, 0.09) == pytest.approx(320, rel=0.02)
+    meanflow = stages.train(study, "meanflow", "imagenet")
+    assert training_flops(meanflow) / forward_flops(meanflow) == PASSES["meanflow"] > 3
+
+
+def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):
+    assert main(["plan", "--study", "paper"]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if " imagenet " in line or " t2i " in line]
+    runs = {(row[0], row[1]): row[2:] for row in rows if row[0] in METHODS}
+    assert len(runs) == 50
+    parameters, gflop, hours, *cache = runs["dinov2-b", "imagenet"]
+    assert (parameters, gflop, hours, " ".join(cache)) == ("615252244", "1003", "321", "504 GB")
+    assert "at 9% of 989 TFLOP/s" in out
+
+
+def test_more_utilisation_takes_fewer_hours(capsys):
+    assert main(["plan", "--study", "paper", "--utilisation", "0.4"]) == 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("dinov2-b  "))
+    assert " 72 " in line
+    assert main(["plan", "--study", "paper", "--utilisation", "9"]) == 2
+
+
+def test_gated_repositories_are_named_before_anything_else():
+    notice = plan.notice(load_study("paper"))
+    assert notice[0].startswith("Gated: accept the terms")
+    gated = {
+        line.strip() for line in notice[1 : notice.index(next(x for x in notice if "To fetch" in x))]
+    }
+    assert gated == {
+        "black-forest-labs/FLUX.1-dev",
+        "black-forest-labs/FLUX.2-dev",
+        "stabilityai/stable-diffusion-3.5-large",
+        "facebook/dinov3-vitb16-pretrain-lvd1689m",
+        "ILSVRC/imagenet-1k",
+    }
+
+
+def test_every_download_has_a_licence():
+    unknown = [d.repository for d in plan.downloads(load_study("paper")) if "not known" in d.licence]
+    assert unknown == [
+        "nanovisionx/nanogen-evals-stats",
+        "facebook/mask2former-swin-small-coco-instance",
+    ]
+
+
+def test_a_small_study_needs_no_licence():
+    assert plan.notice(load_study("nano")) == []

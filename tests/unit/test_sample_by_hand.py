@@ -1,0 +1,163 @@
+"""Images from a model's folder in one command: by class or prompt, with what a user has at hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nanogen.backbones import build, save
+from nanogen.cli import main
+from nanogen.config import load_study, stages
+from nanogen.data.class_names import class_names, class_number
+from nanogen.errors import UserError
+from nanogen.files import label, write_json
+from nanogen.models.text_encoder import build as build_text_encoder
+from nanogen.models.text_encoder import train_tokenizer
+
+
+def model_folder(folder, stage):
+    """A trained model's folder with random weights."""
+    torch.manual_seed(3)
+    model = build(stage)
+    weights = {k: v + 0.1 * torch.randn_like(v) for k, v in model.state_dict().items()}
+    folder.mkdir(parents=True)
+    save(folder, model, weights)
+    write_json(folder / "stage.json", stage)
+    write_json(folder / "nanogen.json", label("model", 1, stage["hash"], name=stage["method"]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labelled(tiny, tmp_path_factory):
+    stage = stages.train(tiny(), "jit", "imagenet")
+    return model_folder(tmp_path_factory.mktemp("labelled") / "runs/imagenet/jit/model", stage)
+
+
+@pytest.fixture(scope="module")
+def texted(tiny, tmp_path_factory):
+    """A study's folder with a text-to-image model and its text encoder."""
+    root = tmp_path_factory.mktemp("texted")
+    stage = stages.train(tiny(), "jit", "t2i")
+    encoder = root / "models" / "qwen3"
+    tokenizer = train_tokenizer(["a red circle", "two blue squares"])
+    config = stage["use"]["text_encoder"]["model"]
+    build_text_encoder(config, len(tokenizer), tokenizer.pad_token_id).model.save_pretrained(encoder)
+    tokenizer.save_pretrained(encoder)
+    return model_folder(root / "runs" / "t2i" / "jit" / "model", stage)
+
+
+def sample(*options):
+    return main(["sample", *map(str, options)])
+
+
+def pictures(folder) -> list[np.ndarray]:
+    return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+
+
+def test_classes_by_name_and_number_one_file_each(labelled, tmp_path, capsys):
+    options = ("--class", "red circle", "--class", 3, "--count", 2, "--steps", 2)
+    assert sample("--model", labelled, *options, "--output", tmp_path / "images") == 0
+    drawn = pictures(tmp_path / "images")
+    assert [image.shape for image in drawn] == [(32, 32, 3)] * 4
+    assert len({image.tobytes() for image in drawn}) == 4
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_the_same_command_draws_the_same_and_another_seed_does_not(labelled, tmp_path):
+    command = ("--model", labelled, "--class", "0", "--steps", 2)
+    sample(*command, "--output", tmp_path / "one")
+    sample(*command, "--output", tmp_path / "two", "--batch-size", 1)
+    sample(*command, "--output", tmp_path / "other", "--seed", 7)
+    sample(*command, "--output", tmp_path / "unguided", "--guidance", 1)
+    one, two, other, unguided = (pictures(tmp_path / n) for n in ("one", "two", "other", "unguided"))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+    assert not np.array_equal(one, unguided)
+
+
+def test_what_is_not_asked_for_is_as_the_study_has_it(labelled, tmp_path, tiny):
+    own = stages.sample(tiny(), "jit", "imagenet", "cfg")["sampling"]
+    sample("--model", labelled, "--class", "0", "--output", tmp_path / "default")
+    given = ("--steps", own["steps"], "--guidance", own["guidance_scale"], "--seed", 2026)
+    sample("--model", labelled, "--class", "0", *given, "--output", tmp_path / "given")
+    assert np.array_equal(pictures(tmp_path / "default"), pictures(tmp_path / "given"))
+
+
+def test_prompts_with_the_studys_text_encoder_as_a_grid(texted, tmp_path):
+    prompts = ("--prompt", "a red circle", "--prompt", "two blue squares")
+    command = ("--model", texted, *prompts, "--steps", 2)
+    assert sample(*command, "--output", tmp_path / "grid.png") == 0
+    width, height = Image.open(tmp_path / "grid.png").size
+    assert width > 2 * 128
+    assert height > 128
+    elsewhere = ("--text-encoder", texted.parents[3] / "models" / "qwen3")
+    assert sample(*command, *elsewhere, "--output", tmp_path / "again.png") == 0
+    assert (tmp_path / "grid.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "say which with --class NAME, for example red circle"),
+        (["--prompt", "a cat"], "makes images of classes"),
+        (["--class", "red cirkle"], "did you mean 'red circle'"),
+        (["--class", "20"], "there are 20 classes, 0 to 19"),
+        (["--class", "0", "--guidance", "0.5"], "--guidance 0.5"),
+        (["--class", "0", "--steps", "0"], "--steps 0"),
+        (["--class", "0", "--count", "0"], "--count 0"),
+        (["--class", "0", "--prompts", "prompts.json"], "--prompts belongs to a study's sample set"),
+        (["--class", "0", "--config", "stage.json"], "--class is for images by hand"),
+    ],
+)
+def test_mistakes_are_explained(labelled, tmp_path, capsys, options, sentence):
+    assert sample("--model", labelled, *options, "--output", tmp_path / "x.png") == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_text_model_says_what_it_lacks(texted, tmp_path, capsys):
+    assert sample("--model", texted, "--class", "0", "--output", tmp_path / "x.png") == 2
+    assert "say which with --prompt TEXT" in capsys.readouterr().err
+    alone = tmp_path / "model"
+    alone.mkdir()
+    for file in texted.iterdir():
+        (alone / file.name).write_bytes(file.read_bytes())
+    assert sample("--model", alone, "--prompt", "a circle", "--output", tmp_path / "x.png") == 2
+    assert "needs qwen3: give its folder with --text-encoder DIR" in capsys.readouterr().err
+
+
+def test_a_tokenizer_of_another_configuration_is_refused(tiny, tmp_path, capsys):
+    stage = stages.train(tiny(), "sd-vae-mse", "imagenet")
+    model = model_folder(tmp_path / "model", stage)
+    (tmp_path / "vae").mkdir()
+    write_json(tmp_path / "vae" / "nanogen.json", label("model", 1, "0" * 16, name="sd-vae-mse"))
+    options = ("--class", 0, "--tokenizer", tmp_path / "vae", "--output", tmp_path / "x.png")
+    assert sample("--model", model, *options) == 2
+    assert "was made by another configuration" in capsys.readouterr().err
+
+
+def test_no_model_and_no_stage(tmp_path, capsys):
+    assert sample("--class", "0", "--output", tmp_path / "x.png") == 2
+    assert "give --model DIR" in capsys.readouterr().err
+    assert sample("--model", tmp_path, "--class", "0", "--output", tmp_path / "x.png") == 2
+    assert "holds no stage.json" in capsys.readouterr().err
+
+
+def test_classes_of_imagenet_have_their_words(tmp_path):
+    stage = stages.train(load_study("paper"), "jit", "imagenet")
+    names = class_names(stage["use"]["data"], stage["conditioner"]["classes"])
+    assert class_number("golden retriever", names, 1000) == 207
+    assert class_number("Tinca tinca", names, 1000) == 0
+    with pytest.raises(UserError, match="several classes; give one of the numbers 134, 517"):
+        class_number("crane", names, 1000)
+
+
+def test_classes_of_photographs_are_their_folders(tmp_path):
+    for name in ("grey_cat", "dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    data = {"name": "mine", "source": "folder", "root": str(tmp_path)}
+    names = class_names(data, 2)
+    assert class_number("grey cat", names, 2) == 1
+    assert class_names(data, 3) == []
