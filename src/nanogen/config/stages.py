@@ -18,7 +18,7 @@ from nanogen.files import read_json
 from nanogen.identity import config_hash
 
 VERSIONS = {
-    "data": 1,
+    "data": 2,
     "prompts": 1,
     "model": 1,
     "latents": 1,
