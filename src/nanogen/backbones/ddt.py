@@ -79,7 +79,11 @@ class FinalLayer(nn.Module):
 
 
 class DDT(nn.Module):
-    """The paper's backbone. ``forward(x_t, t, condition)`` with x_t (B, C, H, W), t (B,) in [0, 1]."""
+    """The paper's backbone. ``forward(x_t, t, condition)`` with x_t (B, C, H, W), t (B,) in [0, 1].
+
+    With ``absolute_time`` (MeanFlow), t is the length of an interval and ``absolute`` (B,) the time
+    of its noisy end, told by further tokens.
+    """
 
     def __init__(
         self,
@@ -96,6 +100,7 @@ class DDT(nn.Module):
         decoder_heads: int = 16,
         mlp_ratio: float = 4.0,
         time_tokens: int = 4,
+        absolute_time: bool = False,
         kind: str = "ddt",
     ):
         super().__init__()
@@ -107,6 +112,7 @@ class DDT(nn.Module):
         self.encoder_patches = nn.Linear(values, encoder_width)
         self.decoder_patches = nn.Linear(values, decoder_width)
         self.time = TimeEmbedding(encoder_width, time_tokens)
+        self.absolute_time = TimeEmbedding(encoder_width, time_tokens) if absolute_time else None
         if conditioner["kind"] == "label":
             self.conditioner = LabelConditioner(
                 encoder_width, conditioner["classes"], conditioner["tokens"]
@@ -126,9 +132,13 @@ class DDT(nn.Module):
         self.decoder_rotary = Rotary2D(decoder_width // decoder_heads, self.rows, self.columns)
         initialise(self)
 
-    def forward(self, x: Tensor, t: Tensor, condition: Condition) -> Output:
+    def forward(
+        self, x: Tensor, t: Tensor, condition: Condition, absolute: Tensor | None = None
+    ) -> Output:
         cells = patches(x, self.patch)  # (B, N, C p p)
         time, time_tokens = self.time(t)
+        if self.absolute_time is not None:
+            time_tokens = torch.cat([time_tokens, self.absolute_time(absolute)[1]], dim=1)
         s = self.encode(cells, time_tokens, condition)
         s = self.project(F.silu(s + time[:, None]))
         return Output(self.decode(cells, F.silu(s)))
@@ -172,9 +182,10 @@ def initialise(model: DDT) -> None:
     for block in (*model.encoder, *model.decoder):
         _xavier(block.attention.qkv, 3)
         _xavier(block.mlp.gate_value, 2)
-    for linear in (model.time.mlp[0], model.time.mlp[2]):
-        nn.init.normal_(linear.weight, std=0.02)
-    nn.init.normal_(model.time.tokens, std=0.02)
+    for time in filter(None, (model.time, model.absolute_time)):
+        for linear in (time.mlp[0], time.mlp[2]):
+            nn.init.normal_(linear.weight, std=0.02)
+        nn.init.normal_(time.tokens, std=0.02)
     if isinstance(model.conditioner, LabelConditioner):
         nn.init.normal_(model.conditioner.tokens, std=0.02)
     for linear in (
