@@ -51,7 +51,7 @@ class Rotary2D(nn.Module):
         self.register_buffer("sin", sin * signs, persistent=False)
 
     def angles(self, before: int, after: int) -> tuple[Tensor, Tensor]:
-        """(cos, signed sin), each (T, F): the grid's, with tokens not rotated ``before`` and ``after``."""
+        """(cos, signed sin), each (T, F), of the grid and unrotated tokens ``before`` and ``after``."""
         cos = F.pad(self.cos, (0, 0, before, after), value=1.0)
         sin = F.pad(self.sin, (0, 0, before, after), value=0.0)
         return cos, sin

@@ -23,7 +23,7 @@ VERSIONS = {
     "model": 1,
     "latents": 1,
     "text": 1,
-    "train": 1,
+    "train": 2,
     "sample": 1,
     "features": 1,
     "reference": 1,

@@ -27,7 +27,12 @@ _RENAMED = {
     "ctx_embedder.embedding_table": "conditioner.table",
     "ctx_embedder.norm": "conditioner.norm",
     "ctx_embedder.proj": "conditioner.linear",
+    "cls_in_proj_enc": "encoder_cls.linear",
+    "cls_in_norm_enc": "encoder_cls.norm",
+    "cls_in_proj_dec": "decoder_cls.linear",
+    "cls_in_norm_dec": "decoder_cls.norm",
     "final_layer.adaln_modulation.1": "final.modulation",
+    "final_layer.cls_linear": "final.cls",
     "final_layer": "final",
 }
 _IN_BLOCK = {

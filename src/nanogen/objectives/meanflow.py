@@ -1,4 +1,4 @@
-"""MeanFlow: the average velocity over an interval, from one derivative of the network (paper, section 2).
+"""MeanFlow: the average velocity over an interval, by one derivative of the network (paper, section 2).
 
 With z_t on the path, the average velocity u(z_t, r, t) over [r, t] and the velocity v satisfy
 
