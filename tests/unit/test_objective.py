@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from nanogen.backbones import Condition
-from nanogen.backbones.ddt import Output
+from nanogen.backbones import Condition, Output
 from nanogen.config import load_study, stages
 from nanogen.errors import UserError
 from nanogen.objectives import (

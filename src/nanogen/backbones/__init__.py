@@ -1,7 +1,19 @@
 """Backbones: the network that all methods share."""
 
-from nanogen.backbones.ddt import DDT, Output
+from nanogen.backbones.ddt import DDT
 from nanogen.backbones.embeddings import Condition
+from nanogen.backbones.encoder import InContextEncoder, Output
+from nanogen.backbones.lightning import LightningDiT
 from nanogen.backbones.saving import build, load, parameter_count, save
 
-__all__ = ["DDT", "Condition", "Output", "build", "load", "parameter_count", "save"]
+__all__ = [
+    "DDT",
+    "Condition",
+    "InContextEncoder",
+    "LightningDiT",
+    "Output",
+    "build",
+    "load",
+    "parameter_count",
+    "save",
+]

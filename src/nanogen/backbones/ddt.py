@@ -6,45 +6,18 @@ image token; a shallow wide decoder sees the noisy image again and is modulated 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen.backbones.embeddings import (
-    Condition,
-    LabelConditioner,
-    TextConditioner,
-    TimeEmbedding,
-    patches,
-    unpatch,
-)
+from nanogen.backbones.embeddings import Condition, patches
+from nanogen.backbones.encoder import ClsToken, Final, InContextEncoder, Output, initialise
 from nanogen.backbones.layers import Attention, RMSNorm, Rotary2D, SwiGLU
-
-
-class Output(NamedTuple):
-    """What a backbone returns."""
-
-    image: Tensor  # (B, C, H, W): velocity or clean image, as the run's prediction says
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale) + shift
-
-
-class EncoderBlock(nn.Module):
-    """Pre-norm transformer block without modulation."""
-
-    def __init__(self, width: int, heads: int, mlp_ratio: float):
-        super().__init__()
-        self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
-        self.attention = Attention(width, heads)
-        self.mlp = SwiGLU(width, mlp_ratio)
-
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        x = x + self.attention(self.norm1(x), angles, mask)
-        return x + self.mlp(self.norm2(x))
 
 
 class DecoderBlock(nn.Module):
@@ -64,22 +37,24 @@ class DecoderBlock(nn.Module):
         return x + gate2 * self.mlp(modulate(self.norm2(x), shift2, scale2))
 
 
-class FinalLayer(nn.Module):
-    """RMS norm, shift and scale from ``s``, Linear to the values of a patch."""
+class ModulatedFinal(Final):
+    """The final layer with shift and scale from ``s``."""
 
-    def __init__(self, width: int, values: int):
-        super().__init__()
-        self.norm = RMSNorm(width)
+    def __init__(self, width: int, values: int, cls_width: int | None, pixels: tuple[int, int] | None):
+        super().__init__(width, values, cls_width, pixels)
         self.modulation = nn.Linear(width, 2 * width)
-        self.linear = nn.Linear(width, values)
 
-    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+    def forward(self, x: Tensor, s: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
         shift, scale = self.modulation(s).chunk(2, dim=-1)
-        return self.linear(modulate(self.norm(x), shift, scale))
+        return self.read(modulate(self.norm(x), shift, scale), cells)
 
 
-class DDT(nn.Module):
-    """The paper's backbone. ``forward(x_t, t, condition)`` with x_t (B, C, H, W), t (B,) in [0, 1]."""
+class DDT(InContextEncoder):
+    """The paper's backbone. ``forward(x_t, t, condition)`` with x_t (B, C, H, W), t (B,) in [0, 1].
+
+    With REG also ``cls``, the noisy cls feature (B, cls_width) at the same times. With ``absolute_time``
+    t is an interval's length and ``absolute`` (B,) the time of its noisy end (MeanFlow).
+    """
 
     def __init__(
         self,
@@ -96,91 +71,71 @@ class DDT(nn.Module):
         decoder_heads: int = 16,
         mlp_ratio: float = 4.0,
         time_tokens: int = 4,
+        head: str = "linear",
+        cls_width: int | None = None,
+        repa_depth: int | None = None,
+        repa_width: int | None = None,
+        repa_head: str = "linear",
+        guidance_depth: int | None = None,
+        absolute_time: bool = False,
         kind: str = "ddt",
     ):
-        super().__init__()
-        self.config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        channels, height, width = latent
-        self.channels, self.patch = channels, patch
-        self.rows, self.columns = height // patch, width // patch
-        values = channels * patch * patch
-        self.encoder_patches = nn.Linear(values, encoder_width)
-        self.decoder_patches = nn.Linear(values, decoder_width)
-        self.time = TimeEmbedding(encoder_width, time_tokens)
-        if conditioner["kind"] == "label":
-            self.conditioner = LabelConditioner(
-                encoder_width, conditioner["classes"], conditioner["tokens"]
-            )
-        else:
-            self.conditioner = TextConditioner(encoder_width, text_width)
-        self.encoder = nn.ModuleList(
-            EncoderBlock(encoder_width, encoder_heads, mlp_ratio) for _ in range(encoder_depth)
+        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        super().__init__(
+            latent=latent,
+            conditioner=conditioner,
+            text_width=text_width,
+            patch=patch,
+            width=encoder_width,
+            depth=encoder_depth,
+            heads=encoder_heads,
+            mlp_ratio=mlp_ratio,
+            time_tokens=time_tokens,
+            cls_width=cls_width,
+            repa_depth=repa_depth,
+            repa_width=repa_width,
+            repa_head=repa_head,
+            guidance_depth=guidance_depth,
+            absolute_time=absolute_time,
         )
+        self.config = config
+        self.decoder_patches = nn.Linear(self.values, decoder_width)
+        self.decoder_cls = None if cls_width is None else ClsToken(cls_width, decoder_width)
         same = encoder_width == decoder_width
         self.project = nn.Identity() if same else nn.Linear(encoder_width, decoder_width)
         self.decoder = nn.ModuleList(
             DecoderBlock(decoder_width, decoder_heads, mlp_ratio) for _ in range(decoder_depth)
         )
-        self.final = FinalLayer(decoder_width, values)
-        self.encoder_rotary = Rotary2D(encoder_width // encoder_heads, self.rows, self.columns)
+        pixels = (self.channels, patch) if head == "neural-field" else None
+        self.final = ModulatedFinal(decoder_width, self.values, cls_width, pixels)
         self.decoder_rotary = Rotary2D(decoder_width // decoder_heads, self.rows, self.columns)
         initialise(self)
 
-    def forward(self, x: Tensor, t: Tensor, condition: Condition) -> Output:
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        condition: Condition,
+        cls: Tensor | None = None,
+        absolute: Tensor | None = None,
+    ) -> Output:
         cells = patches(x, self.patch)  # (B, N, C p p)
-        time, time_tokens = self.time(t)
-        s = self.encode(cells, time_tokens, condition)
-        s = self.project(F.silu(s + time[:, None]))
-        return Output(self.decode(cells, F.silu(s)))
+        encoded = self.encode(cells, t, condition, cls, absolute)
+        s = self.project(F.silu(encoded.tokens + encoded.time[:, None]))
+        output = self.output(*self.decode(cells, F.silu(s), cls))
+        return output._replace(hidden=encoded.hidden, base=encoded.base)
 
-    def encode(self, cells: Tensor, time_tokens: Tensor, condition: Condition) -> Tensor:
-        """Semantic vectors of the image tokens, (B, N, encoder width)."""
-        tokens, mask = self.conditioner(condition)
-        image = self.encoder_patches(cells)
-        sequence = torch.cat([image, time_tokens.to(image.dtype), tokens.to(image.dtype)], dim=1)
-        count = image.shape[1]
-        if mask is not None:  # image and time tokens may always be attended to
-            mask = F.pad(mask, (sequence.shape[1] - mask.shape[1], 0), value=True)[:, None, None]
-        angles = self.encoder_rotary.angles(0, sequence.shape[1] - count)
-        for block in self.encoder:
-            sequence = block(sequence, angles, mask)
-        return sequence[:, :count]
-
-    def decode(self, cells: Tensor, s: Tensor) -> Tensor:
-        x = self.decoder_patches(cells)
-        angles = self.decoder_rotary.angles(0, 0)
+    def decode(self, cells: Tensor, s: Tensor, cls: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Patches (B, N, p p C) and cls feature (B, Z) from noisy ones, modulated by ``s``."""
+        x = self.joined(self.decoder_patches(cells), self.decoder_cls, cls)
+        angles = self.decoder_rotary.angles(self.prefix, 0)
         for block in self.decoder:
             x = block(x, s, angles)
-        return unpatch(self.final(x, s), self.patch, self.channels, self.rows, self.columns)
+        return self.final(x, s, cells)
 
+    def blocks(self) -> list[nn.Module]:
+        return [*self.encoder, *self.decoder]
 
-def _xavier(linear: nn.Linear, parts: int = 1) -> None:
-    """Xavier-uniform, each of the ``parts`` fused projections as if it stood alone."""
-    for part in linear.weight.chunk(parts):
-        nn.init.xavier_uniform_(part)
-    nn.init.zeros_(linear.bias)
-
-
-@torch.no_grad()
-def initialise(model: DDT) -> None:
-    """Xavier Linears; N(0, 0.02) tables, tokens and time MLP; zero modulation and final Linear."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            _xavier(module)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-    for block in (*model.encoder, *model.decoder):
-        _xavier(block.attention.qkv, 3)
-        _xavier(block.mlp.gate_value, 2)
-    for linear in (model.time.mlp[0], model.time.mlp[2]):
-        nn.init.normal_(linear.weight, std=0.02)
-    nn.init.normal_(model.time.tokens, std=0.02)
-    if isinstance(model.conditioner, LabelConditioner):
-        nn.init.normal_(model.conditioner.tokens, std=0.02)
-    for linear in (
-        *(block.modulation for block in model.decoder),
-        model.final.modulation,
-        model.final.linear,
-    ):
-        nn.init.zeros_(linear.weight)
-        nn.init.zeros_(linear.bias)
+    def zeroed(self) -> list[nn.Linear]:
+        modulations = [block.modulation for block in self.decoder]
+        return [*super().zeroed(), *modulations, self.final.modulation, *self.final.outputs()]

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogen.backbones.attention import attention
+
 
 class RMSNorm(nn.Module):
     """Root-mean-square norm with a learned scale, computed in float32 whatever the input's type."""
@@ -49,7 +51,7 @@ class Rotary2D(nn.Module):
         self.register_buffer("sin", sin * signs, persistent=False)
 
     def angles(self, before: int, after: int) -> tuple[Tensor, Tensor]:
-        """(cos, signed sin), each (T, F), of the grid with unrotated tokens ``before`` and ``after`` it."""
+        """(cos, signed sin), each (T, F), of the grid and unrotated tokens ``before`` and ``after``."""
         cos = F.pad(self.cos, (0, 0, before, after), value=1.0)
         sin = F.pad(self.sin, (0, 0, before, after), value=0.0)
         return cos, sin
@@ -83,7 +85,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q = rotate(self.q_norm(q), *angles)
         k = rotate(self.k_norm(k), *angles)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, H, T, F)
+        y = attention(q, k, v, mask)  # (B, H, T, F)
         return self.out(y.transpose(1, 2).flatten(2))
 
 

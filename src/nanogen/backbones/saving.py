@@ -11,14 +11,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nanogen.backbones.ddt import DDT
+from nanogen.backbones.encoder import InContextEncoder
+from nanogen.backbones.lightning import LightningDiT
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
 from nanogen.identity import seed_for
 
-CLASSES = {"ddt": DDT}
+CLASSES: dict[str, type[InContextEncoder]] = {"ddt": DDT, "lightning": LightningDiT}
 
 
-def build(stage: dict[str, Any]) -> DDT:
+def build(stage: dict[str, Any]) -> InContextEncoder:
     """The untrained network of a ``train`` stage; its weights depend on seed, method and task."""
     backbone = stage["backbone"]
     with torch.random.fork_rng(devices=[]):
@@ -27,6 +29,7 @@ def build(stage: dict[str, Any]) -> DDT:
             latent=tuple(stage["latent"]),
             conditioner=stage["conditioner"],
             text_width=stage["text_width"],
+            absolute_time=stage["objective"]["kind"] == "meanflow",
             **backbone,
         )
 
@@ -37,17 +40,24 @@ def parameter_count(stage: dict[str, Any]) -> int:
         return sum(parameter.numel() for parameter in build(stage).parameters())
 
 
-def save(folder: Path, model: DDT, weights: dict[str, Tensor]) -> None:
-    write_json(folder / "config.json", {"model_class": "nanogen.DDT", **model.config})
+def _class_name(backbone: type[InContextEncoder]) -> str:
+    return f"nanogen.{backbone.__name__}"
+
+
+def save(folder: Path, model: InContextEncoder, weights: dict[str, Tensor]) -> None:
+    write_json(folder / "config.json", {"model_class": _class_name(type(model)), **model.config})
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / "model.safetensors")
 
 
-def load(folder: Path) -> DDT:
+def load(folder: Path) -> InContextEncoder:
     """The network in ``folder``; raises UserError where files are missing or do not fit."""
     config = read_json(folder / "config.json")
-    if config.pop("model_class", None) != "nanogen.DDT":
-        raise UserError(f"{folder}/config.json does not describe a nanogen.DDT")
-    model = CLASSES[config["kind"]](**{**config, "latent": tuple(config["latent"])})
+    named = config.pop("model_class", None)
+    found = next((c for c in CLASSES.values() if _class_name(c) == named), None)
+    if found is None:
+        known = " or a ".join(map(_class_name, CLASSES.values()))
+        raise UserError(f"{folder}/config.json does not describe a {known}")
+    model = found(**{**config, "latent": tuple(config["latent"])})
     load_weights(model, folder / "model.safetensors")
     return model
 

@@ -19,12 +19,12 @@ from nanogen.files import read_json
 from nanogen.identity import config_hash
 
 VERSIONS = {
-    "data": 1,
+    "data": 2,
     "prompts": 1,
     "model": 1,
     "latents": 1,
     "text": 1,
-    "train": 1,
+    "train": 2,
     "sample": 1,
     "features": 1,
     "reference": 1,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,19 +31,19 @@ class Batch:
     noise: Tensor  # (B, C, H, W) standard normal
     normal: Tensor  # (B,) standard normal, for the times
     uniform: Tensor  # (B,) in [0, 1), for dropping conditions
+    other_normal: Tensor  # (B,) standard normal, for a second time
     condition: Condition
+    chance: float  # in [0, 1), one per step and the same on every process
 
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
             return self
-        moved = {}
+        moved = {"condition": self.condition.to(device)}
         for field in fields(self):
             value = getattr(self, field.name)
-            pinned = value.pin_memory() if isinstance(value, Tensor) else value
-            moved[field.name] = (
-                pinned.to(device, non_blocking=True) if isinstance(value, Tensor) else value.to(device)
-            )
-        return Batch(**moved)
+            if isinstance(value, Tensor):
+                moved[field.name] = value.pin_memory().to(device, non_blocking=True)
+        return replace(self, **moved)
 
 
 class Source(Protocol):
@@ -104,17 +104,22 @@ class Batches:
         start = step * self.global_size + self.chunks.start * self.chunk
         rows = self.order.rows(start, len(self.chunks) * self.chunk)
         drawn = [self._draws(step, chunk) for chunk in self.chunks]
-        noise, normal, uniform, choice = (torch.cat(part) for part in zip(*drawn, strict=True))
+        noise, normal, uniform, choice, other = (torch.cat(p) for p in zip(*drawn, strict=True))
         x, condition = self.source.load(rows, choice.numpy())
-        return Batch(x, noise, normal, uniform, condition)
+        return Batch(x, noise, normal, uniform, other, condition, self._chance(step))
 
-    def _draws(self, step: int, chunk: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _chance(self, step: int) -> float:
+        generator = torch.Generator().manual_seed(seed_for(*self.identity, step))
+        return float(torch.rand((), generator=generator))
+
+    def _draws(self, step: int, chunk: int) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(seed_for(*self.identity, step, chunk))
         return (
             torch.randn(self.chunk, *self.shape, generator=generator),
             torch.randn(self.chunk, generator=generator),
             torch.rand(self.chunk, generator=generator),
             torch.rand(self.chunk, generator=generator),
+            torch.randn(self.chunk, generator=generator),
         )
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:

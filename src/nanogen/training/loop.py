@@ -77,7 +77,7 @@ def train(
     ema, optimizer = EMA(model, training["ema"]), optimizer_of(model, keys)
     start = checkpoint.restore(state, stage["hash"], model, ema, optimizer)
     if training["compile"]:
-        for block in (*model.encoder, *model.decoder):
+        for block in model.blocks():
             block.compile()
     curve = None
     if group.main:

@@ -1,0 +1,90 @@
+"""Softmax attention, and its derivative in forward mode, which MeanFlow needs.
+
+The library's fast kernels have no forward-mode derivative, and its fallback materialises every
+intermediate of the formula for the whole sequence. Here the tangent is written out, for a block of
+queries at a time, beside a primal that stays with the fast kernels.
+
+Shapes: B batch, H heads, T tokens, F features per head.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
+
+QUERIES = 128  # in a block: the largest intermediate is (B, H, QUERIES, T)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(F)) v for q, k, v (B, H, T, F); returns (B, H, T, F).
+
+    ``mask`` is boolean, true where a key may be attended to, and broadcasts to (B, H, T, T). Where
+    an input carries a tangent (``torch.func.jvp`` or ``torch.autograd.forward_ad``), so does the
+    result; reverse mode then does not reach through it.
+    """
+    if any(unpack_dual(x).tangent is not None for x in (q, k, v)):
+        return _ForwardMode.apply(q, k, v, mask)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+class _ForwardMode(torch.autograd.Function):
+    """Attention whose tangent is explicit."""
+
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
+        ctx.save_for_forward(*inputs, output)
+
+    @staticmethod
+    def jvp(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor, _: None) -> Tensor:
+        q, k, v, mask, output = ctx.saved_tensors
+        # In float32 under autocast too: rounded scores would move every weight by per cents.
+        exact = torch.promote_types(q.dtype, torch.float32)
+        with torch.autocast(q.device.type, enabled=False):
+            values = (x.to(exact) for x in (q, k, v, output, dq, dk, dv))
+            return tangent(*values, mask).to(output.dtype)
+
+
+def tangent(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    output: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    mask: Tensor | None = None,
+    queries: int = QUERIES,
+) -> Tensor:
+    """Derivative of ``output = attention(q, k, v, mask)`` along (dq, dk, dv), all (B, H, T, F).
+
+    With the weights P = softmax(S) and S = q k^T / sqrt(F), the product rule and the softmax's
+    derivative give
+
+        dS = (dq k^T + q dk^T) / sqrt(F),  W = P * dS,  dO = P dv + W v - rowsum(W) O.
+
+    Exact; ``queries`` rows of P and W exist at a time.
+    """
+    scale = q.shape[-1] ** -0.5
+    # Both products of dS in one: (dq, q) times (k, dk).
+    q2 = torch.cat([dq, q], dim=-1) * scale
+    k2 = torch.cat([k, dk], dim=-1).transpose(-2, -1)
+    parts = []
+    for start in range(0, q.shape[-2], queries):
+        rows = slice(start, start + queries)
+        scores = (q[..., rows, :] * scale) @ k.transpose(-2, -1)
+        if mask is not None:
+            seen = mask if mask.shape[-2] == 1 else mask[..., rows, :]
+            scores = scores.masked_fill(~seen, -torch.inf)
+        weights = scores.softmax(dim=-1)
+        changes = weights * (q2[..., rows, :] @ k2)
+        lost = changes.sum(dim=-1, keepdim=True) * output[..., rows, :]
+        parts.append(weights @ dv + changes @ v - lost)
+    return torch.cat(parts, dim=-2)

@@ -1,0 +1,239 @@
+"""The in-context transformer that every backbone begins with (paper, section 2.1).
+
+It sees ``[cls (REG), image, time, condition]`` tokens without modulation. What follows it, a decoder
+or a final layer, is a backbone's own; so are the heads that read it at some depth.
+
+Shapes: B batch, N image tokens, D width of the encoder, Z width of a cls feature, W of patch features.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nanogen.backbones.embeddings import (
+    Condition,
+    LabelConditioner,
+    TextConditioner,
+    TimeEmbedding,
+    unpatch,
+)
+from nanogen.backbones.layers import Attention, RMSNorm, Rotary2D, SwiGLU
+from nanogen.backbones.neural_field import NeuralField
+
+
+class Output(NamedTuple):
+    """What a backbone returns."""
+
+    image: Tensor  # (B, C, H, W): velocity or clean image, as the run's prediction says
+    cls: Tensor | None = None  # (B, Z), REG: velocity of the cls feature
+    hidden: Tensor | None = None  # (B, [1 +] N, W), REPA: its head's prediction of patch features
+    base: Output | None = None  # internal guidance: the prediction of the shallower head
+
+
+class Encoded(NamedTuple):
+    """What the encoder makes of a batch."""
+
+    tokens: Tensor  # (B, [1 +] N, D), of the cls (where there is one) and the image
+    time: Tensor  # (B, D), base embedding of t
+    hidden: Tensor | None  # see Output
+    base: Output | None
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm transformer block without modulation."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: float):
+        super().__init__()
+        self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
+        self.attention = Attention(width, heads)
+        self.mlp = SwiGLU(width, mlp_ratio)
+
+    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        x = x + self.attention(self.norm1(x), angles, mask)
+        return x + self.mlp(self.norm2(x))
+
+
+class ClsToken(nn.Module):
+    """REG's token in front of the image: Linear and RMS norm of the noisy cls feature."""
+
+    def __init__(self, cls_width: int, width: int):
+        super().__init__()
+        self.linear = nn.Linear(cls_width, width)
+        self.norm = RMSNorm(width)
+
+    def forward(self, cls: Tensor) -> Tensor:
+        """(B, Z) -> (B, 1, width)."""
+        return self.norm(self.linear(cls))[:, None]
+
+
+class Final(nn.Module):
+    """RMS norm and Linear to the values of a patch; with REG a second Linear to the cls feature.
+
+    Where ``pixels`` (channels, patch) is given, a neural field takes the place of the first Linear.
+    """
+
+    def __init__(
+        self, width: int, values: int, cls_width: int | None, pixels: tuple[int, int] | None = None
+    ):
+        super().__init__()
+        self.norm = RMSNorm(width)
+        self.field = None if pixels is None else NeuralField(width, *pixels)
+        self.linear = None if pixels is not None else nn.Linear(width, values)
+        self.cls = None if cls_width is None else nn.Linear(width, cls_width)
+
+    def forward(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Tokens (B, [1 +] N, D), noisy patches (B, N, C p p) -> patches (B, N, p p C), cls (B, Z)."""
+        return self.read(self.norm(x), cells)
+
+    def read(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        image, cls = (x, None) if self.cls is None else (x[:, 1:], self.cls(x[:, 0]))
+        return (self.field(image, cells) if self.linear is None else self.linear(image)), cls
+
+    def outputs(self) -> list[nn.Linear]:
+        """The Linears that make the output; they begin at zero."""
+        first = self.linear if self.field is None else self.field.out
+        return [first] if self.cls is None else [first, self.cls]
+
+
+REPA_HEADS = {
+    # the authors' code, and the original (Yu et al. 2024, arXiv 2410.06940, section 3)
+    "linear": lambda width, wanted: nn.Linear(width, wanted),
+    "mlp": lambda width, wanted: nn.Sequential(
+        nn.Linear(width, 2048), nn.SiLU(), nn.Linear(2048, 2048), nn.SiLU(), nn.Linear(2048, wanted)
+    ),
+}
+
+
+class InContextEncoder(nn.Module):
+    """Embeddings, conditioning and encoder blocks; the part that backbones share.
+
+    Args:
+        latent: (channels, rows, columns) of x.
+        conditioner: the configuration's section; ``text_width`` is the text encoder's.
+        cls_width: Z, where the cls feature of the image is diffused too (REG).
+        repa_depth: the block (counted from 1) whose tokens predict patch features of ``repa_width``
+            channels by ``repa_head`` (REPA).
+        guidance_depth: the block after which a second head predicts the output (internal guidance).
+        absolute_time: t is the length of an interval, and the time of its noisy end is told by as
+            many further tokens (MeanFlow).
+    """
+
+    def __init__(
+        self,
+        *,
+        latent: tuple[int, int, int],
+        conditioner: dict[str, Any],
+        text_width: int | None,
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp_ratio: float,
+        time_tokens: int,
+        cls_width: int | None,
+        repa_depth: int | None,
+        repa_width: int | None,
+        repa_head: str,
+        guidance_depth: int | None,
+        absolute_time: bool,
+    ):
+        super().__init__()
+        channels, height, columns = latent
+        self.channels, self.patch = channels, patch
+        self.rows, self.columns = height // patch, columns // patch
+        self.values = channels * patch * patch
+        self.cls_width = cls_width
+        self.prefix = 0 if cls_width is None else 1  # tokens before the image's
+        self.encoder_patches = nn.Linear(self.values, width)
+        self.encoder_cls = None if cls_width is None else ClsToken(cls_width, width)
+        self.time = TimeEmbedding(width, time_tokens)
+        self.absolute_time = TimeEmbedding(width, time_tokens) if absolute_time else None
+        if conditioner["kind"] == "label":
+            self.conditioner = LabelConditioner(width, conditioner["classes"], conditioner["tokens"])
+        else:
+            self.conditioner = TextConditioner(width, text_width)
+        self.encoder = nn.ModuleList(EncoderBlock(width, heads, mlp_ratio) for _ in range(depth))
+        self.encoder_rotary = Rotary2D(width // heads, self.rows, self.columns)
+        self.repa_depth, self.guidance_depth = repa_depth, guidance_depth
+        self.repa = None if repa_depth is None else REPA_HEADS[repa_head](width, repa_width)
+        self.base = None if guidance_depth is None else Final(width, self.values, cls_width)
+
+    def encode(
+        self,
+        cells: Tensor,
+        t: Tensor,
+        condition: Condition,
+        cls: Tensor | None = None,
+        absolute: Tensor | None = None,
+    ) -> Encoded:
+        """Noisy patches (B, N, C p p), times (B,), noisy cls feature (B, Z) -> tokens and heads."""
+        time, time_tokens = self.time(t)
+        absolute_tokens = [] if self.absolute_time is None else [self.absolute_time(absolute)[1]]
+        tokens, mask = self.conditioner(condition)
+        image = self.joined(self.encoder_patches(cells), self.encoder_cls, cls)
+        count = image.shape[1]
+        context = [part.to(image.dtype) for part in (time_tokens, *absolute_tokens, tokens)]
+        sequence = torch.cat([image, *context], dim=1)
+        if mask is not None:  # all but the text may always be attended to
+            mask = F.pad(mask, (sequence.shape[1] - mask.shape[1], 0), value=True)[:, None, None]
+        angles = self.encoder_rotary.angles(self.prefix, sequence.shape[1] - count)
+        read = {}
+        for depth, block in enumerate(self.encoder, 1):
+            sequence = block(sequence, angles, mask)
+            if depth in (self.repa_depth, self.guidance_depth):
+                read[depth] = sequence[:, :count]
+        hidden = None if self.repa is None else self.repa(read[self.repa_depth])
+        base = None
+        if self.base is not None:
+            shallow = F.silu(read[self.guidance_depth] + time[:, None])
+            base = self.output(*self.base(shallow, cells))
+        return Encoded(sequence[:, :count], time, hidden, base)
+
+    def joined(self, image: Tensor, token: ClsToken | None, cls: Tensor | None) -> Tensor:
+        """The cls token, where there is one, in front of the image's."""
+        return image if token is None else torch.cat([token(cls).to(image.dtype), image], dim=1)
+
+    def output(self, values: Tensor, cls: Tensor | None) -> Output:
+        """From patches (B, N, p p C) to an image."""
+        return Output(unpatch(values, self.patch, self.channels, self.rows, self.columns), cls)
+
+    def blocks(self) -> list[nn.Module]:
+        """The repeated parts, which are worth compiling."""
+        return list(self.encoder)
+
+    def zeroed(self) -> list[nn.Linear]:
+        """Linears that begin at zero, so that the untrained network's output is zero."""
+        return [] if self.base is None else self.base.outputs()
+
+
+def _xavier(linear: nn.Linear, parts: int = 1) -> None:
+    """Xavier-uniform, each of the ``parts`` fused projections as if it stood alone."""
+    for part in linear.weight.chunk(parts):
+        nn.init.xavier_uniform_(part)
+    nn.init.zeros_(linear.bias)
+
+
+@torch.no_grad()
+def initialise(model: InContextEncoder) -> None:
+    """Xavier Linears; N(0, 0.02) tables, tokens and time MLP; zero modulation and output Linears."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            _xavier(module)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+    for block in model.blocks():
+        _xavier(block.attention.qkv, 3)
+        _xavier(block.mlp.gate_value, 2)
+    for time in filter(None, (model.time, model.absolute_time)):
+        for linear in (time.mlp[0], time.mlp[2]):
+            nn.init.normal_(linear.weight, std=0.02)
+        nn.init.normal_(time.tokens, std=0.02)
+    if isinstance(model.conditioner, LabelConditioner):
+        nn.init.normal_(model.conditioner.tokens, std=0.02)
+    for linear in model.zeroed():
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)

@@ -1,0 +1,55 @@
+"""A neural field per patch, PixNerd's head (Wang et al. 2025, arXiv 2507.23268, section 3).
+
+Every pixel of a patch goes through the same small MLP, whose weights the patch's token predicts; the
+MLP sees the noisy pixel and where in the patch it lies.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nanogen.backbones.layers import RMSNorm
+
+
+def cosine_positions(patch: int, frequencies: int) -> Tensor:
+    """(p * p, frequencies ** 2): products of cosines along rows and columns, a DCT's low basis."""
+    centres = (torch.arange(patch) + 0.5) / patch
+    waves = torch.cos(math.pi * centres[:, None] * torch.arange(frequencies))  # (p, frequencies)
+    return torch.einsum("yi,xj->yxij", waves, waves).reshape(patch * patch, frequencies**2)
+
+
+class NeuralField(nn.Module):
+    """Tokens (B, N, D) and noisy patches (B, N, C p p) -> patches (B, N, p p C).
+
+    Args:
+        hidden: channels of a pixel, and width of the MLP whose two layers the token predicts.
+        frequencies: of the position encoding, along each side of the patch.
+    """
+
+    positions: Tensor
+
+    def __init__(self, width: int, channels: int, patch: int, hidden: int = 32, frequencies: int = 8):
+        super().__init__()
+        self.channels, self.hidden = channels, hidden
+        frequencies = min(frequencies, patch)
+        self.register_buffer("positions", cosine_positions(patch, frequencies), persistent=False)
+        self.pixel = nn.Linear(channels + frequencies**2, hidden)
+        self.norm = RMSNorm(hidden)
+        self.weights = nn.Linear(width, 2 * hidden * hidden)
+        self.last_norm = RMSNorm(hidden)
+        self.out = nn.Linear(hidden, channels)
+
+    def forward(self, tokens: Tensor, cells: Tensor) -> Tensor:
+        noisy = cells.unflatten(-1, (self.channels, -1)).transpose(-1, -2)  # (B, N, p p, C)
+        positions = self.positions.to(noisy.dtype).expand(*noisy.shape[:3], -1)
+        x = self.pixel(torch.cat([noisy, positions], dim=-1))  # (B, N, p p, hidden)
+        # a column of unit length keeps the field's scale whatever the token's
+        first, second = F.normalize(
+            self.weights(tokens).unflatten(-1, (2, self.hidden, self.hidden)), dim=-2
+        ).unbind(2)
+        x = x + F.silu(self.norm(x) @ first) @ second
+        return self.out(self.last_norm(x)).flatten(2)

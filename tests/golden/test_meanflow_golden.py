@@ -1,0 +1,88 @@
+"""MeanFlow's network, errors, derivative and samples agree with the authors' code."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from nanogen.backbones import DDT, Condition
+from nanogen.interop.released import from_released
+from nanogen.objectives import StraightPath, TrainingTime
+from nanogen.objectives.meanflow import MeanFlow, derivative, weighted
+from nanogen.sampling.average_velocity import average_steps
+from nanogen.sampling.euler import time_grid
+
+DROPPED = torch.tensor([False, True, False])  # "sample 1's condition is dropped", golden/README.md
+
+
+@pytest.fixture(scope="module")
+def golden(golden_folder):
+    data = np.load(golden_folder / "ddt_meanflow.npz")
+    meta = json.loads(str(data["meta"]))
+    values = {k: torch.from_numpy(data[k]) for k in data.files if k != "meta"}
+    encoder, decoder = zip(meta["hidden_size"], meta["depth"], meta["num_heads"], strict=True)
+    model = DDT(
+        latent=(meta["in_channels"], meta["input_size"], meta["input_size"]),
+        conditioner={"kind": "label", "classes": meta["num_classes"], "tokens": meta["num_c_tokens"]},
+        patch=meta["patch_size"][0],
+        encoder_width=encoder[0],
+        encoder_depth=encoder[1],
+        encoder_heads=encoder[2],
+        decoder_width=decoder[0],
+        decoder_depth=decoder[1],
+        decoder_heads=decoder[2],
+        time_tokens=meta["num_t_tokens"],
+        absolute_time=True,
+    )
+    weights = {k.removeprefix("param/"): v for k, v in values.items() if k.startswith("param/")}
+    model.load_state_dict(from_released(weights, encoder[1]), strict=True)
+    return model.eval(), values, Condition(labels=values["label"])
+
+
+def assert_close(actual, expected):
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def objective(kappa: float) -> MeanFlow:
+    return MeanFlow(StraightPath(0.05), TrainingTime(-0.4, 1, 1), kappa, share=0.25, dropout=0.1)
+
+
+def test_forward(golden):
+    model, values, condition = golden
+    with torch.no_grad():
+        output = model(values["x"], values["t"], condition, absolute=values["t_abs"]).image
+    assert_close(output, values["out0"])
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.5])
+@pytest.mark.parametrize("branch", ["mf", "fm"])
+def test_errors_and_losses(golden, branch, kappa):
+    model, values, condition = golden
+    r = values["loss_r"] if branch == "mf" else None
+    errors = objective(kappa).errors(
+        model, model.conditioner, values["x1"], values["loss_x0"], values["loss_t"], r,
+        condition, DROPPED,
+    )  # fmt: skip
+    assert_close(errors, values[f"{branch}_kappa{kappa}/orig_mf_loss"])
+    assert_close(weighted(errors), values[f"{branch}_kappa{kappa}/loss"])
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.5])
+def test_derivative(golden, kappa):
+    model, values, condition = golden
+    t, h = values["loss_t"], values["loss_t"] - values["loss_r"]
+    with torch.no_grad():
+        z, v = StraightPath(0.05).sample(values["x1"], values["loss_x0"], t)
+        v = objective(kappa).guided(model, model.conditioner, z, v, t, condition, DROPPED)
+        change = derivative(model, z, v, t, h, condition)
+    assert_close(change.flatten(1).norm(dim=1), values[f"mf_kappa{kappa}/dudt_norm"])
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_samples(golden, steps):
+    model, values, condition = golden
+    result = average_steps(model, values["noise"], condition, time_grid(steps, 1.0))
+    assert_close(result, values[f"sample_nfe{steps}"])
