@@ -18,26 +18,30 @@ def forward_flops(stage: Mapping[str, Any]) -> float:
     """Operations of one image's forward pass of the network that a ``train`` stage describes."""
     keys, conditioner = stage["backbone"], stage["conditioner"]
     channels, rows, columns = stage["latent"]
-    wide, deep = keys["encoder_width"], keys["decoder_width"]
+    width = keys["encoder_width"]
     values = channels * keys["patch"] ** 2
     image = rows * columns // keys["patch"] ** 2
-    cls = 1 if stage.get("cls_width") else 0
+    feature = stage.get("cls_width") or 0
     times = 2 if stage["objective"]["kind"] == "meanflow" else 1
-    kept = cls + image  # the tokens that the decoder sees
+    kept = image + (1 if feature else 0)  # the tokens that leave the encoder
     sequence = kept + times * keys["time_tokens"] + conditioner["tokens"]
     text = stage["text_width"] if conditioner["kind"] == "text" else 0
     multiplied = (
-        image * values * (wide + deep)
-        + cls * (stage.get("cls_width") or 0) * (wide + 2 * deep)
-        + times * wide * (512 + wide)
-        + text * conditioner["tokens"] * wide
-        + keys["encoder_depth"] * _block(sequence, wide, keys["mlp_ratio"])
-        + (kept * wide * deep if wide != deep else 0)
+        (image * values + feature) * width
+        + times * width * (512 + width)
+        + text * conditioner["tokens"] * width
+        + keys["encoder_depth"] * _block(sequence, width, keys["mlp_ratio"])
+    )
+    if keys["kind"] == "lightning":  # a final Linear, no decoder
+        return 2.0 * (multiplied + (image * values + feature) * width)
+    deep = keys["decoder_width"]
+    decoder = (
+        2 * (image * values + feature) * deep
         + keys["decoder_depth"] * (_block(kept, deep, keys["mlp_ratio"]) + kept * 6 * deep**2)
         + kept * 2 * deep**2
-        + image * deep * values
+        + (kept * width * deep if width != deep else 0)
     )
-    return 2.0 * multiplied
+    return 2.0 * (multiplied + decoder)
 
 
 def _block(tokens: int, width: int, mlp_ratio: float) -> int:
