@@ -1,12 +1,13 @@
 # make all    set up and run the small study: tables, figures, report
 # make test   every test; make test-fast: the everyday part
+# make rehearsal   all runs of the full study on random networks and a few images
 STUDY ?= nano
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := results/$(STUDY)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-fast lint format lock schemas clean
+.PHONY: all setup test test-fast rehearsal lint format lock schemas clean
 .DELETE_ON_ERROR:
 
 all: setup
@@ -36,6 +37,11 @@ test: setup lint
 
 test-fast: setup lint
 	@$(BIN)/pytest -m "not slow"
+
+# The full study's rules at its resolution and sizes of latents, on random networks and 8 images.
+rehearsal: setup
+	@snakemake all --config study=rehearsal --quiet rules
+	@nanogen summary --study rehearsal
 
 lint: setup
 	@$(BIN)/ruff check --quiet .

@@ -15,6 +15,19 @@ rule fetch_data:
         " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
 
 
+rule draw_inputs:
+    output:
+        f"{ROOT}/inputs/{{task}}/nanogen.json",
+    log:
+        f"{ROOT}/logs/draw_inputs/{{task}}.log",
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.inputs, "task"),
+    shell:
+        "python -m nanogen draw-inputs --config {params.config} --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+
+
 rule make_data:
     input:
         downloads,

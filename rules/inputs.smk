@@ -3,8 +3,10 @@
 
 # data
 def downloads(wildcards):
-    """Data sets of the hub that an import reads, unless the user gave a folder."""
+    """Data sets that an import reads: of the hub, or drawn, unless the user gave a folder."""
     data = stages.task_data(STUDY, wildcards.task)
+    if data.root == PATHS.inputs(wildcards.task):
+        return [f"{data.root}/nanogen.json"]
     return (
         []
         if data.root
@@ -14,7 +16,8 @@ def downloads(wildcards):
 
 def downloaded_root(wildcards, input):
     """Option that points an import at what was fetched; nothing where the data has its own root."""
-    return f"--root {ROOT}/downloads/{wildcards.task}" if input else ""
+    fetched = input and not stages.task_data(STUDY, wildcards.task).root
+    return f"--root {ROOT}/downloads/{wildcards.task}" if fetched else ""
 
 
 # pretrained

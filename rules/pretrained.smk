@@ -37,3 +37,19 @@ rule fetch_model:
         config=configured(stages.model, "model"),
     shell:
         "python -m nanogen fetch-model --config {params.config} --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+
+
+rule random_model:
+    """Random weights of the real class, for a rehearsal."""
+    output:
+        f"{ROOT}/models/{{model}}/nanogen.json",
+    log:
+        f"{ROOT}/logs/random_model/{{model}}.log",
+    wildcard_constraints:
+        model=names_of("random", "encoder", "text_encoder", "extractor", "detector", "vae"),
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.model, "model"),
+    shell:
+        "python -m nanogen random-model --config {params.config} --output $(dirname {output}) 2> >(tee -i {log} >&2)"

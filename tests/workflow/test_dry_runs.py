@@ -63,7 +63,7 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert "To fetch from the Hugging Face hub" in paper.text
     assert "facebook/dinov2-with-registers-base for dinov2-b: 346 MB" in paper.text
     assert "Qwen/Qwen3-0.6B for qwen3" in paper.text
-    assert "gated: accept its licence, set HF_TOKEN" in paper.text
+    assert "Gated: accept the terms on the page of each and set HF_TOKEN" in paper.text
     assert "data set ILSVRC/imagenet-1k" in paper.text
     # 1281167 images x 768 x 16 x 16 values of two bytes
     assert "latents/imagenet/rae-dinov2-b: 504 GB" in paper.text

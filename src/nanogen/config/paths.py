@@ -18,6 +18,10 @@ class Paths:
     def data(self, task: str, split: str) -> str:
         return f"{self.root}/data/{task}/{split}.h5"
 
+    def inputs(self, task: str) -> str:
+        """Folder of the pictures that a rehearsal draws in place of the task's data set."""
+        return f"{self.root}/inputs/{task}"
+
     @property
     def prompts(self) -> str:
         return f"{self.root}/prompts/geneval.json"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
-Source = Literal["build", "download", "path"]
+Source = Literal["build", "download", "path", "random"]
 
 
 class Section(BaseModel):
@@ -79,7 +79,9 @@ class Model(Section):
         description="what it does: image features, latents (vae, rae), text features, or metrics"
     )
     model_class: str = Field(description="class in transformers, diffusers, timm or nanogen")
-    source: Source = Field("build", description="build: train it; download: hub; path: yours")
+    source: Source = Field(
+        "build", description="build: train it; download: hub; path: yours; random: not trained"
+    )
     path: str | None = Field(None, description="the folder, where source is path")
     hub: Hub | None = Field(None, description="where source is download")
     encoder: str | None = Field(None, description="rae: the model whose features are the latents")
@@ -191,7 +193,7 @@ class Training(Section):
     precision: Literal["float32", "bf16"] = Field(
         "bf16", description="of matrix products in training; weights stay float32"
     )
-    compile: bool = Field(False, description="compile the backbone's blocks with torch.compile")
+    compile: bool = Field(False, description="torch.compile the backbone's blocks, where there is a GPU")
     checkpoint_every: int = Field(gt=0, description="steps between saves of the resumable state")
     log_every: int = Field(gt=0, description="steps between lines of the training log")
     optimizer: Optimizer = Field(description="AdamW and its schedule")

@@ -19,6 +19,7 @@ from nanogen.files import read_json
 from nanogen.identity import config_hash
 
 VERSIONS = {
+    "inputs": 1,
     "data": 2,
     "prompts": 1,
     "model": 1,
@@ -42,6 +43,12 @@ def _stage(name: str, expects: dict[str, str], **keys: Any) -> Stage:
 def task_data(study: Study, task: str) -> Data:
     """A task's data set; it does not depend on the method."""
     return load_run(study, study.methods[0], task).data
+
+
+def inputs(study: Study, task: str) -> Stage:
+    """Drawn pictures in the format of a task's data set, for a study that has the real one nowhere."""
+    keys = task_data(study, task).model_dump(mode="json", exclude={"root", "hub"})
+    return _stage("inputs", {}, seed=study.seed, data=keys)
 
 
 def data(study: Study, task: str, split: str) -> Stage:
@@ -111,8 +118,12 @@ def model(study: Study, name: str) -> Stage:
         expects["val"] = data(study, config.data, "val")["hash"]
     if config.encoder is not None:
         expects["encoder"] = model(study, config.encoder)["hash"]
-    seed = {"seed": study.seed} if config.source == "build" else {}
-    return _stage("model", expects, model=keys, **seed)
+    if config.source == "download":
+        return _stage("model", expects, model=keys)
+    if config.source == "random":
+        resolution = task_data(study, "imagenet").resolution
+        return _stage("model", {}, model=keys, seed=study.seed, resolution=resolution)
+    return _stage("model", expects, model=keys, seed=study.seed)
 
 
 def _model_keys(study: Study, name: str) -> dict[str, Any]:

@@ -107,7 +107,8 @@ def pooled_features(network: nn.Module) -> Callable[[Tensor], Tensor]:
     return pool
 
 
-def _timm_network(name: str, config: Mapping[str, Any], architecture: Mapping[str, Any]) -> nn.Module:
+def build_timm(name: str, config: Mapping[str, Any], architecture: Mapping[str, Any]) -> nn.Module:
+    """timm's model ``name`` with the arguments of its published ``config`` and of ``architecture``."""
     import timm
 
     arguments = {**config.get("model_args", {}), **architecture}
@@ -140,7 +141,7 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
         if kind == CONVNEXT:
             network = build_convnext(config["arguments"])
         else:
-            network = _timm_network(kind.removeprefix("timm:"), config, model["architecture"])
+            network = build_timm(kind.removeprefix("timm:"), config, model["architecture"])
         load_weights(network, folder)
         pool = pooled_features(network)
         forward, width, classes = (lambda x: (pool(x), None)), network.num_features, None

@@ -76,7 +76,7 @@ def train(
     wrapped = parallel(model, group)
     ema, optimizer = EMA(model, training["ema"]), optimizer_of(model, keys)
     start = checkpoint.restore(state, stage["hash"], model, ema, optimizer)
-    if training["compile"]:
+    if training["compile"] and group.device.type == "cuda":
         for block in model.blocks():
             block.compile()
     curve = None

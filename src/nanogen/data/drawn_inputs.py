@@ -1,0 +1,85 @@
+"""Drawn scenes saved as the files of a real data set, so that its import can be rehearsed.
+
+Pictures are wider than high and larger than the resolution asked for, so that the import crops and
+resizes them as it does photographs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from nanogen.data import captions, render, scenes
+from nanogen.errors import UserError, nearest
+from nanogen.files import atomic_folder, label, write_json
+
+LARGER = 1.25  # side of a picture over the resolution
+WIDER = 1.2  # its width over its height
+CLASSES = 4
+SHARDS = 2
+Picture = tuple[scenes.Scene, bytes]
+
+
+def write_inputs(stage: Mapping[str, Any], output: Path) -> None:
+    """Write the data set of a stage `inputs`; raises UserError for a source that has no format."""
+    data = stage["data"]
+    if data["source"] not in FORMATS:
+        raise UserError(
+            f"data.source {data['source']!r} cannot be drawn{nearest(data['source'], FORMATS)}"
+        )
+    with atomic_folder(output) as folder:
+        for split in ("train", "val"):
+            FORMATS[data["source"]](folder / split, _pictures(stage, split))
+        write_json(folder / "nanogen.json", label("inputs", 1, stage["hash"]))
+
+
+def _pictures(stage: Mapping[str, Any], split: str) -> Iterator[Picture]:
+    """Scenes and JPEG files, as many as the split takes."""
+    data = stage["data"]
+    side = round(LARGER * data["resolution"])
+    for scene in scenes.draw(stage["seed"], split, data["scene"], data[f"{split}_images"]):
+        image, _ = render.render(scene, side)
+        beside = round((WIDER - 1) * side / 2)
+        image = np.pad(image, ((0, 0), (beside, beside), (0, 0)), mode="edge")
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, format="JPEG", quality=95)
+        yield scene, file.getvalue()
+
+
+def _folder(root: Path, pictures: Iterator[Picture]) -> None:
+    """ROOT/CLASS/*.jpg with few classes, which are named like ImageNet's and say nothing."""
+    for index, (_, content) in enumerate(pictures):
+        folder = root / f"n{index % CLASSES:08d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{index:06d}.jpg").write_bytes(content)
+
+
+def _webdataset(root: Path, pictures: Iterator[Picture]) -> None:
+    """ROOT/*.tar with a picture and the captions of each scene."""
+    root.mkdir(parents=True)
+    shards = [tarfile.open(root / f"{number:05d}.tar", "w") for number in range(SHARDS)]  # noqa: SIM115
+    for index, (scene, content) in enumerate(pictures):
+        text = {"short": captions.short(scene), "dense": captions.dense(scene)}
+        _add(shards[index % SHARDS], f"{index:06d}.jpg", content)
+        _add(shards[index % SHARDS], f"{index:06d}.json", json.dumps(text).encode())
+    for shard in shards:
+        shard.close()
+
+
+def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    shard.addfile(member, io.BytesIO(content))
+
+
+FORMATS: dict[str, Callable[[Path, Iterator[Picture]], None]] = {
+    "folder": _folder,
+    "webdataset": _webdataset,
+}

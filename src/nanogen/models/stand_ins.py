@@ -1,0 +1,116 @@
+"""Random networks of the classes that a full study downloads, saved as those are.
+
+A rehearsal runs the full graph on them. Their architecture is the configuration's: latents and
+features have the real channels and grids, depth is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from nanogen.errors import UserError, nearest
+from nanogen.models.training import seeded
+
+
+def write_stand_in(stage: Mapping[str, Any], folder: Path) -> None:
+    """Write the network of a stage `model` whose source is random into ``folder``, which exists.
+
+    Its weights depend on the study's seed and its name. Raises UserError where the class is not known
+    or the architecture does not fit it.
+    """
+    model = stage["model"]
+    if model["kind"] not in WRITERS:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: a model of kind {model['kind']!r} has no random "
+            f"stand-in{nearest(model['kind'], WRITERS)}"
+        )
+    with seeded(stage["seed"], "stand-in", model["name"]):
+        WRITERS[model["kind"]](stage, folder)
+
+
+def _encoder(stage: Mapping[str, Any], folder: Path) -> None:
+    from nanogen.models import encoder, timm_networks
+
+    model = stage["model"]
+    if timm_networks.is_timm(model["model_class"]):
+        network = timm_networks.build(model["model_class"], {"num_classes": 0, **model["architecture"]})
+        timm_networks.save(network, model["architecture"], folder)
+    else:
+        encoder.save(encoder.build(model), model, folder)
+
+
+def _vae(stage: Mapping[str, Any], folder: Path) -> None:
+    from nanogen.models.loading import save_network
+    from nanogen.models.vae import build
+
+    network = build(stage["model"], stage["resolution"])
+    if hasattr(network, "bn"):  # moments that are not those of a fresh BatchNorm
+        nn.init.normal_(network.bn.running_mean, std=0.1)
+        nn.init.uniform_(network.bn.running_var, 0.5, 2.0)
+    save_network(network, folder)
+
+
+def _text_encoder(stage: Mapping[str, Any], folder: Path) -> None:
+    """The tokenizer is trained on the prompts of drawn scenes; any other text can be written too."""
+    from nanogen.data.prompts import scene_prompts
+    from nanogen.models.loading import save_network
+    from nanogen.models.text_encoder import build, train_tokenizer
+
+    tokenizer = train_tokenizer([prompt["prompt"] for prompt in scene_prompts(stage["seed"])])
+    network = build(stage["model"], len(tokenizer), tokenizer.pad_token_id)
+    save_network(network.model, folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _extractor(stage: Mapping[str, Any], folder: Path) -> None:
+    """With the published moments that the configuration names: those of a standard normal."""
+    from nanogen.metrics import extractors
+    from nanogen.metrics.network_files import save_network
+    from nanogen.metrics.small_inception import SmallInception
+
+    model = stage["model"]
+    if model["model_class"] == extractors.SMALL_INCEPTION:
+        arguments = {"classes": 1000, **model["architecture"]}
+        network: nn.Module = SmallInception(**arguments)
+        config, width = {"_class_name": model["model_class"], "arguments": arguments}, network.width
+    else:
+        name = model["model_class"].removeprefix("timm:")
+        config = {"architecture": name, "num_classes": 0, "model_args": model["architecture"]}
+        network = extractors.build_timm(name, config, model["architecture"])
+        width = network.num_features
+    save_network(network, config, folder)
+    if model["statistics"] is not None:
+        np.savez(folder / f"{model['statistics']}.npz", mu=np.zeros(width), sigma=np.eye(width))
+
+
+def _detector(stage: Mapping[str, Any], folder: Path) -> None:
+    from nanogen.data.scenes import COLORS, SHAPES
+    from nanogen.metrics.detector import SCENES, SHAPE_DETECTOR, build_detector
+    from nanogen.metrics.network_files import save_network
+
+    model = stage["model"]
+    if model["model_class"] != SHAPE_DETECTOR:
+        raise UserError(f"config/models/{model['name']}.yaml: {model['model_class']} has no stand-in")
+    config = {
+        "_class_name": SHAPE_DETECTOR,
+        "kind": SCENES,
+        "arguments": model["architecture"],
+        "shapes": list(SHAPES),
+        "colors": COLORS,
+        "min_pixels": 64,
+    }
+    save_network(build_detector(config).network, config, folder)
+
+
+WRITERS = {
+    "encoder": _encoder,
+    "vae": _vae,
+    "text_encoder": _text_encoder,
+    "extractor": _extractor,
+    "detector": _detector,
+}
