@@ -21,7 +21,7 @@ def forward_flops(stage: Mapping[str, Any]) -> float:
     width = keys["encoder_width"]
     values = channels * keys["patch"] ** 2
     image = rows * columns // keys["patch"] ** 2
-    feature = stage.get("cls_width") or 0
+    feature = keys.get("cls_width") or 0
     times = 2 if stage["objective"]["kind"] == "meanflow" else 1
     kept = image + (1 if feature else 0)  # the tokens that leave the encoder
     sequence = kept + times * keys["time_tokens"] + conditioner["tokens"]

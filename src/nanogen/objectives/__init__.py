@@ -1,7 +1,18 @@
-"""What a model is trained for: the path, the meaning of its output, the loss."""
+"""What a model is trained for: the path, the meaning of its output, the loss and what is added to it."""
 
-from nanogen.objectives.flow_matching import FlowMatching
+from nanogen.objectives.flow_matching import FlowMatching, Predicted
 from nanogen.objectives.path import StraightPath, TrainingTime, shift_factor, shifted
 from nanogen.objectives.prediction import PREDICTIONS
+from nanogen.objectives.terms import objective_of, term_networks
 
-__all__ = ["PREDICTIONS", "FlowMatching", "StraightPath", "TrainingTime", "shift_factor", "shifted"]
+__all__ = [
+    "PREDICTIONS",
+    "FlowMatching",
+    "Predicted",
+    "StraightPath",
+    "TrainingTime",
+    "objective_of",
+    "shift_factor",
+    "shifted",
+    "term_networks",
+]

@@ -1,8 +1,8 @@
 """A sample set: which images there are, each from its own noise, whoever draws it.
 
-Image i starts from the noise of generator seed_for(seed, "sample", i). Batches are cut by index, so
-a set is the same on any number of processes; another batch size changes only the rounding of
-floating-point sums.
+Image i starts from the noise of generator seed_for(seed, "sample", i); with REG its cls feature from
+that of seed_for(seed, "sample", i, "cls"). Batches are cut by index, so a set is the same on any number
+of processes; another batch size changes only the rounding of floating-point sums.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ def labels_of(stage: dict[str, Any], prompts: int | None) -> np.ndarray:
     return np.repeat(np.arange(prompts), stage["images_per_prompt"])
 
 
-def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal noise (B, *shape), one generator per image."""
+def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...], *of: str) -> Tensor:
+    """Standard normal noise (B, *shape), one generator per image; ``of`` names what it is of, if not
+    the image itself."""
     drawn = []
     for index in indices.tolist():
-        generator = torch.Generator().manual_seed(seed_for(seed, "sample", index))
+        generator = torch.Generator().manual_seed(seed_for(seed, "sample", index, *of))
         drawn.append(torch.randn(shape, generator=generator))
     return torch.stack(drawn)
 
@@ -55,7 +56,12 @@ class Generator:
         self.shape = tuple(train["latent"])
         shift = shift_factor(int(np.prod(self.shape)), sampling["shift_base"])
         self.grid = time_grid(sampling["steps"], shift)
-        self.guidance = Guidance(sampling["guidance_scale"], tuple(sampling["guidance_interval"]))
+        self.guidance = Guidance(
+            sampling["guidance_scale"],
+            tuple(sampling["guidance_interval"]),
+            sampling["internal_guidance"],
+        )
+        self.cls_width = train["backbone"].get("cls_width")
         self.to_velocity = PREDICTIONS[train["objective"]["prediction"]]
         self.t_eps = train["objective"]["t_eps"]
         self.autocast = train["training"]["precision"] == "bf16"
@@ -64,6 +70,7 @@ class Generator:
         """uint8 (B, H, W, 3) for the images ``indices``; decoded in float32, rounded."""
         noise = noise_of(self.seed, indices, self.shape).to(self.device)
         condition = condition.to(self.device)
+        cls_noise = self._cls_noise(indices)
         with torch.no_grad():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 latents = euler(
@@ -74,8 +81,15 @@ class Generator:
                     self.grid,
                     self.guidance,
                     self.t_eps,
+                    cls_noise,
                 )
             return self.tokenizer.decode_uint8(latents.float()).cpu().numpy()
+
+    def _cls_noise(self, indices: np.ndarray) -> Tensor | None:
+        """Where the cls feature starts that is drawn beside the image (REG)."""
+        if self.cls_width is None:
+            return None
+        return noise_of(self.seed, indices, (self.cls_width,), "cls").to(self.device)
 
 
 def batches(count: int, size: int, group: Processes) -> Iterator[np.ndarray]:
