@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.models import timm_networks
-from nanogen.models.encoders import TRANSFORMERS, Anatomy, Preprocessing
+from nanogen.models.encoders import TRANSFORMERS, Preprocessing, TransformerParts
 from nanogen.models.loading import network_class, save_network
 from nanogen.models.training import batches, checked, gather, psnr, seeded, train
 from nanogen.tokenizers.base import to_signed
@@ -30,10 +30,10 @@ class Pretraining(nn.Module):
     def __init__(self, network: nn.Module, classes: int):
         super().__init__()
         self.network = network
-        self.anatomy = Anatomy.of(network)
-        self.patch = self.anatomy.patch
-        self.classify = nn.Linear(self.anatomy.width, classes)
-        self.reconstruct = nn.Linear(self.anatomy.width, 3 * self.patch**2)
+        self.parts = TransformerParts.of(network)
+        self.patch = self.parts.patch
+        self.classify = nn.Linear(self.parts.width, classes)
+        self.reconstruct = nn.Linear(self.parts.width, 3 * self.patch**2)
 
     def forward(self, pixels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Pixels (N, 3, H, W), mask bool (N, L) -> logits (N, classes), patches (N, L, 3 p p).
@@ -42,9 +42,9 @@ class Pretraining(nn.Module):
         """
         if mask is not None:
             pixels = pixels.masked_fill(spread(mask, self.patch), 0.0)
-        tokens = self.anatomy.tokens(pixels)
-        patches = tokens[:, self.anatomy.prefix :]
-        summary = tokens[:, 0] if self.anatomy.prefix else patches.mean(1)
+        tokens = self.parts.tokens(pixels)
+        patches = tokens[:, self.parts.prefix :]
+        summary = tokens[:, 0] if self.parts.prefix else patches.mean(1)
         return self.classify(summary), self.reconstruct(patches)
 
 

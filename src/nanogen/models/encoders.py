@@ -71,7 +71,7 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class TransformerParts:
     """What the classes of vision transformers name differently.
 
     Attributes:
@@ -90,7 +90,7 @@ class Anatomy:
     norm: nn.Module
 
     @classmethod
-    def of(cls, network: nn.Module) -> Anatomy:
+    def of(cls, network: nn.Module) -> TransformerParts:
         if type(network).__name__ in TRANSFORMERS:
             return cls._of_transformers(network)
         return cls(
@@ -102,7 +102,7 @@ class Anatomy:
         )
 
     @classmethod
-    def _of_transformers(cls, network: nn.Module) -> Anatomy:
+    def _of_transformers(cls, network: nn.Module) -> TransformerParts:
         norm, has_prefix = TRANSFORMERS[type(network).__name__]
         owner = network.vision_model if hasattr(network, "vision_model") else network
         config = network.config
@@ -122,15 +122,15 @@ class VisionEncoder(nn.Module):
         super().__init__()
         self.network = network
         self.preprocessing = preprocessing
-        self.anatomy = Anatomy.of(network)
-        _remove_affine(self.anatomy.norm)
-        self.prefix, self.width = self.anatomy.prefix, self.anatomy.width
-        self.rows = preprocessing.size // self.anatomy.patch
+        self.parts = TransformerParts.of(network)
+        _remove_affine(self.parts.norm)
+        self.prefix, self.width = self.parts.prefix, self.parts.width
+        self.rows = preprocessing.size // self.parts.patch
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) -> float32 (N, C, rows, rows): the last norm's patch tokens."""
-        tokens = self.anatomy.tokens(self.preprocessing(images))
+        tokens = self.parts.tokens(self.preprocessing(images))
         patches = tokens[:, self.prefix :]  # (N, rows * rows, C)
         return patches.transpose(1, 2).unflatten(2, (self.rows, self.rows))
 
