@@ -38,7 +38,7 @@ def _encoder(stage: Mapping[str, Any], folder: Path) -> None:
 
     model = stage["model"]
     if timm_networks.is_timm(model["model_class"]):
-        network = timm_networks.build(model["model_class"], {"num_classes": 0, **model["architecture"]})
+        network = timm_networks.build(model["model_class"], model["architecture"])
         timm_networks.save(network, model["architecture"], folder)
     else:
         encoder.save(encoder.build(model), model, folder)
