@@ -55,7 +55,7 @@ rule random_model:
     log:
         f"{ROOT}/logs/random_model/{{model}}.log",
     wildcard_constraints:
-        model=names_of("random", "encoder", "text_encoder", "extractor", "detector", "vae"),
+        model=names_of("random", "encoder", "text_encoder", "extractor", "detector", "perceptual", "vae"),
     conda:
         "../envs/train.yaml"
     params:

@@ -22,7 +22,7 @@ VERSIONS = {
     "inputs": 1,
     "data": 2,
     "prompts": 1,
-    "model": 1,
+    "model": 2,
     "latents": 1,
     "text": 1,
     "vision": 1,

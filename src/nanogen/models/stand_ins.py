@@ -38,7 +38,7 @@ def _encoder(stage: Mapping[str, Any], folder: Path) -> None:
 
     model = stage["model"]
     if timm_networks.is_timm(model["model_class"]):
-        network = timm_networks.build(model["model_class"], {"num_classes": 0, **model["architecture"]})
+        network = timm_networks.build(model["model_class"], model["architecture"])
         timm_networks.save(network, model["architecture"], folder)
     else:
         encoder.save(encoder.build(model), model, folder)
@@ -107,7 +107,21 @@ def _detector(stage: Mapping[str, Any], folder: Path) -> None:
     save_network(build_detector(config).network, config, folder)
 
 
+def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
+    from nanogen.objectives.perceptual import LPIPS
+
+    if stage["model"]["model_class"] != LPIPS:
+        _extractor(stage, folder)
+        return
+    from safetensors.torch import save_file
+    from torchvision.models import vgg16
+
+    weights = vgg16().features.state_dict(prefix="features.")  # all that the distance reads
+    save_file(weights, folder / "model.safetensors")
+
+
 WRITERS = {
+    "perceptual": _perceptual,
     "encoder": _encoder,
     "vae": _vae,
     "text_encoder": _text_encoder,

@@ -1,0 +1,116 @@
+"""Random stand-ins load as the networks they stand for, with the full study's latents and widths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nanogen.config import load_model, load_study, plan, stages
+from nanogen.files import read_json
+from nanogen.metrics.detector import load_detector
+from nanogen.metrics.extractors import load_extractor
+from nanogen.metrics.feature_files import published_moments
+from nanogen.models.card import write_card
+from nanogen.models.encoders import load_encoder
+from nanogen.models.stand_ins import write_stand_in
+from nanogen.models.text_features import TextEncoder
+from nanogen.objectives.perceptual import load_perceptual
+from nanogen.tokenizers import load_tokenizer
+
+pytestmark = pytest.mark.slow
+REHEARSAL = load_study("rehearsal")
+RANDOM = {
+    model.name: model
+    for model in (load_model(REHEARSAL, name) for name in plan.models_of(REHEARSAL))
+    if model.source == "random"
+}
+
+
+def of_kind(kind: str) -> list[str]:
+    return [name for name, model in RANDOM.items() if model.kind == kind]
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """Function: a model's name -> the folder of its stand-in, and its configuration."""
+
+    def write(name):
+        stage = stages.model(REHEARSAL, name)
+        write_stand_in(stage, tmp_path)
+        write_card(tmp_path, stage, {}, 0.0)
+        return tmp_path, stage["model"]
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 256, 256, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", of_kind("vae"))
+def test_an_autoencoder_has_the_papers_latents(stand_in, images, name):
+    folder, model = stand_in(name)
+    tokenizer = load_tokenizer(folder, model)
+    latents = tokenizer.encode(images)
+    assert tuple(latents.shape[1:]) == load_model(load_study("paper"), name).latent
+    assert torch.isfinite(latents).all()
+    assert tokenizer.decode_uint8(latents).shape == images.shape
+
+
+@pytest.mark.parametrize("name", of_kind("encoder"))
+def test_an_encoder_has_the_papers_features(stand_in, images, name):
+    folder, model = stand_in(name)
+    features = load_encoder(folder, model)(images)
+    assert tuple(features.shape[1:]) == load_model(load_study("paper"), f"rae-{name}").latent
+    assert torch.isfinite(features).all()
+    assert features.std() > 0.1
+
+
+@pytest.mark.parametrize("name", of_kind("extractor"))
+def test_an_extractor_comes_with_its_published_moments(stand_in, images, name):
+    folder, model = stand_in(name)
+    extractor = load_extractor(folder, model)
+    features, logits = extractor(images.numpy())
+    assert features.shape == (1, extractor.width)
+    assert np.isfinite(features).all()
+    assert (logits is not None) == (name == "inception")
+    if model["statistics"]:
+        mu, sigma = published_moments(folder, model["statistics"], extractor.width)
+        assert (mu.shape, sigma.trace()) == ((extractor.width,), extractor.width)
+
+
+def test_the_text_encoder_has_the_papers_width(stand_in):
+    folder, model = stand_in("qwen3")
+    encoder = TextEncoder(folder, model)
+    ids, cut = encoder.token_ids(["a photo of a cat on a chair", ""])
+    assert not cut
+    assert [row.shape[1] for row in encoder.features(ids)] == [1024, 1024]
+
+
+def test_the_detector_and_the_distance_load(stand_in, images, tmp_path):
+    folder, model = stand_in("detector")
+    assert len(load_detector(folder, model)(images.numpy())) == 1
+    folder, model = stand_in("lpips")
+    pixels = torch.rand(1, 3, 256, 256)
+    assert load_perceptual(folder, model)(pixels, pixels).abs() < 1e-6
+
+
+def test_weights_belong_to_the_name_and_the_seed(tmp_path):
+    contents = []
+    for index, (study, name) in enumerate(
+        [
+            (REHEARSAL, "sd-vae-mse"),
+            (REHEARSAL, "sd-vae-mse"),
+            (REHEARSAL, "sd-vae-ema"),
+            (load_study("rehearsal", {"seed": 1}), "sd-vae-mse"),
+        ]
+    ):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        write_stand_in(stages.model(study, name), folder)
+        contents.append((folder / "diffusion_pytorch_model.safetensors").read_bytes())
+        assert read_json(folder / "config.json")["_class_name"] == "AutoencoderKL"
+    assert contents[0] == contents[1]
+    assert len(set(contents)) == 3
