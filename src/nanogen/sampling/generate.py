@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from nanogen.data import hdf5
 from nanogen.files import label
 from nanogen.identity import seed_for
 from nanogen.objectives import PREDICTIONS, shift_factor
+from nanogen.sampling.average_velocity import average_steps
 from nanogen.sampling.euler import Guidance, euler, time_grid
 from nanogen.training.distributed import Processes
 
@@ -45,6 +46,25 @@ def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...]) -> Tensor:
     return torch.stack(drawn)
 
 
+def _by_velocity(stage: dict[str, Any]) -> Solver:
+    sampling, objective = stage["sampling"], stage["train"]["objective"]
+    guidance = Guidance(sampling["guidance_scale"], tuple(sampling["guidance_interval"]))
+    to_velocity = PREDICTIONS[objective["prediction"]]
+
+    def solve(model: nn.Module, noise: Tensor, condition: Condition, grid: list[float]) -> Tensor:
+        return euler(model, to_velocity, noise, condition, grid, guidance, objective["t_eps"])
+
+    return solve
+
+
+# By what the network was trained to predict: (model, noise, condition, grid) -> latents.
+Solver = Callable[[nn.Module, Tensor, Condition, list[float]], Tensor]
+SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
+    "flow-matching": _by_velocity,
+    "meanflow": lambda stage: average_steps,
+}
+
+
 class Generator:
     """A trained model with its sampler: labels in, images out."""
 
@@ -55,9 +75,7 @@ class Generator:
         self.shape = tuple(train["latent"])
         shift = shift_factor(int(np.prod(self.shape)), sampling["shift_base"])
         self.grid = time_grid(sampling["steps"], shift)
-        self.guidance = Guidance(sampling["guidance_scale"], tuple(sampling["guidance_interval"]))
-        self.to_velocity = PREDICTIONS[train["objective"]["prediction"]]
-        self.t_eps = train["objective"]["t_eps"]
+        self.solve = SOLVERS[train["objective"]["kind"]](stage)
         self.autocast = train["training"]["precision"] == "bf16"
 
     def __call__(self, indices: np.ndarray, condition: Condition) -> np.ndarray:
@@ -66,15 +84,7 @@ class Generator:
         condition = condition.to(self.device)
         with torch.no_grad():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-                latents = euler(
-                    self.model,
-                    self.to_velocity,
-                    noise,
-                    condition,
-                    self.grid,
-                    self.guidance,
-                    self.t_eps,
-                )
+                latents = self.solve(self.model, noise, condition, self.grid)
             return self.tokenizer.decode_uint8(latents.float()).cpu().numpy()
 
 

@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from nanogen.backbones import build, save
 from nanogen.files import atomic_folder, label, write_json
-from nanogen.objectives import FlowMatching
+from nanogen.objectives import objective_of
 from nanogen.training import checkpoint
 from nanogen.training.batches import Batches, Source
 from nanogen.training.distributed import Processes, parallel
@@ -70,7 +70,7 @@ def train(
     """
     training, steps = stage["training"], stage["training"]["steps"]
     keys = training["optimizer"]
-    objective = FlowMatching.from_stage(stage)
+    objective = objective_of(stage)
     batches = Batches(source, stage, group.rank, group.world)
     model = build(stage).to(group.device)
     wrapped = parallel(model, group)
