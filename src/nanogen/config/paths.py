@@ -46,8 +46,9 @@ class Paths:
     def run(self, method: str, task: str) -> str:
         return f"{self.root}/runs/{task}/{method}"
 
-    def trained(self, method: str, task: str) -> str:
-        return f"{self.run(method, task)}/model/nanogen.json"
+    def trained(self, method: str, task: str, weights: str = "") -> str:
+        """The card of a trained backbone; ``weights`` as in ``variants.weights_of``."""
+        return f"{self.run(method, task)}/model{weights}/nanogen.json"
 
     def samples(self, method: str, task: str, variant: str) -> str:
         return f"{self.run(method, task)}/{variant}/samples.h5"
