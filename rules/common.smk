@@ -9,7 +9,16 @@ from shlex import quote
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from snakemake.exceptions import WorkflowError
 
-from nanogen.config import PIXELS, load_model, load_run, plan, stages, study_from, variants
+from nanogen.config import (
+    PIXELS,
+    load_model,
+    load_run,
+    plan,
+    stages,
+    study_from,
+    terms,
+    variants,
+)
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import write_text

@@ -38,12 +38,14 @@ def all_caches():
             paths.add(PATHS.latents(task, run.tokenizer))
         if run.conditioner.model:
             paths.add(PATHS.text(task, run.conditioner.model))
+        paths |= {PATHS.vision(task, encoder, part) for part, encoder in terms.caches(run).items()}
     return sorted(paths)
 
 
 # stage2
 def training_inputs(wildcards):
-    """Named inputs of one run: latents or images, and text features where the task has text."""
+    """Named inputs of one run: latents or images, text features where the task has text, and the
+    features and frozen networks that its loss terms compare with."""
     run = RUNS[wildcards.method, wildcards.task]
     if run.tokenizer == PIXELS:
         inputs = {"data": PATHS.data(wildcards.task, "train")}
@@ -51,12 +53,22 @@ def training_inputs(wildcards):
         inputs = {"latents": PATHS.latents(wildcards.task, run.tokenizer)}
     if run.conditioner.model:
         inputs["text"] = PATHS.text(wildcards.task, run.conditioner.model)
+    for part, encoder in terms.caches(run).items():
+        inputs[part] = PATHS.vision(wildcards.task, encoder, part)
+    for name in terms.networks(run).values():
+        inputs[f"network:{name}"] = PATHS.model_card(name)
     return inputs
 
 
 def as_options(wildcards, input):
-    """``--name path`` for every named input."""
-    return " ".join(f"--{name} {quote(path)}" for name, path in input.items())
+    """``--name path`` for every named input; ``--network name=folder`` for a frozen network's card."""
+    options = []
+    for key, path in input.items():
+        option, _, name = key.partition(":")
+        options.append(
+            f"--{option} {name}={quote(str(Path(path).parent))}" if name else f"--{option} {quote(path)}"
+        )
+    return " ".join(options)
 
 
 def state_folder(wildcards):

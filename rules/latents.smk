@@ -1,4 +1,5 @@
-# Caches: latents per (data set, tokenizer), text features per (captions, text encoder).
+# Caches: latents per (data set, tokenizer), text features per (captions, text encoder), a vision
+# encoder's features per (data set, encoder) where a loss term reads them.
 # A cache given by path (`latents:` in the study) has no rule: training reads it where it lies.
 rule encode_latents:
     input:
@@ -19,6 +20,29 @@ rule encode_latents:
     shell:
         "python -m nanogen encode-latents --config {params.config} --data {input.data:q}"
         " --tokenizer {params.tokenizer:q} --output {output} 2> >(tee -i {log} >&2)"
+
+
+rule encode_features:
+    input:
+        data=lambda wildcards: PATHS.data(wildcards.task, "train"),
+        encoder=lambda wildcards: PATHS.model_card(wildcards.model),
+    output:
+        f"{ROOT}/features/{{task}}/{{model}}/{{part}}.h5",
+    log:
+        f"{ROOT}/logs/encode_features/{{task}}-{{model}}-{{part}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/encode_features/{{task}}-{{model}}-{{part}}.tsv"
+    wildcard_constraints:
+        part="cls|patches",
+    priority: 30
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.vision, "task", "model", "part"),
+        encoder=lambda wildcards, input: Path(input.encoder).parent,
+    shell:
+        "python -m nanogen encode-features --config {params.config} --data {input.data:q}"
+        " --encoder {params.encoder:q} --output {output} 2> >(tee -i {log} >&2)"
 
 
 rule encode_text:

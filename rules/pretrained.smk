@@ -28,7 +28,16 @@ rule fetch_model:
     log:
         f"{ROOT}/logs/fetch_model/{{model}}.log",
     wildcard_constraints:
-        model=names_of("download", "encoder", "text_encoder", "extractor", "detector", "vae", "rae"),
+        model=names_of(
+            "download",
+            "encoder",
+            "text_encoder",
+            "extractor",
+            "detector",
+            "perceptual",
+            "vae",
+            "rae",
+        ),
     retries: 2
     localrule: True
     conda:

@@ -11,7 +11,9 @@ import torch
 from nanogen.backbones import DDT, Condition
 from nanogen.interop.released import from_released
 from nanogen.objectives import PREDICTIONS, FlowMatching, StraightPath, TrainingTime
+from nanogen.objectives.reg import Reg
 from nanogen.sampling.euler import Guidance, euler, time_grid
+from nanogen.training.batches import Batch
 
 
 @pytest.fixture(params=["label", "text", "reg"])
@@ -75,21 +77,40 @@ def test_dropping_padded_text_changes_nothing(golden):
 
 def test_loss(golden):
     model, values, condition = golden
-    if "cls_t" in values:
-        pytest.skip("the cls feature is not diffused yet")
-    objective = FlowMatching(StraightPath(0.05), TrainingTime(0, 1, 1), "v", dropout=0.0)
+    nothing = torch.zeros(len(values["x1"]))
+    batch = Batch(
+        values["x1"],
+        values["loss_x0"],
+        nothing,
+        nothing,
+        nothing,
+        condition,
+        chance=0.0,
+        cls=values.get("cls_clean"),
+        cls_noise=values.get("cls_x0"),
+    )
+    base = FlowMatching(StraightPath(0.05), TrainingTime(0, 1, 1), "v", dropout=0.0)
     with torch.no_grad():
-        loss = objective.loss(model, values["x1"], values["loss_x0"], values["loss_t"], condition)
-    assert_close(loss, values["loss/loss"])
+        predicted = base.predicted_at(model, batch, values["loss_t"], condition)
+        assert_close(base.error(predicted), values["loss/loss"])
+        if "cls_clean" in values:
+            weighted = 0.03 * Reg({}, base, None)(predicted)  # the file holds it with its coefficient
+            assert_close(weighted, values["loss/loss_reg"])
 
 
 @pytest.mark.parametrize("name", ["sample", "sample_cfg2_t0_0.9"])
 def test_sampler(golden, name):
     model, values, condition = golden
-    if "cls_t" in values:
-        pytest.skip("the cls feature is not diffused yet")
     if name not in values:
-        pytest.skip("the golden file for text holds no guided sample")
+        pytest.skip("only the golden file for labels holds a guided sample")
     guidance = Guidance() if name == "sample" else Guidance(2.0, (0.0, 0.9))
-    result = euler(model, PREDICTIONS["v"], values["noise"], condition, time_grid(6, 1.0), guidance)
+    result = euler(
+        model,
+        PREDICTIONS["v"],
+        values["noise"],
+        condition,
+        time_grid(6, 1.0),
+        guidance,
+        cls_noise=values.get("cls_noise"),
+    )
     assert_close(result, values[name])

@@ -28,10 +28,14 @@ class Numbered:
         x = torch.from_numpy(rows).float().view(-1, 1, 1, 1)
         return x, Condition(labels=torch.from_numpy((draws * 1000).astype(np.int64)))
 
+    def features(self, rows):
+        return {}
+
 
 def stage(**training: int) -> dict:
     keys = {"batch_size": 24, "noise_chunk": 4, **training}
-    return {"seed": 3, "method": "jit", "task": "imagenet", "latent": [2, 3, 3], "training": keys}
+    identity = {"seed": 3, "method": "jit", "task": "imagenet"}
+    return {**identity, "latent": [2, 3, 3], "backbone": {}, "training": keys}
 
 
 def rows(batch: Batch) -> list[int]:

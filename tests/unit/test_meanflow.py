@@ -1,4 +1,4 @@
-"""MeanFlow: what its loss vanishes for, which steps take the derivative, and what its sample sets are."""
+"""MeanFlow: what its loss vanishes for, which steps take the derivative, what its sample sets are."""
 
 from __future__ import annotations
 
@@ -131,6 +131,9 @@ class Noise:
         x = torch.randn(len(rows), 3, 32, 32, generator=torch.Generator().manual_seed(int(rows[0])))
         return x, Condition(labels=torch.from_numpy(rows % 20))
 
+    def features(self, rows):
+        return {}
+
 
 def batch(stage: dict, chance: float) -> Batch:
     return replace(Batches(Noise(), stage).at(0), chance=chance)
@@ -157,7 +160,9 @@ def test_a_quarter_of_the_steps_is_meant_for_the_average_and_processes_agree(sta
     chances = np.array([alone._chance(step) for step in range(2000)])
     assert (chances < 0.25).mean() == pytest.approx(0.25, abs=0.03)
     for rank in range(2):
-        assert [Batches(Noise(), stage, rank, 2).at(step).chance for step in range(3)] == list(chances[:3])
+        assert [Batches(Noise(), stage, rank, 2).at(step).chance for step in range(3)] == list(
+            chances[:3]
+        )
 
 
 def test_the_network_of_a_flow_matching_method_has_no_second_time(tiny, stage):

@@ -9,7 +9,6 @@ import torch
 
 from nanogen.backbones import Condition, Output
 from nanogen.config import load_study, stages
-from nanogen.errors import UserError
 from nanogen.objectives import (
     PREDICTIONS,
     FlowMatching,
@@ -18,6 +17,7 @@ from nanogen.objectives import (
     shift_factor,
     shifted,
 )
+from nanogen.training.batches import Batch
 from nanogen.training.schedule import learning_rate
 
 
@@ -77,17 +77,10 @@ def test_the_loss_is_the_mean_squared_error_of_velocities(prediction, expected):
     objective = FlowMatching(StraightPath(0.05), TrainingTime(0, 1, 1), prediction, 0.1)
     answer = x if prediction == "x" else noise - x
     condition = Condition(labels=torch.zeros(2, dtype=torch.int64))
-    assert float(objective.loss(Oracle(answer, 0.0), x, noise, t, condition)) == pytest.approx(
-        0, abs=1e-10
-    )
-    loss = objective.loss(Oracle(answer, 0.5), x, noise, t, condition)
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
-
-
-def test_an_objective_that_is_not_there_is_refused():
-    stage = stages.train(load_study("paper"), "meanflow", "imagenet")
-    with pytest.raises(UserError, match="meanflow asks for the objective meanflow"):
-        FlowMatching.from_stage(stage)
+    batch = Batch(x, noise, t, t, t, condition, chance=0.0)
+    for error, loss in ((0.0, 0.0), (0.5, expected)):
+        predicted = objective.predicted_at(Oracle(answer, error), batch, t, condition)
+        assert float(objective.error(predicted)) == pytest.approx(loss, rel=1e-5, abs=1e-10)
 
 
 # -------------------------------------------------------------------------------- schedule

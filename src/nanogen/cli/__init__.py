@@ -22,6 +22,7 @@ COMMANDS = {
     "fetch-model": ("fetch_model", "download a frozen network from the Hugging Face hub"),
     "fetch-data": ("fetch_data", "download a data set from the Hugging Face hub"),
     "encode-latents": ("encode_latents", "cache a data set's latents"),
+    "encode-features": ("encode_features", "cache a vision encoder's features of a data set"),
     "encode-text": ("encode_text", "cache the text features of captions or prompts"),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),

@@ -26,13 +26,13 @@ def read_stage(path: Path, name: str) -> dict[str, Any]:
     return stage
 
 
-def extractor_folders(pairs: list[str]) -> dict[str, Path]:
-    """Parse repeated ``--extractor NAME=DIR``."""
+def named_folders(option: str, pairs: list[str]) -> dict[str, Path]:
+    """Parse a repeated ``option NAME=DIR``."""
     folders = {}
     for pair in pairs:
         name, separator, folder = pair.partition("=")
         if not separator:
-            raise UserError(f"--extractor {pair}: expected NAME=DIR")
+            raise UserError(f"{option} {pair}: expected NAME=DIR")
         folders[name] = Path(folder)
     return folders
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nanogen.cli.common import extractor_folders, read_stage, stage_arguments
+from nanogen.cli.common import named_folders, read_stage, stage_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,4 +18,4 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.metrics.feature_files import write_features
 
     stage = read_stage(args.config, "features")
-    write_features(stage, args.samples, extractor_folders(args.extractor), args.output)
+    write_features(stage, args.samples, named_folders("--extractor", args.extractor), args.output)

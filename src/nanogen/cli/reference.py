@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nanogen.cli.common import extractor_folders, read_stage, stage_arguments
+from nanogen.cli.common import named_folders, read_stage, stage_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,4 +21,4 @@ def run(args: argparse.Namespace) -> None:
     stage = read_stage(args.config, "reference")
     train = ImageFile(args.train, stage["expects"]["train"])
     val = ImageFile(args.val, stage["expects"]["val"])
-    write_reference(stage, train, val, extractor_folders(args.extractor), args.output)
+    write_reference(stage, train, val, named_folders("--extractor", args.extractor), args.output)

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from nanogen.config import terms
 from nanogen.config.schema import Model, Run, Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.errors import UserError, nearest
@@ -215,6 +216,7 @@ def _check(run: Run, study: Study) -> None:
             f"{where}: backbone.patch {run.backbone.patch} does not divide the latent "
             f"{channels}x{rows}x{columns}"
         )
+    terms.check(run, run.tokenizer == PIXELS, where)
     if run.conditioner.kind == "text" and run.conditioner.model is None:
         raise UserError(f"{where}: conditioner.model must name the text encoder")
     if run.conditioner.kind == "label" and run.conditioner.classes is None:

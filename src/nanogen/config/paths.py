@@ -40,6 +40,9 @@ class Paths:
     def text(self, of: str, encoder: str) -> str:
         return f"{self.root}/text/{of}/{encoder}.h5"
 
+    def vision(self, task: str, encoder: str, part: str) -> str:
+        return f"{self.root}/features/{task}/{encoder}/{part}.h5"
+
     def run(self, method: str, task: str) -> str:
         return f"{self.root}/runs/{task}/{method}"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nanogen.config.load import PIXELS, load_model, load_run
-from nanogen.config.schema import Study
+from nanogen.config import terms
+from nanogen.config.load import PIXELS, latent_shape, load_model, load_run
+from nanogen.config.schema import Run, Study
 from nanogen.errors import UserError
 
 FLOAT16 = 2  # bytes
@@ -25,6 +26,7 @@ def models_of(study: Study) -> list[str]:
                 names[model.name] = None
             if run.conditioner.model:
                 names[run.conditioner.model] = None
+            names |= dict.fromkeys(terms.encoders(run))
         evaluation = load_run(study, study.methods[0], task).evaluation
         used = evaluation.extractors if task == "imagenet" else [evaluation.detector]
         names |= dict.fromkeys(name for name in used if name)
@@ -48,7 +50,7 @@ def downloads(study: Study) -> list[tuple[str, float, bool]]:
 
 
 def cache_bytes(study: Study) -> dict[str, int]:
-    """Size of every cache the study would write: latents exactly, text estimated."""
+    """Size of every cache the study would write: latents exactly, text and patches estimated."""
     sizes: dict[str, int] = {}
     for task in study.tasks:
         for method in study.methods:
@@ -63,8 +65,18 @@ def cache_bytes(study: Study) -> dict[str, int]:
                 width = load_model(study, run.conditioner.model).width or 0
                 tokens = min(MEAN_TOKENS, run.conditioner.tokens)
                 sizes[f"text/{task}/{run.conditioner.model}"] = count * tokens * width * FLOAT16
+            for part, encoder in terms.caches(run).items():
+                cells = 1 if part == "cls" else _tokens(study, run)
+                size = (load_model(study, encoder).width or 0) * cells * FLOAT16
+                sizes[f"features/{task}/{encoder}/{part}"] = count * size
             sizes[f"data/{task}"] = count * run.data.resolution**2 * 3
     return sizes
+
+
+def _tokens(study: Study, run: Run) -> int:
+    """Image tokens of the backbone, about as many as the encoder's patches."""
+    _, rows, columns = latent_shape(study, run)
+    return rows * columns // run.backbone.patch**2
 
 
 def check_paths(study: Study) -> None:

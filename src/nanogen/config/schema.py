@@ -75,8 +75,11 @@ class Model(Section):
     """One frozen network, a folder as ``save_pretrained`` writes it: built, downloaded or given."""
 
     name: str = Field(description="the file's name in config/models, not a key of the file")
-    kind: Literal["encoder", "vae", "rae", "text_encoder", "extractor", "detector"] = Field(
-        description="what it does: image features, latents (vae, rae), text features, or metrics"
+    kind: Literal["encoder", "vae", "rae", "text_encoder", "extractor", "detector", "perceptual"] = (
+        Field(
+            description="what it does: image features, latents (vae, rae), text features, metrics, or a "
+            "distance of images (perceptual)"
+        )
     )
     model_class: str = Field(description="class in transformers, diffusers, timm or nanogen")
     source: Source = Field("build", description="build: train it; download: hub; path: yours")
@@ -94,7 +97,7 @@ class Model(Section):
     scaling: tuple[float, float] | None = Field(
         None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"
     )
-    width: int | None = Field(None, description="text_encoder: width of the features")
+    width: int | None = Field(None, description="encoder, text_encoder: width of the features")
     max_tokens: int | None = Field(None, description="text_encoder: longest prompt in tokens")
     fdr_constant: float | None = Field(
         None, description="extractor: Frechet distance of train and validation images; none: measured"
@@ -127,7 +130,9 @@ class Conditioner(Section):
 class Backbone(Section):
     """DDT: a narrow deep encoder and a wide shallow decoder (paper, section 2.1)."""
 
-    kind: Literal["ddt"] = Field("ddt", description="the architecture")
+    kind: Literal["ddt", "lightning"] = Field(
+        "ddt", description="the architecture; lightning: the encoder alone, without a decoder"
+    )
     encoder_width: int = Field(1152, description="channels of a token in the encoder")
     encoder_depth: int = Field(28, description="blocks of the encoder")
     encoder_heads: int = Field(16, description="attention heads of an encoder block")
@@ -137,6 +142,9 @@ class Backbone(Section):
     mlp_ratio: float = Field(4.0, description="the MLP's hidden width is 2/3 of this, times the width")
     time_tokens: int = Field(4, description="tokens that tell the encoder the time")
     patch: int = Field(1, gt=0, description="side of a patch in latent cells or pixels")
+    head: Literal["linear", "neural-field"] = Field(
+        "linear", description="what makes a patch of a token; neural-field: an MLP per patch (PixNerd)"
+    )
 
 
 class Term(Section):
@@ -144,7 +152,13 @@ class Term(Section):
 
     coefficient: float = Field(gt=0, description="weight of the term in the loss")
     encoder: str | None = Field(None, description="frozen network it compares with")
-    t_below: float = Field(1.0, description="only where t is below this")
+    t_below: float = Field(1.0, description="lpips, features: only where t is below this")
+    depth: int | None = Field(
+        None, description="repa, internal-guidance: the encoder block that the head reads, from 1"
+    )
+    head: Literal["mse-linear", "cosine-mlp"] = Field(
+        "mse-linear", description="repa: loss and head, as the authors' code or as the original"
+    )
 
 
 class MeanFlow(Section):
@@ -219,6 +233,9 @@ class Sampling(Section):
     shift_base: int = Field(4096, description="as the objective's, for the grid of sampling times")
     guidance_scale: float = Field(ge=1, description="v_u + scale (v_c - v_u)")
     guidance_interval: tuple[float, float] = Field(description="closed interval of t")
+    internal_guidance: float = Field(
+        1.0, ge=1, description="base + this (full - base), base the shallower head's prediction"
+    )
     batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import variants
+from nanogen.config import terms, variants
 from nanogen.config.load import PIXELS, latent_shape, load_model, load_run
 from nanogen.config.schema import Data, Model, Study
 from nanogen.errors import UserError
@@ -24,6 +24,7 @@ VERSIONS = {
     "model": 1,
     "latents": 1,
     "text": 1,
+    "vision": 1,
     "train": 2,
     "sample": 1,
     "features": 1,
@@ -133,6 +134,27 @@ def latents(study: Study, task: str, tokenizer: str) -> Stage:
     )
 
 
+def vision(study: Study, task: str, encoder: str, part: str) -> Stage:
+    """A frozen vision encoder's features of one data set's training split: ``cls`` or ``patches``."""
+    return _stage(
+        "vision",
+        {
+            "data": data(study, task, "train")["hash"],
+            "encoder": model(study, encoder)["hash"],
+        },
+        part=part,
+        dtype="float16",
+        model=_model_keys(study, encoder),
+    )
+
+
+def _width(study: Study, name: str) -> int:
+    width = load_model(study, name).width
+    if width is None:
+        raise UserError(f"config/models/{name}.yaml: 'width', of the features, is missing")
+    return width
+
+
 def text(study: Study, of: str, encoder: str) -> Stage:
     """Text features of a task's captions (``of`` = task) or of the evaluation ``prompts``."""
     source = prompts(study) if of == "prompts" else data(study, of, "train")
@@ -160,6 +182,12 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
         assert run.conditioner.model is not None
         expects["text"] = text(study, task, run.conditioner.model)["hash"]
         width = load_model(study, run.conditioner.model).width
+    cached, running = terms.caches(run), terms.networks(run)
+    for part, encoder in cached.items():
+        expects[part] = vision(study, task, encoder, part)["hash"]
+    for name in running.values():
+        expects[name] = model(study, name)["hash"]
+    widths = {name: _width(study, name) for name in cached.values()}
     return _stage(
         "train",
         expects,
@@ -170,9 +198,10 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
         pixels=run.tokenizer == PIXELS,
         text_width=width,
         conditioner=run.conditioner.model_dump(mode="json"),
-        backbone=run.backbone.model_dump(mode="json"),
+        backbone={**run.backbone.model_dump(mode="json"), **terms.backbone_keys(run, widths)},
         objective=objective,
         training=training,
+        networks={term: _model_keys(study, name) for term, name in running.items()},
     )
 
 

@@ -1,6 +1,6 @@
-"""What training reads instead of encoding: caches of latents and of text features.
+"""What training reads instead of encoding: caches of latents, of text and of vision features.
 
-Both are contiguous arrays seen through memory maps, so opening them is free and a batch is one
+All are contiguous arrays seen through memory maps, so opening them is free and a batch is one
 gather. Only numpy and h5py are imported, so training from caches starts fast.
 """
 
@@ -18,6 +18,8 @@ from nanogen.errors import UserError
 
 LATENTS = ("latents", 1)  # format and version
 TEXT = ("text", 1)
+VISION = ("vision", 1)
+VISION_PARTS = {"cls": 2, "patches": 4}  # name of the dataset -> its dimensions
 
 
 def _stored(path: Path, ok: bool, what: str) -> None:
@@ -57,6 +59,38 @@ class LatentFile:
         """(channels, rows, columns) of one latent."""
         _, channels, rows, columns = self.latents.shape
         return channels, rows, columns
+
+
+class VisionFile:
+    """One part of a frozen vision encoder's features of one data set.
+
+    Attributes:
+        part: ``cls`` or ``patches``.
+        features: float16, memory-mapped: (N, Z) cls features, or (N, W, h, w) patch features.
+        labels: int64 (N,), in memory.
+
+    Raises UserError where the file is missing, truncated or made by another configuration.
+    """
+
+    def __init__(self, path: Path | str, part: str, hash: str | None = None):
+        self.path, self.part = Path(path), part
+        with hdf5.opened(self.path, *VISION, hash) as file:
+            for name in (part, "labels"):
+                _stored(self.path, name in file, f"it has no {name!r}")
+            self.features = hdf5.memmap(file, part)
+            self.labels: np.ndarray = file["labels"][:]
+            self.encoder = str(file.attrs["encoder"])
+        _stored(
+            self.path,
+            self.features.ndim == VISION_PARTS[part],
+            f"its {part} have {self.features.ndim} dimensions",
+        )
+        _stored(
+            self.path, len(self.labels) == len(self.features), "it has not one label for every image"
+        )
+
+    def __len__(self) -> int:
+        return len(self.features)
 
 
 class TextFile:

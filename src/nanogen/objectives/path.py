@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 
-def _per_sample(t: Tensor, like: Tensor) -> Tensor:
+def per_sample(t: Tensor, like: Tensor) -> Tensor:
+    """One value per sample, (B,), with as many dimensions as ``like`` (B, ...)."""
     return t.view(-1, *(1,) * (like.dim() - 1))
 
 
 class PathSample(NamedTuple):
-    x_t: Tensor  # (B, C, H, W)
-    velocity: Tensor  # (B, C, H, W), the target
+    x_t: Tensor  # (B, ...)
+    velocity: Tensor  # (B, ...), the target
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class StraightPath:
     t_eps: float = 0.05
 
     def sample(self, x: Tensor, noise: Tensor, t: Tensor) -> PathSample:
-        """``x``, ``noise`` (B, C, H, W), ``t`` (B,) in [0, 1]."""
-        t = _per_sample(t, x)
+        """``x``, ``noise`` (B, ...), images or cls features; ``t`` (B,) in [0, 1]."""
+        t = per_sample(t, x)
         x_t = (1 - t) * x + t * noise
         return PathSample(x_t, (x_t - x) / t.clamp_min(self.t_eps))
 

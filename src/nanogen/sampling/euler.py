@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from nanogen.backbones.embeddings import Condition
+from nanogen.backbones import Condition, Output
 from nanogen.objectives.path import shifted
 
 Velocity = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+State = Sequence[Tensor]  # the image (B, C, H, W), and with REG the cls feature (B, Z)
 
 
 def time_grid(steps: int, shift: float) -> list[float]:
@@ -22,10 +23,14 @@ def time_grid(steps: int, shift: float) -> list[float]:
 
 @dataclass(frozen=True)
 class Guidance:
-    """v_u + scale (v_c - v_u) for t in the closed interval, else v_c."""
+    """v_u + scale (v_c - v_u) for t in the closed interval, else v_c.
+
+    Each velocity is first moved away from the shallower head's: base + internal (full - base).
+    """
 
     scale: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
+    internal: float = 1.0
 
     def active(self, t: float) -> bool:
         """Whether the unconditional pass is needed at ``t``; outside it would be pure waste."""
@@ -38,6 +43,30 @@ def _doubled(condition: Condition, null: Condition) -> Condition:
     return Condition(*(None if a is None else torch.cat([a, b]) for a, b in parts))
 
 
+class Field:
+    """Velocities of the diffused variable: the image, and with REG the cls feature beside it."""
+
+    def __init__(self, model: nn.Module, to_velocity: Velocity, internal: float, t_eps: float):
+        self.model, self.to_velocity = model, to_velocity
+        self.internal, self.t_eps = internal, t_eps
+
+    def __call__(self, state: State, t: Tensor, condition: Condition) -> State:
+        output = self.model(state[0], t, condition, *state[1:])
+        full = self._velocities(output, state, t)
+        if self.internal == 1:
+            return full
+        return moved(self._velocities(output.base, state, t), full, self.internal)
+
+    def _velocities(self, output: Output, state: State, t: Tensor) -> State:
+        image = self.to_velocity(output.image.float(), state[0], t, self.t_eps)
+        return [image, output.cls.float()] if len(state) > 1 else [image]
+
+
+def moved(start: State, end: State, scale: float) -> State:
+    """start + scale (end - start)."""
+    return [a + scale * (b - a) for a, b in zip(start, end, strict=True)]
+
+
 @torch.no_grad()
 def euler(
     model: nn.Module,
@@ -47,18 +76,23 @@ def euler(
     grid: list[float],
     guidance: Guidance,
     t_eps: float = 0.05,
+    cls_noise: Tensor | None = None,
 ) -> Tensor:
-    """Integrate from ``noise`` (B, C, H, W) along ``grid``; returns latents (B, C, H, W)."""
-    x = noise
-    everywhere = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    """Integrate from ``noise`` (B, C, H, W) along ``grid``; returns latents (B, C, H, W).
+
+    ``cls_noise`` (B, Z), where the model diffuses a cls feature too: it is integrated with the image.
+    """
+    state = [noise] if cls_noise is None else [noise, cls_noise]
+    velocities = Field(model, to_velocity, guidance.internal, t_eps)
+    everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
     both = _doubled(condition, model.conditioner.dropped(condition, everywhere))
     for t, following in pairwise(grid):
-        times = torch.full((len(x),), t, device=x.device)
+        times = torch.full((len(noise),), t, device=noise.device)
         if guidance.active(t):
-            x2, t2 = torch.cat([x, x]), torch.cat([times, times])
-            v, v_null = to_velocity(model(x2, t2, both).image.float(), x2, t2, t_eps).chunk(2)
-            v = v_null + guidance.scale * (v - v_null)
+            doubled = velocities([torch.cat([x, x]) for x in state], torch.cat([times, times]), both)
+            conditional, null = zip(*(v.chunk(2) for v in doubled), strict=True)
+            v = moved(null, conditional, guidance.scale)
         else:
-            v = to_velocity(model(x, times, condition).image.float(), x, times, t_eps)
-        x = x - (t - following) * v
-    return x
+            v = velocities(state, times, condition)
+        state = [x - (t - following) * dx for x, dx in zip(state, v, strict=True)]
+    return state[0]

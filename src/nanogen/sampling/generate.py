@@ -1,8 +1,8 @@
 """A sample set: which images there are, each from its own noise, whoever draws it.
 
-Image i starts from the noise of generator seed_for(seed, "sample", i). Batches are cut by index, so
-a set is the same on any number of processes; another batch size changes only the rounding of
-floating-point sums.
+Image i starts from the noise of generator seed_for(seed, "sample", i); with REG its cls feature from
+that of seed_for(seed, "sample", i, "cls"). Batches are cut by index, so a set is the same on any number
+of processes; another batch size changes only the rounding of floating-point sums.
 """
 
 from __future__ import annotations
@@ -37,28 +37,40 @@ def labels_of(stage: dict[str, Any], prompts: int | None) -> np.ndarray:
     return np.repeat(np.arange(prompts), stage["images_per_prompt"])
 
 
-def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal noise (B, *shape), one generator per image."""
+def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...], *of: str) -> Tensor:
+    """Standard normal noise (B, *shape), one generator per image; ``of`` names what it is of, if not
+    the image itself."""
     drawn = []
     for index in indices.tolist():
-        generator = torch.Generator().manual_seed(seed_for(seed, "sample", index))
+        generator = torch.Generator().manual_seed(seed_for(seed, "sample", index, *of))
         drawn.append(torch.randn(shape, generator=generator))
     return torch.stack(drawn)
 
 
 def _by_velocity(stage: dict[str, Any]) -> Solver:
     sampling, objective = stage["sampling"], stage["train"]["objective"]
-    guidance = Guidance(sampling["guidance_scale"], tuple(sampling["guidance_interval"]))
+    guidance = Guidance(
+        sampling["guidance_scale"],
+        tuple(sampling["guidance_interval"]),
+        sampling["internal_guidance"],
+    )
     to_velocity = PREDICTIONS[objective["prediction"]]
 
-    def solve(model: nn.Module, noise: Tensor, condition: Condition, grid: list[float]) -> Tensor:
-        return euler(model, to_velocity, noise, condition, grid, guidance, objective["t_eps"])
+    def solve(
+        model: nn.Module,
+        noise: Tensor,
+        condition: Condition,
+        grid: list[float],
+        cls_noise: Tensor | None = None,
+    ) -> Tensor:
+        t_eps = objective["t_eps"]
+        return euler(model, to_velocity, noise, condition, grid, guidance, t_eps, cls_noise)
 
     return solve
 
 
-# By what the network was trained to predict: (model, noise, condition, grid) -> latents.
-Solver = Callable[[nn.Module, Tensor, Condition, list[float]], Tensor]
+# By what the network was trained to predict: (model, noise, condition, grid, [noise of cls]) -> latents.
+Solver = Callable[..., Tensor]
 SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
     "flow-matching": _by_velocity,
     "meanflow": lambda stage: average_steps,
@@ -76,16 +88,24 @@ class Generator:
         shift = shift_factor(int(np.prod(self.shape)), sampling["shift_base"])
         self.grid = time_grid(sampling["steps"], shift)
         self.solve = SOLVERS[train["objective"]["kind"]](stage)
+        self.cls_width = train["backbone"].get("cls_width")
         self.autocast = train["training"]["precision"] == "bf16"
 
     def __call__(self, indices: np.ndarray, condition: Condition) -> np.ndarray:
         """uint8 (B, H, W, 3) for the images ``indices``; decoded in float32, rounded."""
         noise = noise_of(self.seed, indices, self.shape).to(self.device)
         condition = condition.to(self.device)
+        cls_noise = self._cls_noise(indices)
         with torch.no_grad():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-                latents = self.solve(self.model, noise, condition, self.grid)
+                latents = self.solve(self.model, noise, condition, self.grid, *cls_noise)
             return self.tokenizer.decode_uint8(latents.float()).cpu().numpy()
+
+    def _cls_noise(self, indices: np.ndarray) -> list[Tensor]:
+        """Where the cls feature starts, if one is drawn beside the image (REG)."""
+        if self.cls_width is None:
+            return []
+        return [noise_of(self.seed, indices, (self.cls_width,), "cls").to(self.device)]
 
 
 def batches(count: int, size: int, group: Processes) -> Iterator[np.ndarray]:

@@ -34,6 +34,9 @@ class Batch:
     other_normal: Tensor  # (B,) standard normal, for a second time
     condition: Condition
     chance: float  # in [0, 1), one per step and the same on every process
+    cls: Tensor | None = None  # (B, Z) the frozen encoder's cls feature of x (REG)
+    cls_noise: Tensor | None = None  # (B, Z) standard normal
+    patches: Tensor | None = None  # (B, W, rows, columns) its patch features on the tokens' grid (REPA)
 
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
@@ -53,6 +56,10 @@ class Source(Protocol):
 
     def load(self, rows: np.ndarray, draws: np.ndarray) -> tuple[Tensor, Condition]:
         """Samples ``rows`` (B,); ``draws`` (B,) uniform numbers choose among captions."""
+        ...
+
+    def features(self, rows: np.ndarray) -> dict[str, Tensor]:
+        """What the run's terms read of these samples: ``cls``, ``patches`` (see Batch), or nothing."""
         ...
 
 
@@ -87,6 +94,7 @@ class Batches:
         training = stage["training"]
         self.source = source
         self.shape = tuple(stage["latent"])
+        self.cls_width = stage["backbone"].get("cls_width")
         self.identity = (stage["seed"], "train", stage["method"], stage["task"])
         self.global_size, self.chunk = training["batch_size"], training["noise_chunk"]
         chunks = self.global_size // self.chunk
@@ -104,9 +112,12 @@ class Batches:
         start = step * self.global_size + self.chunks.start * self.chunk
         rows = self.order.rows(start, len(self.chunks) * self.chunk)
         drawn = [self._draws(step, chunk) for chunk in self.chunks]
-        noise, normal, uniform, choice, other = (torch.cat(p) for p in zip(*drawn, strict=True))
+        noise, normal, uniform, choice, other, *cls = (
+            torch.cat(part) for part in zip(*drawn, strict=True)
+        )
         x, condition = self.source.load(rows, choice.numpy())
-        return Batch(x, noise, normal, uniform, other, condition, self._chance(step))
+        added = self.source.features(rows) | dict(zip(["cls_noise"], cls, strict=False))
+        return Batch(x, noise, normal, uniform, other, condition, self._chance(step), **added)
 
     def _chance(self, step: int) -> float:
         generator = torch.Generator().manual_seed(seed_for(*self.identity, step))
@@ -120,7 +131,14 @@ class Batches:
             torch.rand(self.chunk, generator=generator),
             torch.rand(self.chunk, generator=generator),
             torch.randn(self.chunk, generator=generator),
+            *self._cls_noise(generator),
         )
+
+    def _cls_noise(self, generator: torch.Generator) -> list[Tensor]:
+        """Drawn last, so that the other draws are those of the same method without REG."""
+        if self.cls_width is None:
+            return []
+        return [torch.randn(self.chunk, self.cls_width, generator=generator)]
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
         """Batches of steps start..stop-1, read and copied by a thread while the step runs."""

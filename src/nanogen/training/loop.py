@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -62,15 +63,17 @@ def train(
     group: Processes,
     checkpoint_every: int,
     log_every: int,
+    networks: Mapping[str, nn.Module] | None = None,
 ) -> None:
     """Train the run of a ``train`` stage from its newest checkpoint in ``state`` to the end.
 
+    ``networks`` are those the objective's terms compare with, by term, on the group's device.
     ``output`` becomes the model's folder: config.json, model.safetensors (the average),
     train.jsonl and nanogen.json. Raises Interrupted after a signal, with the state saved.
     """
     training, steps = stage["training"], stage["training"]["steps"]
     keys = training["optimizer"]
-    objective = objective_of(stage)
+    objective = objective_of(stage, networks)
     batches = Batches(source, stage, group.rank, group.world)
     model = build(stage).to(group.device)
     wrapped = parallel(model, group)

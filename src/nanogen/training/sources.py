@@ -1,4 +1,4 @@
-"""Training data by index: latents or pixels, with labels or text features."""
+"""Training data by index: latents or pixels, labels or text features, a frozen encoder's features."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from nanogen.backbones.embeddings import Condition
-from nanogen.data.caches import LatentFile, TextFile
+from nanogen.data.caches import LatentFile, TextFile, VisionFile
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 
@@ -85,11 +86,40 @@ def text_condition(file: TextFile, rows: np.ndarray, kinds: Any, tokens: int) ->
     )
 
 
+class Features:
+    """Cached features of a frozen vision encoder, float16 on disk."""
+
+    def __init__(self, path: Path, hash_: str, part: str, labels: np.ndarray):
+        self.file = VisionFile(path, part, hash_)
+        if not np.array_equal(self.file.labels, labels):
+            raise UserError(
+                f"{path} holds features of other images than the training data; make it again from the "
+                "same data"
+            )
+
+    def load(self, rows: np.ndarray) -> Tensor:
+        """float32 (B, ...)."""
+        return torch.from_numpy(self.file.features[rows]).float()
+
+
+def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:
+    """Patch features (B, W, h, w) on the backbone's grid of tokens (B, W, rows, columns)."""
+    if patches.shape[-2:] == (rows, columns):
+        return patches
+    return F.interpolate(patches, (rows, columns), mode="bilinear", antialias=False)
+
+
 class TrainingData:
     """Images and conditions of one run; see ``nanogen.training.batches.Source``."""
 
     def __init__(
-        self, stage: dict[str, Any], latents: Path | None, data: Path | None, text: Path | None
+        self,
+        stage: dict[str, Any],
+        latents: Path | None,
+        data: Path | None,
+        text: Path | None,
+        cls: Path | None = None,
+        patches: Path | None = None,
     ):
         expects, conditioner = stage["expects"], stage["conditioner"]
         if stage["pixels"]:
@@ -113,12 +143,25 @@ class TrainingData:
                     f"{path} holds captions of {len(self.conditions.file)} images, "
                     f"{latents or data} holds {len(self.images)}"
                 )
+        self.added = {
+            part: Features(_given(path, f"--{part}"), expects[part], part, self.images.labels)
+            for part, path in (("cls", cls), ("patches", patches))
+            if part in expects
+        }
+        patch, (_, rows, columns) = stage["backbone"]["patch"], stage["latent"]
+        self.grid = (rows // patch, columns // patch)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def load(self, rows: np.ndarray, draws: np.ndarray) -> tuple[Tensor, Condition]:
         return self.images.load(rows), self.conditions.load(rows, draws)
+
+    def features(self, rows: np.ndarray) -> dict[str, Tensor]:
+        found = {part: features.load(rows) for part, features in self.added.items()}
+        if "patches" in found:
+            found["patches"] = on_grid(found["patches"], *self.grid)
+        return found
 
 
 def _given(path: Path | None, option: str) -> Path:

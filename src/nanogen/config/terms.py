@@ -1,0 +1,93 @@
+"""What an objective's added terms ask of a run: heads of the backbone, caches, frozen networks.
+
+Combinations that mean nothing are refused here, when the configuration is read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nanogen.config.schema import Run, Term
+from nanogen.errors import UserError, nearest
+
+# term -> the cached features it reads, of its encoder
+CACHED = {"reg": "cls", "repa": "patches"}
+# terms that run their encoder on the predicted image, which must therefore be an image
+IN_PIXELS = ("lpips", "features")
+NAMES = (*CACHED, *IN_PIXELS, "internal-guidance")
+REPA_HEADS = {"mse-linear": "linear", "cosine-mlp": "mlp"}
+
+
+def caches(run: Run) -> dict[str, str]:
+    """Part of the cached features (``cls``, ``patches``) -> the encoder it is of."""
+    terms = run.objective.terms
+    return {part: str(terms[name].encoder) for name, part in CACHED.items() if name in terms}
+
+
+def networks(run: Run) -> dict[str, str]:
+    """Term -> the frozen network it runs in every training step."""
+    terms = run.objective.terms
+    return {name: str(terms[name].encoder) for name in IN_PIXELS if name in terms}
+
+
+def encoders(run: Run) -> list[str]:
+    """Every frozen network that the terms need, once."""
+    return list(dict.fromkeys([*caches(run).values(), *networks(run).values()]))
+
+
+def backbone_keys(run: Run, widths: dict[str, int]) -> dict[str, Any]:
+    """Arguments of the backbone's constructor; ``widths`` are the encoders', by name."""
+    terms, keys = run.objective.terms, {}
+    if "reg" in terms:
+        keys["cls_width"] = widths[str(terms["reg"].encoder)]
+    if "repa" in terms:
+        keys["repa_depth"] = terms["repa"].depth
+        keys["repa_width"] = widths[str(terms["repa"].encoder)]
+        keys["repa_head"] = REPA_HEADS[terms["repa"].head]
+    if "internal-guidance" in terms:
+        keys["guidance_depth"] = terms["internal-guidance"].depth
+    return keys
+
+
+def check(run: Run, pixels: bool, where: str) -> None:
+    """Raise UserError for terms that do not fit the run; ``pixels``: it has no tokenizer."""
+    terms = run.objective.terms
+    for name, term in terms.items():
+        if name not in NAMES:
+            raise UserError(f"{where}: unknown objective.terms.{name}{nearest(name, NAMES)}")
+        _check_encoder(name, term, where)
+        _check_depth(name, term, run.backbone.encoder_depth, where)
+    for name in IN_PIXELS:
+        if name in terms and not pixels:
+            raise UserError(
+                f"{where}: objective.terms.{name} compares images, but {run.tokenizer} makes latents; "
+                "it needs tokenizer: pixels"
+            )
+    if {"reg", "repa"} <= terms.keys() and terms["reg"].encoder != terms["repa"].encoder:
+        raise UserError(
+            f"{where}: with REG, REPA aligns the cls token too; give objective.terms.repa.encoder and "
+            "objective.terms.reg.encoder the same encoder"
+        )
+    if run.sampling.internal_guidance != 1 and "internal-guidance" not in terms:
+        raise UserError(
+            f"{where}: sampling.internal_guidance {run.sampling.internal_guidance} needs the head that "
+            "objective.terms.internal-guidance trains"
+        )
+
+
+def _check_encoder(name: str, term: Term, where: str) -> None:
+    if name != "internal-guidance" and term.encoder is None:
+        raise UserError(
+            f"{where}: objective.terms.{name}.encoder must name a frozen network, a file in "
+            "config/models"
+        )
+
+
+def _check_depth(name: str, term: Term, blocks: int, where: str) -> None:
+    if name not in ("repa", "internal-guidance"):
+        return
+    if term.depth is None or not 1 <= term.depth <= blocks:
+        raise UserError(
+            f"{where}: objective.terms.{name}.depth {term.depth} must be one of the encoder's blocks, 1 "
+            f"to {blocks} (backbone.encoder_depth)"
+        )

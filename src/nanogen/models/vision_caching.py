@@ -1,0 +1,49 @@
+"""Feature caches: a data set seen once through a frozen vision encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanogen.data import hdf5
+from nanogen.data.caches import VISION
+from nanogen.files import label
+from nanogen.models.training import batches, gather, progress
+from nanogen.models.vision_features import Vision
+from nanogen.tokenizers.base import to_signed
+from nanogen.tokenizers.caching import BATCH, announce, finite_half
+
+
+@torch.no_grad()
+def write_features(stage: Mapping[str, Any], images: Any, encoder: Vision, output: Path) -> None:
+    """Write ``output``, format ``vision`` 1 (docs/formats.md), from a stage `vision`.
+
+    Args:
+        images: an ImageFile; it is read in order, so that the file is the same every time.
+    """
+    part = stage["part"]
+    encode = {"cls": encoder.cls, "patches": encoder.patches}[part]
+    grid = (encoder.rows, encoder.rows) if part == "patches" else ()
+    shape = (len(images), encoder.width, *grid)
+    announce(output, f"{part} features", len(images), 2 * int(np.prod(shape)))
+    with hdf5.create(output, _header(stage)) as file:
+        features = file.create_dataset(part, shape, np.float16)
+        for rows in progress(list(batches(len(images), BATCH)), f"{part} features"):
+            encoded = encode(to_signed(gather(images.images, rows))).numpy()
+            features[rows] = finite_half(encoded, f"features of {images.path}")
+        file.create_dataset("labels", data=np.asarray(images.labels, np.int64))
+
+
+def _header(stage: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **label(*VISION, stage["hash"]),
+        "encoder": stage["model"]["name"],
+        "encoder_hash": stage["expects"]["encoder"],
+        "data_hash": stage["expects"]["data"],
+        "part": stage["part"],
+        "dtype": stage["dtype"],
+    }

@@ -1,0 +1,20 @@
+"""Internal guidance: a shallower head learns the same output, and sampling moves away from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from nanogen.objectives.flow_matching import FlowMatching, Predicted
+
+
+class InternalGuidance:
+    """Mean squared error of the shallower head's velocity (`nanogen.sampling.euler.Guidance`)."""
+
+    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
+        self.velocity_of = base.velocity_of
+
+    def __call__(self, predicted: Predicted) -> Tensor:
+        velocity = self.velocity_of(predicted.output.base, predicted.image.x_t, predicted.t)
+        return (velocity - predicted.image.velocity).square().mean()

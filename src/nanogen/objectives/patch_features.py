@@ -1,0 +1,38 @@
+"""PixelGen's second perceptual term: a frozen encoder's patch features of the predicted clean image
+(Ma et al. 2026, arXiv 2602.02493)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen.errors import UserError
+from nanogen.objectives.flow_matching import FlowMatching, Predicted
+from nanogen.objectives.perceptual import mean_below
+
+
+class PatchFeatures:
+    """1 - cosine of the patch features, averaged over patches, only where there is little noise."""
+
+    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
+        if network is None:
+            raise UserError("the term features compares with a frozen network: give --network NAME=DIR")
+        self.network, self.t_below = network, keys["t_below"]
+
+    def __call__(self, predicted: Predicted) -> Tensor:
+        with torch.no_grad():
+            target = self.network.patches(predicted.batch.x)
+        similarity = F.cosine_similarity(self.network.patches(predicted.clean), target, dim=1)
+        return mean_below(1 - similarity.mean((1, 2)), predicted.t, self.t_below)
+
+
+def load_patch_features(folder: Path, model: Mapping[str, Any]) -> nn.Module:
+    """The frozen encoder in ``folder``; its ``patches`` are differentiable in the image."""
+    from nanogen.models.vision_features import load_vision
+
+    return load_vision(folder, model)

@@ -1,0 +1,23 @@
+"""REG: the frozen encoder's cls feature is diffused beside the image (paper, section 2; Wu et al. 2025,
+"Representation Entanglement for Generation", arXiv 2507.01467)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from nanogen.objectives.flow_matching import FlowMatching, Predicted
+
+
+class Reg:
+    """Mean squared error of the cls feature's velocity, which the network always predicts as such."""
+
+    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
+        pass
+
+    def __call__(self, predicted: Predicted) -> Tensor:
+        """Over every head that predicts it: the network's own, and internal guidance's."""
+        heads = [predicted.output, predicted.output.base]
+        errors = [(head.cls.float() - predicted.cls.velocity).square().mean() for head in heads if head]
+        return sum(errors[1:], errors[0])

@@ -1,0 +1,39 @@
+"""REPA: an inner block's tokens predict a frozen encoder's patch features (Yu et al. 2024,
+"Representation Alignment for Generation", arXiv 2410.06940, section 3.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen.objectives.flow_matching import FlowMatching, Predicted
+
+
+def squared_error(predicted: Tensor, target: Tensor) -> Tensor:
+    """As the authors' code does, with a Linear as head."""
+    return (predicted - target).square().mean()
+
+
+def negative_cosine(predicted: Tensor, target: Tensor) -> Tensor:
+    """As the original does, with an MLP as head."""
+    return -F.cosine_similarity(predicted, target, dim=-1).mean()
+
+
+DISTANCES = {"mse-linear": squared_error, "cosine-mlp": negative_cosine}
+
+
+class Repa:
+    """Distance of the head's prediction from the features of the clean image."""
+
+    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
+        self.distance = DISTANCES[keys["head"]]
+
+    def __call__(self, predicted: Predicted) -> Tensor:
+        batch, hidden = predicted.batch, predicted.output.hidden.float()
+        tokens = batch.patches.flatten(2).transpose(1, 2)  # (B, N, W)
+        if batch.cls is not None:  # REG's token is aligned too
+            tokens = torch.cat([batch.cls[:, None], tokens], dim=1)
+        return self.distance(hidden, tokens)

@@ -1,0 +1,101 @@
+"""An objective from its configuration: a base loss by kind, and added terms by name.
+
+A new term is one module with a class built from ``(keys, base, network)`` and called with what the base
+predicted, and one line here; a term that compares images through a frozen network also has a loader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from nanogen.errors import UserError
+from nanogen.models.card import expect_model
+from nanogen.objectives.flow_matching import FlowMatching, Predicted
+from nanogen.objectives.internal_guidance import InternalGuidance
+from nanogen.objectives.meanflow import MeanFlow
+from nanogen.objectives.patch_features import PatchFeatures, load_patch_features
+from nanogen.objectives.perceptual import Perceptual, load_perceptual
+from nanogen.objectives.reg import Reg
+from nanogen.objectives.repa import Repa
+from nanogen.training.batches import Batch
+
+Objective = Callable[[nn.Module, Batch, nn.Module], dict[str, Tensor]]
+Networks = Mapping[str, nn.Module]  # by term
+
+
+class Term(Protocol):
+    """Built from its configuration, the base and its frozen network, if it has one."""
+
+    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None): ...
+
+    def __call__(self, predicted: Predicted) -> Tensor:
+        """A scalar, before its coefficient."""
+        ...
+
+
+BASES = {"flow-matching": FlowMatching, "meanflow": MeanFlow}
+TERMS: dict[str, type[Term]] = {
+    "reg": Reg,
+    "repa": Repa,
+    "internal-guidance": InternalGuidance,
+    "lpips": Perceptual,
+    "features": PatchFeatures,
+}
+LOADERS = {"lpips": load_perceptual, "features": load_patch_features}
+
+
+class WithTerms:
+    """The base's loss plus every term times its coefficient; each is logged by its own name."""
+
+    def __init__(self, base: FlowMatching, terms: Mapping[str, tuple[float, Term]]):
+        self.base, self.terms = base, dict(terms)
+
+    def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:
+        predicted = self.base.predicted(model, batch, conditioner)
+        losses = {"velocity": self.base.error(predicted)}
+        total = losses["velocity"]
+        for name, (coefficient, term) in self.terms.items():
+            losses[name] = term(predicted)
+            total = total + coefficient * losses[name]
+        return {"loss": total, **losses}
+
+
+def objective_of(stage: dict[str, Any], networks: Networks | None = None) -> Objective:
+    """The objective of a ``train`` stage; ``networks`` are its terms' frozen ones (`term_networks`)."""
+    keys = stage["objective"]
+    base = BASES[keys["kind"]].from_stage(stage)
+    if not keys["terms"]:
+        return base
+    networks = networks or {}
+    return WithTerms(
+        base,
+        {
+            name: (term["coefficient"], TERMS[name](term, base, networks.get(name)))
+            for name, term in keys["terms"].items()
+        },
+    )
+
+
+def term_networks(
+    stage: dict[str, Any], folders: Mapping[str, Path], device: torch.device | str = "cpu"
+) -> dict[str, nn.Module]:
+    """The frozen networks that a ``train`` stage's terms compare with, by term.
+
+    ``folders`` are by name of the model. Raises UserError where one is missing, or was made by another
+    configuration.
+    """
+    loaded = {}
+    for name, model in stage.get("networks", {}).items():
+        if model["name"] not in folders:
+            raise UserError(
+                f"{stage['method']} compares with {model['name']}: give --network {model['name']}=DIR"
+            )
+        folder = folders[model["name"]]
+        expect_model(folder, stage["expects"][model["name"]])
+        loaded[name] = LOADERS[name](folder, model).to(device)
+    return loaded
