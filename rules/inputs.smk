@@ -25,7 +25,7 @@ def training_images(split):
 
 # stage1
 def frozen_encoder(wildcards):
-    """The card of the encoder that a representation autoencoder reads; none for a VAE."""
+    """The card of the encoder whose features a tokenizer decodes or is aligned with, if any."""
     encoder = MODELS[wildcards.model].encoder
     return [PATHS.model_card(encoder)] if encoder else []
 

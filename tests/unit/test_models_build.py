@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -12,19 +13,52 @@ from safetensors.torch import load_file
 
 from nanogen.cli import main
 from nanogen.config import load_study, stages
+from nanogen.config.validation import merged
 from nanogen.data.caches import LatentFile, TextFile
 from nanogen.data.images import ImageFile, write_images
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models.card import read_card
-from nanogen.models.encoder import draw_mask, patches
-from nanogen.models.rae import feature_statistics
+from nanogen.models.encoder import draw_mask, patches, spread
+from nanogen.models.encoders import load_encoder
+from nanogen.models.moments import feature_moments
 from nanogen.models.training import psnr, schedule, spliced
 from nanogen.models.vae import build
 from nanogen.tokenizers import load_tokenizer
 
 ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+EVA = {"embed_dim": 16, "depth": 1, "num_heads": 2}
+KL = {
+    "architecture": {"block_out_channels": [4, 4, 4]},
+    "training": {"steps": 4, "batch_size": 8},
+}
 TINY = {
+    "dinov3-b": {
+        "architecture": {**ENCODER, "intermediate_size": 32},
+        "training": {"steps": 3, "batch_size": 16},
+    },
+    "siglip2-b": {
+        "architecture": {**ENCODER, "intermediate_size": 32},
+        "training": {"steps": 3, "batch_size": 16},
+    },
+    "pe-l": {"architecture": EVA, "training": {"steps": 3, "batch_size": 16}},
+    "langpe-l": {"architecture": EVA, "training": {"steps": 3, "batch_size": 16}},
+    "spatialpe-l": {"architecture": EVA, "training": {"steps": 3, "batch_size": 16}},
+    "rae-langpe-l": {
+        "latent": [16, 4, 4],
+        "architecture": {**ENCODER, "num_attention_heads": 2},
+        "training": {"steps": 2, "batch_size": 16},
+    },
+    "flux1-vae": KL,
+    "flux2-vae": KL,
+    "qwen-image-vae": {
+        "architecture": {"base_dim": 4, "dim_mult": [1, 1, 1]},
+        "training": {"steps": 2, "batch_size": 4},
+    },
+    "e2e-va-vae": {
+        "architecture": {"block_out_channels": [4, 4, 4, 4]},
+        "training": {"steps": 4, "batch_size": 8},
+    },
     "dinov2-b": {"architecture": ENCODER, "training": {"steps": 6, "batch_size": 16}},
     "rae-dinov2-b": {
         "latent": [16, 4, 4],
@@ -42,14 +76,15 @@ TINY = {
     },
 }
 
+SIZES = {"train_images": 120, "val_images": 40}
+
 
 class Workspace:
     """Scenes of a tiny study and the commands run on them."""
 
     def __init__(self, folder):
         self.folder = folder
-        data = {"train_images": 120, "val_images": 40}
-        self.study = load_study("nano", {"data": data, "models": TINY})
+        self.study = load_study("nano", {"data": SIZES, "models": TINY})
         for task in ("imagenet", "t2i"):
             for split in ("train", "val"):
                 write_images(stages.data(self.study, task, split), self.data(task, split))
@@ -64,8 +99,8 @@ class Workspace:
         status = main([command, f"--config={config}", f"--output={output}", *given])
         return status, output
 
-    def build(self, name, output=None, **options):
-        stage = stages.model(self.study, name)
+    def build(self, name, output=None, study=None, **options):
+        stage = stages.model(study or self.study, name)
         task = stage["model"]["data"]
         files = {"train": self.data(task, "train"), "val": self.data(task, "val")}
         target = self.folder / (output or name)
@@ -98,6 +133,60 @@ def test_a_vae_is_trained_saved_and_scaled_to_unit_latents(workspace, vae):
     latents = tokenizer.encode(torch.from_numpy(np.array(images.images)))
     assert latents.shape == (120, 4, 8, 8)
     assert float(latents.std()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["flux1-vae", "flux2-vae", "qwen-image-vae", "e2e-va-vae"])
+def test_every_class_of_vae_is_trained_and_carries_its_statistics(workspace, encoder, name):
+    options = {"encoder": encoder} if name.startswith("e2e") else {}
+    folder = workspace.build(name, **options)
+    model = read_card(folder)["model"]
+    images = ImageFile(workspace.data("imagenet", "train")).images
+    latents = load_tokenizer(folder).encode(torch.from_numpy(np.array(images)))
+    assert list(latents.shape[1:]) == model["latent"]
+    by_channel = model["normalisation"] != "scale-shift"
+    axes = (0, 2, 3) if by_channel else (0, 1, 2, 3)
+    assert latents.mean(axes).abs().max() < 1e-3
+    assert latents.std(axes).max() < 1.001  # below 1 where a batch norm's epsilon counts
+    assert latents.std(axes).min() > 0.5
+
+
+@pytest.mark.parametrize("name", ["dinov3-b", "siglip2-b", "pe-l", "langpe-l", "spatialpe-l"])
+def test_every_class_of_encoder_is_trained_and_gives_a_grid_of_features(workspace, name):
+    folder = workspace.build(name)
+    pictures = torch.from_numpy(np.array(ImageFile(workspace.data("imagenet", "val")).images))
+    features = load_encoder(folder)(pictures)
+    assert features.shape == (40, 16, 4, 4)
+    assert torch.isfinite(features).all()
+    assert features.std(0).min() > 0
+
+
+def test_a_rae_of_a_timm_encoder_is_self_contained(workspace):
+    folder = workspace.build("rae-langpe-l", encoder=workspace.build("langpe-l", "its-encoder"))
+    shutil.rmtree(workspace.folder / "its-encoder")
+    pictures = torch.from_numpy(np.array(ImageFile(workspace.data("imagenet", "val")).images))
+    assert load_tokenizer(folder).encode(pictures).shape == (40, 16, 4, 4)
+
+
+def test_alignment_pulls_latents_towards_the_features(workspace, encoder):
+    """The same VAE with and without the term: only with it do latents tell what the encoder sees."""
+    training = {"steps": 60, "batch_size": 16, "learning_rate": 4e-3}
+    cosine = {}
+    for weight in (0.0, 5.0):
+        keys = {"e2e-va-vae": {"training": {**training, "options": {"align": weight}}}}
+        study = load_study("nano", {"data": SIZES, "models": merged(TINY, keys)})
+        folder = workspace.build("e2e-va-vae", f"aligned-{weight}", study=study, encoder=encoder)
+        cosine[weight] = read_card(folder)["quality"]["alignment"]
+    assert cosine[5.0] > cosine[0.0] + 0.1
+
+
+def test_a_normalisation_that_a_class_cannot_carry_is_refused(workspace, capsys):
+    keys = {"flux2-vae": {"normalisation": "scale"}}
+    study = load_study("nano", {"data": SIZES, "models": merged(TINY, keys)})
+    stage = stages.model(study, "flux2-vae")
+    files = {split: workspace.data("imagenet", split) for split in ("train", "val")}
+    status, _ = workspace.run("build-model", stage, workspace.folder / "no", **files)
+    assert status == 2
+    assert "it can be batch-norm" in capsys.readouterr().err
 
 
 def test_the_same_stage_trains_the_same_weights(workspace, vae):
@@ -164,7 +253,7 @@ def test_latents_are_cached_by_the_command_and_only_for_their_tokenizer(workspac
     assert "0000000000000000" in capsys.readouterr().err
 
 
-def test_feature_statistics_do_not_depend_on_the_batches(workspace):
+def test_feature_moments_do_not_depend_on_the_batches(workspace):
     class Shifted(torch.nn.Module):
         """Features with a mean far larger than their spread."""
 
@@ -172,7 +261,7 @@ def test_feature_statistics_do_not_depend_on_the_batches(workspace):
             return images[:, :2, :2].permute(0, 3, 1, 2).float() / 255 + 1000
 
     images = np.random.default_rng(0).integers(0, 256, (610, 2, 2, 3), np.uint8)
-    mean, var = feature_statistics(Shifted(), images)
+    mean, var = feature_moments(Shifted(), images)
     exact = images.astype(np.float64).transpose(0, 3, 1, 2) / 255
     np.testing.assert_allclose(mean, exact.mean(0) + 1000, rtol=1e-6)
     np.testing.assert_allclose(var, exact.var(0), rtol=1e-3)
@@ -183,13 +272,22 @@ def test_an_unknown_key_of_an_architecture_is_refused_with_the_nearest():
     with pytest.raises(UserError, match="did you mean 'block_out_channels'"):
         build({**model, "architecture": {"block_out_chanels": [8]}}, 32)
     with pytest.raises(UserError, match="latent rows"):
-        build({**model, "architecture": {"block_out_channels": [8, 8]}}, 32)
+        build({**model, "architecture": {"block_out_channels": [32, 32]}}, 32)
+    with pytest.raises(UserError, match="must be divisible"):
+        build({**model, "architecture": {"block_out_channels": [8, 8, 8]}}, 32)
 
 
 def test_masks_hide_the_same_number_of_patches_in_every_image():
     mask = draw_mask(50, 16, torch.Generator().manual_seed(0))
     assert (mask.sum(1) == 6).all()
     assert mask.float().mean(0).min() > 0.2
+
+
+def test_a_hidden_patch_covers_its_pixels():
+    mask = torch.zeros(1, 16, dtype=torch.bool)
+    mask[0, 6] = True  # second row, third column
+    hidden = spread(mask, 2)[0, 0]
+    assert hidden.nonzero().tolist() == [[2, 4], [2, 5], [3, 4], [3, 5]]
 
 
 def test_every_second_image_is_continued_by_its_neighbour():

@@ -194,7 +194,7 @@ def test_wrong_folders_are_refused_with_a_sentence(vae_folder, tmp_path):
     with pytest.raises(UserError, match="4x8x8"):
         load_tokenizer(vae_folder, {**VAE_CONFIG, "latent": [16, 8, 8]})
     with pytest.raises(UserError, match="holds a AutoencoderKL"):
-        load_tokenizer(vae_folder, {**VAE_CONFIG, "model_class": "Qwen3Model"})
+        load_tokenizer(vae_folder, {**VAE_CONFIG, "model_class": "AutoencoderKLFlux2"})
 
 
 def test_a_folder_without_a_card_says_itself_what_it_is(vae_folder):

@@ -27,7 +27,7 @@ TRAINERS = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, "train", "val", output="the model's folder")
-    parser.add_argument("--encoder", type=Path, help="RAE only: folder of the frozen encoder")
+    parser.add_argument("--encoder", type=Path, help="RAE, aligned VAE: the frozen encoder")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -82,7 +82,9 @@ class Model(Section):
     source: Source = Field("build", description="build: train it; download: hub; path: yours")
     path: str | None = Field(None, description="the folder, where source is path")
     hub: Hub | None = Field(None, description="where source is download")
-    encoder: str | None = Field(None, description="rae: the model whose features are the latents")
+    encoder: str | None = Field(
+        None, description="rae: whose features are the latents; vae: whose features align them"
+    )
     input_size: int | None = Field(None, description="side in pixels the network is fed")
     image_mean: tuple[float, float, float] = Field(
         (0.5, 0.5, 0.5), description="subtracted from images in [0, 1], per channel"
@@ -90,9 +92,15 @@ class Model(Section):
     image_std: tuple[float, float, float] = Field(
         (0.5, 0.5, 0.5), description="images are divided by this after the mean, per channel"
     )
+    interpolation: Literal["bicubic", "bilinear"] = Field(
+        "bicubic", description="encoder: how images are brought to input_size, without antialiasing"
+    )
     latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
     scaling: tuple[float, float] | None = Field(
         None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"
+    )
+    normalisation: Literal["scale", "scale-shift", "channel", "batch-norm"] | None = Field(
+        None, description="vae, where built: how it carries its latents' statistics; none: by class"
     )
     width: int | None = Field(None, description="text_encoder: width of the features")
     max_tokens: int | None = Field(None, description="text_encoder: longest prompt in tokens")

@@ -20,7 +20,7 @@ from nanogen.identity import config_hash
 VERSIONS = {
     "data": 1,
     "prompts": 1,
-    "model": 1,
+    "model": 2,
     "latents": 1,
     "text": 1,
     "train": 1,

@@ -1,4 +1,4 @@
-"""The small vision encoder: Dinov2WithRegisters trained on classes and on masked patches' pixels."""
+"""The small vision encoders, trained on classes and on the pixels of patches, hidden ones among them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,47 @@ from torch.nn import functional as F
 
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
-from nanogen.models.encoders import Preprocessing
-from nanogen.models.loading import save_network
+from nanogen.models import timm_networks
+from nanogen.models.encoders import TRANSFORMERS, Preprocessing, TransformerParts
+from nanogen.models.loading import network_class, save_network
 from nanogen.models.training import batches, checked, gather, psnr, seeded, train
 from nanogen.tokenizers.base import to_signed
 
 EVALUATION_BATCH = 250
 MASKED = 0.4  # fraction of the patches hidden
+# where a class has these keys: a network so narrow does not leave its start with the large one's
+STARTING = {"layerscale_value": 1.0, "initializer_range": 0.1}
 
 
 class Pretraining(nn.Module):
-    """The encoder with the two heads it is trained under; the heads are not kept."""
+    """An encoder of any class with the two heads it is trained under; the heads are not kept."""
 
     def __init__(self, network: nn.Module, classes: int):
         super().__init__()
         self.network = network
-        config = network.config
-        self.patch = int(config.patch_size)
-        self.prefix = 1 + int(config.num_register_tokens)
-        self.classify = nn.Linear(config.hidden_size, classes)
-        self.reconstruct = nn.Linear(config.hidden_size, 3 * self.patch**2)
+        self.parts = TransformerParts.of(network)
+        self.patch = self.parts.patch
+        self.classify = nn.Linear(self.parts.width, classes)
+        self.reconstruct = nn.Linear(self.parts.width, 3 * self.patch**2)
 
     def forward(self, pixels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Pixels (N, 3, H, W), mask bool (N, L) -> logits (N, classes), patches (N, L, 3 p p)."""
-        tokens = self.network(pixel_values=pixels, bool_masked_pos=mask).last_hidden_state
-        return self.classify(tokens[:, 0]), self.reconstruct(tokens[:, self.prefix :])
+        """Pixels (N, 3, H, W), mask bool (N, L) -> logits (N, classes), patches (N, L, 3 p p).
+
+        Hidden patches are made grey in the image, since not every class has a mask token.
+        """
+        if mask is not None:
+            pixels = pixels.masked_fill(spread(mask, self.patch), 0.0)
+        tokens = self.parts.tokens(pixels)
+        patches = tokens[:, self.parts.prefix :]
+        summary = tokens[:, 0] if self.parts.prefix else patches.mean(1)
+        return self.classify(summary), self.reconstruct(patches)
+
+
+def spread(mask: Tensor, side: int) -> Tensor:
+    """bool (N, rows * rows) of patches -> bool (N, 1, rows * side, rows * side) of pixels."""
+    rows = int(mask.shape[1] ** 0.5)
+    grid = mask.view(-1, 1, rows, rows)
+    return grid.repeat_interleave(side, 2).repeat_interleave(side, 3)
 
 
 def patches(images: Tensor, side: int) -> Tensor:
@@ -51,30 +67,44 @@ def draw_mask(count: int, length: int, generator: torch.Generator) -> Tensor:
 
 
 def build(model: Mapping[str, Any]) -> nn.Module:
-    """An untrained Dinov2WithRegistersModel of the configuration's architecture."""
-    from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
-
-    if model["model_class"] != "Dinov2WithRegistersModel":
+    """An untrained encoder of the configuration's class and architecture."""
+    name = model["model_class"]
+    if name == timm_networks.EVA:
+        return timm_networks.build(name, _eva_arguments(model))
+    if name not in TRANSFORMERS:
         raise UserError(
-            f"config/models/{model['name']}.yaml: only Dinov2WithRegistersModel can be trained here, "
-            f"not {model['model_class']}; set its source to download or path"
+            f"config/models/{model['name']}.yaml: {name} cannot be trained here, only "
+            f"{', '.join(TRANSFORMERS)} and {timm_networks.EVA}; set its source to download or path"
         )
-    keys = checked(model["architecture"], Dinov2WithRegistersConfig().to_dict(), model["name"])
-    config = Dinov2WithRegistersConfig(
-        **{"image_size": model["input_size"], "layerscale_value": 1.0, "initializer_range": 0.1, **keys}
-    )
-    return Dinov2WithRegistersModel(config)
+    network = network_class(name)
+    valid = network.config_class().to_dict()
+    keys = checked(model["architecture"], valid, model["name"])
+    starting = {key: value for key, value in STARTING.items() if key in valid}
+    return network(network.config_class(**{"image_size": model["input_size"], **starting, **keys}))
+
+
+def _eva_arguments(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {"img_size": model["input_size"], **model["architecture"]}
+
+
+def save(network: nn.Module, model: Mapping[str, Any], folder: Path) -> None:
+    """Write a network that `build` made."""
+    if model["model_class"] == timm_networks.EVA:
+        timm_networks.save(network, _eva_arguments(model), folder)
+    else:
+        save_network(network, folder)
 
 
 def train_encoder(stage: Mapping[str, Any], images: Any, val: Any, folder: Path) -> dict[str, float]:
     """Train on ``images`` (an ImageFile), save to ``folder``; its quality on ``val``.
 
-    Loss: cross-entropy of the class from the class token, and the squared error of every patch's
-    pixels from its token, of hidden patches and of visible ones, so that tokens keep detail.
+    Loss: cross-entropy of the class from the class token (from the patches' mean where there is
+    none), and the squared error of every patch's pixels from its token, of hidden patches and of
+    visible ones, so that tokens keep detail.
     Quality: ``accuracy``, and ``masked_psnr`` (dB) over hidden patches.
     """
     model = stage["model"]
-    options = {"masked": 0.3, "visible": 1.0, **model["training"]["options"]}
+    options = {"classes": 1.0, "masked": 0.3, "visible": 1.0, **model["training"]["options"]}
     preprocess = Preprocessing.of(model)
     labels = torch.from_numpy(images.labels)
     with seeded(stage["seed"], "build", model["name"], "weights"):
@@ -82,25 +112,19 @@ def train_encoder(stage: Mapping[str, Any], images: Any, val: Any, folder: Path)
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         batch = gather(images.images, rows)
-        target = patches(_resized(batch, preprocess.size), pretraining.patch)
+        target = patches(preprocess.resize(to_signed(batch)), pretraining.patch)
         mask = draw_mask(*target.shape[:2], generator)
         whole = len(rows) // 2  # these see every patch: what is hidden cannot be classified
         mask[:whole] = False
         logits, output = pretraining(preprocess(batch), mask)
         error = (output - target).square().mean(2)
         pixels = options["masked"] * error[mask].mean() + options["visible"] * error[~mask].mean()
-        return F.cross_entropy(logits[:whole], labels[rows[:whole]]) + pixels
+        return options["classes"] * F.cross_entropy(logits[:whole], labels[rows[:whole]]) + pixels
 
     train(pretraining, loss, stage, len(images))
-    save_network(pretraining.network, folder)
+    save(pretraining.network, model, folder)
     preprocess.write(folder)
     return _quality(pretraining, preprocess, val, stage["seed"])
-
-
-def _resized(images: Tensor, size: int) -> Tensor:
-    """uint8 (N, H, W, 3) -> what the heads reconstruct: float32 (N, 3, size, size) in [-1, 1]."""
-    signed = to_signed(images)
-    return signed if signed.shape[-1] == size else F.interpolate(signed, (size, size), mode="bicubic")
 
 
 @torch.no_grad()
@@ -111,7 +135,7 @@ def _quality(
     generator = torch.Generator().manual_seed(seed_for(seed, "build", "encoder", "validation"))
     for part in batches(len(val), EVALUATION_BATCH):
         batch = gather(val.images, part)
-        target = patches(_resized(batch, preprocess.size), pretraining.patch)
+        target = patches(preprocess.resize(to_signed(batch)), pretraining.patch)
         mask = draw_mask(*target.shape[:2], generator)
         _, output = pretraining(preprocess(batch), mask)
         squared.append((output - target).square().mean(2)[mask])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from torch.nn import functional as F
 
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
-from nanogen.models.card import read_card
+from nanogen.models import timm_networks
+from nanogen.models.card import CARD, read_card
 from nanogen.models.loading import load_network
 
 PREPROCESSING = "preprocessing.json"
 
-# class -> (name of its last norm, whether class and register tokens stand before the patches)
-LAYOUTS = {
+# class of transformers -> (name of its last norm, whether class and register tokens stand first)
+TRANSFORMERS = {
     "Dinov2WithRegistersModel": ("layernorm", True),
     "DINOv3ViTModel": ("norm", True),
     "SiglipVisionModel": ("post_layernorm", False),
@@ -33,30 +35,84 @@ class Preprocessing:
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    interpolation: str = "bicubic"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, 3, size, size); bicubic without antialiasing."""
+        """uint8 (N, H, W, 3) -> float32 (N, 3, size, size); resized without antialiasing."""
         pixels = images.permute(0, 3, 1, 2).to(torch.float32) / 255
         mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        pixels = (pixels - mean) / std
-        if pixels.shape[-2:] != (self.size, self.size):
-            pixels = F.interpolate(pixels, (self.size, self.size), mode="bicubic", antialias=False)
-        return pixels
+        return self.resize((pixels - mean) / std)
+
+    def resize(self, images: Tensor) -> Tensor:
+        """Float (N, 3, H, W) -> (N, 3, size, size)."""
+        if images.shape[-2:] == (self.size, self.size):
+            return images
+        return F.interpolate(images, (self.size, self.size), mode=self.interpolation, antialias=False)
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> Preprocessing:
         """From a resolved model configuration (`nanogen.config.schema.Model` as a dictionary)."""
         if model.get("input_size") is None:
             raise UserError(f"config/models/{model.get('name')}.yaml: 'input_size' is missing")
-        return cls(model["input_size"], tuple(model["image_mean"]), tuple(model["image_std"]))
+        return cls(
+            model["input_size"],
+            tuple(model["image_mean"]),
+            tuple(model["image_std"]),
+            model.get("interpolation", "bicubic"),
+        )
 
     @classmethod
     def read(cls, folder: Path) -> Preprocessing:
         keys = read_json(folder / PREPROCESSING)
-        return cls(keys["size"], tuple(keys["mean"]), tuple(keys["std"]))
+        return cls(**{**keys, "mean": tuple(keys["mean"]), "std": tuple(keys["std"])})
 
     def write(self, folder: Path) -> None:
         write_json(folder / PREPROCESSING, asdict(self))
+
+
+@dataclass(frozen=True)
+class TransformerParts:
+    """What the classes of vision transformers name differently.
+
+    Attributes:
+        tokens: normalised pixels (N, 3, H, W) -> all tokens after the last norm (N, T, width).
+        prefix: number of class and register tokens, which stand before the patches'.
+        width: channels of a token.
+        patch: side of a patch in pixels.
+        norm: the last norm; an identity in the Perception Encoders that end without one (their
+            published classes for language and for dense prediction).
+    """
+
+    tokens: Callable[[Tensor], Tensor]
+    prefix: int
+    width: int
+    patch: int
+    norm: nn.Module
+
+    @classmethod
+    def of(cls, network: nn.Module) -> TransformerParts:
+        if type(network).__name__ in TRANSFORMERS:
+            return cls._of_transformers(network)
+        return cls(
+            tokens=network.forward_features,
+            prefix=network.num_prefix_tokens,
+            width=network.embed_dim,
+            patch=network.patch_embed.patch_size[0],
+            norm=network.norm,
+        )
+
+    @classmethod
+    def _of_transformers(cls, network: nn.Module) -> TransformerParts:
+        norm, has_prefix = TRANSFORMERS[type(network).__name__]
+        owner = network.vision_model if hasattr(network, "vision_model") else network
+        config = network.config
+        return cls(
+            tokens=lambda pixels: network(pixel_values=pixels).last_hidden_state,
+            prefix=1 + int(getattr(config, "num_register_tokens", 0)) if has_prefix else 0,
+            width=int(config.hidden_size),
+            patch=int(config.patch_size),
+            norm=getattr(owner, norm),
+        )
 
 
 class VisionEncoder(nn.Module):
@@ -66,23 +122,24 @@ class VisionEncoder(nn.Module):
         super().__init__()
         self.network = network
         self.preprocessing = preprocessing
-        norm_name, has_prefix = LAYOUTS[type(network).__name__]
-        owner = network.vision_model if hasattr(network, "vision_model") else network
-        norm = getattr(owner, norm_name)
-        with torch.no_grad():
-            norm.weight.fill_(1.0)
-            norm.bias.zero_()
-        config = network.config
-        self.prefix = 1 + int(getattr(config, "num_register_tokens", 0)) if has_prefix else 0
-        self.width = int(config.hidden_size)
-        self.rows = preprocessing.size // int(config.patch_size)
+        self.parts = TransformerParts.of(network)
+        _remove_affine(self.parts.norm)
+        self.prefix, self.width = self.parts.prefix, self.parts.width
+        self.rows = preprocessing.size // self.parts.patch
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) -> float32 (N, C, rows, rows): the last norm's patch tokens."""
-        tokens = self.network(pixel_values=self.preprocessing(images)).last_hidden_state
+        tokens = self.parts.tokens(self.preprocessing(images))
         patches = tokens[:, self.prefix :]  # (N, rows * rows, C)
         return patches.transpose(1, 2).unflatten(2, (self.rows, self.rows))
+
+
+@torch.no_grad()
+def _remove_affine(norm: nn.Module) -> None:
+    if not isinstance(norm, nn.Identity):
+        norm.weight.fill_(1.0)
+        norm.bias.zero_()
 
 
 def load_encoder(folder: Path, model: Mapping[str, Any] | None = None) -> VisionEncoder:
@@ -100,10 +157,31 @@ def load_encoder(folder: Path, model: Mapping[str, Any] | None = None) -> Vision
     if model is not None:
         class_name, preprocessing = model["model_class"], Preprocessing.of(model)
     else:
-        class_name = read_json(folder / "config.json")["architectures"][0]
-        preprocessing = Preprocessing.read(folder)
-    if class_name not in LAYOUTS:
+        class_name, preprocessing = _own_class(folder), Preprocessing.read(folder)
+    if timm_networks.is_timm(class_name):
+        return VisionEncoder(timm_networks.load(folder, class_name, preprocessing.size), preprocessing)
+    if class_name not in TRANSFORMERS:
         raise UserError(
-            f"{folder}: the order of {class_name}'s tokens is not known; known are {', '.join(LAYOUTS)}"
+            f"{folder}: the order of {class_name}'s tokens is not known; known are "
+            f"{', '.join(TRANSFORMERS)} and timm:MODEL"
         )
     return VisionEncoder(load_network(folder, class_name), preprocessing)
+
+
+def _own_class(folder: Path) -> str:
+    """The class that ``config.json`` names, as transformers or as timm writes it."""
+    config = read_json(folder / "config.json")
+    if config.get("architectures"):
+        return config["architectures"][0]
+    if "architecture" in config:
+        return timm_networks.PREFIX + config["architecture"]
+    raise UserError(f"{folder / 'config.json'} names no class of networks; give the model's own folder")
+
+
+def copy_encoder(source: Path, preprocessing: Preprocessing, target: Path) -> None:
+    """Copy the files of the encoder in ``source`` to the new folder ``target``, whatever its class."""
+    target.mkdir(parents=True)
+    for pattern in ("config.json", CARD, "*.safetensors", "*.safetensors.index.json"):
+        for file in source.glob(pattern):
+            shutil.copyfile(file, target / file.name)
+    preprocessing.write(target)

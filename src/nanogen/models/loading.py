@@ -14,6 +14,7 @@ from nanogen.errors import UserError
 # where a class named in a model's configuration may come from
 LIBRARIES = {
     "AutoencoderKL": "diffusers",
+    "AutoencoderKLFlux2": "diffusers",
     "AutoencoderKLQwenImage": "diffusers",
     "Dinov2WithRegistersModel": "transformers",
     "DINOv3ViTModel": "transformers",
@@ -74,8 +75,16 @@ def load_network(folder: Path | str, class_name: str) -> nn.Module:
 def _check_class(folder: Path, class_name: str) -> None:
     """Refuse a folder whose own config.json names another family of networks."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    named = [config["_class_name"]] if "_class_name" in config else config.get("architectures") or []
-    stems = [str(name).removesuffix("ForCausalLM").removesuffix("Model") for name in named]
-    wanted = class_name.removesuffix("Model")  # SiglipVisionModel is stored as a part of SiglipModel
-    if stems and not any(wanted.startswith(stem) or stem.startswith(wanted) for stem in stems):
+    if "_class_name" in config:  # diffusers; its classes' names begin alike
+        named, fits = [config["_class_name"]], config["_class_name"] == class_name
+    else:
+        named = config.get("architectures") or []
+        fits = not named or any(_related(str(name), class_name) for name in named)
+    if not fits:
         raise UserError(f"{folder} holds a {named[0]}, not a {class_name}")
+
+
+def _related(stored: str, wanted: str) -> bool:
+    """Whether transformers finds one class in what the other saved, e.g. a part of SiglipModel."""
+    stem, part = stored.removesuffix("ForCausalLM").removesuffix("Model"), wanted.removesuffix("Model")
+    return part.startswith(stem) or stem.startswith(part)

@@ -6,21 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 from nanogen.errors import UserError
-from nanogen.models.encoders import VisionEncoder, load_encoder
-from nanogen.models.loading import save_network
-from nanogen.models.training import batches, gather, progress, psnr, seeded, spliced, train
-from nanogen.models.vae import edge_loss
+from nanogen.models.encoders import copy_encoder, load_encoder
+from nanogen.models.losses import reconstruction_loss
+from nanogen.models.moments import feature_moments
+from nanogen.models.quality import reconstruction_quality
+from nanogen.models.training import gather, seeded, spliced, train
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.rae import RAE, STATISTICS
 from nanogen.tokenizers.vit_decoder import ViTDecoder
-
-FEATURE_BATCH = 250
 
 
 def train_rae(
@@ -41,7 +39,7 @@ def train_rae(
             f"config/models/{model['name']}.yaml: 'latent' is {tuple(model['latent'])}, but the "
             f"features of {encoder_folder} are {shape}"
         )
-    mean, var = feature_statistics(encoder, images.images)
+    mean, var = feature_moments(encoder, images.images)
     with seeded(stage["seed"], "build", model["name"], "weights"):
         decoder = ViTDecoder(latent=shape, resolution=images.images.shape[1], **model["architecture"])
     rae = RAE(lambda: encoder, decoder, mean, var)
@@ -51,48 +49,10 @@ def train_rae(
         latents = rae.encode(batch)
         sigma = options["noise"] * torch.rand(len(rows), 1, 1, 1, generator=generator)
         output = decoder(latents + sigma * torch.randn(latents.shape, generator=generator))
-        target = to_signed(batch)
-        difference = output - target
-        return (
-            difference.abs().mean()
-            + options["squared"] * difference.square().mean()
-            + options["edge"] * edge_loss(output, target)
-        )
+        return reconstruction_loss(output, to_signed(batch), options)
 
     train(decoder, loss, stage, len(images))
-    save_network(encoder.network, folder / "encoder")
-    encoder.preprocessing.write(folder / "encoder")
+    copy_encoder(encoder_folder, encoder.preprocessing, folder / "encoder")
     decoder.save_pretrained(folder / "decoder")
     save_file({"mean": mean, "var": var}, folder / STATISTICS)
-    return _quality(rae, val.images)
-
-
-def feature_statistics(encoder: VisionEncoder, images: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the features per channel and position, float32 (C, h, w).
-
-    One pass, summed in float64; the first batch's mean is subtracted first, so that the variance
-    does not come from the difference of two large sums.
-    """
-    shift: Tensor | None = None
-    total = square = torch.zeros((), dtype=torch.float64)
-    for part in progress(list(batches(len(images), FEATURE_BATCH)), "statistics"):
-        features = encoder(gather(images, part)).double()
-        shift = features.mean(0) if shift is None else shift
-        centred = features - shift
-        total = total + centred.sum(0)
-        square = square + centred.square().sum(0)
-    if shift is None:
-        raise UserError("there is no image to take the features' statistics from")
-    mean = total / len(images)
-    return (mean + shift).float(), (square / len(images) - mean.square()).float()
-
-
-@torch.no_grad()
-def _quality(rae: RAE, images: Any) -> dict[str, float]:
-    squared, latents = 0.0, []
-    for part in batches(len(images), FEATURE_BATCH):
-        batch = gather(images, part)
-        latents.append(rae.encode(batch))
-        error = to_signed(rae.decode_uint8(latents[-1])) - to_signed(batch)
-        squared += error.double().square().mean((1, 2, 3)).sum().item()
-    return {"psnr": psnr(squared / len(images)), "latent_std": float(torch.cat(latents).std())}
+    return reconstruction_quality(rae, val.images)

@@ -11,64 +11,55 @@ from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.models.loading import load_network
+from nanogen.tokenizers import normalisation
 from nanogen.tokenizers.base import Tokenizer, to_signed
-
-VIDEO = ("AutoencoderKLQwenImage",)
+from nanogen.tokenizers.latent_layouts import Plane, layout_of
 
 
 class VAE(Tokenizer):
     """``(z - shift) * scale`` of the posterior's mode z; shift and scale one number or per channel.
 
-    A video autoencoder (Qwen-Image's) sees every image as a film of one frame.
+    Args:
+        network: an autoencoder of diffusers.
+        layout: how its class lays out latents.
+        given: (scale, shift) in place of what the network carries.
     """
 
     def __init__(
-        self, network: nn.Module, scale: Tensor, shift: Tensor, latent_shape: tuple[int, int, int]
+        self,
+        network: nn.Module,
+        layout: Plane,
+        latent_shape: tuple[int, int, int],
+        given: tuple[float, float] | None = None,
     ):
         super().__init__()
         self.network = network
-        self.video = type(network).__name__ in VIDEO
+        self.layout = layout
         self.latent_shape = latent_shape
+        scale, shift = normalisation.read(network, given)
         self.register_buffer("scale", scale.view(1, -1, 1, 1))
         self.register_buffer("shift", shift.view(1, -1, 1, 1))
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        pixels = to_signed(images)
-        mode = self.network.encode(pixels[:, :, None] if self.video else pixels).latent_dist.mode()
-        mode = mode[:, :, 0] if self.video else mode
-        return (mode - self.shift) * self.scale
+        posterior = self.network.encode(self.layout.enter(to_signed(images))).latent_dist
+        return (self.layout.pack(posterior.mode()) - self.shift) * self.scale
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         raw = latents.to(self.scale.dtype) / self.scale + self.shift
-        images = self.network.decode(raw[:, :, None] if self.video else raw).sample
-        return images[:, :, 0] if self.video else images
-
-
-def normalisation(config: Mapping[str, Any], given: Any) -> tuple[Tensor, Tensor]:
-    """(scale, shift), each float32 (1,) or (C,).
-
-    The first that is given of: the configuration's ``scaling``; per channel, the network's own
-    ``latents_mean`` and ``latents_std``; the network's ``scaling_factor`` and ``shift_factor``.
-    """
-    if given is None and config.get("latents_std") is not None:
-        return 1.0 / torch.tensor(config["latents_std"]), torch.tensor(config["latents_mean"])
-    if given is None:
-        given = (config.get("scaling_factor") or 1.0, config.get("shift_factor") or 0.0)
-    return torch.tensor([float(given[0])]), torch.tensor([float(given[1])])
+        return self.layout.leave(self.network.decode(self.layout.unpack(raw)).sample)
 
 
 def load(folder: Path, config: Mapping[str, Any]) -> VAE:
     """The autoencoder in ``folder``; raises UserError where it cannot be loaded whole."""
+    layout = layout_of(config["model_class"])
     network = load_network(folder, config["model_class"])
     own = network.config
-    channels = int(own["z_dim"] if "z_dim" in own else own["latent_channels"])
-    scale, shift = normalisation(own, config.get("scaling"))
     if config.get("latent"):
         _, rows, columns = config["latent"]
     else:
         if "sample_size" not in own:
             raise UserError(f"{folder}: its config.json does not say the images' size; set 'latent'")
-        rows = columns = int(own["sample_size"]) // 2 ** (len(own["block_out_channels"]) - 1)
-    return VAE(network, scale, shift, (channels, rows, columns))
+        rows = columns = int(own["sample_size"]) // layout.reduction(own)
+    return VAE(network, layout, (layout.channels(own), rows, columns), config.get("scaling"))

@@ -1,0 +1,63 @@
+"""Vision transformers of timm: a folder with ``config.json`` and ``model.safetensors``.
+
+``timm:NAME`` is a registered model (`vit_pe_core_large_patch14_336`), its folder as timm publishes it
+on the hub; ``timm:Eva`` is timm's class itself, its folder as `save` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nanogen.errors import UserError
+from nanogen.metrics.network_files import load_weights, read_config, save_network
+
+PREFIX = "timm:"
+EVA = "timm:Eva"  # the class behind timm's Perception Encoders
+
+
+def is_timm(class_name: str) -> bool:
+    return class_name.startswith(PREFIX)
+
+
+def build(class_name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """An untrained network of ``class_name`` with timm's own keyword ``arguments``.
+
+    Raises UserError where timm knows neither the name nor the arguments.
+    """
+    import timm
+    from timm.models.eva import Eva
+
+    try:
+        if class_name == EVA:
+            return Eva(**{"num_classes": 0, **arguments})
+        return timm.create_model(class_name.removeprefix(PREFIX), pretrained=False, **arguments)
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"timm cannot build {class_name.removeprefix(PREFIX)!r}: {error}") from error
+
+
+def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None:
+    """Write a network of `EVA` built with ``arguments``; the folder exists."""
+    save_network(network, {"arguments": dict(arguments)}, folder)
+
+
+def load(folder: Path, class_name: str, size: int) -> nn.Module:
+    """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
+
+    Where it was published for another size, timm resamples its positions as it does on loading.
+    Raises UserError where a file is missing or a weight does not fit.
+    """
+    config = read_config(folder)
+    network = load_weights(build(class_name, _arguments(config)), folder)
+    network.set_input_size(img_size=(size, size))
+    return network.requires_grad_(False)
+
+
+def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments from a ``config.json`` of `save` or of timm's hub."""
+    if "arguments" in config:
+        return dict(config["arguments"])
+    return {"num_classes": config.get("num_classes", 0), **config.get("model_args", {})}

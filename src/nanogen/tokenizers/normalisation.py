@@ -1,0 +1,78 @@
+"""Where the networks of diffusers carry their latents' statistics: read, and written after training.
+
+Latents are ``(z - shift) * scale``. A way to carry them is one of
+
+- ``scale``: ``scaling_factor`` in the configuration (Stable Diffusion);
+- ``scale-shift``: ``shift_factor`` besides (SD3.5, FLUX.1);
+- ``channel``: ``latents_mean`` and ``latents_std`` in the configuration (Qwen-Image, E2E VAEs);
+- ``batch-norm``: the running moments of a BatchNorm inside the network (FLUX.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def read(network: Any, given: Any = None) -> tuple[Tensor, Tensor]:
+    """(scale, shift), each float32 (1,) or (C,).
+
+    The first that is there of: ``given``, a pair of numbers; the network's BatchNorm, with the
+    epsilon of its configuration; its ``latents_mean`` and ``latents_std``; its ``scaling_factor``
+    and ``shift_factor``.
+    """
+    config = network.config
+    if given is not None:
+        return _numbers(*given)
+    if hasattr(network, "bn"):
+        std = (network.bn.running_var + config["batch_norm_eps"]).sqrt()
+        return 1.0 / std, network.bn.running_mean.clone()
+    if config.get("latents_std") is not None:
+        return 1.0 / torch.tensor(config["latents_std"]), torch.tensor(config["latents_mean"])
+    return _numbers(config.get("scaling_factor") or 1.0, config.get("shift_factor") or 0.0)
+
+
+def _numbers(scale: float, shift: float) -> tuple[Tensor, Tensor]:
+    return torch.tensor([float(scale)]), torch.tensor([float(shift)])
+
+
+def write(network: Any, way: str, mean: Tensor, var: Tensor) -> None:
+    """Store moments of the latents, each (C, h, w), in ``network`` in one of the ways above."""
+    WAYS[way](network, mean, var)
+
+
+def _pooled(mean: Tensor, var: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Moments with these axes joined: the variance within cells plus that between their means."""
+    between = mean.var(axes, correction=0)
+    return mean.mean(axes), var.mean(axes) + between
+
+
+def _scale(network: Any, mean: Tensor, var: Tensor) -> None:
+    _, variance = _pooled(mean, var, (0, 1, 2))
+    network.register_to_config(scaling_factor=float(variance**-0.5), shift_factor=0.0)
+
+
+def _scale_shift(network: Any, mean: Tensor, var: Tensor) -> None:
+    centre, variance = _pooled(mean, var, (0, 1, 2))
+    network.register_to_config(scaling_factor=float(variance**-0.5), shift_factor=float(centre))
+
+
+def _channel(network: Any, mean: Tensor, var: Tensor) -> None:
+    centre, variance = _pooled(mean, var, (1, 2))
+    network.register_to_config(latents_mean=centre.tolist(), latents_std=variance.sqrt().tolist())
+
+
+def _batch_norm(network: Any, mean: Tensor, var: Tensor) -> None:
+    centre, variance = _pooled(mean, var, (1, 2))
+    network.bn.running_mean.copy_(centre)
+    network.bn.running_var.copy_(variance)
+
+
+WAYS = {
+    "scale": _scale,
+    "scale-shift": _scale_shift,
+    "channel": _channel,
+    "batch-norm": _batch_norm,
+}
