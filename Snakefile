@@ -39,7 +39,7 @@ rule all:
 rule models:
     """Every trained backbone of the study."""
     input:
-        [PATHS.trained(method, task) for method in STUDY.methods for task in STUDY.tasks],
+        trained(),
 
 
 rule caches:

@@ -9,7 +9,16 @@ from shlex import quote
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from snakemake.exceptions import WorkflowError
 
-from nanogen.config import PIXELS, load_model, load_run, plan, stages, study_from, terms
+from nanogen.config import (
+    PIXELS,
+    load_model,
+    load_run,
+    plan,
+    stages,
+    study_from,
+    terms,
+    variants,
+)
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import write_text
@@ -39,7 +48,8 @@ wildcard_constraints:
     method="[A-Za-z0-9._-]+",
     model="[A-Za-z0-9._-]+",
     tokenizer="[A-Za-z0-9._-]+",
-    variant="cfg|nocfg|untrained",
+    variant=variants.PATTERN,
+    weights=f"({variants.OWN_WEIGHTS})?",
 
 
 def stage_file(stage):

@@ -76,7 +76,17 @@ def as_options(wildcards, input):
 
 def state_folder(wildcards):
     """Where a training saves and resumes: outside the outputs, which Snakemake deletes."""
-    return f"{ROOT}/state/{stages.train(STUDY, wildcards.method, wildcards.task)['hash']}"
+    named = (wildcards.method, wildcards.task, wildcards.weights)
+    return f"{ROOT}/state/{stages.train(STUDY, *named)['hash']}"
+
+
+def trained():
+    """Cards of every training of the study; a method may have one for its samples without guidance."""
+    return [
+        PATHS.trained(method, task, weights)
+        for (method, task), run in RUNS.items()
+        for weights in variants.trainings(run)
+    ]
 
 
 # sampling
@@ -84,8 +94,9 @@ def sampling_inputs(wildcards):
     """Named inputs of one sample set."""
     run = RUNS[wildcards.method, wildcards.task]
     inputs = {}
-    if wildcards.get("variant") != "untrained":
-        inputs["model"] = PATHS.trained(wildcards.method, wildcards.task)
+    if wildcards.variant != variants.UNTRAINED:
+        weights = variants.weights_of(run, wildcards.variant)
+        inputs["model"] = PATHS.trained(wildcards.method, wildcards.task, weights)
     if run.tokenizer != PIXELS:
         inputs["tokenizer"] = PATHS.model_card(run.tokenizer)
     if run.conditioner.model:
@@ -118,7 +129,7 @@ def extractor_options(wildcards, input):
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
 DISTRIBUTION = ["fid", "is", "fdr", "mind"]
-# Which sample sets a measured table reads: (task, variants, metrics).
+# Which sample sets a measured table reads: (task, guidance, metrics).
 MEASURED = {
     **({"table2": ("imagenet", ["cfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
     **({"table3": ("t2i", ["cfg"], ["geneval"])} if T2I else {}),
@@ -133,7 +144,7 @@ PLOTTED = {
 MEASURED_FIGURES = [name for name, needs in PLOTTED.items() if all(t in MEASURED for t in needs)]
 TABLES = ["table1", "table2", "table3", "table4"]
 FIGURES = list(PLOTTED)
-VARIANTS = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
+SAMPLED = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
 
 
 def tables(*names):
@@ -152,18 +163,20 @@ def grids():
         f"{ROOT}/figures/samples/{task}-{method}-{variant}.png"
         for task in STUDY.tasks
         for method in STUDY.methods
-        for variant in VARIANTS[task]
+        for guidance in SAMPLED[task]
+        for variant in variants.with_steps(RUNS[method, task], guidance)
     ]
 
 
 def metrics_of(wildcards):
     """Metric files that a measured table reads; table 3 also prints the models' sizes."""
-    task, variants, metrics = MEASURED[wildcards.table]
+    task, guidances, metrics = MEASURED[wildcards.table]
     sizes = [PATHS.trained(method, task) for method in STUDY.methods if task == "t2i"]
     return sizes + [
         PATHS.metric(method, task, variant, metric)
         for method in STUDY.methods
-        for variant in variants
+        for guidance in guidances
+        for variant in variants.with_steps(RUNS[method, task], guidance)
         for metric in metrics
     ]
 

@@ -5,14 +5,14 @@ rule train:
     input:
         unpack(training_inputs),
     output:
-        card=f"{ROOT}/runs/{{task}}/{{method}}/model/nanogen.json",
-        weights=f"{ROOT}/runs/{{task}}/{{method}}/model/model.safetensors",
-        config=f"{ROOT}/runs/{{task}}/{{method}}/model/config.json",
-        curve=f"{ROOT}/runs/{{task}}/{{method}}/model/train.jsonl",
+        card=f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/nanogen.json",
+        weights=f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/model.safetensors",
+        config=f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/config.json",
+        curve=f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/train.jsonl",
     log:
-        f"{ROOT}/logs/train/{{task}}-{{method}}.log",
+        f"{ROOT}/logs/train/{{task}}-{{method}}{{weights}}.log",
     benchmark:
-        f"{ROOT}/benchmarks/train/{{task}}-{{method}}.tsv"
+        f"{ROOT}/benchmarks/train/{{task}}-{{method}}{{weights}}.tsv"
     priority: 20
     conda:
         "../envs/train.yaml"
@@ -26,7 +26,7 @@ rule train:
         ].training.checkpoint_every,
         log_every=lambda wildcards: RUNS[wildcards.method, wildcards.task].training.log_every,
     params:
-        config=configured(stages.train, "method", "task"),
+        config=configured(stages.train, "method", "task", "weights"),
         state=state_folder,
         inputs=as_options,
     shell:

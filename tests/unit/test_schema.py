@@ -23,6 +23,7 @@ DOCUMENTED = {
     "conditioner": sections.Conditioner,
     "backbone": sections.Backbone,
     "objective": sections.Objective,
+    "objective.meanflow": sections.MeanFlow,
     "objective.terms": sections.Term,
     "training": sections.Training,
     "training.optimizer": sections.Optimizer,

@@ -17,7 +17,7 @@ import yaml
 
 from nanogen.config import terms
 from nanogen.config.schema import Model, Run, Study
-from nanogen.config.validation import Layer, refuse_unknown, section_of, validate
+from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 
@@ -107,7 +107,7 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
     for task, folders in study.trained.items():
         _named("tasks", task)
         for method in folders:
-            _named("methods", method)
+            _named("methods", method.removesuffix("-nocfg"))
     return study
 
 
@@ -146,25 +146,32 @@ def load_run(study: Study, method: str, task: str) -> Run:
         "method": method,
         "task": task,
     }
-    run = validate(
-        Run,
-        [
-            Layer(f"study {study.study}", {**general, **identity}),
-            *_for_scale(_named("methods", method), study.scale),
-            *_for_scale(_named("tasks", task), study.scale),
-            Layer(f"study {study.study} (data_root)", _photographs(study, task)),
-            Layer(
-                f"study {study.study} (overrides.tasks.{task})",
-                study.overrides.tasks.get(task, {}),
-            ),
-            Layer(
-                f"study {study.study} (overrides.methods.{method})",
-                study.overrides.methods.get(method, {}),
-            ),
-        ],
+    layers = [
+        Layer(f"study {study.study}", {**general, **identity}),
+        *_for_scale(_named("methods", method), study.scale),
+        *_for_scale(_named("tasks", task), study.scale),
+        Layer(f"study {study.study} (data_root)", _photographs(study, task)),
+        Layer(
+            f"study {study.study} (overrides.tasks.{task})",
+            study.overrides.tasks.get(task, {}),
+        ),
+    ]
+    layers.append(Layer(f"config/methods/{method}.yaml (objective)", _guided_in_training(layers)))
+    layers.append(
+        Layer(
+            f"study {study.study} (overrides.methods.{method})",
+            study.overrides.methods.get(method, {}),
+        )
     )
+    run = validate(Run, layers)
     _check(run, study)
     return run
+
+
+def _guided_in_training(layers: Sequence[Layer]) -> dict[str, Any]:
+    """A task's guidance scale is no matter to a method whose guidance is in its training."""
+    kind = merged(*(layer.keys for layer in layers)).get("objective", {}).get("kind")
+    return {"sampling": {"guidance_scale": 1.0}} if kind == "meanflow" else {}
 
 
 def _photographs(study: Study, task: str) -> dict[str, Any]:
@@ -197,6 +204,14 @@ def _check(run: Run, study: Study) -> None:
             f"{where}: training.batch_size {run.training.batch_size} is not a multiple of "
             f"training.noise_chunk {run.training.noise_chunk}"
         )
+    if run.objective.kind == "meanflow":
+        _check_meanflow(run, where)
+    more = run.sampling.more_steps
+    if len({run.sampling.steps, *more}) <= len(more) or min(more, default=1) < 1:
+        raise UserError(
+            f"{where}: sampling.more_steps {more} must be positive, and each another number than the "
+            f"rest and sampling.steps {run.sampling.steps}"
+        )
     low, high = run.sampling.guidance_interval
     if not 0 <= low <= high <= 1:
         raise UserError(f"{where}: sampling.guidance_interval {low, high} must lie in [0, 1]")
@@ -211,6 +226,22 @@ def _check(run: Run, study: Study) -> None:
         raise UserError(f"{where}: conditioner.model must name the text encoder")
     if run.conditioner.kind == "label" and run.conditioner.classes is None:
         raise UserError(f"{where}: conditioner.classes is missing")
+
+
+def _check_meanflow(run: Run, where: str) -> None:
+    """The average velocity is trained alone, as a velocity, with its guidance in the target."""
+    if run.objective.terms:
+        raise UserError(
+            f"{where}: objective meanflow has no added terms; leave out objective.terms "
+            f"({', '.join(run.objective.terms)})"
+        )
+    if run.objective.prediction != "v":
+        raise UserError(f"{where}: objective meanflow needs objective.prediction v")
+    if run.sampling.guidance_scale != 1:
+        raise UserError(
+            f"{where}: MeanFlow is guided by its training; set objective.meanflow.kappa in place of "
+            "sampling.guidance_scale"
+        )
 
 
 def _given_with_latents(study: Study, name: str) -> dict[str, str]:

@@ -50,10 +50,11 @@ class Paths:
     def run(self, method: str, task: str) -> str:
         return f"{self.root}/runs/{task}/{method}"
 
-    def trained(self, method: str, task: str) -> str:
-        """The card of a run's trained model, the user's where given."""
-        given = self.study.trained.get(task, {}).get(method)
-        return f"{given or self.run(method, task) + '/model'}/nanogen.json"
+    def trained(self, method: str, task: str, weights: str = "") -> str:
+        """The card of a trained backbone, the user's where given; ``weights`` as in
+        ``variants.weights_of``."""
+        given = self.study.trained.get(task, {}).get(method + weights)
+        return f"{given or f'{self.run(method, task)}/model{weights}'}/nanogen.json"
 
     def samples(self, method: str, task: str, variant: str) -> str:
         return f"{self.run(method, task)}/{variant}/samples.h5"

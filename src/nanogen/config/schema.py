@@ -171,12 +171,24 @@ class Term(Section):
     )
 
 
+class MeanFlow(Section):
+    """The average velocity's target; read where the objective's kind is meanflow."""
+
+    kappa: float = Field(
+        0.0, ge=0, lt=1, description="guidance in the target, of effective scale 1 / (1 - kappa)"
+    )
+    share: float = Field(
+        0.25, ge=0, le=1, description="share of the steps that train it; the others: flow matching"
+    )
+
+
 class Objective(Section):
     """Flow matching on the straight path, t = 1 noise, t = 0 data."""
 
     kind: Literal["flow-matching", "meanflow"] = Field(
         "flow-matching", description="instantaneous velocity, or MeanFlow's average velocity"
     )
+    meanflow: MeanFlow = Field(MeanFlow(), description="the average velocity's target")
     terms: dict[str, Term] = Field(default_factory=dict, description="added terms by name")
     prediction: Literal["v", "x"] = Field(
         "v", description="what the network predicts: v velocity, x the clean image or latent"
@@ -225,6 +237,9 @@ class Sampling(Section):
     """How images are drawn from a trained model."""
 
     steps: int = Field(50, gt=0, description="Euler steps")
+    more_steps: list[int] = Field(
+        default_factory=list, description="further numbers of steps, each with its own row in tables"
+    )
     shift_base: int = Field(4096, description="as the objective's, for the grid of sampling times")
     guidance_scale: float = Field(ge=1, description="v_u + scale (v_c - v_u)")
     guidance_interval: tuple[float, float] = Field(description="closed interval of t")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import terms, trained
+from nanogen.config import terms, trained, variants
 from nanogen.config.load import PIXELS, latent_shape, load_model, load_run
 from nanogen.config.schema import Data, Model, Run, Study
 from nanogen.errors import UserError
@@ -177,10 +177,13 @@ def text(study: Study, of: str, encoder: str) -> Stage:
     )
 
 
-def train(study: Study, method: str, task: str) -> Stage:
-    """Stage 2: what changes the trained weights."""
+def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
+    """Stage 2: what changes the trained weights; ``weights`` as in ``variants.weights_of``."""
     run = load_run(study, method, task)
     training = run.training.model_dump(mode="json", exclude={"checkpoint_every", "log_every"})
+    objective = run.objective.model_dump(mode="json")
+    if weights == variants.OWN_WEIGHTS:
+        objective["meanflow"]["kappa"] = 0.0
     width = None
     if run.tokenizer == PIXELS:
         expects = {"data": data(study, task, "train")["hash"]}
@@ -207,17 +210,17 @@ def train(study: Study, method: str, task: str) -> Stage:
         text_width=width,
         conditioner=run.conditioner.model_dump(mode="json"),
         backbone={**run.backbone.model_dump(mode="json"), **terms.backbone_keys(run, widths)},
-        objective=run.objective.model_dump(mode="json"),
+        objective=objective,
         training=training,
         networks={term: _model_keys(study, name) for term, name in running.items()},
     )
     return {**stage, "use": _use(study, run)}
 
 
-def trained_model(study: Study, method: str, task: str) -> Stage:
+def trained_model(study: Study, method: str, task: str, weights: str = "") -> Stage:
     """The ``train`` stage of the model that a run samples from: the study's own or the one given."""
-    expected = train(study, method, task)
-    folder = study.trained.get(task, {}).get(method)
+    expected = train(study, method, task, weights)
+    folder = study.trained.get(task, {}).get(method + weights)
     return trained.fitting(Path(folder), expected) if folder else expected
 
 
@@ -228,7 +231,7 @@ def _use(study: Study, run: Run) -> Stage:
         "text_encoder": run.conditioner.model,
     }
     return {
-        "sampling": run.sampling.model_dump(mode="json", exclude={"batch_size"}),
+        "sampling": run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"}),
         "data": run.data.model_dump(mode="json", include={"name", "source", "root"}),
         **{
             part: name and {"hash": model(study, name)["hash"], "model": _model_keys(study, name)}
@@ -238,13 +241,16 @@ def _use(study: Study, run: Run) -> Stage:
 
 
 def sample(study: Study, method: str, task: str, variant: str) -> Stage:
-    """A sample set. Variants: ``cfg``, ``nocfg``, and ``untrained`` (initial weights)."""
+    """A sample set; see ``nanogen.config.variants``."""
     run = load_run(study, method, task)
-    made = trained_model(study, method, task)
-    sampling = run.sampling.model_dump(mode="json", exclude={"batch_size"})
-    if variant != "cfg":
+    made = trained_model(study, method, task, variants.weights_of(run, variant))
+    sampling = run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"})
+    guidance = variants.guidance_of(variant)
+    sampling["steps"] = variants.steps_of(run, variant)
+    if guidance != variants.GUIDED:
         sampling["guidance_scale"] = 1.0
-    count = run.evaluation.untrained_images if variant == "untrained" else run.evaluation.images
+    untrained = guidance == variants.UNTRAINED
+    count = run.evaluation.untrained_images if untrained else run.evaluation.images
     expects = {"model": made["hash"]}
     if run.tokenizer != PIXELS:
         expects["tokenizer"] = model(study, run.tokenizer)["hash"]

@@ -57,13 +57,6 @@ def check(run: Run, pixels: bool, where: str) -> None:
             raise UserError(f"{where}: unknown objective.terms.{name}{nearest(name, NAMES)}")
         _check_encoder(name, term, where)
         _check_depth(name, term, run.backbone.encoder_depth, where)
-    if run.objective.kind == "meanflow" and terms:
-        raise UserError(
-            f"{where}: objective.kind meanflow takes no added term, but objective.terms has "
-            f"{', '.join(terms)}; remove them, or use flow-matching"
-        )
-    if run.objective.kind == "meanflow" and run.objective.prediction == "x":
-        raise UserError(f"{where}: meanflow predicts an average velocity; set objective.prediction to v")
     for name in IN_PIXELS:
         if name in terms and not pixels:
             raise UserError(

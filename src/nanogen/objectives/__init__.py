@@ -1,6 +1,7 @@
 """What a model is trained for: the path, the meaning of its output, the loss and what is added to it."""
 
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
+from nanogen.objectives.meanflow import MeanFlow
 from nanogen.objectives.path import StraightPath, TrainingTime, shift_factor, shifted
 from nanogen.objectives.prediction import PREDICTIONS
 from nanogen.objectives.terms import objective_of, term_networks
@@ -8,6 +9,7 @@ from nanogen.objectives.terms import objective_of, term_networks
 __all__ = [
     "PREDICTIONS",
     "FlowMatching",
+    "MeanFlow",
     "Predicted",
     "StraightPath",
     "TrainingTime",

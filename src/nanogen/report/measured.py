@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from nanogen.config import Run, Study, stages
+from nanogen.config import Run, Study, stages, variants
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
 from nanogen.report import published
@@ -18,13 +18,36 @@ IDENTITY = ("method", "family")
 PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; read beside, not compared."
 
 
-def _published(name: str, run: Run, keys: Iterable[str]) -> Row:
-    row = published.of_run(name, run)
+def _published(name: str, run: Run, steps: int, keys: Iterable[str]) -> Row:
+    row = published.of_run(name, run, steps)
     return {f"published_{key}": row.get(key) for key in keys}
 
 
-def _head(run: Run) -> Row:
-    return {"method": run.method, "name": run.title, "family": run.family}
+def _head(run: Run, steps: int) -> Row:
+    """What a row is of; a method with several numbers of steps has a row for each, as in the paper."""
+    if not run.sampling.more_steps:
+        return {"method": run.method, "name": run.title, "family": run.family}
+    name = f"{run.title} (NFE={steps})"
+    return {"method": f"{run.method}-nfe{steps}", "name": name, "family": run.family}
+
+
+def _sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int]]:
+    """(run, sample set, steps) of every row."""
+    for run in results.runs(task):
+        for variant, steps in variants.with_steps(run, guidance).items():
+            yield run, variant, steps
+
+
+def _trained_guidance_note(results: Results) -> list[str]:
+    trained = [run.title for run in results.runs("imagenet") if variants.guidance_is_trained(run)]
+    names = ", ".join(trained)
+    return [f"Scale of {names}: the one that its training comes to; sampling adds none."] * bool(trained)
+
+
+def _guidance_scale(run: Run) -> float:
+    """Where guidance is in the training's target, the scale that it comes to."""
+    trained = variants.guidance_is_trained(run)
+    return 1 / (1 - run.objective.meanflow.kappa) if trained else run.sampling.guidance_scale
 
 
 def _provenance(results: Results) -> list[str]:
@@ -60,15 +83,15 @@ def with_guidance(results: Results) -> Table:
     """Table 2: ImageNet with guidance, the untrained model's FID for reference."""
     extractors = stages.extractors(results.study)
     rows: list[Row] = []
-    for run in results.runs("imagenet"):
-        untrained = results.metric("imagenet", run.method, "untrained", "fid")
+    for run, variant, steps in _sample_sets(results, "imagenet", variants.GUIDED):
+        untrained = results.metric("imagenet", run.method, variants.UNTRAINED, "fid")
         rows.append(
             {
-                **_head(run),
-                "guidance_scale": run.sampling.guidance_scale,
-                **_distribution(results, run, "cfg", extractors),
+                **_head(run, steps),
+                "guidance_scale": _guidance_scale(run),
+                **_distribution(results, run, variant, extractors),
                 "fid_untrained": untrained.value("fid"),
-                **_published("table2", run, ("fid", "is")),
+                **_published("table2", run, steps, ("fid", "is")),
             }
         )
     measured = [*_imagenet_keys(extractors), "fid_untrained"]
@@ -80,6 +103,7 @@ def with_guidance(results: Results) -> Table:
         rows=rows,
         notes=[
             "FID untrained: the same network before its training, without guidance.",
+            *_trained_guidance_note(results),
             *_provenance(results),
             PUBLISHED_NOTE,
         ],
@@ -93,11 +117,11 @@ def without_guidance(results: Results) -> Table:
     extractors = stages.extractors(results.study)
     rows: list[Row] = [
         {
-            **_head(run),
-            **_distribution(results, run, "nocfg", extractors),
-            **_published("table4", run, ("fid", "is")),
+            **_head(run, steps),
+            **_distribution(results, run, variant, extractors),
+            **_published("table4", run, steps, ("fid", "is")),
         }
-        for run in results.runs("imagenet")
+        for run, variant, steps in _sample_sets(results, "imagenet", variants.UNGUIDED)
     ]
     return Table(
         name="table4",
@@ -110,8 +134,8 @@ def without_guidance(results: Results) -> Table:
     )
 
 
-def _text_to_image_row(results: Results, run: Run) -> Row:
-    found = results.metric("t2i", run.method, "cfg", "geneval")
+def _text_to_image_row(results: Results, run: Run, variant: str, steps: int) -> Row:
+    found = results.metric("t2i", run.method, variant, "geneval")
     quality = results.card("t2i", run.method).get("quality", {})
     if "parameters" not in quality:
         raise UserError(
@@ -119,12 +143,12 @@ def _text_to_image_row(results: Results, run: Run) -> Row:
             "delete it and train again"
         )
     return {
-        **_head(run),
+        **_head(run, steps),
         "iterations": run.training.steps,
         "params": int(quality["parameters"]),
         "geneval": found.value("geneval"),
         **{name: found.value(name) for name in found.values},
-        **_published("table3", run, ("geneval", "dpg_bench", "genai_bench")),
+        **_published("table3", run, steps, ("geneval", "dpg_bench", "genai_bench")),
         "hash": found.hash,
     }
 
@@ -143,7 +167,8 @@ def _chance_note(rows: list[Row], tags: list[str]) -> str:
 
 def text_to_image(results: Results) -> Table:
     """Table 3: GenEval with the tags that its prompts have, and the chance level."""
-    rows = [_text_to_image_row(results, run) for run in results.runs("t2i")]
+    found = _sample_sets(results, "t2i", variants.GUIDED)
+    rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]
     beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
     shown = ["name", "iterations", "params", "geneval", "chance", *tags, *beside]

@@ -47,13 +47,13 @@ def comparable(name: str) -> list[Row]:
     return [row for row in rows(name) if row.get("iterations", ITERATIONS) == ITERATIONS]
 
 
-def of_run(name: str, run: Run) -> Row:
+def of_run(name: str, run: Run, steps: int) -> Row:
     """The published row of a run's method, empty where the paper has none.
 
     The paper prints one row per number of steps of a few-step method (``meanflow-nfe2``).
     """
     known = {row["method"]: row for row in comparable(name)}
-    return known.get(run.method) or known.get(f"{run.method}-nfe{run.sampling.steps}") or {}
+    return known.get(run.method) or known.get(f"{run.method}-nfe{steps}") or {}
 
 
 def rank(method: str, steps: int = 1) -> int:

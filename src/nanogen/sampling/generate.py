@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from nanogen.data import hdf5
 from nanogen.files import label
 from nanogen.identity import seed_for
 from nanogen.objectives import PREDICTIONS, shift_factor
+from nanogen.sampling.average_velocity import average_steps
 from nanogen.sampling.euler import Guidance, euler, time_grid
 from nanogen.training.distributed import Processes
 
@@ -46,6 +47,36 @@ def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...], *of: str) -
     return torch.stack(drawn)
 
 
+def _by_velocity(stage: dict[str, Any]) -> Solver:
+    sampling, objective = stage["sampling"], stage["train"]["objective"]
+    guidance = Guidance(
+        sampling["guidance_scale"],
+        tuple(sampling["guidance_interval"]),
+        sampling["internal_guidance"],
+    )
+    to_velocity = PREDICTIONS[objective["prediction"]]
+
+    def solve(
+        model: nn.Module,
+        noise: Tensor,
+        condition: Condition,
+        grid: list[float],
+        cls_noise: Tensor | None = None,
+    ) -> Tensor:
+        t_eps = objective["t_eps"]
+        return euler(model, to_velocity, noise, condition, grid, guidance, t_eps, cls_noise)
+
+    return solve
+
+
+# By what the network was trained to predict: (model, noise, condition, grid, [noise of cls]) -> latents.
+Solver = Callable[..., Tensor]
+SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
+    "flow-matching": _by_velocity,
+    "meanflow": lambda stage: average_steps,
+}
+
+
 class Generator:
     """A trained model with its sampler: labels in, images out."""
 
@@ -56,14 +87,8 @@ class Generator:
         self.shape = tuple(train["latent"])
         shift = shift_factor(int(np.prod(self.shape)), sampling["shift_base"])
         self.grid = time_grid(sampling["steps"], shift)
-        self.guidance = Guidance(
-            sampling["guidance_scale"],
-            tuple(sampling["guidance_interval"]),
-            sampling["internal_guidance"],
-        )
+        self.solve = SOLVERS[train["objective"]["kind"]](stage)
         self.cls_width = train["backbone"].get("cls_width")
-        self.to_velocity = PREDICTIONS[train["objective"]["prediction"]]
-        self.t_eps = train["objective"]["t_eps"]
         self.autocast = train["training"]["precision"] == "bf16"
 
     def __call__(self, indices: np.ndarray, condition: Condition) -> np.ndarray:
@@ -73,23 +98,14 @@ class Generator:
         cls_noise = self._cls_noise(indices)
         with torch.no_grad():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-                latents = euler(
-                    self.model,
-                    self.to_velocity,
-                    noise,
-                    condition,
-                    self.grid,
-                    self.guidance,
-                    self.t_eps,
-                    cls_noise,
-                )
+                latents = self.solve(self.model, noise, condition, self.grid, *cls_noise)
             return self.tokenizer.decode_uint8(latents.float()).cpu().numpy()
 
-    def _cls_noise(self, indices: np.ndarray) -> Tensor | None:
-        """Where the cls feature starts that is drawn beside the image (REG)."""
+    def _cls_noise(self, indices: np.ndarray) -> list[Tensor]:
+        """Where the cls feature starts, if one is drawn beside the image (REG)."""
         if self.cls_width is None:
-            return None
-        return noise_of(self.seed, indices, (self.cls_width,), "cls").to(self.device)
+            return []
+        return [noise_of(self.seed, indices, (self.cls_width,), "cls").to(self.device)]
 
 
 def batches(count: int, size: int, group: Processes) -> Iterator[np.ndarray]:

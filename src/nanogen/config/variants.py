@@ -1,0 +1,54 @@
+"""The sample sets of a run, by name.
+
+``cfg`` is drawn with guidance, ``nocfg`` without, ``untrained`` by the initial weights. A method that
+is sampled with several numbers of steps has one set for each: ``cfg`` with ``sampling.steps``,
+``cfg-nfe2`` with two of ``sampling.more_steps``. All of them come from one training, but for a method
+whose guidance is part of its training (MeanFlow): there ``nocfg`` has weights of its own.
+"""
+
+from __future__ import annotations
+
+from nanogen.config.schema import Run
+from nanogen.errors import UserError
+
+GUIDED, UNGUIDED, UNTRAINED = "cfg", "nocfg", "untrained"
+PATTERN = f"({GUIDED}|{UNGUIDED})(-nfe[0-9]+)?|{UNTRAINED}"
+OWN_WEIGHTS = f"-{UNGUIDED}"  # what the folder of such weights is called after ``model``
+
+
+def with_steps(run: Run, guidance: str) -> dict[str, int]:
+    """The run's sample sets with this guidance and their numbers of steps, in the tables' order."""
+    more = {} if guidance == UNTRAINED else {f"{guidance}-nfe{n}": n for n in run.sampling.more_steps}
+    return {guidance: run.sampling.steps, **more}
+
+
+def steps_of(run: Run, variant: str) -> int:
+    """Steps of one sample set; raises UserError if the run has none of this name."""
+    known = with_steps(run, guidance_of(variant))
+    if variant not in known:
+        raise UserError(
+            f"{run.method} on {run.task} has no sample set {variant!r}; sampling.steps and "
+            f"sampling.more_steps give {', '.join(known)}"
+        )
+    return known[variant]
+
+
+def guidance_of(variant: str) -> str:
+    """``cfg``, ``nocfg`` or ``untrained``."""
+    return variant.partition("-nfe")[0]
+
+
+def guidance_is_trained(run: Run) -> bool:
+    return run.objective.kind == "meanflow" and run.objective.meanflow.kappa > 0
+
+
+def weights_of(run: Run, variant: str) -> str:
+    """Which training a sample set is drawn from: empty for the method's, or ``-nocfg``."""
+    own = guidance_is_trained(run) and guidance_of(variant) == UNGUIDED
+    return OWN_WEIGHTS if own else ""
+
+
+def trainings(run: Run) -> list[str]:
+    """Every training that the run's tables read, as ``weights_of`` names them."""
+    wanted = (GUIDED, UNGUIDED) if run.task == "imagenet" else (GUIDED,)
+    return list(dict.fromkeys(weights_of(run, variant) for variant in wanted))

@@ -1,0 +1,226 @@
+"""MeanFlow: what its loss vanishes for, which steps take the derivative, what its sample sets are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nanogen.backbones import Condition, build
+from nanogen.backbones.encoder import Output
+from nanogen.config import load_run, load_study, stages, variants
+from nanogen.config.paths import Paths
+from nanogen.errors import UserError
+from nanogen.objectives import MeanFlow, StraightPath, TrainingTime, objective_of
+from nanogen.objectives.meanflow import derivative
+from nanogen.sampling.average_velocity import average_steps
+from nanogen.sampling.euler import time_grid
+from nanogen.sampling.generate import Generator
+from nanogen.tokenizers.pixels import Pixels
+from nanogen.training.batches import Batch, Batches
+
+SHAPE = (1, 2, 2)
+NOBODY = torch.zeros(6, dtype=torch.bool)
+
+
+class OneImage(nn.Module):
+    """The exact answer where the data are one image: from any z the path leads straight to it.
+
+    v(z, t) = (z - x) / t, the same all along a path, so u = v on every interval.
+    """
+
+    class Conditioner(nn.Module):
+        def dropped(self, condition: Condition, where: torch.Tensor) -> Condition:
+            return Condition(labels=condition.labels.masked_fill(where, -1))
+
+    def __init__(self, x: torch.Tensor):
+        super().__init__()
+        self.x, self.conditioner = x, self.Conditioner()
+
+    def forward(self, z, t, condition, absolute):
+        return Output((z - self.x) / absolute.view(-1, 1, 1, 1))
+
+
+class Curved(nn.Module):
+    """u with known derivatives: z's is 3, that of the length is 5 and that of the time 7."""
+
+    def forward(self, z, t, condition, absolute):
+        return Output(3 * z + (5 * t + 7 * absolute).view(-1, 1, 1, 1))
+
+
+def drawn(count: int = 6) -> tuple[torch.Tensor, ...]:
+    """Noise (B, 1, 2, 2) and sorted times t > r, away from 0."""
+    generator = torch.Generator().manual_seed(2)
+    times = torch.rand(2, count, generator=generator) * 0.8 + 0.2
+    return torch.randn(count, *SHAPE, generator=generator), *times.sort(dim=0, descending=True).values
+
+
+def meanflow(kappa: float = 0.0) -> MeanFlow:
+    return MeanFlow(StraightPath(0.05), TrainingTime(-0.4, 1, 1), kappa, share=0.25, dropout=0.0)
+
+
+LABELS = Condition(labels=torch.arange(6))
+
+
+def test_the_exact_average_velocity_has_no_error():
+    x = torch.full((1, *SHAPE), 0.7)
+    noise, t, r = drawn()
+    model = OneImage(x)
+    for kappa in (0.0, 0.5):  # guidance changes nothing where condition and none agree
+        errors = meanflow(kappa).errors(
+            model, model.conditioner, x.expand_as(noise), noise, t, r, LABELS, NOBODY
+        )
+        torch.testing.assert_close(errors, torch.zeros(6), atol=1e-8, rtol=0)
+
+
+def test_the_derivative_follows_the_path_with_r_held_still():
+    noise, t, r = drawn()
+    v = torch.randn(noise.shape, generator=torch.Generator().manual_seed(8))
+    change = derivative(Curved(), noise, v, t, t - r, LABELS)
+    torch.testing.assert_close(change, 3 * v + 5 + 7)  # h = t - r and t both move at rate 1
+
+
+class Labelled(OneImage):
+    """Velocity 1 with the condition, 0 without, whatever is asked."""
+
+    def forward(self, z, t, condition, absolute):
+        known = (condition.labels >= 0).float().view(-1, 1, 1, 1)
+        return Output(known.expand_as(z))
+
+
+def test_guidance_is_in_the_target_but_for_samples_without_condition():
+    noise, t, _ = drawn()
+    dropped = torch.tensor([True, False, False, True, False, False])
+    model = Labelled(torch.zeros(1, *SHAPE))
+    v = torch.full_like(noise, 2.0)
+    target = meanflow(0.5).guided(model, model.conditioner, noise, v, t, LABELS, dropped)
+    assert target[:, 0, 0, 0].tolist() == [2.0, 2.5, 2.5, 2.0, 2.5, 2.5]
+    plain = meanflow(0.0).guided(model, model.conditioner, noise, v, t, LABELS, dropped)
+    assert torch.equal(plain, v)
+
+
+def test_steps_of_the_average_velocity_land_on_the_image():
+    x = torch.full((1, *SHAPE), 0.7)
+    noise, *_ = drawn()
+    for steps in (1, 2, 5):
+        result = average_steps(OneImage(x), noise, LABELS, time_grid(steps, 1.7))
+        torch.testing.assert_close(result, x.expand_as(result), atol=1e-5, rtol=0)
+
+
+# ------------------------------------------------------------------------------- in training
+
+
+@pytest.fixture(scope="module")
+def stage(tiny) -> dict:
+    """MeanFlow in pixels, so that nothing has to be encoded."""
+    objective = {"kind": "meanflow", "meanflow": {"kappa": 0.5}, "prediction": "v"}
+    keys = {"objective": objective, "sampling": {"guidance_scale": 1.0}}
+    return stages.train(tiny(overrides={"methods": {"jit": keys}}), "jit", "imagenet")
+
+
+class Noise:
+    """A source of noise for data."""
+
+    def __len__(self) -> int:
+        return 64
+
+    def load(self, rows, draws):
+        x = torch.randn(len(rows), 3, 32, 32, generator=torch.Generator().manual_seed(int(rows[0])))
+        return x, Condition(labels=torch.from_numpy(rows % 20))
+
+    def features(self, rows):
+        return {}
+
+
+def batch(stage: dict, chance: float) -> Batch:
+    return replace(Batches(Noise(), stage).at(0), chance=chance)
+
+
+@pytest.mark.parametrize("chance", [0.1, 0.9])  # below and above the share of 0.25
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_every_weight_is_trained_in_both_kinds_of_steps(stage, chance, precision):
+    model = build(stage)
+    with torch.no_grad():
+        for parameter in model.parameters():  # some are zero at first, which stops the gradient
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        losses = objective_of(stage)(model, batch(stage, chance), model.conditioner)
+    losses["loss"].backward()
+    assert 0.9 < float(losses["loss"]) <= 1.0  # error / (error + 0.01)
+    assert all(value.isfinite() for value in losses.values())
+    trained = [(name, p.grad) for name, p in model.named_parameters() if p.requires_grad]
+    assert not [name for name, gradient in trained if gradient is None or not gradient.any()]
+
+
+def test_a_quarter_of_the_steps_is_meant_for_the_average_and_processes_agree(stage):
+    alone = Batches(Noise(), stage)
+    chances = np.array([alone._chance(step) for step in range(2000)])
+    assert (chances < 0.25).mean() == pytest.approx(0.25, abs=0.03)
+    for rank in range(2):
+        assert [Batches(Noise(), stage, rank, 2).at(step).chance for step in range(3)] == list(
+            chances[:3]
+        )
+
+
+def test_the_network_of_a_flow_matching_method_has_no_second_time(tiny, stage):
+    plain = build(stages.train(tiny(), "jit", "imagenet"))
+    assert not [name for name, _ in plain.named_parameters() if name.startswith("absolute_time")]
+    assert [name for name, _ in build(stage).named_parameters() if name.startswith("absolute_time")]
+
+
+# ------------------------------------------------------------------- sample sets and networks
+
+
+def test_two_numbers_of_steps_share_a_training_and_guidance_does_not():
+    study = load_study("paper")
+    drawn = {
+        variant: stages.sample(study, "meanflow", "imagenet", variant)
+        for variant in ("cfg", "cfg-nfe2", "nocfg", "nocfg-nfe2", "untrained")
+    }
+    assert [drawn[v]["sampling"]["steps"] for v in drawn] == [1, 2, 1, 2, 1]
+    kappas = [drawn[v]["train"]["objective"]["meanflow"]["kappa"] for v in drawn]
+    assert kappas == [0.5, 0.5, 0.0, 0.0, 0.5]
+    assert len({drawn[v]["expects"]["model"] for v in drawn}) == 2
+    assert len({stage["hash"] for stage in drawn.values()}) == 5
+    assert variants.trainings(load_run(study, "meanflow", "imagenet")) == ["", "-nocfg"]
+    assert variants.trainings(load_run(study, "meanflow", "t2i")) == [""]
+    assert variants.trainings(load_run(study, "sd-vae-mse", "imagenet")) == [""]
+    assert Paths(study).trained("meanflow", "imagenet", "-nocfg").endswith("/model-nocfg/nanogen.json")
+    with pytest.raises(UserError, match="meanflow on imagenet has no sample set 'cfg-nfe7'"):
+        stages.sample(study, "meanflow", "imagenet", "cfg-nfe7")
+
+
+def test_sampling_adds_no_guidance_on_either_task():
+    for name in ("nano", "paper"):
+        study = load_study(name)
+        for task in ("imagenet", "t2i"):
+            assert load_run(study, "meanflow", task).sampling.guidance_scale == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"sampling": {"guidance_scale": 2.0}}, "set objective.meanflow.kappa in place of"),
+        ({"objective": {"prediction": "x"}}, "needs objective.prediction v"),
+        ({"objective": {"terms": {"reg": {"coefficient": 0.03}}}}, "no added terms.*reg"),
+        ({"sampling": {"more_steps": [1]}}, "another number than the rest and sampling.steps 1"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_while_reading(tiny, keys, said):
+    with pytest.raises(UserError, match=f"meanflow on imagenet .*{said}"):
+        load_run(tiny(overrides={"methods": {"meanflow": keys}}), "meanflow", "imagenet")
+
+
+def test_a_sample_set_takes_one_pass_per_step(tiny, stage):
+    model = build(stage)
+    passes: list[int] = []
+    model.register_forward_hook(lambda module, arguments, output: passes.append(len(arguments[0])))
+    sample = {**stages.sample(tiny(), "jit", "imagenet", "cfg"), "train": stage}
+    sample["sampling"] = {**sample["sampling"], "steps": 2}
+    generator = Generator(sample, model, Pixels(32), torch.device("cpu"))
+    images = generator(np.arange(3), Condition(labels=torch.tensor([0, 1, 2])))
+    assert passes == [3, 3]
+    assert images.shape == (3, 32, 32, 3)
