@@ -107,7 +107,7 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
     for task, folders in study.trained.items():
         _named("tasks", task)
         for method in folders:
-            _named("methods", method)
+            _named("methods", method.removesuffix("-nocfg"))
     return study
 
 

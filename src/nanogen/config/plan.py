@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanogen.config import stages, terms
+from nanogen.config import stages, terms, variants
 from nanogen.config.load import CONFIG, PIXELS, latent_shape, load_model, load_run, read_yaml
 from nanogen.config.schema import Run, Study
 from nanogen.errors import UserError
@@ -116,9 +116,10 @@ def check_paths(study: Study) -> None:
             if not Path(given.tokenizer).is_dir():
                 raise UserError(f"{where}.tokenizer: there is no folder {given.tokenizer}")
     for task, folders in study.trained.items():
-        for method in folders:
+        for given in folders:
+            method, separator, _ = given.partition(variants.OWN_WEIGHTS)
             if method in study.methods and task in study.tasks:
-                stages.trained_model(study, method, task)
+                stages.trained_model(study, method, task, variants.OWN_WEIGHTS if separator else "")
 
 
 def human(size: float) -> str:
