@@ -56,7 +56,7 @@ def _tables(folder, methods: int):
 def test_a_studys_figure_has_a_panel_for_its_metric_and_says_r(tmp_path, capsys):
     inputs = _tables(tmp_path, 3)
     out = str(tmp_path / "f")
-    assert main(["figure", "figure1", "--study", "nano", *inputs, "--output-prefix", out]) == 0
+    assert main(["figure", "figure1", "--study", "smoke", *inputs, "--output-prefix", out]) == 0
     assert "geneval, with CFG: r = −0.978, n = 3" in capsys.readouterr().out
     assert all((tmp_path / f"f.{suffix}").stat().st_size > 1000 for suffix in ("pdf", "png", "svg"))
 
@@ -64,7 +64,7 @@ def test_a_studys_figure_has_a_panel_for_its_metric_and_says_r(tmp_path, capsys)
 def test_two_points_have_no_r(tmp_path, capsys):
     inputs = _tables(tmp_path, 2)
     out = str(tmp_path / "f")
-    assert main(["figure", "figure1", "--study", "nano", *inputs, "--output-prefix", out]) == 0
+    assert main(["figure", "figure1", "--study", "smoke", *inputs, "--output-prefix", out]) == 0
     assert "n = 2, r needs 3" in capsys.readouterr().out
 
 
@@ -81,7 +81,7 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 
 def test_style_sets_the_size_and_unknown_keys_are_refused(tmp_path, capsys):
     inputs = _tables(tmp_path, 3)
-    command = ["figure", "figure1", "--study", "nano", *inputs, "--output-prefix", str(tmp_path / "f")]
+    command = ["figure", "figure1", "--study", "smoke", *inputs, "--output-prefix", str(tmp_path / "f")]
     assert main([*command, "--style", '{"width": 3, "height": 2}']) == 0
     assert Image.open(tmp_path / "f.png").size == (600, 400)
     assert main([*command, "--style", '{"widht": 3}']) == 2
@@ -90,8 +90,8 @@ def test_style_sets_the_size_and_unknown_keys_are_refused(tmp_path, capsys):
 
 def test_a_missing_table_is_named_with_the_command_that_makes_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["figure", "figure1", "--study", "nano", "--output-prefix", "f"]) == 2
-    assert "snakemake results/nano/tables/table3.csv" in capsys.readouterr().err
+    assert main(["figure", "figure1", "--study", "smoke", "--output-prefix", "f"]) == 2
+    assert "snakemake results/smoke/tables/table3.csv" in capsys.readouterr().err
 
 
 def test_labels_stay_inside_and_off_each_other_and_off_all_points():

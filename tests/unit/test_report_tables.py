@@ -30,7 +30,7 @@ def _metric(paths: Paths, stage, key, values: dict[str, float]) -> None:
 def study(tmp_path, monkeypatch):
     """The nano study's metric files and model cards below an empty working directory."""
     monkeypatch.chdir(tmp_path)
-    study = load_study("nano")
+    study = load_study("smoke")
     paths = Paths(study)
     for method, fid in FIDS.items():
         for factor, variant in enumerate(("cfg", "nocfg", "untrained"), start=1):
@@ -68,7 +68,7 @@ def _rows(path: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", ["table2", "table3", "table4"])
 def test_a_studys_table_has_every_cell(study, name):
-    assert main(["table", name, "--study", "nano", "--output-prefix", f"out/{name}"]) == 0
+    assert main(["table", name, "--study", "smoke", "--output-prefix", f"out/{name}"]) == 0
     rows = _rows(f"out/{name}.csv")
     assert [row["method"] for row in rows] == ["dinov2-b", "sd-vae-mse", "jit"]
     assert not [(row["method"], key) for row in rows for key, value in row.items() if value == ""]
@@ -79,7 +79,7 @@ def test_a_studys_table_has_every_cell(study, name):
 
 
 def test_numbers_are_whole_in_csv_and_rounded_in_print(study):
-    main(["table", "table2", "--study", "nano", "--output-prefix", "t"])
+    main(["table", "table2", "--study", "smoke", "--output-prefix", "t"])
     row = _rows("t.csv")[0]
     assert float(row["fid"]) == 7.123456789
     assert float(row["fid_untrained"]) == 3 * 7.123456789
@@ -90,7 +90,7 @@ def test_numbers_are_whole_in_csv_and_rounded_in_print(study):
 
 
 def test_best_and_second_best_are_marked_in_their_direction(study):
-    main(["table", "table3", "--study", "nano", "--output-prefix", "t"])
+    main(["table", "table3", "--study", "smoke", "--output-prefix", "t"])
     lines = Path("t.md").read_text(encoding="utf-8").splitlines()
     score = {line.split("|")[1].strip(): line.split("|")[4].strip() for line in lines if "|" in line}
     assert score["SD-VAE-MSE"] == "**0.750**"
@@ -102,18 +102,18 @@ def test_best_and_second_best_are_marked_in_their_direction(study):
 
 
 def test_families_head_their_rows_and_footnotes_name_protocol_and_study(study):
-    main(["table", "table2", "--study", "nano", "--output-prefix", "t"])
+    main(["table", "table2", "--study", "smoke", "--output-prefix", "t"])
     for suffix, heading in (("md", "*Latent-space (RAE)*"), ("tex", r"\textit{Latent-space (RAE)}")):
         text = Path(f"t.{suffix}").read_text(encoding="utf-8")
         assert text.index(heading) < text.index("DINOv2-B") < text.index("Pixel-space")
         assert "FID: fid by the test's protocol" in text
-        assert "Study nano, configuration " in text
+        assert "Study smoke, configuration " in text
 
 
 def test_a_missing_metric_is_named_with_the_command_that_makes_it(study, capsys):
     path = Path(Paths(study).metric("jit", "imagenet", "cfg", "fdr"))
     path.unlink()
-    assert main(["table", "table2", "--study", "nano", "--output-prefix", "t"]) == 2
+    assert main(["table", "table2", "--study", "smoke", "--output-prefix", "t"]) == 2
     said = capsys.readouterr().err
     assert "fdr of jit on imagenet (cfg)" in said
     assert f"snakemake {path}" in said
@@ -125,7 +125,7 @@ def test_a_metric_of_another_configuration_is_refused(study, capsys):
     content = json.loads(path.read_text())
     old, content["hash"] = content["hash"], "0" * 16
     path.write_text(json.dumps(content))
-    assert main(["table", "table2", "--study", "nano", "--output-prefix", "t"]) == 2
+    assert main(["table", "table2", "--study", "smoke", "--output-prefix", "t"]) == 2
     said = capsys.readouterr().err
     assert str(path) in said
     assert "0" * 16 in said
@@ -137,7 +137,7 @@ def test_a_number_that_is_none_is_refused(study, capsys):
     content = json.loads(path.read_text())
     content["values"]["fid"] = float("nan")
     path.write_text(json.dumps(content))
-    assert main(["table", "table4", "--study", "nano", "--output-prefix", "t"]) == 2
+    assert main(["table", "table4", "--study", "smoke", "--output-prefix", "t"]) == 2
     assert f"{path}: fid is nan" in capsys.readouterr().err
 
 
@@ -149,13 +149,13 @@ def test_inputs_given_by_name_are_read_from_where_they_are(study):
             target.parent.mkdir(exist_ok=True)
             path.rename(target)
             moved.append(str(target))
-    assert main(["table", "table3", "--study", "nano", "--output-prefix", "t", "--input", *moved]) == 0
+    assert main(["table", "table3", "--study", "smoke", "--output-prefix", "t", "--input", *moved]) == 0
     assert [float(row["geneval"]) for row in _rows("t.csv")] == [0.5, 0.75, 0.25]
 
 
 def test_keys_given_on_the_command_line_choose_the_rows(study):
     given = ["--given", '{"methods": ["jit"]}']
-    assert main(["table", "table4", "--study", "nano", *given, "--output-prefix", "t"]) == 0
+    assert main(["table", "table4", "--study", "smoke", *given, "--output-prefix", "t"]) == 0
     assert [row["method"] for row in _rows("t.csv")] == ["jit"]
     assert "**" not in Path("t.md").read_text().split("\n", 1)[1]  # nothing to be better than
 
@@ -187,7 +187,7 @@ def test_prompts_with_fewer_tags_leave_no_empty_columns(study):
         left_out = {name: content["values"].pop(name) for name in TAGS[1:]}
         assert len(left_out) == 5
         path.write_text(json.dumps(content))
-    assert main(["table", "table3", "--study", "nano", "--output-prefix", "t"]) == 0
+    assert main(["table", "table3", "--study", "smoke", "--output-prefix", "t"]) == 0
     assert "single_object" in _rows("t.csv")[0]
     assert "two_object" not in _rows("t.csv")[0]
     assert "–" not in Path("t.md").read_text(encoding="utf-8")
@@ -195,18 +195,18 @@ def test_prompts_with_fewer_tags_leave_no_empty_columns(study):
 
 @pytest.mark.parametrize("name", ["table1", "tabel2"])
 def test_tables_that_a_study_has_not_are_refused(study, name, capsys):
-    assert main(["table", name, "--study", "nano", "--output-prefix", "t"]) == 2
+    assert main(["table", name, "--study", "smoke", "--output-prefix", "t"]) == 2
     assert ("--published" if name == "table1" else "did you mean 'table2'") in capsys.readouterr().err
 
 
 def test_the_summary_shows_tables_paths_and_times(study, capsys):
-    main(["table", "table2", "--study", "nano", "--output-prefix", "results/nano/tables/table2"])
-    benchmark = Path("results/nano/benchmarks/train/jit.tsv")
+    main(["table", "table2", "--study", "smoke", "--output-prefix", "results/smoke/tables/table2"])
+    benchmark = Path("results/smoke/benchmarks/train/jit.tsv")
     benchmark.parent.mkdir(parents=True)
     benchmark.write_text("s\th:m:s\n75.5\t0:01:15\n")
     capsys.readouterr()
-    table = "results/nano/tables/table2.csv"
-    assert main(["summary", "--study", "nano", "--table", table]) == 0
+    table = "results/smoke/tables/table2.csv"
+    assert main(["summary", "--study", "smoke", "--table", table]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown  # no escape codes in a file
     assert all(text in shown for text in ("DINOv2-B", "7.12", "21.37", table, "train: 1 min 16 s"))
@@ -215,7 +215,7 @@ def test_the_summary_shows_tables_paths_and_times(study, capsys):
 def test_a_narrow_terminal_loses_columns_but_not_the_score(study):
     from nanogen.report.terminal import fitting, from_csv
 
-    main(["table", "table2", "--study", "nano", "--output-prefix", "t"])
+    main(["table", "table2", "--study", "smoke", "--output-prefix", "t"])
     table = from_csv(Path("t.csv"))
     narrow = [column.key for column in fitting(table, 50)]
     assert narrow[0] == "name"
