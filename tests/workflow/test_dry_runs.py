@@ -100,9 +100,9 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
 
 
 @pytest.mark.slow
-def test_every_named_target_is_there(fresh):
-    whole = fresh.plan(*sorted(NAMED))
-    assert whole.rules == {**{rule: n for rule, n in NANO.items() if rule != "sample_grid"}}
+def test_every_named_target_is_there(three_methods):
+    whole = three_methods.plan(*sorted(NAMED))
+    assert whole.rules == {**{rule: n for rule, n in THREE.items() if rule != "sample_grid"}}
 
 
 TARGETS = [
@@ -119,14 +119,14 @@ TARGETS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "planned", "absent"), TARGETS)
-def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
-    rules = fresh.plan(target).rules
+def test_a_target_plans_what_it_needs_only(three_methods, target, planned, absent):
+    rules = three_methods.plan(target).rules
     assert {rule: rules[rule] for rule in planned} == planned
     assert not absent & set(rules)
 
 
-def test_table_4_needs_nothing_of_text_to_image(fresh):
-    plan = fresh.plan("table4")
+def test_table_4_needs_nothing_of_text_to_image(three_methods):
+    plan = three_methods.plan("table4")
     assert plan.rules["train"] == plan.rules["measured_table"] + 2 == 3
     assert not [job for job in plan.jobs if job["task"] == "t2i"]
     assert not {"encode_text", "encode_prompts", "make_prompts", "score_geneval"} & set(plan.rules)
@@ -143,8 +143,8 @@ def test_one_method_needs_its_own_tokenizer_only(fresh):
 
 
 @pytest.mark.slow
-def test_one_task_needs_nothing_of_the_other(fresh):
-    plan = fresh.plan("all", "--config", "tasks=[t2i]")
+def test_one_task_needs_nothing_of_the_other(three_methods):
+    plan = three_methods.plan("all", "--config", "tasks=[t2i]")
     assert plan.rules["train"] == 3
     assert not {"reference", "extract_features", "score_distribution"} & set(plan.rules)
     assert {job["table"] for job in plan.of("measured_table")} == {"table3"}
