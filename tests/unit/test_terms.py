@@ -276,7 +276,7 @@ def test_pixelgen_trains_with_both_terms(frozen, tiny_images, tmp_path):
 def test_a_distance_of_images_is_zero_only_for_the_same(frozen, images):
     stage, folders = frozen
     distance = load_perceptual(folders["inception"], stage["networks"]["lpips"])
-    some = to_signed(torch.from_numpy(images.images[:4]))
+    some = to_signed(torch.from_numpy(np.array(images.images[:4])))
     assert not distance(some, some).any()
     noisy = [distance(some + s * torch.ones_like(some).cumsum(3).sin(), some) for s in (0.1, 0.5)]
     assert (noisy[1] > noisy[0]).all()

@@ -25,10 +25,14 @@ class PatchFeatures:
         self.network, self.t_below = network, keys["t_below"]
 
     def __call__(self, predicted: Predicted) -> Tensor:
+        return mean_below(self.distance, predicted, self.t_below)
+
+    def distance(self, images: Tensor, targets: Tensor) -> Tensor:
+        """(B,), differentiable in ``images`` (B, 3, H, W)."""
         with torch.no_grad():
-            target = self.network.patches(predicted.batch.x)
-        similarity = F.cosine_similarity(self.network.patches(predicted.clean), target, dim=1)
-        return mean_below(1 - similarity.mean((1, 2)), predicted.t, self.t_below)
+            wanted = self.network.patches(targets)
+        similarity = F.cosine_similarity(self.network.patches(images), wanted, dim=1)
+        return 1 - similarity.mean((1, 2))
 
 
 def load_patch_features(folder: Path, model: Mapping[str, Any]) -> nn.Module:

@@ -7,7 +7,7 @@ first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,19 @@ LPIPS = "lpips:vgg"
 SMALL_INCEPTION = "nanogen.SmallInception"
 
 
-def mean_below(distances: Tensor, t: Tensor, t_below: float) -> Tensor:
-    """Mean over all samples of ``distances`` (B,), which count as zero unless ``t`` < ``t_below``.
+def mean_below(
+    distance: Callable[[Tensor, Tensor], Tensor], predicted: Predicted, t_below: float
+) -> Tensor:
+    """Mean over all samples of the clean prediction's distance, which counts as zero unless t < t_below.
 
-    Not over the samples that count: their number differs between processes.
+    The others are left out of the frozen network's batch: with the shift of times they are about half.
+    It is no mean over those that count, because their number differs between processes.
     """
-    return (distances * (t < t_below)).mean()
+    near = (predicted.t < t_below).nonzero()[:, 0]
+    images, targets = predicted.clean[near], predicted.batch.x[near]
+    if not len(near):  # networks of the libraries do not take an empty batch
+        return images.sum()
+    return distance(images, targets).sum() / len(predicted.t)
 
 
 class Perceptual:
@@ -43,8 +50,7 @@ class Perceptual:
         self.distance, self.t_below = network, keys["t_below"]
 
     def __call__(self, predicted: Predicted) -> Tensor:
-        distances = self.distance(predicted.clean, predicted.batch.x)
-        return mean_below(distances, predicted.t, self.t_below)
+        return mean_below(self.distance, predicted, self.t_below)
 
 
 class StageDistance(nn.Module):
