@@ -155,6 +155,26 @@ def test_every_weight_is_trained_in_both_kinds_of_steps(stage, chance, precision
     assert not [name for name, gradient in trained if gradient is None or not gradient.any()]
 
 
+@pytest.mark.slow
+def test_compiled_blocks_have_the_derivative_of_the_plain_ones(stage):
+    model, inputs = build(stage), batch(stage, 0.1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+
+    def change() -> torch.Tensor:
+        t, h = inputs.uniform, inputs.uniform / 2
+        return derivative(model, inputs.x, inputs.noise, t, h, inputs.condition)
+
+    with torch.no_grad():
+        expected = change()
+        for block in model.blocks():
+            block.compile(backend="eager", fullgraph=True)
+        times = inputs.uniform
+        model(inputs.x, times, inputs.condition, absolute=times)  # compiled here
+        torch.testing.assert_close(change(), expected)
+
+
 def test_a_quarter_of_the_steps_is_meant_for_the_average_and_processes_agree(stage):
     alone = Batches(Noise(), stage)
     chances = np.array([alone._chance(step) for step in range(2000)])

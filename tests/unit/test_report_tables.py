@@ -61,6 +61,43 @@ def study(tmp_path, monkeypatch):
     return study
 
 
+@pytest.fixture
+def few_steps(tmp_path, monkeypatch):
+    """Metric files of MeanFlow alone: an FID for every number of steps, with guidance and without."""
+    monkeypatch.chdir(tmp_path)
+    study = load_study("nano", {"methods": ["meanflow"], "tasks": ["imagenet"]})
+    fids = {"cfg": 8.0, "cfg-nfe2": 6.0, "nocfg": 16.0, "nocfg-nfe2": 12.0, "untrained": 90.0}
+    for variant, fid in fids.items():
+        stage = stages.distribution(study, "meanflow", variant)
+        for name, values in {
+            "fid": {"fid": fid},
+            "is": {"is": 3.0},
+            "fdr": {"fdr_inception": 1.0, "fdr_convnext": 1.0},
+            "mind": {"mind_inception": 1.0, "mind_convnext": 1.0},
+        }.items():
+            _metric(Paths(study), stage, ("imagenet", "meanflow", variant, name), values)
+    Path("mine.yaml").write_text(
+        "{study: nano, extends: nano, methods: [meanflow], tasks: [imagenet]}\n"
+    )
+    return study
+
+
+@pytest.mark.parametrize(
+    ("name", "fids", "published"),
+    [("table2", [8.0, 6.0], ["6.6", "5.4"]), ("table4", [16.0, 12.0], ["24.83", "20.58"])],
+)
+def test_every_number_of_steps_is_a_row_beside_the_papers(few_steps, name, fids, published):
+    assert main(["table", name, "--study", "mine.yaml", "--output-prefix", "t"]) == 0
+    rows = _rows("t.csv")
+    assert [row["method"] for row in rows] == ["meanflow-nfe1", "meanflow-nfe2"]
+    assert [row["name"] for row in rows] == ["MeanFlow (NFE=1)", "MeanFlow (NFE=2)"]
+    assert [float(row["fid"]) for row in rows] == fids
+    assert [row["published_fid"] for row in rows] == published
+    if name == "table2":  # kappa 0.5
+        assert [float(row["guidance_scale"]) for row in rows] == [2.0, 2.0]
+        assert "Scale of MeanFlow: the one that its training comes to" in Path("t.md").read_text()
+
+
 def _rows(path: str) -> list[dict[str, str]]:
     with open(path, encoding="utf-8", newline="") as handle:
         return list(csv.DictReader(handle))

@@ -59,6 +59,25 @@ def test_the_papers_study_trains_25_methods_on_both_tasks(paper):
     assert not {job["model"] for job in paper.of("build_model")}
 
 
+def test_one_and_two_steps_of_meanflow_share_a_training_but_guidance_has_its_own(paper):
+    def jobs(rule: str, wildcard: str, task: str) -> list[str | None]:
+        found = [job for job in paper.of(rule) if job["method"] == "meanflow" and job["task"] == task]
+        return sorted(job[wildcard] or "" for job in found)
+
+    assert jobs("train", "weights", "imagenet") == ["", "-nocfg"]
+    assert jobs("train", "weights", "t2i") == [""]
+    assert jobs("sample", "variant", "t2i") == ["cfg", "cfg-nfe2"]
+    drawn = [job for job in paper.of("sample") if job["method"] == "meanflow"]
+    inputs = {job["variant"]: job.inputs[0] for job in drawn if job["task"] == "imagenet"}
+    folder = "results/paper/runs/imagenet/meanflow"
+    assert {variant: path for variant, path in inputs.items() if variant != "untrained"} == {
+        "cfg": f"{folder}/model/nanogen.json",
+        "cfg-nfe2": f"{folder}/model/nanogen.json",
+        "nocfg": f"{folder}/model-nocfg/nanogen.json",
+        "nocfg-nfe2": f"{folder}/model-nocfg/nanogen.json",
+    }
+
+
 def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert "To fetch from the Hugging Face hub" in paper.text
     assert "facebook/dinov2-with-registers-base for dinov2-b: 346 MB" in paper.text
