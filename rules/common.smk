@@ -23,6 +23,7 @@ from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
+from nanogen.report.published import reproduced_variant
 
 try:
     STUDY = study_from(config)

@@ -129,12 +129,19 @@ def extractor_options(wildcards, input):
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
 DISTRIBUTION = ["fid", "is", "fdr", "mind"]
-# Which sample sets a measured table reads: (task, guidance, metrics).
-MEASURED = {
-    **({"table2": ("imagenet", ["cfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
-    **({"table3": ("t2i", ["cfg"], ["geneval"])} if T2I else {}),
-    **({"table4": ("imagenet", ["nocfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
-}
+# Which sample sets a measured table reads: (task, guidance, metrics). A study of reproductions has
+# Table 1 only, whose methods differ in the guidance.
+MEASURED = (
+    {
+        "table1": ("imagenet", [], ["fid", "is"]),
+    }
+    if STUDY.report.reproduction
+    else {
+        **({"table2": ("imagenet", ["cfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
+        **({"table3": ("t2i", ["cfg"], ["geneval"])} if T2I else {}),
+        **({"table4": ("imagenet", ["nocfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
+    }
+)
 # Which measured tables a measured figure reads.
 PLOTTED = {
     "figure1": ["table2", "table3"],
@@ -145,6 +152,13 @@ MEASURED_FIGURES = [name for name, needs in PLOTTED.items() if all(t in MEASURED
 TABLES = ["table1", "table2", "table3", "table4"]
 FIGURES = list(PLOTTED)
 SAMPLED = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
+
+
+def shown_guidance(method, task):
+    """Which of a run's sample sets `all` shows."""
+    if STUDY.report.reproduction:
+        return [reproduced_variant(RUNS[method, task])]
+    return SAMPLED[task]
 
 
 def tables(*names):
@@ -163,19 +177,20 @@ def grids():
         f"{ROOT}/figures/samples/{task}-{method}-{variant}.png"
         for task in STUDY.tasks
         for method in STUDY.methods
-        for guidance in SAMPLED[task]
+        for guidance in shown_guidance(method, task)
         for variant in variants.with_steps(RUNS[method, task], guidance)
     ]
 
 
 def metrics_of(wildcards):
-    """Metric files that a measured table reads; table 3 also prints the models' sizes."""
+    """Metric files that a measured table reads; tables 1 and 3 also print the models' sizes."""
     task, guidances, metrics = MEASURED[wildcards.table]
-    sizes = [PATHS.trained(method, task) for method in STUDY.methods if task == "t2i"]
+    sized = wildcards.table in ("table1", "table3")
+    sizes = [PATHS.trained(method, task) for method in STUDY.methods if sized]
     return sizes + [
         PATHS.metric(method, task, variant, metric)
         for method in STUDY.methods
-        for guidance in guidances
+        for guidance in guidances or shown_guidance(method, task)
         for variant in variants.with_steps(RUNS[method, task], guidance)
         for metric in metrics
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from nanogen.backbones import parameter_count
 from nanogen.cli import main
 from nanogen.cli.config import task_difference
-from nanogen.config import load_model, load_run, load_study, stages
+from nanogen.config import load, load_model, load_run, load_study, stages
 from nanogen.config.load import available, study_from
 from nanogen.errors import UserError
 
@@ -132,7 +133,11 @@ def test_a_study_that_is_not_there_names_the_nearest():
         load_study("nowhere/mine.yaml")
 
 
-def test_a_method_without_the_studys_scale_is_refused(tmp_path):
+def test_a_method_without_the_studys_scale_is_refused(tmp_path, monkeypatch):
+    shutil.copytree(load.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(load, "CONFIG", tmp_path / "config")
+    method = tmp_path / "config/methods/sdxl-vae.yaml"
+    method.write_text(method.read_text().partition("  nano:")[0])
     study = load_study(study_file(tmp_path, "methods: [sdxl-vae]"))
     with pytest.raises(UserError, match=r"config/methods/sdxl-vae.yaml has no block 'scales.nano'"):
         load_run(study, "sdxl-vae", "imagenet")

@@ -354,7 +354,7 @@ def test_the_study_of_every_method_has_those_of_the_paper_in_its_order(paper):
 
 
 def test_every_small_latent_becomes_sixteen_tokens_like_its_big_ones_become_256(paper):
-    small = load_study("nano-all")
+    small = load_study("nano")
     for name in available("models"):
         if load_model(paper, name).kind not in ("vae", "rae"):
             continue

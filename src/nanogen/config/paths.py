@@ -54,7 +54,7 @@ class Paths:
         """The card of a trained backbone, the user's where given; ``weights`` as in
         ``variants.weights_of``."""
         given = self.study.trained.get(task, {}).get(method + weights)
-        return f"{given or f'{self.run(method, task)}/model{weights}'}/nanogen.json"
+        return f"{given or self.run(method, task) + '/model' + weights}/nanogen.json"
 
     def samples(self, method: str, task: str, variant: str) -> str:
         return f"{self.run(method, task)}/{variant}/samples.h5"

@@ -306,6 +306,9 @@ class Report(Section):
     """How figures and sample grids look; changes no number."""
 
     figures: dict[str, FigureStyle] = Field(default_factory=dict, description="style per figure")
+    reproduction: bool = Field(
+        False, description="the measured table is Table 1, each method at its own size, and no other"
+    )
     grid_columns: int = Field(10, description="images beside each other in a sample grid")
     grid_rows: int = Field(4, description="rows of a sample grid")
 

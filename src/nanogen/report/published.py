@@ -56,6 +56,26 @@ def of_run(name: str, run: Run, steps: int) -> Row:
     return known.get(run.method) or known.get(f"{run.method}-nfe{steps}") or {}
 
 
+def reproduction(run: Run) -> list[Row]:
+    """Table 1's rows of a run's method: as its authors report it, and as the paper reproduces it.
+
+    Raises UserError where Table 1 has no such method.
+    """
+    found = [row for row in rows("table1") if row["method"] == run.method]
+    if not found:
+        known = list(dict.fromkeys(str(row["method"]) for row in rows("table1")))
+        raise UserError(
+            f"study {run.study}: report.reproduction is set, but Table 1 has no method {run.method}; "
+            f"it has {', '.join(known)}"
+        )
+    return found
+
+
+def reproduced_variant(run: Run) -> str:
+    """The sample set that Table 1 scores for a method: ``cfg`` with guidance, ``nocfg`` without."""
+    return "cfg" if reproduction(run)[0]["guidance"] == "yes" else "nocfg"
+
+
 def rank(method: str, steps: int = 1) -> int:
     """A method's place in the paper's Table 2; methods that the paper has not come last."""
     order = [row["method"] for row in _rows("table2")]
@@ -66,16 +86,11 @@ def rank(method: str, steps: int = 1) -> int:
 def table(name: str) -> Table:
     """A published table, ready to be written."""
     found = rows(name)
-    keys = list(found[0])
     first = name == "table1"
-    if first:  # here the method's column is its printed name
-        keys = ["name" if key == "method" else key for key in keys]
-        for row in found:
-            row["name"] = row["method"]
     return Table(
         name=name,
         caption=CAPTIONS[name],
-        columns=columns(keys),
+        columns=columns(list(found[0])),
         rows=found,
         grouped_by="space" if first else "family",
         notes=[NOTES[name]],
