@@ -348,6 +348,11 @@ def test_every_latent_of_the_paper_is_the_one_of_the_authors(paper, golden_folde
 # --------------------------------------------------------------------------- the small stand-ins
 
 
+def test_the_study_of_every_method_has_those_of_the_paper_in_its_order(paper):
+    assert load_study("nano-all").methods == paper.methods
+    assert set(paper.methods) <= set(available("methods"))
+
+
 def test_every_small_latent_becomes_sixteen_tokens_like_its_big_ones_become_256(paper):
     small = load_study("nano")
     for name in available("models"):
