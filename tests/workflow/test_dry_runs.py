@@ -154,7 +154,7 @@ def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
     plan = fresh.plan("--profile", "slurm", "all")
     assert plan.rules == NANO
     trainings = plan.text.split("rule train:")[1:]
-    assert len(trainings) == 6
+    assert len(trainings) == 21
     assert all("nodes=4" in block and "processes=8" in block for block in trainings)
     assert all("gres=gpu:8" in block for block in trainings)
 
@@ -162,4 +162,4 @@ def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
 @pytest.mark.slow
 def test_the_cluster_profile_plans_the_papers_study(fresh):
     plan = fresh.plan("all", "--profile", "slurm", "--configfile", "config/studies/paper.yaml")
-    assert plan.rules["train"] == 50
+    assert plan.rules["train"] == 51
