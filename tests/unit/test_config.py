@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -164,6 +165,13 @@ def test_the_command_prints_the_difference_and_counts_it(capsys):
     assert "12 lines of training" in printed
     assert "conditioner.kind" in printed
     assert "label  ->  text" in printed
+
+
+@pytest.mark.parametrize("method", load_study("paper").methods)
+def test_no_methods_training_differs_in_more_than_twelve_lines(method, capsys):
+    assert main(["config", "--diff-tasks", "--study", "paper", "--method", method]) == 0
+    lines = re.search(r"(\d+) lines of training", capsys.readouterr().out)
+    assert int(lines[1]) <= 12
 
 
 # Counts of the authors' released networks (paper, Table 3, whose column they round to).

@@ -16,8 +16,8 @@ from nanogen.data import hdf5
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
-from nanogen.metrics.network_files import save_network
 from nanogen.metrics.small_inception import SmallInception
+from nanogen.models.network_files import save_network
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
 from nanogen.objectives.perceptual import load_perceptual
 from nanogen.sampling.euler import Guidance, euler

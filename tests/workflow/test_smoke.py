@@ -135,3 +135,44 @@ def test_ctrl_c_and_the_same_command_give_the_same_numbers(done, working_copy, t
         compared += [f"{variant}/metrics/{name}.json" for name in ("fid", "is", "fdr", "mind")]
     for name in compared:
         assert (copy / run / name).read_bytes() == (done / run / name).read_bytes(), name
+
+
+# ------------------------------------------------------------------- other methods, after the rest
+
+NEW = """
+title: SD-VAE-MSE (x)
+family: vae
+tokenizer: sd-vae-mse
+objective: {prediction: x}
+scales:
+  nano:
+    backbone: {patch: 2}
+    objective: {shift_base: 512}
+    sampling: {shift_base: 512, guidance_scale: 2.0}
+"""
+
+
+def measured(done, *methods: str) -> list[dict[str, str]]:
+    """Table 2 of these methods, made in the finished study."""
+    names = f"methods=[{', '.join(methods)}]"
+    outcome = done.snakemake("table2", *SMOKE, names, "tasks=[imagenet]")
+    assert outcome.code == 0, outcome.text[-5000:]
+    assert "rule train_tokenizer" not in outcome.text
+    return rows(done / f"{RESULTS}/tables/table2.csv")
+
+
+def test_a_method_of_existing_parts_is_one_file(done):
+    (done / "config/methods/sd-vae-x.yaml").write_text(NEW)
+    table = measured(done, "sd-vae-mse", "sd-vae-x")
+    assert [row["name"] for row in table] == ["SD-VAE-MSE", "SD-VAE-MSE (x)"]
+    assert table[0]["fid"] != table[1]["fid"]
+
+
+def test_added_losses_and_few_steps_go_through_the_same_graph(done):
+    table = measured(done, "dinov2-b-reg", "pixelgen", "meanflow")
+    assert [row["method"] for row in table] == [
+        "dinov2-b-reg", "pixelgen", "meanflow-nfe1", "meanflow-nfe2",
+    ]  # fmt: skip
+    assert len({row["fid"] for row in table}) == 4
+    curve = done / f"{RESULTS}/runs/imagenet/pixelgen/model/train.jsonl"
+    assert {"lpips", "features"} <= json.loads(curve.read_text().splitlines()[-1]).keys()

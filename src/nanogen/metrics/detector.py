@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.metrics.extractors import prepare
-from nanogen.metrics.network_files import load_weights, read_config
 from nanogen.metrics.segmenter import Segmenter
 from nanogen.metrics.small_inception import SmallInception
+from nanogen.models.network_files import load_weights, read_config
 
 SHAPE_DETECTOR = "nanogen.ShapeDetector"
 SCENES, PHOTOGRAPHS = "segmenter", "classifier"

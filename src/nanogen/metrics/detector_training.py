@@ -24,7 +24,7 @@ from nanogen.metrics.detector import (
     network_input,
 )
 from nanogen.metrics.geneval import relations, score
-from nanogen.metrics.network_files import save_network
+from nanogen.models.network_files import save_network
 from nanogen.models.training import batches, gather, seeded, train
 
 SMALLEST = 0.5  # of the smallest training object: smaller regions are no objects

@@ -20,14 +20,13 @@ from torch.nn import functional as F
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.metrics.extractors import (
-    CONVNEXT,
     SMALL_INCEPTION,
-    build_convnext,
     pooled_features,
     prepare,
 )
-from nanogen.metrics.network_files import save_network
 from nanogen.metrics.small_inception import SmallInception
+from nanogen.models import timm_networks
+from nanogen.models.network_files import save_network
 from nanogen.models.training import batches, seeded, train
 
 TURNS = 4
@@ -133,14 +132,14 @@ def _parts(model: Mapping[str, Any], data: ImageFile) -> Parts:
         arguments = {"classes": len(data.classes), **architecture}
         network: nn.Module = SmallInception(**arguments)
         return network, network, {"_class_name": name, "arguments": arguments}, class_target
-    if name == CONVNEXT:
-        backbone = build_convnext(architecture)
+    if name == timm_networks.CONVNEXT:
+        backbone = timm_networks.build(name, architecture)
         _spread(backbone)
         network = _WithHead(backbone, _second_target(data).outputs)
         return network, backbone, {"_class_name": name, "arguments": architecture}, _second_target
     raise UserError(
         f"extractor {model['name']}: {name} cannot be trained here; trainable are "
-        f"{SMALL_INCEPTION} and {CONVNEXT}, or set its source to download or path"
+        f"{SMALL_INCEPTION} and {timm_networks.CONVNEXT}, or set its source to download or path"
     )
 
 

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
-from nanogen.metrics.network_files import load_weights, read_config
 from nanogen.metrics.small_inception import SmallInception
+from nanogen.models import timm_networks
+from nanogen.models.network_files import load_weights, read_config
 
 SMALL_INCEPTION = "nanogen.SmallInception"
-CONVNEXT = "timm:ConvNeXt"
 Forward = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
@@ -77,18 +77,6 @@ class Extractor:
             yield rows, features, logits
 
 
-def build_convnext(architecture: Mapping[str, Any]) -> nn.Module:
-    """timm's ConvNeXt class with ``architecture`` as keyword arguments, without a classifier."""
-    from timm.models.convnext import ConvNeXt
-
-    try:
-        return ConvNeXt(num_classes=0, **architecture)
-    except (TypeError, AssertionError) as error:
-        raise UserError(
-            f"config/models: 'architecture' does not fit timm's ConvNeXt: {error}"
-        ) from error
-
-
 def pooled_features(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """How a timm network's ``forward_features`` becomes one vector per image.
 
@@ -105,19 +93,6 @@ def pooled_features(network: nn.Module) -> Callable[[Tensor], Tensor]:
         return features[:, 0]
 
     return pool
-
-
-def build_timm(name: str, config: Mapping[str, Any], architecture: Mapping[str, Any]) -> nn.Module:
-    """timm's model ``name`` with the arguments of its published ``config`` and of ``architecture``."""
-    import timm
-
-    arguments = {**config.get("model_args", {}), **architecture}
-    try:
-        return timm.create_model(
-            name, pretrained=False, num_classes=int(config.get("num_classes", 0)), **arguments
-        )
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"timm cannot build {name!r}: {error}") from error
 
 
 def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
@@ -137,12 +112,9 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
         load_weights(small, folder)
         forward: Forward = small
         network, width, classes = small, small.width, small.classes
-    elif kind.startswith("timm:"):
-        if kind == CONVNEXT:
-            network = build_convnext(config["arguments"])
-        else:
-            network = build_timm(kind.removeprefix("timm:"), config, model["architecture"])
-        load_weights(network, folder)
+    elif timm_networks.is_timm(kind):
+        arguments = {**timm_networks.stored_arguments(config), **model["architecture"]}
+        network = load_weights(timm_networks.build(kind, arguments), folder)
         pool = pooled_features(network)
         forward, width, classes = (lambda x: (pool(x), None)), network.num_features, None
     else:

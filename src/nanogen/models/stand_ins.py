@@ -69,19 +69,20 @@ def _text_encoder(stage: Mapping[str, Any], folder: Path) -> None:
 
 def _extractor(stage: Mapping[str, Any], folder: Path) -> None:
     """With the published moments that the configuration names: those of a standard normal."""
-    from nanogen.metrics import extractors
-    from nanogen.metrics.network_files import save_network
+    from nanogen.metrics.extractors import SMALL_INCEPTION
     from nanogen.metrics.small_inception import SmallInception
+    from nanogen.models import timm_networks
+    from nanogen.models.network_files import save_network
 
     model = stage["model"]
-    if model["model_class"] == extractors.SMALL_INCEPTION:
+    if model["model_class"] == SMALL_INCEPTION:
         arguments = {"classes": 1000, **model["architecture"]}
         network: nn.Module = SmallInception(**arguments)
         config, width = {"_class_name": model["model_class"], "arguments": arguments}, network.width
     else:
         name = model["model_class"].removeprefix("timm:")
         config = {"architecture": name, "num_classes": 0, "model_args": model["architecture"]}
-        network = extractors.build_timm(name, config, model["architecture"])
+        network = timm_networks.build(model["model_class"], model["architecture"])
         width = network.num_features
     save_network(network, config, folder)
     if model["statistics"] is not None:
@@ -91,7 +92,7 @@ def _extractor(stage: Mapping[str, Any], folder: Path) -> None:
 def _detector(stage: Mapping[str, Any], folder: Path) -> None:
     from nanogen.data.scenes import COLORS, SHAPES
     from nanogen.metrics.detector import SCENES, SHAPE_DETECTOR, build_detector
-    from nanogen.metrics.network_files import save_network
+    from nanogen.models.network_files import save_network
 
     model = stage["model"]
     if model["model_class"] != SHAPE_DETECTOR:

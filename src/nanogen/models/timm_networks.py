@@ -1,22 +1,26 @@
-"""Vision transformers of timm: a folder with ``config.json`` and ``model.safetensors``.
+"""Networks of timm: a folder with ``config.json`` and ``model.safetensors``.
 
 ``timm:NAME`` is a registered model (`vit_pe_core_large_patch14_336`), its folder as timm publishes it
-on the hub; ``timm:Eva`` is timm's class itself, its folder as `save` writes it.
+on the hub; ``timm:Eva`` and ``timm:ConvNeXt`` are timm's classes themselves, their folders as `save`
+writes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from nanogen.errors import UserError
-from nanogen.metrics.network_files import load_weights, read_config, save_network
+from nanogen.models.network_files import load_weights, read_config, save_network
 
 PREFIX = "timm:"
 EVA = "timm:Eva"  # the class behind timm's Perception Encoders
+CONVNEXT = "timm:ConvNeXt"
+MODULES = {EVA: "timm.models.eva", CONVNEXT: "timm.models.convnext"}
 
 
 def is_timm(class_name: str) -> bool:
@@ -29,18 +33,18 @@ def build(class_name: str, arguments: Mapping[str, Any]) -> nn.Module:
     Raises UserError where timm knows neither the name nor the arguments.
     """
     import timm
-    from timm.models.eva import Eva
 
+    name, arguments = class_name.removeprefix(PREFIX), {"num_classes": 0, **arguments}
     try:
-        if class_name == EVA:
-            return Eva(**{"num_classes": 0, **arguments})
-        return timm.create_model(class_name.removeprefix(PREFIX), pretrained=False, **arguments)
+        if class_name in MODULES:
+            return getattr(import_module(MODULES[class_name]), name)(**arguments)
+        return timm.create_model(name, pretrained=False, **arguments)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"timm cannot build {class_name.removeprefix(PREFIX)!r}: {error}") from error
+        raise UserError(f"timm cannot build {name!r}: {error}") from error
 
 
 def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None:
-    """Write a network of `EVA` built with ``arguments``; the folder exists."""
+    """Write a network of a class of timm built with ``arguments``; the folder exists."""
     save_network(network, {"arguments": dict(arguments)}, folder)
 
 
@@ -51,12 +55,12 @@ def load(folder: Path, class_name: str, size: int) -> nn.Module:
     Raises UserError where a file is missing or a weight does not fit.
     """
     config = read_config(folder)
-    network = load_weights(build(class_name, _arguments(config)), folder)
+    network = load_weights(build(class_name, stored_arguments(config)), folder)
     network.set_input_size(img_size=(size, size))
     return network.requires_grad_(False)
 
 
-def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+def stored_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """Keyword arguments from a ``config.json`` of `save` or of timm's hub."""
     if "arguments" in config:
         return dict(config["arguments"])

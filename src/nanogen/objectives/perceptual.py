@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen.errors import UserError
-from nanogen.metrics.network_files import load_weights, read_config
 from nanogen.metrics.small_inception import SmallInception
+from nanogen.models.network_files import load_weights, read_config
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 
 LPIPS = "lpips:vgg"

@@ -1,4 +1,4 @@
-"""Networks of the metrics on disk: ``config.json`` (constructor arguments) and ``model.safetensors``."""
+"""A network of torch on disk: ``config.json`` (constructor arguments) and ``model.safetensors``."""
 
 from __future__ import annotations
 
