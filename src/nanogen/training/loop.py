@@ -18,7 +18,7 @@ from nanogen.backbones import build, save
 from nanogen.files import atomic_folder, label, write_json
 from nanogen.objectives import objective_of
 from nanogen.training import checkpoint
-from nanogen.training.batches import Batches, Source
+from nanogen.training.batches import Batch, Batches, Source
 from nanogen.training.distributed import Processes, parallel
 from nanogen.training.ema import EMA
 from nanogen.training.log import TrainingLog
@@ -55,6 +55,48 @@ def optimizer_of(model: nn.Module, keys: dict[str, Any]) -> torch.optim.AdamW:
     )
 
 
+class Learner:
+    """What an optimizer step changes: the network, its average, the optimizer's moments."""
+
+    def __init__(
+        self, stage: dict[str, Any], group: Processes, networks: Mapping[str, nn.Module] | None
+    ):
+        training = stage["training"]
+        self.keys, self.group = training["optimizer"], group
+        self.objective = objective_of(stage, networks)
+        self.model = build(stage).to(group.device)
+        self.wrapped = parallel(self.model, group)  # before the average, which it makes equal everywhere
+        self.ema, self.optimizer = EMA(self.model, training["ema"]), optimizer_of(self.model, self.keys)
+        bf16 = training["precision"] == "bf16"
+        self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
+        self.compiled = training["compile"] and group.device.type == "cuda"
+
+    def restore(self, state: Path, hash_: str) -> int:
+        """Continue from the newest checkpoint in ``state``; returns its step, 0 without one."""
+        start = checkpoint.restore(state, hash_, self.model, self.ema, self.optimizer)
+        for block in self.model.blocks() if self.compiled else []:
+            block.compile()
+        return start
+
+    def save(self, state: Path, hash_: str, step: int) -> None:
+        checkpoint.save(state, hash_, step, self.model, self.ema, self.optimizer)
+
+    def step(self, step: int, batch: Batch) -> dict[str, Any]:
+        """Learn from one batch; the named losses of the global batch, gradient norm, learning rate."""
+        rate = learning_rate(step - 1, self.keys)
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = rate
+        with self.autocast:
+            losses = self.objective(self.wrapped, batch, self.model.conditioner)
+        losses["loss"].backward()
+        norm = clip_grad_norm_(self.model.parameters(), self.keys["clip"])
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(step)
+        means = {name: self.group.mean(value) for name, value in losses.items()}
+        return {**means, "grad_norm": norm, "learning_rate": rate}
+
+
 def train(
     stage: dict[str, Any],
     source: Source,
@@ -71,51 +113,37 @@ def train(
     ``output`` becomes the model's folder: config.json, model.safetensors (the average),
     train.jsonl and nanogen.json. Raises Interrupted after a signal, with the state saved.
     """
-    training, steps = stage["training"], stage["training"]["steps"]
-    keys = training["optimizer"]
-    objective = objective_of(stage, networks)
+    steps = stage["training"]["steps"]
+    learner = Learner(stage, group, networks)
+    start = learner.restore(state, stage["hash"])
+    curve = _curve(stage, state, start, log_every) if group.main else None
     batches = Batches(source, stage, group.rank, group.world)
-    model = build(stage).to(group.device)
-    wrapped = parallel(model, group)
-    ema, optimizer = EMA(model, training["ema"]), optimizer_of(model, keys)
-    start = checkpoint.restore(state, stage["hash"], model, ema, optimizer)
-    if training["compile"] and group.device.type == "cuda":
-        for block in model.blocks():
-            block.compile()
-    curve = None
-    if group.main:
-        if start:
-            log.info("continuing %s on %s after step %d", stage["method"], stage["task"], start)
-        checkpoint.truncate_log(state / "train.jsonl", start)
-        name = f"{stage['method']} on {stage['task']}"
-        curve = TrainingLog(state / "train.jsonl", name, start, steps, log_every, training["batch_size"])
     stop = StopRequest()
-    autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=training["precision"] == "bf16")
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
-        rate = learning_rate(step - 1, keys)
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = rate
-        with autocast:
-            losses = objective(wrapped, batch, model.conditioner)
-        losses["loss"].backward()
-        norm = clip_grad_norm_(model.parameters(), keys["clip"])
-        optimizer.step()
-        optimizer.zero_grad()
-        ema.update(step)
-        means = {name: group.mean(value) for name, value in losses.items()}  # of the global batch
+        measured = learner.step(step, batch)
         if curve:
-            curve.step(step, **means, grad_norm=norm, learning_rate=rate)
+            curve.step(step, **measured)
         # Stop only where a line of the curve was written: the resumed curve is then the same.
         stopping = step % log_every == 0 and step < steps and group.any(stop.asked)
         if curve and (stopping or step % checkpoint_every == 0):
             curve.check(step)
-            checkpoint.save(state, stage["hash"], step, model, ema, optimizer)
+            learner.save(state, stage["hash"], step)
         if stopping:
             raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")
-    if group.main:
+    if curve:
         curve.close()
-        write(stage, output, model, ema, state / "train.jsonl")
+        write(stage, output, learner.model, learner.ema, state / "train.jsonl")
     group.barrier()
+
+
+def _curve(stage: dict[str, Any], state: Path, start: int, log_every: int) -> TrainingLog:
+    """The training log, continued after step ``start``."""
+    if start:
+        log.info("continuing %s on %s after step %d", stage["method"], stage["task"], start)
+    file = state / "train.jsonl"
+    checkpoint.truncate_log(file, start)
+    name, training = f"{stage['method']} on {stage['task']}", stage["training"]
+    return TrainingLog(file, name, start, training["steps"], log_every, training["batch_size"])
 
 
 def write(stage: dict[str, Any], output: Path, model: nn.Module, ema: EMA, curve: Path) -> None:
