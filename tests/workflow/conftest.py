@@ -81,12 +81,6 @@ class WorkingCopy:
             else:
                 shutil.copy(source, folder / name)
 
-    def with_three_methods(self) -> WorkingCopy:
-        """Itself, with an autoencoder's, a VAE's and a pixel method as its default study."""
-        with (self / "config/config.yaml").open("a") as config:
-            config.write("methods: [dinov2-b, sd-vae-mse, jit]\n")
-        return self
-
     def __truediv__(self, path: str) -> Path:
         return self.folder / path
 
@@ -128,12 +122,6 @@ def working_copy() -> type[WorkingCopy]:
 def fresh(tmp_path_factory) -> WorkingCopy:
     """A copy in which nothing was run; for dry runs only."""
     return WorkingCopy(tmp_path_factory.mktemp("fresh"))
-
-
-@pytest.fixture(scope="session")
-def three_methods(tmp_path_factory) -> WorkingCopy:
-    """A copy in which nothing was run, with three methods; for dry runs only."""
-    return WorkingCopy(tmp_path_factory.mktemp("three")).with_three_methods()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ THREE = {
     "reference": 1, "score_distribution": 9, "score_geneval": 3, "measured_table": 3,
     "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
 }  # fmt: skip
-NANO = THREE | {
+TEN = THREE | {
     "build_model": 6, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
     "sample": 43, "extract_features": 32, "score_distribution": 32, "score_geneval": 11,
     "sample_grid": 33,
@@ -23,7 +23,8 @@ NANO = THREE | {
 
 
 @pytest.mark.parametrize(
-    ("study", "rules"), [("nano", NANO), pytest.param("smoke", THREE, marks=pytest.mark.slow)]
+    ("study", "rules"),
+    [("nano", THREE), ("nano-ten", TEN), pytest.param("smoke", THREE, marks=pytest.mark.slow)],
 )
 def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study, rules):
     plan = fresh.plan("all", "--config", f"study={study}")
@@ -38,7 +39,7 @@ def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study, rules)
 
 @pytest.mark.slow
 def test_all_is_what_snakemake_makes_without_a_target(fresh):
-    assert fresh.plan().rules == NANO
+    assert fresh.plan().rules == THREE
 
 
 @pytest.mark.slow
@@ -100,8 +101,8 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
 
 
 @pytest.mark.slow
-def test_every_named_target_is_there(three_methods):
-    whole = three_methods.plan(*sorted(NAMED))
+def test_every_named_target_is_there(fresh):
+    whole = fresh.plan(*sorted(NAMED))
     assert whole.rules == {**{rule: n for rule, n in THREE.items() if rule != "sample_grid"}}
 
 
@@ -119,14 +120,14 @@ TARGETS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "planned", "absent"), TARGETS)
-def test_a_target_plans_what_it_needs_only(three_methods, target, planned, absent):
-    rules = three_methods.plan(target).rules
+def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
+    rules = fresh.plan(target).rules
     assert {rule: rules[rule] for rule in planned} == planned
     assert not absent & set(rules)
 
 
-def test_table_4_needs_nothing_of_text_to_image(three_methods):
-    plan = three_methods.plan("table4")
+def test_table_4_needs_nothing_of_text_to_image(fresh):
+    plan = fresh.plan("table4")
     assert plan.rules["train"] == plan.rules["measured_table"] + 2 == 3
     assert not [job for job in plan.jobs if job["task"] == "t2i"]
     assert not {"encode_text", "encode_prompts", "make_prompts", "score_geneval"} & set(plan.rules)
@@ -143,8 +144,8 @@ def test_one_method_needs_its_own_tokenizer_only(fresh):
 
 
 @pytest.mark.slow
-def test_one_task_needs_nothing_of_the_other(three_methods):
-    plan = three_methods.plan("all", "--config", "tasks=[t2i]")
+def test_one_task_needs_nothing_of_the_other(fresh):
+    plan = fresh.plan("all", "--config", "tasks=[t2i]")
     assert plan.rules["train"] == 3
     assert not {"reference", "extract_features", "score_distribution"} & set(plan.rules)
     assert {job["table"] for job in plan.of("measured_table")} == {"table3"}
@@ -152,9 +153,9 @@ def test_one_task_needs_nothing_of_the_other(three_methods):
 
 def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
     plan = fresh.plan("--profile", "slurm", "all")
-    assert plan.rules == NANO
+    assert plan.rules == THREE
     trainings = plan.text.split("rule train:")[1:]
-    assert len(trainings) == 21
+    assert len(trainings) == 6
     assert all("nodes=4" in block and "processes=8" in block for block in trainings)
     assert all("gres=gpu:8" in block for block in trainings)
 

@@ -15,8 +15,8 @@ REPORTS = {"measured_table", "measured_figure"}
 
 @pytest.fixture(scope="module")
 def finished(working_copy, tmp_path_factory):
-    """A working copy whose study of three methods is finished, as far as Snakemake knows."""
-    copy = working_copy(tmp_path_factory.mktemp("finished")).with_three_methods()
+    """A working copy whose nano study is finished, as far as Snakemake knows."""
+    copy = working_copy(tmp_path_factory.mktemp("finished"))
     for job in copy.plan("all").jobs:
         for path in job.outputs:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
@@ -105,15 +105,13 @@ def cache_made_elsewhere(tmp_path_factory):
     return {"file": str(folder / "latents.h5"), "tokenizer": str(folder)}
 
 
-def with_caches(three_methods, cache: dict, *tasks: str):
+def with_caches(fresh, cache: dict, *tasks: str):
     given = {task: {"rae-dinov2-b": cache} for task in tasks}
-    return three_methods.plan("all", "--config", f"latents={json.dumps(given)}")
+    return fresh.plan("all", "--config", f"latents={json.dumps(given)}")
 
 
-def test_caches_given_by_path_remove_encoding_and_tokenizer_training(
-    three_methods, cache_made_elsewhere
-):
-    plan = with_caches(three_methods, cache_made_elsewhere, "imagenet", "t2i")
+def test_caches_given_by_path_remove_encoding_and_tokenizer_training(fresh, cache_made_elsewhere):
+    plan = with_caches(fresh, cache_made_elsewhere, "imagenet", "t2i")
     assert {job["tokenizer"] for job in plan.of("encode_latents")} == {"sd-vae-mse"}
     assert {job["model"] for job in plan.of("train_tokenizer")} == {"sd-vae-mse"}
     assert "dinov2-b" not in {job["model"] for job in plan.of("build_model")}
@@ -123,8 +121,8 @@ def test_caches_given_by_path_remove_encoding_and_tokenizer_training(
 
 
 @pytest.mark.slow
-def test_one_tasks_cache_still_removes_its_own_encoding(three_methods, cache_made_elsewhere):
-    plan = with_caches(three_methods, cache_made_elsewhere, "imagenet")
+def test_one_tasks_cache_still_removes_its_own_encoding(fresh, cache_made_elsewhere):
+    plan = with_caches(fresh, cache_made_elsewhere, "imagenet")
     encoded = {(job["task"], job["tokenizer"]) for job in plan.of("encode_latents")}
     assert encoded == {("t2i", "rae-dinov2-b"), ("imagenet", "sd-vae-mse"), ("t2i", "sd-vae-mse")}
     assert {job["model"] for job in plan.of("train_tokenizer")} == {"sd-vae-mse"}
