@@ -21,6 +21,7 @@ $(RESULTS)/report.html: $(wildcard $(RESULTS)/tables/*.csv $(RESULTS)/figures/*.
 
 setup: .venv/installed
 
+# Compiled at once: every job of a study imports these packages, also where Python may not write .pyc files.
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
 	  || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
@@ -28,7 +29,7 @@ setup: .venv/installed
 	  || { echo "python3 -m venv failed: install the package python3-venv"; exit 1; }
 	@echo "Installing the pinned packages into .venv (once)"
 	@$(BIN)/python -m pip install --quiet uv==0.13.8
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
