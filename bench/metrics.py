@@ -151,7 +151,7 @@ def main() -> None:
     args = parser.parse_args()
     widths = (64, 256) if args.quick else (64, 256, 1024, 2048)
     sizes = ((5000, 96),) if args.quick else ((5000, 96), (20000, 512))
-    clouds = ((2000, 96),) if args.quick else ((5000, 96), (5000, 2048))
+    clouds = ((2000, 96),) if args.quick else ((5000, 96), (5000, 512))
     rows = [
         *(frechet_row(width) for width in widths),
         *(mind_row(*size) for size in sizes),

@@ -14,7 +14,7 @@ import numpy as np
 from nanogen.errors import UserError
 from nanogen.metrics.frechet import require_finite
 
-TILE = 2048  # rows of either side whose distances are held at once: 32 MiB of float64
+TILE = 512  # rows of either side whose distances are held at once: 2 MiB of float64
 ROUNDING = 1e-12  # squared distances below this share of the squared lengths are 0
 
 
