@@ -1,4 +1,4 @@
-"""Frechet distance and MIND against the textbook formulas, both timed in the same run.
+"""Frechet distance, MIND, precision and recall against the textbook formulas, in the same run.
 
     python bench/metrics.py [--quick] [--output metrics.json]
 
@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 from scipy import linalg
+from scipy.spatial.distance import cdist
 
-from nanogen.metrics import frechet_distance, mind
+from nanogen.metrics import frechet_distance, mind, precision_recall
 from nanogen.metrics.distribution import draw_directions
 
 
@@ -42,6 +43,20 @@ def mind_at_once(a: np.ndarray, b: np.ndarray, directions: int) -> float:
     a, b = (x if len(x) == count else x[order[:count]] for x in (a, b))
     difference = np.sort(a @ rows.T, axis=0) - np.sort(b @ rows.T, axis=0)
     return float(3 * a.shape[1] * (difference.astype(np.float64) ** 2).mean())
+
+
+def precision_at_once(real: np.ndarray, generated: np.ndarray, k: int = 3) -> float:
+    """Precision plus recall from the three whole matrices of distances."""
+
+    def share_inside(points: np.ndarray, centres: np.ndarray) -> float:
+        radii = np.sort(cdist(centres, centres), axis=1)[:, k]
+        return float((cdist(points, centres) <= radii).any(1).mean())
+
+    return share_inside(generated, real) + share_inside(real, generated)
+
+
+def precision_plus_recall(real: np.ndarray, generated: np.ndarray) -> float:
+    return sum(precision_recall(real, generated))
 
 
 def timed(function: Callable[..., float], *args: Any, repeats: int) -> tuple[float, float]:
@@ -103,6 +118,18 @@ def mind_row(count: int, width: int, directions: int = 1000) -> dict[str, Any]:
     )
 
 
+def precision_row(count: int, width: int) -> dict[str, Any]:
+    rng = np.random.default_rng(count)
+    sets = [rng.normal(s, 1, (count, width)).astype(np.float32) for s in (0.0, 0.1)]
+    return row(
+        f"Precision and recall, n = {count}, d = {width}",
+        timed(precision_plus_recall, *sets, repeats=1),
+        timed(precision_at_once, *sets, repeats=1),
+        mib=peak_growth(precision_plus_recall, *sets),
+        mib_plain=peak_growth(precision_at_once, *sets),
+    )
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
         "| case | s | plain, s | times faster | relative difference | MiB | plain, MiB |",
@@ -124,7 +151,12 @@ def main() -> None:
     args = parser.parse_args()
     widths = (64, 256) if args.quick else (64, 256, 1024, 2048)
     sizes = ((5000, 96),) if args.quick else ((5000, 96), (20000, 512))
-    rows = [*(frechet_row(width) for width in widths), *(mind_row(*size) for size in sizes)]
+    clouds = ((2000, 96),) if args.quick else ((5000, 96), (5000, 512))
+    rows = [
+        *(frechet_row(width) for width in widths),
+        *(mind_row(*size) for size in sizes),
+        *(precision_row(*size) for size in clouds),
+    ]
     print(table(rows))
     if args.output:
         about = {

@@ -128,7 +128,7 @@ def extractor_options(wildcards, input):
 # report
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
-DISTRIBUTION = ["fid", "is", "fdr", "mind"]
+DISTRIBUTION = ["fid", "is", "fdr", "mind", "pr", "sfid"]
 # Which sample sets a measured table reads: (task, guidance, metrics). A study of reproductions has
 # Table 1 only, whose methods differ in the guidance.
 MEASURED = (

@@ -49,6 +49,8 @@ rule score_distribution:
         inception_score=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/is.json",
         fdr=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/fdr.json",
         mind=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/mind.json",
+        precision_recall=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/pr.json",
+        sfid=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/sfid.json",
     log:
         f"{ROOT}/logs/score_distribution/{{method}}-{{variant}}.log",
     conda:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from nanogen.errors import UserError
-from nanogen.metrics import Moments, frechet_distance, inception_score, mind
+from nanogen.metrics import (
+    Moments,
+    frechet_distance,
+    inception_score,
+    mind,
+    neighbours,
+    precision_recall,
+)
 from nanogen.metrics import distribution as module
+from nanogen.metrics.frechet import few_images
 
 
 def test_frechet_distance_of_diagonal_gaussians():
@@ -68,6 +77,43 @@ def test_inception_score_is_one_without_information_and_the_classes_with_all():
     assert 1 < inception_score(with_rest, splits=4) < 5
 
 
+def _share_inside(points: np.ndarray, centres: np.ndarray, k: int) -> float:
+    """The definition as written, with all distances at once."""
+    radii = np.sort(cdist(centres, centres), axis=1)[:, k]  # column 0: the point itself
+    return (cdist(points, centres) <= radii).any(1).mean()
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("tile", [neighbours.TILE, 37])
+def test_precision_and_recall_are_the_definitions_whatever_the_tiles(monkeypatch, k, tile):
+    rng = np.random.default_rng(4)
+    real = rng.normal(100, 1, size=(300, 6)).astype(np.float32)
+    generated = rng.normal(100.3, 0.8, size=(200, 6)).astype(np.float32)
+    monkeypatch.setattr(neighbours, "TILE", tile)
+    precision, recall = precision_recall(real, generated, k)
+    assert precision == _share_inside(generated, real, k)
+    assert recall == _share_inside(real, generated, k)
+    assert 0.2 < recall < precision
+
+
+def test_precision_and_recall_tell_poor_images_from_few_kinds_of_images():
+    rng = np.random.default_rng(5)
+    real = rng.normal(size=(400, 4))
+    assert precision_recall(real, real) == (1, 1)
+    assert precision_recall(real, real + 50) == (0, 0)
+    precision, recall = precision_recall(real, real[:1] + 0.01 * rng.normal(size=(400, 4)))
+    assert precision > 0.9  # all near one real image,
+    assert recall < 0.05  # and near no other
+    black = np.full((20, 4), 1 / 3, np.float32)
+    assert precision_recall(black, black) == (1, 1)  # balls of radius 0
+
+
+def test_too_few_images_are_told_with_how_many_would_do():
+    assert few_images(97, 96) == ""
+    assert "only 96 images for 96 features" in few_images(96, 96)
+    assert "more than 96" in few_images(96, 96)
+
+
 NAN = np.array([[0.0, np.nan]] * 20)
 
 
@@ -78,6 +124,9 @@ NAN = np.array([[0.0, np.nan]] * 20)
         (lambda: inception_score(NAN), "not finite"),
         (lambda: mind(NAN, NAN), "not finite"),
         (lambda: mind(np.zeros((5, 3)), np.zeros((5, 4))), "same extractor"),
+        (lambda: precision_recall(NAN, NAN), "not finite"),
+        (lambda: precision_recall(np.zeros((9, 3)), np.zeros((9, 4))), "same extractor"),
+        (lambda: precision_recall(np.zeros((9, 3)), np.zeros((3, 3))), "9 real and 3 generated"),
         (lambda: Moments(2).add(NAN), "not finite"),
         (lambda: Moments(2).add(np.zeros((4, 3))), "width 2"),
         (lambda: Moments(2).covariance, "at least 2"),

@@ -23,6 +23,7 @@ from nanogen.metrics.detector import load_detector, train_detector
 from nanogen.metrics.detector_training import true_metadata
 from nanogen.metrics.extractors import load_extractor, train_extractor
 from nanogen.metrics.feature_files import write_features, write_reference
+from nanogen.metrics.feature_spaces import METRICS
 from nanogen.metrics.geneval import judge
 from nanogen.metrics.scores import score_distribution, score_geneval
 from nanogen.models.card import write_card
@@ -98,7 +99,7 @@ def _scores(study, images, build, reference, folder: Path) -> dict[str, dict]:
     write_features(features, samples, {"inception": build("inception")[0]}, folder / "features.h5")
     stage = stages.distribution(study, "jit", "cfg")
     score_distribution(stage, folder / "features.h5", reference, folder / "metrics")
-    return {m: read_json(folder / "metrics" / f"{m}.json") for m in ("fid", "is", "fdr", "mind")}
+    return {m: read_json(folder / "metrics" / f"{m}.json") for m in METRICS}
 
 
 def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, data, build):
@@ -106,11 +107,13 @@ def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, 
     assert quality["accuracy"] > 0.5  # chance: 0.05
     extractor = load_extractor(folder, stages.model(study, "inception")["model"])
     images = data["imagenet", "val"].images[:12]
-    together, logits = extractor(images)
-    one_by_one = np.concatenate([extractor(images[i : i + 1])[0] for i in range(12)])
-    np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-5)
-    assert together.shape == (12, extractor.width)
-    assert logits.shape == (12, 20)
+    together = extractor(images)
+    one_by_one = [extractor(images[i : i + 1]) for i in range(12)]
+    for part, width in (("features", extractor.width), ("logits", 20), ("spatial", 7 * 4 * 4)):
+        rows = getattr(together, part)
+        assert rows.shape == (12, width)
+        alone = np.concatenate([getattr(output, part) for output in one_by_one])
+        np.testing.assert_allclose(rows, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_training_an_extractor_again_gives_the_same_weights(study, data, build, tmp_path):
@@ -124,16 +127,17 @@ def test_training_an_extractor_again_gives_the_same_weights(study, data, build, 
 def test_images_of_another_size_are_resized_for_the_network(study, build):
     extractor = load_extractor(build("inception")[0], stages.model(study, "inception")["model"])
     grey = np.full((2, 80, 80, 3), 200, np.uint8)
-    np.testing.assert_allclose(extractor(grey)[0], extractor(grey[:, :32, :32])[0], atol=1e-4)
+    small = extractor(grey[:, :32, :32]).features
+    np.testing.assert_allclose(extractor(grey).features, small, atol=1e-4)
 
 
 def test_a_convnext_of_timm_is_averaged_over_space(study, data, build):
     folder, quality = build("convnext")
     assert set(quality) == {"accuracy", "box_error_pixels"}
     extractor = load_extractor(folder, stages.model(study, "convnext")["model"])
-    features, logits = extractor(data["imagenet", "val"].images[:3])
-    assert features.shape == (3, extractor.width)
-    assert logits is None
+    output = extractor(data["imagenet", "val"].images[:3])
+    assert output.features.shape == (3, extractor.width)
+    assert output.logits is None
 
 
 def photographs(data) -> list[ImageFile]:
@@ -241,15 +245,16 @@ def test_any_timm_model_is_loaded_from_its_folder(study, tmp_path):
         published = {"mean": [0.5] * 3, "std": [0.25] * 3}
         write_json(folder / "config.json", {"num_classes": 7, "pretrained_cfg": published})
         save_torch(network.state_dict(), folder / "model.safetensors")
-        features, logits = load_extractor(folder, {**base, "model_class": f"timm:{name}"})(images)
-        assert features.shape == (2, network.num_features)
-        assert logits is None
+        output = load_extractor(folder, {**base, "model_class": f"timm:{name}"})(images)
+        assert output.features.shape == (2, network.num_features)
+        assert output.logits is None
+        assert (output.spatial is None) == (name == "test_vit")
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
         pixels = F.interpolate(pixels, (160, 160), mode="bicubic", antialias=True)
         with torch.no_grad():
             expected = network.forward_features((pixels - 0.5) / 0.25)
         expected = expected[:, 0] if expected.ndim == 3 else expected.mean((2, 3))
-        np.testing.assert_allclose(features, expected.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(output.features, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_everything_said_of_a_scene_is_judged_true(data):

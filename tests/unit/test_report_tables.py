@@ -40,6 +40,8 @@ def study(tmp_path, monkeypatch):
                 "is": {"is": 30 / fid},
                 "fdr": {"fdr_inception": fid / 2, "fdr_convnext": fid / 3},
                 "mind": {"mind_inception": fid * 2, "mind_convnext": fid * 3},
+                "pr": {"precision": 0.75, "recall": 1 / fid},
+                "sfid": {"sfid": fid + 1},
             }.items():
                 _metric(paths, stage, ("imagenet", method, variant, name), values)
         score = SCORES[method]
@@ -74,6 +76,8 @@ def few_steps(tmp_path, monkeypatch):
             "is": {"is": 3.0},
             "fdr": {"fdr_inception": 1.0, "fdr_convnext": 1.0},
             "mind": {"mind_inception": 1.0, "mind_convnext": 1.0},
+            "pr": {"precision": 0.5, "recall": 0.5},
+            "sfid": {"sfid": 1.0},
         }.items():
             _metric(Paths(study), stage, ("imagenet", "meanflow", variant, name), values)
     Path("mine.yaml").write_text(

@@ -10,7 +10,7 @@ from nanogen.config import load_model, load_study, plan, stages
 from nanogen.files import read_json
 from nanogen.metrics.detector import load_detector
 from nanogen.metrics.extractors import load_extractor
-from nanogen.metrics.feature_files import published_moments
+from nanogen.metrics.published_moments import published_moments
 from nanogen.models.card import write_card
 from nanogen.models.encoders import load_encoder
 from nanogen.models.stand_ins import write_stand_in
@@ -72,13 +72,14 @@ def test_an_encoder_has_the_papers_features(stand_in, images, name):
 def test_an_extractor_comes_with_its_published_moments(stand_in, images, name):
     folder, model = stand_in(name)
     extractor = load_extractor(folder, model)
-    features, logits = extractor(images.numpy())
-    assert features.shape == (1, extractor.width)
-    assert np.isfinite(features).all()
-    assert (logits is not None) == (name == "inception")
+    output = extractor(images.numpy())
+    assert output.features.shape == (1, extractor.width)
+    assert np.isfinite(output.features).all()
+    assert (output.logits is not None) == (name == "inception")
     if model["statistics"]:
-        mu, sigma = published_moments(folder, model["statistics"], extractor.width)
-        assert (mu.shape, sigma.trace()) == ((extractor.width,), extractor.width)
+        moments = published_moments(folder, model["statistics"], extractor.width)
+        assert moments.mean.shape == (extractor.width,)
+        assert moments.covariance.trace() == extractor.width
 
 
 def test_the_text_encoder_has_the_papers_width(stand_in):

@@ -13,6 +13,7 @@ import pytest
 pytestmark = pytest.mark.slow
 SMOKE = ("--config", "study=smoke")
 RESULTS = "results/smoke"
+METRICS = ("fid", "is", "fdr", "mind", "pr", "sfid")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_every_network_says_how_good_it_is(done):
 
 def test_every_metric_says_where_it_comes_from(done):
     files = sorted((done / RESULTS / "runs").glob("*/*/*/metrics/*.json"))
-    assert len(files) == 9 * 4 + 3
+    assert len(files) == 9 * len(METRICS) + 3
     for path in files:
         content = json.loads(path.read_text())
         assert content["values"], path
@@ -132,7 +133,7 @@ def test_ctrl_c_and_the_same_command_give_the_same_numbers(done, working_copy, t
     assert "continuing jit on imagenet after step 1" in again.text  # 10 or 15
     compared = ["model/model.safetensors", "model/config.json"]
     for variant in ("nocfg", "untrained"):
-        compared += [f"{variant}/metrics/{name}.json" for name in ("fid", "is", "fdr", "mind")]
+        compared += [f"{variant}/metrics/{name}.json" for name in METRICS]
     for name in compared:
         assert (copy / run / name).read_bytes() == (done / run / name).read_bytes(), name
 

@@ -1,4 +1,4 @@
-"""`nanogen score-distribution`: FID, IS, FDr and MIND from features."""
+"""`nanogen score-distribution`: FID, sFID, IS, FDr, MIND, precision and recall from features."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nanogen.cli.common import read_stage, stage_arguments
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(
-        parser, "features", "reference", output="folder of fid.json, is.json, fdr.json, mind.json"
+        parser, "features", "reference", output="folder of one JSON per metric: fid.json and so on"
     )
 
 

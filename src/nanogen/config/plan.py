@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nanogen.config import stages, terms, variants
 from nanogen.config.load import CONFIG, PIXELS, latent_shape, load_model, load_run, read_yaml
-from nanogen.config.schema import Run, Study
+from nanogen.config.schema import Model, Run, Study
 from nanogen.errors import UserError
 
 FLOAT16 = 2  # bytes
@@ -120,6 +120,23 @@ def check_paths(study: Study) -> None:
             method, separator, _ = given.partition(variants.OWN_WEIGHTS)
             if method in study.methods and task in study.tasks:
                 stages.trained_model(study, method, task, variants.OWN_WEIGHTS if separator else "")
+
+
+def require_weights(study: Study, model: Model, folder: Path) -> None:
+    """Raise UserError unless ``folder`` holds weights, with where those of ``model`` come from."""
+    if any(folder.glob("*.safetensors")):
+        return
+    card = f"results/{study.study}/models/{model.name}/nanogen.json"
+    make = f"`snakemake {card} --config study={study.study}`"
+    if model.source == "download" and model.hub:
+        size = f"{model.hub.size_mb:.0f} MB" if model.hub.size_mb else "size unknown"
+        origin = f"they are {model.hub.repo} on the Hugging Face hub ({size}), which {make} fetches"
+    else:
+        origin = f"{make} makes them (source: {model.source})"
+    raise UserError(
+        f"{model.kind} {model.name}: there are no weights (*.safetensors) in {folder}; {origin}; or "
+        "name the folder of a copy"
+    )
 
 
 def human(size: float) -> str:

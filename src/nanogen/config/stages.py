@@ -28,9 +28,9 @@ VERSIONS = {
     "vision": 1,
     "train": 2,
     "sample": 1,
-    "features": 1,
-    "reference": 1,
-    "distribution": 1,
+    "features": 2,
+    "reference": 2,
+    "distribution": 2,
     "geneval": 1,
 }
 Stage = dict[str, Any]
@@ -308,7 +308,7 @@ def features(study: Study, method: str, variant: str) -> Stage:
 
 
 def distribution(study: Study, method: str, variant: str) -> Stage:
-    """FID, IS, FDr and MIND of one sample set."""
+    """FID, sFID, IS, FDr, MIND, precision and recall of one sample set."""
     run = load_run(study, method, "imagenet")
     return _stage(
         "distribution",

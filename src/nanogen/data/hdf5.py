@@ -80,19 +80,27 @@ def opened(path: Path | str, kind: str, version: int, hash_: str | None = None) 
 
     Raises UserError where the file is missing, truncated or of another kind, version or hash.
     """
-    path = Path(path)
+    with _opened(Path(path)) as file:
+        check_label(file.attrs, path, kind, version, hash_)
+        yield file
+
+
+def _opened(path: Path) -> h5py.File:
     if not path.exists():
         raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
     try:
-        file = h5py.File(path, "r")
+        return h5py.File(path, "r")
     except OSError as error:
         raise UserError(
             f"{path} is not a readable HDF5 file, perhaps truncated ({error}); "
             "delete it and make it again"
         ) from error
-    with file:
-        check_label(file.attrs, path, kind, version, hash_)
-        yield file
+
+
+def kind(path: Path | str) -> str:
+    """The format that a file says it has, e.g. ``samples``; raises UserError where it cannot be read."""
+    with _opened(Path(path)) as file:
+        return str(file.attrs.get("format", "unknown")).removeprefix("nanogen.")
 
 
 def header(path: Path | str, kind: str, version: int, hash_: str | None = None) -> dict[str, Any]:

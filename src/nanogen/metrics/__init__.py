@@ -5,5 +5,6 @@ This package imports numpy only; networks (extractors, the detector) are importe
 
 from nanogen.metrics.distribution import inception_score, mind
 from nanogen.metrics.frechet import Moments, frechet_distance
+from nanogen.metrics.neighbours import precision_recall
 
-__all__ = ["Moments", "frechet_distance", "inception_score", "mind"]
+__all__ = ["Moments", "frechet_distance", "inception_score", "mind", "precision_recall"]

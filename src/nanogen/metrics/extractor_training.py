@@ -19,11 +19,7 @@ from torch.nn import functional as F
 
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
-from nanogen.metrics.extractors import (
-    SMALL_INCEPTION,
-    pooled_features,
-    prepare,
-)
+from nanogen.metrics.extractors import SMALL_INCEPTION, pooled, prepare
 from nanogen.metrics.small_inception import SmallInception
 from nanogen.models import timm_networks
 from nanogen.models.network_files import save_network
@@ -108,11 +104,10 @@ class _WithHead(nn.Module):
         self.backbone = backbone
         width = backbone.num_features
         self.head = nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, outputs))
-        self._pool = pooled_features(backbone)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = self._pool(x)
-        return pooled, self.head(pooled)
+        features = pooled(self.backbone, self.backbone.forward_features(x))
+        return features, self.head(features)
 
 
 def _spread(network: nn.Module) -> None:

@@ -6,7 +6,8 @@ trained from scratch, at paper scale timm's models (docs/formats.md, `features`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,38 @@ from nanogen.models import timm_networks
 from nanogen.models.network_files import load_weights, read_config
 
 SMALL_INCEPTION = "nanogen.SmallInception"
-Forward = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+SPATIAL_CHANNELS = 7
+SPATIAL_GRID = 8
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an extractor says of n images, as arrays of one library.
+
+    Attributes:
+        features: (n, width), pooled over space.
+        logits: (n, classes), or none if the network has no classes.
+        spatial: (n, channels * rows * columns) of a few maps that are not pooled, for sFID; none if
+            the network has no maps.
+    """
+
+    features: Any
+    logits: Any = None
+    spatial: Any = None
+
+
+Forward = Callable[[Tensor], Output]
+
+
+def spatial_features(maps: Tensor) -> Tensor:
+    """The first 7 channels of feature maps (N, C, H, W), averaged onto at most 8 x 8 cells, as rows.
+
+    Seven channels of a map that still has places are what sFID compares (Nash et al. 2021,
+    arXiv 2103.03841), there of Inception-v3's mixed_6/conv, 17 x 17. The networks here are not that
+    one; the bound on the cells keeps their covariance small.
+    """
+    cells = [min(side, SPATIAL_GRID) for side in maps.shape[2:]]
+    return F.adaptive_avg_pool2d(maps[:, :SPATIAL_CHANNELS], cells).flatten(1)
 
 
 def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
@@ -34,7 +66,7 @@ def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
 
 
 class Extractor:
-    """A frozen network: uint8 images in, features (and the first extractor's logits) out.
+    """A frozen network: uint8 images in, features out.
 
     Attributes:
         name: the extractor's file in config/models.
@@ -61,38 +93,45 @@ class Extractor:
         self._std = torch.tensor(std, device=self._device)
 
     @torch.inference_mode()
-    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """uint8 (n, H, W, 3) -> features float32 (n, width), logits float32 (n, classes) or None."""
+    def __call__(self, images: np.ndarray) -> Output:
+        """What the network says of uint8 (n, H, W, 3), in float32 arrays of numpy."""
         batch = torch.from_numpy(np.array(images)).to(self._device)
-        features, logits = self._forward(prepare(batch, self._size, self._mean, self._std))
-        return features.float().cpu().numpy(), None if logits is None else logits.float().cpu().numpy()
-
-    def stream(
-        self, images: np.ndarray, batch: int = 100
-    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray | None]]:
-        """Features of images (N, H, W, 3) in order: (rows, features, logits) per batch."""
-        for start in range(0, len(images), batch):
-            rows = slice(start, min(start + batch, len(images)))
-            features, logits = self(images[rows])
-            yield rows, features, logits
+        output = self._forward(prepare(batch, self._size, self._mean, self._std))
+        return Output(*map(_array, (output.features, output.logits, output.spatial)))
 
 
-def pooled_features(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """How a timm network's ``forward_features`` becomes one vector per image.
+def _array(values: Tensor | None) -> np.ndarray | None:
+    return None if values is None else values.float().cpu().numpy()
+
+
+def pooled(network: nn.Module, features: Tensor) -> Tensor:
+    """How what a timm network's ``forward_features`` gives becomes one vector per image.
 
     Feature maps (N, C, H, W) are averaged over space; of tokens (N, T, C) the attention pool is
     taken where the network has one, else the class token.
     """
+    if features.ndim == 4:
+        return features.mean((2, 3))
+    if getattr(network, "attn_pool", None) is not None:
+        return network.attn_pool(features)
+    return features[:, 0]
 
-    def pool(pixels: Tensor) -> Tensor:
+
+def _of_timm(network: nn.Module) -> Forward:
+    def forward(pixels: Tensor) -> Output:
         features = network.forward_features(pixels)
-        if features.ndim == 4:
-            return features.mean((2, 3))
-        if getattr(network, "attn_pool", None) is not None:
-            return network.attn_pool(features)
-        return features[:, 0]
+        spatial = spatial_features(features) if features.ndim == 4 else None
+        return Output(pooled(network, features), spatial=spatial)
 
-    return pool
+    return forward
+
+
+def _of_small_inception(network: SmallInception) -> Forward:
+    def forward(pixels: Tensor) -> Output:
+        maps = network.body(pixels)
+        return Output(*network.pooled(maps), spatial_features(maps))
+
+    return forward
 
 
 def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
@@ -110,13 +149,12 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
     if kind == SMALL_INCEPTION:
         small = SmallInception(**config["arguments"])
         load_weights(small, folder)
-        forward: Forward = small
+        forward = _of_small_inception(small)
         network, width, classes = small, small.width, small.classes
     elif timm_networks.is_timm(kind):
         arguments = {**timm_networks.stored_arguments(config), **model["architecture"]}
         network = load_weights(timm_networks.build(kind, arguments), folder)
-        pool = pooled_features(network)
-        forward, width, classes = (lambda x: (pool(x), None)), network.num_features, None
+        forward, width, classes = _of_timm(network), network.num_features, None
     else:
         raise UserError(
             f"extractor {name}: unknown model_class {kind!r}; known are {SMALL_INCEPTION}, "

@@ -16,17 +16,20 @@ import h5py
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.image_sets import ImageSet, of_array
 from nanogen.errors import UserError
 from nanogen.files import label
-from nanogen.metrics.frechet import Moments, frechet_distance
+from nanogen.metrics.frechet import Moments, few_images, frechet_distance
+from nanogen.metrics.published_moments import PublishedMoments, published_moments
 from nanogen.models.card import expect_model
 
 if TYPE_CHECKING:
     from nanogen.data.images import ImageFile
-    from nanogen.metrics.extractors import Extractor
+    from nanogen.metrics.extractors import Extractor, Output
 
 log = logging.getLogger(__name__)
 BATCH = 100
+SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
 FEATURES = ("features", 1)  # format and version
 REFERENCE = ("reference", 1)
 SAMPLES = ("samples", 1)
@@ -51,29 +54,77 @@ def _loaded(
     return load_extractor(checked_folder(stage, model, folders), model)
 
 
-def _fill(group: h5py.Group, extractor: Extractor, images: np.ndarray, logits: bool) -> Moments:
-    """Write ``features`` (and ``logits``) of all images; returns the features' moments."""
+def write_extracted(
+    group: h5py.Group,
+    extractor: Extractor,
+    images: ImageSet,
+    batch: int = BATCH,
+    *,
+    logits: bool = False,
+    spatial: bool = False,
+) -> Moments:
+    """Write ``features`` of all images, if asked for ``logits``, and the moments of the spatial features
+    (group ``spatial``); returns the moments of the features.
+
+    Raises UserError where the network has no logits or maps, or gives values that are not finite.
+    """
     from tqdm import tqdm
 
     count = len(images)
     features = group.create_dataset("features", (count, extractor.width), np.float32)
     if logits:
-        if extractor.classes is None:
-            raise UserError(
-                f"extractor {extractor.name} has no classes, but the first of evaluation.extractors "
-                "gives the Inception Score's logits: put a classifier such as inception first"
-            )
-        classes = group.create_dataset("logits", (count, extractor.classes), np.float32)
-    moments = Moments(extractor.width)
+        classes = group.create_dataset("logits", (count, _classes(extractor)), np.float32)
+    moments, places, done = Moments(extractor.width), None, 0
     with tqdm(total=count, desc=extractor.name, disable=not sys.stderr.isatty()) as bar:
-        for rows, values, scores in extractor.stream(images, BATCH):
-            features[rows] = values
+        for pictures in images.batches(batch):
+            output, rows = extractor(pictures), slice(done, done + len(pictures))
+            features[rows] = output.features
+            moments.add(output.features)
             if logits:
-                classes[rows] = scores
-            moments.add(values)
-            bar.update(len(values))
+                classes[rows] = output.logits
+            if spatial:
+                places = places or Moments(_spatial(extractor, output).shape[1])
+                places.add(output.spatial)
+            done = rows.stop
+            bar.update(len(pictures))
+    if places is not None:
+        write_moments(group.create_group(SPATIAL), places, described(places, images.name))
     log.info("%s: %d features of %d images", extractor.name, extractor.width, count)
     return moments
+
+
+def write_moments(group: h5py.Group, moments: Moments | PublishedMoments, source: str) -> None:
+    """Datasets ``mu`` (d,) and ``sigma`` (d, d), float64, and what they were made from."""
+    group.create_dataset("mu", data=moments.mean)
+    group.create_dataset("sigma", data=moments.covariance)
+    group.attrs["moments"] = source
+
+
+def described(moments: Moments, what: str) -> str:
+    """E.g. ``8000 training images``; says in the log, too, where they are too few."""
+    width = len(moments.mean)
+    note = few_images(moments.count, width)
+    if note:
+        log.warning("%s: %s", what, note)
+    return f"{moments.count} {what}" + (f" (too few for {width} features)" if note else "")
+
+
+def _classes(extractor: Extractor) -> int:
+    if extractor.classes is None:
+        raise UserError(
+            f"extractor {extractor.name} has no classes, but the first extractor gives the Inception "
+            "Score's logits: put a classifier such as inception first"
+        )
+    return extractor.classes
+
+
+def _spatial(extractor: Extractor, output: Output) -> np.ndarray:
+    if output.spatial is None:
+        raise UserError(
+            f"extractor {extractor.name} has no feature maps, but the first extractor gives sFID's "
+            "spatial features: put a convolutional network such as inception first"
+        )
+    return output.spatial
 
 
 def write_features(
@@ -84,41 +135,30 @@ def write_features(
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
     with hdf5.opened(samples, *SAMPLES, stage["expects"]["samples"]) as file:
-        images = hdf5.memmap(file, "images")
+        images = of_array(hdf5.memmap(file, "images"), "generated images")
         about = {key: str(file.attrs[key]) for key in ("method", "variant")}
     with hdf5.create(output, label(*FEATURES, stage["hash"], **about)) as file:
         for position, model in enumerate(stage["extractors"]):
             extractor = _loaded(stage, model, folders)
-            _fill(file.create_group(model["name"]), extractor, images, logits=position == 0)
+            group, first = file.create_group(model["name"]), position == 0
+            write_extracted(group, extractor, images, logits=first, spatial=first)
 
 
-def published_moments(folder: Path, name: str, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (d,) and covariance (d, d) from ``folder/name.npz`` (mu, sigma, or ref_mu, ref_sigma).
-
-    Raises UserError where the file is missing, unreadable, or of another width than ``width``.
-    """
-    path = folder / f"{name}.npz"
-    if not path.exists():
-        raise UserError(
-            f"{path} does not exist: it holds the published moments that the configuration names; "
-            "put it there, or set the model's 'statistics' to null to use the training images"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            prefix = "ref_" if "ref_mu" in file else ""
-            mu, sigma = (file[f"{prefix}{key}"].astype(np.float64) for key in ("mu", "sigma"))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} does not hold mu and sigma: {error}") from error
-    if mu.shape != (width,) or sigma.shape != (width, width):
-        raise UserError(f"{path}: moments of width {len(mu)}, but the extractor gives {width} features")
-    return mu, sigma
+def _held_out(extractor: Extractor, val: ImageFile) -> Moments:
+    moments = Moments(extractor.width)
+    for images in of_array(val.images, "validation images").batches(BATCH):
+        moments.add(extractor(images).features)
+    described(moments, "validation images")
+    return moments
 
 
-def _fdr_constant(model: Mapping[str, Any], real: Moments, held_out: Moments) -> float:
-    given = model["fdr_constant"]
-    if given is not None:
-        return float(given)
-    return frechet_distance(real.mean, real.covariance, held_out.mean, held_out.covariance)
+def write_real(
+    group: h5py.Group, extractor: Extractor, images: ImageSet, batch: int = BATCH, *, spatial: bool
+) -> Moments:
+    """Write a reference's features of real images; returns their moments, which are not written."""
+    real = write_extracted(group, extractor, images, batch, spatial=spatial)
+    group.attrs["images"] = described(real, images.name)
+    return real
 
 
 def write_reference(
@@ -133,24 +173,22 @@ def write_reference(
     The constant is the model's published one or the Frechet distance of the training and validation
     images. Raises UserError as `write_features` does.
     """
+    images = of_array(train.images, "training images")
     with hdf5.create(output, label(*REFERENCE, stage["hash"])) as file:
-        for model in stage["extractors"]:
-            extractor = _loaded(stage, model, folders)
-            group = file.create_group(model["name"])
-            real = _fill(group, extractor, train.images, logits=False)
-            mu, sigma, source = real.mean, real.covariance, f"{len(train)} training images"
-            if model["statistics"] is not None:
-                folder = folders[model["name"]]
-                mu, sigma = published_moments(folder, model["statistics"], extractor.width)
-                source = f"the published statistics {model['statistics']}"
-            held_out = Moments(extractor.width)
-            if model["fdr_constant"] is None:
-                for _, features, _ in extractor.stream(val.images, BATCH):
-                    held_out.add(features)
-            group.create_dataset("mu", data=mu)
-            group.create_dataset("sigma", data=sigma)
-            constant = _fdr_constant(model, real, held_out)
-            group.attrs.update(
-                {"fdr_constant": constant, "network": model["model_class"], "moments": source}
-            )
-            log.info("%s: FDr constant %.6g", model["name"], constant)
+        for position, model in enumerate(stage["extractors"]):
+            name, published, constant = (model[key] for key in ("name", "statistics", "fdr_constant"))
+            extractor, group = _loaded(stage, model, folders), file.create_group(name)
+            real = write_real(group, extractor, images, spatial=position == 0)
+            if published is None:
+                write_moments(group, real, group.attrs["images"])
+            else:
+                moments = published_moments(folders[name], published, extractor.width)
+                write_moments(group, moments, f"the published statistics {published}")
+            if constant is None:
+                held_out = _held_out(extractor, val)
+                constant = frechet_distance(
+                    real.mean, real.covariance, held_out.mean, held_out.covariance
+                )
+            about = {"fdr_constant": constant, "network": model["model_class"]}
+            group.attrs.update({**about, "weights": stage["expects"][name]})
+            log.info("%s: FDr constant %.6g", name, constant)

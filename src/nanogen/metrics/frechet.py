@@ -80,6 +80,20 @@ def moments_of(features: np.ndarray, batch: int = 4096) -> Moments:
     return moments
 
 
+def few_images(count: int, width: int) -> str:
+    """What follows where there are no more images than features, or an empty text.
+
+    Their covariance then has a rank of count - 1 at most, and the distance is biased upwards
+    (Chong and Forsyth 2020, arXiv 1911.07023, on its bias by the count).
+    """
+    if count > width:
+        return ""
+    return (
+        f"only {count} images for {width} features, so the covariance is singular and the distance too "
+        f"large; compare it with sets of {count} images only, or take more than {width}"
+    )
+
+
 def require_finite(values: np.ndarray, what: str) -> None:
     """Raise UserError if ``values`` hold NaN or infinity."""
     if not np.isfinite(values).all():

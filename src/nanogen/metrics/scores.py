@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
-from nanogen.metrics.distribution import inception_score, mind
 from nanogen.metrics.feature_files import FEATURES, REFERENCE, SAMPLES
-from nanogen.metrics.frechet import frechet_distance, moments_of
+from nanogen.metrics.feature_spaces import METRICS, FeatureSpace, Score
 from nanogen.metrics.geneval import chance, score
 
 log = logging.getLogger(__name__)
 METRIC = ("metric", 1)
-IS_SPLITS = 10
-Score = tuple[dict[str, float], str]  # values by name, protocol
 
 
 def write_metric(
@@ -44,90 +39,19 @@ def write_metric(
     log.info("%s: %s", output, shown)
 
 
-class FeatureSpace:
-    """One extractor's features of the samples, and what they are compared with."""
+def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path, output: Path) -> None:
+    """Write one JSON per metric of `METRICS` for a stage `distribution` into ``output``.
 
-    def __init__(self, name: str, samples: h5py.File, reference: h5py.File):
-        for file in (samples, reference):
-            if name not in file:
-                raise UserError(f"{file.filename} has no features of extractor {name}; make it again")
-        group = reference[name]
-        self.name = name
-        self.features: np.ndarray = hdf5.memmap(samples, f"{name}/features")
-        self.real: np.ndarray = hdf5.memmap(reference, f"{name}/features")
-        self.source = str(group.attrs["moments"])
-        self.network = str(group.attrs["network"])
-        self.constant = float(group.attrs["fdr_constant"])
-        moments = moments_of(self.features)
-        self.distance = frechet_distance(
-            moments.mean, moments.covariance, group["mu"][:], group["sigma"][:]
-        )
-
-
-def fid(space: FeatureSpace) -> Score:
-    """Frechet distance in the first extractor's space."""
-    protocol = (
-        f"{len(space.features)} generated images against {space.source}: Frechet distance of "
-        f"the features of {space.name} ({space.network}, {space.features.shape[1]} features)"
-    )
-    return {"fid": space.distance}, protocol
-
-
-def fdr(spaces: list[FeatureSpace]) -> Score:
-    """Frechet distance in every space, divided by the space's constant."""
-    constants = ", ".join(f"{s.name} {s.constant:.6g} against {s.source}" for s in spaces)
-    protocol = (
-        f"{len(spaces[0].features)} generated images: Frechet distance divided by that of training "
-        f"and validation images ({constants})"
-    )
-    return {f"fdr_{s.name}": s.distance / s.constant for s in spaces}, protocol
-
-
-def mind_scores(spaces: list[FeatureSpace], directions: int) -> Score:
-    """MIND in every space, against the features of the real images themselves."""
-    protocol = (
-        f"{len(spaces[0].features)} generated images against {len(spaces[0].real)} training images, "
-        f"the larger set subsampled to the smaller, {directions} directions from seed 2020, "
-        f"features of {', '.join(s.name for s in spaces)}"
-    )
-    return {f"mind_{s.name}": mind(s.features, s.real, directions) for s in spaces}, protocol
-
-
-def inception(name: str, logits: np.ndarray) -> Score:
-    """Inception Score from the first extractor's logits."""
-    splits = min(IS_SPLITS, len(logits))
-    protocol = (
-        f"{len(logits)} generated images in {splits} splits: classes of {name} "
-        f"({logits.shape[1]} classes, the largest possible score)"
-    )
-    return {"is": inception_score(logits, splits)}, protocol
-
-
-@contextmanager
-def _feature_files(stage: Mapping[str, Any], features: Path, reference: Path) -> Iterator[Any]:
+    Raises UserError where an input is missing, damaged or made by another configuration.
+    """
     expects = stage["expects"]
     with (
         hdf5.opened(features, *FEATURES, expects["features"]) as samples,
         hdf5.opened(reference, *REFERENCE, expects["reference"]) as real,
     ):
-        yield samples, real
-
-
-def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path, output: Path) -> None:
-    """Write fid.json, is.json, fdr.json and mind.json of a stage `distribution` into ``output``.
-
-    Raises UserError where an input is missing, damaged or made by another configuration.
-    """
-    names = stage["extractors"]
-    with _feature_files(stage, features, reference) as (samples, real):
         about = {key: str(samples.attrs[key]) for key in ("method", "variant")} | {"task": "imagenet"}
-        spaces = [FeatureSpace(name, samples, real) for name in names]
-        results = {
-            "fid": fid(spaces[0]),
-            "is": inception(names[0], samples[f"{names[0]}/logits"][:]),
-            "fdr": fdr(spaces),
-            "mind": mind_scores(spaces, stage["mind_directions"]),
-        }
+        spaces = [FeatureSpace(name, samples, real) for name in stage["extractors"]]
+        results = {name: of(spaces, stage["mind_directions"]) for name, of in METRICS.items()}
     for metric, result in results.items():
         write_metric(output / f"{metric}.json", stage, metric, about, result)
 

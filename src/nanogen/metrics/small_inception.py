@@ -46,6 +46,10 @@ class SmallInception(nn.Module):
         self.classes = classes
         self.head = nn.Linear(self.width, classes, bias=False)
 
+    def pooled(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """The body's maps (N, 4 * width, h, w) -> features and logits."""
+        features = maps.mean((2, 3))
+        return features, self.head(features)
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        pooled = self.body(x).mean((2, 3))
-        return pooled, self.head(pooled)
+        return self.pooled(self.body(x))

@@ -17,8 +17,16 @@ from nanogen.report.rows import Row
 
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
-DISTRIBUTION = ("fid", "is", "fdr", "mind")
-NAMES = {"fid": "FID", "is": "IS", "fdr": "FDr", "mind": "MIND", "geneval": "GenEval"}
+DISTRIBUTION = ("fid", "is", "fdr", "mind", "pr", "sfid")
+NAMES = {
+    "fid": "FID",
+    "is": "IS",
+    "fdr": "FDr",
+    "mind": "MIND",
+    "pr": "Precision and recall",
+    "sfid": "sFID",
+    "geneval": "GenEval",
+}
 
 
 @dataclass(frozen=True)

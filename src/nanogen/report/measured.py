@@ -15,6 +15,8 @@ from nanogen.report.rows import Row
 from nanogen.report.table import Table
 
 IDENTITY = ("method", "family")
+# column -> the metric file that holds it, of the scores that are not of every extractor
+FIRST_EXTRACTOR = {"fid": "fid", "is": "is", "sfid": "sfid", "precision": "pr", "recall": "pr"}
 PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; read beside, not compared."
 
 
@@ -62,21 +64,21 @@ def _provenance(results: Results) -> list[str]:
 
 
 def _distribution(results: Results, run: Run, variant: str, extractors: list[str]) -> Row:
-    """FDr and MIND per extractor, FID and IS of one sample set."""
+    """FDr and MIND per extractor and the scores of the first extractor, of one sample set."""
     found: dict[str, Metric] = {
         name: results.metric("imagenet", run.method, variant, name) for name in DISTRIBUTION
     }
     spaces = [(kind, f"{kind}_{name}") for kind in ("fdr", "mind") for name in extractors]
     return {
         **{key: found[kind].value(key) for kind, key in spaces},
-        "fid": found["fid"].value("fid"),
-        "is": found["is"].value("is"),
+        **{key: found[kind].value(key) for key, kind in FIRST_EXTRACTOR.items()},
         "hash": found["fid"].hash,
     }
 
 
 def _imagenet_keys(extractors: list[str]) -> list[str]:
-    return [*(f"{kind}_{name}" for kind in ("fdr", "mind") for name in extractors), "fid", "is"]
+    per_extractor = (f"{kind}_{name}" for kind in ("fdr", "mind") for name in extractors)
+    return [*per_extractor, *FIRST_EXTRACTOR]
 
 
 def with_guidance(results: Results) -> Table:

@@ -1,0 +1,102 @@
+"""`nanogen score`: FID, IS, FDr, MIND, precision and recall, sFID of anyone's images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from nanogen.errors import UserError
+
+EXAMPLE = (
+    "example: nanogen score --images my_samples --reference results/nano/data/imagenet/train.h5 "
+    "--extractor inception=results/nano/models/inception --metrics fid,is,pr --output scores.json"
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EXAMPLE
+    kinds = "a folder of PNG, JPEG or WebP files, an NPZ file (arr_0) or an HDF5 file of this project"
+    parser.add_argument("--images", type=Path, required=True, help=kinds)
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        required=True,
+        help="the same of real images, a study's reference/statistics.h5, or an NPZ file of mu, sigma",
+    )
+    parser.add_argument(
+        "--extractor",
+        action="append",
+        metavar="NAME[=DIR]",
+        help="a file in config/models and the network's folder (default: where the study has it); "
+        "repeat for each, the first gives FID, IS, precision, recall, sFID (default: the study's)",
+    )
+    parser.add_argument("--metrics", default="fid", help="fid,is,fdr,mind,pr,sfid (default: fid)")
+    parser.add_argument("--study", default="nano", help="whose extractors: name or file (default: nano)")
+    parser.add_argument(
+        "--resize",
+        type=int,
+        metavar="SIDE",
+        help="scale and crop every image to SIDE x SIDE first",
+    )
+    parser.add_argument("--batch-size", type=int, default=100, help="images at a time (default: 100)")
+    parser.add_argument("--output", type=Path, help="write values and protocols as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    for option, value in (("--batch-size", args.batch_size), ("--resize", args.resize)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} {value}: it must be at least 1")
+    from nanogen.config import load_study
+    from nanogen.metrics.score_images import Wanted, check_metrics, score_images
+
+    metrics = list(dict.fromkeys(name.strip() for name in args.metrics.split(",")))
+    check_metrics(metrics)
+    extractors = _extractors(load_study(args.study), args.extractor)
+    wanted = Wanted(
+        args.images, args.reference, extractors, metrics, args.resize, batch_size=args.batch_size
+    )
+    scores = score_images(wanted)
+    _show(scores["scores"])
+    if args.output:
+        from nanogen.files import write_json
+
+        write_json(args.output, scores)
+
+
+def _extractors(study: Any, given: list[str] | None) -> list[Any]:
+    """The chosen extractors; raises UserError where one is not there, with where it comes from."""
+    from nanogen.config import load_model, plan, stages
+    from nanogen.config.paths import Paths
+    from nanogen.metrics.references import Chosen
+
+    chosen = []
+    for pair in given or stages.extractors(study):
+        name, _, named = pair.partition("=")
+        model = load_model(study, name)
+        if model.kind != "extractor":
+            raise UserError(f"--extractor {pair}: {name} is of kind {model.kind}, not an extractor")
+        folder = Path(named or Paths(study).model(name))
+        plan.require_weights(study, model, folder)
+        chosen.append(Chosen(model.model_dump(mode="json"), folder))
+    return chosen
+
+
+def _show(scores: dict[str, Any]) -> None:
+    """One line per number, then how each was measured."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from nanogen.report.columns import column, printed
+
+    console = Console()
+    table = Table("metric", box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII)
+    table.add_column("value", justify="right")
+    for result in scores.values():
+        for key, value in result["values"].items():
+            found = column(key)
+            table.add_row(found.title, printed(found, value))
+    console.print(table)
+    for name, result in scores.items():
+        console.print(f"{name}: {result['protocol']}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,246 @@
+"""Anyone's images as a stream: a folder of pictures, an NPZ file or an HDF5 file of this project.
+
+Images are read one after the other, so memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.errors import UserError
+from nanogen.files import explained
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+ARRAY = "arr_0"  # as np.savez calls an array without a name
+HDF5_SUFFIXES = (".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Square images of one size, in a fixed order.
+
+    Attributes:
+        name: what they are, e.g. ``training images``, for messages and protocols.
+        side: in pixels.
+        rows: () -> the images one by one, uint8 (side, side, 3).
+    """
+
+    name: str
+    count: int
+    side: int
+    rows: Callable[[], Iterator[np.ndarray]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """uint8 (n, side, side, 3) with n at most ``size``, all images in order."""
+        images = self.rows()
+        while batch := list(islice(images, size)):
+            yield np.stack(batch)
+
+
+def of_array(images: np.ndarray, name: str) -> ImageSet:
+    """The rows of an array or memory map (N, side, side, 3)."""
+    return ImageSet(name, len(images), images.shape[1], lambda: iter(images))
+
+
+def open_images(path: Path | str, side: int | None = None) -> ImageSet:
+    """The images in a folder (PNG, JPEG and WebP at any depth, by name), an NPZ file (``arr_0``) or an
+    HDF5 file of format images or samples.
+
+    Args:
+        side: bring every image to this size as training data is (`nanogen.data.crop`): scaled until
+            the short side fits, then cropped in the middle. None: images stay as they are.
+
+    Raises UserError where there is nothing to read, a file is damaged or of another kind, or images
+    are not square and of one size while ``side`` is None.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _folder(path, side)
+    if not path.exists():
+        raise UserError(f"{path} does not exist: give a folder of pictures, an .npz or an .h5 file")
+    if path.suffix == ".npz":
+        return _sized(_npz(path), side)
+    if path.suffix in HDF5_SUFFIXES:
+        return _sized(_hdf5(path), side)
+    raise UserError(f"{path}: images are read from a folder, an .npz or an .h5 file")
+
+
+# ------------------------------------------------------------------------------------- folders
+
+
+def _pictures(folder: Path) -> list[Path]:
+    with explained(folder, "read"):
+        found = sorted(f for f in folder.rglob("*") if f.suffix.lower() in PICTURES and f.is_file())
+    if not found:
+        raise UserError(f"{folder} holds no images: expected {', '.join(PICTURES)} files")
+    return found
+
+
+def _folder(folder: Path, side: int | None) -> ImageSet:
+    from nanogen.data.folder import in_order
+
+    files = _pictures(folder)
+    if side is None:
+        sizes = in_order(partial(_read, _size), files)  # headers only, before anything is spent
+        side = _common_side(folder, zip(files, sizes, strict=True))
+        decode = _decoded
+    else:
+        decode = partial(_cropped, side=side)
+    return ImageSet(
+        f"images of {folder}", len(files), side, lambda: in_order(partial(_read, decode), files)
+    )
+
+
+def _read(function: Callable[[Path], object], file: Path) -> object:
+    try:
+        return function(file)
+    except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{file} cannot be read ({reason}); mend or remove it") from error
+
+
+def _size(file: Path) -> tuple[int, int]:
+    from PIL import Image
+
+    with Image.open(file) as image:
+        return image.size
+
+
+def _decoded(file: Path) -> np.ndarray:
+    from PIL import Image
+
+    from nanogen.data.crop import rgb
+
+    with Image.open(file) as image:
+        return np.array(rgb(image))
+
+
+def _cropped(file: Path, side: int) -> np.ndarray:
+    from nanogen.data.crop import load
+
+    return load(file, side)
+
+
+def _common_side(folder: Path, sizes: Iterator[tuple[Path, tuple[int, int]]]) -> int:
+    first, (side, height) = next(sizes)
+    if side != height:
+        raise UserError(f"{first} is {side} x {height} pixels, not square; --resize SIDE crops it")
+    for file, size in sizes:
+        if size != (side, side):
+            raise UserError(
+                f"{folder} holds images of several sizes: {first.name} is {side} x {side}, "
+                f"{file.name} {size[0]} x {size[1]} pixels; --resize SIDE brings all to one"
+            )
+    return side
+
+
+# -------------------------------------------------------------------------------------- arrays
+
+
+@dataclass(frozen=True)
+class _Array:
+    """Images of one size, perhaps not square: shape (N, H, W, 3) and how to read them."""
+
+    path: Path
+    shape: tuple[int, ...]
+    rows: Callable[[], Iterator[np.ndarray]]
+
+
+def _checked(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if dtype != np.uint8 or len(shape) != 4 or shape[3] != 3:
+        raise UserError(
+            f"{path}: {name} holds {dtype} of shape {shape}, expected uint8 images (N, H, W, 3)"
+        )
+    if not shape[0]:
+        raise UserError(f"{path} holds no images: {name} is empty")
+
+
+def _sized(array: _Array, side: int | None) -> ImageSet:
+    count, height, width, _ = array.shape
+    if side is None:
+        if height != width:
+            raise UserError(
+                f"{array.path}: images of {width} x {height} pixels, not square; --resize SIDE crops"
+            )
+        return ImageSet(f"images of {array.path}", count, height, array.rows)
+
+    def rows() -> Iterator[np.ndarray]:
+        from PIL import Image
+
+        from nanogen.data.crop import centre_crop
+
+        return (centre_crop(Image.fromarray(np.ascontiguousarray(row)), side) for row in array.rows())
+
+    return ImageSet(f"images of {array.path}", count, side, rows)
+
+
+def array_names(path: Path) -> list[str]:
+    """The arrays in an NPZ file; raises UserError where it is none."""
+    try:
+        with explained(path, "read"), zipfile.ZipFile(path) as file:
+            return [name.removesuffix(".npy") for name in file.namelist()]
+    except zipfile.BadZipFile as error:
+        raise UserError(f"{path} is not a readable .npz file, perhaps truncated ({error})") from error
+
+
+def _npz(path: Path) -> _Array:
+    """A stream through the archive, compressed or not: `np.load` would hold the whole array."""
+    names = array_names(path)
+    if ARRAY not in names:
+        raise UserError(f"{path} has no images: expected an array {ARRAY}, it holds {', '.join(names)}")
+    with zipfile.ZipFile(path) as archive, archive.open(f"{ARRAY}.npy") as member:
+        try:
+            shape, by_column, dtype = _header(member)
+        except ValueError as error:
+            raise UserError(f"{path}: arr_0 is not a numpy array ({error})") from error
+    _checked(path, "arr_0", shape, dtype)
+    if by_column:
+        raise UserError(f"{path}: arr_0 is stored by columns; save it with np.ascontiguousarray")
+    return _Array(path, shape, lambda: _npz_rows(path, shape))
+
+
+def _header(member: object) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(member)
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in read:
+        raise ValueError(f"version {version} of the format")
+    return read[version](member)
+
+
+def _npz_rows(path: Path, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    size = int(np.prod(shape[1:]))
+    with zipfile.ZipFile(path) as archive, archive.open(f"{ARRAY}.npy") as member:
+        _header(member)
+        for row in range(shape[0]):
+            try:
+                data = member.read(size)
+            except (EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+                raise UserError(f"{path} is damaged at image {row} ({error})") from error
+            if len(data) < size:
+                raise UserError(f"{path} is truncated: it ends in image {row} of {shape[0]}")
+            yield np.frombuffer(data, np.uint8).reshape(shape[1:])
+
+
+def _hdf5(path: Path) -> _Array:
+    kind = hdf5.kind(path)
+    if kind not in ("images", "samples"):
+        raise UserError(f"{path} is of format {kind}; images are in files of format images or samples")
+    with hdf5.opened(path, kind, 1) as file:
+        images = hdf5.memmap(file, "images")
+    _checked(path, "images", images.shape, images.dtype)
+    return _Array(path, images.shape, lambda: iter(images))

@@ -1,0 +1,208 @@
+"""Scores of generated images in the feature spaces of extractors, each with its protocol."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.errors import UserError
+from nanogen.identity import seed_for
+from nanogen.metrics.distribution import inception_score, mind
+from nanogen.metrics.feature_files import SPATIAL
+from nanogen.metrics.frechet import few_images, frechet_distance, moments_of
+from nanogen.metrics.neighbours import precision_recall
+
+log = logging.getLogger(__name__)
+IS_SPLITS = 10
+NEIGHBOURS = 3  # whose distance is the radius in precision and recall
+Score = tuple[dict[str, float], str]  # values by name, protocol
+
+
+@dataclass(frozen=True)
+class Frechet:
+    """A Frechet distance, and what it was taken of.
+
+    Attributes:
+        width: number of features.
+        source: what the real images' moments were made from.
+        shortage: what follows from too few generated images, as the end of a sentence, or empty.
+    """
+
+    distance: float
+    width: int
+    source: str
+    shortage: str
+
+    @classmethod
+    def between(
+        cls, name: str, count: int, mu: np.ndarray, sigma: np.ndarray, real: h5py.Group
+    ) -> Frechet:
+        """Of the moments of ``count`` generated images and those in ``real``; warns of too few."""
+        shortage = few_images(count, len(mu))
+        if shortage:
+            log.warning("%s: %s", name, shortage)
+        return cls(
+            frechet_distance(mu, sigma, real["mu"][:], real["sigma"][:]),
+            len(mu),
+            str(real.attrs["moments"]),
+            f"; {shortage}" if shortage else "",
+        )
+
+
+class FeatureSpace:
+    """One extractor's features of the generated images, and what they are compared with.
+
+    A reference of published moments has no features of its own, and not every reference has a constant.
+    """
+
+    def __init__(self, name: str, samples: h5py.File, reference: h5py.File):
+        for file in (samples, reference):
+            if name not in file:
+                raise UserError(f"{file.filename} has no features of extractor {name}; make it again")
+        self.name = name
+        self.network = str(reference[name].attrs["network"])
+        self.features: np.ndarray = hdf5.memmap(samples, f"{name}/features")
+        self._samples, self._reference = samples[name], reference[name]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def _part(self, group: h5py.Group, part: str, needs: str) -> Any:
+        if part not in group:
+            raise UserError(
+                f"{needs} needs {part} of extractor {self.name}; {group.file.filename} holds none"
+            )
+        return group[part]
+
+    @cached_property
+    def real(self) -> np.ndarray:
+        """Features (m, d) of the real images themselves."""
+        self._part(self._reference, "features", "a comparison with the real images")
+        return hdf5.memmap(self._reference.file, f"{self.name}/features")
+
+    @property
+    def real_images(self) -> str:
+        return str(self._reference.attrs["images"])
+
+    @property
+    def logits(self) -> np.ndarray:
+        return self._part(self._samples, "logits", "the Inception Score")[:]
+
+    @property
+    def constant(self) -> float:
+        if "fdr_constant" not in self._reference.attrs:
+            raise UserError(f"FDr needs the constant of extractor {self.name}; the reference has none")
+        return float(self._reference.attrs["fdr_constant"])
+
+    @cached_property
+    def frechet(self) -> Frechet:
+        """Of the pooled features."""
+        generated = moments_of(self.features)
+        own = (len(self), generated.mean, generated.covariance)
+        return Frechet.between(self.name, *own, self._reference)
+
+    @cached_property
+    def spatial(self) -> Frechet:
+        """Of the spatial features."""
+        generated, real = (
+            self._part(group, SPATIAL, "sFID") for group in (self._samples, self._reference)
+        )
+        own = (len(self), generated["mu"][:], generated["sigma"][:])
+        return Frechet.between(self.name, *own, real)
+
+
+def _space(space: FeatureSpace, width: int) -> str:
+    return f"{space.name} ({space.network}, {width} features)"
+
+
+def fid(spaces: list[FeatureSpace]) -> Score:
+    """Frechet distance in the first extractor's space."""
+    found = spaces[0].frechet
+    protocol = (
+        f"{len(spaces[0])} generated images against {found.source}: Frechet distance of "
+        f"the features of {_space(spaces[0], found.width)}{found.shortage}"
+    )
+    return {"fid": found.distance}, protocol
+
+
+def sfid(spaces: list[FeatureSpace]) -> Score:
+    """sFID (Nash et al. 2021, arXiv 2103.03841): the same of features that are not pooled."""
+    found = spaces[0].spatial
+    protocol = (
+        f"{len(spaces[0])} generated images against {found.source}: Frechet distance of "
+        f"spatial features, a few channels at every place, of {_space(spaces[0], found.width)}"
+        f"{found.shortage}"
+    )
+    return {"sfid": found.distance}, protocol
+
+
+def fdr(spaces: list[FeatureSpace]) -> Score:
+    """Frechet distance in every space, divided by the space's constant."""
+    constants = ", ".join(
+        f"{s.name} {s.constant:.6g} against {s.frechet.source}{s.frechet.shortage}" for s in spaces
+    )
+    protocol = (
+        f"{len(spaces[0])} generated images: Frechet distance divided by that of training "
+        f"and validation images ({constants})"
+    )
+    return {f"fdr_{s.name}": s.frechet.distance / s.constant for s in spaces}, protocol
+
+
+def mind_scores(spaces: list[FeatureSpace], directions: int) -> Score:
+    """MIND in every space, against the features of the real images themselves."""
+    protocol = (
+        f"{len(spaces[0])} generated images against {spaces[0].real_images}, "
+        f"the larger set subsampled to the smaller, {directions} directions from seed 2020, "
+        f"features of {', '.join(s.name for s in spaces)}"
+    )
+    return {f"mind_{s.name}": mind(s.features, s.real, directions) for s in spaces}, protocol
+
+
+def inception(spaces: list[FeatureSpace]) -> Score:
+    """Inception Score from the first extractor's logits."""
+    logits = spaces[0].logits
+    splits = min(IS_SPLITS, len(logits))
+    protocol = (
+        f"{len(logits)} generated images in {splits} splits: classes of {spaces[0].name} "
+        f"({logits.shape[1]} classes, the largest possible score)"
+    )
+    return {"is": inception_score(logits, splits)}, protocol
+
+
+def _some(rows: np.ndarray, count: int) -> np.ndarray:
+    """``count`` of the rows, always the same ones, in their order."""
+    if len(rows) == count:
+        return rows
+    generator = np.random.default_rng(seed_for("precision-recall", len(rows), count))
+    return rows[np.sort(generator.choice(len(rows), count, replace=False))]
+
+
+def precision_and_recall(spaces: list[FeatureSpace]) -> Score:
+    """Precision and recall in the first extractor's space, of equally many images on both sides."""
+    space = spaces[0]
+    count = min(len(space), len(space.real))
+    real, generated = (_some(rows, count) for rows in (space.real, space.features))
+    precision, recall = precision_recall(real, generated, NEIGHBOURS)
+    protocol = (
+        f"{len(space)} generated images against {space.real_images}, the larger set subsampled to the "
+        f"smaller, balls to the {NEIGHBOURS}rd nearest neighbour, features of {space.name}"
+    )
+    return {"precision": precision, "recall": recall}, protocol
+
+
+# metric -> (feature spaces, directions of MIND) -> its values and protocol
+METRICS: dict[str, Callable[[list[FeatureSpace], int], Score]] = {
+    "fid": lambda spaces, _: fid(spaces),
+    "is": lambda spaces, _: inception(spaces),
+    "fdr": lambda spaces, _: fdr(spaces),
+    "mind": mind_scores,
+    "pr": lambda spaces, _: precision_and_recall(spaces),
+    "sfid": lambda spaces, _: sfid(spaces),
+}

@@ -1,0 +1,159 @@
+"""What images can be compared with: other images, a study's reference file, published moments."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import h5py
+
+from nanogen.data import hdf5
+from nanogen.data.image_sets import HDF5_SUFFIXES, ImageSet, array_names, open_images
+from nanogen.errors import UserError
+from nanogen.metrics.feature_files import REFERENCE, SPATIAL, write_moments, write_real
+from nanogen.metrics.published_moments import read_moments
+from nanogen.models.card import read_card
+
+if TYPE_CHECKING:
+    from nanogen.metrics.extractors import Extractor
+
+OF_REAL_IMAGES = ("mind", "pr")  # metrics that need the real images' features, not their moments only
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An extractor: its resolved configuration (`schema.Model`, as a dictionary) and its folder."""
+
+    model: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.model["name"])
+
+    @property
+    def weights(self) -> str:
+        """The hash of the stage that made the network, or its folder where others made it."""
+        card = read_card(self.folder)
+        return str(card["hash"] if card else self.folder)
+
+
+class Reference(Protocol):
+    """One of the kinds below; ``file`` is the reference file where there is one already."""
+
+    file: Path | None
+
+    def check(self, metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
+        """Raise UserError, before anything is computed, for a metric that this cannot answer."""
+
+    def write(
+        self, group: h5py.Group, extractor: Extractor, batch: int, metrics: Collection[str]
+    ) -> None:
+        """Write what a reference file holds of one extractor, as far as ``metrics`` need it."""
+
+
+def open_reference(path: Path, resize: int | None = None) -> Reference:
+    """The reference at ``path``; raises UserError where there is none or it is damaged."""
+    if path.suffix in HDF5_SUFFIXES and path.exists() and hdf5.kind(path) == "reference":
+        return ReferenceFile(path)
+    if path.suffix == ".npz" and path.exists():
+        names = array_names(path)
+        if {"mu", "ref_mu"} & set(names):
+            return MomentsFile(path, open_images(path, resize) if "arr_0" in names else None)
+    return RealImages(open_images(path, resize))
+
+
+def _require_constants(metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
+    for chosen in extractors:
+        if "fdr" in metrics and chosen.model["fdr_constant"] is None:
+            raise UserError(
+                f"fdr divides by the constant of {chosen.name}, which config/models/{chosen.name}.yaml "
+                "does not give at this scale: set fdr_constant there, take a study's reference file "
+                "(reference/statistics.h5), or leave fdr out"
+            )
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """Images, whose features are compared and whose moments are taken."""
+
+    images: ImageSet
+    file: ClassVar[None] = None
+
+    def check(self, metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
+        _require_constants(metrics, extractors)
+
+    def write(
+        self, group: h5py.Group, extractor: Extractor, batch: int, metrics: Collection[str]
+    ) -> None:
+        real = write_real(group, extractor, self.images, batch, spatial="sfid" in metrics)
+        write_moments(group, real, group.attrs["images"])
+
+
+@dataclass(frozen=True)
+class MomentsFile:
+    """An NPZ file of moments of one network: mu and sigma; of spatial features mu_s and sigma_s; and
+    perhaps the images themselves, arr_0, as in ADM's reference batches."""
+
+    path: Path
+    images: ImageSet | None
+    file: ClassVar[None] = None
+
+    def check(self, metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
+        _require_constants(metrics, extractors)
+        if len(extractors) > 1:
+            raise UserError(
+                f"{self.path} holds moments of one network: give one --extractor, the one they are of"
+            )
+        needy = [name for name in metrics if name in OF_REAL_IMAGES]
+        if needy and self.images is None:
+            raise UserError(
+                f"{needy[0]} needs the real images, but {self.path} holds moments only: leave "
+                f"{' and '.join(needy)} out of --metrics, or give images as --reference"
+            )
+        read_moments(self.path)
+        if "sfid" in metrics:
+            read_moments(self.path, spatial=True)
+
+    def write(
+        self, group: h5py.Group, extractor: Extractor, batch: int, metrics: Collection[str]
+    ) -> None:
+        source = f"the moments in {self.path}"
+        if self.images and set(metrics) & set(OF_REAL_IMAGES):
+            write_real(group, extractor, self.images, batch, spatial=False)
+        write_moments(group, read_moments(self.path, extractor.width), source)
+        if "sfid" in metrics:
+            write_moments(group.create_group(SPATIAL), read_moments(self.path, spatial=True), source)
+
+
+@dataclass(frozen=True)
+class ReferenceFile:
+    """A study's reference file, of the very networks that are chosen."""
+
+    file: Path
+
+    def check(self, metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
+        with hdf5.opened(self.file, *REFERENCE) as found:
+            for chosen in extractors:
+                if chosen.name not in found:
+                    raise UserError(
+                        f"{self.file} has no extractor {chosen.name}; it has {', '.join(found)}"
+                    )
+                weights = found[chosen.name].attrs.get("weights")
+                if weights != chosen.weights:
+                    raise UserError(
+                        f"{self.file} is of other weights of {chosen.name} ({weights}) than "
+                        f"{chosen.folder} ({chosen.weights}); take both from one study"
+                    )
+            if "sfid" in metrics and SPATIAL not in found[extractors[0].name]:
+                raise UserError(
+                    f"{self.file} has no spatial features of {extractors[0].name}, which sfid needs: "
+                    f"put the extractor first that is its first, {next(iter(found))}"
+                )
+
+    def write(
+        self, group: h5py.Group, extractor: Extractor, batch: int, metrics: Collection[str]
+    ) -> None:
+        """Everything is there."""

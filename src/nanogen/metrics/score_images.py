@@ -1,0 +1,125 @@
+"""Scores of anyone's images against anyone's reference, without a study's sample sets.
+
+The features of both lie in a temporary folder as a study's do, and are scored as a study's are.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from nanogen.data import hdf5
+from nanogen.data.image_sets import ImageSet, open_images
+from nanogen.errors import UserError, nearest
+from nanogen.files import label
+from nanogen.identity import config_hash
+from nanogen.metrics.feature_files import FEATURES, REFERENCE, write_extracted
+from nanogen.metrics.feature_spaces import METRICS, FeatureSpace, Score
+from nanogen.metrics.references import Chosen, Reference, open_reference
+
+SCORES = ("scores", 1)
+OF_EVERY_EXTRACTOR = ("fdr", "mind")  # the other metrics are of the first extractor
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is scored and how.
+
+    Attributes:
+        images: a folder, an NPZ or an HDF5 file, see `open_images`.
+        reference: the same, or a file of moments, see `open_reference`.
+        metrics: names from `METRICS`.
+        resize: side in pixels that every image is brought to first; none: as they are.
+        batch_size: images at a time; it changes speed only.
+    """
+
+    images: Path
+    reference: Path
+    extractors: Sequence[Chosen]
+    metrics: Sequence[str]
+    resize: int | None = None
+    batch_size: int = 100
+    mind_directions: int = 1000
+
+    @property
+    def used(self) -> Sequence[Chosen]:
+        """The extractors that the metrics need."""
+        every = set(self.metrics) & set(OF_EVERY_EXTRACTOR)
+        return self.extractors if every else self.extractors[:1]
+
+
+def check_metrics(names: Sequence[str]) -> None:
+    """Raise UserError for a metric that there is not, with the nearest name."""
+    for name in names:
+        if name not in METRICS:
+            raise UserError(f"--metrics: unknown metric {name!r}{nearest(name, METRICS)}")
+
+
+def score_images(wanted: Wanted) -> dict[str, Any]:
+    """The content of a file of format scores: what was scored how, and per metric values and protocol.
+
+    Raises UserError where a file is missing, damaged or unfit for a metric, and for unknown metrics.
+    """
+    check_metrics(wanted.metrics)
+    reference = open_reference(wanted.reference, wanted.resize)
+    reference.check(wanted.metrics, wanted.used)
+    images = open_images(wanted.images, wanted.resize)
+    with (
+        tempfile.TemporaryDirectory(prefix="nanogen-score-") as folder,
+        _features(wanted, images, reference, Path(folder)) as (samples, real),
+    ):
+        spaces = [FeatureSpace(chosen.name, samples, real) for chosen in wanted.used]
+        scores = {name: METRICS[name](spaces, wanted.mind_directions) for name in wanted.metrics}
+    return _content(wanted, images, scores)
+
+
+@contextmanager
+def _features(
+    wanted: Wanted, images: ImageSet, reference: Reference, folder: Path
+) -> Iterator[tuple[h5py.File, h5py.File]]:
+    """The features of the images and of the reference, opened; every network is loaded once."""
+    from nanogen.metrics.extractors import load_extractor
+
+    samples, real = folder / "features.h5", folder / "reference.h5"
+    batch, metrics = wanted.batch_size, wanted.metrics
+    with hdf5.create(samples, label(*FEATURES, "")) as s, hdf5.create(real, label(*REFERENCE, "")) as r:
+        for position, chosen in enumerate(wanted.used):
+            extractor, first = load_extractor(chosen.folder, chosen.model), position == 0
+            write_extracted(
+                s.create_group(chosen.name),
+                extractor,
+                images,
+                batch,
+                logits=first and "is" in metrics,
+                spatial=first and "sfid" in metrics,
+            )
+            group = r.create_group(chosen.name)
+            reference.write(group, extractor, batch, metrics if first else ())
+            _describe(group, chosen)
+    with hdf5.opened(samples, *FEATURES) as s, hdf5.opened(reference.file or real, *REFERENCE) as r:
+        yield s, r
+
+
+def _describe(group: h5py.Group, chosen: Chosen) -> None:
+    group.attrs["network"] = chosen.model["model_class"]
+    if chosen.model["fdr_constant"] is not None:
+        group.attrs["fdr_constant"] = chosen.model["fdr_constant"]
+
+
+def _content(wanted: Wanted, images: ImageSet, scores: Mapping[str, Score]) -> dict[str, Any]:
+    about = {
+        "images": {"path": str(wanted.images), "count": len(images), "side": images.side},
+        "reference": str(wanted.reference),
+        "resize": wanted.resize,
+        "extractors": {
+            c.name: {"network": c.model["model_class"], "weights": c.weights} for c in wanted.used
+        },
+    }
+    results = {name: {"values": v, "protocol": text} for name, (v, text) in scores.items()}
+    return {**label(*SCORES, config_hash([about, list(scores)])), **about, "scores": results}
