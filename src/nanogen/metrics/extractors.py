@@ -6,7 +6,7 @@ trained from scratch, at paper scale timm's models (docs/formats.md, `features`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from nanogen.models import timm_networks
 from nanogen.models.network_files import load_weights, read_config
 
 SMALL_INCEPTION = "nanogen.SmallInception"
+INCEPTION = "torch-fidelity:inception-v3-compat"
+Prepare = Callable[[Tensor], Tensor]
 Forward = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
@@ -31,6 +33,17 @@ def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
     if pixels.shape[-2:] != (size, size):
         pixels = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
     return (pixels - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+
+
+def normalised(size: int, mean: Sequence[float], std: Sequence[float]) -> Prepare:
+    """`prepare` with these numbers."""
+    moments = torch.tensor([list(mean), list(std)])
+    return lambda images: prepare(images, size, *moments.to(images.device))
+
+
+def channels_first(images: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) -> uint8 (N, 3, H, W), for a network that does the rest itself."""
+    return images.permute(0, 3, 1, 2)
 
 
 class Extractor:
@@ -49,22 +62,18 @@ class Extractor:
         forward: Forward,
         width: int,
         classes: int | None,
-        size: int,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        prepare: Prepare,
     ):
         self.name, self.width, self.classes = name, width, classes
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network.to(self._device)
-        self._forward, self._size = forward, size
-        self._mean = torch.tensor(mean, device=self._device)
-        self._std = torch.tensor(std, device=self._device)
+        self._forward, self._prepare = forward, prepare
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """uint8 (n, H, W, 3) -> features float32 (n, width), logits float32 (n, classes) or None."""
         batch = torch.from_numpy(np.array(images)).to(self._device)
-        features, logits = self._forward(prepare(batch, self._size, self._mean, self._std))
+        features, logits = self._forward(self._prepare(batch))
         return features.float().cpu().numpy(), None if logits is None else logits.float().cpu().numpy()
 
     def stream(
@@ -101,12 +110,13 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """
     folder, kind, name = Path(folder), model["model_class"], model["name"]
-    if kind.startswith("torch-fidelity:"):
-        raise UserError(
-            f"extractor {name}: torch-fidelity's Inception cannot be loaded yet; set "
-            f"models.{name}.model_class to {SMALL_INCEPTION} or a timm model"
-        )
     config = read_config(folder)
+    if kind == INCEPTION:
+        from nanogen.metrics import inception
+
+        network = load_weights(inception.InceptionV3(), folder)
+        widths = (inception.WIDTH, inception.CLASSES)
+        return Extractor(name, network, network, *widths, channels_first)
     if kind == SMALL_INCEPTION:
         small = SmallInception(**config["arguments"])
         load_weights(small, folder)
@@ -120,20 +130,13 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
     else:
         raise UserError(
             f"extractor {name}: unknown model_class {kind!r}; known are {SMALL_INCEPTION}, "
-            "timm:MODEL and torch-fidelity:MODEL"
+            f"{INCEPTION} and timm:MODEL"
         )
     # a downloaded timm folder says itself how its network was fed
     published = config.get("pretrained_cfg", {})
-    return Extractor(
-        name,
-        network,
-        forward,
-        width,
-        classes,
-        model["input_size"] or published.get("input_size", (3, 224, 224))[-1],
-        tuple(published.get("mean", model["image_mean"])),
-        tuple(published.get("std", model["image_std"])),
-    )
+    size = model["input_size"] or published.get("input_size", (3, 224, 224))[-1]
+    mean, std = (published.get(key, model[f"image_{key}"]) for key in ("mean", "std"))
+    return Extractor(name, network, forward, width, classes, normalised(size, mean, std))
 
 
 def train_extractor(
