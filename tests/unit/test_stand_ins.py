@@ -36,10 +36,11 @@ def stand_in(tmp_path):
     """Function: a model's name -> the folder of its stand-in, and its configuration."""
 
     def write(name):
-        stage = stages.model(REHEARSAL, name)
-        write_stand_in(stage, tmp_path)
-        write_card(tmp_path, stage, {}, 0.0)
-        return tmp_path, stage["model"]
+        stage, folder = stages.model(REHEARSAL, name), tmp_path / name
+        folder.mkdir()
+        write_stand_in(stage, folder)
+        write_card(folder, stage, {}, 0.0)
+        return folder, stage["model"]
 
     return write
 
@@ -90,8 +91,10 @@ def test_the_text_encoder_has_the_papers_width(stand_in):
 
 
 def test_the_detector_and_the_distance_load(stand_in, images, tmp_path):
-    folder, model = stand_in("detector")
-    assert len(load_detector(folder, model)(images.numpy())) == 1
+    detector = stand_in("detector")
+    found = load_detector(*detector, stand_in("color-classifier"))(images.numpy())
+    assert len(found) == 1
+    assert found[0]
     folder, model = stand_in("lpips")
     pixels = torch.rand(1, 3, 256, 256)
     assert load_perceptual(folder, model)(pixels, pixels).abs() < 1e-6

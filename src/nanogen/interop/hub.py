@@ -165,16 +165,14 @@ def download(
 
 
 def model_files(names: Sequence[str], subfolder: str, repository: str) -> list[str]:
-    """A model's files: configuration, weights and tokenizer of one folder, statistics of any.
+    """A model's files: configuration, weights and tokenizer of one folder.
 
     Raises UserError where there are no weights, or only pickled ones, which are not loaded.
     """
     folder = PurePosixPath(subfolder)
     inside = [name for name in names if PurePosixPath(name).parent == folder]
     chosen = [name for name in inside if name.endswith(MODEL_SUFFIXES)]
-    below = "" if folder == PurePosixPath() else f"{folder}/"
-    chosen += [n for n in names if n.endswith(STATISTICS_SUFFIX) and n.startswith(below)]
-    if not any(name.endswith((".safetensors", STATISTICS_SUFFIX)) for name in chosen):
+    if not any(name.endswith(".safetensors") for name in chosen):
         pickles = [name for name in inside if name.endswith(PICKLES)]
         found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
         raise UserError(
