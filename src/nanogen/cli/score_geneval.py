@@ -19,5 +19,5 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.metrics.scores import score_geneval
 
     stage = read_stage(args.config, "geneval")
-    networks = (args.detector, args.color_classifier)
-    score_geneval(stage, args.samples, args.prompts, *networks, args.output)
+    inputs = (args.samples, args.prompts, args.detector)
+    score_geneval(stage, *inputs, args.output, args.color_classifier)

@@ -165,10 +165,12 @@ def score_geneval(
     samples: Path,
     prompts_file: Path,
     detector_folder: Path,
-    color_classifier_folder: Path | None,
     output: Path,
+    color_classifier_folder: Path | None = None,
 ) -> None:
     """Write the JSON of a stage `geneval`: the score, its tags, and what chance would give.
+
+    ``color_classifier_folder`` is needed where the detector sees no colours.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
