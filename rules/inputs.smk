@@ -125,6 +125,17 @@ def extractor_options(wildcards, input):
     return " ".join(f"--extractor {n}={f}" for n, f in zip(EXTRACTORS, folders))
 
 
+def color_classifier(wildcards):
+    """The card of what names colours, where GenEval's detector sees none."""
+    detector = RUNS[FIRST, "t2i"].evaluation.detector
+    name = MODELS[detector].color_classifier
+    return [PATHS.model_card(name)] if name else []
+
+
+def color_classifier_option(wildcards, input):
+    return " ".join(f"--color-classifier {quote(str(Path(card).parent))}" for card in input.colors)
+
+
 # report
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks

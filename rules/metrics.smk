@@ -69,6 +69,7 @@ if "t2i" in STUDY.tasks:
             samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
             prompts=PATHS.prompts,
             detector=PATHS.model_card(RUNS[FIRST, "t2i"].evaluation.detector),
+            colors=color_classifier,
         output:
             f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/geneval.json",
         log:
@@ -78,6 +79,8 @@ if "t2i" in STUDY.tasks:
         params:
             config=configured(stages.geneval, "method", "variant"),
             detector=lambda wildcards, input: Path(input.detector).parent,
+            colors=color_classifier_option,
         shell:
             "python -m nanogen score-geneval --config {params.config} --samples {input.samples:q}"
-            " --prompts {input.prompts:q} --detector {params.detector:q} --output {output} 2> >(tee -i {log} >&2)"
+            " --prompts {input.prompts:q} --detector {params.detector:q} {params.colors}"
+            " --output {output} 2> >(tee -i {log} >&2)"

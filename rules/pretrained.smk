@@ -34,6 +34,7 @@ rule fetch_model:
             "text_encoder",
             "extractor",
             "detector",
+            "color_classifier",
             "perceptual",
             "vae",
             "rae",
@@ -55,7 +56,16 @@ rule random_model:
     log:
         f"{ROOT}/logs/random_model/{{model}}.log",
     wildcard_constraints:
-        model=names_of("random", "encoder", "text_encoder", "extractor", "detector", "perceptual", "vae"),
+        model=names_of(
+            "random",
+            "encoder",
+            "text_encoder",
+            "extractor",
+            "detector",
+            "color_classifier",
+            "perceptual",
+            "vae",
+        ),
     conda:
         "../envs/train.yaml"
     params:

@@ -97,8 +97,8 @@ def test_a_broken_entry_is_named(tmp_path: Path, broken: dict, sentence: str):
 
 
 def test_what_is_not_shipped_or_unknown_says_what_to_give(tmp_path: Path):
-    with pytest.raises(UserError, match="not shipped"):
-        write_prompts(stage("geneval"), tmp_path / "p.json")
+    with pytest.raises(UserError, match=r"GenEval's metadata \(tag, include\), in \.json or \.jsonl"):
+        read_prompts(tmp_path / "prompts.txt")
     with pytest.raises(UserError, match="valid are 'scenes', 'classes'"):
         write_prompts(stage("scnes"), tmp_path / "p.json")
     with pytest.raises(UserError, match=r"absent\.json does not exist"):

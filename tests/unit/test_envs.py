@@ -14,7 +14,12 @@ from nanogen.cli import COMMANDS
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = sorted(ROOT.glob("envs/*.yaml"))
 # Where a package is imported by another name than it is installed by.
-PACKAGE = {"PIL": "pillow", "yaml": "pyyaml", "huggingface_hub": "huggingface-hub"}
+PACKAGE = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "huggingface_hub": "huggingface-hub",
+    "torch_fidelity": "torch-fidelity",
+}
 # A string that names a module to import later, e.g. "nanogen.models.vae:train_vae" or "diffusers".
 NAMED = re.compile(r"(nanogen(?:\.\w+)+|diffusers|transformers)(?::\w+)?")
 

@@ -21,6 +21,7 @@ FILES = {
     "vae/pytorch_model.bin": b"a pickle",
     "unet/model.safetensors": b"something else",
     "data/train-0.parquet": b"PAR1" * 50,
+    "stats/in256.npz": b"PK" * 300,
 }
 
 
@@ -149,6 +150,31 @@ def test_the_token_comes_from_the_environment_only(hub, tmp_path: Path, monkeypa
     fetch_model(stage(), tmp_path / "second")
     assert "Bearer hf_secret" in hub.tokens
     assert "hf_secret" not in caplog.text
+
+
+def with_statistics(name: str = "in256") -> dict:
+    whole = stage()
+    hub = {"repo": "owner/open", "revision": "main", "subfolder": "stats"}
+    whole["model"] |= {"statistics": name, "statistics_hub": hub}
+    return whole
+
+
+def test_published_statistics_come_with_the_network_that_they_are_of(hub, tmp_path: Path):
+    hub.cut.add("stats/in256.npz")
+    with pytest.raises(UserError, match=r"try again later.*models\.sd-vae\.statistics to null"):
+        fetch_model(with_statistics(), tmp_path / "sd-vae")
+    assert not (tmp_path / "sd-vae").exists()
+    hub.cut.clear()
+    fetch_model(with_statistics(), tmp_path / "sd-vae")
+    names = {f.relative_to(tmp_path).as_posix() for f in tmp_path.rglob("*") if f.is_file()}
+    assert names == {
+        f"sd-vae/{name}" for name in ("config.json", "model.safetensors", "nanogen.json", "in256.npz")
+    }
+    assert (tmp_path / "sd-vae/in256.npz").read_bytes() == FILES["stats/in256.npz"]
+    card = json.loads((tmp_path / "sd-vae/nanogen.json").read_text())
+    assert (card["statistics_repository"], card["statistics_commit"]) == ("owner/open", COMMIT)
+    with pytest.raises(UserError, match=r"no file stats/in265\.npz; did you mean 'stats/in256\.npz'"):
+        fetch_model(with_statistics("in265"), tmp_path / "other")
 
 
 def test_pickled_weights_alone_are_refused_by_name():

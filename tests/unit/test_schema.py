@@ -31,6 +31,7 @@ DOCUMENTED = {
     "evaluation": sections.Evaluation,
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
+    "file, of a model": sections.RemoteFile,
     "training, of a model": sections.ModelTraining,
     "report, of a study": sections.Report,
     "report.figures": sections.FigureStyle,

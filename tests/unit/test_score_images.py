@@ -170,7 +170,7 @@ def test_a_network_that_is_not_there_is_told_with_where_it_comes_from(place, mon
     usual = ("--images", "val.npz", "--reference", "train.h5", "--extractor")
     said = refused(capsys, *usual, "dinov2=absent", "--study", "paper")
     assert "dinov2" in said
-    assert "timm/vit_large_patch14_dinov2.lvd142m on the Hugging Face hub (1217 MB)" in said
+    assert "fetches timm/vit_large_patch14_dinov2.lvd142m for dinov2: 1217 MB, licence" in said
     said = refused(capsys, *usual, "inception=absent")
     assert "`snakemake results/nano/models/inception/nanogen.json --config study=nano`" in said
 

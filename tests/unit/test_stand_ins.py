@@ -36,10 +36,11 @@ def stand_in(tmp_path):
     """Function: a model's name -> the folder of its stand-in, and its configuration."""
 
     def write(name):
-        stage = stages.model(REHEARSAL, name)
-        write_stand_in(stage, tmp_path)
-        write_card(tmp_path, stage, {}, 0.0)
-        return tmp_path, stage["model"]
+        stage, folder = stages.model(REHEARSAL, name), tmp_path / name
+        folder.mkdir()
+        write_stand_in(stage, folder)
+        write_card(folder, stage, {}, 0.0)
+        return folder, stage["model"]
 
     return write
 
@@ -91,8 +92,10 @@ def test_the_text_encoder_has_the_papers_width(stand_in):
 
 
 def test_the_detector_and_the_distance_load(stand_in, images, tmp_path):
-    folder, model = stand_in("detector")
-    assert len(load_detector(folder, model)(images.numpy())) == 1
+    detector = stand_in("detector")
+    found = load_detector(*detector, stand_in("color-classifier"))(images.numpy())
+    assert len(found) == 1
+    assert found[0]
     folder, model = stand_in("lpips")
     pixels = torch.rand(1, 3, 256, 256)
     assert load_perceptual(folder, model)(pixels, pixels).abs() < 1e-6
@@ -115,3 +118,12 @@ def test_weights_belong_to_the_name_and_the_seed(tmp_path):
         assert read_json(folder / "config.json")["_class_name"] == "AutoencoderKL"
     assert contents[0] == contents[1]
     assert len(set(contents)) == 3
+
+
+def test_inception_gives_the_map_that_sfid_is_defined_on(stand_in, images):
+    folder, model = stand_in("inception")
+    extractor = load_extractor(folder, model)
+    spatial = extractor(images.numpy()).spatial
+    assert spatial.shape == (1, 17 * 17 * 7)
+    assert (spatial >= 0).all()  # after the rectifier, as the layer of that name in 2015's graph
+    assert spatial.std() > 0

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from nanogen.config import terms
-from nanogen.config.schema import Model, Run, Study
+from nanogen.config.schema import Model, RemoteFile, Run, Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
@@ -266,9 +266,14 @@ def load_model(study: Study, name: str) -> Model:
             raise UserError(f"models.{name}: source is path, but no path is given")
         if not Path(model.path).is_dir():
             raise UserError(f"models.{name}.path: there is no folder {model.path}")
-    if model.source == "download" and model.hub is None:
-        raise UserError(f"models.{name}: source is download, but no hub repository is given")
+    if model.source == "download" and model.hub is None and model.file is None:
+        raise UserError(f"models.{name}: source is download, but neither 'hub' nor 'file' says whence")
     return model
+
+
+def load_prompt_file(name: str) -> RemoteFile:
+    """Where the prompts ``name`` of config/prompts are fetched from."""
+    return validate(RemoteFile, [_named("prompts", name)])
 
 
 def latent_shape(study: Study, run: Run) -> tuple[int, int, int]:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nanogen.config import stages, terms, variants
-from nanogen.config.load import CONFIG, PIXELS, latent_shape, load_model, load_run, read_yaml
-from nanogen.config.schema import Model, Run, Study
+from nanogen.config.load import (
+    CONFIG,
+    PIXELS,
+    available,
+    latent_shape,
+    load_model,
+    load_prompt_file,
+    load_run,
+    read_yaml,
+)
+from nanogen.config.schema import Model, RemoteFile, Run, Study
 from nanogen.errors import UserError
 
 FLOAT16 = 2  # bytes
@@ -31,19 +42,22 @@ def models_of(study: Study) -> list[str]:
         evaluation = load_run(study, study.methods[0], task).evaluation
         used = evaluation.extractors if task == "imagenet" else [evaluation.detector]
         names |= dict.fromkeys(name for name in used if name)
+        if task == "t2i" and evaluation.detector:
+            colors = load_model(study, evaluation.detector).color_classifier
+            names |= {colors: None} if colors else {}
     return list(names)
 
 
 @dataclass(frozen=True)
 class Download:
-    """A repository of the Hugging Face hub that a study would fetch from.
+    """What a study would fetch: from a repository of the Hugging Face hub, or a file by its address.
 
     Attributes:
-        repository: owner/name.
-        what: the network or data set, for the reader.
+        repository: owner/name, or the address.
+        what: the network, data set or prompts, for the reader.
         megabytes: 0 if unknown.
         gated: whether its terms must be accepted, and HF_TOKEN set.
-        licence: as config/licences.yaml has it.
+        licence: as config/licences.yaml, or the file's own configuration, has it.
     """
 
     repository: str
@@ -53,27 +67,46 @@ class Download:
     licence: str
 
     def __str__(self) -> str:
-        size = f"{self.megabytes:.0f} MB" if self.megabytes else "size unknown"
+        size = "size unknown"
+        if self.megabytes:
+            large = self.megabytes >= 1
+            size = f"{self.megabytes:.0f} MB" if large else f"{1000 * self.megabytes:.0f} kB"
         return f"{self.what}: {size}, licence {self.licence}"
 
 
 def downloads(study: Study) -> list[Download]:
-    """Every network and data set to fetch that is not there yet, in order of first use."""
+    """Every network, data set and prompt file to fetch that is not there yet, in order of first use."""
     licences = read_yaml(CONFIG / "licences.yaml")
     found: list[Download] = []
     for name in models_of(study):
         model = load_model(study, name)
-        if model.source == "download" and model.hub and not _present(study, name):
-            hub = model.hub
-            where = f"{hub.repo}/{hub.subfolder}" if hub.subfolder else hub.repo
-            licence = licences["networks"].get(hub.repo, "not known here")
-            found.append(Download(hub.repo, f"{where} for {name}", hub.size_mb, hub.gated, licence))
+        if model.source == "download" and not _present(study, name):
+            found += _of_model(model, licences)
     for task in study.tasks:
-        data = load_run(study, study.methods[0], task).data
-        for repo in [] if data.root else data.hub:
+        run = load_run(study, study.methods[0], task)
+        for repo in [] if run.data.root else run.data.hub:
             about = licences["data"].get(repo, {"licence": "not known here", "gated": False})
             found.append(Download(repo, f"data set {repo}", 0.0, about["gated"], about["licence"]))
+        if task == "t2i" and run.evaluation.prompts in available("prompts"):
+            name = run.evaluation.prompts
+            found.append(_of_file(load_prompt_file(name), f"prompts {name}"))
     return found
+
+
+def _of_model(model: Model, licences: Mapping[str, Any]) -> list[Download]:
+    """The network itself, and the published moments it is compared with."""
+    found = [_of_file(model.file, model.name)] if model.file else []
+    statistics = model.statistics_hub if model.statistics else None
+    for hub, what in ((model.hub, model.name), (statistics, f"{model.name}: {model.statistics}")):
+        if hub:
+            where = f"{hub.repo}/{hub.subfolder}" if hub.subfolder else hub.repo
+            licence = licences["networks"].get(hub.repo, "not known here")
+            found.append(Download(hub.repo, f"{where} for {what}", hub.size_mb, hub.gated, licence))
+    return found
+
+
+def _of_file(file: RemoteFile, what: str) -> Download:
+    return Download(file.url, f"{file.url} for {what}", file.size_mb, False, file.licence)
 
 
 def cache_bytes(study: Study) -> dict[str, int]:
@@ -128,11 +161,10 @@ def require_weights(study: Study, model: Model, folder: Path) -> None:
         return
     card = f"results/{study.study}/models/{model.name}/nanogen.json"
     make = f"`snakemake {card} --config study={study.study}`"
-    if model.source == "download" and model.hub:
-        size = f"{model.hub.size_mb:.0f} MB" if model.hub.size_mb else "size unknown"
-        origin = f"they are {model.hub.repo} on the Hugging Face hub ({size}), which {make} fetches"
-    else:
-        origin = f"{make} makes them (source: {model.source})"
+    origin = f"{make} makes them (source: {model.source})"
+    if model.source == "download":
+        items = _of_model(model, read_yaml(CONFIG / "licences.yaml"))
+        origin = f"{make} fetches {'; '.join(map(str, items))}"
     raise UserError(
         f"{model.kind} {model.name}: there are no weights (*.safetensors) in {folder}; {origin}; or "
         "name the folder of a copy"
@@ -158,7 +190,7 @@ def notice(study: Study) -> list[str]:
         lines += [f"  {repository}" for repository in gated]
     if fetched:
         total = human(sum(item.megabytes for item in fetched) * 1e6)
-        lines.append(f"To fetch from the Hugging Face hub ({total} of networks, data sets besides):")
+        lines.append(f"To fetch ({total} of networks and statistics, data sets besides):")
         lines += [f"  {item}" for item in fetched]
     sizes = cache_bytes(study)
     if sum(sizes.values()) > 10**9:

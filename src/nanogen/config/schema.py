@@ -62,6 +62,17 @@ class Hub(Section):
     gated: bool = Field(False, description="needs an accepted licence and HF_TOKEN")
 
 
+class RemoteFile(Section):
+    """A file that lies at an address, not in a repository of the hub; its content is pinned."""
+
+    url: str = Field(
+        pattern=r"^(https?|file)://", description="its address; file:///PATH where you have a copy"
+    )
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its content")
+    size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
+    licence: str = Field("not known here", description="as its page named it, for the plan")
+
+
 class ModelTraining(Section):
     """How a small stand-in is trained from scratch (only where source is build)."""
 
@@ -75,18 +86,30 @@ class Model(Section):
     """One frozen network, a folder as ``save_pretrained`` writes it: built, downloaded or given."""
 
     name: str = Field(description="the file's name in config/models, not a key of the file")
-    kind: Literal["encoder", "vae", "rae", "text_encoder", "extractor", "detector", "perceptual"] = (
-        Field(
-            description="what it does: image features, latents (vae, rae), text features, metrics, or a "
-            "distance of images (perceptual)"
-        )
+    kind: Literal[
+        "encoder",
+        "vae",
+        "rae",
+        "text_encoder",
+        "extractor",
+        "detector",
+        "color_classifier",
+        "perceptual",
+    ] = Field(
+        description="what it does: image features, latents (vae, rae), text features, metrics, or a "
+        "distance of images (perceptual)"
     )
-    model_class: str = Field(description="class in transformers, diffusers, timm or nanogen")
+    model_class: str = Field(
+        description="class in transformers, diffusers, timm, torch-fidelity or nanogen"
+    )
     source: Source = Field(
         "build", description="build: train it; download: hub; path: yours; random: not trained"
     )
     path: str | None = Field(None, description="the folder, where source is path")
     hub: Hub | None = Field(None, description="where source is download")
+    file: RemoteFile | None = Field(
+        None, description="where source is download and it is on no hub: a file of its weights"
+    )
     encoder: str | None = Field(
         None, description="rae: whose features are the latents; vae: whose features align them"
     )
@@ -114,6 +137,12 @@ class Model(Section):
     )
     statistics: str | None = Field(
         None, description="extractor: published reference moments (.npz); none: made from the data"
+    )
+    statistics_hub: Hub | None = Field(
+        None, description="extractor: data set on the hub that the statistics are fetched from"
+    )
+    color_classifier: str | None = Field(
+        None, description="detector: names the objects' colours, a file in config/models"
     )
     architecture: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of the class's own configuration"
@@ -257,7 +286,9 @@ class Evaluation(Section):
     images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn for every prompt")
     extractors: list[str] = Field(description="files in config/models, first: FID and IS")
     detector: str | None = Field(None, description="GenEval's detector, a file in config/models")
-    prompts: str | None = Field(None, description="t2i: 'scenes', 'classes' or a GenEval JSON file")
+    prompts: str | None = Field(
+        None, description="t2i: 'scenes', 'classes', a file in config/prompts or a GenEval JSON file"
+    )
     mind_directions: int = Field(1000, description="random projections that MIND averages over")
 
 

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import terms, trained, variants
-from nanogen.config.load import PIXELS, latent_shape, load_model, load_run
+from nanogen.config.load import (
+    PIXELS,
+    available,
+    latent_shape,
+    load_model,
+    load_prompt_file,
+    load_run,
+)
 from nanogen.config.schema import Data, Model, Run, Study
 from nanogen.errors import UserError
 from nanogen.files import read_json
@@ -66,16 +73,18 @@ def prompts(study: Study) -> Stage:
     """The prompts of the text-to-image evaluation."""
     run = load_run(study, study.methods[0], "t2i")
     named = run.evaluation.prompts
+    keys = {"seed": study.seed, "prompts": named, "data": run.data.model_dump(mode="json")}
+    if named in available("prompts"):
+        source = load_prompt_file(named).model_dump(mode="json")
+        return _stage("prompts", {}, **keys, content=source["sha256"], file=source)
     file = Path(named) if named and named.endswith((".json", ".jsonl")) else None
     if file and not file.is_file():
         raise UserError(f"evaluation.prompts: there is no file {file}")
     return _stage(
         "prompts",
         {},
-        seed=study.seed,
-        prompts=named,
+        **keys,
         content=config_hash(file.read_text(encoding="utf-8")) if file else None,
-        data=run.data.model_dump(mode="json"),
     )
 
 
@@ -99,10 +108,16 @@ def _given_model_hash(path: str) -> str:
     )
 
 
+# Keys of a model that do not change what its folder holds, and those that do where it is fetched.
+NOT_OF_THE_FOLDER = {"path", "color_classifier"}
+FETCHED_FROM = {"file", "statistics_hub"}
+
+
 def model(study: Study, name: str) -> Stage:
     """One frozen network: trained from scratch, downloaded, or the user's."""
     config: Model = load_model(study, name)
-    keys = config.model_dump(mode="json", exclude={"path"})
+    others = NOT_OF_THE_FOLDER | (FETCHED_FROM if config.source != "download" else set())
+    keys = config.model_dump(mode="json", exclude=others)
     if config.source == "path":
         stage = _stage("model", {}, model=keys)
         return {**stage, "hash": _given_model_hash(str(config.path))}
@@ -129,7 +144,8 @@ def model(study: Study, name: str) -> Stage:
 
 def _model_keys(study: Study, name: str) -> dict[str, Any]:
     """A frozen network's keys as a stage that uses it needs them; where it came from is no matter."""
-    return load_model(study, name).model_dump(mode="json", exclude={"path", "source"})
+    elsewhere = {"source"} | NOT_OF_THE_FOLDER | FETCHED_FROM
+    return load_model(study, name).model_dump(mode="json", exclude=elsewhere)
 
 
 def latents(study: Study, task: str, tokenizer: str) -> Stage:
@@ -327,13 +343,15 @@ def geneval(study: Study, method: str, variant: str) -> Stage:
     detector = run.evaluation.detector
     if detector is None:
         raise UserError("evaluation.detector names GenEval's detector, a file in config/models")
+    networks = {"detector": detector, "color_classifier": load_model(study, detector).color_classifier}
+    used = {role: name for role, name in networks.items() if name}
     return _stage(
         "geneval",
         {
             "samples": sample(study, method, "t2i", variant)["hash"],
             "prompts": prompts(study)["hash"],
-            "detector": model(study, detector)["hash"],
+            **{role: model(study, name)["hash"] for role, name in used.items()},
         },
         seed=study.seed,
-        detector=_model_keys(study, detector),
+        **{role: _model_keys(study, name) for role, name in used.items()},
     )

@@ -177,6 +177,10 @@ def read_prompts(path: Path | str) -> list[Prompt]:
     Raises UserError where the file is missing, no JSON, or an entry lacks something.
     """
     path = Path(path)
+    if path.suffix not in (".json", ".jsonl"):
+        raise UserError(
+            f"{path}: expected prompts with GenEval's metadata (tag, include), in .json or .jsonl"
+        )
     content = _json_lines(path) if path.suffix == ".jsonl" else read_json(path)
     if isinstance(content, Mapping):
         content = [
@@ -191,8 +195,13 @@ def read_prompts(path: Path | str) -> list[Prompt]:
 # ------------------------------------------------------------------------------------ stage
 
 
-def _chosen(stage: Mapping[str, Any]) -> list[Prompt]:
+def _chosen(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
+    """The stage's prompts; a file that is fetched is kept in ``folder``."""
     which, data = stage["prompts"], stage["data"]
+    if "file" in stage:
+        from nanogen.interop.address import fetch_file
+
+        return read_prompts(fetch_file(stage["file"], folder, "give its path as evaluation.prompts"))
     if which == "scenes":
         return scene_prompts(stage["seed"])
     if which == "classes":
@@ -201,22 +210,17 @@ def _chosen(stage: Mapping[str, Any]) -> list[Prompt]:
         if not data.get("root"):
             raise UserError("evaluation.prompts is 'classes', but data.root names no folder of them")
         return class_prompts(class_names(data["root"]), data["caption_template"])
-    if which == "geneval":
-        raise UserError(
-            "GenEval's 553 prompts are not shipped: get evaluation_metadata.jsonl or geneval.json from "
-            "its repository and give the file's path as evaluation.prompts"
-        )
     if isinstance(which, str) and which.endswith((".json", ".jsonl")):
         return read_prompts(which)
     raise UserError(
-        f"evaluation.prompts is {which!r}; valid are 'scenes', 'classes' or the path of a GenEval "
-        "file ending in .json or .jsonl"
+        f"evaluation.prompts is {which!r}; valid are 'scenes', 'classes', the name of a file in "
+        "config/prompts or the path of a GenEval file ending in .json or .jsonl"
     )
 
 
 def write_prompts(stage: Mapping[str, Any], output: Path | str) -> None:
     """Write the prompt file of a ``prompts`` stage."""
-    prompts = _chosen(stage)
+    prompts = _chosen(stage, Path(output).parent)
     write_json(output, label("prompts", 1, stage["hash"], prompts=prompts))
     tags = dict.fromkeys(item["tag"] for item in prompts)
     log.info("%s: %d prompts of %d kinds", output, len(prompts), len(tags))

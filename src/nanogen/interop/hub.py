@@ -18,16 +18,16 @@ from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nanogen.errors import UserError
-from nanogen.files import explained, label, write_json
+from nanogen.errors import UserError, nearest
+from nanogen.files import atomic_folder, explained, label, write_json
 from nanogen.identity import config_hash
+from nanogen.interop.address import fetch_file, offline
 
 log = logging.getLogger(__name__)
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 STATISTICS_SUFFIX = ".npz"
 DATA_SUFFIXES = (".parquet", ".tar", ".json", ".jsonl", ".txt")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_ON = ("1", "on", "true", "yes")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _explained(repository: Repository) -> Iterator[None]:
 
 
 def _refuse_offline(repository: Repository) -> None:
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in _ON:
+    if offline():
         raise UserError(
             f"{repository.name} is to be downloaded, but HF_HUB_OFFLINE is set: unset it, "
             f"or {repository.instead}"
@@ -165,16 +165,14 @@ def download(
 
 
 def model_files(names: Sequence[str], subfolder: str, repository: str) -> list[str]:
-    """A model's files: configuration, weights and tokenizer of one folder, statistics of any.
+    """A model's files: configuration, weights and tokenizer of one folder.
 
     Raises UserError where there are no weights, or only pickled ones, which are not loaded.
     """
     folder = PurePosixPath(subfolder)
     inside = [name for name in names if PurePosixPath(name).parent == folder]
     chosen = [name for name in inside if name.endswith(MODEL_SUFFIXES)]
-    below = "" if folder == PurePosixPath() else f"{folder}/"
-    chosen += [n for n in names if n.endswith(STATISTICS_SUFFIX) and n.startswith(below)]
-    if not any(name.endswith((".safetensors", STATISTICS_SUFFIX)) for name in chosen):
+    if not any(name.endswith(".safetensors") for name in chosen):
         pickles = [name for name in inside if name.endswith(PICKLES)]
         found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
         raise UserError(
@@ -193,27 +191,71 @@ def _unnest(folder: Path, subfolder: str) -> None:
 
 
 def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
-    """Download the frozen network of a ``model`` stage whose source is download."""
+    """Download the frozen network of a ``model`` stage whose source is download, and the published
+    moments that it names: from the hub, or its weights from a file's address."""
     model, output = stage["model"], Path(output)
-    hub = model.get("hub")
-    if not hub:
-        raise UserError(f"models.{model['name']}: there is no hub repository to download it from")
+    hub, file = model.get("hub"), model.get("file")
+    if not hub and not file:
+        raise UserError(f"models.{model['name']}: neither 'hub' nor 'file' says whence to download it")
     started = time.monotonic()
-    repository = Repository(
-        hub["repo"],
-        hub["revision"],
-        instead=f"set models.{model['name']} to {{source: path, path: FOLDER}}",
-    )
+    instead = f"set models.{model['name']} to {{source: path, path: FOLDER}}"
 
-    def finish(folder: Path, commit: str) -> None:
-        _unnest(folder, hub["subfolder"])
+    def finish(folder: Path, **origin: str) -> None:
+        origin |= fetch_statistics(model, folder, output)
         card = label("model", 1, stage["hash"], name=model["name"], kind=model["kind"])
         card |= {"quality": {}, "seconds": round(time.monotonic() - started, 1)}
-        card |= {"repository": hub["repo"], "commit": commit, "model": model}
-        write_json(folder / "nanogen.json", card)
+        write_json(folder / "nanogen.json", {**card, **origin, "model": model})
 
-    download(repository, output, lambda names: model_files(names, hub["subfolder"], hub["repo"]), finish)
-    log.info("%s: %s in %.1f s", output, hub["repo"], time.monotonic() - started)
+    if file:
+        from nanogen.models.network_files import read_pickled_state, save_state
+
+        weights = fetch_file(file, output.parent, instead)
+        with atomic_folder(output) as folder:
+            save_state(read_pickled_state(weights), {"_class_name": model["model_class"]}, folder)
+            finish(folder, url=file["url"], sha256=file["sha256"])
+    else:
+
+        def finish_repository(folder: Path, commit: str) -> None:
+            _unnest(folder, hub["subfolder"])
+            finish(folder, repository=hub["repo"], commit=commit)
+
+        download(
+            Repository(hub["repo"], hub["revision"], instead=instead),
+            output,
+            lambda names: model_files(names, hub["subfolder"], hub["repo"]),
+            finish_repository,
+        )
+    log.info("%s: %.1f s", output, time.monotonic() - started)
+
+
+def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> dict[str, str]:
+    """Put the published moments that ``model`` names into ``folder``; says where they came from.
+
+    They arrive in a hidden folder beside ``output``, the model's final folder, and continue there
+    when interrupted.
+    """
+    name, hub = model.get("statistics"), model.get("statistics_hub")
+    if not name or not hub:
+        return {}
+    file = f"{hub['subfolder']}/{name}{STATISTICS_SUFFIX}".lstrip("/")
+    instead = f"set models.{model['name']}.statistics to null to compare with the study's own images"
+    repository = Repository(hub["repo"], hub["revision"], "dataset", instead)
+    origin: dict[str, str] = {}
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        if file not in names:
+            known = [n for n in names if n.endswith(STATISTICS_SUFFIX)]
+            raise UserError(f"data set {hub['repo']} has no file {file}{nearest(file, known)}")
+        return [file]
+
+    def finish(_: Path, commit: str) -> None:
+        origin.update(statistics_repository=hub["repo"], statistics_commit=commit)
+
+    arrived = output.with_name(f".{output.name}.statistics")
+    download(repository, arrived, wanted, finish)
+    (arrived / file).replace(folder / f"{name}{STATISTICS_SUFFIX}")
+    shutil.rmtree(arrived)
+    return origin
 
 
 # ------------------------------------------------------------------------------------- data

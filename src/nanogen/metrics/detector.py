@@ -1,9 +1,10 @@
 """GenEval's object detector: what an image shows, as a list of detections.
 
 A detection is ``{cls, box: [x0, y0, x1, y1], score, color}``, box in pixels (x1, y1 exclusive),
-score in [0, 1]; `nanogen.metrics.geneval` decides from them. Two detectors are trained here: for
-scenes a segmenter whose connected regions are the objects, for photographs, which have no masks, a
-classifier that sees one object as large as the image.
+score in [0, 1]; `nanogen.metrics.geneval` decides from them. GenEval's own detector is
+`nanogen.metrics.mask2former`. Two are trained here: for scenes a segmenter whose connected regions
+are the objects, for photographs, which have no masks, a classifier that sees one object as large as
+the image.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from nanogen.data.images import ImageFile
-from nanogen.errors import UserError
+from nanogen.errors import UserError, nearest
 from nanogen.metrics.extractors import prepare
 from nanogen.metrics.segmenter import Segmenter
 from nanogen.metrics.small_inception import SmallInception
 from nanogen.models.network_files import load_weights, read_config
 
 SHAPE_DETECTOR = "nanogen.ShapeDetector"
+MASK2FORMER = "Mask2FormerForUniversalSegmentation"
 SCENES, PHOTOGRAPHS = "segmenter", "classifier"
 Detections = list[dict[str, Any]]
 
@@ -32,6 +34,7 @@ class Detector(Protocol):
     """Finds objects."""
 
     protocol: str  # one sentence part: how objects are found
+    classes: list[str]  # what it can find, by the names that prompts use
 
     def __call__(self, images: np.ndarray) -> list[Detections]:
         """uint8 (N, H, W, 3) -> per image its detections, unsorted."""
@@ -59,17 +62,17 @@ class ShapeDetector:
     def __init__(
         self,
         network: nn.Module,
-        shapes: Sequence[str],
+        classes: Sequence[str],
         colors: Mapping[str, Sequence[float]],
         min_pixels: int,
     ):
-        self.network, self.shapes, self.min_pixels = network, list(shapes), min_pixels
+        self.network, self.classes, self.min_pixels = network, list(classes), min_pixels
         self._color_names = list(colors)
         self._palette = np.array([colors[name] for name in colors], np.float64)
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray, batch: int = 100) -> np.ndarray:
-        """uint8 (N, H, W, 3) -> float32 (N, 1 + shapes, H, W), background first."""
+        """uint8 (N, H, W, 3) -> float32 (N, 1 + classes, H, W), background first."""
         parts = [
             self.network(network_input(images[start : start + batch])).softmax(1).numpy()
             for start in range(0, len(images), batch)
@@ -92,7 +95,7 @@ class ShapeDetector:
             best = int(shares.argmax())
             found.append(
                 {
-                    "cls": self.shapes[best],
+                    "cls": self.classes[best],
                     "box": [columns.start, rows.start, columns.stop, rows.stop],
                     "score": float(shares[best]),
                     "color": self._color(image[inside]),
@@ -149,19 +152,33 @@ def build_detector(config: Mapping[str, Any]) -> ShapeDetector | WholeImageDetec
     return WholeImageDetector(classifier, config["classes"])
 
 
-def load_detector(folder: Path | str, model: Mapping[str, Any]) -> Detector:
+def load_detector(
+    folder: Path | str,
+    model: Mapping[str, Any],
+    color_classifier: tuple[Path, Mapping[str, Any]] | None = None,
+) -> Detector:
     """The detector in ``folder``, as the resolved configuration ``model`` names it.
+
+    Args:
+        color_classifier: folder and configuration of the network that names colours, for a detector
+            that sees none.
 
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """
+    if model["model_class"] == MASK2FORMER:
+        from nanogen.metrics import mask2former
+
+        return mask2former.load(Path(folder), model, color_classifier)
     if model["model_class"] != SHAPE_DETECTOR:
+        known = (SHAPE_DETECTOR, MASK2FORMER)
         raise UserError(
-            f"detector {model['name']}: {model['model_class']} cannot be loaded yet; set "
-            f"models.{model['name']}.model_class to {SHAPE_DETECTOR}"
+            f"detector {model['name']}: {model['model_class']} cannot be loaded"
+            f"{nearest(model['model_class'], known)}"
         )
     config = read_config(Path(folder))
     if config.get("_class_name") != SHAPE_DETECTOR:
-        raise UserError(f"{folder} holds a {config.get('_class_name')}, not a {SHAPE_DETECTOR}")
+        holds = config.get("_class_name") or ", ".join(config.get("architectures") or ["network"])
+        raise UserError(f"{folder} holds a {holds}, not a {SHAPE_DETECTOR}")
     detector = build_detector(config)
     load_weights(detector.network, Path(folder))
     return detector

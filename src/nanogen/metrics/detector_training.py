@@ -104,7 +104,7 @@ def _shape_numbers(data: ImageFile, shapes: Sequence[str]) -> np.ndarray:
 def _mask_iou(detector: ShapeDetector, data: ImageFile) -> float:
     """Mean over shapes of the intersection over union of true and predicted pixels."""
     assert data.masks is not None
-    numbers, classes = _shape_numbers(data, detector.shapes), range(1, 1 + len(detector.shapes))
+    numbers, classes = _shape_numbers(data, detector.classes), range(1, 1 + len(detector.classes))
     common, either = Counter(), Counter()
     for rows in batches(len(data), 100):
         predicted = detector.probabilities(data.images[rows]).argmax(1)
@@ -131,7 +131,7 @@ def real_score(detector: ShapeDetector, data: ImageFile) -> dict[str, float]:
 
 def _train_scenes(stage: Mapping[str, Any], data: ImageFile, detector: ShapeDetector) -> None:
     assert data.masks is not None
-    masks, numbers = data.masks, _shape_numbers(data, detector.shapes)
+    masks, numbers = data.masks, _shape_numbers(data, detector.classes)
 
     def loss(rows: torch.Tensor, _: torch.Generator) -> torch.Tensor:
         chosen = rows.numpy()

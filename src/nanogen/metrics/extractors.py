@@ -6,7 +6,7 @@ trained from scratch, at paper scale timm's models (docs/formats.md, `features`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from nanogen.models import timm_networks
 from nanogen.models.network_files import load_weights, read_config
 
 SMALL_INCEPTION = "nanogen.SmallInception"
+INCEPTION = "torch-fidelity:inception-v3-compat"
 SPATIAL_CHANNELS = 7
 SPATIAL_GRID = 8
 
@@ -43,6 +44,7 @@ class Output:
     spatial: Any = None
 
 
+Prepare = Callable[[Tensor], Tensor]
 Forward = Callable[[Tensor], Output]
 
 
@@ -50,8 +52,8 @@ def spatial_features(maps: Tensor) -> Tensor:
     """The first 7 channels of feature maps (N, C, H, W), averaged onto at most 8 x 8 cells, as rows.
 
     Seven channels of a map that still has places are what sFID compares (Nash et al. 2021,
-    arXiv 2103.03841), there of Inception-v3's mixed_6/conv, 17 x 17. The networks here are not that
-    one; the bound on the cells keeps their covariance small.
+    arXiv 2103.03841), there of Inception-v3's mixed_6/conv, 17 x 17. This is for all other networks;
+    the bound on the cells keeps their covariance small.
     """
     cells = [min(side, SPATIAL_GRID) for side in maps.shape[2:]]
     return F.adaptive_avg_pool2d(maps[:, :SPATIAL_CHANNELS], cells).flatten(1)
@@ -63,6 +65,17 @@ def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
     if pixels.shape[-2:] != (size, size):
         pixels = F.interpolate(pixels, (size, size), mode="bicubic", antialias=True)
     return (pixels - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+
+
+def normalised(size: int, mean: Sequence[float], std: Sequence[float]) -> Prepare:
+    """`prepare` with these numbers."""
+    moments = torch.tensor([list(mean), list(std)])
+    return lambda images: prepare(images, size, *moments.to(images.device))
+
+
+def channels_first(images: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) -> uint8 (N, 3, H, W), for a network that does the rest itself."""
+    return images.permute(0, 3, 1, 2)
 
 
 class Extractor:
@@ -81,22 +94,18 @@ class Extractor:
         forward: Forward,
         width: int,
         classes: int | None,
-        size: int,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        prepare: Prepare,
     ):
         self.name, self.width, self.classes = name, width, classes
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network.to(self._device)
-        self._forward, self._size = forward, size
-        self._mean = torch.tensor(mean, device=self._device)
-        self._std = torch.tensor(std, device=self._device)
+        self._forward, self._prepare = forward, prepare
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> Output:
         """What the network says of uint8 (n, H, W, 3), in float32 arrays of numpy."""
         batch = torch.from_numpy(np.array(images)).to(self._device)
-        output = self._forward(prepare(batch, self._size, self._mean, self._std))
+        output = self._forward(self._prepare(batch))
         return Output(*map(_array, (output.features, output.logits, output.spatial)))
 
 
@@ -126,6 +135,21 @@ def _of_timm(network: nn.Module) -> Forward:
     return forward
 
 
+def _of_inception(network: nn.Module) -> Forward:
+    """With mixed_6/conv of the network of 2015, the first branch of the block called Mixed_6d since."""
+    maps: list[Tensor] = []
+    network.Mixed_6d.branch1x1.register_forward_hook(lambda module, given, out: maps.append(out))
+
+    def forward(images: Tensor) -> Output:
+        maps.clear()
+        features, logits = network(images)
+        # channels last, as in the moments that others published
+        spatial = maps[0][:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)
+        return Output(features, logits, spatial)
+
+    return forward
+
+
 def _of_small_inception(network: SmallInception) -> Forward:
     def forward(pixels: Tensor) -> Output:
         maps = network.body(pixels)
@@ -140,12 +164,13 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """
     folder, kind, name = Path(folder), model["model_class"], model["name"]
-    if kind.startswith("torch-fidelity:"):
-        raise UserError(
-            f"extractor {name}: torch-fidelity's Inception cannot be loaded yet; set "
-            f"models.{name}.model_class to {SMALL_INCEPTION} or a timm model"
-        )
     config = read_config(folder)
+    if kind == INCEPTION:
+        from nanogen.metrics import inception
+
+        network = load_weights(inception.InceptionV3(), folder)
+        widths = (inception.WIDTH, inception.CLASSES)
+        return Extractor(name, network, _of_inception(network), *widths, channels_first)
     if kind == SMALL_INCEPTION:
         small = SmallInception(**config["arguments"])
         load_weights(small, folder)
@@ -158,20 +183,13 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
     else:
         raise UserError(
             f"extractor {name}: unknown model_class {kind!r}; known are {SMALL_INCEPTION}, "
-            "timm:MODEL and torch-fidelity:MODEL"
+            f"{INCEPTION} and timm:MODEL"
         )
     # a downloaded timm folder says itself how its network was fed
     published = config.get("pretrained_cfg", {})
-    return Extractor(
-        name,
-        network,
-        forward,
-        width,
-        classes,
-        model["input_size"] or published.get("input_size", (3, 224, 224))[-1],
-        tuple(published.get("mean", model["image_mean"])),
-        tuple(published.get("std", model["image_std"])),
-    )
+    size = model["input_size"] or published.get("input_size", (3, 224, 224))[-1]
+    mean, std = (published.get(key, model[f"image_{key}"]) for key in ("mean", "std"))
+    return Extractor(name, network, forward, width, classes, normalised(size, mean, std))
 
 
 def train_extractor(

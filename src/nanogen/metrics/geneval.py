@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from nanogen.errors import UserError, nearest
+
 Detection = Mapping[str, Any]
 Metadata = Mapping[str, Any]
 
@@ -138,6 +140,17 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, float]:
         "image_accuracy": float(np.mean([v.correct for v in verdicts])),
         "prompt_accuracy": float(np.mean([any(correct) for correct in prompts.values()])),
     }
+
+
+def check_classes(prompts: Sequence[Metadata], classes: Sequence[str]) -> None:
+    """Raise UserError for a prompt that asks for what the detector cannot find, ``classes`` aside."""
+    for number, prompt in enumerate(prompts, 1):
+        for wanted in (*prompt.get("include", ()), *prompt.get("exclude", ())):
+            if wanted["class"] not in classes:
+                raise UserError(
+                    f"prompt {number} asks for {wanted['class']!r}, which the detector cannot find"
+                    f"{nearest(wanted['class'], classes)}"
+                )
 
 
 def score(

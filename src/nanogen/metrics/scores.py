@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.metrics.feature_files import FEATURES, REFERENCE, SAMPLES
 from nanogen.metrics.feature_spaces import METRICS, FeatureSpace, Score
-from nanogen.metrics.geneval import chance, score
+from nanogen.metrics.geneval import chance, check_classes, score
 
 log = logging.getLogger(__name__)
 METRIC = ("metric", 1)
@@ -62,10 +62,39 @@ def _prompts(path: Path, hash_: str) -> list[dict[str, Any]]:
     return content["prompts"]
 
 
+def geneval(
+    prompts: Sequence[Mapping[str, Any]],
+    of_image: Sequence[int],
+    found: Sequence[Sequence[Mapping[str, Any]]],
+    how: str,
+) -> Score:
+    """GenEval of images by what a detector ``found`` in each, and what chance would give.
+
+    Args:
+        of_image: image i belongs to prompts[of_image[i]].
+        how: the detector's protocol.
+    """
+    values = score(prompts, of_image, found)
+    by_chance = chance(prompts, of_image, found)
+    values |= {"chance" if n == "geneval" else f"chance_{n}": v for n, v in by_chance.items()}
+    protocol = (
+        f"{len(found)} images of {len(set(map(int, of_image)))} prompts, GenEval's rules; {how}; "
+        "chance: the same images judged by other images' prompts"
+    )
+    return values, protocol
+
+
 def score_geneval(
-    stage: Mapping[str, Any], samples: Path, prompts_file: Path, detector_folder: Path, output: Path
+    stage: Mapping[str, Any],
+    samples: Path,
+    prompts_file: Path,
+    detector_folder: Path,
+    output: Path,
+    color_classifier_folder: Path | None = None,
 ) -> None:
     """Write the JSON of a stage `geneval`: the score, its tags, and what chance would give.
+
+    ``color_classifier_folder`` is needed where the detector sees no colours.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
@@ -75,7 +104,12 @@ def score_geneval(
     expects = stage["expects"]
     prompts = _prompts(prompts_file, expects["prompts"])
     expect_model(detector_folder, expects["detector"])
-    detector = load_detector(detector_folder, stage["detector"])
+    color_classifier = None
+    if color_classifier_folder is not None and "color_classifier" in stage:
+        expect_model(color_classifier_folder, expects["color_classifier"])
+        color_classifier = (color_classifier_folder, stage["color_classifier"])
+    detector = load_detector(detector_folder, stage["detector"], color_classifier)
+    check_classes(prompts, detector.classes)
     with hdf5.opened(samples, *SAMPLES, expects["samples"]) as file:
         images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
         about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
@@ -84,12 +118,5 @@ def score_geneval(
             f"{samples}: an image belongs to prompt {of_image.max()}, but {prompts_file} has "
             f"{len(prompts)} prompts; make the samples again"
         )
-    found = detector(images)
-    values = score(prompts, of_image, found)
-    by_chance = chance(prompts, of_image, found)
-    values |= {"chance" if n == "geneval" else f"chance_{n}": v for n, v in by_chance.items()}
-    protocol = (
-        f"{len(images)} images of {len(set(of_image.tolist()))} prompts, GenEval's rules; "
-        f"{detector.protocol}; chance: the same images judged by other images' prompts"
-    )
-    write_metric(output, stage, "geneval", about, (values, protocol))
+    result = geneval(prompts, of_image, detector(images), detector.protocol)
+    write_metric(output, stage, "geneval", about, result)

@@ -20,6 +20,8 @@ LIBRARIES = {
     "DINOv3ViTModel": "transformers",
     "SiglipVisionModel": "transformers",
     "Qwen3Model": "transformers",
+    "Mask2FormerForUniversalSegmentation": "transformers",
+    "CLIPModel": "transformers",
 }
 
 
@@ -70,6 +72,18 @@ def load_network(folder: Path | str, class_name: str) -> nn.Module:
             f"{', '.join((missing + mismatched)[:4])}; give the folder the configuration belongs to"
         )
     return network.float().eval().requires_grad_(False)
+
+
+def load_processor(cls: Any, folder: Path) -> Any:
+    """A tokenizer or image processor of transformers from a network's folder.
+
+    Raises UserError where its files are missing or damaged.
+    """
+    try:
+        return cls.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(f"{folder} holds no {cls.__name__}: {first}") from error
 
 
 def _check_class(folder: Path, class_name: str) -> None:

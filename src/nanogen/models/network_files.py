@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
@@ -17,11 +18,31 @@ WEIGHTS = "model.safetensors"
 
 def save_network(network: nn.Module, config: Mapping[str, Any], folder: Path) -> None:
     """Write ``config`` and the network's weights into ``folder`` (which exists)."""
+    save_state(network.state_dict(), config, folder)
+
+
+def save_state(state: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> None:
+    """Write ``config`` and the weights ``state`` into ``folder`` (which exists)."""
     from safetensors.torch import save_file
 
     write_json(folder / CONFIG, dict(config))
-    state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
+    weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
+    save_file(weights, folder / WEIGHTS)
+
+
+def read_pickled_state(path: Path) -> dict[str, Tensor]:
+    """The weights in a file of ``torch.save``, as some networks are only released; nothing in it is
+    executed. Raises UserError unless it holds tensors by name."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(f"{path} does not hold weights alone, and is not loaded: {first}") from error
+    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+        raise UserError(f"{path} does not hold tensors by name; expected a state dictionary")
+    return dict(state)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -69,15 +69,18 @@ def _text_encoder(stage: Mapping[str, Any], folder: Path) -> None:
 
 def _extractor(stage: Mapping[str, Any], folder: Path) -> None:
     """With the published moments that the configuration names: those of a standard normal."""
-    from nanogen.metrics.extractors import SMALL_INCEPTION
+    from nanogen.metrics.extractors import INCEPTION, SMALL_INCEPTION
     from nanogen.metrics.small_inception import SmallInception
     from nanogen.models import timm_networks
     from nanogen.models.network_files import save_network
 
     model = stage["model"]
-    if model["model_class"] == SMALL_INCEPTION:
+    if model["model_class"] == INCEPTION:
+        network, width = _inception()
+        config: dict[str, Any] = {"_class_name": INCEPTION}
+    elif model["model_class"] == SMALL_INCEPTION:
         arguments = {"classes": 1000, **model["architecture"]}
-        network: nn.Module = SmallInception(**arguments)
+        network = SmallInception(**arguments)
         config, width = {"_class_name": model["model_class"], "arguments": arguments}, network.width
     else:
         name = model["model_class"].removeprefix("timm:")
@@ -89,23 +92,58 @@ def _extractor(stage: Mapping[str, Any], folder: Path) -> None:
         np.savez(folder / f"{model['statistics']}.npz", mu=np.zeros(width), sigma=np.eye(width))
 
 
+def _inception() -> tuple[nn.Module, int]:
+    """The one size there is; scaled so that features do not fade towards 0 from layer to layer."""
+    from nanogen.metrics.inception import WIDTH, InceptionV3
+
+    network = InceptionV3()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return network, WIDTH
+
+
 def _detector(stage: Mapping[str, Any], folder: Path) -> None:
-    from nanogen.data.scenes import COLORS, SHAPES
-    from nanogen.metrics.detector import SCENES, SHAPE_DETECTOR, build_detector
-    from nanogen.models.network_files import save_network
+    """Mask2Former, sure enough of what it sees, which means nothing, to give GenEval work."""
+    from transformers import (
+        AutoConfig,
+        Mask2FormerConfig,
+        Mask2FormerForUniversalSegmentation,
+        Mask2FormerImageProcessor,
+    )
+
+    from nanogen.metrics.detector import MASK2FORMER
+    from nanogen.models.loading import save_network
 
     model = stage["model"]
-    if model["model_class"] != SHAPE_DETECTOR:
+    if model["model_class"] != MASK2FORMER:
         raise UserError(f"config/models/{model['name']}.yaml: {model['model_class']} has no stand-in")
-    config = {
-        "_class_name": SHAPE_DETECTOR,
-        "kind": SCENES,
-        "arguments": model["architecture"],
-        "shapes": list(SHAPES),
-        "colors": COLORS,
-        "min_pixels": 64,
-    }
-    save_network(build_detector(config).network, config, folder)
+    keys = dict(model["architecture"])
+    backbone = AutoConfig.for_model(**keys.pop("backbone_config"))
+    network = Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=backbone, **keys))
+    nn.init.normal_(network.class_predictor.weight)
+    save_network(network, folder)
+    Mask2FormerImageProcessor().save_pretrained(folder)
+
+
+def _color_classifier(stage: Mapping[str, Any], folder: Path) -> None:
+    """CLIP; its tokenizer knows single bytes, at the end of a word and within."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
+
+    from nanogen.models.loading import save_network
+
+    letters = sorted(ByteLevel.alphabet())
+    words = [*letters, *(f"{x}</w>" for x in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[])
+    keys = dict(stage["model"]["architecture"])
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    keys["text_config"] = {**keys["text_config"], "vocab_size": len(words), **ends}
+    network = CLIPModel(CLIPConfig(**keys))
+    save_network(network, folder)
+    tokenizer.save_pretrained(folder)
+    size = network.config.vision_config.image_size
+    CLIPImageProcessor(size={"shortest_edge": size}, crop_size=size).save_pretrained(folder)
 
 
 def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
@@ -128,4 +166,5 @@ WRITERS = {
     "text_encoder": _text_encoder,
     "extractor": _extractor,
     "detector": _detector,
+    "color_classifier": _color_classifier,
 }

@@ -1,0 +1,107 @@
+"""One file by its address: resumed where it stopped, checked by its SHA-256, complete or absent.
+
+For what lies on no hub, such as the release of a repository.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from nanogen.errors import UserError
+from nanogen.files import explained
+
+log = logging.getLogger(__name__)
+TIMEOUT = 60  # seconds without an answer
+COMPLETE = 416  # the server's answer to a request for what follows the last byte
+_ON = ("1", "on", "true", "yes")
+
+
+def offline() -> bool:
+    """Whether HF_HUB_OFFLINE, which also holds for what is on no hub, forbids downloads."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in _ON
+
+
+def fetch_file(source: Mapping[str, Any], folder: Path, instead: str) -> Path:
+    """The file of ``source`` ({url, sha256}, `schema.RemoteFile`) in ``folder``, fetched unless there.
+
+    Args:
+        folder: it is called there as in its address; what has arrived of it, ``.NAME.partial``.
+        instead: what else the user can do; ends an error's sentence.
+
+    Raises UserError where access, network or disk fail, and where the content is another.
+    """
+    url, sha256 = source["url"], source["sha256"]
+    path = folder / PurePosixPath(urlsplit(url).path).name
+    if path.exists():
+        if _sha256(path) != sha256:
+            raise UserError(f"{path} is not the file at {url}: its SHA-256 is another; remove it")
+        return path
+    if offline():
+        raise UserError(
+            f"{url} is to be downloaded, but HF_HUB_OFFLINE is set: unset it, put a copy at {path}, "
+            f"or {instead}"
+        )
+    started, partial = time.monotonic(), path.with_name(f".{path.name}.partial")
+    with explained(path), _explained(url, f"put a copy at {path}, or {instead}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _receive(url, partial)
+        found = _sha256(partial)
+        if found != sha256:
+            partial.unlink()
+            raise UserError(f"{url} has SHA-256 {found}, not {sha256}: it was changed; {instead}")
+        partial.replace(path)
+    log.info("%s: %s in %.1f s", path, url, time.monotonic() - started)
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with explained(path, "read"), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _receive(url: str, partial: Path) -> None:
+    """Append what is missing to ``partial``, or write it anew where the server cannot continue."""
+    start = partial.stat().st_size if partial.exists() else 0
+    request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        answer = urlopen(request, timeout=TIMEOUT)
+    except HTTPError as error:
+        if start and error.code == COMPLETE:
+            return
+        raise
+    with answer:
+        start = start if answer.status == 206 else 0
+        with open(partial, "ab" if start else "wb") as file:
+            shutil.copyfileobj(answer, file)
+        length = answer.headers.get("Content-Length")
+    if length is not None and partial.stat().st_size < start + int(length):
+        raise ConnectionError("the connection ended early")
+
+
+@contextmanager
+def _explained(url: str, instead: str) -> Iterator[None]:
+    """Turn the network's errors into sentences that say what to do."""
+    try:
+        yield
+    except HTTPError as error:
+        raise UserError(
+            f"{url} cannot be had (status {error.code}); try again later (what has arrived is kept), "
+            f"{instead}"
+        ) from error
+    except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
+        raise UserError(
+            f"{url} did not arrive ({error}); check the network and start again (what has arrived is "
+            f"kept), {instead}"
+        ) from error

@@ -1,0 +1,27 @@
+"""Inception-v3 as FID is defined on (Heusel et al. 2017, arXiv 1706.08500): the network of 2015 with
+the weights and the resizing of TensorFlow 1, in torch-fidelity's conversion."""
+
+from __future__ import annotations
+
+import io
+
+import torch
+from torch import Tensor
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+WIDTH, CLASSES = 2048, 1008
+
+
+class InceptionV3(FeatureExtractorInceptionV3):
+    """uint8 (N, 3, H, W) -> pooled features (N, 2048), logits without the bias (N, 1008)."""
+
+    def __init__(self) -> None:
+        # Its constructor unpickles weights, which could execute code. It is given an empty pickle
+        # made here; the weights follow as safetensors.
+        nothing = io.BytesIO()
+        torch.save({}, nothing)
+        nothing.seek(0)
+        super().__init__("inception-v3-compat", ["2048", "logits_unbiased"], nothing)
+
+    def load_state_dict(self, state_dict: dict[str, Tensor], *args, **kwargs):
+        return super().load_state_dict(state_dict, *args, **kwargs) if state_dict else None

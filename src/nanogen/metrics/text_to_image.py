@@ -1,0 +1,146 @@
+"""Metrics of text-to-image samples by name, for images that anybody drew.
+
+A study's own samples are scored by its rules (`nanogen.metrics.scores`). A metric is one entry of
+``METRICS``: how it reads its prompts, and a function from images and prompts to numbers, their protocol
+and a line for every image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nanogen.config import load_model, load_run
+from nanogen.config.paths import Paths
+from nanogen.config.schema import Evaluation, Study
+from nanogen.data.drawn import drawn_images, read_image
+from nanogen.data.prompts import read_prompts
+from nanogen.errors import UserError, nearest
+from nanogen.files import label, write_json, write_text
+from nanogen.identity import config_hash
+from nanogen.metrics import scores
+from nanogen.metrics.detector import MASK2FORMER, load_detector
+from nanogen.metrics.geneval import check_classes, judge
+from nanogen.models.card import read_card
+
+log = logging.getLogger(__name__)
+Prompt = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The frozen networks that metrics use: a study's, unless a folder is given for the role.
+
+    Attributes:
+        given: role -> folder, e.g. ``{"detector": Path("models/mask2former")}``.
+    """
+
+    study: Study
+    given: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def evaluation(self) -> Evaluation:
+        return load_run(self.study, self.study.methods[0], "t2i").evaluation
+
+    def find(self, role: str, name: str) -> tuple[Path, dict[str, Any]]:
+        """Folder and configuration of the network ``name`` (a file in config/models).
+
+        A folder's own card says what it holds; without one, the study does. Raises UserError where
+        the folder is not there.
+        """
+        made = Path(Paths(self.study).model(name))
+        folder = self.given.get(role, made)
+        if not folder.is_dir():
+            option = role.replace("_", "-")
+            raise UserError(
+                f"there is no model folder {folder}; make it with `snakemake {made}/nanogen.json "
+                f"--config study={self.study.study}`, or give one as --{option}"
+            )
+        card = read_card(folder)
+        keys = load_model(self.study, name).model_dump(mode="json")
+        return folder, {**keys, **(card or {}).get("model", {})}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a metric found: numbers by name, one sentence of protocol, one dictionary per image."""
+
+    values: dict[str, float]
+    protocol: str
+    images: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric: how it reads a file of prompts, and how it scores images of them.
+
+    ``score(prompts, files, networks)``: prompt's index -> its image files.
+    """
+
+    read_prompts: Callable[[Path], list[dict[str, Any]]]
+    score: Callable[[Sequence[Prompt], Mapping[int, list[Path]], Networks], Result]
+
+
+def geneval(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
+    """GenEval by the study's detector; every image with the decision and its reason."""
+    name = networks.evaluation.detector
+    if name is None:
+        raise UserError("evaluation.detector names GenEval's detector, a file in config/models")
+    folder, model = networks.find("detector", name)
+    colors = load_model(networks.study, name).color_classifier
+    sees_colors = model["model_class"] != MASK2FORMER or colors is None
+    color_classifier = None if sees_colors else networks.find("color_classifier", colors)
+    detector = load_detector(folder, model, color_classifier)
+    check_classes(prompts, detector.classes)
+    drawn = [(p, file) for p, images in files.items() for file in images]
+    found = [detector(read_image(file)[None])[0] for _, file in tqdm(drawn, "objects", disable=None)]
+    values, protocol = scores.geneval(prompts, [p for p, _ in drawn], found, detector.protocol)
+    images = []
+    for (p, file), seen in zip(drawn, found, strict=True):
+        correct, reason = judge(prompts[p], seen)
+        about = {key: prompts[p][key] for key in ("prompt", "tag")}
+        images.append({"file": str(file), **about, "correct": correct, "reason": reason})
+    return Result(values, protocol, images)
+
+
+METRICS: dict[str, Metric] = {"geneval": Metric(read_prompts, geneval)}
+
+
+def score_images(
+    names: Sequence[str], folder: Path, prompts_file: Path, networks: Networks
+) -> dict[str, Result]:
+    """Every metric of ``names`` of the images in ``folder`` (`data.drawn`), by name.
+
+    Raises UserError for an unknown metric, before anything is loaded, and where images, prompts or
+    networks are not as they must be.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise UserError(f"unknown text-to-image metric {name!r}{nearest(name, METRICS)}")
+    results = {}
+    for name in names:
+        prompts = METRICS[name].read_prompts(prompts_file)
+        results[name] = METRICS[name].score(prompts, drawn_images(folder, len(prompts)), networks)
+        log.info("%s: %s", name, results[name].protocol)
+    return results
+
+
+def write_result(output: Path, name: str, result: Result, folder: Path, prompts_file: Path) -> None:
+    """Write NAME.json, in the format of a study's metrics, and NAME.jsonl, a line for each image."""
+    files = [Path(image["file"]) for image in result.images]
+    inputs = {
+        "images": config_hash([hashlib.sha256(file.read_bytes()).hexdigest() for file in files]),
+        "prompts": config_hash(METRICS[name].read_prompts(prompts_file)),
+    }
+    header = label(*scores.METRIC, config_hash([name, inputs]), metric=name, images=str(folder))
+    result_of = {"values": result.values, "protocol": result.protocol, "inputs": inputs}
+    write_json(output / f"{name}.json", {**header, **result_of})
+    lines = [json.dumps(image, ensure_ascii=False) + "\n" for image in result.images]
+    write_text(output / f"{name}.jsonl", "".join(lines))
