@@ -86,7 +86,9 @@ def test_commands_named_in_the_documents_exist():
     named = {
         command
         for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("profiles/*.md")]
-        for command in re.findall(r"(?:^|`)nanogen ([a-z][a-z0-9-]*)", document.read_text(), re.MULTILINE)
+        for command in re.findall(
+            r"(?:^|`)nanogen ([a-z][a-z0-9-]*)", document.read_text(), re.MULTILINE
+        )
     }
     assert named
     assert named - COMMANDS.keys() == set()
