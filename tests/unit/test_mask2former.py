@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from nanogen.config import load_study, stages
+from nanogen.data import hdf5
+from nanogen.data.prompts import write_prompts
 from nanogen.errors import UserError
+from nanogen.files import label, read_json
 from nanogen.metrics.color_classifier import TEMPLATES, ColorClassifier, crop
 from nanogen.metrics.detector import load_detector
 from nanogen.metrics.geneval import COLORS, check_classes
 from nanogen.metrics.mask2former import GENEVAL_NAMES, enclosing_box, instances, surest_per_class
+from nanogen.metrics.scores import score_geneval
+from nanogen.models.card import write_card
 from nanogen.models.stand_ins import write_stand_in
 
 STUDY = load_study("rehearsal")
@@ -27,6 +32,7 @@ def folders(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
     for name in ("detector", "color-classifier"):
         stage, folder = stages.model(STUDY, name), tmp_path_factory.mktemp(name)
         write_stand_in(stage, folder)
+        write_card(folder, stage, {}, 0.0)
         made[name] = (folder, {**stage["model"], "input_size": 96})
     return made
 
@@ -137,6 +143,25 @@ def test_the_colour_is_the_text_nearest_to_the_picture(folders):
         expected.append(COLORS[int(np.argmax(scores))])
     assert ColorClassifier.load(folder, model)(pictures, names) == expected
     assert ColorClassifier.load(folder, model)([], []) == []
+
+
+def test_a_studys_samples_are_scored_by_it(folders, tmp_path):
+    stage = stages.geneval(STUDY, "jit", "cfg")
+    stage["detector"]["input_size"] = 96
+    write_prompts(stages.prompts(STUDY), tmp_path / "prompts.json")
+    header = label("samples", 1, stage["expects"]["samples"], method="jit", task="t2i", variant="cfg")
+    with hdf5.create(tmp_path / "samples.h5", header) as file:
+        file["images"], file["labels"] = IMAGE, np.array([0, 7])
+    (detector, _), (colors, _) = folders["detector"], folders["color-classifier"]
+    inputs = (tmp_path / "samples.h5", tmp_path / "prompts.json", detector, tmp_path / "geneval.json")
+    with pytest.raises(UserError, match="sees no colours"):
+        score_geneval(stage, *inputs)
+    score_geneval(stage, *inputs, colors)
+    result = read_json(tmp_path / "geneval.json")
+    assert result["inputs"] == stage["expects"]
+    assert "color_classifier" in result["inputs"]
+    assert "instances of Mask2Former" in result["protocol"]
+    assert 0 <= result["values"]["geneval"] <= 1
 
 
 def test_what_cannot_be_loaded_says_what_is_missing(folders, tmp_path):
