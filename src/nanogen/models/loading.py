@@ -20,6 +20,9 @@ LIBRARIES = {
     "DINOv3ViTModel": "transformers",
     "SiglipVisionModel": "transformers",
     "Qwen3Model": "transformers",
+    "ViltForQuestionAnswering": "transformers",
+    "BlipForQuestionAnswering": "transformers",
+    "AutoModelForImageTextToText": "transformers",
 }
 
 
@@ -79,7 +82,11 @@ def _check_class(folder: Path, class_name: str) -> None:
         named, fits = [config["_class_name"]], config["_class_name"] == class_name
     else:
         named = config.get("architectures") or []
-        fits = not named or any(_related(str(name), class_name) for name in named)
+        fits = (
+            not named
+            or class_name.startswith("Auto")  # which reads the class from the same place
+            or any(_related(str(name), class_name) for name in named)
+        )
     if not fits:
         raise UserError(f"{folder} holds a {named[0]}, not a {class_name}")
 
