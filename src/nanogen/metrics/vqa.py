@@ -53,9 +53,12 @@ class _Pairs:
         if len(rows) != len(questions):
             raise ValueError(f"{len(rows)} images, but {len(questions)} questions")
         yes, probability = np.zeros(len(rows), bool), np.zeros(len(rows))
+        by_length = np.argsort([len(question.split()) for question in questions], kind="stable")
         for part in batches(len(rows), self.batch):
-            inputs = self._inputs([np.array(images[row]) for row in rows[part]], list(questions[part]))
-            yes[part], probability[part] = map(np.asarray, self._answers(inputs))
+            pairs = by_length[part]
+            pictures = [np.array(images[rows[pair]]) for pair in pairs]
+            inputs = self._inputs(pictures, [questions[pair] for pair in pairs])
+            yes[pairs], probability[pairs] = map(np.asarray, self._answers(inputs))
         return Answers(yes, probability)
 
 
@@ -96,15 +99,11 @@ class AnswerGenerator(_Pairs):
         self._tokens = {word: _tokens(processor.tokenizer, word) for word in (YES, NO)}
 
     def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
-        encoded = encode_questions(
-            self.network, encode_images(self.network, inputs["pixel_values"]), inputs
-        )
-        of = {
-            word: answer_probability(
-                answer_logits(self.network, encoded, inputs["attention_mask"], tokens).numpy(), tokens
-            )
-            for word, tokens in self._tokens.items()
-        }
+        seen = encode_images(self.network, inputs["pixel_values"])
+        of = {}
+        for word, tokens in self._tokens.items():
+            logits = answer_logits(self.network, seen, inputs, tokens)
+            of[word] = answer_probability(logits.numpy(), tokens)
         return of[YES] > of[NO], of[YES]
 
 
@@ -113,24 +112,33 @@ def encode_images(network: nn.Module, pixels: Tensor) -> Tensor:
     return network.vision_model(pixel_values=pixels).last_hidden_state
 
 
-def encode_questions(network: nn.Module, seen: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-    """BLIP's features (N, L, width) of N questions, ``input_ids`` (N, L), about what is ``seen``."""
-    return network.text_encoder(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        encoder_hidden_states=seen,
-    ).last_hidden_state
+def answer_logits(
+    network: nn.Module, seen: Tensor, inputs: Mapping[str, Tensor], tokens: np.ndarray
+) -> Tensor:
+    """BLIP's scores (N, T, vocabulary) at the T places of an answer's ``tokens``.
 
+    Args:
+        seen: features of the image that each of the N questions is about.
+        inputs: ``input_ids`` (N, L), padded on the right, and ``attention_mask``.
 
-def answer_logits(network: nn.Module, encoded: Tensor, mask: Tensor, tokens: np.ndarray) -> Tensor:
-    """BLIP's scores (N, T, vocabulary) at the T places of an answer's ``tokens``."""
-    start = [network.decoder_start_token_id, *tokens[:-1].tolist()]
-    return network.text_decoder(
-        input_ids=torch.tensor([start]).expand(len(encoded), -1),
-        encoder_hidden_states=encoded,
-        encoder_attention_mask=mask,
-        use_cache=False,
-    ).logits
+    Questions of one length go together: the decoder's cross-attention leaves padding unmasked
+    (transformers 5.23), and answers would depend on the other questions of the batch.
+    """
+    start = torch.tensor([[network.decoder_start_token_id, *tokens[:-1].tolist()]])
+    lengths = inputs["attention_mask"].sum(1)
+    order, scores = [], []
+    for length in lengths.unique().tolist():
+        rows = (lengths == length).nonzero()[:, 0]
+        encoded = network.text_encoder(
+            input_ids=inputs["input_ids"][rows, :length],
+            encoder_hidden_states=seen[rows],
+        ).last_hidden_state
+        decoded = network.text_decoder(
+            input_ids=start.expand(len(rows), -1), encoder_hidden_states=encoded, use_cache=False
+        )
+        order.append(rows)
+        scores.append(decoded.logits)
+    return torch.cat(scores)[torch.cat(order).argsort()]
 
 
 class ChatModel(_Pairs):

@@ -1,4 +1,4 @@
-"""VQAScore (Lin et al. 2024, arXiv 2404.01291): how probable it is to a model that an image shows a text.
+"""VQAScore (Lin et al. 2024, arXiv 2404.01291): how probable a model finds it that a text is shown.
 
 GenAI-Bench (Li et al. 2024, arXiv 2406.13743) is its mean over the benchmark's prompts. No network
 here: a model (`nanogen.metrics.vqa`) answers, this says what is asked and how answers are counted.

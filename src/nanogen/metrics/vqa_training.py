@@ -6,7 +6,7 @@ known, the image encoder also tells, by a linear head that is not kept, what eac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
+from nanogen.identity import seed_for
 from nanogen.metrics.detector import network_input
 from nanogen.metrics.detector_training import class_map
 from nanogen.metrics.vqa import (
@@ -25,7 +26,6 @@ from nanogen.metrics.vqa import (
     AnswerGenerator,
     answer_logits,
     encode_images,
-    encode_questions,
 )
 from nanogen.metrics.vqa_questions import Pool, pool_of
 from nanogen.models.loading import save_network
@@ -135,10 +135,6 @@ class Student(nn.Module):
         return F.cross_entropy(self.patches(seen[:, 1:]).flatten(0, 1), shares.flatten(0, 1))
 
 
-def _token_matrix(tokenizer: Any, texts: Sequence[str]) -> dict[str, Tensor]:
-    return tokenizer(list(texts), padding=True, return_tensors="pt", return_token_type_ids=False)
-
-
 def train_vqa(
     stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
@@ -155,16 +151,15 @@ def train_vqa(
         patch = network.config.vision_config.patch_size
         shares = None if train_images.masks is None else patch_shares(train_images, patch)
         student = Student(network, 0 if shares is None else shares.shape[2])
-    tokens = _token_matrix(tokenizer, pool.texts)
+    tokens = tokenizer(pool.texts, padding=True, return_tensors="pt", return_token_type_ids=False)
     yes, no = (tokenizer.convert_tokens_to_ids(word) for word in (YES, NO))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         place, chosen, true = pool.draw(rows.numpy(), EACH, rng)
         seen = encode_images(network, network_input(train_images.images[rows.numpy()]))
-        asked = _trimmed(tokens, torch.from_numpy(chosen))
-        encoded = encode_questions(network, seen[torch.from_numpy(place)], asked)
-        logits = answer_logits(network, encoded, asked["attention_mask"], np.array([yes]))[:, 0]
+        asked = {name: values[torch.from_numpy(chosen)] for name, values in tokens.items()}
+        logits = answer_logits(network, seen[torch.from_numpy(place)], asked, np.array([yes]))[:, 0]
         answer = F.cross_entropy(logits, torch.where(torch.from_numpy(true), yes, no))
         return answer if shares is None else answer + student.seen_loss(seen, shares[rows])
 
@@ -174,17 +169,9 @@ def train_vqa(
     return _accuracy(AnswerGenerator(network, processor), pool_of(val_images), val_images, stage)
 
 
-def _trimmed(tokens: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """These rows, without columns that hold padding only."""
-    longest = int(tokens["attention_mask"][rows].sum(1).max())
-    return {name: tokens[name][rows, :longest] for name in ("input_ids", "attention_mask")}
-
-
 def _accuracy(
     model: AnswerGenerator, pool: Pool, images: ImageFile, stage: Mapping[str, Any]
 ) -> dict[str, float]:
-    from nanogen.identity import seed_for
-
     rng = np.random.default_rng(seed_for(stage["seed"], "questions", stage["model"]["name"]))
     place, chosen, true = pool.draw(np.arange(len(images)), EVALUATED, rng)
     said = model.answer(images.images, place, [pool.texts[q] for q in chosen]).yes
