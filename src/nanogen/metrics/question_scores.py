@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +20,10 @@ from nanogen.data.questions import check_complete, item_of, read_questions
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.metrics import dpg, vqa_score
-from nanogen.metrics.feature_files import SAMPLES
-from nanogen.metrics.scores import write_metric
+from nanogen.metrics.metric_files import write_metric
+from nanogen.metrics.vqa_score import VQAModel
 
-if TYPE_CHECKING:
-    from nanogen.metrics.vqa import VQAModel
-
+SAMPLES = ("samples", 1)  # format and version
 SHIFTS = 2  # how many other prompts each image is asked about, for the chance level
 Prompts = Sequence[Mapping[str, Any]]
 

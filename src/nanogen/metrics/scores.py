@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,35 +12,14 @@ import numpy as np
 
 from nanogen.data import hdf5
 from nanogen.errors import UserError
-from nanogen.files import check_label, label, read_json, write_json
+from nanogen.files import check_label, read_json
 from nanogen.metrics.distribution import inception_score, mind
 from nanogen.metrics.feature_files import FEATURES, REFERENCE, SAMPLES
 from nanogen.metrics.frechet import frechet_distance, moments_of
 from nanogen.metrics.geneval import chance, score
+from nanogen.metrics.metric_files import Score, write_metric
 
-log = logging.getLogger(__name__)
-METRIC = ("metric", 1)
 IS_SPLITS = 10
-Score = tuple[dict[str, float], str]  # values by name, protocol
-
-
-def write_metric(
-    output: Path,
-    stage: Mapping[str, Any],
-    metric: str,
-    about: Mapping[str, str],
-    result: Score,
-) -> None:
-    """Write one metric's JSON; ``about`` holds method, task and variant. Refuses NaN (UserError)."""
-    values, protocol = result
-    broken = [name for name, value in values.items() if not np.isfinite(value)]
-    if broken:
-        raise UserError(f"{output}: {', '.join(broken)} came out as NaN or infinite; not written")
-    header = label(*METRIC, stage["hash"], metric=metric, **about)
-    inputs = dict(stage["expects"])
-    write_json(output, {**header, "values": values, "protocol": protocol, "inputs": inputs})
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-    log.info("%s: %s", output, shown)
 
 
 class FeatureSpace:

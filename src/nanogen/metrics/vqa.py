@@ -6,31 +6,21 @@ folder is what ``save_pretrained`` writes of the network and of its processor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nanogen.errors import UserError, nearest
-from nanogen.metrics.vqa_score import ANSWER, Answers, answer_probability
+from nanogen.metrics.vqa_score import ANSWER, Answers, VQAModel, answer_probability
 from nanogen.models.loading import load_network
 from nanogen.models.training import batches, seeded
 
 BATCH = 64  # pairs at a time; changes the rounding of sums, nothing else
 YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are asked for "Yes" and "No"
-
-
-class VQAModel(Protocol):
-    """Answers questions about images."""
-
-    protocol: str  # one sentence part: what answers, and what P(yes) is
-
-    def answer(self, images: np.ndarray, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """Images uint8 (M, H, W, 3), perhaps on disk; question i of N is about image rows[i]."""
-        ...
 
 
 class _Pairs:
@@ -100,10 +90,10 @@ class AnswerGenerator(_Pairs):
 
     def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         seen = encode_images(self.network, inputs["pixel_values"])
-        of = {}
+        of = {word: np.zeros(len(seen)) for word in self._tokens}
         for word, tokens in self._tokens.items():
-            logits = answer_logits(self.network, seen, inputs, tokens)
-            of[word] = answer_probability(logits.numpy(), tokens)
+            for rows, _, logits in answered(self.network, seen, inputs, tokens):
+                of[word][rows] = answer_probability(logits.numpy(), tokens)
         return of[YES] > of[NO], of[YES]
 
 
@@ -112,21 +102,22 @@ def encode_images(network: nn.Module, pixels: Tensor) -> Tensor:
     return network.vision_model(pixel_values=pixels).last_hidden_state
 
 
-def answer_logits(
+def answered(
     network: nn.Module, seen: Tensor, inputs: Mapping[str, Tensor], tokens: np.ndarray
-) -> Tensor:
-    """BLIP's scores (N, T, vocabulary) at the T places of an answer's ``tokens``.
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """BLIP's answers to N questions, those of one length at a time.
 
     Args:
-        seen: features of the image that each of the N questions is about.
+        seen: features of the image that each question is about.
         inputs: ``input_ids`` (N, L), padded on the right, and ``attention_mask``.
+        tokens: the answer's, (T,).
 
-    Questions of one length go together: the decoder's cross-attention leaves padding unmasked
-    (transformers 5.23), and answers would depend on the other questions of the batch.
+    Yields which questions (B,), their features (B, length, width), and the scores (B, T, vocabulary) at
+    the answer's T places. Not all at once, because the decoder's cross-attention leaves padding
+    unmasked (transformers 5.23), and answers would depend on the other questions of the batch.
     """
     start = torch.tensor([[network.decoder_start_token_id, *tokens[:-1].tolist()]])
     lengths = inputs["attention_mask"].sum(1)
-    order, scores = [], []
     for length in lengths.unique().tolist():
         rows = (lengths == length).nonzero()[:, 0]
         encoded = network.text_encoder(
@@ -136,9 +127,7 @@ def answer_logits(
         decoded = network.text_decoder(
             input_ids=start.expand(len(rows), -1), encoder_hidden_states=encoded, use_cache=False
         )
-        order.append(rows)
-        scores.append(decoded.logits)
-    return torch.cat(scores)[torch.cat(order).argsort()]
+        yield rows, encoded, decoded.logits
 
 
 class ChatModel(_Pairs):

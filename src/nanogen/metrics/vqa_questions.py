@@ -95,7 +95,7 @@ class Pool:
 
     Attributes:
         texts: the questions.
-        kinds: names of the kinds of questions; a batch has them in equal parts.
+        kinds: names of the kinds of questions.
         kind: int64 (Q,), index into ``kinds``.
         true, near: bool (N, Q): the answer is yes; the question is worth asking where it is no.
     """
@@ -107,23 +107,33 @@ class Pool:
     near: np.ndarray
 
     def draw(
-        self, rows: np.ndarray, each: int, rng: np.random.Generator
+        self, rows: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """``each`` questions about every image of ``rows`` (B,), half of them true where it can be.
+        """About ``count`` questions about images ``rows`` (B,): as many of each kind, half of them true.
 
-        Returns int64 (B * each,) places in ``rows`` and in ``texts``, and the answers, bool (B * each,).
+        Returns int64 (Q,) places in ``rows`` and in ``texts``, and the answers, bool (Q,). Where of a
+        kind nothing is true of any of these images, or nothing false, that part is left out.
         """
-        place = np.repeat(np.arange(len(rows)), each)
-        image = rows[place]
-        kind = rng.integers(len(self.kinds), size=(len(image), 1)) == self.kind
-        yes = rng.random((len(image), 1)) < 0.5
-        near = rng.random((len(image), 1)) < NEAR
-        fitting = np.where(yes, self.true[image], ~self.true[image] & (self.near[image] | ~near))
-        wanted = kind & fitting
-        wanted = np.where(wanted.any(1, keepdims=True), wanted, fitting)  # else of any kind
-        wanted = np.where(wanted.any(1, keepdims=True), wanted, True)
-        chosen = (rng.random(wanted.shape, np.float32) * wanted).argmax(1)
-        return place, chosen, self.true[image, chosen]
+        each = max(1, count // (2 * len(self.kinds)))
+        true, near = self.true[rows], self.near[rows]
+        close = round(NEAR * each)
+        found = []
+        for number in range(len(self.kinds)):
+            kind = self.kind == number
+            found += [_pairs(true & kind, each, rng)]
+            found += [_pairs(~true & near & kind, close, rng), _pairs(~true & kind, each - close, rng)]
+        place, chosen = np.concatenate(found, 1)
+        return place, chosen, true[place, chosen]
+
+
+def _pairs(fitting: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """``count`` pairs (image, question) where ``fitting`` (B, Q) holds, int64 (2, count): an image at
+    random, then a question about it. None where it holds nowhere."""
+    images = np.flatnonzero(fitting.any(1))
+    if not len(images):
+        return np.empty((2, 0), np.int64)
+    chosen = images[rng.integers(len(images), size=count)]
+    return np.stack([chosen, (rng.random((count, fitting.shape[1])) * fitting[chosen]).argmax(1)])
 
 
 def _pool(asked: Sequence[Asked], true: list[np.ndarray], near: list[np.ndarray]) -> Pool:

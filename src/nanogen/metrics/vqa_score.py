@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,6 +21,16 @@ class Answers(NamedTuple):
 
     yes: np.ndarray
     probability: np.ndarray
+
+
+class VQAModel(Protocol):
+    """Answers questions about images."""
+
+    protocol: str  # one sentence part: what answers, and what P(yes) is
+
+    def answer(self, images: np.ndarray, rows: np.ndarray, questions: Sequence[str]) -> Answers:
+        """Images uint8 (M, H, W, 3), perhaps on disk; question i of N is about image rows[i]."""
+        ...
 
 
 def question(text: str) -> str:

@@ -1,7 +1,8 @@
 """Training of the nano study's VQA model: a small BLIP that learns to answer about its own images.
 
-An answer says one bit about an image, too little to learn to see in a minute. So where masks are
-known, the image encoder also tells, by a linear head that is not kept, what each patch shows.
+An answer says one bit about an image, too little to learn to see in a minute. So where the objects
+are known, linear heads that are not kept also ask the image's patches what they show, and the words
+that name a shape how many of it there are and where.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.data.captions import noun
 from nanogen.data.images import ImageFile
+from nanogen.data.scenes import MOST_OBJECTS
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.metrics.detector import network_input
@@ -24,7 +27,7 @@ from nanogen.metrics.vqa import (
     NO,
     YES,
     AnswerGenerator,
-    answer_logits,
+    answered,
     encode_images,
 )
 from nanogen.metrics.vqa_questions import Pool, pool_of
@@ -33,8 +36,10 @@ from nanogen.models.training import checked, seeded, train
 
 TRAINABLE = "BlipForQuestionAnswering"
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[DEC]", "[SEP]"
-EACH = 8  # questions about every image of a batch
-EVALUATED = 8  # questions about every validation image
+PLACE = 10.0  # weight of the squared error of a place
+WORDS = 1.0
+PATCHES = 1.0
+EACH = 8  # questions per image, of a batch and of the validation images
 
 
 def word_tokenizer(texts: Iterable[str]) -> Any:
@@ -101,11 +106,45 @@ def save(network: nn.Module, processor: Any, folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
-def patch_shares(images: ImageFile, side: int) -> Tensor:
-    """What part of each patch of ``side`` pixels shows what: float32 (N, patches, kinds), summing to 1.
+class Grounding:
+    """What patches and words are about, for scenes, whose objects are known; targets of the heads.
 
-    Kinds are the background and every pair of shape and colour.
+    Attributes:
+        shares: float32 (N, patches, kinds), what part of each patch shows the background or a pair of
+            shape and colour; sums to 1.
+        number: int64 (N, shapes), how many objects of a shape there are.
+        place: float32 (N, shapes, 2), the centre of the last of them, x and y in [0, 1].
     """
+
+    def __init__(self, images: ImageFile, side: int, tokenizer: Any):
+        assert images.objects is not None
+        self.shares = _patch_shares(images, side)
+        shapes = sorted({o["shape"] for objects in images.objects for o in objects})
+        self.number = torch.zeros(len(images), len(shapes), dtype=torch.int64)
+        self.place = torch.zeros(len(images), len(shapes), 2)
+        extent = torch.tensor([images.images.shape[2], images.images.shape[1]])
+        for image, objects in enumerate(images.objects):
+            for item in objects:
+                box = torch.tensor(item["box"], dtype=torch.float32).view(2, 2)
+                shape = shapes.index(item["shape"])
+                self.number[image, shape] += 1
+                self.place[image, shape] = box.mean(0) / extent
+        self._shape_of = torch.full((len(tokenizer),), -1)  # token -> the shape that it names
+        for number, shape in enumerate(shapes):
+            for word in (shape, noun(shape, count=2)):
+                if (token := tokenizer.convert_tokens_to_ids(word)) != tokenizer.unk_token_id:
+                    self._shape_of[token] = number
+
+    def of_words(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where questions ``ids`` (B, L) about ``images`` (B,) name a shape, bool (B, L); and for each
+        such word how many of it there are, and where."""
+        shape = self._shape_of[ids]
+        named = shape >= 0
+        image = images[:, None].expand_as(ids)[named]
+        return named, self.number[image, shape[named]], self.place[image, shape[named]]
+
+
+def _patch_shares(images: ImageFile, side: int) -> Tensor:
     assert images.masks is not None
     assert images.objects is not None
     kinds = sorted({(o["shape"], o["color"]) for objects in images.objects for o in objects})
@@ -121,18 +160,37 @@ def patch_shares(images: ImageFile, side: int) -> Tensor:
 
 
 class Student(nn.Module):
-    """The network with the head that tells what patches show, where that is known."""
+    """The network, with heads that are not kept where it is known what is to be seen."""
 
-    def __init__(self, network: nn.Module, kinds: int):
+    def __init__(self, network: nn.Module, truth: Grounding | None):
         super().__init__()
-        self.network = network
-        width = network.config.vision_config.hidden_size
-        self.patches = nn.Linear(width, kinds) if kinds else None
+        self.network, self.truth = network, truth
+        if truth is not None:
+            seen, said = (
+                network.config.vision_config.hidden_size,
+                network.config.text_config.hidden_size,
+            )
+            self.patches = nn.Linear(seen, truth.shares.shape[2])
+            self.number = nn.Linear(said, 1 + MOST_OBJECTS)
+            self.place = nn.Linear(said, 2)
 
-    def seen_loss(self, seen: Tensor, shares: Tensor) -> Tensor:
-        """Cross-entropy of what patches show; ``seen`` with the class token, ``shares`` as targets."""
-        assert self.patches is not None
+    def patch_loss(self, images: Tensor, seen: Tensor) -> Tensor:
+        """Cross-entropy of what the patches of ``images`` (B,) show; ``seen`` with the class token."""
+        if self.truth is None:
+            return torch.zeros(())
+        shares = self.truth.shares[images]
         return F.cross_entropy(self.patches(seen[:, 1:]).flatten(0, 1), shares.flatten(0, 1))
+
+    def word_loss(self, images: Tensor, ids: Tensor, encoded: Tensor) -> Tensor:
+        """At the shapes' words: cross-entropy of their number, squared error of a single one's place."""
+        if self.truth is None:
+            return torch.zeros(())
+        named, number, place = self.truth.of_words(images, ids)
+        if not named.any():
+            return torch.zeros(())
+        words = encoded[named]
+        error = (self.place(words) - place).square().sum(1) * (number == 1)
+        return F.cross_entropy(self.number(words), number) + PLACE * error.mean()
 
 
 def train_vqa(
@@ -149,19 +207,24 @@ def train_vqa(
     with seeded(stage["seed"], "weights", model["name"]):
         network = build(model, tokenizer)
         patch = network.config.vision_config.patch_size
-        shares = None if train_images.masks is None else patch_shares(train_images, patch)
-        student = Student(network, 0 if shares is None else shares.shape[2])
-    tokens = tokenizer(pool.texts, padding=True, return_tensors="pt", return_token_type_ids=False)
+        known = train_images.objects is not None
+        student = Student(network, Grounding(train_images, patch, tokenizer) if known else None)
+    questions = tokenizer(pool.texts, padding=True, return_tensors="pt", return_token_type_ids=False)
     yes, no = (tokenizer.convert_tokens_to_ids(word) for word in (YES, NO))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-        place, chosen, true = pool.draw(rows.numpy(), EACH, rng)
+        place, chosen, true = map(torch.from_numpy, pool.draw(rows.numpy(), EACH * len(rows), rng))
         seen = encode_images(network, network_input(train_images.images[rows.numpy()]))
-        asked = {name: values[torch.from_numpy(chosen)] for name, values in tokens.items()}
-        logits = answer_logits(network, seen[torch.from_numpy(place)], asked, np.array([yes]))[:, 0]
-        answer = F.cross_entropy(logits, torch.where(torch.from_numpy(true), yes, no))
-        return answer if shares is None else answer + student.seen_loss(seen, shares[rows])
+        asked = {name: values[chosen] for name, values in questions.items()}
+        answer = torch.where(true, yes, no)
+        total = PATCHES * student.patch_loss(rows, seen)
+        for part, encoded, logits in answered(network, seen[place], asked, np.array([yes])):
+            ids = asked["input_ids"][part, : encoded.shape[1]]
+            wrong = F.cross_entropy(logits[:, 0], answer[part])
+            share = len(part) / len(place)
+            total = total + share * (wrong + WORDS * student.word_loss(rows[place[part]], ids, encoded))
+        return total
 
     train(student, loss, stage, len(train_images))
     processor = processor_of(model, tokenizer)
@@ -173,7 +236,7 @@ def _accuracy(
     model: AnswerGenerator, pool: Pool, images: ImageFile, stage: Mapping[str, Any]
 ) -> dict[str, float]:
     rng = np.random.default_rng(seed_for(stage["seed"], "questions", stage["model"]["name"]))
-    place, chosen, true = pool.draw(np.arange(len(images)), EVALUATED, rng)
+    place, chosen, true = pool.draw(np.arange(len(images)), EACH * len(images), rng)
     said = model.answer(images.images, place, [pool.texts[q] for q in chosen]).yes
     by_kind = {
         f"accuracy_{kind}": float((said == true)[pool.kind[chosen] == number].mean())
