@@ -56,16 +56,7 @@ rule random_model:
     log:
         f"{ROOT}/logs/random_model/{{model}}.log",
     wildcard_constraints:
-        model=names_of(
-            "random",
-            "encoder",
-            "text_encoder",
-            "extractor",
-            "detector",
-            "vqa",
-            "perceptual",
-            "vae",
-        ),
+        model=names_of("random", "encoder", "text_encoder", "extractor", "detector", "perceptual", "vae"),
     conda:
         "../envs/train.yaml"
     params:

@@ -101,6 +101,16 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert {"dinov2-b", "qwen3", "inception", "detector", "flux2-vae"} <= fetched
 
 
+def test_models_of_packages_run_in_environments_of_their_own(fresh):
+    evaluation = "{evaluation: {dpg: mplug, genai: clip-flant5}}"
+    options = ("methods=[jit]", f"overrides={{tasks: {{t2i: {evaluation}}}}}")
+    plan = fresh.plan("table3", "--configfile", "config/studies/paper.yaml", "--config", *options)
+    assert plan.rules["score_mplug"] == plan.rules["score_clip_flant5"] == 1
+    assert plan.rules["make_questions"] == 1
+    assert "score_questions" not in plan.rules
+    assert {job["model"] for job in plan.of("fetch_model")} == {"qwen3", "detector"}
+
+
 @pytest.mark.slow
 def test_every_named_target_is_there(fresh):
     whole = fresh.plan(*sorted(NAMED))

@@ -122,13 +122,14 @@ class Grounding:
         shapes = sorted({o["shape"] for objects in images.objects for o in objects})
         self.number = torch.zeros(len(images), len(shapes), dtype=torch.int64)
         self.place = torch.zeros(len(images), len(shapes), 2)
-        extent = torch.tensor([images.images.shape[2], images.images.shape[1]])
+        height, width = images.images.shape[1:3]
+        number, place = self.number.numpy(), self.place.numpy()
         for image, objects in enumerate(images.objects):
             for item in objects:
-                box = torch.tensor(item["box"], dtype=torch.float32).view(2, 2)
+                x0, y0, x1, y1 = item["box"]
                 shape = shapes.index(item["shape"])
-                self.number[image, shape] += 1
-                self.place[image, shape] = box.mean(0) / extent
+                number[image, shape] += 1
+                place[image, shape] = (x0 + x1) / (2 * width), (y0 + y1) / (2 * height)
         self._shape_of = torch.full((len(tokenizer),), -1)  # token -> the shape that it names
         for number, shape in enumerate(shapes):
             for word in (shape, noun(shape, count=2)):

@@ -108,15 +108,6 @@ def _detector(stage: Mapping[str, Any], folder: Path) -> None:
     save_network(build_detector(config).network, config, folder)
 
 
-def _vqa(stage: Mapping[str, Any], folder: Path) -> None:
-    """Its vocabulary is that of the drawn scenes' prompts."""
-    from nanogen.data.prompts import scene_prompts
-    from nanogen.metrics.vqa_training import build, processor_of, save, word_tokenizer
-
-    tokenizer = word_tokenizer(prompt["prompt"] for prompt in scene_prompts(stage["seed"]))
-    save(build(stage["model"], tokenizer), processor_of(stage["model"], tokenizer), folder)
-
-
 def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
     from nanogen.objectives.perceptual import LPIPS
 
@@ -137,5 +128,4 @@ WRITERS = {
     "text_encoder": _text_encoder,
     "extractor": _extractor,
     "detector": _detector,
-    "vqa": _vqa,
 }
