@@ -93,7 +93,7 @@ class AnswerGenerator(_Pairs):
         of = {word: np.zeros(len(seen)) for word in self._tokens}
         for word, tokens in self._tokens.items():
             for rows, _, logits in answered(self.network, seen, inputs, tokens):
-                of[word][rows] = answer_probability(logits.numpy(), tokens)
+                of[word][rows.numpy()] = answer_probability(logits.numpy(), tokens)
         return of[YES] > of[NO], of[YES]
 
 
