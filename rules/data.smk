@@ -44,6 +44,23 @@ rule make_data:
         "python -m nanogen make-data --config {params.config} {params.root} --output {output} 2> >(tee -i {log} >&2)"
 
 
+rule make_questions:
+    input:
+        PATHS.prompts,
+    output:
+        PATHS.questions,
+    log:
+        f"{ROOT}/logs/make_questions.log",
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.questions),
+    shell:
+        "python -m nanogen make-questions --config {params.config} --prompts {input:q} --output {output}"
+        " 2> >(tee -i {log} >&2)"
+
+
 rule make_prompts:
     output:
         PATHS.prompts,

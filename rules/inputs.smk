@@ -64,7 +64,8 @@ def training_inputs(wildcards):
 
 
 def as_options(wildcards, input):
-    """``--name path`` for every named input; ``--network name=folder`` for a frozen network's card."""
+    """``--name path`` for every named input; ``--network name=folder`` for the card of a network, whose
+    input is called ``network:name``."""
     options = []
     for key, path in input.items():
         option, _, name = key.partition(":")
@@ -136,6 +137,18 @@ def color_classifier_option(wildcards, input):
     return " ".join(f"--color-classifier {quote(str(Path(card).parent))}" for card in input.colors)
 
 
+# Which metrics are measured by questions, and by which model; packages run theirs in processes of their own.
+ANSWERING = stages.answering(STUDY) if "t2i" in STUDY.tasks else {}
+PACKAGED = [metric for metric, name in ANSWERING.items() if MODELS[name].source == "package"]
+ANSWERED_HERE = [metric for metric in ANSWERING if metric not in PACKAGED]
+
+
+def answering_inputs(wildcards):
+    """Named inputs of the metrics measured by questions: the questions, the models' cards."""
+    inputs = {f"model:{metric}": PATHS.model_card(ANSWERING[metric]) for metric in ANSWERED_HERE}
+    return inputs | ({"questions": PATHS.questions} if "dpg" in ANSWERED_HERE else {})
+
+
 # report
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
@@ -149,7 +162,7 @@ MEASURED = (
     if STUDY.report.reproduction
     else {
         **({"table2": ("imagenet", ["cfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
-        **({"table3": ("t2i", ["cfg"], ["geneval"])} if T2I else {}),
+        **({"table3": ("t2i", ["cfg"], ["geneval", *ANSWERING])} if T2I else {}),
         **({"table4": ("imagenet", ["nocfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
     }
 )

@@ -84,3 +84,66 @@ if "t2i" in STUDY.tasks:
             "python -m nanogen score-geneval --config {params.config} --samples {input.samples:q}"
             " --prompts {input.prompts:q} --detector {params.detector:q} {params.colors}"
             " --output {output} 2> >(tee -i {log} >&2)"
+
+    if ANSWERED_HERE:
+
+        # One job for both metrics, since they mostly share a network.
+        rule score_questions:
+            input:
+                unpack(answering_inputs),
+                samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
+                prompts=PATHS.prompts,
+            output:
+                [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in ANSWERED_HERE],
+            log:
+                f"{ROOT}/logs/score_questions/{{method}}-{{variant}}.log",
+            benchmark:
+                f"{ROOT}/benchmarks/score_questions/{{method}}-{{variant}}.tsv"
+            conda:
+                "../envs/metrics.yaml"
+            params:
+                config=configured(stages.question_scores, "method", "variant"),
+                inputs=as_options,
+            shell:
+                "python -m nanogen score-questions --config {params.config} {params.inputs}"
+                " --output $(dirname {output[0]}) 2> >(tee -i {log} >&2)"
+
+    # Models that only a package runs, which needs an environment of its own.
+    if "dpg" in PACKAGED:
+
+        rule score_mplug:
+            input:
+                samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
+                prompts=PATHS.prompts,
+                questions=PATHS.questions,
+            output:
+                f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/dpg.json",
+            log:
+                f"{ROOT}/logs/score_mplug/{{method}}-{{variant}}.log",
+            conda:
+                "../envs/dpg.yaml"
+            params:
+                config=configured(stages.question_scores, "method", "variant"),
+                inputs=as_options,
+            shell:
+                "python -m nanogen score-mplug --config {params.config} {params.inputs}"
+                " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+
+    if "genai" in PACKAGED:
+
+        rule score_clip_flant5:
+            input:
+                samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
+                prompts=PATHS.prompts,
+            output:
+                f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/genai.json",
+            log:
+                f"{ROOT}/logs/score_clip_flant5/{{method}}-{{variant}}.log",
+            conda:
+                "../envs/vqascore.yaml"
+            params:
+                config=configured(stages.question_scores, "method", "variant"),
+                inputs=as_options,
+            shell:
+                "python -m nanogen score-clip-flant5 --config {params.config} {params.inputs}"
+                " --output $(dirname {output}) 2> >(tee -i {log} >&2)"

@@ -1,4 +1,4 @@
-# Frozen networks: encoders, text encoder, the metrics' extractors and detector.
+# Frozen networks: encoders, text encoder, the metrics' extractors, detector and VQA model.
 # A model whose source is `path` has no rule here: its folder is the user's.
 rule build_model:
     input:
@@ -11,7 +11,7 @@ rule build_model:
     benchmark:
         f"{ROOT}/benchmarks/build_model/{{model}}.tsv"
     wildcard_constraints:
-        model=names_of("build", "encoder", "text_encoder", "extractor", "detector"),
+        model=names_of("build", "encoder", "text_encoder", "extractor", "detector", "vqa"),
     priority: 30
     conda:
         "../envs/train.yaml"
@@ -35,6 +35,7 @@ rule fetch_model:
             "extractor",
             "detector",
             "color_classifier",
+            "vqa",
             "perceptual",
             "vae",
             "rae",

@@ -58,6 +58,10 @@ def study(tmp_path, monkeypatch):
                 **{f"chance_{tag}": 0.0625 for tag in TAGS},
             },
         )
+        stage = stages.question_scores(study, method, "cfg")
+        for name, key in (("dpg", "dpg_bench"), ("genai", "genai_bench")):
+            values = {key: score / 2, f"chance_{key}": 0.125 * score}
+            _metric(paths, stage, ("t2i", method, "cfg", name), values)
         card = label("model", 1, stages.train(study, method, "t2i")["hash"])
         write_json(paths.trained(method, "t2i"), {**card, "quality": {"parameters": 1634221}})
     return study
@@ -140,6 +144,27 @@ def test_best_and_second_best_are_marked_in_their_direction(study):
     tex = Path("t.tex").read_text(encoding="utf-8")
     assert r"\textbf{0.750}" in tex
     assert r"\underline{0.500}" in tex
+
+
+def test_metrics_made_of_answers_are_columns_with_their_chance_level(study):
+    main(["table", "table3", "--study", "smoke", "--output-prefix", "t"])
+    rows = _rows("t.csv")
+    assert [float(row["dpg_bench"]) for row in rows] == [0.25, 0.375, 0.125]
+    assert [float(row["chance_genai_bench"]) for row in rows] == [0.0625, 0.09375, 0.03125]
+    text = Path("t.md").read_text(encoding="utf-8")
+    assert "DPG-Bench 0.031 to 0.094, GenAI-Bench 0.031 to 0.094." in text
+    assert "| GenEval ↑ | DPG-Bench ↑ | GenAI-Bench ↑ |" in text
+
+
+def test_a_study_without_a_model_that_answers_has_no_such_columns(study):
+    evaluation = {"dpg": None, "genai": None}
+    given = {"overrides": {"tasks": {"t2i": {"evaluation": evaluation}}}}
+    for path in Path("results").rglob("metrics/[dg]*.json"):
+        if path.name != "geneval.json":
+            path.unlink()
+    options = ["--given", json.dumps(given), "--output-prefix", "t"]
+    assert main(["table", "table3", "--study", "smoke", *options]) == 0
+    assert "dpg_bench" not in _rows("t.csv")[0]
 
 
 def test_families_head_their_rows_and_footnotes_name_protocol_and_study(study):

@@ -24,14 +24,16 @@ def hashes(study) -> dict[str, str]:
             for variant in ("cfg", "nocfg"):
                 sample = stages.sample(study, method, task, variant)
                 found[f"sample {task} {method} {variant}"] = sample["hash"]
-    for name in ("dinov2-b", "rae-dinov2-b", "sd-vae-mse", "qwen3", "inception", "detector"):
+    for name in ("dinov2-b", "rae-dinov2-b", "sd-vae-mse", "qwen3", "inception", "detector", "vqa"):
         found[f"model {name}"] = stages.model(study, name)["hash"]
+    found["questions"] = stages.questions(study)["hash"]
     found["text t2i"] = stages.text(study, "t2i", "qwen3")["hash"]
     found["text prompts"] = stages.text(study, "prompts", "qwen3")["hash"]
     found["reference"] = stages.reference(study)["hash"]
     for method in study.methods:
         found[f"score {method} cfg"] = stages.distribution(study, method, "cfg")["hash"]
         found[f"geneval {method}"] = stages.geneval(study, method, "cfg")["hash"]
+        found[f"answers {method}"] = stages.question_scores(study, method, "cfg")["hash"]
     return found
 
 
@@ -73,12 +75,14 @@ def test_one_methods_steps_concern_its_training_and_what_follows():
         ),
         "score jit cfg",
         "geneval jit",
+        "answers jit",
     }
 
 
 def test_guidance_concerns_the_guided_samples_only():
     names = changed(overrides={"methods": {"jit": {"sampling": {"guidance_scale": 7.0}}}})
-    assert names == {"sample imagenet jit cfg", "sample t2i jit cfg", "score jit cfg", "geneval jit"}
+    samples = {"sample imagenet jit cfg", "sample t2i jit cfg"}
+    assert names == samples | {"score jit cfg", "geneval jit", "answers jit"}
 
 
 def test_one_tokenizers_training_concerns_the_methods_that_use_it():

@@ -10,15 +10,16 @@ NAMED = {
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
 THREE = {
-    "make_data": 4, "make_prompts": 1, "build_model": 5, "train_tokenizer": 2, "encode_latents": 4,
-    "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12, "extract_features": 9,
-    "reference": 1, "score_distribution": 9, "score_geneval": 3, "measured_table": 3,
-    "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
+    "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 6, "train_tokenizer": 2,
+    "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
+    "extract_features": 9, "reference": 1, "score_distribution": 9, "score_geneval": 3,
+    "score_questions": 3, "measured_table": 3, "published_table": 4, "measured_figure": 3,
+    "published_figure": 3, "sample_grid": 9,
 }  # fmt: skip
 TEN = THREE | {
-    "build_model": 6, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
+    "build_model": 7, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
     "sample": 43, "extract_features": 32, "score_distribution": 32, "score_geneval": 11,
-    "sample_grid": 33,
+    "score_questions": 11, "sample_grid": 33,
 }  # fmt: skip
 
 
@@ -32,7 +33,7 @@ OF_THREE = ("--config", "study=nano-three")
 def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study, rules):
     plan = fresh.plan("all", "--config", f"study={study}")
     assert plan.rules == rules
-    assert {"dinov2-b", "qwen3", "inception", "convnext", "detector"} <= {
+    assert {"dinov2-b", "qwen3", "inception", "convnext", "detector", "vqa"} <= {
         job["model"] for job in plan.of("build_model")
     }
     assert {"rae-dinov2-b", "sd-vae-mse"} <= {job["model"] for job in plan.of("train_tokenizer")}
@@ -103,6 +104,16 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert {"dinov2-b", "qwen3", "inception", "detector", "color-classifier"} <= fetched
 
 
+def test_models_of_packages_run_in_environments_of_their_own(fresh):
+    evaluation = "{evaluation: {dpg: mplug, genai: clip-flant5}}"
+    options = ("methods=[jit]", f"overrides={{tasks: {{t2i: {evaluation}}}}}")
+    plan = fresh.plan("table3", "--configfile", "config/studies/paper.yaml", "--config", *options)
+    assert plan.rules["score_mplug"] == plan.rules["score_clip_flant5"] == 1
+    assert plan.rules["make_questions"] == 1
+    assert "score_questions" not in plan.rules
+    assert {job["model"] for job in plan.of("fetch_model")} == {"qwen3", "detector"}
+
+
 @pytest.mark.slow
 def test_every_named_target_is_there(fresh):
     whole = fresh.plan(*sorted(NAMED), *OF_THREE)
@@ -111,8 +122,8 @@ def test_every_named_target_is_there(fresh):
 
 TARGETS = [
     ("table1", {"published_table": 1}, {"train", "make_data"}),
-    ("table2", {"train": 3, "measured_table": 1}, {"score_geneval"}),
-    ("table3", {"train": 3, "score_geneval": 3}, {"reference"}),
+    ("table2", {"train": 3, "measured_table": 1}, {"score_geneval", "score_questions"}),
+    ("table3", {"train": 3, "score_geneval": 3, "score_questions": 3}, {"reference"}),
     ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
     ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
     ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),

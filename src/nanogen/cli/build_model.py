@@ -22,6 +22,7 @@ TRAINERS = {
     "text_encoder": "nanogen.models.text_encoder:train_text_encoder",
     "extractor": "nanogen.metrics.extractors:train_extractor",
     "detector": "nanogen.metrics.detector:train_detector",
+    "vqa": "nanogen.metrics.vqa_training:train_vqa",
 }
 
 

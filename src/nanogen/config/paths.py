@@ -26,6 +26,10 @@ class Paths:
     def prompts(self) -> str:
         return f"{self.root}/prompts/geneval.json"
 
+    @property
+    def questions(self) -> str:
+        return f"{self.root}/prompts/questions.json"
+
     def model(self, name: str) -> str:
         """Folder of a frozen network: the user's where given, else the study's."""
         config = load_model(self.study, name)

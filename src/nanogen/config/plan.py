@@ -40,7 +40,8 @@ def models_of(study: Study) -> list[str]:
                 names[run.conditioner.model] = None
             names |= dict.fromkeys(terms.encoders(run))
         evaluation = load_run(study, study.methods[0], task).evaluation
-        used = evaluation.extractors if task == "imagenet" else [evaluation.detector]
+        judges = [evaluation.detector, evaluation.dpg, evaluation.genai]
+        used = evaluation.extractors if task == "imagenet" else judges
         names |= dict.fromkeys(name for name in used if name)
         if task == "t2i" and evaluation.detector:
             colors = load_model(study, evaluation.detector).color_classifier

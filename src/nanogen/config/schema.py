@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
-Source = Literal["build", "download", "path", "random"]
+Source = Literal["build", "download", "path", "random", "package"]
 
 
 class Section(BaseModel):
@@ -94,16 +94,19 @@ class Model(Section):
         "extractor",
         "detector",
         "color_classifier",
+        "vqa",
         "perceptual",
     ] = Field(
-        description="what it does: image features, latents (vae, rae), text features, metrics, or a "
-        "distance of images (perceptual)"
+        description="what it does: image features, latents (vae, rae), text features, metrics "
+        "(extractor, detector, vqa), or a distance of images (perceptual)"
     )
     model_class: str = Field(
         description="class in transformers, diffusers, timm, torch-fidelity or nanogen"
     )
     source: Source = Field(
-        "build", description="build: train it; download: hub; path: yours; random: not trained"
+        "build",
+        description="build: train it; download: hub; path: yours; random: not trained; package: the "
+        "package that runs it fetches it",
     )
     path: str | None = Field(None, description="the folder, where source is path")
     hub: Hub | None = Field(None, description="where source is download")
@@ -131,7 +134,7 @@ class Model(Section):
         None, description="vae, where built: how it carries its latents' statistics; none: by class"
     )
     width: int | None = Field(None, description="encoder, text_encoder: width of the features")
-    max_tokens: int | None = Field(None, description="text_encoder: longest prompt in tokens")
+    max_tokens: int | None = Field(None, description="text_encoder, vqa: longest text in tokens")
     fdr_constant: float | None = Field(
         None, description="extractor: Frechet distance of train and validation images; none: measured"
     )
@@ -288,6 +291,14 @@ class Evaluation(Section):
     detector: str | None = Field(None, description="GenEval's detector, a file in config/models")
     prompts: str | None = Field(
         None, description="t2i: 'scenes', 'classes', a file in config/prompts or a GenEval JSON file"
+    )
+    dpg: str | None = Field(None, description="DPG-Bench's VQA model, a file in config/models")
+    genai: str | None = Field(None, description="GenAI-Bench's VQA model, a file in config/models")
+    questions: str = Field(
+        "prompts", description="DPG-Bench's: 'prompts', made from their metadata, or DPG-Bench's CSV"
+    )
+    questions_skip_first: bool = Field(
+        True, description="leave out the CSV's first question, as DPG-Bench's own reader does"
     )
     mind_directions: int = Field(1000, description="random projections that MIND averages over")
 

@@ -39,6 +39,8 @@ VERSIONS = {
     "reference": 2,
     "distribution": 2,
     "geneval": 1,
+    "questions": 1,
+    "question_scores": 1,
 }
 Stage = dict[str, Any]
 
@@ -134,7 +136,7 @@ def model(study: Study, name: str) -> Stage:
         expects["val"] = data(study, config.data, "val")["hash"]
     if config.encoder is not None:
         expects["encoder"] = model(study, config.encoder)["hash"]
-    if config.source == "download":
+    if config.source in ("download", "package"):
         return _stage("model", expects, model=keys)
     if config.source == "random":
         resolution = task_data(study, "imagenet").resolution
@@ -354,4 +356,48 @@ def geneval(study: Study, method: str, variant: str) -> Stage:
         },
         seed=study.seed,
         **{role: _model_keys(study, name) for role, name in used.items()},
+    )
+
+
+def questions(study: Study) -> Stage:
+    """DPG-Bench's questions about the evaluation's prompts."""
+    evaluation = load_run(study, study.methods[0], "t2i").evaluation
+    named = evaluation.questions
+    file = None if named == "prompts" else Path(named)
+    if file and not file.is_file():
+        raise UserError(
+            f"evaluation.questions: there is no file {file}; give DPG-Bench's CSV or 'prompts'"
+        )
+    return _stage(
+        "questions",
+        {"prompts": prompts(study)["hash"]},
+        questions=named,
+        content=config_hash(file.read_text(encoding="utf-8")) if file else None,
+        skip_first_row=evaluation.questions_skip_first,
+    )
+
+
+def answering(study: Study) -> dict[str, str]:
+    """Which model answers for which of the metrics ``dpg`` and ``genai``; those that none is named for
+    are not measured."""
+    evaluation = load_run(study, study.methods[0], "t2i").evaluation
+    named = {"dpg": evaluation.dpg, "genai": evaluation.genai}
+    return {metric: model for metric, model in named.items() if model}
+
+
+def question_scores(study: Study, method: str, variant: str) -> Stage:
+    """DPG-Bench and GenAI-Bench of one sample set of the text-to-image axis."""
+    models = answering(study)
+    expects = {
+        "samples": sample(study, method, "t2i", variant)["hash"],
+        "prompts": prompts(study)["hash"],
+        **{f"{metric}_model": model(study, name)["hash"] for metric, name in models.items()},
+    }
+    if "dpg" in models:
+        expects["questions"] = questions(study)["hash"]
+    return _stage(
+        "question_scores",
+        expects,
+        models={metric: _model_keys(study, name) for metric, name in models.items()},
+        images_per_prompt=load_run(study, method, "t2i").evaluation.images_per_prompt,
     )

@@ -17,12 +17,12 @@ from nanogen.identity import seed_for
 from nanogen.metrics.distribution import inception_score, mind
 from nanogen.metrics.feature_files import SPATIAL
 from nanogen.metrics.frechet import few_images, frechet_distance, moments_of
+from nanogen.metrics.metric_files import Score
 from nanogen.metrics.neighbours import precision_recall
 
 log = logging.getLogger(__name__)
 IS_SPLITS = 10
 NEIGHBOURS = 3  # whose distance is the radius in precision and recall
-Score = tuple[dict[str, float], str]  # values by name, protocol
 
 
 @dataclass(frozen=True)

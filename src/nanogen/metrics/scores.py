@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nanogen.data import hdf5
 from nanogen.errors import UserError
-from nanogen.files import check_label, label, read_json, write_json
+from nanogen.files import check_label, read_json
 from nanogen.metrics.feature_files import FEATURES, REFERENCE, SAMPLES
-from nanogen.metrics.feature_spaces import METRICS, FeatureSpace, Score
+from nanogen.metrics.feature_spaces import METRICS, FeatureSpace
 from nanogen.metrics.geneval import chance, check_classes, score
-
-log = logging.getLogger(__name__)
-METRIC = ("metric", 1)
-
-
-def write_metric(
-    output: Path,
-    stage: Mapping[str, Any],
-    metric: str,
-    about: Mapping[str, str],
-    result: Score,
-) -> None:
-    """Write one metric's JSON; ``about`` holds method, task and variant. Refuses NaN (UserError)."""
-    values, protocol = result
-    broken = [name for name, value in values.items() if not np.isfinite(value)]
-    if broken:
-        raise UserError(f"{output}: {', '.join(broken)} came out as NaN or infinite; not written")
-    header = label(*METRIC, stage["hash"], metric=metric, **about)
-    inputs = dict(stage["expects"])
-    write_json(output, {**header, "values": values, "protocol": protocol, "inputs": inputs})
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-    log.info("%s: %s", output, shown)
+from nanogen.metrics.metric_files import Score, write_metric
 
 
 def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path, output: Path) -> None:

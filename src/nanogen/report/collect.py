@@ -26,7 +26,10 @@ NAMES = {
     "pr": "Precision and recall",
     "sfid": "sFID",
     "geneval": "GenEval",
+    "dpg": "DPG-Bench",
+    "genai": "GenAI-Bench",
 }
+ANSWERED = ("dpg", "genai")  # measured by questions
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ class Results:
                 f"{found.path} holds {found.metric} of {found.method} on {found.task} "
                 f"({found.variant}), expected {name} of {method} on {task} ({variant})"
             )
-        if found.hash != (expected := self._expected(task, method, variant)):
+        if found.hash != (expected := self._expected(task, method, variant, name)):
             raise UserError(
                 f"{found.path} was made by another configuration: it carries hash {found.hash}, "
                 f"study {self.study.study} expects {expected}; make it again with "
@@ -164,8 +167,9 @@ class Results:
         self.used.append(found)
         return found
 
-    def _expected(self, task: str, method: str, variant: str) -> str:
-        stage = stages.distribution if task == "imagenet" else stages.geneval
+    def _expected(self, task: str, method: str, variant: str, name: str) -> str:
+        by_task = stages.distribution if task == "imagenet" else stages.geneval
+        stage = stages.question_scores if name in ANSWERED else by_task
         return stage(self.study, method, variant)["hash"]
 
     def card(self, task: str, method: str) -> dict[str, Any]:

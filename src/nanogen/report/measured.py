@@ -138,6 +138,9 @@ def without_guidance(results: Results) -> Table:
 
 def _text_to_image_row(results: Results, run: Run, variant: str, steps: int) -> Row:
     found = results.metric("t2i", run.method, variant, "geneval")
+    answered = [
+        results.metric("t2i", run.method, variant, name) for name in stages.answering(results.study)
+    ]
     quality = results.card("t2i", run.method).get("quality", {})
     if "parameters" not in quality:
         raise UserError(
@@ -149,7 +152,7 @@ def _text_to_image_row(results: Results, run: Run, variant: str, steps: int) -> 
         "iterations": run.training.steps,
         "params": int(quality["parameters"]),
         "geneval": found.value("geneval"),
-        **{name: found.value(name) for name in found.values},
+        **{name: metric.value(name) for metric in (found, *answered) for name in metric.values},
         **_published("table3", run, steps, ("geneval", "dpg_bench", "genai_bench")),
         "hash": found.hash,
     }
@@ -167,20 +170,37 @@ def _chance_note(rows: list[Row], tags: list[str]) -> str:
     return "Chance: GenEval of the same images, each judged by prompts of others" + by_tag
 
 
+def _answer_chance_note(rows: list[Row]) -> list[str]:
+    """What chance reaches where a model answers questions, as a range over the methods."""
+    parts = []
+    for key, title in (("dpg_bench", "DPG-Bench"), ("genai_bench", "GenAI-Bench")):
+        values = [v for row in rows if isinstance(v := row.get(f"chance_{key}"), float)]
+        if values:
+            parts.append(f"{title} {min(values):.3f} to {max(values):.3f}")
+    told = "Chance, the same images asked about by prompts of others"
+    return [f"{told}: {', '.join(parts)}."] * bool(parts)
+
+
 def text_to_image(results: Results) -> Table:
-    """Table 3: GenEval with the tags that its prompts have, and the chance level."""
+    """Table 3: GenEval with the tags of its prompts, the metrics made of answers, and chance levels."""
     found = _sample_sets(results, "t2i", variants.GUIDED)
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]
     beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
-    shown = ["name", "iterations", "params", "geneval", "chance", *tags, *beside]
+    answered = [key for key in ("dpg_bench", "genai_bench") if any(key in row for row in rows)]
+    shown = ["name", "iterations", "params", "geneval", *answered, "chance", *tags, *beside]
     further = dict.fromkeys(key for row in rows for key in row if key not in (*shown, "hash"))
     return Table(
         name="table3",
         caption=f"Text-to-image generation, study {results.study.study}.",
         columns=columns(shown),
         rows=rows,
-        notes=[_chance_note(rows, tags), *_provenance(results), PUBLISHED_NOTE],
+        notes=[
+            _chance_note(rows, tags),
+            *_answer_chance_note(rows),
+            *_provenance(results),
+            PUBLISHED_NOTE,
+        ],
         identity=IDENTITY,
         more=(*further, "hash"),
     )

@@ -1,0 +1,128 @@
+"""Questions about prompts, as DPG-Bench asks them, made from GenEval's metadata or read from its CSV.
+
+Of a prompt it is asked first whether each object is there; its colour, number and place follow and
+depend on that. An image that shows the prompt deserves a yes to all. A question's ``item`` is its
+prompt's place in the file of prompts, from 0; DPG-Bench's own is matched by ``item_id`` where the
+prompts carry one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nanogen.data.captions import COUNTS
+from nanogen.errors import UserError
+from nanogen.files import check_label, label, read_json, write_json
+from nanogen.metrics.dpg import Graph, Question, graph_of, read_table
+
+log = logging.getLogger(__name__)
+FORMAT = ("questions", 1)
+FROM_PROMPTS = "prompts"
+
+
+def exists(name: str) -> str:
+    """``Is there a circle?``"""
+    return f"Is there a {name}?"
+
+
+def colored(name: str, color: str) -> str:
+    """``Is the circle red?``"""
+    return f"Is the {name} {color}?"
+
+
+def counted(name: str, count: int) -> str:
+    """``Are there two circles?``; the plural is made with s or es."""
+    plural = f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
+    return f"Are there {COUNTS.get(count, count)} {plural}?"
+
+
+def placed(name: str, relation: str, other: str) -> str:
+    """``Is the circle left of the square?``"""
+    return f"Is the {name} {relation} the {other}?"
+
+
+def of_prompt(item: str, prompt: Mapping[str, Any]) -> list[Question]:
+    """The questions of one prompt's metadata, numbered from 1, parents first."""
+    include = prompt["include"]
+    names = [wanted["class"].replace("_", " ") for wanted in include]
+    found = [
+        Question(item, number, (), f"entity - whole ({name})", exists(name))
+        for number, name in enumerate(names, start=1)
+    ]
+    for number, (name, wanted) in enumerate(zip(names, include, strict=True), start=1):
+        asked: list[tuple[tuple[int, ...], str, str]] = []
+        if "color" in wanted:
+            about = f"attribute - color ({name}, {wanted['color']})"
+            asked.append(((number,), about, colored(name, wanted["color"])))
+        if wanted["count"] > 1:
+            about = f"other - count ({name}, =={wanted['count']})"
+            asked.append(((number,), about, counted(name, wanted["count"])))
+        if "position" in wanted:
+            relation, group = wanted["position"]
+            about = f"relation - spatial ({name}, {names[group]}, {relation})"
+            asked.append(((number, group + 1), about, placed(name, relation, names[group])))
+        found += [Question(item, len(found) + 1 + i, *more) for i, more in enumerate(asked)]
+    return found
+
+
+def item_of(place: int, prompt: Mapping[str, Any]) -> str:
+    """What questions call the prompt at this place of its file."""
+    return str(prompt.get("item_id", place))
+
+
+def _read_prompts(path: Path, hash_: str) -> list[dict[str, Any]]:
+    content = read_json(path)
+    check_label(content, path, "prompts", 1, hash_)
+    return content["prompts"]
+
+
+def write_questions(stage: Mapping[str, Any], prompts_file: Path, output: Path) -> None:
+    """Write the question file of a stage `questions`: of the prompts' metadata or of DPG-Bench's CSV.
+
+    Raises UserError where the prompts are missing or of another configuration, where the CSV is
+    broken, and where prompts and questions do not belong together.
+    """
+    prompts = _read_prompts(prompts_file, stage["expects"]["prompts"])
+    if stage["questions"] == FROM_PROMPTS:
+        graph: Graph = {
+            item_of(place, prompt): of_prompt(item_of(place, prompt), prompt)
+            for place, prompt in enumerate(prompts)
+        }
+    else:
+        graph = read_table(stage["questions"], stage["skip_first_row"])
+    check_complete(graph, prompts, str(stage["questions"]))
+    questions = [asdict(question) for asked in graph.values() for question in asked]
+    write_json(output, label(*FORMAT, stage["hash"], questions=questions))
+    log.info("%s: %d questions of %d prompts", output, len(questions), len(graph))
+
+
+def read_questions(path: Path, hash_: str) -> Graph:
+    """A question file; raises UserError where it is missing, damaged or of another hash."""
+    content = read_json(path)
+    check_label(content, path, *FORMAT, hash_)
+    try:
+        questions = [Question(**{**q, "parents": tuple(q["parents"])}) for q in content["questions"]]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and make it again") from error
+    return graph_of(questions, str(path))
+
+
+def check_complete(graph: Graph, prompts: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Raise UserError unless every prompt has questions and every question a prompt."""
+    items = {item_of(place, prompt): prompt["prompt"] for place, prompt in enumerate(prompts)}
+    unasked = [item for item in items if not graph.get(item)]
+    unknown = [item for item in graph if item not in items]
+    if unasked:
+        raise UserError(
+            f"questions ({where}): {len(unasked)} of {len(prompts)} prompts have none, the first is "
+            f"item {unasked[0]}, {items[unasked[0]]!r}; give each prompt the item_id of its questions"
+        )
+    if unknown:
+        raise UserError(
+            f"questions ({where}): {len(unknown)} items are no prompts, such as {unknown[0]}; leave "
+            "their questions out, or give the prompts they belong to"
+        )

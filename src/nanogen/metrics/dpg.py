@@ -1,0 +1,166 @@
+"""DPG-Bench (Hu et al. 2024, arXiv 2403.05135): dense prompts taken apart into questions.
+
+Only the question graph and what is made of the answers: which model answers is another matter
+(`nanogen.metrics.vqa`). The graphs are Davidsonian scene graphs (Cho et al. 2023, arXiv 2310.18235): a
+question may depend on others, and counts as answered with no where one of those was.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from nanogen.errors import UserError
+from nanogen.files import explained
+
+COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
+NO_PARENT = 0  # how the file writes that a question depends on none
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a prompt.
+
+    Attributes:
+        item: which prompt it is about.
+        id: its number within the prompt, from 1.
+        parents: numbers of the questions that must be answered with yes for it to count.
+        about: the tuple, e.g. ``attribute - color (ball, red)``; before the bracket its category.
+        text: the question.
+    """
+
+    item: str
+    id: int
+    parents: tuple[int, ...]
+    about: str
+    text: str
+
+    @property
+    def category(self) -> str:
+        """The detailed category (L2), e.g. ``attribute - color``."""
+        return self.about.partition("(")[0].strip()
+
+    @property
+    def group(self) -> str:
+        """The broad category (L1), e.g. ``attribute``."""
+        return self.category.partition("-")[0].strip()
+
+
+Graph = Mapping[str, Sequence[Question]]
+
+
+def graph_of(questions: Iterable[Question], where: str) -> dict[str, list[Question]]:
+    """item -> its questions in order; ``where`` they stand is for the error's sentence.
+
+    Where a prompt has a number twice, the later question replaces the earlier, as in the benchmark's own
+    reader. Raises UserError for a parent that the prompt has not.
+    """
+    numbered: dict[str, dict[int, Question]] = defaultdict(dict)
+    for question in questions:
+        numbered[question.item][question.id] = question
+    for item, asked in numbered.items():
+        for question in asked.values():
+            for parent in question.parents:
+                if parent not in asked:
+                    raise UserError(
+                        f"{where}: question {question.id} of item {item} depends on {parent}, which the "
+                        "item does not have; mend its 'dependency'"
+                    )
+    return {item: list(asked.values()) for item, asked in numbered.items()}
+
+
+def _number(text: str, column: str, where: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UserError(f"{where}: {column} {text!r} is no whole number; mend the file") from error
+
+
+def _question(row: Mapping[str, str], where: str) -> Question:
+    parents = [_number(part, "dependency", where) for part in row["dependency"].split(",")]
+    return Question(
+        item=row["item_id"],
+        id=_number(row["proposition_id"], "proposition_id", where),
+        parents=tuple(parent for parent in parents if parent != NO_PARENT),
+        about=row["tuple"],
+        text=row["question_natural_language"],
+    )
+
+
+def read_table(path: Path | str, skip_first_row: bool = True) -> dict[str, list[Question]]:
+    """DPG-Bench's CSV: item -> its questions, in the file's order.
+
+    The benchmark's own reader skips the first row below the header, and with it one question;
+    published numbers are made so, hence the default. What depends on that question then does not.
+    Raises UserError where the file is missing, lacks a column, or holds a broken row or dependency.
+    """
+    path = Path(path)
+    with explained(path, "read"):
+        text = path.read_text(encoding="utf-8-sig")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise UserError(
+            f"{path} has no column {missing[0]!r}; DPG-Bench's file has {', '.join(COLUMNS)}"
+        )
+    questions = []
+    for number, row in enumerate(reader, start=1):
+        if any(row[name] is None for name in COLUMNS):
+            raise UserError(f"{path}, question {number}: the row is cut short; get the file again")
+        questions.append(_question(row, f"{path}, question {number}"))
+    if skip_first_row and questions:
+        skipped, *questions = questions
+        questions = [_freed(question, skipped) for question in questions]
+    return graph_of(questions, str(path))
+
+
+def _freed(question: Question, skipped: Question) -> Question:
+    """The question without a dependency on the one that is left out."""
+    if question.item != skipped.item or skipped.id not in question.parents:
+        return question
+    return replace(question, parents=tuple(p for p in question.parents if p != skipped.id))
+
+
+def adjusted(questions: Sequence[Question], answers: Sequence[float]) -> list[float]:
+    """The answers (1 yes, 0 no) with 0 for every question of which a parent has 0.
+
+    Decided in order, on what is adjusted so far: a no passes on to the children of its children, unless
+    a question stands before its parent, whose raw answer then counts.
+    """
+    scores = {q.id: float(answer) for q, answer in zip(questions, answers, strict=True)}
+    for question in questions:
+        if any(scores[parent] == 0 for parent in question.parents):
+            scores[question.id] = 0.0
+    return [scores[question.id] for question in questions]
+
+
+def _key(category: str) -> str:
+    """``attribute - color`` as part of a value's name: ``attribute-color``."""
+    return "-".join(part.strip().replace(" ", "_") for part in category.split("-"))
+
+
+def score(graph: Graph, answers: Iterable[tuple[str, Sequence[float]]]) -> dict[str, float]:
+    """The metric from the answers of every image: pairs (item, 1 or 0 per question of the item).
+
+    ``dpg_bench``: mean over prompts of the mean over a prompt's images of the mean adjusted answer.
+    ``dpg_<category>``: mean of the raw answers of all questions of a broad (``dpg_attribute``) or
+    detailed category (``dpg_attribute-color``). All in [0, 1].
+    """
+    by_item, by_category = defaultdict(list), defaultdict(list)
+    for item, given in answers:
+        questions = graph[item]
+        by_item[item].append(np.mean(adjusted(questions, given)))
+        for question, answer in zip(questions, given, strict=True):
+            for category in dict.fromkeys((question.group, question.category)):
+                by_category[f"dpg_{_key(category)}"].append(float(answer))
+    overall = float(np.mean([np.mean(values) for values in by_item.values()]))
+    return {
+        "dpg_bench": overall,
+        **{name: float(np.mean(by_category[name])) for name in sorted(by_category)},
+    }

@@ -1,0 +1,36 @@
+"""Metric files: the numbers of one sample set, and how they were measured, as JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nanogen.errors import UserError
+from nanogen.files import label, write_json
+
+log = logging.getLogger(__name__)
+METRIC = ("metric", 1)
+Score = tuple[dict[str, float], str]  # values by name, protocol
+
+
+def write_metric(
+    output: Path,
+    stage: Mapping[str, Any],
+    metric: str,
+    about: Mapping[str, str],
+    result: Score,
+) -> None:
+    """Write one metric's JSON; ``about`` holds method, task and variant. Refuses NaN (UserError)."""
+    values, protocol = result
+    broken = [name for name, value in values.items() if not np.isfinite(value)]
+    if broken:
+        raise UserError(f"{output}: {', '.join(broken)} came out as NaN or infinite; not written")
+    header = label(*METRIC, stage["hash"], metric=metric, **about)
+    inputs = dict(stage["expects"])
+    write_json(output, {**header, "values": values, "protocol": protocol, "inputs": inputs})
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    log.info("%s: %s", output, shown)

@@ -1,0 +1,154 @@
+"""DPG-Bench and GenAI-Bench of a finished sample set: each image is asked about by its own prompt.
+
+Both are measured in one job where one model answers for both. Beside each stands what chance gives:
+the same images, asked about by prompts of others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.data.questions import check_complete, item_of, read_questions
+from nanogen.errors import UserError
+from nanogen.files import check_label, read_json
+from nanogen.metrics import dpg, vqa_score
+from nanogen.metrics.metric_files import write_metric
+from nanogen.metrics.vqa_score import VQAModel
+
+SAMPLES = ("samples", 1)  # format and version
+SHIFTS = 2  # how many other prompts each image is asked about, for the chance level
+Prompts = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """The images of a sample set, uint8 (N, H, W, 3), and the place of each one's prompt, int (N,)."""
+
+    images: np.ndarray
+    of_image: np.ndarray
+    prompts: Prompts
+    about: Mapping[str, str]  # method, task, variant
+
+    def shifted(self, by: int) -> SampleSet:
+        """The same images, each with the prompt ``by`` places further on."""
+        others = (self.of_image + by) % len(self.prompts)
+        return SampleSet(self.images, others, self.prompts, self.about)
+
+    def __str__(self) -> str:
+        return f"{len(self.images)} images of {len(self.prompts)} prompts"
+
+
+def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str) -> None:
+    """Raise UserError unless every prompt has ``each`` images and every image a prompt."""
+    counts = Counter(of_image.tolist())
+    unknown = [index for index in counts if not 0 <= index < len(prompts)]
+    if unknown:
+        raise UserError(
+            f"{where}: an image belongs to prompt {unknown[0]}, but there are {len(prompts)} prompts; "
+            "make the samples again"
+        )
+    for index, prompt in enumerate(prompts):
+        if counts[index] != each:
+            raise UserError(
+                f"{where}: prompt {index} ({prompt['prompt']!r}) has {counts[index]} images, expected "
+                f"{each}; make the samples again"
+            )
+
+
+def read_samples(stage: Mapping[str, Any], samples: Path, prompts_file: Path) -> SampleSet:
+    """A sample set with its prompts; raises UserError where they do not belong together."""
+    expects = stage["expects"]
+    content = read_json(prompts_file)
+    check_label(content, prompts_file, "prompts", 1, expects["prompts"])
+    with hdf5.opened(samples, *SAMPLES, expects["samples"]) as file:
+        images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
+        about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
+    _check_counts(of_image, content["prompts"], stage["images_per_prompt"], str(samples))
+    return SampleSet(images, of_image, content["prompts"], about)
+
+
+def _dpg(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> dict[str, float]:
+    items = [item_of(int(place), samples.prompts[place]) for place in samples.of_image]
+    asked = [(row, question.text) for row, item in enumerate(items) for question in graph[item]]
+    rows, texts = zip(*asked, strict=True)
+    said = model.answer(samples.images, np.array(rows), texts).yes
+    given = np.split(said, np.cumsum([len(graph[item]) for item in items])[:-1])
+    return dpg.score(graph, zip(items, given, strict=True))
+
+
+def _genai(samples: SampleSet, model: VQAModel) -> dict[str, float]:
+    texts = [vqa_score.question(samples.prompts[place]["prompt"]) for place in samples.of_image]
+    probabilities = model.answer(samples.images, np.arange(len(texts)), texts).probability
+    return vqa_score.score(samples.prompts, samples.of_image, probabilities)
+
+
+def _shifted(samples: SampleSet, count: int) -> list[SampleSet]:
+    """The sample set with evenly spaced other prompts, up to ``count`` times."""
+    total = len(samples.prompts)
+    steps = {k * total // (count + 1) for k in range(1, count + 1)} - {0}
+    return [samples.shifted(by) for by in sorted(steps)]
+
+
+def _measured(
+    measure: Callable[[SampleSet, VQAModel], dict[str, float]],
+    samples: SampleSet,
+    model: VQAModel,
+    name: str,
+    shifts: int,
+) -> dict[str, float]:
+    """The values, and what chance gives of the one called ``name``."""
+    values = measure(samples, model)
+    by_chance = [measure(others, model)[name] for others in _shifted(samples, shifts)]
+    return values | ({f"chance_{name}": float(np.mean(by_chance))} if by_chance else {})
+
+
+def _graph(stage: Mapping[str, Any], file: Path | None, samples: SampleSet) -> dpg.Graph:
+    if file is None:
+        raise UserError("DPG-Bench needs --questions, the file that `nanogen make-questions` writes")
+    graph = read_questions(file, stage["expects"]["questions"])
+    check_complete(graph, samples.prompts, str(file))
+    return graph
+
+
+def score_questions(
+    stage: Mapping[str, Any],
+    samples_file: Path,
+    prompts_file: Path,
+    questions_file: Path | None,
+    models: Mapping[str, VQAModel],
+    output: Path,
+    shifts: int = SHIFTS,
+) -> None:
+    """Write dpg.json, genai.json or both, of a stage `question_scores`, into the folder ``output``.
+
+    Args:
+        questions_file: needed for ``dpg``.
+        models: by metric, ``dpg`` or ``genai``.
+        shifts: how many other prompts each image is asked about for the chance level; 0: none.
+
+    Raises UserError where an input is missing, damaged or made by another configuration, and where
+    images, prompts and questions do not belong together.
+    """
+    samples = read_samples(stage, samples_file, prompts_file)
+    measures: dict[str, tuple[str, str, Callable[[SampleSet, VQAModel], dict[str, float]]]] = {}
+    if "dpg" in models:
+        graph = _graph(stage, questions_file, samples)
+        what = f"{sum(map(len, graph.values()))} questions, a no to a parent counts for its children"
+        measures["dpg"] = "dpg_bench", what, partial(_dpg, graph)
+    if "genai" in models:
+        measures["genai"] = "genai_bench", "mean P(yes) that the figure shows the prompt", _genai
+    for metric, (name, what, measure) in measures.items():
+        model = models[metric]
+        values = _measured(measure, samples, model, name, shifts)
+        protocol = f"{samples}, {what}; {stage['models'][metric]['name']}: {model.protocol}"
+        if shifts:
+            protocol += "; chance: the same images, asked about by other images' prompts"
+        write_metric(output / f"{metric}.json", stage, metric, samples.about, (values, protocol))

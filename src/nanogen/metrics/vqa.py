@@ -1,0 +1,211 @@
+"""Visual question answering with networks of transformers: does the image deserve a yes?
+
+DPG-Bench counts the answer, VQAScore its probability; a model of any of these classes gives both. Its
+folder is what ``save_pretrained`` writes of the network and of its processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nanogen.errors import UserError, nearest
+from nanogen.metrics.vqa_score import ANSWER, Answers, VQAModel, answer_probability
+from nanogen.models.loading import load_network
+from nanogen.models.training import batches, seeded
+
+BATCH = 64  # pairs at a time; changes the rounding of sums, nothing else
+YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are asked for "Yes" and "No"
+
+
+class _Pairs:
+    """Cuts pairs into batches, as the processor gives them to the network."""
+
+    def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
+        self.network, self.processor, self.batch = network, processor, batch
+
+    def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor | np.ndarray, Tensor | np.ndarray]:
+        """(the answer is yes, P(yes)) of one batch."""
+        raise NotImplementedError
+
+    def _inputs(self, images: list[np.ndarray], questions: list[str]) -> Mapping[str, Tensor]:
+        return self.processor(
+            images=images, text=questions, padding=True, truncation=True, return_tensors="pt"
+        )
+
+    @torch.inference_mode()
+    def answer(self, images: np.ndarray, rows: np.ndarray, questions: Sequence[str]) -> Answers:
+        if len(rows) != len(questions):
+            raise ValueError(f"{len(rows)} images, but {len(questions)} questions")
+        yes, probability = np.zeros(len(rows), bool), np.zeros(len(rows))
+        by_length = np.argsort([len(question.split()) for question in questions], kind="stable")
+        for part in batches(len(rows), self.batch):
+            pairs = by_length[part]
+            pictures = [np.array(images[rows[pair]]) for pair in pairs]
+            inputs = self._inputs(pictures, [questions[pair] for pair in pairs])
+            yes[pairs], probability[pairs] = map(np.asarray, self._answers(inputs))
+        return Answers(yes, probability)
+
+
+class AnswerClassifier(_Pairs):
+    """ViltForQuestionAnswering: a score for each of a fixed list of answers.
+
+    The answer is the one of the largest score; P(yes) the sigmoid of its score, as it is trained.
+    """
+
+    protocol = "answers are a classifier's (ViLT), P(yes) is the sigmoid of that answer's score"
+
+    def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
+        super().__init__(network, processor, batch)
+        places = {str(name).lower(): int(place) for place, name in network.config.id2label.items()}
+        if YES not in places:
+            raise UserError(
+                f"the network's config.json has no answer {YES!r} among its {len(places)} labels; "
+                "give a network trained to answer questions"
+            )
+        self._yes = places[YES]
+
+    def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        with seeded("vqa", "order of patches"):  # which ViLT draws, though it does not matter
+            logits = self.network(**inputs).logits
+        return logits.argmax(1) == self._yes, logits[:, self._yes].double().sigmoid()
+
+
+class AnswerGenerator(_Pairs):
+    """BlipForQuestionAnswering: a decoder writes the answer.
+
+    The answer is yes where that is more probable than no; P(yes) is exp(-mean loss) of its tokens.
+    """
+
+    protocol = "the answer yes is more probable than no to a decoder (BLIP), P(yes) is the decoder's"
+
+    def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
+        super().__init__(network, processor, batch)
+        self._tokens = {word: _tokens(processor.tokenizer, word) for word in (YES, NO)}
+
+    def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        seen = encode_images(self.network, inputs["pixel_values"])
+        of = {word: np.zeros(len(seen)) for word in self._tokens}
+        for word, tokens in self._tokens.items():
+            for rows, _, logits in answered(self.network, seen, inputs, tokens):
+                of[word][rows.numpy()] = answer_probability(logits.numpy(), tokens)
+        return of[YES] > of[NO], of[YES]
+
+
+def encode_images(network: nn.Module, pixels: Tensor) -> Tensor:
+    """BLIP's features of images (N, 3, H, W): (N, 1 + patches, width), the class token first."""
+    return network.vision_model(pixel_values=pixels).last_hidden_state
+
+
+def answered(
+    network: nn.Module, seen: Tensor, inputs: Mapping[str, Tensor], tokens: np.ndarray
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """BLIP's answers to N questions, those of one length at a time.
+
+    Args:
+        seen: features of the image that each question is about.
+        inputs: ``input_ids`` (N, L), padded on the right, and ``attention_mask``.
+        tokens: the answer's, (T,).
+
+    Yields which questions (B,), their features (B, length, width), and the scores (B, T, vocabulary) at
+    the answer's T places. Not all at once, because the decoder's cross-attention leaves padding
+    unmasked (transformers 5.23), and answers would depend on the other questions of the batch.
+    """
+    start = torch.tensor([[network.decoder_start_token_id, *tokens[:-1].tolist()]])
+    lengths = inputs["attention_mask"].sum(1)
+    for length in lengths.unique().tolist():
+        rows = (lengths == length).nonzero()[:, 0]
+        encoded = network.text_encoder(
+            input_ids=inputs["input_ids"][rows, :length],
+            encoder_hidden_states=seen[rows],
+        ).last_hidden_state
+        decoded = network.text_decoder(
+            input_ids=start.expand(len(rows), -1), encoder_hidden_states=encoded, use_cache=False
+        )
+        yield rows, encoded, decoded.logits
+
+
+class ChatModel(_Pairs):
+    """AutoModelForImageTextToText: any vision-language model that continues a text.
+
+    P("Yes") is exp(-mean loss) of the answer's tokens after the question; the answer is yes where its
+    first token is more probable than that of "No".
+    """
+
+    protocol = 'the answer is the likelier first token of "Yes" and "No", P("Yes") exp(-mean token loss)'
+
+    def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
+        super().__init__(network, processor, batch)
+        self._yes, self._no = (_tokens(processor.tokenizer, word) for word in (ANSWER, "No"))
+        processor.tokenizer.padding_side = "left"  # so that answers stand at the end
+
+    def _prompt(self, question: str) -> str:
+        """The question as the model's template writes it, and the answer."""
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        turn = [{"role": "user", "content": content}]
+        return (
+            self.processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False) + ANSWER
+        )
+
+    def _inputs(self, images: list[np.ndarray], questions: list[str]) -> Mapping[str, Tensor]:
+        text = [self._prompt(question) for question in questions]
+        return self.processor(
+            images=[[image] for image in images], text=text, padding=True, return_tensors="pt"
+        )
+
+    def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        count = len(self._yes)
+        if not (inputs["input_ids"][:, -count:] == torch.from_numpy(self._yes)).all():
+            raise UserError(
+                f"the tokenizer joins {ANSWER!r} to the text before it, so that its probability is not "
+                "that of its own tokens; use another vision-language model"
+            )
+        logits = self.network(**inputs).logits[:, -count - 1 : -1].float().numpy()
+        first = logits[:, 0]
+        return first[:, self._yes[0]] > first[:, self._no[0]], answer_probability(logits, self._yes)
+
+
+def _tokens(tokenizer: Any, word: str) -> np.ndarray:
+    """A word's tokens, int64 (T,), without those that begin or end a text."""
+    tokens = np.array(tokenizer(word, add_special_tokens=False)["input_ids"], np.int64)
+    if not len(tokens) or tokenizer.unk_token_id in tokens:
+        raise UserError(f"the tokenizer does not know the answer {word!r}; give another model")
+    return tokens
+
+
+MODELS: dict[str, Callable[..., VQAModel]] = {
+    "ViltForQuestionAnswering": AnswerClassifier,
+    "BlipForQuestionAnswering": AnswerGenerator,
+    "AutoModelForImageTextToText": ChatModel,
+}
+
+
+def load_vqa(folder: Path | str, model: Mapping[str, Any], batch: int = BATCH) -> VQAModel:
+    """The model in ``folder``, as the resolved configuration ``model`` names its class.
+
+    Raises UserError for a missing or damaged folder, for a class that cannot answer, and for a
+    processor that needs code of its own.
+    """
+    name = model["model_class"]
+    if name not in MODELS:
+        raise UserError(f"model {model['name']}: {name} cannot answer questions{nearest(name, MODELS)}")
+    network = load_network(folder, name)
+    return MODELS[name](network, _processor(Path(folder)), batch)
+
+
+def _processor(folder: Path) -> Any:
+    from transformers import AutoProcessor
+
+    try:
+        return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{folder} holds no processor for the model's images and questions ({first}); copy it from "
+            "where the model came from"
+        ) from error

@@ -1,0 +1,247 @@
+"""Training of the nano study's VQA model: a small BLIP that learns to answer about its own images.
+
+An answer says one bit about an image, too little to learn to see in a minute. So where the objects
+are known, linear heads that are not kept also ask the image's patches what they show, and the words
+that name a shape how many of it there are and where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen.data.captions import noun
+from nanogen.data.images import ImageFile
+from nanogen.data.scenes import MOST_OBJECTS
+from nanogen.errors import UserError
+from nanogen.identity import seed_for
+from nanogen.metrics.detector import network_input
+from nanogen.metrics.detector_training import class_map
+from nanogen.metrics.vqa import (
+    NO,
+    YES,
+    AnswerGenerator,
+    answered,
+    encode_images,
+)
+from nanogen.metrics.vqa_questions import Pool, pool_of
+from nanogen.models.loading import save_network
+from nanogen.models.training import checked, seeded, train
+
+TRAINABLE = "BlipForQuestionAnswering"
+PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[DEC]", "[SEP]"
+PLACE = 10.0  # weight of the squared error of a place
+WORDS = 1.0
+PATCHES = 1.0
+EACH = 8  # questions per image, of a batch and of the validation images
+
+
+def word_tokenizer(texts: Iterable[str]) -> Any:
+    """A tokenizer whose tokens are the lower-case words and signs of ``texts``, and yes and no."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    normalizer, splitter = normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer()
+    found = {
+        word
+        for text in set(texts)
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+    }
+    words = [PAD, UNKNOWN, START, END, YES, NO, *sorted(found - {YES, NO})]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token=UNKNOWN))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, unk_token=UNKNOWN, sep_token=END, bos_token=START
+    )
+
+
+def build(model: Mapping[str, Any], tokenizer: Any) -> nn.Module:
+    """An untrained BlipForQuestionAnswering of the configuration's architecture."""
+    from transformers import BlipConfig, BlipForQuestionAnswering, BlipTextConfig, BlipVisionConfig
+
+    if model["model_class"] != TRAINABLE:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: only {TRAINABLE} can be made here, not "
+            f"{model['model_class']}; set its source to download or path"
+        )
+    keys = checked(model["architecture"], ("vision_config", "text_config"), model["name"])
+    vision = checked(keys.get("vision_config", {}), BlipVisionConfig().to_dict(), model["name"])
+    text = checked(keys.get("text_config", {}), BlipTextConfig().to_dict(), model["name"])
+    vision = {"initializer_range": 0.02, **vision, "image_size": model["input_size"]}
+    text |= {
+        "encoder_hidden_size": BlipVisionConfig(**vision).hidden_size,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": model["max_tokens"],
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+    }
+    return BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision))
+
+
+def processor_of(model: Mapping[str, Any], tokenizer: Any) -> Any:
+    """What the network is fed: images of its size, normalised as configured, and tokens."""
+    from transformers import BlipImageProcessor, BlipProcessor
+
+    side = model["input_size"]
+    images = BlipImageProcessor(
+        size={"height": side, "width": side},
+        image_mean=list(model["image_mean"]),
+        image_std=list(model["image_std"]),
+    )
+    tokenizer.model_max_length = model["max_tokens"]
+    return BlipProcessor(images, tokenizer)
+
+
+def save(network: nn.Module, processor: Any, folder: Path) -> None:
+    """Network and processor as ``save_pretrained`` writes them."""
+    save_network(network, folder)
+    processor.save_pretrained(folder)
+
+
+class Grounding:
+    """What patches and words are about, for scenes, whose objects are known; targets of the heads.
+
+    Attributes:
+        shares: float32 (N, patches, kinds), what part of each patch shows the background or a pair of
+            shape and colour; sums to 1.
+        number: int64 (N, shapes), how many objects of a shape there are.
+        place: float32 (N, shapes, 2), the centre of the last of them, x and y in [0, 1].
+    """
+
+    def __init__(self, images: ImageFile, side: int, tokenizer: Any):
+        assert images.objects is not None
+        self.shares = _patch_shares(images, side)
+        shapes = sorted({o["shape"] for objects in images.objects for o in objects})
+        self.number = torch.zeros(len(images), len(shapes), dtype=torch.int64)
+        self.place = torch.zeros(len(images), len(shapes), 2)
+        height, width = images.images.shape[1:3]
+        number, place = self.number.numpy(), self.place.numpy()
+        for image, objects in enumerate(images.objects):
+            for item in objects:
+                x0, y0, x1, y1 = item["box"]
+                shape = shapes.index(item["shape"])
+                number[image, shape] += 1
+                place[image, shape] = (x0 + x1) / (2 * width), (y0 + y1) / (2 * height)
+        self._shape_of = torch.full((len(tokenizer),), -1)  # token -> the shape that it names
+        for number, shape in enumerate(shapes):
+            for word in (shape, noun(shape, count=2)):
+                if (token := tokenizer.convert_tokens_to_ids(word)) != tokenizer.unk_token_id:
+                    self._shape_of[token] = number
+
+    def of_words(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where questions ``ids`` (B, L) about ``images`` (B,) name a shape, bool (B, L); and for each
+        such word how many of it there are, and where."""
+        shape = self._shape_of[ids]
+        named = shape >= 0
+        image = images[:, None].expand_as(ids)[named]
+        return named, self.number[image, shape[named]], self.place[image, shape[named]]
+
+
+def _patch_shares(images: ImageFile, side: int) -> Tensor:
+    assert images.masks is not None
+    assert images.objects is not None
+    kinds = sorted({(o["shape"], o["color"]) for objects in images.objects for o in objects})
+    numbers = np.zeros(images.masks.shape[:2], np.int64)
+    for row, objects in zip(numbers, images.objects, strict=True):
+        row[: len(objects)] = [1 + kinds.index((o["shape"], o["color"])) for o in objects]
+    shown = torch.from_numpy(class_map(np.array(images.masks), numbers))
+    count, height, width = shown.shape
+    grid = shown.view(count, height // side, side, width // side, side)
+    cells = grid.permute(0, 1, 3, 2, 4).reshape(count, -1, side * side)
+    shares = torch.zeros(*cells.shape[:2], 1 + len(kinds))
+    return shares.scatter_add_(2, cells, torch.full(cells.shape, 1.0 / side**2))
+
+
+class Student(nn.Module):
+    """The network, with heads that are not kept where it is known what is to be seen."""
+
+    def __init__(self, network: nn.Module, truth: Grounding | None):
+        super().__init__()
+        self.network, self.truth = network, truth
+        if truth is not None:
+            seen, said = (
+                network.config.vision_config.hidden_size,
+                network.config.text_config.hidden_size,
+            )
+            self.patches = nn.Linear(seen, truth.shares.shape[2])
+            self.number = nn.Linear(said, 1 + MOST_OBJECTS)
+            self.place = nn.Linear(said, 2)
+
+    def patch_loss(self, images: Tensor, seen: Tensor) -> Tensor:
+        """Cross-entropy of what the patches of ``images`` (B,) show; ``seen`` with the class token."""
+        if self.truth is None:
+            return torch.zeros(())
+        shares = self.truth.shares[images]
+        return F.cross_entropy(self.patches(seen[:, 1:]).flatten(0, 1), shares.flatten(0, 1))
+
+    def word_loss(self, images: Tensor, ids: Tensor, encoded: Tensor) -> Tensor:
+        """At the shapes' words: cross-entropy of their number, squared error of a single one's place."""
+        if self.truth is None:
+            return torch.zeros(())
+        named, number, place = self.truth.of_words(images, ids)
+        if not named.any():
+            return torch.zeros(())
+        words = encoded[named]
+        error = (self.place(words) - place).square().sum(1) * (number == 1)
+        return F.cross_entropy(self.number(words), number) + PLACE * error.mean()
+
+
+def train_vqa(
+    stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
+) -> dict[str, float]:
+    """Train the VQA model of a stage `model` from scratch, save it with its processor to ``folder``.
+
+    Returns the quality on questions about the validation images, half of them true: ``accuracy``, the
+    mean over the kinds of questions, and ``accuracy_<kind>``.
+    """
+    model = stage["model"]
+    pool = pool_of(train_images)
+    tokenizer = word_tokenizer(pool.texts)
+    with seeded(stage["seed"], "weights", model["name"]):
+        network = build(model, tokenizer)
+        patch = network.config.vision_config.patch_size
+        known = train_images.objects is not None
+        student = Student(network, Grounding(train_images, patch, tokenizer) if known else None)
+    questions = tokenizer(pool.texts, padding=True, return_tensors="pt", return_token_type_ids=False)
+    yes, no = (tokenizer.convert_tokens_to_ids(word) for word in (YES, NO))
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        place, chosen, true = map(torch.from_numpy, pool.draw(rows.numpy(), EACH * len(rows), rng))
+        seen = encode_images(network, network_input(train_images.images[rows.numpy()]))
+        asked = {name: values[chosen] for name, values in questions.items()}
+        answer = torch.where(true, yes, no)
+        total = PATCHES * student.patch_loss(rows, seen)
+        for part, encoded, logits in answered(network, seen[place], asked, np.array([yes])):
+            ids = asked["input_ids"][part, : encoded.shape[1]]
+            wrong = F.cross_entropy(logits[:, 0], answer[part])
+            share = len(part) / len(place)
+            total = total + share * (wrong + WORDS * student.word_loss(rows[place[part]], ids, encoded))
+        return total
+
+    train(student, loss, stage, len(train_images))
+    processor = processor_of(model, tokenizer)
+    save(network, processor, folder)
+    return _accuracy(AnswerGenerator(network, processor), pool_of(val_images), val_images, stage)
+
+
+def _accuracy(
+    model: AnswerGenerator, pool: Pool, images: ImageFile, stage: Mapping[str, Any]
+) -> dict[str, float]:
+    rng = np.random.default_rng(seed_for(stage["seed"], "questions", stage["model"]["name"]))
+    place, chosen, true = pool.draw(np.arange(len(images)), EACH * len(images), rng)
+    said = model.answer(images.images, place, [pool.texts[q] for q in chosen]).yes
+    by_kind = {
+        f"accuracy_{kind}": float((said == true)[pool.kind[chosen] == number].mean())
+        for number, kind in enumerate(pool.kinds)
+        if (pool.kind[chosen] == number).any()
+    }
+    return {"accuracy": float(np.mean(list(by_kind.values()))), **by_kind}

@@ -1,0 +1,165 @@
+"""A small model that answers, trained for seconds on real scenes, through to both metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nanogen.config import stages
+from nanogen.data import hdf5
+from nanogen.data.images import ImageFile, write_images
+from nanogen.data.prompts import write_prompts
+from nanogen.data.questions import write_questions
+from nanogen.errors import UserError
+from nanogen.files import label, read_json
+from nanogen.metrics.question_scores import score_questions
+from nanogen.metrics.vqa import load_vqa
+from nanogen.metrics.vqa_questions import pool_of
+from nanogen.metrics.vqa_score import Answers
+from nanogen.metrics.vqa_training import train_vqa
+
+SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+CHANGES = {
+    "data": {"train_images": 300, "val_images": 60},
+    "evaluation": {"images_per_prompt": 1},
+    "models": {
+        "vqa": {
+            "architecture": {"vision_config": SMALL, "text_config": SMALL},
+            "training": {"steps": 30, "batch_size": 16},
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def study(tiny):
+    return tiny(**CHANGES)
+
+
+@pytest.fixture(scope="module")
+def data(study, tmp_path_factory):
+    """split -> the image file of composed scenes."""
+    folder = tmp_path_factory.mktemp("images")
+    for split in ("train", "val"):
+        write_images(stages.data(study, "t2i", split), folder / f"{split}.h5")
+    return {split: ImageFile(folder / f"{split}.h5") for split in ("train", "val")}
+
+
+@pytest.fixture(scope="module")
+def trained(study, data, tmp_path_factory):
+    """(folder, quality) of the study's own model."""
+    folder = tmp_path_factory.mktemp("vqa")
+    stage = stages.model(study, "vqa")
+    return folder, train_vqa(stage, data["train"], data["val"], folder)
+
+
+@pytest.fixture(scope="module")
+def files(study, data, tmp_path_factory):
+    """The stage, and a sample set with its prompts and questions."""
+    folder = tmp_path_factory.mktemp("samples")
+    stage = stages.question_scores(study, "jit", "cfg")
+    write_prompts(stages.prompts(study), folder / "prompts.json")
+    write_questions(stages.questions(study), folder / "prompts.json", folder / "questions.json")
+    count = len(read_json(folder / "prompts.json")["prompts"])
+    images = data["train"].images[:count]
+    samples = _write_samples(folder / "samples.h5", stage, images, np.arange(count))
+    return stage, samples, folder / "prompts.json", folder / "questions.json"
+
+
+def _write_samples(path, stage, images, labels):
+    header = label("samples", 1, stage["expects"]["samples"], method="jit", task="t2i", variant="cfg")
+    with hdf5.create(path, header) as file:
+        file["images"], file["labels"] = images, np.asarray(labels, np.int64)
+    return path
+
+
+class Oracle:
+    """Answers from a table: yes to the questions in ``true``, for every image."""
+
+    protocol = "told by the test"
+
+    def __init__(self, *true: str):
+        self.true = true
+
+    def answer(self, images, rows, questions):
+        yes = np.array([question in self.true for question in questions])
+        return Answers(yes, np.where(yes, 0.75, 0.25))
+
+
+def test_questions_are_drawn_half_true_of_every_kind(data):
+    pool = pool_of(data["train"])
+    place, chosen, true = pool.draw(np.arange(100), 800, np.random.default_rng(0))
+    kinds = pool.kind[chosen]
+    assert set(pool.kinds) >= {"exists", "color", "count", "place", "position", "color_attr"}
+    assert len(set(np.bincount(kinds))) == 1
+    assert all(true[kinds == kind].mean() == 0.5 for kind in range(len(pool.kinds)))
+    for image, question, answer in zip(place[:200], chosen[:200], true[:200], strict=True):
+        (objects, text) = data["train"].objects[image], pool.texts[question]
+        if text.startswith("Is there a "):
+            assert answer == any(text == f"Is there a {o['shape']}?" for o in objects)
+        elif pool.kinds[pool.kind[question]] == "color":
+            said = {f"Is the {o['shape']} {o['color']}?" for o in objects}
+            assert answer == (text in said)
+
+
+def test_the_model_is_trained_saved_and_loaded(study, data, trained):
+    folder, quality = trained
+    assert 0.5 < quality["accuracy"] <= 1
+    assert {"accuracy_exists", "accuracy_place", "accuracy_color_attr"} <= quality.keys()
+    model = load_vqa(folder, stages.model(study, "vqa")["model"])
+    found = model.answer(data["val"].images, np.arange(4), ["Is there a circle?"] * 4)
+    assert np.isfinite(found.probability).all()
+
+
+def test_photographs_are_asked_about_their_classes(study, data, tmp_path):
+    train, val = (ImageFile(data[split].path) for split in ("train", "val"))
+    train.masks = val.masks = None
+    quality = train_vqa(stages.model(study, "vqa"), train, val, tmp_path)
+    assert quality.keys() == {"accuracy", "accuracy_exists", "accuracy_single_object"}
+
+
+def test_both_metrics_are_written_with_their_chance_level(files, study, trained, tmp_path):
+    stage, *paths = files
+    model = load_vqa(trained[0], stage["models"]["dpg"])
+    score_questions(stage, *paths, {"dpg": model, "genai": model}, tmp_path)
+    for metric, name in (("dpg", "dpg_bench"), ("genai", "genai_bench")):
+        content = read_json(tmp_path / f"{metric}.json")
+        values = content["values"]
+        assert 0 <= values[name] <= 1
+        assert 0 <= values[f"chance_{name}"] <= 1
+        assert content["hash"] == stage["hash"]
+        assert "vqa: the answer yes is more probable than no" in content["protocol"]
+
+
+def test_answers_become_scores_by_the_graph(files, tmp_path):
+    stage, samples, prompts, questions = files
+    score_questions(stage, samples, prompts, questions, {"dpg": Oracle()}, tmp_path)
+    assert read_json(tmp_path / "dpg.json")["values"]["dpg_bench"] == 0
+    texts = [q["text"] for q in read_json(questions)["questions"]]
+    children = [text for text in texts if not text.startswith("Is there a ")]
+    score_questions(stage, samples, prompts, questions, {"dpg": Oracle(*children)}, tmp_path)
+    values = read_json(tmp_path / "dpg.json")["values"]
+    assert values["dpg_bench"] == 0  # no object is there, so nothing counts
+    assert values["dpg_attribute"] == values["dpg_relation"] == 1
+    perfect = {"dpg": Oracle(*texts), "genai": Oracle()}
+    score_questions(stage, samples, prompts, questions, perfect, tmp_path, shifts=0)
+    values = read_json(tmp_path / "dpg.json")["values"]
+    assert values["dpg_bench"] == values["dpg_entity-whole"] == 1
+    assert "chance_dpg_bench" not in values
+    assert read_json(tmp_path / "genai.json")["values"]["genai_bench"] == 0.25
+
+
+def test_images_and_prompts_must_belong_together(files, data, tmp_path):
+    stage, samples, prompts, questions = files
+    count = len(read_json(prompts)["prompts"])
+    images = data["train"].images
+    for labels, sentence in (
+        (np.arange(count - 1), f"prompt {count - 1} .* has 0 images, expected 1"),
+        ([*range(count), 3], "prompt 3 .* has 2 images, expected 1"),
+        ([*range(count), count], f"belongs to prompt {count}, but there are {count} prompts"),
+    ):
+        broken = _write_samples(tmp_path / "s.h5", stage, images[: len(labels)], labels)
+        with pytest.raises(UserError, match=sentence):
+            score_questions(stage, broken, prompts, questions, {"genai": Oracle()}, tmp_path)
+    with pytest.raises(UserError, match="DPG-Bench needs --questions"):
+        score_questions(stage, samples, prompts, None, {"dpg": Oracle()}, tmp_path)
