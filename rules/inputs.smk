@@ -125,10 +125,14 @@ def extractor_options(wildcards, input):
     return " ".join(f"--extractor {n}={f}" for n, f in zip(EXTRACTORS, folders))
 
 
+SIMPLE = RUNS[FIRST, "t2i"].evaluation.simpleeval if "t2i" in STUDY.tasks else None
+
+
 # report
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
 DISTRIBUTION = ["fid", "is", "fdr", "mind"]
+TEXT_TO_IMAGE = ["geneval", *(["simpleeval"] if SIMPLE else [])]
 # Which sample sets a measured table reads: (task, guidance, metrics). A study of reproductions has
 # Table 1 only, whose methods differ in the guidance.
 MEASURED = (
@@ -138,7 +142,7 @@ MEASURED = (
     if STUDY.report.reproduction
     else {
         **({"table2": ("imagenet", ["cfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
-        **({"table3": ("t2i", ["cfg"], ["geneval"])} if T2I else {}),
+        **({"table3": ("t2i", ["cfg"], TEXT_TO_IMAGE)} if T2I else {}),
         **({"table4": ("imagenet", ["nocfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
     }
 )

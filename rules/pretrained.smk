@@ -11,7 +11,7 @@ rule build_model:
     benchmark:
         f"{ROOT}/benchmarks/build_model/{{model}}.tsv"
     wildcard_constraints:
-        model=names_of("build", "encoder", "text_encoder", "extractor", "detector"),
+        model=names_of("build", "encoder", "text_encoder", "extractor", "detector", "weak_scorer"),
     priority: 30
     conda:
         "../envs/train.yaml"
@@ -34,6 +34,7 @@ rule fetch_model:
             "text_encoder",
             "extractor",
             "detector",
+            "weak_scorer",
             "perceptual",
             "vae",
             "rae",
@@ -55,7 +56,16 @@ rule random_model:
     log:
         f"{ROOT}/logs/random_model/{{model}}.log",
     wildcard_constraints:
-        model=names_of("random", "encoder", "text_encoder", "extractor", "detector", "perceptual", "vae"),
+        model=names_of(
+            "random",
+            "encoder",
+            "text_encoder",
+            "extractor",
+            "detector",
+            "weak_scorer",
+            "perceptual",
+            "vae",
+        ),
     conda:
         "../envs/train.yaml"
     params:

@@ -35,6 +35,7 @@ COMMANDS = {
     "extract-features": ("extract_features", "every extractor's features of one sample set"),
     "score-distribution": ("score_distribution", "FID, IS, FDr and MIND from features"),
     "score-geneval": ("score_geneval", "GenEval of one sample set"),
+    "score-simpleeval": ("score_simpleeval", "SimpleEval of one sample set"),
     "table": ("table", "one of the paper's tables, published or measured"),
     "figure": ("figure", "one of the paper's figures, published or measured"),
     "grid": ("grid", "a picture of sample images"),

@@ -22,6 +22,7 @@ TRAINERS = {
     "text_encoder": "nanogen.models.text_encoder:train_text_encoder",
     "extractor": "nanogen.metrics.extractors:train_extractor",
     "detector": "nanogen.metrics.detector:train_detector",
+    "weak_scorer": "nanogen.metrics.weak_scorer:train_weak_scorer",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nanogen.config import stages, terms, variants
 from nanogen.config.load import CONFIG, PIXELS, latent_shape, load_model, load_run, read_yaml
-from nanogen.config.schema import Run, Study
+from nanogen.config.schema import Evaluation, Run, Study
 from nanogen.errors import UserError
 
 FLOAT16 = 2  # bytes
@@ -29,9 +29,15 @@ def models_of(study: Study) -> list[str]:
                 names[run.conditioner.model] = None
             names |= dict.fromkeys(terms.encoders(run))
         evaluation = load_run(study, study.methods[0], task).evaluation
-        used = evaluation.extractors if task == "imagenet" else [evaluation.detector]
+        used = evaluation.extractors if task == "imagenet" else _judges(evaluation)
         names |= dict.fromkeys(name for name in used if name)
     return list(names)
+
+
+def _judges(evaluation: Evaluation) -> list[str | None]:
+    """Who judges images of texts."""
+    simple = evaluation.simpleeval
+    return [evaluation.detector, simple.scorer if simple else None]
 
 
 @dataclass(frozen=True)

@@ -75,11 +75,11 @@ class Model(Section):
     """One frozen network, a folder as ``save_pretrained`` writes it: built, downloaded or given."""
 
     name: str = Field(description="the file's name in config/models, not a key of the file")
-    kind: Literal["encoder", "vae", "rae", "text_encoder", "extractor", "detector", "perceptual"] = (
-        Field(
-            description="what it does: image features, latents (vae, rae), text features, metrics, or a "
-            "distance of images (perceptual)"
-        )
+    kind: Literal[
+        "encoder", "vae", "rae", "text_encoder", "extractor", "detector", "perceptual", "weak_scorer"
+    ] = Field(
+        description="what it does: image features, latents (vae, rae), text features, metrics, a "
+        "distance of images (perceptual), or SimpleEval's comparison of images with texts (weak_scorer)"
     )
     model_class: str = Field(description="class in transformers, diffusers, timm or nanogen")
     source: Source = Field(
@@ -249,6 +249,18 @@ class Sampling(Section):
     batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
 
 
+class SimpleEval(Section):
+    """SimpleEval: many prompts of a grammar, one image each, compared with texts by a weak scorer."""
+
+    prompts: int = Field(
+        ge=6, multiple_of=3, description="prompts drawn, a third of each level; more narrow the interval"
+    )
+    vocabulary: Literal["scenes", "objects"] = Field(
+        description="what is asked for: the drawn shapes, or everyday objects"
+    )
+    scorer: str = Field(description="who compares, a file in config/models")
+
+
 class Evaluation(Section):
     """How much is drawn and what it is measured with."""
 
@@ -258,6 +270,9 @@ class Evaluation(Section):
     extractors: list[str] = Field(description="files in config/models, first: FID and IS")
     detector: str | None = Field(None, description="GenEval's detector, a file in config/models")
     prompts: str | None = Field(None, description="t2i: 'scenes', 'classes' or a GenEval JSON file")
+    simpleeval: SimpleEval | None = Field(
+        None, description="t2i: SimpleEval's prompts and scorer; none: it is not measured"
+    )
     mind_directions: int = Field(1000, description="random projections that MIND averages over")
 
 

@@ -32,6 +32,7 @@ VERSIONS = {
     "reference": 1,
     "distribution": 1,
     "geneval": 1,
+    "simpleeval": 1,
 }
 Stage = dict[str, Any]
 
@@ -76,7 +77,14 @@ def prompts(study: Study) -> Stage:
         prompts=named,
         content=config_hash(file.read_text(encoding="utf-8")) if file else None,
         data=run.data.model_dump(mode="json"),
+        simpleeval=_simple_prompts(run),
     )
+
+
+def _simple_prompts(run: Run) -> dict[str, Any] | None:
+    """What SimpleEval's prompts follow from, beside the seed; who judges the images is no matter."""
+    simple = run.evaluation.simpleeval
+    return simple and simple.model_dump(mode="json", exclude={"scorer"})
 
 
 def _given_model_hash(path: str) -> str:
@@ -336,4 +344,21 @@ def geneval(study: Study, method: str, variant: str) -> Stage:
         },
         seed=study.seed,
         detector=_model_keys(study, detector),
+    )
+
+
+def simpleeval(study: Study, method: str, variant: str) -> Stage:
+    """SimpleEval of one sample set of the text-to-image axis."""
+    simple = load_run(study, method, "t2i").evaluation.simpleeval
+    if simple is None:
+        raise UserError("evaluation.simpleeval says how many prompts there are and who compares")
+    return _stage(
+        "simpleeval",
+        {
+            "samples": sample(study, method, "t2i", variant)["hash"],
+            "prompts": prompts(study)["hash"],
+            "scorer": model(study, simple.scorer)["hash"],
+        },
+        seed=study.seed,
+        scorer=_model_keys(study, simple.scorer),
     )

@@ -1,4 +1,4 @@
-"""Prompts of the text-to-image evaluation, in GenEval's structure.
+"""Prompts of the text-to-image evaluation, in GenEval's structure; first GenEval's, then others.
 
 Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, index]}], exclude?}``;
 ``position`` relates an object to an earlier entry of ``include``.
@@ -23,6 +23,7 @@ from nanogen.identity import seed_for
 
 log = logging.getLogger(__name__)
 Prompt = dict[str, Any]
+GENEVAL = "geneval"
 MOST_PER_TAG = 16
 
 
@@ -214,9 +215,24 @@ def _chosen(stage: Mapping[str, Any]) -> list[Prompt]:
     )
 
 
+def _added(stage: Mapping[str, Any], geneval: Sequence[Prompt]) -> list[Prompt]:
+    """SimpleEval's prompts, where it is measured."""
+    if not (simple := stage.get("simpleeval")):
+        return []
+    from nanogen.data.simple_prompts import simple_prompts
+
+    return simple_prompts(stage["seed"], simple["vocabulary"], simple["prompts"], geneval)
+
+
+def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[int]:
+    """Where the prompts of one benchmark stand; those that name none are GenEval's."""
+    return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]
+
+
 def write_prompts(stage: Mapping[str, Any], output: Path | str) -> None:
-    """Write the prompt file of a ``prompts`` stage."""
-    prompts = _chosen(stage)
+    """Write the prompt file of a ``prompts`` stage: GenEval's prompts, then those of SimpleEval."""
+    geneval = _chosen(stage)
+    prompts = [*geneval, *_added(stage, geneval)]
     write_json(output, label("prompts", 1, stage["hash"], prompts=prompts))
     tags = dict.fromkeys(item["tag"] for item in prompts)
     log.info("%s: %d prompts of %d kinds", output, len(prompts), len(tags))

@@ -12,8 +12,11 @@ import h5py
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.prompts import GENEVAL, of_benchmark
+from nanogen.data.simple_prompts import BENCHMARK
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
+from nanogen.metrics import simpleeval
 from nanogen.metrics.distribution import inception_score, mind
 from nanogen.metrics.feature_files import FEATURES, REFERENCE, SAMPLES
 from nanogen.metrics.frechet import frechet_distance, moments_of
@@ -132,10 +135,38 @@ def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path
         write_metric(output / f"{metric}.json", stage, metric, about, result)
 
 
-def _prompts(path: Path, hash_: str) -> list[dict[str, Any]]:
-    content = read_json(path)
-    check_label(content, path, "prompts", 1, hash_)
-    return content["prompts"]
+class JudgedSamples:
+    """The images of a text-to-image sample set that belong to one benchmark's prompts.
+
+    Attributes:
+        prompts: the benchmark's, in order.
+        images: uint8 (N, H, W, 3).
+        of_image: which of ``prompts`` each image belongs to, int64 (N,).
+        about: method, task and variant.
+
+    Raises UserError where a file is missing, damaged, of another configuration, or has no such prompt.
+    """
+
+    def __init__(self, expects: Mapping[str, str], samples: Path, prompts_file: Path, benchmark: str):
+        content = read_json(prompts_file)
+        check_label(content, prompts_file, "prompts", 1, expects["prompts"])
+        every = content["prompts"]
+        with hdf5.opened(samples, *SAMPLES, expects["samples"]) as file:
+            images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
+            self.about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
+        if len(of_image) and not 0 <= of_image.min() <= of_image.max() < len(every):
+            raise UserError(
+                f"{samples}: an image belongs to prompt {of_image.max()}, but {prompts_file} has "
+                f"{len(every)} prompts; make the samples again"
+            )
+        chosen = of_benchmark(every, benchmark)
+        if not chosen:
+            raise UserError(f"{prompts_file} has no prompts of {benchmark}; make it again")
+        place = np.full(len(every), -1)
+        place[chosen] = np.arange(len(chosen))
+        kept = place[of_image] >= 0
+        self.prompts = [every[i] for i in chosen]
+        self.images, self.of_image = images[kept], place[of_image][kept]
 
 
 def score_geneval(
@@ -148,24 +179,45 @@ def score_geneval(
     from nanogen.metrics.detector import load_detector
     from nanogen.models.card import expect_model
 
-    expects = stage["expects"]
-    prompts = _prompts(prompts_file, expects["prompts"])
-    expect_model(detector_folder, expects["detector"])
+    judged = JudgedSamples(stage["expects"], samples, prompts_file, GENEVAL)
+    expect_model(detector_folder, stage["expects"]["detector"])
     detector = load_detector(detector_folder, stage["detector"])
-    with hdf5.opened(samples, *SAMPLES, expects["samples"]) as file:
-        images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
-        about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
-    if len(of_image) and not 0 <= of_image.min() <= of_image.max() < len(prompts):
-        raise UserError(
-            f"{samples}: an image belongs to prompt {of_image.max()}, but {prompts_file} has "
-            f"{len(prompts)} prompts; make the samples again"
-        )
-    found = detector(images)
-    values = score(prompts, of_image, found)
-    by_chance = chance(prompts, of_image, found)
+    found = detector(judged.images)
+    values = score(judged.prompts, judged.of_image, found)
+    by_chance = chance(judged.prompts, judged.of_image, found)
     values |= {"chance" if n == "geneval" else f"chance_{n}": v for n, v in by_chance.items()}
     protocol = (
-        f"{len(images)} images of {len(set(of_image.tolist()))} prompts, GenEval's rules; "
+        f"{len(judged.images)} images of {len(set(judged.of_image.tolist()))} prompts, GenEval's rules; "
         f"{detector.protocol}; chance: the same images judged by other images' prompts"
     )
-    write_metric(output, stage, "geneval", about, (values, protocol))
+    write_metric(output, stage, "geneval", judged.about, (values, protocol))
+
+
+def score_simpleeval(
+    stage: Mapping[str, Any], samples: Path, prompts_file: Path, scorer_folder: Path, output: Path
+) -> None:
+    """Write the JSON of a stage `simpleeval`: the score, its levels, their intervals, and chance.
+
+    Raises UserError where an input is missing, damaged or made by another configuration.
+    """
+    from nanogen.metrics.weak_scorer import load_weak_scorer
+    from nanogen.models.card import expect_model, read_card
+
+    judged = JudgedSamples(stage["expects"], samples, prompts_file, BENCHMARK)
+    expect_model(scorer_folder, stage["expects"]["scorer"])
+    scorer = load_weak_scorer(scorer_folder, stage["scorer"])
+    choices = simpleeval.Choices(judged.prompts)
+    agreement = scorer(judged.images, choices.texts)
+    right = choices.right(agreement, judged.of_image)
+    scores = simpleeval.per_prompt(right, judged.of_image, len(choices))
+    values = simpleeval.summarise(scores, choices.levels, stage["seed"])
+    values["simpleeval_chance"] = choices.chance(agreement, judged.of_image)
+    real = (read_card(scorer_folder) or {"quality": {}})["quality"].get("real")
+    protocol = (
+        f"{len(judged.images)} images of {len(choices)} prompts in {len(set(choices.levels))} levels, "
+        f"each compared with {len(choices.of_prompt[0])} texts of which one is true, "
+        f"by {scorer.protocol}{f', right on {real:.3f} of real images' if real else ''}; interval: "
+        f"{simpleeval.CONFIDENCE:.0%}, bootstrap over prompts; chance: the same images judged by other "
+        "images' prompts"
+    )
+    write_metric(output, stage, "simpleeval", judged.about, (values, protocol))

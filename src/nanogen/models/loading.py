@@ -20,6 +20,7 @@ LIBRARIES = {
     "DINOv3ViTModel": "transformers",
     "SiglipVisionModel": "transformers",
     "Qwen3Model": "transformers",
+    "CLIPModel": "transformers",
 }
 
 

@@ -121,6 +121,28 @@ def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
     save_file(weights, folder / "model.safetensors")
 
 
+def _weak_scorer(stage: Mapping[str, Any], folder: Path) -> None:
+    """A CLIPModel; its tokenizer is trained on drawn prompts and ends every text as CLIP's does."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import CLIPConfig, CLIPModel
+
+    from nanogen.data.simple_prompts import OBJECTS, simple_prompts
+    from nanogen.models.loading import save_network
+    from nanogen.models.text_encoder import END, train_tokenizer
+
+    prompts = simple_prompts(stage["seed"], OBJECTS.name, 300)
+    tokenizer = train_tokenizer([prompt["prompt"] for prompt in prompts])
+    end = tokenizer.eos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, end)]
+    )
+    architecture = stage["model"]["architecture"]
+    own = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end, "bos_token_id": end}
+    keys = {**architecture, "text_config": {**architecture["text_config"], **own}}
+    save_network(CLIPModel(CLIPConfig(**keys)), folder)
+    tokenizer.save_pretrained(folder)
+
+
 WRITERS = {
     "perceptual": _perceptual,
     "encoder": _encoder,
@@ -128,4 +150,5 @@ WRITERS = {
     "text_encoder": _text_encoder,
     "extractor": _extractor,
     "detector": _detector,
+    "weak_scorer": _weak_scorer,
 }

@@ -18,7 +18,15 @@ from nanogen.report.rows import Row
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
 DISTRIBUTION = ("fid", "is", "fdr", "mind")
-NAMES = {"fid": "FID", "is": "IS", "fdr": "FDr", "mind": "MIND", "geneval": "GenEval"}
+NAMES = {
+    "fid": "FID",
+    "is": "IS",
+    "fdr": "FDr",
+    "mind": "MIND",
+    "geneval": "GenEval",
+    "simpleeval": "SimpleEval",
+}
+STAGES = {"geneval": stages.geneval, "simpleeval": stages.simpleeval}  # the others come from one
 
 
 @dataclass(frozen=True)
@@ -147,7 +155,7 @@ class Results:
                 f"{found.path} holds {found.metric} of {found.method} on {found.task} "
                 f"({found.variant}), expected {name} of {method} on {task} ({variant})"
             )
-        if found.hash != (expected := self._expected(task, method, variant)):
+        if found.hash != (expected := self._expected(method, variant, name)):
             raise UserError(
                 f"{found.path} was made by another configuration: it carries hash {found.hash}, "
                 f"study {self.study.study} expects {expected}; make it again with "
@@ -156,9 +164,8 @@ class Results:
         self.used.append(found)
         return found
 
-    def _expected(self, task: str, method: str, variant: str) -> str:
-        stage = stages.distribution if task == "imagenet" else stages.geneval
-        return stage(self.study, method, variant)["hash"]
+    def _expected(self, method: str, variant: str, name: str) -> str:
+        return STAGES.get(name, stages.distribution)(self.study, method, variant)["hash"]
 
     def card(self, task: str, method: str) -> dict[str, Any]:
         """The card of a trained model; raises UserError where it is missing or of other weights."""
