@@ -21,7 +21,7 @@ from nanogen.identity import config_hash
 VERSIONS = {
     "inputs": 1,
     "data": 2,
-    "prompts": 1,
+    "prompts": 2,
     "model": 2,
     "latents": 1,
     "text": 1,

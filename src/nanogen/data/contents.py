@@ -7,7 +7,7 @@ that a picture which shows the content does not show the near miss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -106,7 +106,7 @@ class Content:
         return {"include": include, **({"exclude": exclude} if exclude else {})}
 
 
-def meaning(metadata: dict[str, Any]) -> str:
+def meaning(metadata: Mapping[str, Any]) -> str:
     """A text that is equal for prompts which ask for the same, however they are worded: of things
     without a relation the order is no matter."""
     include, exclude = metadata["include"], metadata.get("exclude", [])

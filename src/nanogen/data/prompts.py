@@ -37,7 +37,11 @@ def _object(name: str, count: int = 1, **more: Any) -> Prompt:
 
 def _single_object() -> list[Prompt]:
     return [
-        _prompt("single_object", captions.one(shape, size=size), _object(shape))
+        _prompt(
+            "single_object",
+            captions.one(shape, size=size),
+            _object(shape, **({"size": size} if size else {})),  # for the reader: GenEval judges none
+        )
         for size, shape in product((None, *RADII), SHAPES)
     ]
 
@@ -229,10 +233,15 @@ def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[i
     return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]
 
 
-def write_prompts(stage: Mapping[str, Any], output: Path | str) -> None:
-    """Write the prompt file of a ``prompts`` stage: GenEval's prompts, then those of SimpleEval."""
+def prompts_of(stage: Mapping[str, Any]) -> list[Prompt]:
+    """The prompts of a ``prompts`` stage: GenEval's, then those of SimpleEval."""
     geneval = _chosen(stage)
-    prompts = [*geneval, *_added(stage, geneval)]
+    return [*geneval, *_added(stage, geneval)]
+
+
+def write_prompts(stage: Mapping[str, Any], output: Path | str) -> None:
+    """Write the prompt file of a ``prompts`` stage."""
+    prompts = prompts_of(stage)
     write_json(output, label("prompts", 1, stage["hash"], prompts=prompts))
     tags = dict.fromkeys(item["tag"] for item in prompts)
     log.info("%s: %d prompts of %d kinds", output, len(prompts), len(tags))

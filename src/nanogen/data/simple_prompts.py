@@ -134,15 +134,15 @@ def _of_level(seed: int, words: Vocabulary, level: str, count: int, known: set[s
         rng = np.random.default_rng(seed_for(seed, BENCHMARK, words.name, level, index))
         for attempt in range(_TRIES):
             content = kinds[(index + attempt) % len(kinds)](words, rng)
-            key = meaning(content.metadata)
-            if key not in known:
+            keys = {meaning(content.metadata), content.text(words)}
+            if not keys & known:
                 break
         else:
             raise UserError(
                 f"evaluation.simpleeval.prompts: of the vocabulary {words.name!r} there are not {count} "
                 f"different prompts of the level {level} (found {index}); lower it"
             )
-        known.add(key)
+        known |= keys
         yield _prompt(content, words, level, rng)
 
 
@@ -158,7 +158,7 @@ def simple_prompts(
         raise UserError(
             f"evaluation.simpleeval.vocabulary: {vocabulary!r} is none of {', '.join(VOCABULARIES)}"
         )
-    known = {meaning(dict(prompt)) for prompt in others}
+    known = {key for prompt in others for key in (meaning(prompt), prompt["prompt"])}
     per_level = count // len(LEVELS)
     return [
         prompt
