@@ -50,7 +50,8 @@ def test_one_methods_steps_concern_its_training_and_what_follows(finished):
     assert plan.rules["train"] == 2
     assert {job["method"] for job in plan.jobs if job["method"]} == {"jit"}
     assert set(plan.rules) == REPORTS | {
-        "train", "sample", "extract_features", "score_distribution", "score_geneval", "sample_grid",
+        "train", "sample", "extract_features", "score_distribution", "score_geneval", "score_simpleeval",
+        "sample_grid",
     }  # fmt: skip
 
 
