@@ -147,12 +147,14 @@ def answering_inputs(wildcards):
     """Named inputs of the metrics measured by questions: the questions, the models' cards."""
     inputs = {f"model:{metric}": PATHS.model_card(ANSWERING[metric]) for metric in ANSWERED_HERE}
     return inputs | ({"questions": PATHS.questions} if "dpg" in ANSWERED_HERE else {})
+SIMPLE = RUNS[FIRST, "t2i"].evaluation.simpleeval if "t2i" in STUDY.tasks else None
 
 
 # report
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
 DISTRIBUTION = ["fid", "is", "fdr", "mind", "pr", "sfid"]
+TEXT_TO_IMAGE = ["geneval", *ANSWERING, *(["simpleeval"] if SIMPLE else [])]
 # Which sample sets a measured table reads: (task, guidance, metrics). A study of reproductions has
 # Table 1 only, whose methods differ in the guidance.
 MEASURED = (
@@ -162,7 +164,7 @@ MEASURED = (
     if STUDY.report.reproduction
     else {
         **({"table2": ("imagenet", ["cfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
-        **({"table3": ("t2i", ["cfg"], ["geneval", *ANSWERING])} if T2I else {}),
+        **({"table3": ("t2i", ["cfg"], TEXT_TO_IMAGE)} if T2I else {}),
         **({"table4": ("imagenet", ["nocfg", "untrained"], DISTRIBUTION)} if IMAGENET else {}),
     }
 )

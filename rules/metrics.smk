@@ -147,3 +147,24 @@ if "t2i" in STUDY.tasks:
             shell:
                 "python -m nanogen score-clip-flant5 --config {params.config} {params.inputs}"
                 " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+
+
+if SIMPLE:
+
+    rule score_simpleeval:
+        input:
+            samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
+            prompts=PATHS.prompts,
+            scorer=PATHS.model_card(SIMPLE.scorer),
+        output:
+            f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/simpleeval.json",
+        log:
+            f"{ROOT}/logs/score_simpleeval/{{method}}-{{variant}}.log",
+        conda:
+            "../envs/metrics.yaml"
+        params:
+            config=configured(stages.simpleeval, "method", "variant"),
+            scorer=lambda wildcards, input: Path(input.scorer).parent,
+        shell:
+            "python -m nanogen score-simpleeval --config {params.config} --samples {input.samples:q}"
+            " --prompts {input.prompts:q} --scorer {params.scorer:q} --output {output} 2> >(tee -i {log} >&2)"

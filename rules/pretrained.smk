@@ -11,7 +11,7 @@ rule build_model:
     benchmark:
         f"{ROOT}/benchmarks/build_model/{{model}}.tsv"
     wildcard_constraints:
-        model=names_of("build", "encoder", "text_encoder", "extractor", "detector", "vqa"),
+        model=names_of("build", "encoder", "text_encoder", "extractor", "detector", "vqa", "weak_scorer"),
     priority: 30
     conda:
         "../envs/train.yaml"
@@ -36,6 +36,7 @@ rule fetch_model:
             "detector",
             "color_classifier",
             "vqa",
+            "weak_scorer",
             "perceptual",
             "vae",
             "rae",
@@ -64,6 +65,7 @@ rule random_model:
             "extractor",
             "detector",
             "color_classifier",
+            "weak_scorer",
             "perceptual",
             "vae",
         ),

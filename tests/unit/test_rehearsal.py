@@ -28,6 +28,7 @@ COUNTS = {
     "evaluation.untrained_images",
     "evaluation.images_per_prompt",
     "evaluation.prompts",  # eight, which are shipped
+    "evaluation.simpleeval.prompts",
 }
 # weights, and the pictures that are drawn as the data set's files
 SOURCES = {"study", "data.root", "data.hub"}

@@ -62,6 +62,13 @@ def study(tmp_path, monkeypatch):
         for name, key in (("dpg", "dpg_bench"), ("genai", "genai_bench")):
             values = {key: score / 2, f"chance_{key}": 0.125 * score}
             _metric(paths, stage, ("t2i", method, "cfg", name), values)
+        simple = {"simpleeval": score, "simpleeval_low": score - 0.1, "simpleeval_high": score + 0.1}
+        _metric(
+            paths,
+            stages.simpleeval(study, method, "cfg"),
+            ("t2i", method, "cfg", "simpleeval"),
+            {**simple, "simpleeval_chance": 0.25},
+        )
         card = label("model", 1, stages.train(study, method, "t2i")["hash"])
         write_json(paths.trained(method, "t2i"), {**card, "quality": {"parameters": 1634221}})
     return study

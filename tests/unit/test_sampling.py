@@ -99,7 +99,8 @@ def test_every_class_and_prompt_gets_its_share(tiny):
     imagenet = stages.sample(tiny(evaluation={"images": 40}), "jit", "imagenet", "cfg")
     assert np.bincount(labels_of(imagenet, None)).tolist() == [2] * 20
     t2i = stages.sample(tiny(), "jit", "t2i", "cfg")
-    assert np.bincount(labels_of(t2i, 9)).tolist() == [4] * 9
+    prompts = [{"prompt": "a circle"}] * 9 + [{"prompt": "a square", "images": 1}]
+    assert np.bincount(labels_of(t2i, prompts)).tolist() == [4] * 9 + [1]
 
 
 def test_noise_belongs_to_the_index():

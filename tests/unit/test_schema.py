@@ -29,6 +29,7 @@ DOCUMENTED = {
     "training.optimizer": sections.Optimizer,
     "sampling": sections.Sampling,
     "evaluation": sections.Evaluation,
+    "evaluation.simpleeval": sections.SimpleEval,
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
     "file, of a model": sections.RemoteFile,

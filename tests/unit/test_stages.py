@@ -32,6 +32,7 @@ def hashes(study) -> dict[str, str]:
     found["reference"] = stages.reference(study)["hash"]
     for method in study.methods:
         found[f"score {method} cfg"] = stages.distribution(study, method, "cfg")["hash"]
+        found[f"simpleeval {method}"] = stages.simpleeval(study, method, "cfg")["hash"]
         found[f"geneval {method}"] = stages.geneval(study, method, "cfg")["hash"]
         found[f"answers {method}"] = stages.question_scores(study, method, "cfg")["hash"]
     return found
@@ -76,13 +77,19 @@ def test_one_methods_steps_concern_its_training_and_what_follows():
         "score jit cfg",
         "geneval jit",
         "answers jit",
+        "simpleeval jit",
     }
 
 
 def test_guidance_concerns_the_guided_samples_only():
     names = changed(overrides={"methods": {"jit": {"sampling": {"guidance_scale": 7.0}}}})
     samples = {"sample imagenet jit cfg", "sample t2i jit cfg"}
-    assert names == samples | {"score jit cfg", "geneval jit", "answers jit"}
+    assert names == samples | {"score jit cfg", "geneval jit", "answers jit", "simpleeval jit"}
+
+
+def test_who_compares_concerns_no_sample():
+    names = changed(models={"weak-scorer": {"training": {"steps": 3}}})
+    assert {name.split()[0] for name in names} == {"simpleeval"}
 
 
 def test_one_tokenizers_training_concerns_the_methods_that_use_it():

@@ -10,16 +10,16 @@ NAMED = {
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
 THREE = {
-    "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 6, "train_tokenizer": 2,
+    "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 7, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
     "extract_features": 9, "reference": 1, "score_distribution": 9, "score_geneval": 3,
-    "score_questions": 3, "measured_table": 3, "published_table": 4, "measured_figure": 3,
-    "published_figure": 3, "sample_grid": 9,
+    "score_questions": 3, "score_simpleeval": 3, "measured_table": 3,
+    "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
 }  # fmt: skip
 TEN = THREE | {
     "build_model": 7, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
     "sample": 43, "extract_features": 32, "score_distribution": 32, "score_geneval": 11,
-    "score_questions": 11, "sample_grid": 33,
+    "score_questions": 11, "score_simpleeval": 11, "sample_grid": 33,
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ OF_THREE = ("--config", "study=nano-three")
 def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study, rules):
     plan = fresh.plan("all", "--config", f"study={study}")
     assert plan.rules == rules
-    assert {"dinov2-b", "qwen3", "inception", "convnext", "detector", "vqa"} <= {
+    assert {"dinov2-b", "qwen3", "inception", "convnext", "detector", "vqa", "weak-scorer"} <= {
         job["model"] for job in plan.of("build_model")
     }
     assert {"rae-dinov2-b", "sd-vae-mse"} <= {job["model"] for job in plan.of("train_tokenizer")}

@@ -51,7 +51,7 @@ def test_one_methods_steps_concern_its_training_and_what_follows(finished):
     assert {job["method"] for job in plan.jobs if job["method"]} == {"jit"}
     assert set(plan.rules) == REPORTS | {
         "train", "sample", "extract_features", "score_distribution", "score_geneval",
-        "score_questions", "sample_grid",
+        "score_questions", "score_simpleeval", "sample_grid",
     }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ COMMANDS = {
         "score_clip_flant5",
         "GenAI-Bench by CLIP-FlanT5, where t2v-metrics is installed",
     ),
+    "score-simpleeval": ("score_simpleeval", "SimpleEval of one sample set"),
     "score": ("score", "score anyone's images: FID, IS, MIND and the like, without a study"),
     "score-t2i": ("score_t2i", "text-to-image metrics of images that anybody drew"),
     "table": ("table", "one of the paper's tables, published or measured"),

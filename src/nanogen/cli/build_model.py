@@ -23,6 +23,7 @@ TRAINERS = {
     "extractor": "nanogen.metrics.extractors:train_extractor",
     "detector": "nanogen.metrics.detector:train_detector",
     "vqa": "nanogen.metrics.vqa_training:train_vqa",
+    "weak_scorer": "nanogen.metrics.weak_scorer:train_weak_scorer",
 }
 
 

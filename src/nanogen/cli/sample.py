@@ -127,8 +127,10 @@ def _tokenizer(stage: dict[str, Any], args: argparse.Namespace) -> Any:
     return load_tokenizer(args.tokenizer)
 
 
-def _conditions(stage: dict[str, Any], args: argparse.Namespace) -> tuple[Any, int | None]:
-    """(function from labels to conditions, number of prompts or None)."""
+def _conditions(
+    stage: dict[str, Any], args: argparse.Namespace
+) -> tuple[Any, list[dict[str, Any]] | None]:
+    """(function from labels to conditions, prompts or None)."""
     import torch
 
     from nanogen.backbones import Condition
@@ -146,4 +148,4 @@ def _conditions(stage: dict[str, Any], args: argparse.Namespace) -> tuple[Any, i
     check_label(prompts, args.prompts, "prompts", 1, stage["expects"]["prompts"])
     text = TextFile(args.text, stage["expects"]["text"])
     tokens = conditioner["tokens"]
-    return (lambda rows: text_condition(text, rows, 0, tokens)), len(prompts["prompts"])
+    return (lambda rows: text_condition(text, rows, 0, tokens)), prompts["prompts"]

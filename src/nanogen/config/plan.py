@@ -18,7 +18,7 @@ from nanogen.config.load import (
     load_run,
     read_yaml,
 )
-from nanogen.config.schema import Model, RemoteFile, Run, Study
+from nanogen.config.schema import Evaluation, Model, RemoteFile, Run, Study
 from nanogen.errors import UserError
 
 FLOAT16 = 2  # bytes
@@ -40,13 +40,23 @@ def models_of(study: Study) -> list[str]:
                 names[run.conditioner.model] = None
             names |= dict.fromkeys(terms.encoders(run))
         evaluation = load_run(study, study.methods[0], task).evaluation
-        judges = [evaluation.detector, evaluation.dpg, evaluation.genai]
-        used = evaluation.extractors if task == "imagenet" else judges
+        used = evaluation.extractors if task == "imagenet" else _judges(evaluation)
         names |= dict.fromkeys(name for name in used if name)
         if task == "t2i" and evaluation.detector:
             colors = load_model(study, evaluation.detector).color_classifier
             names |= {colors: None} if colors else {}
     return list(names)
+
+
+def _judges(evaluation: Evaluation) -> list[str | None]:
+    """Who judges images of texts."""
+    simple = evaluation.simpleeval
+    return [
+        evaluation.detector,
+        evaluation.dpg,
+        evaluation.genai,
+        simple.scorer if simple else None,
+    ]
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,11 @@ class Model(Section):
         "color_classifier",
         "vqa",
         "perceptual",
+        "weak_scorer",
     ] = Field(
         description="what it does: image features, latents (vae, rae), text features, metrics "
-        "(extractor, detector, vqa), or a distance of images (perceptual)"
+        "(extractor, detector, vqa), a distance of images (perceptual), or SimpleEval's comparison of "
+        "images with texts (weak_scorer)"
     )
     model_class: str = Field(
         description="class in transformers, diffusers, timm, torch-fidelity or nanogen"
@@ -281,6 +283,18 @@ class Sampling(Section):
     batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
 
 
+class SimpleEval(Section):
+    """SimpleEval: many prompts of a grammar, one image each, compared with texts by a weak scorer."""
+
+    prompts: int = Field(
+        ge=6, multiple_of=3, description="prompts drawn, a third of each level; more narrow the interval"
+    )
+    vocabulary: Literal["scenes", "objects"] = Field(
+        description="what is asked for: the drawn shapes, or everyday objects"
+    )
+    scorer: str = Field(description="who compares, a file in config/models")
+
+
 class Evaluation(Section):
     """How much is drawn and what it is measured with."""
 
@@ -299,6 +313,9 @@ class Evaluation(Section):
     )
     questions_skip_first: bool = Field(
         True, description="leave out the CSV's first question, as DPG-Bench's own reader does"
+    )
+    simpleeval: SimpleEval | None = Field(
+        None, description="t2i: SimpleEval's prompts and scorer; none: it is not measured"
     )
     mind_directions: int = Field(1000, description="random projections that MIND averages over")
 

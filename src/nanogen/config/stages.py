@@ -28,7 +28,7 @@ from nanogen.identity import config_hash
 VERSIONS = {
     "inputs": 1,
     "data": 2,
-    "prompts": 1,
+    "prompts": 2,
     "model": 2,
     "latents": 1,
     "text": 1,
@@ -41,6 +41,7 @@ VERSIONS = {
     "geneval": 1,
     "questions": 1,
     "question_scores": 1,
+    "simpleeval": 1,
 }
 Stage = dict[str, Any]
 
@@ -75,7 +76,12 @@ def prompts(study: Study) -> Stage:
     """The prompts of the text-to-image evaluation."""
     run = load_run(study, study.methods[0], "t2i")
     named = run.evaluation.prompts
-    keys = {"seed": study.seed, "prompts": named, "data": run.data.model_dump(mode="json")}
+    keys = {
+        "seed": study.seed,
+        "prompts": named,
+        "data": run.data.model_dump(mode="json"),
+        "simpleeval": _simple_prompts(run),
+    }
     if named in available("prompts"):
         source = load_prompt_file(named).model_dump(mode="json")
         return _stage("prompts", {}, **keys, content=source["sha256"], file=source)
@@ -88,6 +94,12 @@ def prompts(study: Study) -> Stage:
         **keys,
         content=config_hash(file.read_text(encoding="utf-8")) if file else None,
     )
+
+
+def _simple_prompts(run: Run) -> dict[str, Any] | None:
+    """What SimpleEval's prompts follow from, beside the seed; who judges the images is no matter."""
+    simple = run.evaluation.simpleeval
+    return simple and simple.model_dump(mode="json", exclude={"scorer"})
 
 
 def _given_model_hash(path: str) -> str:
@@ -400,4 +412,21 @@ def question_scores(study: Study, method: str, variant: str) -> Stage:
         expects,
         models={metric: _model_keys(study, name) for metric, name in models.items()},
         images_per_prompt=load_run(study, method, "t2i").evaluation.images_per_prompt,
+    )
+
+
+def simpleeval(study: Study, method: str, variant: str) -> Stage:
+    """SimpleEval of one sample set of the text-to-image axis."""
+    simple = load_run(study, method, "t2i").evaluation.simpleeval
+    if simple is None:
+        raise UserError("evaluation.simpleeval says how many prompts there are and who compares")
+    return _stage(
+        "simpleeval",
+        {
+            "samples": sample(study, method, "t2i", variant)["hash"],
+            "prompts": prompts(study)["hash"],
+            "scorer": model(study, simple.scorer)["hash"],
+        },
+        seed=study.seed,
+        scorer=_model_keys(study, simple.scorer),
     )

@@ -1,4 +1,4 @@
-"""Prompts of the text-to-image evaluation, in GenEval's structure.
+"""Prompts of the text-to-image evaluation, in GenEval's structure; first GenEval's, then others.
 
 Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, index]}], exclude?}``;
 ``position`` relates an object to an earlier entry of ``include``.
@@ -23,6 +23,7 @@ from nanogen.identity import seed_for
 
 log = logging.getLogger(__name__)
 Prompt = dict[str, Any]
+GENEVAL = "geneval"
 MOST_PER_TAG = 16
 
 
@@ -36,7 +37,11 @@ def _object(name: str, count: int = 1, **more: Any) -> Prompt:
 
 def _single_object() -> list[Prompt]:
     return [
-        _prompt("single_object", captions.one(shape, size=size), _object(shape))
+        _prompt(
+            "single_object",
+            captions.one(shape, size=size),
+            _object(shape, **({"size": size} if size else {})),  # for the reader: GenEval judges none
+        )
         for size, shape in product((None, *RADII), SHAPES)
     ]
 
@@ -218,9 +223,30 @@ def _chosen(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
     )
 
 
+def _added(stage: Mapping[str, Any], geneval: Sequence[Prompt]) -> list[Prompt]:
+    """SimpleEval's prompts, where it is measured."""
+    if not (simple := stage.get("simpleeval")):
+        return []
+    from nanogen.data.simple_prompts import simple_prompts
+
+    return simple_prompts(stage["seed"], simple["vocabulary"], simple["prompts"], geneval)
+
+
+def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[int]:
+    """Where the prompts of one benchmark stand; those that name none are GenEval's."""
+    return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]
+
+
+def prompts_of(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
+    """The prompts of a ``prompts`` stage: GenEval's, then those of SimpleEval; a file that is fetched
+    is kept in ``folder``."""
+    geneval = _chosen(stage, folder)
+    return [*geneval, *_added(stage, geneval)]
+
+
 def write_prompts(stage: Mapping[str, Any], output: Path | str) -> None:
     """Write the prompt file of a ``prompts`` stage."""
-    prompts = _chosen(stage, Path(output).parent)
+    prompts = prompts_of(stage, Path(output).parent)
     write_json(output, label("prompts", 1, stage["hash"], prompts=prompts))
     tags = dict.fromkeys(item["tag"] for item in prompts)
     log.info("%s: %d prompts of %d kinds", output, len(prompts), len(tags))

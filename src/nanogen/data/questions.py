@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.data.captions import COUNTS
+from nanogen.data.prompts import GENEVAL, of_benchmark
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.metrics.dpg import Graph, Question, graph_of, read_table
@@ -86,7 +87,8 @@ def write_questions(stage: Mapping[str, Any], prompts_file: Path, output: Path) 
     Raises UserError where the prompts are missing or of another configuration, where the CSV is
     broken, and where prompts and questions do not belong together.
     """
-    prompts = _read_prompts(prompts_file, stage["expects"]["prompts"])
+    every = _read_prompts(prompts_file, stage["expects"]["prompts"])
+    prompts = [every[place] for place in of_benchmark(every, GENEVAL)]
     if stage["questions"] == FROM_PROMPTS:
         graph: Graph = {
             item_of(place, prompt): of_prompt(item_of(place, prompt), prompt)

@@ -210,12 +210,34 @@ def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
     else:
         family = MIXTURE[index % len(MIXTURE)]
         objects = _objects(rng, family)
+    return _tinted(rng, objects, family)
+
+
+def _tinted(rng: np.random.Generator, objects: tuple[SceneObject, ...], family: Family) -> Scene:
+    """The scene of these objects: each its own shade of its colour, on a background."""
     objects = tuple(replace(o, rgb=_near(rng, o.rgb, _JITTER)) for o in objects)
     background = list(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
     low, high = BACKGROUNDS[background]
     level = int(rng.integers(low, high + 1))
     tint = _near(rng, (level, level, level), 3)
     return Scene(objects, background, tint, family, float(rng.random()))
+
+
+def arranged(
+    rng: np.random.Generator, looks: list[tuple[str, str, str]], where: str | None = None
+) -> Scene:
+    """A scene of objects of these looks (shape, colour, size) at random places.
+
+    ``where``, one of RELATIONS, says where the first lies as seen from the second. Raises UserError
+    where they find no room.
+    """
+    if len(looks) == 1:
+        return _tinted(rng, (_object(rng, *looks[0], RADII_ALONE),), "one")
+    for _ in range(20000):  # two large ones beside each other find room once in 600 times
+        placed = _placed(rng, looks)
+        if placed and (where is None or relation(placed[0], placed[1]) == where):
+            return _tinted(rng, tuple(placed), "relation" if where else "two")
+    raise UserError(f"a scene of {len(looks)} objects as {looks[0]} has no room for them")
 
 
 def draw(seed: int, split: str, kind: str, count: int) -> Iterator[Scene]:

@@ -20,6 +20,7 @@ from nanogen.data.image_sets import ImageSet, of_array
 from nanogen.errors import UserError
 from nanogen.files import label
 from nanogen.metrics.frechet import Moments, few_images, frechet_distance
+from nanogen.metrics.judged_samples import SAMPLES
 from nanogen.metrics.published_moments import PublishedMoments, published_moments
 from nanogen.models.card import expect_model
 
@@ -32,7 +33,6 @@ BATCH = 100
 SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
 FEATURES = ("features", 1)  # format and version
 REFERENCE = ("reference", 1)
-SAMPLES = ("samples", 1)
 
 
 def checked_folder(

@@ -15,15 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from nanogen.data import hdf5
+from nanogen.data.prompts import GENEVAL
 from nanogen.data.questions import check_complete, item_of, read_questions
 from nanogen.errors import UserError
-from nanogen.files import check_label, read_json
 from nanogen.metrics import dpg, vqa_score
+from nanogen.metrics.judged_samples import JudgedSamples
 from nanogen.metrics.metric_files import write_metric
 from nanogen.metrics.vqa_score import VQAModel
 
-SAMPLES = ("samples", 1)  # format and version
 SHIFTS = 2  # how many other prompts each image is asked about, for the chance level
 Prompts = Sequence[Mapping[str, Any]]
 
@@ -47,14 +46,8 @@ class SampleSet:
 
 
 def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str) -> None:
-    """Raise UserError unless every prompt has ``each`` images and every image a prompt."""
+    """Raise UserError unless every prompt has ``each`` images."""
     counts = Counter(of_image.tolist())
-    unknown = [index for index in counts if not 0 <= index < len(prompts)]
-    if unknown:
-        raise UserError(
-            f"{where}: an image belongs to prompt {unknown[0]}, but there are {len(prompts)} prompts; "
-            "make the samples again"
-        )
     for index, prompt in enumerate(prompts):
         if counts[index] != each:
             raise UserError(
@@ -64,15 +57,10 @@ def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str)
 
 
 def read_samples(stage: Mapping[str, Any], samples: Path, prompts_file: Path) -> SampleSet:
-    """A sample set with its prompts; raises UserError where they do not belong together."""
-    expects = stage["expects"]
-    content = read_json(prompts_file)
-    check_label(content, prompts_file, "prompts", 1, expects["prompts"])
-    with hdf5.opened(samples, *SAMPLES, expects["samples"]) as file:
-        images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
-        about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
-    _check_counts(of_image, content["prompts"], stage["images_per_prompt"], str(samples))
-    return SampleSet(images, of_image, content["prompts"], about)
+    """The sample set of GenEval's prompts; raises UserError where the two do not belong together."""
+    judged = JudgedSamples(stage["expects"], samples, prompts_file, GENEVAL)
+    _check_counts(judged.of_image, judged.prompts, stage["images_per_prompt"], str(samples))
+    return SampleSet(judged.images, judged.of_image, judged.prompts, judged.about)
 
 
 def _dpg(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> dict[str, float]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.data import hdf5
-from nanogen.errors import UserError
-from nanogen.files import check_label, read_json
-from nanogen.metrics.feature_files import FEATURES, REFERENCE, SAMPLES
+from nanogen.data.prompts import GENEVAL
+from nanogen.data.simple_prompts import BENCHMARK
+from nanogen.metrics import simpleeval
+from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import METRICS, FeatureSpace
 from nanogen.metrics.geneval import chance, check_classes, score
+from nanogen.metrics.judged_samples import JudgedSamples
 from nanogen.metrics.metric_files import Score, write_metric
 
 
@@ -30,12 +32,6 @@ def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path
         results = {name: of(spaces, stage["mind_directions"]) for name, of in METRICS.items()}
     for metric, result in results.items():
         write_metric(output / f"{metric}.json", stage, metric, about, result)
-
-
-def _prompts(path: Path, hash_: str) -> list[dict[str, Any]]:
-    content = read_json(path)
-    check_label(content, path, "prompts", 1, hash_)
-    return content["prompts"]
 
 
 def geneval(
@@ -77,22 +73,43 @@ def score_geneval(
     from nanogen.metrics.detector import load_detector
     from nanogen.models.card import expect_model
 
-    expects = stage["expects"]
-    prompts = _prompts(prompts_file, expects["prompts"])
-    expect_model(detector_folder, expects["detector"])
+    judged = JudgedSamples(stage["expects"], samples, prompts_file, GENEVAL)
+    expect_model(detector_folder, stage["expects"]["detector"])
     color_classifier = None
     if color_classifier_folder is not None and "color_classifier" in stage:
-        expect_model(color_classifier_folder, expects["color_classifier"])
+        expect_model(color_classifier_folder, stage["expects"]["color_classifier"])
         color_classifier = (color_classifier_folder, stage["color_classifier"])
     detector = load_detector(detector_folder, stage["detector"], color_classifier)
-    check_classes(prompts, detector.classes)
-    with hdf5.opened(samples, *SAMPLES, expects["samples"]) as file:
-        images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
-        about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
-    if len(of_image) and not 0 <= of_image.min() <= of_image.max() < len(prompts):
-        raise UserError(
-            f"{samples}: an image belongs to prompt {of_image.max()}, but {prompts_file} has "
-            f"{len(prompts)} prompts; make the samples again"
-        )
-    result = geneval(prompts, of_image, detector(images), detector.protocol)
-    write_metric(output, stage, "geneval", about, result)
+    check_classes(judged.prompts, detector.classes)
+    result = geneval(judged.prompts, judged.of_image, detector(judged.images), detector.protocol)
+    write_metric(output, stage, "geneval", judged.about, result)
+
+
+def score_simpleeval(
+    stage: Mapping[str, Any], samples: Path, prompts_file: Path, scorer_folder: Path, output: Path
+) -> None:
+    """Write the JSON of a stage `simpleeval`: the score, its levels, their intervals, and chance.
+
+    Raises UserError where an input is missing, damaged or made by another configuration.
+    """
+    from nanogen.metrics.weak_scorer import load_weak_scorer
+    from nanogen.models.card import expect_model, read_card
+
+    judged = JudgedSamples(stage["expects"], samples, prompts_file, BENCHMARK)
+    expect_model(scorer_folder, stage["expects"]["scorer"])
+    scorer = load_weak_scorer(scorer_folder, stage["scorer"])
+    choices = simpleeval.Choices(judged.prompts)
+    agreement = scorer(judged.images, choices.texts)
+    right = choices.right(agreement, judged.of_image)
+    scores = simpleeval.per_prompt(right, judged.of_image, len(choices))
+    values = simpleeval.summarise(scores, choices.levels, stage["seed"])
+    values["simpleeval_chance"] = choices.chance(agreement, judged.of_image)
+    real = (read_card(scorer_folder) or {"quality": {}})["quality"].get("real")
+    protocol = (
+        f"{len(judged.images)} images of {len(choices)} prompts in {len(set(choices.levels))} levels, "
+        f"each compared with {len(choices.of_prompt[0])} texts of which one is true, "
+        f"by {scorer.protocol}{f', right on {real:.3f} of real images' if real else ''}; interval: "
+        f"{simpleeval.CONFIDENCE:.0%}, bootstrap over prompts; chance: the same images judged by other "
+        "images' prompts"
+    )
+    write_metric(output, stage, "simpleeval", judged.about, (values, protocol))

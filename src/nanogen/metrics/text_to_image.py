@@ -28,6 +28,7 @@ from nanogen.identity import config_hash
 from nanogen.metrics import scores
 from nanogen.metrics.detector import MASK2FORMER, load_detector
 from nanogen.metrics.geneval import check_classes, judge
+from nanogen.metrics.metric_files import METRIC
 from nanogen.models.card import read_card
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def write_result(output: Path, name: str, result: Result, folder: Path, prompts_
         "images": config_hash([hashlib.sha256(file.read_bytes()).hexdigest() for file in files]),
         "prompts": config_hash(METRICS[name].read_prompts(prompts_file)),
     }
-    header = label(*scores.METRIC, config_hash([name, inputs]), metric=name, images=str(folder))
+    header = label(*METRIC, config_hash([name, inputs]), metric=name, images=str(folder))
     result_of = {"values": result.values, "protocol": result.protocol, "inputs": inputs}
     write_json(output / f"{name}.json", {**header, **result_of})
     lines = [json.dumps(image, ensure_ascii=False) + "\n" for image in result.images]

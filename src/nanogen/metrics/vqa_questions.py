@@ -22,6 +22,8 @@ from nanogen.metrics import vqa_score
 from nanogen.metrics.geneval import relations
 
 NEAR = 0.75  # share of the false questions that are near the truth, where there are any
+# Drawn more often than other kinds: all other questions depend on it, and it is learned last.
+SHARES = {"exists": 3}
 Asked = tuple[str, str, Mapping[str, Any]]  # kind, text, GenEval's metadata of what is asked
 
 
@@ -65,8 +67,8 @@ class Facts:
         return true
 
     def close(self, metadata: Mapping[str, Any]) -> np.ndarray:
-        """Whether each image nearly shows it, bool (N,): the objects, in whatever colour, number or place;
-        or, where no more is asked than whether they are there, one of several."""
+        """Whether each image nearly shows it, bool (N,): the objects, in whatever colour, number or
+        place; or, where no more is asked than whether they are there, one of several."""
         there = [{"class": wanted["class"], "count": 1} for wanted in metadata["include"]]
         if metadata["include"] != there:
             return self.holds({"include": there})
@@ -112,16 +114,18 @@ class Pool:
     def draw(
         self, rows: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """About ``count`` questions about images ``rows`` (B,): as many of each kind, half of them true.
+        """About ``count`` questions about images ``rows`` (B,): half of each kind true, as many of each
+        kind but for `SHARES`.
 
         Returns int64 (Q,) places in ``rows`` and in ``texts``, and the answers, bool (Q,). Where of a
         kind nothing is true of any of these images, or nothing false, that part is left out.
         """
-        each = max(1, count // (2 * len(self.kinds)))
+        shares = [SHARES.get(kind, 1) for kind in self.kinds]
+        unit = max(1, count // (2 * sum(shares)))
         true, near = self.true[rows], self.near[rows]
         found = []
         for number in range(len(self.kinds)):
-            kind = self.kind == number
+            kind, each = self.kind == number, unit * shares[number]
             nearly = _pairs(~true & near & kind, round(NEAR * each), rng)
             found += [_pairs(true & kind, each, rng), nearly]
             found += [_pairs(~true & kind, each - nearly.shape[1], rng)]

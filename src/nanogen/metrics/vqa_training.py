@@ -2,7 +2,7 @@
 
 An answer says one bit about an image, too little to learn to see in a minute. So where the objects
 are known, linear heads that are not kept also ask the image's patches what they show, and the words
-that name a shape how many of it there are and where.
+that name a shape how many of it there are, in which colour and where.
 """
 
 from __future__ import annotations
@@ -113,22 +113,27 @@ class Grounding:
         shares: float32 (N, patches, kinds), what part of each patch shows the background or a pair of
             shape and colour; sums to 1.
         number: int64 (N, shapes), how many objects of a shape there are.
-        place: float32 (N, shapes, 2), the centre of the last of them, x and y in [0, 1].
+        color: int64 (N, shapes), the colour of the last of them.
+        place: float32 (N, shapes, 2), its centre, x and y in [0, 1].
     """
 
     def __init__(self, images: ImageFile, side: int, tokenizer: Any):
         assert images.objects is not None
         self.shares = _patch_shares(images, side)
         shapes = sorted({o["shape"] for objects in images.objects for o in objects})
+        colors = sorted({o["color"] for objects in images.objects for o in objects})
+        self.colors = len(colors)
+        self.color = torch.zeros(len(images), len(shapes), dtype=torch.int64)
         self.number = torch.zeros(len(images), len(shapes), dtype=torch.int64)
         self.place = torch.zeros(len(images), len(shapes), 2)
         height, width = images.images.shape[1:3]
-        number, place = self.number.numpy(), self.place.numpy()
+        number, color, place = self.number.numpy(), self.color.numpy(), self.place.numpy()
         for image, objects in enumerate(images.objects):
             for item in objects:
                 x0, y0, x1, y1 = item["box"]
                 shape = shapes.index(item["shape"])
                 number[image, shape] += 1
+                color[image, shape] = colors.index(item["color"])
                 place[image, shape] = (x0 + x1) / (2 * width), (y0 + y1) / (2 * height)
         self._shape_of = torch.full((len(tokenizer),), -1)  # token -> the shape that it names
         for number, shape in enumerate(shapes):
@@ -136,13 +141,14 @@ class Grounding:
                 if (token := tokenizer.convert_tokens_to_ids(word)) != tokenizer.unk_token_id:
                     self._shape_of[token] = number
 
-    def of_words(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def of_words(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Where questions ``ids`` (B, L) about ``images`` (B,) name a shape, bool (B, L); and for each
-        such word how many of it there are, and where."""
+        such word how many of it there are, in which colour, and where."""
         shape = self._shape_of[ids]
         named = shape >= 0
         image = images[:, None].expand_as(ids)[named]
-        return named, self.number[image, shape[named]], self.place[image, shape[named]]
+        which = image, shape[named]
+        return named, self.number[which], self.color[which], self.place[which]
 
 
 def _patch_shares(images: ImageFile, side: int) -> Tensor:
@@ -173,6 +179,7 @@ class Student(nn.Module):
             )
             self.patches = nn.Linear(seen, truth.shares.shape[2])
             self.number = nn.Linear(said, 1 + MOST_OBJECTS)
+            self.color = nn.Linear(said, truth.colors)
             self.place = nn.Linear(said, 2)
 
     def patch_loss(self, images: Tensor, seen: Tensor) -> Tensor:
@@ -183,15 +190,17 @@ class Student(nn.Module):
         return F.cross_entropy(self.patches(seen[:, 1:]).flatten(0, 1), shares.flatten(0, 1))
 
     def word_loss(self, images: Tensor, ids: Tensor, encoded: Tensor) -> Tensor:
-        """At the shapes' words: cross-entropy of their number, squared error of a single one's place."""
+        """At the shapes' words: cross-entropy of their number and of a single one's colour, and the
+        squared error of its place."""
         if self.truth is None:
             return torch.zeros(())
-        named, number, place = self.truth.of_words(images, ids)
+        named, number, color, place = self.truth.of_words(images, ids)
         if not named.any():
             return torch.zeros(())
-        words = encoded[named]
-        error = (self.place(words) - place).square().sum(1) * (number == 1)
-        return F.cross_entropy(self.number(words), number) + PLACE * error.mean()
+        words, single = encoded[named], number == 1
+        seen = F.cross_entropy(self.color(words), color, reduction="none")
+        error = seen + PLACE * (self.place(words) - place).square().sum(1)
+        return F.cross_entropy(self.number(words), number) + (single * error).mean()
 
 
 def train_vqa(

@@ -159,6 +159,28 @@ def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
     save_file(weights, folder / "model.safetensors")
 
 
+def _weak_scorer(stage: Mapping[str, Any], folder: Path) -> None:
+    """A CLIPModel; its tokenizer is trained on drawn prompts and ends every text as CLIP's does."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import CLIPConfig, CLIPModel
+
+    from nanogen.data.simple_prompts import OBJECTS, simple_prompts
+    from nanogen.models.loading import save_network
+    from nanogen.models.text_encoder import END, train_tokenizer
+
+    prompts = simple_prompts(stage["seed"], OBJECTS.name, 300)
+    tokenizer = train_tokenizer([prompt["prompt"] for prompt in prompts])
+    end = tokenizer.eos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, end)]
+    )
+    architecture = stage["model"]["architecture"]
+    own = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end, "bos_token_id": end}
+    keys = {**architecture, "text_config": {**architecture["text_config"], **own}}
+    save_network(CLIPModel(CLIPConfig(**keys)), folder)
+    tokenizer.save_pretrained(folder)
+
+
 WRITERS = {
     "perceptual": _perceptual,
     "encoder": _encoder,
@@ -167,4 +189,5 @@ WRITERS = {
     "extractor": _extractor,
     "detector": _detector,
     "color_classifier": _color_classifier,
+    "weak_scorer": _weak_scorer,
 }

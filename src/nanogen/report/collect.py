@@ -28,8 +28,15 @@ NAMES = {
     "geneval": "GenEval",
     "dpg": "DPG-Bench",
     "genai": "GenAI-Bench",
+    "simpleeval": "SimpleEval",
 }
-ANSWERED = ("dpg", "genai")  # measured by questions
+# metric -> the stage that measures it; the others come from one
+STAGES = {
+    "geneval": stages.geneval,
+    "dpg": stages.question_scores,
+    "genai": stages.question_scores,
+    "simpleeval": stages.simpleeval,
+}
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,7 @@ class Results:
                 f"{found.path} holds {found.metric} of {found.method} on {found.task} "
                 f"({found.variant}), expected {name} of {method} on {task} ({variant})"
             )
-        if found.hash != (expected := self._expected(task, method, variant, name)):
+        if found.hash != (expected := self._expected(method, variant, name)):
             raise UserError(
                 f"{found.path} was made by another configuration: it carries hash {found.hash}, "
                 f"study {self.study.study} expects {expected}; make it again with "
@@ -167,10 +174,8 @@ class Results:
         self.used.append(found)
         return found
 
-    def _expected(self, task: str, method: str, variant: str, name: str) -> str:
-        by_task = stages.distribution if task == "imagenet" else stages.geneval
-        stage = stages.question_scores if name in ANSWERED else by_task
-        return stage(self.study, method, variant)["hash"]
+    def _expected(self, method: str, variant: str, name: str) -> str:
+        return STAGES.get(name, stages.distribution)(self.study, method, variant)["hash"]
 
     def card(self, task: str, method: str) -> dict[str, Any]:
         """The card of a trained model; raises UserError where it is missing or of other weights."""

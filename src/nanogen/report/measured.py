@@ -17,6 +17,7 @@ from nanogen.report.table import Table
 IDENTITY = ("method", "family")
 # column -> the metric file that holds it, of the scores that are not of every extractor
 FIRST_EXTRACTOR = {"fid": "fid", "is": "is", "sfid": "sfid", "precision": "pr", "recall": "pr"}
+SIMPLEEVAL = ("simpleeval", "simpleeval_low", "simpleeval_high", "simpleeval_chance")
 PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; read beside, not compared."
 
 
@@ -136,6 +137,14 @@ def without_guidance(results: Results) -> Table:
     )
 
 
+def _simpleeval(results: Results, run: Run, variant: str) -> Row:
+    """SimpleEval with its interval, its levels and its chance level, where the study measures it."""
+    if run.evaluation.simpleeval is None:
+        return {}
+    found = results.metric("t2i", run.method, variant, "simpleeval")
+    return {name: found.value(name) for name in found.values}
+
+
 def _text_to_image_row(results: Results, run: Run, variant: str, steps: int) -> Row:
     found = results.metric("t2i", run.method, variant, "geneval")
     answered = [
@@ -153,6 +162,7 @@ def _text_to_image_row(results: Results, run: Run, variant: str, steps: int) -> 
         "params": int(quality["parameters"]),
         "geneval": found.value("geneval"),
         **{name: metric.value(name) for metric in (found, *answered) for name in metric.values},
+        **_simpleeval(results, run, variant),
         **_published("table3", run, steps, ("geneval", "dpg_bench", "genai_bench")),
         "hash": found.hash,
     }
@@ -182,13 +192,14 @@ def _answer_chance_note(rows: list[Row]) -> list[str]:
 
 
 def text_to_image(results: Results) -> Table:
-    """Table 3: GenEval with the tags of its prompts, the metrics made of answers, and chance levels."""
+    """Table 3: GenEval with its prompts' tags, metrics made of answers, SimpleEval; chance levels."""
     found = _sample_sets(results, "t2i", variants.GUIDED)
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]
     beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
     answered = [key for key in ("dpg_bench", "genai_bench") if any(key in row for row in rows)]
-    shown = ["name", "iterations", "params", "geneval", *answered, "chance", *tags, *beside]
+    simple = [key for key in SIMPLEEVAL if any(key in row for row in rows)]
+    shown = ["name", "iterations", "params", "geneval", *answered, "chance", *tags, *simple, *beside]
     further = dict.fromkeys(key for row in rows for key in row if key not in (*shown, "hash"))
     return Table(
         name="table3",

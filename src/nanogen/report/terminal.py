@@ -35,6 +35,7 @@ _EXPENDABLE = (
     "params",
     "guidance_scale",
     "published_",
+    "simpleeval_",
     "color_attr",
     "position",
     "counting",

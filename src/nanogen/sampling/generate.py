@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,16 @@ from nanogen.training.distributed import Processes
 log = logging.getLogger(__name__)
 
 
-def labels_of(stage: dict[str, Any], prompts: int | None) -> np.ndarray:
-    """What image i shows, int64 (N,): class i mod classes, or prompt i div images per prompt."""
+def labels_of(stage: dict[str, Any], prompts: Sequence[Mapping[str, Any]] | None) -> np.ndarray:
+    """What image i shows, int64 (N,): class i mod classes, or an index into the prompts.
+
+    A prompt has the stage's number of images unless it says ``images`` itself; the prompts' order is
+    the images' order, so prompts that are added at the end change no image of those before.
+    """
     if prompts is None:
         return np.arange(stage["images"]) % stage["train"]["conditioner"]["classes"]
-    return np.repeat(np.arange(prompts), stage["images_per_prompt"])
+    images = [prompt.get("images", stage["images_per_prompt"]) for prompt in prompts]
+    return np.repeat(np.arange(len(prompts)), images)
 
 
 def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...], *of: str) -> Tensor:

@@ -1,0 +1,229 @@
+"""What a picture may show, said three ways: in words, as GenEval's metadata, and as near misses.
+
+A *content* is one or two kinds of things with their count, colour and size, perhaps a relation, and
+perhaps one thing that must not be there. A *near miss* is the same content with one thing changed, so
+that a picture which shows the content does not show the near miss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from nanogen.data.scenes import RELATIONS
+from nanogen.identity import canonical_json
+
+COUNTS = {1: "a", 2: "two", 3: "three", 4: "four"}
+_TRIES = 200  # of near misses; the smallest vocabulary needs about ten for three
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that contents are made of.
+
+    Attributes:
+        name: how the configuration calls it.
+        nouns: singular; plurals are regular unless listed in ``plurals``.
+        template: the sentence around the phrase.
+        misses: what near misses may be wrong in, keys of ``MISSES``: what a weak scorer can see.
+    """
+
+    name: str
+    nouns: tuple[str, ...]
+    colors: tuple[str, ...]
+    sizes: tuple[str, ...]
+    misses: tuple[str, ...]
+    template: str = "{}"
+    plurals: dict[str, str] = field(default_factory=dict)
+
+    def plural(self, noun: str) -> str:
+        if noun in self.plurals:
+            return self.plurals[noun]
+        return noun + ("es" if noun.endswith(("s", "sh", "ch", "x")) else "s")
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One kind of object: ``count`` of them, all of one colour and size where these are said."""
+
+    noun: str
+    count: int = 1
+    color: str | None = None
+    size: str | None = None
+
+    def phrase(self, vocabulary: Vocabulary) -> str:
+        """``a red circle``, ``an orange bench``, ``two small buses``."""
+        noun = self.noun if self.count == 1 else vocabulary.plural(self.noun)
+        words = " ".join(word for word in (self.size, self.color, noun) if word)
+        article = COUNTS[self.count]
+        return f"{'an' if article == 'a' and words[0] in 'aeiou' else article} {words}"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        said = {"color": self.color, "size": self.size}
+        return {"class": self.noun, "count": self.count, **{k: v for k, v in said.items() if v}}
+
+
+@dataclass(frozen=True)
+class Content:
+    """One or two things; ``relation`` says where the first lies as seen from the second (one of
+    RELATIONS); of ``without``, a noun, there must be none."""
+
+    things: tuple[Thing, ...]
+    relation: str | None = None
+    without: str | None = None
+
+    @property
+    def nouns(self) -> set[str]:
+        return {thing.noun for thing in self.things} | ({self.without} if self.without else set())
+
+    def text(self, vocabulary: Vocabulary) -> str:
+        phrases = [thing.phrase(vocabulary) for thing in self.things]
+        said = f" {self.relation or 'and'} ".join(phrases)
+        if self.without:
+            said += f" without {Thing(self.without).phrase(vocabulary)}"
+        return vocabulary.template.format(said)
+
+    @property
+    def statement(self) -> Content:
+        """What a picture of it shows, worded without a negation, which matching models ignore."""
+        return replace(self, without=None)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """``include`` and ``exclude`` as GenEval has them (`nanogen.metrics.geneval.judge`), ``size``
+        besides; of a relation the thing that the other is related to comes first."""
+        if self.relation:
+            first, second = self.things
+            related = {**first.metadata, "position": [self.relation, 0]}
+            return {"include": [second.metadata, related]}
+        include = [thing.metadata for thing in self.things]
+        exclude = [{"class": t.noun, "count": t.count + 1} for t in self.things if t.count > 1]
+        exclude += [{"class": self.without, "count": 1}] if self.without else []
+        return {"include": include, **({"exclude": exclude} if exclude else {})}
+
+
+def meaning(metadata: Mapping[str, Any]) -> str:
+    """A text that is equal for prompts which ask for the same, however they are worded: of things
+    without a relation the order is no matter."""
+    include, exclude = metadata["include"], metadata.get("exclude", [])
+    related = any("position" in item for item in include)
+    said = [canonical_json(item) for item in include]
+    return canonical_json([said if related else sorted(said), sorted(map(canonical_json, exclude))])
+
+
+# ------------------------------------------------------------------------------ near misses
+
+Change = Callable[[Content, Vocabulary, np.random.Generator], Content | None]
+
+
+def pick(rng: np.random.Generator, options: Any) -> Any:
+    """One of ``options``, each as likely."""
+    return options[int(rng.integers(len(options)))]
+
+
+def _other(rng: np.random.Generator, options: Any, taken: Any) -> str:
+    return pick(rng, [option for option in options if option not in taken])
+
+
+def _changed(content: Content, index: int, **keys: Any) -> Content:
+    things = list(content.things)
+    things[index] = replace(things[index], **keys)
+    return replace(content, things=tuple(things))
+
+
+def _noun(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
+    index = int(rng.integers(len(content.things)))
+    return _changed(content, index, noun=_other(rng, words.nouns, content.nouns))
+
+
+def _color(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
+    colored = [i for i, thing in enumerate(content.things) if thing.color]
+    if not colored:
+        return None
+    index = pick(rng, colored)
+    return _changed(content, index, color=_other(rng, words.colors, [content.things[index].color]))
+
+
+def _size(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
+    sized = [i for i, thing in enumerate(content.things) if thing.size]
+    if not sized:
+        return None
+    index = pick(rng, sized)
+    return _changed(content, index, size=_other(rng, words.sizes, [content.things[index].size]))
+
+
+def _count(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
+    if len(content.things) > 1:
+        return None
+    return _changed(content, 0, count=_other(rng, list(COUNTS), [content.things[0].count]))
+
+
+def _relation(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
+    if not content.relation:
+        return None
+    return replace(content, relation=_other(rng, RELATIONS, [content.relation]))
+
+
+def _swap(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
+    """Each thing with the other's colour and size, where both are said one and these differ: a small
+    circle and a red square may also be a red circle and a small square."""
+    if len(content.things) < 2:
+        return None
+    first, second = content.things
+    said = ((first.color, second.color), (first.size, second.size))
+    if not any(one and other and one != other for one, other in said):
+        return None
+    things = (
+        replace(first, color=second.color, size=second.size),
+        replace(second, color=first.color, size=first.size),
+    )
+    return replace(content, things=things)
+
+
+def _presence(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
+    """One thing more: the one that must not be there, or any."""
+    if len(content.things) > 1:
+        return None
+    noun = content.without or _other(rng, words.nouns, content.nouns)
+    return replace(content, things=(*content.things, Thing(noun)))
+
+
+MISSES: dict[str, Change] = {
+    "noun": _noun,
+    "color": _color,
+    "size": _size,
+    "count": _count,
+    "relation": _relation,
+    "swap": _swap,
+    "presence": _presence,
+}
+
+
+def _misses(content: Content, words: Vocabulary, rng: np.random.Generator) -> Iterator[Content]:
+    """Near misses without end, every kind in turn; first the negated thing, where there is one."""
+    kinds = [words.misses[i] for i in rng.permutation(len(words.misses))]
+    if content.without:
+        kinds.sort(key=lambda kind: kind != "presence")
+    for number in range(_TRIES):
+        changed = MISSES[kinds[number % len(kinds)]](content, words, rng)
+        if changed:
+            yield changed.statement
+
+
+def near_misses(
+    content: Content, words: Vocabulary, rng: np.random.Generator, count: int
+) -> list[Content]:
+    """``count`` different near misses of ``content.statement``, as different in kind as there are.
+
+    Raises ValueError where the vocabulary is too small for them.
+    """
+    found: dict[Content, None] = {}
+    for miss in _misses(content, words, rng):
+        found[miss] = None
+        if len(found) == count:
+            return list(found)
+    raise ValueError(f"{content.text(words)!r} has only {len(found)} near misses, not {count}")

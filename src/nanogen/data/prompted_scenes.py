@@ -1,0 +1,35 @@
+"""Scenes that show what a prompt asks for: what an ideal text-to-image model would draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nanogen.data.contents import pick
+from nanogen.data.scenes import COLORS, RADII, Scene, arranged
+
+ROOM_FOR_LARGE = 2  # objects; more of them must be small
+
+
+def scene_of(prompt: Mapping[str, Any], rng: np.random.Generator) -> Scene:
+    """A scene that fulfils the prompt's ``include``, and shows nothing else.
+
+    Colours and sizes that the prompt leaves open are drawn, one for all objects of a kind. Raises
+    UserError where there is no room for so many.
+    """
+    wanted = prompt["include"]
+    crowded = sum(item["count"] for item in wanted) > ROOM_FOR_LARGE
+    kinds = [
+        (
+            item["class"],
+            item.get("color") or pick(rng, list(COLORS)),
+            item.get("size") or ("small" if crowded else pick(rng, list(RADII))),
+        )
+        for item in wanted
+    ]
+    where = next((item["position"][0] for item in wanted if "position" in item), None)
+    looks = [kind for kind, item in zip(kinds, wanted, strict=True) for _ in range(item["count"])]
+    # what is related to the other stands second in the metadata
+    return arranged(rng, looks[::-1] if where else looks, where)

@@ -1,0 +1,167 @@
+"""SimpleEval's prompts: drawn from a grammar, as many as are wanted, in three levels.
+
+A prompt is ``{prompt, tag, benchmark, images, include, exclude?, statement, foils}``. ``include`` and
+``exclude`` are GenEval's metadata for a detector; ``statement`` is true of a picture that shows the
+prompt and ``foils`` are false of it, for anything that can compare a picture with texts. Of each
+prompt one picture is drawn: with a given number of pictures, more prompts make a narrower interval.
+
+Prompt i of a level is drawn from a generator of the study's seed, the level and i, so a study with
+another seed is asked other prompts: a list that can be learned by heart does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from nanogen.data.contents import COUNTS, Content, Thing, Vocabulary, meaning, near_misses, pick
+from nanogen.data.scenes import COLORS, RADII, RELATIONS, SHAPES
+from nanogen.errors import UserError
+from nanogen.identity import seed_for
+
+BENCHMARK = "simpleeval"
+FOILS = 3
+_TRIES = 1000  # to find a prompt that was not there before
+Prompt = dict[str, Any]
+
+SCENES = Vocabulary(
+    name="scenes",
+    nouns=SHAPES,
+    colors=tuple(COLORS),
+    sizes=tuple(RADII),
+    misses=("noun", "color", "size", "count", "relation", "swap", "presence"),
+)
+# Things that are countable, named as GenEval and its detector name them. A contrastive model reads a
+# sentence much as a bag of words (Yuksekgonul et al. 2023, arXiv 2210.01936): by near misses in size,
+# relation or the binding of attributes only its chance level would be measured.
+OBJECTS = Vocabulary(
+    name="objects",
+    nouns=(
+        *("airplane", "apple", "backpack", "banana", "bear", "bed", "bench", "bicycle", "bird"),
+        *("boat", "book", "bottle", "bowl", "bus", "cake", "car", "carrot", "cat", "chair"),
+        *("clock", "couch", "cow", "cup", "dining table", "dog", "donut", "elephant", "fork"),
+        *("giraffe", "handbag", "horse", "kite", "knife", "laptop", "motorcycle", "oven", "pizza"),
+        *("potted plant", "refrigerator", "sandwich", "sheep", "sink", "skateboard", "spoon"),
+        *("suitcase", "surfboard", "teddy bear", "tie", "toaster", "toilet", "toothbrush"),
+        *("train", "truck", "umbrella", "vase", "wine glass", "zebra"),
+    ),
+    colors=("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white"),
+    sizes=("small", "large"),
+    misses=("noun", "color", "count", "presence"),
+    template="a photo of {}",
+    plurals={"knife": "knives", "sheep": "sheep"},
+)
+VOCABULARIES = {words.name: words for words in (SCENES, OBJECTS)}
+
+
+# ---------------------------------------------------------------------------------- grammar
+
+Draw = Callable[[Vocabulary, np.random.Generator], Content]
+
+
+def _two_nouns(words: Vocabulary, rng: np.random.Generator) -> list[str]:
+    return [words.nouns[i] for i in rng.permutation(len(words.nouns))[:2]]
+
+
+def _with_one(words: Vocabulary, rng: np.random.Generator, noun: str) -> Thing:
+    """A colour or a size; as likely as the words are many."""
+    word = pick(rng, (*words.colors, *words.sizes))
+    return Thing(noun, **{"color" if word in words.colors else "size": word})
+
+
+def _with_both(words: Vocabulary, rng: np.random.Generator, noun: str) -> Thing:
+    return Thing(noun, color=pick(rng, words.colors), size=pick(rng, words.sizes))
+
+
+def _described(words: Vocabulary, rng: np.random.Generator) -> Content:
+    make = pick(rng, (_with_one, _with_both, _with_both))
+    return Content((make(words, rng, pick(rng, words.nouns)),))
+
+
+def _counted(words: Vocabulary, rng: np.random.Generator) -> Content:
+    count = pick(rng, [number for number in COUNTS if number > 1])
+    return Content((Thing(pick(rng, words.nouns), count, pick(rng, words.colors)),))
+
+
+def _pair(words: Vocabulary, rng: np.random.Generator) -> Content:
+    return Content(tuple(_with_one(words, rng, noun) for noun in _two_nouns(words, rng)))
+
+
+def _negated(words: Vocabulary, rng: np.random.Generator) -> Content:
+    noun, absent = _two_nouns(words, rng)
+    make = pick(rng, (_with_one, _with_both))
+    return Content((make(words, rng, noun),), without=absent)
+
+
+def _detailed_pair(words: Vocabulary, rng: np.random.Generator) -> Content:
+    return Content(tuple(_with_both(words, rng, noun) for noun in _two_nouns(words, rng)))
+
+
+def _placed_pair(words: Vocabulary, rng: np.random.Generator) -> Content:
+    things = tuple(_with_one(words, rng, noun) for noun in _two_nouns(words, rng))
+    return Content(things, relation=pick(rng, RELATIONS))
+
+
+# By how much a prompt asks at once; the kinds of a level take turns.
+LEVELS: dict[str, tuple[Draw, ...]] = {
+    "easy": (_described, _counted),
+    "medium": (_pair, _negated),
+    "hard": (_detailed_pair, _placed_pair),
+}
+
+
+# ---------------------------------------------------------------------------------- prompts
+
+
+def _prompt(content: Content, words: Vocabulary, level: str, rng: np.random.Generator) -> Prompt:
+    misses = near_misses(content, words, rng, FOILS)
+    return {
+        "prompt": content.text(words),
+        "tag": level,
+        "benchmark": BENCHMARK,
+        "images": 1,
+        **content.metadata,
+        "statement": content.statement.text(words),
+        "foils": [miss.text(words) for miss in misses],
+    }
+
+
+def _of_level(seed: int, words: Vocabulary, level: str, count: int, known: set[str]) -> Iterator[Prompt]:
+    kinds = LEVELS[level]
+    for index in range(count):
+        rng = np.random.default_rng(seed_for(seed, BENCHMARK, words.name, level, index))
+        for attempt in range(_TRIES):
+            content = kinds[(index + attempt) % len(kinds)](words, rng)
+            keys = {meaning(content.metadata), content.text(words)}
+            if not keys & known:
+                break
+        else:
+            raise UserError(
+                f"evaluation.simpleeval.prompts: of the vocabulary {words.name!r} there are not {count} "
+                f"different prompts of the level {level} (found {index}); lower it"
+            )
+        known |= keys
+        yield _prompt(content, words, level, rng)
+
+
+def simple_prompts(
+    seed: int, vocabulary: str, count: int, others: Iterable[Mapping[str, Any]] = ()
+) -> list[Prompt]:
+    """``count`` prompts, equally many of each level, none of which asks what one of ``others`` asks.
+
+    The first prompts of a level are the same whatever the count. Raises UserError for an unknown
+    vocabulary, or where it is too small for so many.
+    """
+    if vocabulary not in VOCABULARIES:
+        raise UserError(
+            f"evaluation.simpleeval.vocabulary: {vocabulary!r} is none of {', '.join(VOCABULARIES)}"
+        )
+    known = {key for prompt in others for key in (meaning(prompt), prompt["prompt"])}
+    per_level = count // len(LEVELS)
+    return [
+        prompt
+        for level in LEVELS
+        for prompt in _of_level(seed, VOCABULARIES[vocabulary], level, per_level, known)
+    ]

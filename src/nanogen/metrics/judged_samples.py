@@ -1,0 +1,49 @@
+"""The part of a text-to-image sample set that one benchmark judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.data.prompts import of_benchmark
+from nanogen.errors import UserError
+from nanogen.files import check_label, read_json
+
+SAMPLES = ("samples", 1)  # format and version
+
+
+class JudgedSamples:
+    """The images of a text-to-image sample set that belong to one benchmark's prompts.
+
+    Attributes:
+        prompts: the benchmark's, in order.
+        images: uint8 (N, H, W, 3).
+        of_image: which of ``prompts`` each image belongs to, int64 (N,).
+        about: method, task and variant.
+
+    Raises UserError where a file is missing, damaged, of another configuration, or has no such prompt.
+    """
+
+    def __init__(self, expects: Mapping[str, str], samples: Path, prompts_file: Path, benchmark: str):
+        content = read_json(prompts_file)
+        check_label(content, prompts_file, "prompts", 1, expects["prompts"])
+        every = content["prompts"]
+        with hdf5.opened(samples, *SAMPLES, expects["samples"]) as file:
+            images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
+            self.about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
+        if len(of_image) and not 0 <= of_image.min() <= of_image.max() < len(every):
+            raise UserError(
+                f"{samples}: an image belongs to prompt {of_image.max()}, but {prompts_file} has "
+                f"{len(every)} prompts; make the samples again"
+            )
+        chosen = of_benchmark(every, benchmark)
+        if not chosen:
+            raise UserError(f"{prompts_file} has no prompts of {benchmark}; make it again")
+        place = np.full(len(every), -1)
+        place[chosen] = np.arange(len(chosen))
+        kept = place[of_image] >= 0
+        self.prompts = [every[i] for i in chosen]
+        self.images, self.of_image = images[kept], place[of_image][kept]

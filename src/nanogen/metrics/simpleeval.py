@@ -1,0 +1,127 @@
+"""SimpleEval's score: how often an image agrees more with its prompt than with near misses of it.
+
+The image is compared with the prompt's ``statement`` and with its ``foils``, texts that differ from it
+in one word or phrase; the image is right where the statement agrees strictly best. Network-free: who
+compares is a weak scorer (`nanogen.metrics.weak_scorer`, which says why weak), here its answers are
+counted. The number comes with an interval, because a few hundred images tell methods apart only so
+far: a bootstrap over prompts (Efron 1979), drawn within each level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nanogen.errors import UserError
+from nanogen.identity import seed_for
+
+CONFIDENCE = 0.95
+RESAMPLES = 9999
+ROTATIONS = 32  # of images against prompts, for the chance level
+Prompt = Mapping[str, Any]
+
+
+class Choices:
+    """The texts that the images of these prompts are compared with, each once.
+
+    Attributes:
+        texts: all statements and foils.
+        of_prompt: per prompt the indices of its statement, first, and of its foils.
+        levels: per prompt its level.
+
+    Raises UserError for a prompt without a statement or foils.
+    """
+
+    def __init__(self, prompts: Sequence[Prompt]):
+        for prompt in prompts:
+            if not prompt.get("statement") or not prompt.get("foils"):
+                raise UserError(
+                    f"the prompt {prompt.get('prompt')!r} has no statement or no foils to compare an "
+                    "image with; make the prompts again"
+                )
+        said = [[prompt["statement"], *prompt["foils"]] for prompt in prompts]
+        self.texts = sorted({text for texts in said for text in texts})
+        index = {text: number for number, text in enumerate(self.texts)}
+        self.of_prompt = [[index[text] for text in texts] for texts in said]
+        self.levels = [str(prompt["tag"]) for prompt in prompts]
+
+    def __len__(self) -> int:
+        return len(self.of_prompt)
+
+    def right(self, agreement: np.ndarray, of_image: Sequence[int]) -> np.ndarray:
+        """Which images are right, bool (N,).
+
+        Args:
+            agreement: (N, texts), of every image with every text; any increasing scale.
+            of_image: the prompt of each image, (N,).
+        """
+        rows = [row[self.of_prompt[p]] for row, p in zip(agreement, of_image, strict=True)]
+        return np.array([bool((row[0] > row[1:]).all()) for row in rows])
+
+    def chance(self, agreement: np.ndarray, of_image: Sequence[int]) -> float:
+        """Share of right images where each is judged by the prompts of others: what a model that
+        ignores its prompt gets. nan for a single prompt."""
+        total = len(self)
+        shifts = {1 + k * (total - 1) // ROTATIONS for k in range(ROTATIONS)} if total > 1 else set()
+        shares = [
+            self.right(agreement, [(int(p) + k) % total for p in of_image]).mean()
+            for k in sorted(shifts)
+        ]
+        return float(np.mean(shares)) if shares else float("nan")
+
+
+def per_prompt(right: np.ndarray, of_image: Sequence[int], prompts: int) -> np.ndarray:
+    """Share of right images of every prompt, (prompts,); raises UserError for one without an image."""
+    images = np.bincount(np.asarray(of_image), minlength=prompts)
+    if not images.all():
+        raise UserError(f"prompt {int(np.argmin(images))} has no image; make the samples again")
+    return np.bincount(np.asarray(of_image), weights=right, minlength=prompts) / images
+
+
+def _mean_of_levels(*levels: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.mean([level.mean(axis) for level in levels], axis=0)
+
+
+def interval(levels: Sequence[np.ndarray], *seed: str | int) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of the levels' means; levels hold scores per prompt.
+
+    The draws are seeded by ``seed``. A level of one prompt cannot be resampled (UserError).
+    """
+    from scipy.stats import bootstrap
+
+    if min(map(len, levels)) < 2:
+        raise UserError(
+            "an interval needs two prompts of every level; raise evaluation.simpleeval.prompts"
+        )
+    found = bootstrap(
+        tuple(levels),
+        _mean_of_levels,
+        n_resamples=RESAMPLES,
+        batch=1000,
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(seed_for(*seed, "bootstrap")),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def summarise(scores: np.ndarray, levels: Sequence[str], *seed: str | int) -> dict[str, float]:
+    """``simpleeval``, the mean over levels of the share of right prompts, and each level's share as
+    ``simpleeval_<level>``; each with the ends of its interval, ``_low`` and ``_high``.
+
+    Args:
+        scores: per prompt, in [0, 1]: `per_prompt`.
+        levels: per prompt.
+        seed: names the draws of the bootstrap.
+    """
+    names = list(dict.fromkeys(levels))
+    groups = {name: scores[np.array(levels) == name] for name in names}
+    values: dict[str, float] = {}
+    parts = [("simpleeval", list(groups.values()))]
+    for name, chosen in [*parts, *((f"simpleeval_{level}", [groups[level]]) for level in names)]:
+        low, high = interval(chosen, *seed, name)
+        values |= {name: float(_mean_of_levels(*chosen)), f"{name}_low": low, f"{name}_high": high}
+    return values

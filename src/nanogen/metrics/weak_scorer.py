@@ -1,0 +1,220 @@
+"""SimpleEval's scorer: how well texts agree with an image, seen on purpose through a keyhole.
+
+Why weak. A learned scorer is a function that a generator can be trained against, and the finer it
+looks the more there is to please it with that no person would call better: textures, contrasts, the
+typical look of its training images. The score then rises and the pictures do not. Four things take
+the reward from such a training:
+
+- *the keyhole*: the image is averaged down to a few pixels before any network sees it. What is left is
+  which colours and forms lie where; to change that, a generator must change what it shows;
+- *the choice*: agreement is never a score, only a comparison among texts that differ by a word
+  (`nanogen.metrics.simpleeval`). Pleasing all of them alike gains nothing, and a right answer cannot
+  become more right, so the score saturates instead of being driven up;
+- *the little training*: small networks trained briefly, on moved, recoloured and noisy images, hold
+  few quirks, and none that are worth learning: other weights come with every seed;
+- *the breadth*: prompts are drawn from a grammar by the study's seed, so there is no list to overfit.
+
+The price is paid at the top: a weak scorer errs on perfect images too. How often it is right on real
+ones is measured when it is trained (``real`` in its card) and is the ceiling of the score; what it
+cannot see at all (fine quality, beauty, the laws of perspective) the other metrics have to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen.data.images import ImageFile
+from nanogen.errors import UserError
+from nanogen.models.network_files import load_weights, read_config
+from nanogen.models.training import batches
+
+COARSE_MATCHER = "nanogen.CoarseMatcher"
+CLIP = "CLIPModel"
+CLIP_KEYHOLE = 64  # pixels per side that are left for CLIP, which is fed 224
+BATCH = 100
+
+
+def keyhole(images: np.ndarray, side: int) -> Tensor:
+    """uint8 (N, H, W, 3) -> float32 (N, 3, side, side) in [0, 1], averaged over areas."""
+    pixels = torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 255
+    return F.adaptive_avg_pool2d(pixels, side)
+
+
+class WeakScorer(Protocol):
+    """Compares images with texts."""
+
+    protocol: str  # a part of a sentence: who compares
+
+    def __call__(self, images: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        """uint8 (N, H, W, 3) and T texts -> agreement float32 (N, T)."""
+        ...
+
+
+def unit(features: Tensor) -> Tensor:
+    return F.normalize(features, dim=-1)
+
+
+# ------------------------------------------------------------------------------- small study
+
+
+def _seen(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+class CoarseMatcher(nn.Module):
+    """Two towers onto one sphere, as CLIP's (Radford et al. 2021, arXiv 2103.00020), in small.
+
+    Images (N, 3, side, side) and word numbers (T, L), 0 where there is no word, become unit vectors
+    (N, width) and (T, width).
+    """
+
+    def __init__(self, words: int, longest: int, side: int, width: int = 96, channels: int = 24):
+        super().__init__()
+        self.image = nn.Sequential(
+            _seen(3, channels, 1),
+            _seen(channels, 2 * channels, 2),
+            _seen(2 * channels, 2 * channels, 1),
+            nn.Flatten(),
+            nn.Linear(2 * channels * ((side + 1) // 2) ** 2, width),
+        )
+        self.word = nn.Embedding(1 + words, width, padding_idx=0)
+        self.place = nn.Parameter(torch.randn(longest, width) / width**0.5)
+        self.read = nn.TransformerEncoderLayer(
+            width, 4, 2 * width, dropout=0.0, batch_first=True, norm_first=True
+        )
+        self.text = nn.Linear(width, width)
+        self.scale = nn.Parameter(torch.tensor(10.0))
+
+    def images(self, pixels: Tensor) -> Tensor:
+        return unit(self.image(2 * pixels - 1))
+
+    def texts(self, words: Tensor) -> Tensor:
+        said = (words > 0)[..., None]
+        tokens = self.word(words) + self.place[: words.shape[1]]
+        read = self.read(tokens, src_key_padding_mask=~said[..., 0])
+        return unit(self.text((read * said).sum(1) / said.sum(1)))
+
+
+class SmallScorer:
+    """A `CoarseMatcher` with the words it knows."""
+
+    def __init__(self, network: CoarseMatcher, words: Sequence[str], longest: int, side: int):
+        self.network, self.longest, self.side = network, longest, side
+        self._numbers = {word: 1 + index for index, word in enumerate(words)}
+        self.protocol = f"a small matcher trained briefly on the study's scenes, at {side}x{side} pixels"
+
+    def numbers(self, texts: Sequence[str]) -> Tensor:
+        """Word numbers int64 (T, longest); raises UserError at a word that training did not have."""
+        found = np.zeros((len(texts), self.longest), np.int64)
+        for row, text in zip(found, texts, strict=True):
+            words = text.split()
+            unknown = [word for word in words if word not in self._numbers]
+            if unknown or len(words) > self.longest:
+                raise UserError(
+                    f"the weak scorer cannot read {text!r}: "
+                    + (f"it does not know {unknown[0]!r}" if unknown else "it is too long")
+                )
+            row[: len(words)] = [self._numbers[word] for word in words]
+        return torch.from_numpy(found)
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        said = self.network.texts(self.numbers(texts))
+        parts = [
+            self.network.images(keyhole(images[rows], self.side)) for rows in batches(len(images), BATCH)
+        ]
+        return (torch.cat(parts) @ said.T).numpy()
+
+
+# ------------------------------------------------------------------------------- full study
+
+
+class ClipScorer:
+    """CLIP as published, fed images of which the keyhole has left `CLIP_KEYHOLE` pixels per side."""
+
+    protocol = f"CLIP, of images reduced to {CLIP_KEYHOLE}x{CLIP_KEYHOLE} pixels"
+
+    def __init__(self, folder: Path, model: Mapping[str, Any]):
+        from transformers import AutoTokenizer
+
+        from nanogen.models.loading import load_network
+
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network: Any = load_network(folder, model["model_class"]).to(self._device)
+        if not (folder / "tokenizer.json").exists():
+            raise UserError(f"{folder} holds no tokenizer: there is no tokenizer.json")
+        self.tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+        self._mean, self._std = (
+            torch.tensor(model[key]).view(1, 3, 1, 1) for key in ("image_mean", "image_std")
+        )
+        self._size = int(self.network.config.vision_config.image_size)
+
+    def _images(self, images: np.ndarray) -> Tensor:
+        seen = keyhole(images, min(CLIP_KEYHOLE, images.shape[1]))
+        pixels = F.interpolate(seen, (self._size, self._size), mode="bicubic", antialias=True)
+        fed = ((pixels - self._mean) / self._std).to(self._device)
+        return unit(self.network.get_image_features(pixel_values=fed).pooler_output)
+
+    def _texts(self, texts: Sequence[str]) -> Tensor:
+        fed = self.tokenizer(list(texts), padding=True, return_tensors="pt").to(self._device)
+        features = self.network.get_text_features(
+            input_ids=fed["input_ids"], attention_mask=fed["attention_mask"]
+        )
+        return unit(features.pooler_output)
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        said = torch.cat([self._texts(texts[rows]) for rows in batches(len(texts), BATCH)])
+        seen = torch.cat([self._images(images[rows]) for rows in batches(len(images), BATCH)])
+        return (seen @ said.T).float().cpu().numpy()
+
+
+# ----------------------------------------------------------------------------------- folders
+
+
+def build_small(config: Mapping[str, Any]) -> SmallScorer:
+    """The scorer that a folder's config.json describes, with random weights."""
+    words, longest, side = (config[key] for key in ("words", "longest", "side"))
+    network = CoarseMatcher(len(words), longest, side, **config["arguments"])
+    return SmallScorer(network, words, longest, side)
+
+
+def load_weak_scorer(folder: Path | str, model: Mapping[str, Any]) -> WeakScorer:
+    """The scorer in ``folder``, as the resolved configuration ``model`` names it.
+
+    Raises UserError for a missing or damaged folder and for a class that is none of these.
+    """
+    folder = Path(folder)
+    if model["model_class"] == CLIP:
+        return ClipScorer(folder, model)
+    if model["model_class"] != COARSE_MATCHER:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: {model['model_class']} is no weak scorer; known are "
+            f"{COARSE_MATCHER} and {CLIP}"
+        )
+    config = read_config(folder)
+    if config.get("_class_name") != COARSE_MATCHER:
+        raise UserError(f"{folder} holds a {config.get('_class_name')}, not a {COARSE_MATCHER}")
+    scorer = build_small(config)
+    load_weights(scorer.network, folder)
+    return scorer
+
+
+def train_weak_scorer(
+    stage: Mapping[str, Any], train: ImageFile, val: ImageFile, folder: Path
+) -> dict[str, float]:
+    """Train the scorer of a stage `model` from scratch and save it; see `weak_scorer_training`."""
+    from nanogen.metrics.weak_scorer_training import train_and_save
+
+    return train_and_save(stage, train, val, folder)

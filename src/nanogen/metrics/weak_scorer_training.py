@@ -1,0 +1,140 @@
+"""Training of the small weak scorer: which of four texts is true of a scene?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from nanogen.data.contents import COUNTS, Content, Thing, near_misses, pick
+from nanogen.data.images import ImageFile
+from nanogen.data.scenes import RELATIONS
+from nanogen.data.simple_prompts import FOILS, SCENES
+from nanogen.errors import UserError
+from nanogen.identity import seed_for
+from nanogen.metrics.geneval import relations
+from nanogen.metrics.simpleeval import Choices
+from nanogen.metrics.weak_scorer import COARSE_MATCHER, SmallScorer, build_small, keyhole
+from nanogen.models.network_files import save_network
+from nanogen.models.training import seeded, train
+
+LONGEST = 12  # words of a text
+SAID = 0.7  # how often a colour or size is mentioned
+MOVED = 1  # pixels of the keyhole's image, in both directions
+RECOLOURED = 0.1  # spread of each channel's gain and offset
+NOISE = 0.1
+WORDS = ("and", *COUNTS.values(), *" ".join(RELATIONS).split())
+
+
+def content_of(objects: Sequence[Mapping[str, Any]], rng: np.random.Generator) -> Content:
+    """A content that is true of a scene's objects ``{shape, color, size, box}``: more or less of what
+    there is to say about them, the two of a pair in any order."""
+    alike = len({(o["shape"], o["color"]) for o in objects}) == 1
+    shown = [objects[0]] if alike else [objects[i] for i in rng.permutation(len(objects))]
+    things = tuple(
+        Thing(
+            item["shape"],
+            len(objects) if alike else 1,
+            item["color"] if rng.random() < SAID else None,
+            item["size"] if rng.random() < SAID and not (alike and len(objects) > 1) else None,
+        )
+        for item in shown
+    )
+    where = sorted(relations(shown[0]["box"], shown[1]["box"])) if len(shown) == 2 else []
+    return Content(things, pick(rng, where) if len(where) == 1 and rng.random() < SAID else None)
+
+
+def questions(
+    data: ImageFile, seed: int, name: str, rounds: int = 1
+) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """A statement and foils for every image, ``rounds`` times over, and the images they are of."""
+    assert data.objects is not None
+    asked, of_image = [], []
+    for index, objects in enumerate(data.objects):
+        rng = np.random.default_rng(seed_for(seed, name, data.split, index))
+        for _ in range(rounds):
+            content = content_of(objects, rng)
+            foils = [miss.text(SCENES) for miss in near_misses(content, SCENES, rng, FOILS)]
+            kind = "pairs" if len(content.things) > 1 else "alike"
+            asked.append({"tag": kind, "statement": content.text(SCENES), "foils": foils})
+            of_image.append(index)
+    return asked, np.array(of_image)
+
+
+def disturbed(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Images (B, 3, side, side) in [0, 1], each moved by whole pixels, recoloured and noisy."""
+    count, _, side, _ = pixels.shape
+    padded = F.pad(pixels, [MOVED] * 4, mode="replicate")
+    shifts = torch.randint(2 * MOVED + 1, (count, 2), generator=generator).tolist()
+    moved = torch.stack(
+        [image[:, y : y + side, x : x + side] for image, (y, x) in zip(padded, shifts, strict=True)]
+    )
+    gain, offset = RECOLOURED * torch.randn(2, count, 3, 1, 1, generator=generator)
+    noise = NOISE * torch.randn(moved.shape, generator=generator)
+    return moved * (1 + gain) + offset + noise
+
+
+def _train(stage: Mapping[str, Any], data: ImageFile, scorer: SmallScorer) -> None:
+    asked, of_image = questions(data, stage["seed"], stage["model"]["name"], rounds=2)
+    choices = Choices(asked)
+    words, of_prompt = scorer.numbers(choices.texts), torch.tensor(choices.of_prompt)
+    seen = keyhole(data.images, scorer.side)
+
+    def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
+        images = scorer.network.images(disturbed(seen[of_image[rows]], generator))
+        texts = scorer.network.texts(words[of_prompt[rows].flatten()]).unflatten(0, (len(rows), -1))
+        agreement = scorer.network.scale * (texts @ images[..., None])[..., 0]
+        return F.cross_entropy(agreement, torch.zeros(len(rows), dtype=torch.int64))
+
+    train(scorer.network, loss, stage, len(asked))
+
+
+def quality(scorer: SmallScorer, data: ImageFile, seed: int) -> dict[str, float]:
+    """Share of right choices on real images: ``real``, the ceiling of the score, and of its parts
+    ``real_alike`` (one object or several alike) and ``real_pairs``."""
+    asked, of_image = questions(data, seed, "quality")
+    choices = Choices(asked)
+    agreement = scorer(data.images, choices.texts)[of_image]
+    right = choices.right(agreement, range(len(choices)))
+    kinds = np.array(choices.levels)
+    parts = {f"real_{kind}": float(right[kinds == kind].mean()) for kind in sorted(set(kinds))}
+    return {"real": float(right.mean()), **parts}
+
+
+def train_and_save(
+    stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
+) -> dict[str, float]:
+    """Train the weak scorer of ``stage``, save it into ``folder``; its `quality` on ``val_images``.
+
+    Raises UserError for another class, or where the images have no list of their objects.
+    """
+    model = stage["model"]
+    if model["model_class"] != COARSE_MATCHER:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: {model['model_class']} cannot be trained here; "
+            f"trainable is {COARSE_MATCHER}, or set its source to download or path"
+        )
+    if train_images.objects is None:
+        raise UserError(
+            f"the weak scorer {model['name']} learns from drawn scenes, but {train_images.path} holds "
+            "photographs, whose objects are not known; set evaluation.simpleeval to null for them"
+        )
+    known = {*WORDS, *SCENES.nouns, *map(SCENES.plural, SCENES.nouns), *SCENES.colors, *SCENES.sizes}
+    config = {
+        "_class_name": COARSE_MATCHER,
+        "words": sorted(known),
+        "longest": LONGEST,
+        "side": model["input_size"],
+        "arguments": dict(model["architecture"]),
+    }
+    with seeded(stage["seed"], "weights", model["name"]):
+        scorer = build_small(config)
+    _train(stage, train_images, scorer)
+    result = quality(scorer, val_images, stage["seed"])
+    save_network(scorer.network, config, folder)
+    return result
