@@ -90,8 +90,16 @@ def trained():
 
 
 # sampling
+def sampled_run(wildcards):
+    """The run of one sample set, a trained method's or a public model's."""
+    return PUBLIC.get(wildcards.method) or RUNS[wildcards.method, wildcards.task]
+
+
 def sampling_inputs(wildcards):
     """Named inputs of one sample set."""
+    if wildcards.method in PUBLIC:
+        pipeline = PATHS.model_card(PUBLIC[wildcards.method].pipeline)
+        return {"pipeline": pipeline, "prompts": PATHS.prompts}
     run = RUNS[wildcards.method, wildcards.task]
     inputs = {}
     if wildcards.variant != variants.UNTRAINED:
@@ -107,7 +115,8 @@ def sampling_inputs(wildcards):
 
 def sampling_options(wildcards, input):
     """Options of the command; a model is given by its folder."""
-    folders = {k: Path(input[k]).parent for k in ("model", "tokenizer") if k in input.keys()}
+    in_folders = ("model", "tokenizer", "pipeline")
+    folders = {name: Path(input[name]).parent for name in in_folders if name in input.keys()}
     options = {**dict(input.items()), **folders}
     return " ".join(f"--{name} {quote(str(path))}" for name, path in options.items())
 
@@ -173,7 +182,8 @@ def figures(*names):
 
 
 def grids():
-    return [
+    public = [f"{ROOT}/figures/samples/t2i-{name}-{variants.GUIDED}.png" for name in PUBLIC]
+    return public + [
         f"{ROOT}/figures/samples/{task}-{method}-{variant}.png"
         for task in STUDY.tasks
         for method in STUDY.methods
@@ -183,17 +193,27 @@ def grids():
 
 
 def metrics_of(wildcards):
-    """Metric files that a measured table reads; tables 1 and 3 also print the models' sizes."""
+    """Metric files that a measured table reads; tables 1 and 3 also print the models' sizes. Table 3
+    begins with the public models."""
     task, guidances, metrics = MEASURED[wildcards.table]
     sized = wildcards.table in ("table1", "table3")
     sizes = [PATHS.trained(method, task) for method in STUDY.methods if sized]
-    return sizes + [
-        PATHS.metric(method, task, variant, metric)
-        for method in STUDY.methods
-        for guidance in guidances or shown_guidance(method, task)
-        for variant in variants.with_steps(RUNS[method, task], guidance)
+    public = [
+        PATHS.metric(name, task, variants.GUIDED, metric)
+        for name in (PUBLIC if wildcards.table == "table3" else [])
         for metric in metrics
     ]
+    return (
+        sizes
+        + public
+        + [
+            PATHS.metric(method, task, variant, metric)
+            for method in STUDY.methods
+            for guidance in guidances or shown_guidance(method, task)
+            for variant in variants.with_steps(RUNS[method, task], guidance)
+            for metric in metrics
+        ]
+    )
 
 
 def style_option(wildcards):

@@ -1,4 +1,5 @@
-# Sample sets: with guidance (cfg), without (nocfg), and of the initial weights (untrained).
+# Sample sets: with guidance (cfg), without (nocfg), and of the initial weights (untrained). A public
+# model has one, cfg, drawn as its pipeline draws by default.
 
 
 rule sample:
@@ -17,7 +18,7 @@ rule sample:
         processes=1,
         gres="",
         mpi="",
-        batch_size=lambda wildcards: RUNS[wildcards.method, wildcards.task].sampling.batch_size,
+        batch_size=lambda wildcards: sampled_run(wildcards).sampling.batch_size,
     params:
         config=configured(stages.sample, "method", "task", "variant"),
         inputs=sampling_options,

@@ -29,6 +29,7 @@ DOCUMENTED = {
     "training.optimizer": sections.Optimizer,
     "sampling": sections.Sampling,
     "evaluation": sections.Evaluation,
+    "sampling, of a public model": sections.PipelineSampling,
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
     "training, of a model": sections.ModelTraining,

@@ -100,6 +100,19 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert {"dinov2-b", "qwen3", "inception", "detector", "flux2-vae"} <= fetched
 
 
+def test_public_models_are_fetched_drawn_and_scored_but_not_trained(fresh):
+    paper = ("--configfile", "config/studies/paper.yaml", "--config")
+    plan = fresh.plan("table3", *paper, "methods=[jit]", "public=[flux-1]")
+    assert [job["method"] for job in plan.of("train")] == ["jit"]
+    drawn = {job["method"]: job.inputs for job in plan.of("sample")}
+    root = "results/paper"
+    assert drawn["flux-1"] == [f"{root}/models/flux-1/nanogen.json", f"{root}/prompts/geneval.json"]
+    assert {job["method"] for job in plan.of("score_geneval")} == {"jit", "flux-1"}
+    assert {job["model"] for job in plan.of("fetch_model")} == {"flux-1", "qwen3", "detector"}
+    assert "black-forest-labs/FLUX.1-dev for flux-1: 33700 MB" in plan.text
+    assert f"{root}/runs/t2i/flux-1/cfg/metrics/geneval.json" in plan.of("measured_table")[0].inputs
+
+
 @pytest.mark.slow
 def test_every_named_target_is_there(fresh):
     whole = fresh.plan(*sorted(NAMED))

@@ -35,7 +35,10 @@ class Paths:
         """The file whose existence says that the model's folder is complete."""
         card = Path(self.model(name)) / "nanogen.json"
         given = not str(card).startswith(f"{self.root}/")
-        return str(card.with_name("config.json")) if given and not card.exists() else str(card)
+        if not given or card.exists():
+            return str(card)
+        pipeline = load_model(self.study, name).kind == "pipeline"
+        return str(card.with_name("model_index.json" if pipeline else "config.json"))
 
     def latents(self, task: str, tokenizer: str) -> str:
         given = self.study.latents.get(task, {}).get(tokenizer)

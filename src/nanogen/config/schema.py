@@ -75,11 +75,11 @@ class Model(Section):
     """One frozen network, a folder as ``save_pretrained`` writes it: built, downloaded or given."""
 
     name: str = Field(description="the file's name in config/models, not a key of the file")
-    kind: Literal["encoder", "vae", "rae", "text_encoder", "extractor", "detector", "perceptual"] = (
-        Field(
-            description="what it does: image features, latents (vae, rae), text features, metrics, or a "
-            "distance of images (perceptual)"
-        )
+    kind: Literal[
+        "encoder", "vae", "rae", "text_encoder", "extractor", "detector", "perceptual", "pipeline"
+    ] = Field(
+        description="what it does: image features, latents (vae, rae), text features, metrics, a "
+        "distance of images (perceptual), or images of texts (pipeline, of a public model)"
     )
     model_class: str = Field(description="class in transformers, diffusers, timm or nanogen")
     source: Source = Field(
@@ -261,8 +261,8 @@ class Evaluation(Section):
     mind_directions: int = Field(1000, description="random projections that MIND averages over")
 
 
-class Run(Section):
-    """One method on one task at one scale, everything resolved."""
+class Named(Section):
+    """Which method, task and study a resolved configuration is of."""
 
     study: str = Field(description="name of the study")
     scale: Scale = Field(description="which block of the files' scales applies")
@@ -270,6 +270,11 @@ class Run(Section):
     method: str = Field(description="a file in config/methods")
     task: Task = Field(description="a file in config/tasks")
     title: str = Field(description="the method's name as the paper's tables print it")
+
+
+class Run(Named):
+    """One method on one task at one scale, everything resolved."""
+
     family: Literal["rae", "vae", "pixel", "few-step"] = Field(
         description="group of rows in the paper's tables"
     )
@@ -280,6 +285,34 @@ class Run(Section):
     objective: Objective = Field(description="path, prediction and loss")
     training: Training = Field(description="length, batch, precision, optimizer")
     sampling: Sampling = Field(description="solver and guidance")
+    evaluation: Evaluation = Field(description="sample sets and metrics")
+
+
+class PipelineSampling(Section):
+    """How a public model is called; what is left out is the default of its pipeline's class."""
+
+    steps: int | None = Field(None, gt=0, description="denoising steps")
+    guidance_scale: float | None = Field(None, ge=0, description="as the pipeline means it")
+    resolution: int | None = Field(None, gt=0, description="side of the square images in pixels")
+    arguments: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="further arguments of the call, e.g. {negative_prompt: blurry}"
+    )
+    precision: Literal["float32", "bf16"] = Field("bf16", description="of weights and computation")
+    batch_size: int = Field(1, gt=0, description="images at a time; changes speed, not images")
+    offload: bool = Field(
+        False, description="keep only the network at work on the GPU; slower, changes no image"
+    )
+
+
+class PublicRun(Named):
+    """A model of others on text to image: sampled and scored, never trained here."""
+
+    family: Literal["public"] = Field(description="group of rows in the paper's Table 3")
+    pipeline: str = Field(description="a file in config/models, of kind pipeline")
+    parameters: float | None = Field(
+        None, gt=0, description="of its denoising network, as its authors say"
+    )
+    sampling: PipelineSampling = Field(PipelineSampling(), description="how its pipeline is called")
     evaluation: Evaluation = Field(description="sample sets and metrics")
 
 
@@ -335,6 +368,10 @@ class Study(Section):
     seed: int = Field(2026, description="every random number follows from it")
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
     tasks: list[Task] = Field(min_length=1, description="files in config/tasks")
+    public: list[str] = Field(
+        default_factory=list,
+        description="public models to compare with on text to image, files in config/methods",
+    )
     data_root: str | None = Field(None, description="a folder of photographs, ImageFolder layout")
     backbone: dict[str, Any] = Field(default_factory=dict, description="the network, for all runs")
     objective: dict[str, Any] = Field(default_factory=dict, description="the loss, for all runs")

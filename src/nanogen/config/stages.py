@@ -13,7 +13,7 @@ from typing import Any
 
 from nanogen.config import terms, trained, variants
 from nanogen.config.load import PIXELS, latent_shape, load_model, load_run
-from nanogen.config.schema import Data, Model, Run, Study
+from nanogen.config.schema import Data, Model, PublicRun, Run, Study
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.identity import config_hash
@@ -243,6 +243,8 @@ def _use(study: Study, run: Run) -> Stage:
 def sample(study: Study, method: str, task: str, variant: str) -> Stage:
     """A sample set; see ``nanogen.config.variants``."""
     run = load_run(study, method, task)
+    if isinstance(run, PublicRun):
+        return _public_sample(study, run, variant)
     made = trained_model(study, method, task, variants.weights_of(run, variant))
     sampling = run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"})
     guidance = variants.guidance_of(variant)
@@ -271,6 +273,27 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
         tokenizer=run.tokenizer,
         train={key: value for key, value in made.items() if key != "use"},
     )
+
+
+def _public_sample(study: Study, run: PublicRun, variant: str) -> Stage:
+    """The sample set of a public model, drawn by its own pipeline."""
+    if variant != variants.GUIDED:
+        raise UserError(
+            f"{run.method} is a public model: it has the sample set {variants.GUIDED!r}, drawn as its "
+            f"pipeline draws by default, and no {variant!r}"
+        )
+    stage = _stage(
+        "sample",
+        {"pipeline": model(study, run.pipeline)["hash"], "prompts": prompts(study)["hash"]},
+        seed=study.seed,
+        method=run.method,
+        task=run.task,
+        variant=variant,
+        images_per_prompt=run.evaluation.images_per_prompt,
+        sampling=run.sampling.model_dump(mode="json", exclude={"batch_size", "offload"}),
+        pipeline=_model_keys(study, run.pipeline),
+    )
+    return {**stage, "use": {"offload": run.sampling.offload}}
 
 
 def extractors(study: Study, task: str = "imagenet") -> list[str]:

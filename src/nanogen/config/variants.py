@@ -8,7 +8,7 @@ whose guidance is part of its training (MeanFlow): there ``nocfg`` has weights o
 
 from __future__ import annotations
 
-from nanogen.config.schema import Run
+from nanogen.config.schema import PublicRun, Run
 from nanogen.errors import UserError
 
 GUIDED, UNGUIDED, UNTRAINED = "cfg", "nocfg", "untrained"
@@ -16,8 +16,13 @@ PATTERN = f"({GUIDED}|{UNGUIDED})(-nfe[0-9]+)?|{UNTRAINED}"
 OWN_WEIGHTS = f"-{UNGUIDED}"  # what the folder of such weights is called after ``model``
 
 
-def with_steps(run: Run, guidance: str) -> dict[str, int]:
-    """The run's sample sets with this guidance and their numbers of steps, in the tables' order."""
+def with_steps(run: Run | PublicRun, guidance: str) -> dict[str, int | None]:
+    """The run's sample sets with this guidance and their numbers of steps, in the tables' order.
+
+    A public model has one, ``cfg``; its steps are None where they are its pipeline's default.
+    """
+    if isinstance(run, PublicRun):
+        return {GUIDED: run.sampling.steps} if guidance == GUIDED else {}
     more = {} if guidance == UNTRAINED else {f"{guidance}-nfe{n}": n for n in run.sampling.more_steps}
     return {guidance: run.sampling.steps, **more}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import Run, Study, load_run, stages
+from nanogen.config import PublicRun, Run, Study, load_run, stages
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
@@ -104,7 +104,7 @@ class Results:
                 self._cards[path.parts[-4], path.parts[-3]] = path
                 continue
             found = read_metric(path)
-            if found.method not in study.methods or found.task not in study.tasks:
+            if found.method not in (*study.methods, *study.public) or found.task not in study.tasks:
                 raise UserError(
                     f"{path} is of {found.method} on {found.task}, which study {study.study} has not"
                 )
@@ -123,6 +123,11 @@ class Results:
             runs,
             key=lambda r: (families.index(r.family), published.rank(r.method, r.sampling.steps)),
         )
+
+    def public(self) -> list[PublicRun]:
+        """The study's public models, in the order of the paper's Table 3."""
+        runs = [load_run(self.study, name, "t2i") for name in self.study.public]
+        return sorted(runs, key=lambda run: published.rank(run.method, table="table3"))
 
     def _make(self, path: str) -> str:
         study = self.study.study

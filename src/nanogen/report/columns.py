@@ -107,6 +107,8 @@ def printed(column: Column, value: Value) -> str:
         return value
     if column.digits is not None:
         return f"{value:.{column.digits}f}"
+    if column.key == "params" and value >= 1e9:
+        return f"{value / 1e9:.0f}B"
     if column.key == "params":
         return f"{value / 1e6:.0f}M" if value >= 1e8 else f"{value / 1e6:.2f}M"
     if column.key == "iterations" and value >= 1000 and value % 1000 == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from nanogen.config import Run, Study, stages, variants
+from nanogen.config import PublicRun, Run, Study, stages, variants
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
 from nanogen.report import published
@@ -15,17 +15,21 @@ from nanogen.report.rows import Row
 from nanogen.report.table import Table
 
 IDENTITY = ("method", "family")
+PUBLIC_NOTE = (
+    "Public models: trained by others on other data, drawn by their own pipelines as those draw by "
+    "default; scored by the same rules, not ranked."
+)
 PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; read beside, not compared."
 
 
-def _published(name: str, run: Run, steps: int, keys: Iterable[str]) -> Row:
+def _published(name: str, run: Run | PublicRun, steps: int | None, keys: Iterable[str]) -> Row:
     row = published.of_run(name, run, steps)
     return {f"published_{key}": row.get(key) for key in keys}
 
 
-def _head(run: Run, steps: int) -> Row:
+def _head(run: Run | PublicRun, steps: int | None) -> Row:
     """What a row is of; a method with several numbers of steps has a row for each, as in the paper."""
-    if not run.sampling.more_steps:
+    if isinstance(run, PublicRun) or not run.sampling.more_steps:
         return {"method": run.method, "name": run.title, "family": run.family}
     name = f"{run.title} (NFE={steps})"
     return {"method": f"{run.method}-nfe{steps}", "name": name, "family": run.family}
@@ -134,18 +138,24 @@ def without_guidance(results: Results) -> Table:
     )
 
 
-def _text_to_image_row(results: Results, run: Run, variant: str, steps: int) -> Row:
-    found = results.metric("t2i", run.method, variant, "geneval")
+def _size(results: Results, run: Run | PublicRun) -> Row:
+    """How long and how large; of a public model's training nothing is known here."""
+    if isinstance(run, PublicRun):
+        return {"iterations": None, "params": run.parameters and int(run.parameters)}
     quality = results.card("t2i", run.method).get("quality", {})
     if "parameters" not in quality:
         raise UserError(
             f"{results.paths.trained(run.method, 't2i')} does not tell quality.parameters; "
             "delete it and train again"
         )
+    return {"iterations": run.training.steps, "params": int(quality["parameters"])}
+
+
+def _text_to_image_row(results: Results, run: Run | PublicRun, variant: str, steps: int | None) -> Row:
+    found = results.metric("t2i", run.method, variant, "geneval")
     return {
         **_head(run, steps),
-        "iterations": run.training.steps,
-        "params": int(quality["parameters"]),
+        **_size(results, run),
         "geneval": found.value("geneval"),
         **{name: found.value(name) for name in found.values},
         **_published("table3", run, steps, ("geneval", "dpg_bench", "genai_bench")),
@@ -166,8 +176,9 @@ def _chance_note(rows: list[Row], tags: list[str]) -> str:
 
 
 def text_to_image(results: Results) -> Table:
-    """Table 3: GenEval with the tags that its prompts have, and the chance level."""
-    found = _sample_sets(results, "t2i", variants.GUIDED)
+    """Table 3: public models, then the study's; GenEval, its tags and the chance level."""
+    public = [(run, variants.GUIDED, run.sampling.steps) for run in results.public()]
+    found = [*public, *_sample_sets(results, "t2i", variants.GUIDED)]
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]
     beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
@@ -178,7 +189,12 @@ def text_to_image(results: Results) -> Table:
         caption=f"Text-to-image generation, study {results.study.study}.",
         columns=columns(shown),
         rows=rows,
-        notes=[_chance_note(rows, tags), *_provenance(results), PUBLISHED_NOTE],
+        notes=[
+            _chance_note(rows, tags),
+            *[PUBLIC_NOTE] * bool(public),
+            *_provenance(results),
+            PUBLISHED_NOTE,
+        ],
         identity=IDENTITY,
         more=(*further, "hash"),
     )
