@@ -1,5 +1,6 @@
 # Sample sets: with guidance (cfg), without (nocfg), and of the initial weights (untrained). A public
-# model has one, cfg, drawn as its pipeline draws by default.
+# model has one, cfg, drawn as its pipeline draws by default. A sweep of the guidance has small sets,
+# sweep-SCALE, and one at the scale that they choose, best.
 
 
 rule sample:
@@ -27,3 +28,20 @@ rule sample:
         " --gres '{resources.gres}' --processes {resources.processes} --"
         " sample --config {params.config} {params.inputs} --output {output}"
         " --batch-size {resources.batch_size} 2> >(tee -i {log} >&2)"
+
+
+rule choose_guidance:
+    input:
+        swept_fids,
+    output:
+        f"{ROOT}/runs/imagenet/{{method}}/guidance.json",
+    log:
+        f"{ROOT}/logs/choose_guidance/{{method}}.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        config=configured(stages.guidance, "method"),
+    shell:
+        "python -m nanogen choose-guidance --config {params.config} --metric {input} --output {output}"
+        " 2> >(tee -i {log} >&2)"

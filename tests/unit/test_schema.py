@@ -33,6 +33,7 @@ DOCUMENTED = {
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
     "training, of a model": sections.ModelTraining,
+    "sweep, of a study": sections.Sweep,
     "report, of a study": sections.Report,
     "report.figures": sections.FigureStyle,
 }

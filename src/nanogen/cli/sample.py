@@ -19,7 +19,7 @@ BY_HAND = (
     "seed",
     "text_encoder",
 )
-OF_A_SET = ("prompts", "text", "pipeline")
+OF_A_SET = ("prompts", "text", "pipeline", "chosen_guidance")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     sample_set.add_argument("--config", type=Path, help="the stage's configuration")
     sample_set.add_argument("--prompts", type=Path, help="prompts, for text to image")
     sample_set.add_argument("--text", type=Path, help="the prompts' text features")
+    sample_set.add_argument("--chosen-guidance", type=Path, help="the scale that a sweep found")
     sample_set.add_argument("--pipeline", type=Path, help="folder of a public model's pipeline")
 
 
@@ -95,12 +96,24 @@ def _sample_set(args: argparse.Namespace) -> None:
     from nanogen.sampling.generate import generate, labels_of
     from nanogen.training.distributed import processes
 
-    stage = read_stage(args.config, "sample")
+    stage = _with_scale(read_stage(args.config, "sample"), args.chosen_guidance)
     drawing = _public if "pipeline" in stage else _trained
     with processes() as group:
         generator, conditions, prompts = drawing(stage, args, group.device)
         labels = labels_of(stage, prompts)
         generate(stage, generator, labels, conditions, args.batch_size, group, args.output)
+
+
+def _with_scale(stage: dict[str, Any], chosen: Path | None) -> dict[str, Any]:
+    """The stage with the guidance scale that its sweep found, if it is drawn with that one."""
+    if "guidance" not in stage["expects"]:
+        return stage
+    from nanogen.sampling.sweep import read_choice
+
+    if chosen is None:
+        raise UserError(f"variant {stage['variant']} needs --chosen-guidance FILE")
+    scale = read_choice(chosen, stage["expects"]["guidance"])["scale"]
+    return {**stage, "sampling": {**stage["sampling"], "guidance_scale": scale}}
 
 
 # what draws, from labels to what it draws from, number of prompts (none: classes)

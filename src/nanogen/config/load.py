@@ -99,6 +99,8 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
                 refuse_unknown(keys, section_of(Run, section), layer.where, section)
     for method in (*study.methods, *study.public):
         _check_listed(method, method in study.public)
+    if study.sweep and sorted(set(study.sweep.scales)) != study.sweep.scales:
+        raise UserError(f"sweep.scales {study.sweep.scales} must rise, each another than the rest")
     for kind in ("tasks", "methods"):
         for entry in getattr(study.overrides, kind):
             _named(kind, entry)

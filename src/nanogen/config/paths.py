@@ -65,6 +65,10 @@ class Paths:
     def features(self, method: str, task: str, variant: str) -> str:
         return f"{self.run(method, task)}/{variant}/features.h5"
 
+    def guidance(self, method: str) -> str:
+        """The guidance scale that a sweep found for a method."""
+        return f"{self.run(method, 'imagenet')}/guidance.json"
+
     def metric(self, method: str, task: str, variant: str, name: str) -> str:
         return f"{self.run(method, task)}/{variant}/metrics/{name}.json"
 

@@ -326,6 +326,15 @@ class Latents(Section):
     tokenizer: str = Field(description="the tokenizer's folder, as save_pretrained writes it")
 
 
+class Sweep(Section):
+    """The search for each method's best guidance scale on ImageNet, by FID."""
+
+    scales: list[Annotated[float, Field(ge=1)]] = Field(
+        min_length=2, description="the scales that are tried, rising"
+    )
+    images: int = Field(gt=0, description="images per scale; the best one's set is of evaluation.images")
+
+
 class FigureStyle(Section):
     """How a figure looks."""
 
@@ -388,5 +397,6 @@ class Study(Section):
     trained: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
     )
+    sweep: Sweep | None = Field(None, description="search for each method's best guidance scale")
     report: Report = Field(Report(), description="look of figures and grids")
     overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")

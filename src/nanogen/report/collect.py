@@ -14,9 +14,11 @@ from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.report import published
 from nanogen.report.rows import Row
+from nanogen.sampling.sweep import read_choice
 
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
+GUIDANCE = "guidance.json"
 DISTRIBUTION = ("fid", "is", "fdr", "mind")
 NAMES = {"fid": "FID", "is": "IS", "fdr": "FDr", "mind": "MIND", "geneval": "GenEval"}
 
@@ -99,9 +101,13 @@ class Results:
         self.used: list[Metric] = []
         self._given: dict[tuple[str, ...], Metric] = {}
         self._cards: dict[tuple[str, str], Path] = {}
+        self._guidance: dict[str, Path] = {}
         for path in inputs:
             if path.name == CARD:  # .../runs/<task>/<method>/model/nanogen.json
                 self._cards[path.parts[-4], path.parts[-3]] = path
+                continue
+            if path.name == GUIDANCE:  # .../runs/imagenet/<method>/guidance.json
+                self._guidance[path.parts[-2]] = path
                 continue
             found = read_metric(path)
             if found.method not in (*study.methods, *study.public) or found.task not in study.tasks:
@@ -181,6 +187,17 @@ class Results:
                 f"{self._make(str(path))}"
             )
         return card
+
+    def guidance(self, method: str) -> dict[str, Any]:
+        """What a sweep chose (see ``nanogen.sampling.sweep.read_choice``); raises UserError where it
+        is missing or of another configuration."""
+        path = self._guidance.get(method, Path(self.paths.guidance(method)))
+        if not path.exists():
+            raise UserError(
+                f"{path} does not exist: the guidance of {method} has not been swept; make it with "
+                f"{self._make(str(path))}"
+            )
+        return read_choice(path, stages.guidance(self.study, method)["hash"])
 
     def protocols(self) -> list[str]:
         """One sentence per way of measuring, headed by the metrics it is of."""

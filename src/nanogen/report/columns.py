@@ -16,6 +16,7 @@ EXTRACTORS = {
     "siglip": "SigLIP",
     "clip": "CLIP",
 }
+FID_AT = "fid_at_"  # a sweep's column per guidance scale
 TAGS = {
     "single_object": "1 object",
     "two_object": "2 objects",
@@ -65,6 +66,7 @@ _FIXED = (
     Column("nfe", "NFE"),
     Column("guidance", "Guidance"),
     Column("guidance_scale", "Scale", 1),
+    Column("best_scale", "Best scale", 1),
     Column("fid", "FID", 2, "lower"),
     Column("is", "IS", 1, "higher"),
     Column("fid_untrained", "FID untrained", 2),
@@ -85,6 +87,8 @@ _PER_EXTRACTOR = {"fdr": "FDr", "mind": "MIND"}
 
 def column(key: str) -> Column | None:
     """The column of a CSV's key, e.g. ``fdr_inception``; None for keys that tables do not print."""
+    if key.startswith(FID_AT):
+        return Column(key, key.removeprefix(FID_AT), 2, group="FID at scale")
     family, _, extractor = key.partition("_")
     if family in _PER_EXTRACTOR and extractor:
         heading = EXTRACTORS.get(extractor, extractor)

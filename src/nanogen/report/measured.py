@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from nanogen.config import PublicRun, Run, Study, stages, variants
+from nanogen.config.schema import Sweep
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
 from nanogen.report import published
 from nanogen.report.collect import DISTRIBUTION, Metric, Results
-from nanogen.report.columns import TAGS, columns
+from nanogen.report.columns import FID_AT, TAGS, columns
 from nanogen.report.rows import Row
 from nanogen.report.table import Table
 
@@ -243,11 +244,59 @@ def reproduction(results: Results) -> Table:
     )
 
 
+def sweep(results: Results) -> Table:
+    """The best guidance scale of every method, its scores, and the FIDs that chose it."""
+    of = results.study.sweep
+    if of is None:
+        raise UserError(f"study {results.study.study} sweeps no guidance: its key sweep is not set")
+    rows: list[Row] = []
+    swept = [run for run in results.runs("imagenet") if variants.is_swept(run, of)]
+    for run in swept:
+        choice = results.guidance(run.method)
+        fid, score = (results.metric("imagenet", run.method, variants.BEST, n) for n in ("fid", "is"))
+        rows.append(
+            {
+                **_head(run, run.sampling.steps),
+                "guidance_scale": run.sampling.guidance_scale,
+                "best_scale": choice["scale"],
+                "fid": fid.value("fid"),
+                "is": score.value("is"),
+                **{f"{FID_AT}{point['scale']:g}": point["fid"] for point in choice["curve"]},
+                "hash": fid.hash,
+            }
+        )
+    tried = [f"{FID_AT}{scale:g}" for scale in of.scales]
+    return Table(
+        name="sweep",
+        caption=f"Guidance on ImageNet, study {results.study.study}: each method's best scale.",
+        columns=columns(["name", "guidance_scale", "best_scale", "fid", "is", *tried]),
+        rows=rows,
+        notes=[*_sweep_notes(results, swept, of), *_provenance(results)],
+        identity=IDENTITY,
+        more=("hash",),
+    )
+
+
+def _sweep_notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
+    """How the scales were chosen, and of which methods the choice is open."""
+    low, high = swept[0].sampling.guidance_interval
+    notes = [
+        f"Best scale: that of the lowest FID at {of.images} images each (FID at scale), guidance on "
+        f"[{low}, {high}]. FID and IS: {swept[0].evaluation.images} images at that scale. Scale: that "
+        "of the study's other tables.",
+    ]
+    if edge := [run.title for run in swept if results.guidance(run.method)["at_edge"]]:
+        names = ", ".join(edge)
+        notes.append(f"{names}: the best scale is the last that was tried; a better one may lie beyond.")
+    return notes
+
+
 TABLES: dict[str, Callable[[Results], Table]] = {
     "table1": reproduction,
     "table2": with_guidance,
     "table3": text_to_image,
     "table4": without_guidance,
+    "sweep": sweep,
 }
 
 
