@@ -33,6 +33,7 @@ def load_pipeline(folder: Path | str, class_name: str, precision: str) -> Diffus
     from transformers.utils import logging as transformers_logging
 
     diffusers_logging.disable_progress_bar()
+    diffusers_logging.set_verbosity_error()  # it warns at every prompt of which CLIP reads only a part
     transformers_logging.disable_progress_bar()
     cls = getattr(diffusers, class_name, None)
     if not inspect.isclass(cls) or not issubclass(cls, diffusers.DiffusionPipeline):

@@ -66,7 +66,7 @@ _FIXED = (
     Column("nfe", "NFE"),
     Column("guidance", "Guidance"),
     Column("guidance_scale", "Scale", 1),
-    Column("best_scale", "Best scale", 1),
+    Column("best_scale", "Best scale", 2),
     Column("fid", "FID", 2, "lower"),
     Column("is", "IS", 1, "higher"),
     Column("fid_untrained", "FID untrained", 2),
