@@ -37,7 +37,6 @@ WEIGHTS = {"source", "architecture", "training.steps", "training.batch_size"}
 NOT_LOADED = {
     "inception": {"model_class", "statistics"},
     "detector": {"model_class", "input_size"},
-    "lpips": {"model_class"},
 }
 
 

@@ -34,6 +34,16 @@ def test_pixel_space_methods_strengthen_the_published_correlation():
     assert all(all_.r < some.r for all_, some in zip(with_guidance, latent, strict=True))
 
 
+def test_the_legend_of_one_panel_is_within_the_figure():
+    families = ("rae", "vae", "pixel", "few-step")
+    points = tuple(figure.Point(f, f, x, 1.0 - 0.1 * x) for x, f in enumerate(families, 1))
+    drawn = figure.draw([[figure.Panel("geneval", "with CFG", points)]], FigureStyle())
+    legend = drawn.legends[0].get_window_extent()
+    assert legend.x0 >= 0
+    assert legend.x1 <= drawn.bbox.x1
+    assert len(drawn.legends[0].get_texts()) == 5
+
+
 def test_correlation_is_pearsons():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 40))

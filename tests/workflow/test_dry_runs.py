@@ -22,6 +22,9 @@ TEN = THREE | {
 }  # fmt: skip
 
 
+OF_THREE = ("--config", "study=nano-three")
+
+
 @pytest.mark.parametrize(
     ("study", "rules"),
     [("nano", TEN), ("nano-three", THREE), pytest.param("smoke", THREE, marks=pytest.mark.slow)],
@@ -140,7 +143,7 @@ def test_a_study_without_a_sweep_says_how_to_set_one(fresh):
 
 @pytest.mark.slow
 def test_every_named_target_is_there(fresh):
-    whole = fresh.plan(*sorted(NAMED))
+    whole = fresh.plan(*sorted(NAMED), *OF_THREE)
     assert whole.rules == {**{rule: n for rule, n in THREE.items() if rule != "sample_grid"}}
 
 
@@ -159,13 +162,13 @@ TARGETS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "planned", "absent"), TARGETS)
 def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
-    rules = fresh.plan(target).rules
+    rules = fresh.plan(target, *OF_THREE).rules
     assert {rule: rules[rule] for rule in planned} == planned
     assert not absent & set(rules)
 
 
 def test_table_4_needs_nothing_of_text_to_image(fresh):
-    plan = fresh.plan("table4")
+    plan = fresh.plan("table4", *OF_THREE)
     assert plan.rules["train"] == plan.rules["measured_table"] + 2 == 3
     assert not [job for job in plan.jobs if job["task"] == "t2i"]
     assert not {"encode_text", "encode_prompts", "make_prompts", "score_geneval"} & set(plan.rules)
@@ -183,14 +186,14 @@ def test_one_method_needs_its_own_tokenizer_only(fresh):
 
 @pytest.mark.slow
 def test_one_task_needs_nothing_of_the_other(fresh):
-    plan = fresh.plan("all", "--config", "tasks=[t2i]")
+    plan = fresh.plan("all", *OF_THREE, "tasks=[t2i]")
     assert plan.rules["train"] == 3
     assert not {"reference", "extract_features", "score_distribution"} & set(plan.rules)
     assert {job["table"] for job in plan.of("measured_table")} == {"table3"}
 
 
 def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
-    plan = fresh.plan("--profile", "slurm", "all")
+    plan = fresh.plan("--profile", "slurm", "all", *OF_THREE)
     assert plan.rules == THREE
     trainings = plan.text.split("rule train:")[1:]
     assert len(trainings) == 6

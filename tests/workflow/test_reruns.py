@@ -11,17 +11,18 @@ import json
 import pytest
 
 REPORTS = {"measured_table", "measured_figure"}
+STUDY = ("--config", "study=nano-three")
 
 
 @pytest.fixture(scope="module")
 def finished(working_copy, tmp_path_factory):
-    """A working copy whose nano study is finished, as far as Snakemake knows."""
+    """A working copy whose study of three methods is finished, as far as Snakemake knows."""
     copy = working_copy(tmp_path_factory.mktemp("finished"))
-    for job in copy.plan("all").jobs:
+    for job in copy.plan("all", *STUDY).jobs:
         for path in job.outputs:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             (copy / path).write_text("{}")
-    touched = copy.snakemake("all", "--touch", "--forceall", "--cores", "8")
+    touched = copy.snakemake("all", "--touch", "--forceall", "--cores", "8", *STUDY)
     assert touched.code == 0, touched.text[-2000:]
     return copy
 
@@ -29,11 +30,11 @@ def finished(working_copy, tmp_path_factory):
 def changed(finished, **keys):
     """The plan with keys of the study changed on the command line."""
     options = [f"{key}={json.dumps(value)}" for key, value in keys.items()]
-    return finished.plan("all", "--config", *options)
+    return finished.plan("all", *STUDY, *options)
 
 
 def test_a_finished_study_has_nothing_to_do(finished):
-    plan = finished.plan("all")
+    plan = finished.plan("all", *STUDY)
     assert "Nothing to be done" in plan.text
     assert "missing provenance" not in plan.text
 
@@ -83,10 +84,10 @@ def test_how_it_is_run_concerns_no_result(finished, keys):
 
 
 def test_a_deleted_sample_file_plans_no_training(finished, tmp_path):
-    name = "results/nano/runs/imagenet/jit/cfg/samples.h5"
+    name = "results/nano-three/runs/imagenet/jit/cfg/samples.h5"
     (finished / name).rename(tmp_path / "samples.h5")
     try:
-        plan = finished.plan("all", name)
+        plan = finished.plan("all", name, *STUDY)
     finally:
         (tmp_path / "samples.h5").rename(finished / name)
     sampled = [(job["task"], job["method"], job["variant"]) for job in plan.of("sample")]
@@ -107,7 +108,7 @@ def cache_made_elsewhere(tmp_path_factory):
 
 def with_caches(fresh, cache: dict, *tasks: str):
     given = {task: {"rae-dinov2-b": cache} for task in tasks}
-    return fresh.plan("all", "--config", f"latents={json.dumps(given)}")
+    return fresh.plan("all", *STUDY, f"latents={json.dumps(given)}")
 
 
 def test_caches_given_by_path_remove_encoding_and_tokenizer_training(fresh, cache_made_elsewhere):

@@ -54,60 +54,34 @@ class DDT(InContextEncoder):
 
     With REG also ``cls``, the noisy cls feature (B, cls_width) at the same times. With ``absolute_time``
     t is an interval's length and ``absolute`` (B,) the time of its noisy end (MeanFlow).
+    The further arguments are InContextEncoder's.
     """
 
     def __init__(
         self,
         *,
-        latent: tuple[int, int, int],
-        conditioner: dict[str, Any],
-        text_width: int | None = None,
-        patch: int = 1,
-        encoder_width: int = 1152,
-        encoder_depth: int = 28,
-        encoder_heads: int = 16,
         decoder_width: int = 2048,
         decoder_depth: int = 2,
         decoder_heads: int = 16,
-        mlp_ratio: float = 4.0,
-        time_tokens: int = 4,
-        head: str = "linear",
-        cls_width: int | None = None,
-        repa_depth: int | None = None,
-        repa_width: int | None = None,
-        repa_head: str = "linear",
-        guidance_depth: int | None = None,
-        absolute_time: bool = False,
         kind: str = "ddt",
+        **encoder: Any,
     ):
-        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        super().__init__(
-            latent=latent,
-            conditioner=conditioner,
-            text_width=text_width,
-            patch=patch,
-            width=encoder_width,
-            depth=encoder_depth,
-            heads=encoder_heads,
-            mlp_ratio=mlp_ratio,
-            time_tokens=time_tokens,
-            cls_width=cls_width,
-            repa_depth=repa_depth,
-            repa_width=repa_width,
-            repa_head=repa_head,
-            guidance_depth=guidance_depth,
-            absolute_time=absolute_time,
-        )
-        self.config = config
+        super().__init__(**encoder)
+        self.config |= {
+            "decoder_width": decoder_width,
+            "decoder_depth": decoder_depth,
+            "decoder_heads": decoder_heads,
+            "kind": kind,
+        }
+        encoder_width, mlp_ratio = self.config["encoder_width"], self.config["mlp_ratio"]
         self.decoder_patches = nn.Linear(self.values, decoder_width)
-        self.decoder_cls = None if cls_width is None else ClsToken(cls_width, decoder_width)
+        self.decoder_cls = None if self.cls_width is None else ClsToken(self.cls_width, decoder_width)
         same = encoder_width == decoder_width
         self.project = nn.Identity() if same else nn.Linear(encoder_width, decoder_width)
         self.decoder = nn.ModuleList(
             DecoderBlock(decoder_width, decoder_heads, mlp_ratio) for _ in range(decoder_depth)
         )
-        pixels = (self.channels, patch) if head == "neural-field" else None
-        self.final = ModulatedFinal(decoder_width, self.values, cls_width, pixels)
+        self.final = ModulatedFinal(decoder_width, self.values, self.cls_width, self.pixels)
         self.decoder_rotary = Rotary2D(decoder_width // decoder_heads, self.rows, self.columns)
         initialise(self)
 

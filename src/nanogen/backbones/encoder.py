@@ -114,12 +114,15 @@ class InContextEncoder(nn.Module):
     Args:
         latent: (channels, rows, columns) of x.
         conditioner: the configuration's section; ``text_width`` is the text encoder's.
+        head: what makes a patch of a final token, ``linear`` or ``neural-field`` (PixNerd).
         cls_width: Z, where the cls feature of the image is diffused too (REG).
         repa_depth: the block (counted from 1) whose tokens predict patch features of ``repa_width``
             channels by ``repa_head`` (REPA).
         guidance_depth: the block after which a second head predicts the output (internal guidance).
         absolute_time: t is the length of an interval, and the time of its noisy end is told by as
             many further tokens (MeanFlow).
+
+    ``config`` holds all of them, for the file beside the weights; a backbone adds its own.
     """
 
     def __init__(
@@ -127,26 +130,31 @@ class InContextEncoder(nn.Module):
         *,
         latent: tuple[int, int, int],
         conditioner: dict[str, Any],
-        text_width: int | None,
-        patch: int,
-        width: int,
-        depth: int,
-        heads: int,
-        mlp_ratio: float,
-        time_tokens: int,
-        cls_width: int | None,
-        repa_depth: int | None,
-        repa_width: int | None,
-        repa_head: str,
-        guidance_depth: int | None,
-        absolute_time: bool,
+        text_width: int | None = None,
+        patch: int = 1,
+        encoder_width: int = 1152,
+        encoder_depth: int = 28,
+        encoder_heads: int = 16,
+        mlp_ratio: float = 4.0,
+        time_tokens: int = 4,
+        head: str = "linear",
+        cls_width: int | None = None,
+        repa_depth: int | None = None,
+        repa_width: int | None = None,
+        repa_head: str = "linear",
+        guidance_depth: int | None = None,
+        absolute_time: bool = False,
     ):
+        config = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__()
+        self.config = config
+        width = encoder_width
         channels, height, columns = latent
         self.channels, self.patch = channels, patch
         self.rows, self.columns = height // patch, columns // patch
         self.values = channels * patch * patch
         self.cls_width = cls_width
+        self.pixels = (channels, patch) if head == "neural-field" else None
         self.prefix = 0 if cls_width is None else 1  # tokens before the image's
         self.encoder_patches = nn.Linear(self.values, width)
         self.encoder_cls = None if cls_width is None else ClsToken(cls_width, width)
@@ -156,8 +164,9 @@ class InContextEncoder(nn.Module):
             self.conditioner = LabelConditioner(width, conditioner["classes"], conditioner["tokens"])
         else:
             self.conditioner = TextConditioner(width, text_width)
-        self.encoder = nn.ModuleList(EncoderBlock(width, heads, mlp_ratio) for _ in range(depth))
-        self.encoder_rotary = Rotary2D(width // heads, self.rows, self.columns)
+        blocks = (EncoderBlock(width, encoder_heads, mlp_ratio) for _ in range(encoder_depth))
+        self.encoder = nn.ModuleList(blocks)
+        self.encoder_rotary = Rotary2D(width // encoder_heads, self.rows, self.columns)
         self.repa_depth, self.guidance_depth = repa_depth, guidance_depth
         self.repa = None if repa_depth is None else REPA_HEADS[repa_head](width, repa_width)
         self.base = None if guidance_depth is None else Final(width, self.values, cls_width)

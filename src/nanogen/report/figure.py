@@ -235,7 +235,12 @@ def _legend(figure: Figure, rows: list[list[Panel]], marker: float) -> None:
     ]
     if any(panel.r is not None for row in rows for panel in row):
         handles.append(Line2D([], [], color=FAINT, linestyle=(0, (4, 2)), label="least squares"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handletextpad=0.4)
+    for columns in range(len(handles), 0, -1):  # as few lines as the figure is wide enough for
+        keys = {"loc": "outside upper center", "ncols": columns, "handletextpad": 0.4}
+        legend = figure.legend(handles=handles, **keys)
+        if legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def draw(rows: list[list[Panel]], style: FigureStyle, axis: str = "ImageNet FID") -> Figure:
