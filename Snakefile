@@ -3,6 +3,7 @@
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
 #   snakemake figure1                     one figure; likewise figure4, figure5
+#   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
 #   snakemake -n all                      what would be run
 from snakemake.utils import min_version
@@ -33,7 +34,14 @@ rule all:
     input:
         tables(*TABLES),
         figures(*FIGURES),
+        sweep(),
         grids(),
+
+
+rule sweep:
+    """Each method's best guidance scale on ImageNet."""
+    input:
+        asked_sweep,
 
 
 rule models:

@@ -30,6 +30,7 @@ try:
     RUNS = {
         (method, task): load_run(STUDY, method, task) for method in STUDY.methods for task in STUDY.tasks
     }
+    PUBLIC = {name: load_run(STUDY, name, "t2i") for name in STUDY.public if "t2i" in STUDY.tasks}
     PATHS = Paths(STUDY)
     MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
     plan.check_paths(STUDY)

@@ -91,8 +91,16 @@ def trained():
 
 
 # sampling
+def sampled_run(wildcards):
+    """The run of one sample set, a trained method's or a public model's."""
+    return PUBLIC.get(wildcards.method) or RUNS[wildcards.method, wildcards.task]
+
+
 def sampling_inputs(wildcards):
     """Named inputs of one sample set."""
+    if wildcards.method in PUBLIC:
+        pipeline = PATHS.model_card(PUBLIC[wildcards.method].pipeline)
+        return {"pipeline": pipeline, "prompts": PATHS.prompts}
     run = RUNS[wildcards.method, wildcards.task]
     inputs = {}
     if wildcards.variant != variants.UNTRAINED:
@@ -100,15 +108,24 @@ def sampling_inputs(wildcards):
         inputs["model"] = PATHS.trained(wildcards.method, wildcards.task, weights)
     if run.tokenizer != PIXELS:
         inputs["tokenizer"] = PATHS.model_card(run.tokenizer)
+    if wildcards.variant == variants.BEST:
+        inputs["chosen-guidance"] = PATHS.guidance(wildcards.method)
     if run.conditioner.model:
         inputs["prompts"] = PATHS.prompts
         inputs["text"] = PATHS.text("prompts", run.conditioner.model)
     return inputs
 
 
+def swept_fids(wildcards):
+    """The FID of every small sample set of a method's sweep."""
+    names = variants.swept(STUDY.sweep) if STUDY.sweep else []
+    return [PATHS.metric(wildcards.method, "imagenet", name, "fid") for name in names]
+
+
 def sampling_options(wildcards, input):
     """Options of the command; a model is given by its folder."""
-    folders = {k: Path(input[k]).parent for k in ("model", "tokenizer") if k in input.keys()}
+    in_folders = ("model", "tokenizer", "pipeline")
+    folders = {name: Path(input[name]).parent for name in in_folders if name in input.keys()}
     options = {**dict(input.items()), **folders}
     return " ".join(f"--{name} {quote(str(path))}" for name, path in options.items())
 
@@ -177,6 +194,16 @@ PLOTTED = {
 MEASURED_FIGURES = [name for name, needs in PLOTTED.items() if all(t in MEASURED for t in needs)]
 TABLES = ["table1", "table2", "table3", "table4"]
 FIGURES = list(PLOTTED)
+# The search for the best guidance, of a study that has one: its table, and its curves from that.
+SWEPT = [
+    method
+    for method in STUDY.methods
+    if IMAGENET and variants.is_swept(RUNS[method, "imagenet"], STUDY.sweep)
+]
+if SWEPT:
+    MEASURED["sweep"] = ("imagenet", [variants.BEST], ["fid", "is"])
+    PLOTTED["sweep"] = ["sweep"]
+    MEASURED_FIGURES.append("sweep")
 SAMPLED = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
 
 
@@ -198,8 +225,23 @@ def figures(*names):
     return published + [PATHS.figure(name, "png") for name in names if name in MEASURED_FIGURES]
 
 
+def sweep():
+    """Table and figure of the sweep; nothing where the study has none."""
+    return [PATHS.table("sweep"), PATHS.figure("sweep", "png")] if SWEPT else []
+
+
+def asked_sweep(wildcards):
+    if not SWEPT:
+        raise WorkflowError(
+            f"study {STUDY.study} sweeps no guidance; set its key sweep, "
+            "e.g. --config 'sweep={scales: [1.0, 1.5, 2.0, 3.0], images: 200}'"
+        )
+    return sweep()
+
+
 def grids():
-    return [
+    public = [f"{ROOT}/figures/samples/t2i-{name}-{variants.GUIDED}.png" for name in PUBLIC]
+    return public + [
         f"{ROOT}/figures/samples/{task}-{method}-{variant}.png"
         for task in STUDY.tasks
         for method in STUDY.methods
@@ -209,17 +251,29 @@ def grids():
 
 
 def metrics_of(wildcards):
-    """Metric files that a measured table reads; tables 1 and 3 also print the models' sizes."""
+    """Metric files that a measured table reads, Table 3 first the public models', and what it reads
+    besides."""
     task, guidances, metrics = MEASURED[wildcards.table]
-    sized = wildcards.table in ("table1", "table3")
-    sizes = [PATHS.trained(method, task) for method in STUDY.methods if sized]
-    return sizes + [
-        PATHS.metric(method, task, variant, metric)
-        for method in STUDY.methods
+    public = PUBLIC if wildcards.table == "table3" else {}
+    methods = SWEPT if wildcards.table == "sweep" else STUDY.methods
+    sample_sets = [(name, variants.GUIDED) for name in public] + [
+        (method, variant)
+        for method in methods
         for guidance in guidances or shown_guidance(method, task)
         for variant in variants.with_steps(RUNS[method, task], guidance)
+    ]
+    return beside_metrics(wildcards.table, task) + [
+        PATHS.metric(method, task, variant, metric)
+        for method, variant in sample_sets
         for metric in metrics
     ]
+
+
+def beside_metrics(table, task):
+    """Tables 1 and 3 print the models' sizes, a sweep's table what it chose."""
+    if table in ("table1", "table3"):
+        return [PATHS.trained(method, task) for method in STUDY.methods]
+    return [PATHS.guidance(method) for method in SWEPT] if table == "sweep" else []
 
 
 def style_option(wildcards):

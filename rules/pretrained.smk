@@ -40,6 +40,7 @@ rule fetch_model:
             "perceptual",
             "vae",
             "rae",
+            "pipeline",
         ),
     retries: 2
     localrule: True

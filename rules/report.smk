@@ -117,7 +117,7 @@ rule sample_grid:
         options=as_options,
         rows=STUDY.report.grid_rows,
         columns=STUDY.report.grid_columns,
-        title=lambda wildcards: f"{RUNS[wildcards.method, wildcards.task].title}, {wildcards.task}",
+        title=lambda wildcards: f"{sampled_run(wildcards).title}, {wildcards.task}",
     shell:
         "python -m nanogen grid {params.options} --rows {params.rows} --columns {params.columns}"
         " --title {params.title:q} --output {output} > {log} 2> >(tee -i {log} >&2)"

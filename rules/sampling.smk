@@ -1,4 +1,6 @@
-# Sample sets: with guidance (cfg), without (nocfg), and of the initial weights (untrained).
+# Sample sets: with guidance (cfg), without (nocfg), and of the initial weights (untrained). A public
+# model has one, cfg, drawn as its pipeline draws by default. A sweep of the guidance has small sets,
+# sweep-SCALE, and one at the scale that they choose, best.
 
 
 rule sample:
@@ -17,7 +19,7 @@ rule sample:
         processes=1,
         gres="",
         mpi="",
-        batch_size=lambda wildcards: RUNS[wildcards.method, wildcards.task].sampling.batch_size,
+        batch_size=lambda wildcards: sampled_run(wildcards).sampling.batch_size,
     params:
         config=configured(stages.sample, "method", "task", "variant"),
         inputs=sampling_options,
@@ -26,3 +28,20 @@ rule sample:
         " --gres '{resources.gres}' --processes {resources.processes} --"
         " sample --config {params.config} {params.inputs} --output {output}"
         " --batch-size {resources.batch_size} 2> >(tee -i {log} >&2)"
+
+
+rule choose_guidance:
+    input:
+        swept_fids,
+    output:
+        f"{ROOT}/runs/imagenet/{{method}}/guidance.json",
+    log:
+        f"{ROOT}/logs/choose_guidance/{{method}}.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        config=configured(stages.guidance, "method"),
+    shell:
+        "python -m nanogen choose-guidance --config {params.config} --metric {input} --output {output}"
+        " 2> >(tee -i {log} >&2)"

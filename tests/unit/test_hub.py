@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nanogen.errors import UserError
-from nanogen.interop.hub import fetch_data, fetch_model, model_files
+from nanogen.interop.hub import fetch_data, fetch_model, model_files, pipeline_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
@@ -180,6 +180,40 @@ def test_published_statistics_come_with_the_network_that_they_are_of(hub, tmp_pa
 def test_pickled_weights_alone_are_refused_by_name():
     with pytest.raises(UserError, match=r"only pytorch_model\.bin, which could execute code"):
         model_files(["config.json", "pytorch_model.bin"], "", "owner/old")
+
+
+OF_A_PIPELINE = [
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/chat_template.jinja",
+    "tokenizer/tokenizer_config.json",
+    "transformer/config.json",
+    "transformer/diffusion_pytorch_model-00001-of-00001.safetensors",
+    "transformer/diffusion_pytorch_model.safetensors.index.json",
+]
+BESIDE_IT = [
+    "README.md",
+    "big.safetensors",  # all networks in one file
+    "pipeline.py",
+    "text_encoder/model.fp16.safetensors",
+    "text_encoder/pytorch_model.bin",
+    "text_encoders/clip.safetensors",  # no component: it has no configuration
+    "transformer/deep/er/config.json",
+]
+
+
+def test_a_pipeline_brings_its_components_once_and_no_code():
+    assert pipeline_files(sorted(OF_A_PIPELINE + BESIDE_IT), "owner/open") == OF_A_PIPELINE
+
+
+def test_what_is_no_pipeline_of_safetensors_is_refused():
+    with pytest.raises(UserError, match="has no model_index"):
+        pipeline_files(["vae/config.json", "vae/model.safetensors"], "owner/open")
+    pickled = ["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.bin"]
+    with pytest.raises(UserError, match=r"only unet/diffusion_pytorch_model\.bin, which could execute"):
+        pipeline_files(pickled, "owner/old")
 
 
 def test_a_data_set_brings_its_data_files(hub, tmp_path: Path):

@@ -30,10 +30,12 @@ DOCUMENTED = {
     "sampling": sections.Sampling,
     "evaluation": sections.Evaluation,
     "evaluation.simpleeval": sections.SimpleEval,
+    "sampling, of a public model": sections.PipelineSampling,
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
     "file, of a model": sections.RemoteFile,
     "training, of a model": sections.ModelTraining,
+    "sweep, of a study": sections.Sweep,
     "report, of a study": sections.Report,
     "report.figures": sections.FigureStyle,
 }

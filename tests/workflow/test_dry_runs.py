@@ -114,6 +114,44 @@ def test_models_of_packages_run_in_environments_of_their_own(fresh):
     assert {job["model"] for job in plan.of("fetch_model")} == {"qwen3", "detector"}
 
 
+def test_public_models_are_fetched_drawn_and_scored_but_not_trained(fresh):
+    paper = ("--configfile", "config/studies/paper.yaml", "--config")
+    plan = fresh.plan("table3", *paper, "methods=[jit]", "public=[flux-1]")
+    assert [job["method"] for job in plan.of("train")] == ["jit"]
+    drawn = {job["method"]: job.inputs for job in plan.of("sample")}
+    root = "results/paper"
+    assert drawn["flux-1"] == [f"{root}/models/flux-1/nanogen.json", f"{root}/prompts/geneval.json"]
+    assert {job["method"] for job in plan.of("score_geneval")} == {"jit", "flux-1"}
+    assert {job["model"] for job in plan.of("fetch_model")} == {"flux-1", "qwen3", "detector"}
+    assert "black-forest-labs/FLUX.1-dev for flux-1: 33700 MB" in plan.text
+    assert f"{root}/runs/t2i/flux-1/cfg/metrics/geneval.json" in plan.of("measured_table")[0].inputs
+
+
+def test_a_sweep_measures_small_sets_first_and_one_whole_set_then(fresh):
+    keys = ("methods=[jit, meanflow]", "sweep={scales: [1.0, 2.5], images: 40}")
+    plan = fresh.plan("sweep", "--config", *keys)
+    assert plan.rules == {
+        **{"make_data": 2, "build_model": 2, "reference": 1, "train": 1, "sample": 3},
+        **{"extract_features": 3, "score_distribution": 3, "choose_guidance": 1},
+        **{"measured_table": 1, "measured_figure": 1},
+    }
+    assert {job["method"] for job in plan.of("sample")} == {"jit"}  # MeanFlow is guided in training
+    inputs = {job["variant"]: job.inputs for job in plan.of("sample")}
+    run = "results/nano/runs/imagenet/jit"
+    choice = f"{run}/guidance.json"
+    assert {variant for variant, paths in inputs.items() if choice in paths} == {"best"}
+    metrics = [
+        f"results/nano/runs/imagenet/jit/sweep-{scale}/metrics/fid.json" for scale in ("1", "2.5")
+    ]
+    assert plan.of("choose_guidance")[0].inputs == metrics
+
+
+def test_a_study_without_a_sweep_says_how_to_set_one(fresh):
+    outcome = fresh.snakemake("-n", "sweep")
+    assert outcome.code != 0
+    assert "study nano sweeps no guidance; set its key sweep" in outcome.text
+
+
 @pytest.mark.slow
 def test_every_named_target_is_there(fresh):
     whole = fresh.plan(*sorted(NAMED), *OF_THREE)

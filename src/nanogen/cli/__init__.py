@@ -30,6 +30,7 @@ COMMANDS = {
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),
     "sample": ("sample", "draw images from a trained model: by class or prompt, or a study's set"),
+    "choose-guidance": ("choose_guidance", "the guidance scale of a sweep's lowest FID"),
     "import": ("import_checkpoint", "make a model folder from a checkpoint that the authors released"),
     "export": ("export_checkpoint", "write a trained model as such a checkpoint"),
     "reference": ("reference", "features and moments of the real images"),

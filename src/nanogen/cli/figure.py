@@ -12,7 +12,7 @@ from nanogen.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="figure1, figure4 or figure5")
+    parser.add_argument("name", help="figure1, figure4, figure5 or sweep")
     source_arguments(parser)
     parser.add_argument("--style", help="JSON: width, height, font_size, labels; else the study's")
     parser.add_argument("--output-prefix", required=True, help="PREFIX of .pdf, .png and .svg")
@@ -27,22 +27,23 @@ def _style(text: str) -> FigureStyle:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.report import figure, style
+    from nanogen.report import figure, style, sweep
 
     look = style.default(args.name)
-    if args.published:
-        rows, axis = figure.published_panels(args.name), "ImageNet FID"
-    else:
-        study = read_study(args.study, args.given)
-        rows, axis = figure.study_panels(args.name, study, args.input), f"FID ({study.study})"
+    study = None if args.published else read_study(args.study, args.given)
+    if study:
         look = study.report.figures.get(args.name, look)
     if args.style:
         look = _style(args.style)
-    drawn = figure.draw(rows, look, axis)
+    if args.name == sweep.NAME:
+        drawn, said = sweep.figure(study, args.input, look)
+    elif study:
+        rows = figure.study_panels(args.name, study, args.input)
+        drawn, said = figure.draw(rows, look, f"FID ({study.study})"), figure.statements(rows)
+    else:
+        rows = figure.published_panels(args.name)
+        drawn, said = figure.draw(rows, look), figure.statements(rows)
     with style.applied(look):  # the files' settings, e.g. the salt of SVG's names
         paths = style.save(drawn, args.output_prefix)
-    for line in rows:
-        for panel in line:
-            print(f"{panel.metric}, {panel.protocol}: {panel.statement}")
-    for path in paths:
-        print(path)
+    for line in [*said, *paths]:
+        print(line)

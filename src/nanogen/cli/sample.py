@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ BY_HAND = (
     "seed",
     "text_encoder",
 )
-OF_A_SET = ("prompts", "text")
+OF_A_SET = ("prompts", "text", "pipeline", "chosen_guidance")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +53,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     sample_set.add_argument("--config", type=Path, help="the stage's configuration")
     sample_set.add_argument("--prompts", type=Path, help="prompts, for text to image")
     sample_set.add_argument("--text", type=Path, help="the prompts' text features")
+    sample_set.add_argument("--chosen-guidance", type=Path, help="the scale that a sweep found")
+    sample_set.add_argument("--pipeline", type=Path, help="folder of a public model's pipeline")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -90,15 +93,64 @@ def _by_hand(args: argparse.Namespace) -> None:
 
 
 def _sample_set(args: argparse.Namespace) -> None:
-    from nanogen.sampling.generate import Generator, generate, labels_of
+    from nanogen.sampling.generate import generate, labels_of
     from nanogen.training.distributed import processes
 
-    stage = read_stage(args.config, "sample")
+    stage = _with_scale(read_stage(args.config, "sample"), args.chosen_guidance)
+    drawing = _public if "pipeline" in stage else _trained
     with processes() as group:
-        generator = Generator(stage, _model(stage, args.model), _tokenizer(stage, args), group.device)
-        conditions, prompts = _conditions(stage, args)
+        generator, conditions, prompts = drawing(stage, args, group.device)
         labels = labels_of(stage, prompts)
         generate(stage, generator, labels, conditions, args.batch_size, group, args.output)
+
+
+def _with_scale(stage: dict[str, Any], chosen: Path | None) -> dict[str, Any]:
+    """The stage with the guidance scale that its sweep found, if it is drawn with that one."""
+    if "guidance" not in stage["expects"]:
+        return stage
+    from nanogen.sampling.sweep import read_choice
+
+    if chosen is None:
+        raise UserError(f"variant {stage['variant']} needs --chosen-guidance FILE")
+    scale = read_choice(chosen, stage["expects"]["guidance"])["scale"]
+    return {**stage, "sampling": {**stage["sampling"], "guidance_scale": scale}}
+
+
+# what draws, from labels to what it draws from, the prompts (none: classes)
+Drawing = tuple[Any, Callable[[Any], Any], list[dict[str, Any]] | None]
+
+
+def _trained(stage: dict[str, Any], args: argparse.Namespace, device: Any) -> Drawing:
+    """A trained model with its sampler."""
+    from nanogen.sampling.generate import Generator
+
+    generator = Generator(stage, _model(stage, args.model), _tokenizer(stage, args), device)
+    return generator, *_conditions(stage, args)
+
+
+def _public(stage: dict[str, Any], args: argparse.Namespace, device: Any) -> Drawing:
+    """A public model's pipeline, which reads the prompts themselves."""
+    from nanogen.models.card import expect_model
+    from nanogen.models.pipelines import load_pipeline
+    from nanogen.sampling.public import PublicGenerator
+
+    if args.pipeline is None or args.prompts is None:
+        raise UserError(f"{stage['method']} is a public model: give --pipeline DIR and --prompts FILE")
+    expect_model(args.pipeline, stage["expects"]["pipeline"])
+    prompts = _prompts(stage, args.prompts)
+    texts = [prompt["prompt"] for prompt in prompts]
+    class_name, precision = stage["pipeline"]["model_class"], stage["sampling"]["precision"]
+    pipeline = load_pipeline(args.pipeline, class_name, precision)
+    generator = PublicGenerator(stage, pipeline, device)
+    return generator, (lambda labels: [texts[label] for label in labels]), prompts
+
+
+def _prompts(stage: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+    from nanogen.files import check_label, read_json
+
+    prompts = read_json(path)
+    check_label(prompts, path, "prompts", 1, stage["expects"]["prompts"])
+    return prompts["prompts"]
 
 
 def _model(stage: dict[str, Any], folder: Path | None) -> Any:
@@ -134,7 +186,6 @@ def _conditions(
     import torch
 
     from nanogen.backbones import Condition
-    from nanogen.files import check_label, read_json
 
     conditioner = stage["train"]["conditioner"]
     if conditioner["kind"] == "label":
@@ -144,8 +195,7 @@ def _conditions(
     from nanogen.data.caches import TextFile
     from nanogen.training.sources import text_condition
 
-    prompts = read_json(args.prompts)
-    check_label(prompts, args.prompts, "prompts", 1, stage["expects"]["prompts"])
+    prompts = _prompts(stage, args.prompts)
     text = TextFile(args.text, stage["expects"]["text"])
     tokens = conditioner["tokens"]
-    return (lambda rows: text_condition(text, rows, 0, tokens)), prompts["prompts"]
+    return (lambda rows: text_condition(text, rows, 0, tokens)), prompts

@@ -9,11 +9,12 @@ from nanogen.config.load import (
     load_study,
     study_from,
 )
-from nanogen.config.schema import Model, Run, Study
+from nanogen.config.schema import Model, PublicRun, Run, Study
 
 __all__ = [
     "PIXELS",
     "Model",
+    "PublicRun",
     "Run",
     "Study",
     "available",

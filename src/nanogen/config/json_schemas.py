@@ -12,24 +12,24 @@ from typing import Any
 from pydantic import BaseModel
 
 from nanogen.config.load import SECTIONS
-from nanogen.config.schema import Latents, Model, Run, Study
+from nanogen.config.schema import Latents, Model, PublicRun, Run, Study
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALES = ("nano", "paper")
 # What a study's file says, not a method's or a task's.
 IDENTITY = ("study", "scale", "seed", "method", "task")
 OF_A_METHOD = ("title", "family", "tokenizer")
+OF_A_PUBLIC_MODEL = ("title", "family", "pipeline")
 Schema = dict[str, Any]
 
 
 def json_schemas() -> dict[str, Schema]:
     """Schema of every kind of file below ``config/``: study, method, task, model."""
-    method = _partial(Run, without=IDENTITY)
     task = _partial(Run, without=IDENTITY + OF_A_METHOD)
     model = _partial(Model, without=("name",))
     return {
         "study": _study(),
-        "method": _scaled(method, "A method, config/methods/NAME.yaml", (*OF_A_METHOD, "scales")),
+        "method": _method(),
         "task": _scaled(task, "A task, config/tasks/NAME.yaml", ("scales",)),
         "model": _scaled(model, "A frozen network, config/models/NAME.yaml", ("kind", "scales")),
     }
@@ -70,10 +70,11 @@ def _titled(schema: Schema, title: str) -> Schema:
     return {"$schema": DIALECT, "title": title, **rest}
 
 
-def _scaled(schema: Schema, title: str, required: tuple[str, ...]) -> Schema:
-    """Add the key ``scales``, whose blocks hold the same keys once more, or nothing."""
+def _scaled(schema: Schema, title: str, required: tuple[str, ...], block: str = "AtScale") -> Schema:
+    """Add the key ``scales``, whose blocks hold the same keys once more, or nothing; ``block`` is
+    what their definition is called."""
     definitions = {**schema.get("$defs", {})}
-    definitions["AtScale"] = {
+    definitions[block] = {
         "description": "Keys set at this scale, on top of those above; may be empty.",
         "type": ["object", "null"],
         "properties": schema["properties"],
@@ -82,7 +83,7 @@ def _scaled(schema: Schema, title: str, required: tuple[str, ...]) -> Schema:
     scales = {
         "description": "what differs between the scales; a scale without a block cannot be run",
         "type": "object",
-        "properties": {scale: _reference("AtScale") for scale in SCALES},
+        "properties": {scale: _reference(block) for scale in SCALES},
         "additionalProperties": False,
         "minProperties": 1,
     }
@@ -97,12 +98,47 @@ def _scaled(schema: Schema, title: str, required: tuple[str, ...]) -> Schema:
     )
 
 
+def _method() -> Schema:
+    """What a trained method's file may hold or, where its family says so, a public model's."""
+    kinds = {
+        "Trained": _scaled(_partial(Run, IDENTITY), "", (*OF_A_METHOD, "scales")),
+        "Public": _scaled(
+            _partial(PublicRun, IDENTITY), "", (*OF_A_PUBLIC_MODEL, "scales"), "PublicAtScale"
+        ),
+    }
+    definitions: Schema = {}
+    for name, schema in kinds.items():
+        definitions |= schema.pop("$defs")
+        definitions[name] = {k: v for k, v in schema.items() if k not in ("$schema", "title")}
+    public = {"properties": {"family": {"const": "public"}}, "required": ["family"]}
+    return {
+        "$schema": DIALECT,
+        "title": "A method, config/methods/NAME.yaml",
+        "if": public,
+        "then": _reference("Public"),
+        "else": _reference("Trained"),
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _any_method(run: Schema, public: Schema) -> Schema:
+    """What a study may override of a method, whether it is trained or public."""
+    of_run, of_public = run["properties"], public["properties"]
+    sampling = {
+        "description": of_run["sampling"]["description"],
+        "anyOf": [_reference("Sampling"), _reference("PipelineSampling")],
+    }
+    return {**run, "properties": {**of_public, **of_run, "sampling": sampling}}
+
+
 def _study() -> Schema:
     """A study's sections are open in pydantic, because they are checked as part of each run."""
     schema = _partial(Study)
     run = _partial(Run, without=IDENTITY)
     model = _partial(Model, without=("name",))
-    parts = {"Run": run, "Model": model}
+    public = _partial(PublicRun, without=IDENTITY)
+    parts = {"Run": run, "Model": model, "Method": _any_method(run, public)}
+    parts["Method"]["$defs"] = public["$defs"]
     definitions = schema["$defs"]
     for name, part in parts.items():
         definitions |= part.pop("$defs", {})
@@ -114,8 +150,8 @@ def _study() -> Schema:
             "description": schema["properties"][section]["description"],
         }
     schema["properties"]["models"]["additionalProperties"] = _reference("Model")
-    for kind in ("tasks", "methods"):
-        definitions["Overrides"]["properties"][kind]["additionalProperties"] = _reference("Run")
+    for kind, name in (("tasks", "Run"), ("methods", "Method")):
+        definitions["Overrides"]["properties"][kind]["additionalProperties"] = _reference(name)
     schema["required"] = ["study"]
     schema["anyOf"] = [{"required": ["extends"]}, {"required": ["scale", "methods", "tasks"]}]
     schema["$defs"] = dict(sorted(definitions.items()))

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from nanogen.config import terms
-from nanogen.config.schema import Model, RemoteFile, Run, Study
+from nanogen.config.schema import Model, PublicRun, RemoteFile, Run, Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
@@ -25,9 +25,14 @@ CONFIG = Path(__file__).resolve().parents[3] / "config"
 PIXELS = "pixels"  # the tokenizer of methods that have none
 
 
-@cache
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises UserError where it cannot be read as one."""
+    return _read_yaml(path, Path.cwd())
+
+
+@cache
+def _read_yaml(path: Path, _: Path) -> dict[str, Any]:
+    """As `read_yaml`, once per folder that a relative path may be meant from."""
     with explained(path, "read"):
         text = path.read_text(encoding="utf-8")
     try:
@@ -97,8 +102,10 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
             keys = layer.keys.get(section)
             if keys:
                 refuse_unknown(keys, section_of(Run, section), layer.where, section)
-    for method in study.methods:
-        _named("methods", method)
+    for method in (*study.methods, *study.public):
+        _check_listed(method, method in study.public)
+    if study.sweep and sorted(set(study.sweep.scales)) != study.sweep.scales:
+        raise UserError(f"sweep.scales {study.sweep.scales} must rise, each another than the rest")
     for kind in ("tasks", "methods"):
         for entry in getattr(study.overrides, kind):
             _named(kind, entry)
@@ -109,6 +116,17 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
         for method in folders:
             _named("methods", method.removesuffix("-nocfg"))
     return study
+
+
+def _check_listed(method: str, public: bool) -> None:
+    """A public model is trained nowhere, so it stands under a key of its own."""
+    layer = _named("methods", method)
+    if public != (layer.keys.get("family") == "public"):
+        right, wrong = ("methods", "public") if public else ("public", "methods")
+        raise UserError(
+            f"{layer.where} has family {layer.keys.get('family')}: list {method} under '{right}' of the "
+            f"study, not under '{wrong}'"
+        )
 
 
 def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
@@ -136,18 +154,25 @@ def study_from(config: Mapping[str, Any]) -> Study:
     return _validated_study(layers)
 
 
-def load_run(study: Study, method: str, task: str) -> Run:
-    """The resolved configuration of one method on one task."""
-    general = {key: getattr(study, key) for key in SECTIONS}
-    identity = {
+def _identity(study: Study, method: str, task: str) -> dict[str, Any]:
+    """Keys of ``schema.Named`` that the study gives."""
+    return {
         "study": study.study,
         "scale": study.scale,
         "seed": study.seed,
         "method": method,
         "task": task,
     }
+
+
+def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
+    """The resolved configuration of one method on one task; of a public model, what can be said of
+    a model that is not trained here."""
+    if method in study.public:
+        return _load_public(study, method, task)
+    general = {key: getattr(study, key) for key in SECTIONS}
     layers = [
-        Layer(f"study {study.study}", {**general, **identity}),
+        Layer(f"study {study.study}", {**general, **_identity(study, method, task)}),
         *_for_scale(_named("methods", method), study.scale),
         *_for_scale(_named("tasks", task), study.scale),
         Layer(f"study {study.study} (data_root)", _photographs(study, task)),
@@ -165,6 +190,30 @@ def load_run(study: Study, method: str, task: str) -> Run:
     )
     run = validate(Run, layers)
     _check(run, study)
+    return run
+
+
+def _load_public(study: Study, method: str, task: str) -> PublicRun:
+    """How a public model is sampled follows from its own file; study and task say how it is judged."""
+    if task != "t2i":
+        raise UserError(f"{method} is a public text-to-image model; it has no images of task {task}")
+    judged = [
+        Layer(f"study {study.study}", {"evaluation": study.evaluation}),
+        *_for_scale(_named("tasks", task), study.scale),
+        Layer(f"study {study.study} (overrides.tasks.{task})", study.overrides.tasks.get(task, {})),
+    ]
+    layers = [
+        Layer(f"study {study.study}", _identity(study, method, task)),
+        *(Layer(at.where, {"evaluation": at.keys.get("evaluation", {})}) for at in judged),
+        *_for_scale(_named("methods", method), study.scale),
+        Layer(
+            f"study {study.study} (overrides.methods.{method})",
+            study.overrides.methods.get(method, {}),
+        ),
+    ]
+    run = validate(PublicRun, layers)
+    if load_model(study, run.pipeline).kind != "pipeline":
+        raise UserError(f"{method}: pipeline {run.pipeline} is of another kind in config/models")
     return run
 
 
@@ -266,6 +315,8 @@ def load_model(study: Study, name: str) -> Model:
             raise UserError(f"models.{name}: source is path, but no path is given")
         if not Path(model.path).is_dir():
             raise UserError(f"models.{name}.path: there is no folder {model.path}")
+    if model.kind == "pipeline" and model.source not in ("download", "path"):
+        raise UserError(f"models.{name}: the source of a pipeline is download or path")
     if model.source == "download" and model.hub is None and model.file is None:
         raise UserError(f"models.{name}: source is download, but neither 'hub' nor 'file' says whence")
     return model

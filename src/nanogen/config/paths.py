@@ -39,7 +39,10 @@ class Paths:
         """The file whose existence says that the model's folder is complete."""
         card = Path(self.model(name)) / "nanogen.json"
         given = not str(card).startswith(f"{self.root}/")
-        return str(card.with_name("config.json")) if given and not card.exists() else str(card)
+        if not given or card.exists():
+            return str(card)
+        pipeline = load_model(self.study, name).kind == "pipeline"
+        return str(card.with_name("model_index.json" if pipeline else "config.json"))
 
     def latents(self, task: str, tokenizer: str) -> str:
         given = self.study.latents.get(task, {}).get(tokenizer)
@@ -65,6 +68,10 @@ class Paths:
 
     def features(self, method: str, task: str, variant: str) -> str:
         return f"{self.run(method, task)}/{variant}/features.h5"
+
+    def guidance(self, method: str) -> str:
+        """The guidance scale that a sweep found for a method."""
+        return f"{self.run(method, 'imagenet')}/guidance.json"
 
     def metric(self, method: str, task: str, variant: str, name: str) -> str:
         return f"{self.run(method, task)}/{variant}/metrics/{name}.json"

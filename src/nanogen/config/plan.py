@@ -39,6 +39,8 @@ def models_of(study: Study) -> list[str]:
             if run.conditioner.model:
                 names[run.conditioner.model] = None
             names |= dict.fromkeys(terms.encoders(run))
+        if task == "t2i":
+            names |= dict.fromkeys(load_run(study, method, task).pipeline for method in study.public)
         evaluation = load_run(study, study.methods[0], task).evaluation
         used = evaluation.extractors if task == "imagenet" else _judges(evaluation)
         names |= dict.fromkeys(name for name in used if name)

@@ -97,10 +97,11 @@ class Model(Section):
         "vqa",
         "perceptual",
         "weak_scorer",
+        "pipeline",
     ] = Field(
         description="what it does: image features, latents (vae, rae), text features, metrics "
-        "(extractor, detector, vqa), a distance of images (perceptual), or SimpleEval's comparison of "
-        "images with texts (weak_scorer)"
+        "(extractor, detector, vqa), a distance of images (perceptual), SimpleEval's comparison of "
+        "images with texts (weak_scorer), or images of texts (pipeline, of a public model)"
     )
     model_class: str = Field(
         description="class in transformers, diffusers, timm, torch-fidelity or nanogen"
@@ -320,8 +321,8 @@ class Evaluation(Section):
     mind_directions: int = Field(1000, description="random projections that MIND averages over")
 
 
-class Run(Section):
-    """One method on one task at one scale, everything resolved."""
+class Named(Section):
+    """Which method, task and study a resolved configuration is of."""
 
     study: str = Field(description="name of the study")
     scale: Scale = Field(description="which block of the files' scales applies")
@@ -329,6 +330,11 @@ class Run(Section):
     method: str = Field(description="a file in config/methods")
     task: Task = Field(description="a file in config/tasks")
     title: str = Field(description="the method's name as the paper's tables print it")
+
+
+class Run(Named):
+    """One method on one task at one scale, everything resolved."""
+
     family: Literal["rae", "vae", "pixel", "few-step"] = Field(
         description="group of rows in the paper's tables"
     )
@@ -342,6 +348,34 @@ class Run(Section):
     evaluation: Evaluation = Field(description="sample sets and metrics")
 
 
+class PipelineSampling(Section):
+    """How a public model is called; what is left out is the default of its pipeline's class."""
+
+    steps: int | None = Field(None, gt=0, description="denoising steps")
+    guidance_scale: float | None = Field(None, ge=0, description="as the pipeline means it")
+    resolution: int | None = Field(None, gt=0, description="side of the square images in pixels")
+    arguments: dict[str, bool | int | float | str] = Field(
+        default_factory=dict, description="further arguments of the call, e.g. {negative_prompt: blurry}"
+    )
+    precision: Literal["float32", "bf16"] = Field("bf16", description="of weights and computation")
+    batch_size: int = Field(1, gt=0, description="images at a time; changes speed, not images")
+    offload: bool = Field(
+        False, description="keep only the network at work on the GPU; slower, changes no image"
+    )
+
+
+class PublicRun(Named):
+    """A model of others on text to image: sampled and scored, never trained here."""
+
+    family: Literal["public"] = Field(description="group of rows in the paper's Table 3")
+    pipeline: str = Field(description="a file in config/models, of kind pipeline")
+    parameters: float | None = Field(
+        None, gt=0, description="of its denoising network, as its authors say"
+    )
+    sampling: PipelineSampling = Field(PipelineSampling(), description="how its pipeline is called")
+    evaluation: Evaluation = Field(description="sample sets and metrics")
+
+
 # --------------------------------------------------------------------------------------- study
 
 
@@ -350,6 +384,15 @@ class Latents(Section):
 
     file: str = Field(description="the cache, HDF5 of format nanogen.latents")
     tokenizer: str = Field(description="the tokenizer's folder, as save_pretrained writes it")
+
+
+class Sweep(Section):
+    """The search for each method's best guidance scale on ImageNet, by FID."""
+
+    scales: list[Annotated[float, Field(ge=1)]] = Field(
+        min_length=2, description="the scales that are tried, rising"
+    )
+    images: int = Field(gt=0, description="images per scale; the best one's set is of evaluation.images")
 
 
 class FigureStyle(Section):
@@ -394,6 +437,10 @@ class Study(Section):
     seed: int = Field(2026, description="every random number follows from it")
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
     tasks: list[Task] = Field(min_length=1, description="files in config/tasks")
+    public: list[str] = Field(
+        default_factory=list,
+        description="public models to compare with on text to image, files in config/methods",
+    )
     data_root: str | None = Field(None, description="a folder of photographs, ImageFolder layout")
     backbone: dict[str, Any] = Field(default_factory=dict, description="the network, for all runs")
     objective: dict[str, Any] = Field(default_factory=dict, description="the loss, for all runs")
@@ -410,5 +457,6 @@ class Study(Section):
     trained: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
     )
+    sweep: Sweep | None = Field(None, description="search for each method's best guidance scale")
     report: Report = Field(Report(), description="look of figures and grids")
     overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")

@@ -20,7 +20,7 @@ from nanogen.config.load import (
     load_prompt_file,
     load_run,
 )
-from nanogen.config.schema import Data, Model, Run, Study
+from nanogen.config.schema import Data, Model, PublicRun, Run, Study, Sweep
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.identity import config_hash
@@ -35,6 +35,7 @@ VERSIONS = {
     "vision": 1,
     "train": 2,
     "sample": 1,
+    "guidance": 1,
     "features": 2,
     "reference": 2,
     "distribution": 2,
@@ -273,15 +274,15 @@ def _use(study: Study, run: Run) -> Stage:
 def sample(study: Study, method: str, task: str, variant: str) -> Stage:
     """A sample set; see ``nanogen.config.variants``."""
     run = load_run(study, method, task)
+    if isinstance(run, PublicRun):
+        return _public_sample(study, run, variant)
     made = trained_model(study, method, task, variants.weights_of(run, variant))
     sampling = run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"})
-    guidance = variants.guidance_of(variant)
     sampling["steps"] = variants.steps_of(run, variant)
-    if guidance != variants.GUIDED:
-        sampling["guidance_scale"] = 1.0
-    untrained = guidance == variants.UNTRAINED
-    count = run.evaluation.untrained_images if untrained else run.evaluation.images
+    sampling["guidance_scale"] = variants.scale_of(run, variant)
     expects = {"model": made["hash"]}
+    if variant == variants.BEST:
+        expects["guidance"] = guidance(study, method)["hash"]
     if run.tokenizer != PIXELS:
         expects["tokenizer"] = model(study, run.tokenizer)["hash"]
     if run.conditioner.kind == "text":
@@ -295,12 +296,71 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
         method=method,
         task=task,
         variant=variant,
-        images=count,
+        images=_images(study, run, variant),
         images_per_prompt=run.evaluation.images_per_prompt,
         sampling=sampling,
         tokenizer=run.tokenizer,
         train={key: value for key, value in made.items() if key != "use"},
     )
+
+
+def _images(study: Study, run: Run, variant: str) -> int:
+    """How many images a sample set has; raises UserError for one that the study does not sweep."""
+    if variant == variants.UNTRAINED:
+        return run.evaluation.untrained_images
+    small = variant.startswith(variants.SWEEP)
+    if small or variant == variants.BEST:
+        sweep = _sweep_of(study, run)
+        if small and variant not in variants.swept(sweep):
+            raise UserError(
+                f"study {study.study} has no sample set {variant!r}; sweep.scales gives "
+                f"{', '.join(variants.swept(sweep))}"
+            )
+        return sweep.images if small else run.evaluation.images
+    return run.evaluation.images
+
+
+def _sweep_of(study: Study, run: Run) -> Sweep:
+    """The study's sweep; raises UserError where the run's guidance is not searched for."""
+    if study.sweep is None:
+        raise UserError(
+            f"study {study.study} sweeps no guidance; set sweep, "
+            "e.g. --config 'sweep={scales: [1.0, 1.5, 2.0, 3.0], images: 200}'"
+        )
+    if not variants.is_swept(run, study.sweep):
+        raise UserError(
+            f"the guidance of {run.method} on {run.task} is not swept: it is a matter of "
+            f"{'its training' if variants.guidance_is_trained(run) else 'the task'}"
+        )
+    return study.sweep
+
+
+def guidance(study: Study, method: str) -> Stage:
+    """The choice of a method's guidance scale on ImageNet, from the FIDs of a sweep."""
+    sweep = _sweep_of(study, load_run(study, method, "imagenet"))
+    found = {name: distribution(study, method, name)["hash"] for name in variants.swept(sweep)}
+    return _stage("guidance", found, method=method, task="imagenet", scales=variants.swept(sweep))
+
+
+def _public_sample(study: Study, run: PublicRun, variant: str) -> Stage:
+    """The sample set of a public model, drawn by its own pipeline."""
+    if variant != variants.GUIDED:
+        raise UserError(
+            f"{run.method} is a public model: it has the sample set {variants.GUIDED!r}, drawn as its "
+            f"pipeline draws by default, and no {variant!r}"
+        )
+    stage = _stage(
+        "sample",
+        {"pipeline": model(study, run.pipeline)["hash"], "prompts": prompts(study)["hash"]},
+        seed=study.seed,
+        method=run.method,
+        task=run.task,
+        variant=variant,
+        images_per_prompt=run.evaluation.images_per_prompt,
+        sampling=run.sampling.model_dump(mode="json", exclude={"batch_size", "offload"}),
+        pipeline=_model_keys(study, run.pipeline),
+    )
+    return {**stage, "use": {"offload": run.sampling.offload}}
 
 
 def extractors(study: Study, task: str = "imagenet") -> list[str]:

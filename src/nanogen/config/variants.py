@@ -4,21 +4,31 @@
 is sampled with several numbers of steps has one set for each: ``cfg`` with ``sampling.steps``,
 ``cfg-nfe2`` with two of ``sampling.more_steps``. All of them come from one training, but for a method
 whose guidance is part of its training (MeanFlow): there ``nocfg`` has weights of its own.
+
+Where the study sweeps the guidance, ``sweep-1.5`` is a small set at that scale, and ``best`` a whole one
+at the scale whose small set had the lowest FID, which is not known before those are measured.
 """
 
 from __future__ import annotations
 
-from nanogen.config.schema import Run
+from nanogen.config.schema import PublicRun, Run, Sweep
 from nanogen.errors import UserError
 
 GUIDED, UNGUIDED, UNTRAINED = "cfg", "nocfg", "untrained"
-PATTERN = f"({GUIDED}|{UNGUIDED})(-nfe[0-9]+)?|{UNTRAINED}"
+SWEEP, BEST = "sweep-", "best"
+PATTERN = f"({GUIDED}|{UNGUIDED})(-nfe[0-9]+)?|{UNTRAINED}|{SWEEP}[0-9]+([.][0-9]+)?|{BEST}"
 OWN_WEIGHTS = f"-{UNGUIDED}"  # what the folder of such weights is called after ``model``
 
 
-def with_steps(run: Run, guidance: str) -> dict[str, int]:
-    """The run's sample sets with this guidance and their numbers of steps, in the tables' order."""
-    more = {} if guidance == UNTRAINED else {f"{guidance}-nfe{n}": n for n in run.sampling.more_steps}
+def with_steps(run: Run | PublicRun, guidance: str) -> dict[str, int | None]:
+    """The run's sample sets with this guidance and their numbers of steps, in the tables' order.
+
+    A public model has one, ``cfg``; its steps are None where they are its pipeline's default.
+    """
+    if isinstance(run, PublicRun):
+        return {GUIDED: run.sampling.steps} if guidance == GUIDED else {}
+    several = guidance in (GUIDED, UNGUIDED)
+    more = {f"{guidance}-nfe{n}": n for n in run.sampling.more_steps} if several else {}
     return {guidance: run.sampling.steps, **more}
 
 
@@ -34,8 +44,26 @@ def steps_of(run: Run, variant: str) -> int:
 
 
 def guidance_of(variant: str) -> str:
-    """``cfg``, ``nocfg`` or ``untrained``."""
+    """The sample set's name without its number of steps: ``cfg``, ``nocfg``, ``untrained`` and so on."""
     return variant.partition("-nfe")[0]
+
+
+def scale_of(run: Run, variant: str) -> float | None:
+    """The guidance scale of one sample set; None of ``best``, which is found while the study runs."""
+    guidance = guidance_of(variant)
+    if guidance.startswith(SWEEP):
+        return float(guidance.removeprefix(SWEEP))
+    return {GUIDED: run.sampling.guidance_scale, BEST: None}.get(guidance, 1.0)
+
+
+def swept(sweep: Sweep) -> dict[str, float]:
+    """The small sample sets of a sweep and their guidance scales."""
+    return {f"{SWEEP}{scale:g}": scale for scale in sweep.scales}
+
+
+def is_swept(run: Run, sweep: Sweep | None) -> bool:
+    """Whether a run's guidance is searched for: on ImageNet, where it is a matter of sampling."""
+    return sweep is not None and run.task == "imagenet" and not guidance_is_trained(run)
 
 
 def guidance_is_trained(run: Run) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -26,6 +27,9 @@ from nanogen.interop.address import fetch_file, offline
 log = logging.getLogger(__name__)
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 STATISTICS_SUFFIX = ".npz"
+INDEX = "model_index.json"  # of a pipeline
+TEMPLATE_SUFFIX = ".jinja"  # how a chat is written for a pipeline's text encoder
+OTHER_PRECISION = re.compile(r"\.(fp16|bf16|non_ema)\b")
 DATA_SUFFIXES = (".parquet", ".tar", ".json", ".jsonl", ".txt")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -181,6 +185,30 @@ def model_files(names: Sequence[str], subfolder: str, repository: str) -> list[s
     return chosen
 
 
+def pipeline_files(names: Sequence[str], repository: str) -> list[str]:
+    """A pipeline's files: its index and, of every component's folder, configuration and weights.
+
+    A component's folder is one with a configuration. What lies beside them, such as the same weights in
+    one file or in another precision, is left out, and so is code. Raises UserError as ``model_files``
+    does, and where there is no index.
+    """
+    if INDEX not in names:
+        raise UserError(f"{repository} is no pipeline of diffusers: it has no {INDEX}")
+    configured = {PurePosixPath(name).parent for name in names if name.endswith("config.json")}
+    of_components = [
+        name
+        for name in names
+        if (folder := PurePosixPath(name).parent) in configured and len(folder.parts) == 1
+    ]
+    whole = [name for name in of_components if not OTHER_PRECISION.search(name)]
+    chosen = [name for name in whole if name.endswith((*MODEL_SUFFIXES, TEMPLATE_SUFFIX))]
+    if not any(name.endswith(".safetensors") for name in chosen):
+        pickles = [name for name in whole if name.endswith(PICKLES)]
+        found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
+        raise UserError(f"{repository}: its components have no *.safetensors{found}")
+    return [INDEX, *chosen]
+
+
 def _unnest(folder: Path, subfolder: str) -> None:
     """Make the files of a sub-folder those of the folder itself."""
     if not subfolder:
@@ -215,6 +243,11 @@ def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
             finish(folder, url=file["url"], sha256=file["sha256"])
     else:
 
+        def wanted(names: Sequence[str]) -> list[str]:
+            if model["kind"] == "pipeline":
+                return pipeline_files(names, hub["repo"])
+            return model_files(names, hub["subfolder"], hub["repo"])
+
         def finish_repository(folder: Path, commit: str) -> None:
             _unnest(folder, hub["subfolder"])
             finish(folder, repository=hub["repo"], commit=commit)
@@ -222,7 +255,7 @@ def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
         download(
             Repository(hub["repo"], hub["revision"], instead=instead),
             output,
-            lambda names: model_files(names, hub["subfolder"], hub["repo"]),
+            wanted,
             finish_repository,
         )
     log.info("%s: %.1f s", output, time.monotonic() - started)

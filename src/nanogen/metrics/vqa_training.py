@@ -39,7 +39,7 @@ PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[DEC]", "[SEP]"
 PLACE = 10.0  # weight of the squared error of a place
 WORDS = 1.0
 PATCHES = 1.0
-EACH = 8  # questions per image, of a batch and of the validation images
+EACH = 4  # questions per image, of a batch and of the validation images
 
 
 def word_tokenizer(texts: Iterable[str]) -> Any:

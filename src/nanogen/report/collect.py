@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import Run, Study, load_run, stages
+from nanogen.config import PublicRun, Run, Study, load_run, stages
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.report import published
 from nanogen.report.rows import Row
+from nanogen.sampling.sweep import read_choice
 
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
+GUIDANCE = "guidance.json"
 DISTRIBUTION = ("fid", "is", "fdr", "mind", "pr", "sfid")
 NAMES = {
     "fid": "FID",
@@ -117,12 +119,16 @@ class Results:
         self.used: list[Metric] = []
         self._given: dict[tuple[str, ...], Metric] = {}
         self._cards: dict[tuple[str, str], Path] = {}
+        self._guidance: dict[str, Path] = {}
         for path in inputs:
             if path.name == CARD:  # .../runs/<task>/<method>/model/nanogen.json
                 self._cards[path.parts[-4], path.parts[-3]] = path
                 continue
+            if path.name == GUIDANCE:  # .../runs/imagenet/<method>/guidance.json
+                self._guidance[path.parts[-2]] = path
+                continue
             found = read_metric(path)
-            if found.method not in study.methods or found.task not in study.tasks:
+            if found.method not in (*study.methods, *study.public) or found.task not in study.tasks:
                 raise UserError(
                     f"{path} is of {found.method} on {found.task}, which study {study.study} has not"
                 )
@@ -141,6 +147,11 @@ class Results:
             runs,
             key=lambda r: (families.index(r.family), published.rank(r.method, r.sampling.steps)),
         )
+
+    def public(self) -> list[PublicRun]:
+        """The study's public models, in the order of the paper's Table 3."""
+        runs = [load_run(self.study, name, "t2i") for name in self.study.public]
+        return sorted(runs, key=lambda run: published.rank(run.method, table="table3"))
 
     def _make(self, path: str) -> str:
         study = self.study.study
@@ -193,6 +204,17 @@ class Results:
                 f"{self._make(str(path))}"
             )
         return card
+
+    def guidance(self, method: str) -> dict[str, Any]:
+        """What a sweep chose (see ``nanogen.sampling.sweep.read_choice``); raises UserError where it
+        is missing or of another configuration."""
+        path = self._guidance.get(method, Path(self.paths.guidance(method)))
+        if not path.exists():
+            raise UserError(
+                f"{path} does not exist: the guidance of {method} has not been swept; make it with "
+                f"{self._make(str(path))}"
+            )
+        return read_choice(path, stages.guidance(self.study, method)["hash"])
 
     def protocols(self) -> list[str]:
         """One sentence per way of measuring, headed by the metrics it is of."""

@@ -16,6 +16,7 @@ EXTRACTORS = {
     "siglip": "SigLIP",
     "clip": "CLIP",
 }
+FID_AT = "fid_at_"  # a sweep's column per guidance scale
 TAGS = {
     "single_object": "1 object",
     "two_object": "2 objects",
@@ -65,6 +66,7 @@ _FIXED = (
     Column("nfe", "NFE"),
     Column("guidance", "Guidance"),
     Column("guidance_scale", "Scale", 1),
+    Column("best_scale", "Best scale", 2),
     Column("fid", "FID", 2, "lower"),
     Column("is", "IS", 1, "higher"),
     Column("sfid", "sFID", 2, "lower"),
@@ -92,6 +94,8 @@ _PER_EXTRACTOR = {"fdr": "FDr", "mind": "MIND"}
 
 def column(key: str) -> Column | None:
     """The column of a CSV's key, e.g. ``fdr_inception``; None for keys that tables do not print."""
+    if key.startswith(FID_AT):
+        return Column(key, key.removeprefix(FID_AT), 2, group="FID at scale")
     family, _, extractor = key.partition("_")
     if family in _PER_EXTRACTOR and extractor:
         heading = EXTRACTORS.get(extractor, extractor)
@@ -114,6 +118,8 @@ def printed(column: Column, value: Value) -> str:
         return value
     if column.digits is not None:
         return f"{value:.{column.digits}f}"
+    if column.key == "params" and value >= 1e9:
+        return f"{value / 1e9:.0f}B"
     if column.key == "params":
         return f"{value / 1e6:.0f}M" if value >= 1e8 else f"{value / 1e6:.2f}M"
     if column.key == "iterations" and value >= 1000 and value % 1000 == 0:

@@ -140,6 +140,11 @@ def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[l
     return panels(name, tables, families)
 
 
+def statements(rows: list[list[Panel]]) -> list[str]:
+    """What the panels say, a line each."""
+    return [f"{p.metric}, {p.protocol}: {p.statement}" for row in rows for p in row]
+
+
 def _trend(panel: Panel, count: int = 2) -> np.ndarray:
     """Points (count, 2) along the least squares line; none where no r is said."""
     if panel.r is None or np.isnan(panel.r):

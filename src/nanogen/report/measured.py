@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from nanogen.config import Run, Study, stages, variants
+from nanogen.config import PublicRun, Run, Study, stages, variants
+from nanogen.config.schema import Sweep
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
 from nanogen.report import published
 from nanogen.report.collect import DISTRIBUTION, Metric, Results
-from nanogen.report.columns import TAGS, columns
+from nanogen.report.columns import FID_AT, TAGS, columns
 from nanogen.report.rows import Row
 from nanogen.report.table import Table
 
@@ -18,17 +19,21 @@ IDENTITY = ("method", "family")
 # column -> the metric file that holds it, of the scores that are not of every extractor
 FIRST_EXTRACTOR = {"fid": "fid", "is": "is", "sfid": "sfid", "precision": "pr", "recall": "pr"}
 SIMPLEEVAL = ("simpleeval", "simpleeval_low", "simpleeval_high", "simpleeval_chance")
+PUBLIC_NOTE = (
+    "Public models: trained by others on other data, drawn by their own pipelines as those draw by "
+    "default; scored by the same rules, not ranked."
+)
 PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; read beside, not compared."
 
 
-def _published(name: str, run: Run, steps: int, keys: Iterable[str]) -> Row:
+def _published(name: str, run: Run | PublicRun, steps: int | None, keys: Iterable[str]) -> Row:
     row = published.of_run(name, run, steps)
     return {f"published_{key}": row.get(key) for key in keys}
 
 
-def _head(run: Run, steps: int) -> Row:
+def _head(run: Run | PublicRun, steps: int | None) -> Row:
     """What a row is of; a method with several numbers of steps has a row for each, as in the paper."""
-    if not run.sampling.more_steps:
+    if isinstance(run, PublicRun) or not run.sampling.more_steps:
         return {"method": run.method, "name": run.title, "family": run.family}
     name = f"{run.title} (NFE={steps})"
     return {"method": f"{run.method}-nfe{steps}", "name": name, "family": run.family}
@@ -137,7 +142,7 @@ def without_guidance(results: Results) -> Table:
     )
 
 
-def _simpleeval(results: Results, run: Run, variant: str) -> Row:
+def _simpleeval(results: Results, run: Run | PublicRun, variant: str) -> Row:
     """SimpleEval with its interval, its levels and its chance level, where the study measures it."""
     if run.evaluation.simpleeval is None:
         return {}
@@ -145,21 +150,27 @@ def _simpleeval(results: Results, run: Run, variant: str) -> Row:
     return {name: found.value(name) for name in found.values}
 
 
-def _text_to_image_row(results: Results, run: Run, variant: str, steps: int) -> Row:
-    found = results.metric("t2i", run.method, variant, "geneval")
-    answered = [
-        results.metric("t2i", run.method, variant, name) for name in stages.answering(results.study)
-    ]
+def _size(results: Results, run: Run | PublicRun) -> Row:
+    """How long and how large; of a public model's training nothing is known here."""
+    if isinstance(run, PublicRun):
+        return {"iterations": None, "params": run.parameters and int(run.parameters)}
     quality = results.card("t2i", run.method).get("quality", {})
     if "parameters" not in quality:
         raise UserError(
             f"{results.paths.trained(run.method, 't2i')} does not tell quality.parameters; "
             "delete it and train again"
         )
+    return {"iterations": run.training.steps, "params": int(quality["parameters"])}
+
+
+def _text_to_image_row(results: Results, run: Run | PublicRun, variant: str, steps: int | None) -> Row:
+    found = results.metric("t2i", run.method, variant, "geneval")
+    answered = [
+        results.metric("t2i", run.method, variant, name) for name in stages.answering(results.study)
+    ]
     return {
         **_head(run, steps),
-        "iterations": run.training.steps,
-        "params": int(quality["parameters"]),
+        **_size(results, run),
         "geneval": found.value("geneval"),
         **{name: metric.value(name) for metric in (found, *answered) for name in metric.values},
         **_simpleeval(results, run, variant),
@@ -192,8 +203,9 @@ def _answer_chance_note(rows: list[Row]) -> list[str]:
 
 
 def text_to_image(results: Results) -> Table:
-    """Table 3: GenEval with its prompts' tags, metrics made of answers, SimpleEval; chance levels."""
-    found = _sample_sets(results, "t2i", variants.GUIDED)
+    """Table 3: public models, then the study's own; metrics of images of texts and chance levels."""
+    public = [(run, variants.GUIDED, run.sampling.steps) for run in results.public()]
+    found = [*public, *_sample_sets(results, "t2i", variants.GUIDED)]
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]
     beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
@@ -209,6 +221,7 @@ def text_to_image(results: Results) -> Table:
         notes=[
             _chance_note(rows, tags),
             *_answer_chance_note(rows),
+            *[PUBLIC_NOTE] * bool(public),
             *_provenance(results),
             PUBLISHED_NOTE,
         ],
@@ -260,11 +273,59 @@ def reproduction(results: Results) -> Table:
     )
 
 
+def sweep(results: Results) -> Table:
+    """The best guidance scale of every method, its scores, and the FIDs that chose it."""
+    of = results.study.sweep
+    if of is None:
+        raise UserError(f"study {results.study.study} sweeps no guidance: its key sweep is not set")
+    rows: list[Row] = []
+    swept = [run for run in results.runs("imagenet") if variants.is_swept(run, of)]
+    for run in swept:
+        choice = results.guidance(run.method)
+        fid, score = (results.metric("imagenet", run.method, variants.BEST, n) for n in ("fid", "is"))
+        rows.append(
+            {
+                **_head(run, run.sampling.steps),
+                "guidance_scale": run.sampling.guidance_scale,
+                "best_scale": choice["scale"],
+                "fid": fid.value("fid"),
+                "is": score.value("is"),
+                **{f"{FID_AT}{point['scale']:g}": point["fid"] for point in choice["curve"]},
+                "hash": fid.hash,
+            }
+        )
+    tried = [f"{FID_AT}{scale:g}" for scale in of.scales]
+    return Table(
+        name="sweep",
+        caption=f"Guidance on ImageNet, study {results.study.study}: each method's best scale.",
+        columns=columns(["name", "guidance_scale", "best_scale", "fid", "is", *tried]),
+        rows=rows,
+        notes=[*_sweep_notes(results, swept, of), *_provenance(results)],
+        identity=IDENTITY,
+        more=("hash",),
+    )
+
+
+def _sweep_notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
+    """How the scales were chosen, and of which methods the choice is open."""
+    low, high = swept[0].sampling.guidance_interval
+    notes = [
+        f"Best scale: that of the lowest FID at {of.images} images each (FID at scale), guidance on "
+        f"[{low}, {high}]. FID and IS: {swept[0].evaluation.images} images at that scale. Scale: that "
+        "of the study's other tables.",
+    ]
+    if edge := [run.title for run in swept if results.guidance(run.method)["at_edge"]]:
+        names = ", ".join(edge)
+        notes.append(f"{names}: the best scale is the last that was tried; a better one may lie beyond.")
+    return notes
+
+
 TABLES: dict[str, Callable[[Results], Table]] = {
     "table1": reproduction,
     "table2": with_guidance,
     "table3": text_to_image,
     "table4": without_guidance,
+    "sweep": sweep,
 }
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
 
 CELL = 128  # pixels: small images are enlarged to about this side
+LARGEST = 256  # pixels: larger images are reduced to this side
 GAP = 6
 INK = (34, 34, 34)
 FAINT = (110, 110, 110)
@@ -121,10 +122,13 @@ def _wrapped(text: str, font: FreeTypeFont, width: int, most: int = 5) -> list[s
     return lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1] + " …"]
 
 
-def _enlarged(image: np.ndarray, factor: int) -> Image:
+def _sized(image: np.ndarray, side: int) -> Image:
+    """The image with this side: enlarged without smoothing, or reduced by averaging."""
     from PIL import Image
 
-    return Image.fromarray(image.repeat(factor, axis=0).repeat(factor, axis=1))
+    smaller = side < image.shape[0]
+    filtered = Image.Resampling.BOX if smaller else Image.Resampling.NEAREST
+    return Image.fromarray(image).resize((side, side), filtered)
 
 
 def _caption_lines(line: Line, font: FreeTypeFont, width: int) -> list[list[str]]:
@@ -132,7 +136,7 @@ def _caption_lines(line: Line, font: FreeTypeFont, width: int) -> list[list[str]
 
 
 def compose(lines: Sequence[Line], title: str, note: str = "") -> Image:
-    """The grid as one picture; images are enlarged by whole factors without smoothing.
+    """The grid as one picture; small images are enlarged by whole factors without smoothing.
 
     Raises UserError where there is no image.
     """
@@ -141,8 +145,7 @@ def compose(lines: Sequence[Line], title: str, note: str = "") -> Image:
     if not lines or not any(line.cells for line in lines):
         raise UserError("there are no images to show: the sample file is empty")
     side = lines[0].cells[0].image.shape[0]
-    factor = max(1, round(CELL / side))
-    cell = side * factor
+    cell = min(side * max(1, round(CELL / side)), LARGEST)
     text, head = _font(11), _font(15, bold=True)
     left = max((int(text.getlength(line.heading)) for line in lines), default=0)
     left = left + 2 * GAP if left else GAP
@@ -163,7 +166,7 @@ def compose(lines: Sequence[Line], title: str, note: str = "") -> Image:
         draw.text((left - GAP, y + cell / 2), line.heading, fill=INK, font=text, anchor="rm")
         for index, (item, words) in enumerate(zip(line.cells, caption, strict=True)):
             x = left + index * (cell + GAP) + 2 * GAP * (line.apart and index > 0)
-            page.paste(_enlarged(item.image, factor), (x, y))
+            page.paste(_sized(item.image, cell), (x, y))
             for number, word in enumerate(words):
                 draw.text((x, y + cell + 2 + 14 * number), word, fill=INK, font=text)
         y += cell + rest

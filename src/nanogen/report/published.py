@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from nanogen.config.load import CONFIG
-from nanogen.config.schema import Run
+from nanogen.config.schema import PublicRun, Run
 from nanogen.errors import UserError, nearest
 from nanogen.report.columns import columns
 from nanogen.report.rows import Row, read_rows
@@ -47,12 +47,13 @@ def comparable(name: str) -> list[Row]:
     return [row for row in rows(name) if row.get("iterations", ITERATIONS) == ITERATIONS]
 
 
-def of_run(name: str, run: Run, steps: int) -> Row:
+def of_run(name: str, run: Run | PublicRun, steps: int | None) -> Row:
     """The published row of a run's method, empty where the paper has none.
 
     The paper prints one row per number of steps of a few-step method (``meanflow-nfe2``).
     """
-    known = {row["method"]: row for row in comparable(name)}
+    shown = rows(name) if run.family == "public" else comparable(name)
+    known = {row["method"]: row for row in shown}
     return known.get(run.method) or known.get(f"{run.method}-nfe{steps}") or {}
 
 
@@ -76,9 +77,9 @@ def reproduced_variant(run: Run) -> str:
     return "cfg" if reproduction(run)[0]["guidance"] == "yes" else "nocfg"
 
 
-def rank(method: str, steps: int = 1) -> int:
-    """A method's place in the paper's Table 2; methods that the paper has not come last."""
-    order = [row["method"] for row in _rows("table2")]
+def rank(method: str, steps: int = 1, table: str = "table2") -> int:
+    """A method's place in a table of the paper; methods that the paper has not come last."""
+    order = [row["method"] for row in _rows(table)]
     names = (method, f"{method}-nfe{steps}")
     return next((order.index(name) for name in names if name in order), len(order))
 

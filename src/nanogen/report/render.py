@@ -45,7 +45,7 @@ def markdown(table: Table) -> str:
     marked = marks(table)
     columns = table.columns
     lines = [
-        f"**{table.name.replace('table', 'Table ')}.** {table.caption}",
+        f"**{table.name.replace('table', 'Table ').capitalize()}.** {table.caption}",
         "",
         "| " + " | ".join(column.title for column in columns) + " |",
         "|" + "|".join([":---", *["---:"] * (len(columns) - 1)]) + "|",

@@ -20,6 +20,7 @@ TITLES = {
     "table2": "Table 2: class-conditional generation with guidance",
     "table3": "Table 3: text-to-image generation",
     "table4": "Table 4: class-conditional generation without guidance",
+    "sweep": "Sweep: each method's best guidance scale",
 }
 # Left out first where a terminal is narrow; what is not listed stays.
 _EXPENDABLE = (

@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -82,6 +82,16 @@ SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
 }
 
 
+class Drawing(Protocol):
+    """What draws a set's images: the guidance scale, each image's seed, and the images of a batch."""
+
+    guidance: float
+
+    def seed_of(self, index: int) -> int: ...
+
+    def __call__(self, indices: np.ndarray, conditions: Any) -> np.ndarray: ...
+
+
 class Generator:
     """A trained model with its sampler: labels in, images out."""
 
@@ -89,6 +99,7 @@ class Generator:
         sampling, train = stage["sampling"], stage["train"]
         self.model, self.tokenizer = model.to(device).eval(), tokenizer.to(device)
         self.device, self.seed = device, stage["seed"]
+        self.guidance = sampling["guidance_scale"]
         self.shape = tuple(train["latent"])
         shift = shift_factor(int(np.prod(self.shape)), sampling["shift_base"])
         self.grid = time_grid(sampling["steps"], shift)
@@ -106,6 +117,10 @@ class Generator:
                 latents = self.solve(self.model, noise, condition, self.grid, *cls_noise)
             return self.tokenizer.decode_uint8(latents.float()).cpu().numpy()
 
+    def seed_of(self, index: int) -> int:
+        """The seed of one image's noise."""
+        return seed_for(self.seed, "sample", index)
+
     def _cls_noise(self, indices: np.ndarray) -> list[Tensor]:
         """Where the cls feature starts, if one is drawn beside the image (REG)."""
         if self.cls_width is None:
@@ -122,16 +137,16 @@ def batches(count: int, size: int, group: Processes) -> Iterator[np.ndarray]:
 
 def generate(
     stage: dict[str, Any],
-    generator: Generator,
+    generator: Drawing,
     labels: np.ndarray,
-    conditions: Any,
+    conditions: Callable[[np.ndarray], Any],
     batch_size: int,
     group: Processes,
     output: Path,
 ) -> None:
     """Draw every image of the set and write ``output`` (format samples, docs/formats.md).
 
-    ``conditions(labels (B,)) -> Condition``.
+    ``conditions(labels (B,))`` is what the generator draws a batch from.
     """
     name = f"{stage['method']} on {stage['task']}, {stage['variant']}"
     drawn: list[tuple[np.ndarray, np.ndarray]] = []
@@ -141,7 +156,7 @@ def generate(
             bar.update(len(indices) * group.world)
     parts = [drawn] if group.world == 1 else _gathered(drawn, group, output)
     if group.main:
-        _write(stage, labels, [item for part in parts for item in part], output)
+        _write(stage, generator, labels, [item for part in parts for item in part], output)
         log.info("%s: %d images", name, len(labels))
     group.barrier()
 
@@ -168,17 +183,16 @@ def _pair(number: int, pair: tuple[np.ndarray, np.ndarray]) -> list[tuple[str, n
     return [(f"indices{number}", pair[0]), (f"images{number}", pair[1])]
 
 
-def _write(stage: dict[str, Any], labels: np.ndarray, drawn: list, output: Path) -> None:
-    _, height, width, channels = drawn[0][1].shape
-    images = np.empty((len(labels), height, width, channels), np.uint8)
-    for indices, part in drawn:
-        images[indices] = part
+def _write(
+    stage: dict[str, Any], generator: Drawing, labels: np.ndarray, drawn: list, output: Path
+) -> None:
     header = label(
         "samples", 1, stage["hash"], method=stage["method"], task=stage["task"], variant=stage["variant"]
     )
-    scale = stage["sampling"]["guidance_scale"]
     with hdf5.create(output, header) as file:
-        file["images"] = images
+        images = file.create_dataset("images", (len(labels), *drawn[0][1].shape[1:]), np.uint8)
+        for indices, part in drawn:  # a batch's indices follow each other
+            images[indices[0] : indices[-1] + 1] = part
         file["labels"] = labels.astype(np.int64)
-        file["seeds"] = np.array([seed_for(stage["seed"], "sample", i) for i in range(len(labels))])
-        file["guidance"] = np.full(len(labels), scale, np.float32)
+        file["seeds"] = np.array([generator.seed_of(i) for i in range(len(labels))])
+        file["guidance"] = np.full(len(labels), generator.guidance, np.float32)

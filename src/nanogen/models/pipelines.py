@@ -1,0 +1,87 @@
+"""Text-to-image pipelines of diffusers as ``save_pretrained`` writes them, loaded without their code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nanogen.errors import UserError
+from nanogen.files import read_json
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+INDEX = "model_index.json"
+LIBRARIES = ("diffusers", "transformers")
+NEEDED = ("prompt", "generator", "output_type")
+
+
+def load_pipeline(folder: Path | str, class_name: str, precision: str) -> DiffusionPipeline:
+    """The pipeline in ``folder``, of a class that diffusers has, its weights from safetensors.
+
+    Raises UserError where files are missing or damaged, where the folder is of another class, where
+    it names code of its own, or where the class makes no images of texts.
+    """
+    folder = Path(folder)
+    absent = _checked_components(folder, class_name)
+    import diffusers
+    import torch
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    diffusers_logging.disable_progress_bar()
+    diffusers_logging.set_verbosity_error()  # it warns at every prompt of which CLIP reads only a part
+    transformers_logging.disable_progress_bar()
+    cls = getattr(diffusers, class_name, None)
+    if not inspect.isclass(cls) or not issubclass(cls, diffusers.DiffusionPipeline):
+        raise UserError(f"diffusers {diffusers.__version__} has no pipeline {class_name!r}")
+    if missing := [name for name in NEEDED if name not in call_arguments(cls)]:
+        raise UserError(
+            f"{class_name} makes no images of texts: it is called without {', '.join(missing)}"
+        )
+    try:
+        return diffusers.DiffusionPipeline.from_pretrained(
+            str(folder),
+            dtype={"float32": torch.float32, "bf16": torch.bfloat16}[precision],
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            **dict.fromkeys(absent),
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(f"{folder} cannot be loaded as {class_name}: {first}") from error
+
+
+def call_arguments(pipeline: Any) -> dict[str, Any]:
+    """Arguments of a pipeline's call, or of its class's, and their defaults."""
+    parameters = inspect.signature(pipeline.__call__).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters}
+
+
+def _checked_components(folder: Path, class_name: str) -> list[str]:
+    """The components that the pipeline was saved without, such as one of several text encoders.
+
+    Refuses another class, and components whose code would have to come from the folder.
+    """
+    if not (folder / INDEX).exists():
+        raise UserError(f"{folder} holds no pipeline: there is no {INDEX}; make or fetch it again")
+    index = read_json(folder / INDEX)
+    if index.get("_class_name") != class_name:
+        raise UserError(f"{folder} holds a {index.get('_class_name')}, not a {class_name}")
+    for component, value in index.items():
+        library = value[0] if isinstance(value, list) else None
+        if library is not None and not _known_library(library):
+            raise UserError(
+                f"{folder}/{INDEX}: {component} is of library {library!r}; only components of "
+                f"{' and '.join(LIBRARIES)} are loaded"
+            )
+    return [component for component, value in index.items() if value == [None, None]]
+
+
+def _known_library(name: str) -> bool:
+    """The libraries themselves, or the module of a pipeline that diffusers has."""
+    return name in LIBRARIES or hasattr(importlib.import_module("diffusers.pipelines"), name)

@@ -1,0 +1,117 @@
+"""The figure of a sweep: FID against the guidance scale, a panel per method, the best one ringed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nanogen.config.paths import Paths
+from nanogen.config.schema import FigureStyle, Study
+from nanogen.errors import UserError
+from nanogen.report.columns import FID_AT
+from nanogen.report.rows import Row, number, read_rows
+from nanogen.report.style import FAMILIES, INK, applied
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAME = "sweep"
+COLUMNS = 6  # of panels
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One method's FIDs by rising guidance scale, and the scale that they chose."""
+
+    name: str
+    family: str
+    scales: tuple[float, ...]
+    fids: tuple[float, ...]
+    best: float
+
+    @property
+    def lowest(self) -> float:
+        """The FID at the best scale."""
+        return self.fids[self.scales.index(self.best)]
+
+
+def _curve(row: Row) -> Curve:
+    points = sorted((float(key.removeprefix(FID_AT)), number(row, key)) for key in row if FID_AT in key)
+    scales, fids = zip(*points, strict=True)
+    return Curve(str(row["name"]), str(row["family"]), scales, fids, number(row, "best_scale"))
+
+
+def curves(study: Study, inputs: Sequence[Path] = ()) -> list[Curve]:
+    """The curves in a study's table of the sweep, by default the one at its usual place.
+
+    Raises UserError where the table is missing or is not one of a sweep.
+    """
+    path = next(iter(inputs), Path(Paths(study).table(NAME)))
+    if not path.exists():
+        raise UserError(
+            f"{path} does not exist; make it with `snakemake sweep`, in a study with a sweep"
+        )
+    return [_curve(row) for row in read_rows(path, needs=("name", "family", "best_scale"))]
+
+
+def figure(study: Study | None, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
+    """The figure and, for the terminal, what it says of each method; the paper published no sweep."""
+    if study is None:
+        raise UserError("the paper published no sweep; give --study in place of --published")
+    found = curves(study, inputs)
+    said = [f"{c.name}: guidance scale {c.best:g}, FID {c.lowest:.2f}" for c in found]
+    return draw(found, style), said
+
+
+def draw(found: Sequence[Curve], style: FigureStyle) -> Figure:
+    """A small panel per method, each with its own range of FIDs, in rows of ``COLUMNS``.
+
+    ``style.width`` is the figure's, ``style.height`` two rows', in inches.
+    """
+    columns = min(COLUMNS, len(found))
+    rows = -(-len(found) // columns)
+    with applied(style):
+        from matplotlib.figure import Figure
+
+        size = (style.width * columns / COLUMNS, style.height / 2 * rows)
+        figure = Figure(figsize=size, layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True)
+        for curve, axes in zip(found, panels.flat, strict=False):
+            _draw_panel(axes, curve, style.font_size)
+        for axes in panels.flat[len(found) :]:
+            axes.set_axis_off()
+        for column in range(columns):  # the lowest panel of a column has the ticks' numbers
+            lowest = panels[(len(found) - 1 - column) // columns, column]
+            lowest.tick_params(labelbottom=True)
+        figure.supxlabel("guidance scale", fontsize=style.font_size)
+        figure.supylabel("FID ↓", fontsize=style.font_size)
+    return figure
+
+
+def _draw_panel(axes: Axes, curve: Curve, size: float) -> None:
+    look = FAMILIES[curve.family]
+    axes.plot(
+        curve.scales,
+        curve.fids,
+        color=look.colour,
+        linewidth=0.9,
+        marker=look.marker,
+        markersize=0.35 * size,
+    )
+    axes.plot(
+        [curve.best],
+        [curve.lowest],
+        linestyle="none",
+        marker="o",
+        markersize=0.9 * size,
+        markerfacecolor="none",
+        markeredgecolor=INK,
+        markeredgewidth=0.8,
+    )
+    axes.margins(x=0.12, y=0.2)
+    axes.locator_params(axis="y", nbins=3)
+    axes.set_title(curve.name, loc="left", pad=3, fontsize=0.85 * size)
+    axes.tick_params(colors=INK)

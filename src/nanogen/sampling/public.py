@@ -1,0 +1,87 @@
+"""Images of a public model, drawn by its own pipeline of diffusers as that draws by default.
+
+Image i of the set starts from the noise of generator seed_for(seed, "sample", method, i). The
+generators are the CPU's, so that the noise is the same on any device, in batches of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from nanogen.errors import UserError, nearest
+from nanogen.identity import seed_for
+from nanogen.models.pipelines import call_arguments
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+# key of `sampling` -> arguments of a pipeline's call
+ARGUMENTS = {
+    "steps": ("num_inference_steps",),
+    "guidance_scale": ("guidance_scale",),
+    "resolution": ("height", "width"),
+}
+OURS = ("prompt", "generator", "output_type", "num_images_per_prompt")
+
+
+def arguments(sampling: Mapping[str, Any], pipeline: DiffusionPipeline) -> dict[str, Any]:
+    """What the pipeline is called with beside prompts and noise; raises UserError for an argument
+    that it does not know."""
+    known = [name for name in call_arguments(pipeline) if name not in OURS]
+    given = {name: (f"arguments.{name}", value) for name, value in sampling["arguments"].items()}
+    for key, names in ARGUMENTS.items():
+        if sampling[key] is not None:
+            given |= dict.fromkeys(names, (key, sampling[key]))
+    for name, (key, _) in given.items():
+        if name not in known:
+            taken = f"{type(pipeline).__name__} takes no argument {name}{nearest(name, known)}"
+            raise UserError(f"sampling.{key}: {taken}")
+    return {name: value for name, (_, value) in given.items()}
+
+
+class PublicGenerator:
+    """A pipeline that draws a study's sample set: prompts in, images out."""
+
+    def __init__(self, stage: Mapping[str, Any], pipeline: DiffusionPipeline, device: torch.device):
+        self.named = (stage["seed"], "sample", stage["method"])
+        self.arguments = arguments(stage["sampling"], pipeline)
+        scale = {**call_arguments(pipeline), **self.arguments}.get("guidance_scale")
+        self.guidance = float("nan") if scale is None else float(scale)
+        pipeline.set_progress_bar_config(disable=True)
+        if stage["use"]["offload"] and device.type == "cuda":
+            pipeline.enable_model_cpu_offload(device=device)
+        else:
+            pipeline.to(device)
+        self.pipeline = pipeline
+
+    def seed_of(self, index: int) -> int:
+        """The seed of one image's noise, which follows from the image's number in its set."""
+        return seed_for(*self.named, int(index))
+
+    def __call__(self, indices: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
+        """uint8 (B, H, W, 3) for the images ``indices`` of ``prompts``, one each.
+
+        Raises UserError where the pipeline's numbers are none, as they are where bf16 is too coarse.
+        """
+        seeds = [self.seed_of(index) for index in indices]
+        drawn = self.pipeline(
+            prompt=list(prompts),
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            output_type="np",
+            **self._for_batch(len(prompts)),
+        ).images
+        if not np.isfinite(drawn).all():
+            name = type(self.pipeline).__name__
+            raise UserError(f"{name} drew NaN; set the method's sampling.precision to float32")
+        return (drawn * 255).round().astype(np.uint8)
+
+    def _for_batch(self, size: int) -> dict[str, Any]:
+        """The arguments, a negative prompt once per image: not every pipeline repeats it."""
+        return {
+            name: [value] * size if name.startswith("negative_prompt") else value
+            for name, value in self.arguments.items()
+        }
