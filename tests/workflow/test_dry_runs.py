@@ -10,14 +10,14 @@ NAMED = {
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
 THREE = {
-    "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 7, "train_tokenizer": 2,
+    "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 8, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
     "extract_features": 9, "reference": 1, "score_distribution": 9, "score_geneval": 3,
     "score_questions": 3, "score_simpleeval": 3, "measured_table": 3,
     "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
 }  # fmt: skip
 TEN = THREE | {
-    "build_model": 7, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
+    "build_model": 8, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
     "sample": 43, "extract_features": 32, "score_distribution": 32, "score_geneval": 11,
     "score_questions": 11, "score_simpleeval": 11, "sample_grid": 33,
 }  # fmt: skip
@@ -111,7 +111,8 @@ def test_models_of_packages_run_in_environments_of_their_own(fresh):
     assert plan.rules["score_mplug"] == plan.rules["score_clip_flant5"] == 1
     assert plan.rules["make_questions"] == 1
     assert "score_questions" not in plan.rules
-    assert {job["model"] for job in plan.of("fetch_model")} == {"qwen3", "detector"}
+    judges = {"detector", "color-classifier", "weak-scorer"}
+    assert {job["model"] for job in plan.of("fetch_model")} == {"qwen3", *judges}
 
 
 def test_public_models_are_fetched_drawn_and_scored_but_not_trained(fresh):
@@ -121,8 +122,10 @@ def test_public_models_are_fetched_drawn_and_scored_but_not_trained(fresh):
     drawn = {job["method"]: job.inputs for job in plan.of("sample")}
     root = "results/paper"
     assert drawn["flux-1"] == [f"{root}/models/flux-1/nanogen.json", f"{root}/prompts/geneval.json"]
-    assert {job["method"] for job in plan.of("score_geneval")} == {"jit", "flux-1"}
-    assert {job["model"] for job in plan.of("fetch_model")} == {"flux-1", "qwen3", "detector"}
+    for rule in ("score_geneval", "score_simpleeval"):
+        assert {job["method"] for job in plan.of(rule)} == {"jit", "flux-1"}
+    judges = {"detector", "color-classifier", "weak-scorer"}
+    assert {job["model"] for job in plan.of("fetch_model")} == {"flux-1", "qwen3", *judges}
     assert "black-forest-labs/FLUX.1-dev for flux-1: 33700 MB" in plan.text
     assert f"{root}/runs/t2i/flux-1/cfg/metrics/geneval.json" in plan.of("measured_table")[0].inputs
 

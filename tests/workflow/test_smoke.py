@@ -70,7 +70,7 @@ def test_figures_and_grids_are_pictures(done):
 
 def test_every_network_says_how_good_it_is(done):
     cards = sorted((done / RESULTS / "models").glob("*/nanogen.json"))
-    assert len(cards) == 8
+    assert len(cards) == 9
     for card in cards:
         content = json.loads(card.read_text())
         assert content["quality"], card
@@ -79,7 +79,7 @@ def test_every_network_says_how_good_it_is(done):
 
 def test_every_metric_says_where_it_comes_from(done):
     files = sorted((done / RESULTS / "runs").glob("*/*/*/metrics/*.json"))
-    assert len(files) == 9 * len(METRICS) + 3 * 3
+    assert len(files) == 9 * len(METRICS) + 3 * 4
     for path in files:
         content = json.loads(path.read_text())
         assert content["values"], path
