@@ -153,6 +153,25 @@ def test_best_and_second_best_are_marked_in_their_direction(study):
     assert r"\underline{0.500}" in tex
 
 
+def test_the_worst_value_is_not_marked_as_second_best(study):
+    for method, position in {"dinov2-b": 0.0, "sd-vae-mse": 0.25, "jit": 0.0}.items():
+        path = Path(Paths(study).metric(method, "t2i", "cfg", "geneval"))
+        content = json.loads(path.read_text())
+        content["values"]["position"] = position
+        path.write_text(json.dumps(content))
+    main(["table", "table3", "--study", "smoke", "--output-prefix", "t"])
+    text = Path("t.md").read_text(encoding="utf-8")
+    assert "**0.250**" in text
+    assert "<u>0.000</u>" not in text
+
+
+def test_footnotes_tell_the_untrained_networks_sample_sets_apart(study):
+    path = Path(Paths(study).metric("jit", "imagenet", "untrained", "fid"))
+    path.write_text(path.read_text().replace("fid by the test's protocol", "of fewer images"))
+    main(["table", "table2", "--study", "smoke", "--output-prefix", "t"])
+    assert "FID untrained: of fewer images" in Path("t.md").read_text(encoding="utf-8")
+
+
 def test_metrics_made_of_answers_are_columns_with_their_chance_level(study):
     main(["table", "table3", "--study", "smoke", "--output-prefix", "t"])
     rows = _rows("t.csv")

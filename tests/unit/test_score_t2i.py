@@ -16,6 +16,7 @@ from nanogen.data.images import ImageFile, write_images
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.metrics.detector import train_detector
+from nanogen.metrics.vqa_training import train_vqa
 from nanogen.models.card import write_card
 
 PROMPTS = [
@@ -140,6 +141,58 @@ def test_images_of_others_are_scored_with_a_reason_for_each(detector, drawn, tmp
     assert lines[2]["reason"] == "expected red square>=1, found 0 red; and 1 green"
     # the folder says what it is, whatever study is named
     assert score(*drawn, "--study", "paper", *options[2:]) == 0
+
+
+@pytest.fixture(scope="module")
+def vqa(tiny, tmp_path_factory) -> Path:
+    """A model that answers questions about drawn scenes, barely trained."""
+    root = tmp_path_factory.mktemp("vqa")
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    study = tiny(
+        data={"train_images": 60, "val_images": 20},
+        models={
+            "vqa": {
+                "architecture": {"vision_config": small, "text_config": small},
+                "training": {"steps": 2, "batch_size": 8},
+            }
+        },
+    )
+    files = []
+    for split in ("train", "val"):
+        stage = stages.data(study, "t2i", split)
+        write_images(stage, root / f"{split}.h5")
+        files.append(ImageFile(root / f"{split}.h5", stage["hash"]))
+    stage = stages.model(study, "vqa")
+    (root / "model").mkdir()
+    write_card(root / "model", stage, train_vqa(stage, *files, root / "model"), 0.0)
+    return root / "model"
+
+
+def test_images_of_others_are_asked_about_their_prompts(vqa, drawn, tmp_path):
+    options = ("--study", "nano", "--vqa", str(vqa), "--output", str(tmp_path))
+    assert score(*drawn, "--metrics", "dpg,genai", *options) == 0
+    found = {name: read_json(tmp_path / f"{name}.json") for name in ("dpg", "genai")}
+    lines = {
+        name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()]
+        for name in found
+    }
+    probabilities = [line["probability"] for line in lines["genai"]]
+    assert found["genai"]["values"]["genai_bench"] == pytest.approx(np.mean(probabilities))
+    assert [line["prompt"] for line in lines["genai"]] == ["a circle"] * 2 + ["a red square"] * 2
+    # of an image without a no the score is 1, of one whose object is missing 0
+    asked = ["Is there a square?", "Is the square red?"]
+    of_image = [len(line["no"]) == 0 for line in lines["dpg"][:2]]
+    for line in lines["dpg"][2:]:
+        assert set(line["no"]) <= set(asked)
+        of_image.append(0 if asked[0] in line["no"] else 1 - len(line["no"]) / 2)
+    assert found["dpg"]["values"]["dpg_bench"] == pytest.approx(np.mean(of_image))
+    # a list of texts is enough for one of them
+    (tmp_path / "texts.txt").write_text("a circle\na red square\n")
+    texts = (drawn[0], tmp_path / "texts.txt")
+    assert score(*texts, "--metrics", "genai", *options) == 0
+    again = read_json(tmp_path / "genai.json")["values"]
+    assert again == {"genai_bench": found["genai"]["values"]["genai_bench"]}
+    assert score(*texts, "--metrics", "dpg", *options) == 2
 
 
 def test_bad_input_is_said_before_any_network_is_loaded(drawn, tmp_path, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-ROLES = ("detector", "color_classifier")
+ROLES = ("detector", "color_classifier", "vqa")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +20,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="00000/samples/0000.png (prompt, image) or 0-0.png (prompt-image), counted from 0",
     )
     parser.add_argument(
-        "--prompts", type=Path, required=True, help="GenEval's metadata, .json or .jsonl"
+        "--prompts",
+        type=Path,
+        required=True,
+        help="GenEval's metadata, .json or .jsonl; for genai also .txt, one per line",
     )
-    parser.add_argument("--metrics", default="geneval", help="by name, with commas (default: geneval)")
+    parser.add_argument(
+        "--metrics", default="geneval", help="geneval, dpg, genai, with commas (default: geneval)"
+    )
     parser.add_argument(
         "--study", default="paper", help="whose networks measure, by name or file (default: paper)"
     )

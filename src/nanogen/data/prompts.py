@@ -197,6 +197,19 @@ def read_prompts(path: Path | str) -> list[Prompt]:
     return [_checked(item, f"{path}, prompt {number}") for number, item in enumerate(content, 1)]
 
 
+def read_texts(path: Path | str) -> list[Prompt]:
+    """Prompts of which no more is known than their text: ``.txt`` with one per line, or GenEval's own
+    formats. Raises UserError where there is none."""
+    path = Path(path)
+    if path.suffix != ".txt":
+        return read_prompts(path)
+    with explained(path, "read"):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    if not any(lines):
+        raise UserError(f"{path} has no prompts; expected one per line")
+    return [{"prompt": line} for line in lines if line]
+
+
 # ------------------------------------------------------------------------------------ stage
 
 

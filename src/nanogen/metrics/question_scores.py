@@ -29,9 +29,9 @@ Prompts = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class SampleSet:
-    """The images of a sample set, uint8 (N, H, W, 3), and the place of each one's prompt, int (N,)."""
+    """Images uint8 (N, H, W, 3), or read one by one, and the place of each one's prompt, int (N,)."""
 
-    images: np.ndarray
+    images: Sequence[np.ndarray] | np.ndarray
     of_image: np.ndarray
     prompts: Prompts
     about: Mapping[str, str]  # method, task, variant
@@ -63,19 +63,29 @@ def read_samples(stage: Mapping[str, Any], samples: Path, prompts_file: Path) ->
     return SampleSet(judged.images, judged.of_image, judged.prompts, judged.about)
 
 
-def _dpg(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> dict[str, float]:
+def answers(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> list[tuple[str, np.ndarray]]:
+    """For every image its prompt's item in ``graph``, and whether each of the item's questions is
+    answered with yes, bool."""
     items = [item_of(int(place), samples.prompts[place]) for place in samples.of_image]
     asked = [(row, question.text) for row, item in enumerate(items) for question in graph[item]]
     rows, texts = zip(*asked, strict=True)
     said = model.answer(samples.images, np.array(rows), texts).yes
     given = np.split(said, np.cumsum([len(graph[item]) for item in items])[:-1])
-    return dpg.score(graph, zip(items, given, strict=True))
+    return list(zip(items, given, strict=True))
+
+
+def _dpg(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> dict[str, float]:
+    return dpg.score(graph, answers(graph, samples, model))
+
+
+def shown(samples: SampleSet, model: VQAModel) -> np.ndarray:
+    """How probable it is that each image shows its prompt, float64 (N,) in [0, 1]."""
+    texts = [vqa_score.question(samples.prompts[place]["prompt"]) for place in samples.of_image]
+    return model.answer(samples.images, np.arange(len(texts)), texts).probability
 
 
 def _genai(samples: SampleSet, model: VQAModel) -> dict[str, float]:
-    texts = [vqa_score.question(samples.prompts[place]["prompt"]) for place in samples.of_image]
-    probabilities = model.answer(samples.images, np.arange(len(texts)), texts).probability
-    return vqa_score.score(samples.prompts, samples.of_image, probabilities)
+    return vqa_score.score(samples.prompts, samples.of_image, shown(samples, model))
 
 
 def _shifted(samples: SampleSet, count: int) -> list[SampleSet]:

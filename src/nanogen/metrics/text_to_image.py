@@ -15,20 +15,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from nanogen.config import load_model, load_run
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Evaluation, Study
 from nanogen.data.drawn import drawn_images, read_image
-from nanogen.data.prompts import read_prompts
+from nanogen.data.prompts import read_prompts, read_texts
+from nanogen.data.questions import item_of, of_prompt
 from nanogen.errors import UserError, nearest
 from nanogen.files import label, write_json, write_text
 from nanogen.identity import config_hash
-from nanogen.metrics import scores
+from nanogen.metrics import dpg, scores, vqa_score
 from nanogen.metrics.detector import MASK2FORMER, load_detector
 from nanogen.metrics.geneval import check_classes, judge
 from nanogen.metrics.metric_files import METRIC
+from nanogen.metrics.question_scores import SampleSet, answers, shown
+from nanogen.metrics.vqa import load_vqa
+from nanogen.metrics.vqa_score import VQAModel
 from nanogen.models.card import read_card
 
 log = logging.getLogger(__name__)
@@ -111,7 +116,70 @@ def geneval(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks
     return Result(values, protocol, images)
 
 
-METRICS: dict[str, Metric] = {"geneval": Metric(read_prompts, geneval)}
+class Pictures(Sequence[np.ndarray]):
+    """Image files, each read when it is asked for: uint8 (H, W, 3)."""
+
+    def __init__(self, files: Sequence[Path]):
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: Any) -> Any:
+        return read_image(self.files[index])
+
+
+def _samples(prompts: Sequence[Prompt], files: Mapping[int, list[Path]]) -> SampleSet:
+    drawn = [(prompt, file) for prompt, images in files.items() for file in images]
+    places = np.array([prompt for prompt, _ in drawn])
+    return SampleSet(Pictures([file for _, file in drawn]), places, prompts, {})
+
+
+def _answering(metric: str, networks: Networks) -> tuple[VQAModel, str]:
+    """What answers questions for ``metric``, the study's or else config/models/vqa.yaml; its name."""
+    name = getattr(networks.evaluation, metric) or "vqa"
+    folder, model = networks.find("vqa", name)
+    return load_vqa(folder, model), name
+
+
+def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
+    """DPG-Bench with questions made from the prompts' metadata; every image with the questions that
+    were answered with no."""
+    samples = _samples(prompts, files)
+    graph = {
+        item_of(place, prompt): of_prompt(item_of(place, prompt), prompt)
+        for place, prompt in enumerate(prompts)
+    }
+    model, name = _answering("dpg", networks)
+    said = answers(graph, samples, model)
+    lines = [
+        {"file": str(file), "no": [q.text for q, yes in zip(graph[item], given, strict=True) if not yes]}
+        for file, (item, given) in zip(samples.images.files, said, strict=True)
+    ]
+    protocol = f"{samples}, questions made from their metadata; {name}: {model.protocol}"
+    return Result(dpg.score(graph, said), protocol, lines)
+
+
+def genai(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
+    """VQAScore; every image with the probability that it shows its prompt."""
+    samples = _samples(prompts, files)
+    model, name = _answering("genai", networks)
+    probabilities = shown(samples, model)
+    lines = [
+        {"file": str(file), "prompt": prompts[place]["prompt"], "probability": float(probability)}
+        for file, place, probability in zip(
+            samples.images.files, samples.of_image, probabilities, strict=True
+        )
+    ]
+    values = vqa_score.score(prompts, samples.of_image, probabilities)
+    return Result(values, f"{samples}, mean P(yes); {name}: {model.protocol}", lines)
+
+
+METRICS: dict[str, Metric] = {
+    "geneval": Metric(read_prompts, geneval),
+    "dpg": Metric(read_prompts, dpg_bench),
+    "genai": Metric(read_texts, genai),
+}
 
 
 def score_images(

@@ -10,6 +10,7 @@ from typing import Any
 
 from nanogen.config import PublicRun, Run, Study, load_run, stages
 from nanogen.config.paths import Paths
+from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.report import published
@@ -221,6 +222,8 @@ class Results:
         by_sentence: dict[str, list[str]] = {}
         for metric in self.used:
             names = by_sentence.setdefault(metric.protocol, [])
-            if (name := NAMES.get(metric.metric, metric.metric)) not in names:
+            name = NAMES.get(metric.metric, metric.metric)
+            name += f" {UNTRAINED}" if metric.variant == UNTRAINED else ""
+            if name not in names:
                 names.append(name)
         return [f"{', '.join(names)}: {text}" for text, names in by_sentence.items() if text]

@@ -68,7 +68,7 @@ def marks(table: Table) -> dict[tuple[int, str], Mark]:
     """Which cells are the best and second best of their column: {(row index, key): mark}.
 
     Compared as printed, so that equal looking values share a mark. A column with fewer than two
-    different values, or no direction, has none.
+    different values, or no direction, has none; the worst value is not marked as second best.
     """
     found: dict[tuple[int, str], Mark] = {}
     if not table.ranked:
@@ -85,6 +85,8 @@ def marks(table: Table) -> dict[tuple[int, str], Mark]:
         if len(order) < 2:
             continue
         for index, value in cells.items():
-            if value in order[:2]:
-                found[index, column.key] = "best" if value == order[0] else "second"
+            if value == order[0]:
+                found[index, column.key] = "best"
+            elif value == order[1] != order[-1]:
+                found[index, column.key] = "second"
     return found
