@@ -139,6 +139,8 @@ def train(
         if stopping:
             raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")
         if online and online.due(step):
+            if curve:
+                curve.check(step)  # which also waits for the device, whose steps are training time
             with curve.paused() if curve else nullcontext():
                 online(step, learner.ema.state())
     if curve:
