@@ -54,10 +54,10 @@ wildcard_constraints:
     weights=f"({variants.OWN_WEIGHTS})?",
 
 
-def stage_file(stage):
-    """Path of a step's configuration. Its name holds the hash of the content, so as a rule's
-    parameter it changes exactly when something the step depends on changes."""
-    path = Path(".snakemake", "nanogen", f"{stage['stage']}-{stage['hash']}.json")
+def stage_file(stage, named=None):
+    """Path of a step's configuration. Its name holds the hash of the content, if it is not ``named``
+    otherwise, so as a rule's parameter it changes exactly when something the step depends on changes."""
+    path = Path(".snakemake", "nanogen", f"{stage['stage']}-{named or stage['hash']}.json")
     text = json.dumps(stage, indent=1)
     if not path.exists() or path.read_text(encoding="utf-8") != text:  # "use" is outside the hash
         write_text(path, text)

@@ -47,8 +47,8 @@ def all_caches():
 
 # stage2
 def training_inputs(wildcards):
-    """Named inputs of one run: latents or images, text features where the task has text, and the
-    features and frozen networks that its loss terms compare with."""
+    """Named inputs of one run: latents or images, text features where the task has text, the features
+    and frozen networks that its loss terms compare with, and what evaluates it meanwhile."""
     run = RUNS[wildcards.method, wildcards.task]
     if run.tokenizer == PIXELS:
         inputs = {"data": PATHS.data(wildcards.task, "train")}
@@ -60,7 +60,40 @@ def training_inputs(wildcards):
         inputs[part] = PATHS.vision(wildcards.task, encoder, part)
     for name in terms.networks(run).values():
         inputs[f"network:{name}"] = PATHS.model_card(name)
-    return inputs
+    return {**online_inputs(run), **inputs}
+
+
+def online_inputs(run):
+    """Named inputs of a run's evaluation while it is trained, if it has one. They change no weight, so
+    one that is made again (hence ancient) trains nothing."""
+    if not run.training.evaluate_every:
+        return {}
+    evaluation, networks = run.evaluation, [run.tokenizer]
+    if run.task == "t2i":
+        files = {"prompts": PATHS.prompts, "prompt-text": PATHS.text("prompts", run.conditioner.model)}
+        detector = evaluation.detector
+        networks += [detector, MODELS[detector].color_classifier] if detector else []
+    else:
+        files = {"reference": PATHS.reference}
+        networks.append(evaluation.extractors[0])
+    cards = {f"network:{n}": PATHS.model_card(n) for n in networks if n and n != PIXELS}
+    return {name: ancient(path) for name, path in {**files, **cards}.items()}
+
+
+def online_option(wildcards):
+    """--online and the evaluation's configuration. Its file is named by the training that it is of:
+    another number of steps or images then changes no parameter of the rule, and trains nothing."""
+    if not RUNS[wildcards.method, wildcards.task].training.evaluate_every:
+        return ""
+    try:
+        stage = stages.online(STUDY, wildcards.method, wildcards.task, wildcards.weights)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    return f" --online {quote(stage_file(stage, stage['train']['hash']))}"
+
+
+def training_options(wildcards, input):
+    return as_options(wildcards, input) + online_option(wildcards)
 
 
 def as_options(wildcards, input):
@@ -164,6 +197,8 @@ def answering_inputs(wildcards):
     """Named inputs of the metrics measured by questions: the questions, the models' cards."""
     inputs = {f"model:{metric}": PATHS.model_card(ANSWERING[metric]) for metric in ANSWERED_HERE}
     return inputs | ({"questions": PATHS.questions} if "dpg" in ANSWERED_HERE else {})
+
+
 SIMPLE = RUNS[FIRST, "t2i"].evaluation.simpleeval if "t2i" in STUDY.tasks else None
 
 

@@ -28,7 +28,7 @@ rule train:
     params:
         config=configured(stages.train, "method", "task", "weights"),
         state=state_folder,
-        inputs=as_options,
+        inputs=training_options,
     shell:
         "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
         " --gres '{resources.gres}' --processes {resources.processes} --"

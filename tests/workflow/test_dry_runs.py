@@ -219,3 +219,14 @@ def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
 def test_the_cluster_profile_plans_the_papers_study(fresh):
     plan = fresh.plan("all", "--profile", "slurm", "--configfile", "config/studies/paper.yaml")
     assert plan.rules["train"] == 51
+
+
+def test_what_evaluates_a_training_is_made_before_it(fresh):
+    plan = fresh.plan("all", *OF_THREE, "training={evaluate_every: 100}")
+    assert plan.rules == THREE
+    needed = {
+        "imagenet": {"reference/statistics.h5", "models/inception/nanogen.json"},
+        "t2i": {"prompts/geneval.json", "text/prompts/qwen3.h5", "models/detector/nanogen.json"},
+    }
+    for job in plan.of("train"):
+        assert {f"results/nano-three/{name}" for name in needed[job["task"]]} < set(job.inputs)

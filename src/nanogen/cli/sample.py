@@ -132,25 +132,18 @@ def _public(stage: dict[str, Any], args: argparse.Namespace, device: Any) -> Dra
     """A public model's pipeline, which reads the prompts themselves."""
     from nanogen.models.card import expect_model
     from nanogen.models.pipelines import load_pipeline
+    from nanogen.sampling.inputs import prompts_of
     from nanogen.sampling.public import PublicGenerator
 
     if args.pipeline is None or args.prompts is None:
         raise UserError(f"{stage['method']} is a public model: give --pipeline DIR and --prompts FILE")
     expect_model(args.pipeline, stage["expects"]["pipeline"])
-    prompts = _prompts(stage, args.prompts)
+    prompts = prompts_of(stage, args.prompts)
     texts = [prompt["prompt"] for prompt in prompts]
     class_name, precision = stage["pipeline"]["model_class"], stage["sampling"]["precision"]
     pipeline = load_pipeline(args.pipeline, class_name, precision)
     generator = PublicGenerator(stage, pipeline, device)
     return generator, (lambda labels: [texts[label] for label in labels]), prompts
-
-
-def _prompts(stage: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    from nanogen.files import check_label, read_json
-
-    prompts = read_json(path)
-    check_label(prompts, path, "prompts", 1, stage["expects"]["prompts"])
-    return prompts["prompts"]
 
 
 def _model(stage: dict[str, Any], folder: Path | None) -> Any:
@@ -166,36 +159,21 @@ def _model(stage: dict[str, Any], folder: Path | None) -> Any:
 
 
 def _tokenizer(stage: dict[str, Any], args: argparse.Namespace) -> Any:
-    if stage["tokenizer"] == "pixels":
-        from nanogen.tokenizers.pixels import Pixels
+    from nanogen.sampling.inputs import tokenizer_of
 
-        return Pixels(stage["train"]["latent"][1])
-    from nanogen.models.card import expect_model
-    from nanogen.tokenizers import load_tokenizer
-
-    if args.tokenizer is None:
+    if stage["tokenizer"] != "pixels" and args.tokenizer is None:
         raise UserError(f"{stage['method']} decodes with {stage['tokenizer']}: give --tokenizer DIR")
-    expect_model(args.tokenizer, stage["expects"]["tokenizer"])
-    return load_tokenizer(args.tokenizer)
+    return tokenizer_of(stage, args.tokenizer)
 
 
 def _conditions(
     stage: dict[str, Any], args: argparse.Namespace
 ) -> tuple[Any, list[dict[str, Any]] | None]:
     """(function from labels to conditions, prompts or None)."""
-    import torch
+    from nanogen.sampling.inputs import class_conditions, prompts_of, text_conditions
 
-    from nanogen.backbones import Condition
-
-    conditioner = stage["train"]["conditioner"]
-    if conditioner["kind"] == "label":
-        return (lambda labels: Condition(labels=torch.from_numpy(labels))), None
+    if stage["train"]["conditioner"]["kind"] == "label":
+        return class_conditions, None
     if args.prompts is None or args.text is None:
         raise UserError("text to image needs --prompts FILE and --text FILE")
-    from nanogen.data.caches import TextFile
-    from nanogen.training.sources import text_condition
-
-    prompts = _prompts(stage, args.prompts)
-    text = TextFile(args.text, stage["expects"]["text"])
-    tokens = conditioner["tokens"]
-    return (lambda rows: text_condition(text, rows, 0, tokens)), prompts
+    return text_conditions(stage, args.text), prompts_of(stage, args.prompts)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nanogen.cli.common import named_folders, read_stage, stage_arguments
+
+if TYPE_CHECKING:
+    from nanogen.training.distributed import Processes
+    from nanogen.training.online import Online
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +26,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="a frozen network that a loss term compares with; may be repeated",
+        help="a frozen network that a loss term or the evaluation needs; may be repeated",
     )
+    online = parser.add_argument_group("evaluation while training")
+    online.add_argument("--online", type=Path, help="its configuration; none: no evaluation")
+    online.add_argument("--reference", type=Path, help="class-conditional: the real images' moments")
+    online.add_argument("--prompts", type=Path, help="text to image: the evaluation's prompts")
+    online.add_argument("--prompt-text", type=Path, help="text to image: the prompts' text features")
     parser.add_argument("--state", type=Path, required=True, help="folder to save and resume from")
     parser.add_argument("--checkpoint-every", type=int, default=1000, help="steps")
     parser.add_argument("--log-every", type=int, default=50, help="steps")
@@ -43,6 +53,17 @@ def run(args: argparse.Namespace) -> None:
     with processes() as group, locked(args.state) if group.main else nullcontext():
         networks = term_networks(stage, folders, group.device)
         every = (args.checkpoint_every, args.log_every)
-        train(stage, source, args.state, args.output, group, *every, networks)
+        online = _online(args, stage, folders, group) if args.online else None
+        train(stage, source, args.state, args.output, group, *every, networks, online)
         if group.main:
             shutil.rmtree(args.state, ignore_errors=True)
+
+
+def _online(
+    args: argparse.Namespace, stage: dict[str, Any], folders: dict[str, Path], group: Processes
+) -> Online:
+    """The evaluation while training; what it needs is loaded here, before the first step."""
+    from nanogen.training.online import Inputs, Online
+
+    inputs = Inputs(folders, args.reference, args.prompts, args.prompt_text)
+    return Online(read_stage(args.online, "online"), stage, inputs, group)

@@ -265,6 +265,12 @@ class Training(Section):
     compile: bool = Field(False, description="torch.compile the backbone's blocks, where there is a GPU")
     checkpoint_every: int = Field(gt=0, description="steps between saves of the resumable state")
     log_every: int = Field(gt=0, description="steps between lines of the training log")
+    evaluate_every: int = Field(
+        0, ge=0, description="steps between evaluations while it is trained; 0: none"
+    )
+    evaluate_images: int = Field(
+        200, ge=2, description="images per such evaluation, of class-conditional runs"
+    )
     optimizer: Optimizer = Field(description="AdamW and its schedule")
 
 

@@ -34,6 +34,7 @@ VERSIONS = {
     "text": 1,
     "vision": 1,
     "train": 2,
+    "online": 1,
     "sample": 1,
     "guidance": 1,
     "features": 2,
@@ -208,10 +209,14 @@ def text(study: Study, of: str, encoder: str) -> Stage:
     )
 
 
+# Keys of the training that say how it is watched and saved.
+NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every", "evaluate_every", "evaluate_images"}
+
+
 def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
     """Stage 2: what changes the trained weights; ``weights`` as in ``variants.weights_of``."""
     run = load_run(study, method, task)
-    training = run.training.model_dump(mode="json", exclude={"checkpoint_every", "log_every"})
+    training = run.training.model_dump(mode="json", exclude=NOT_OF_THE_WEIGHTS)
     objective = run.objective.model_dump(mode="json")
     if weights == variants.OWN_WEIGHTS:
         objective["meanflow"]["kappa"] = 0.0
@@ -429,6 +434,40 @@ def geneval(study: Study, method: str, variant: str) -> Stage:
         seed=study.seed,
         **{role: _model_keys(study, name) for role, name in used.items()},
     )
+
+
+def online(study: Study, method: str, task: str, weights: str = "") -> Stage:
+    """The evaluation of a run while it is trained: how its images are drawn and what measures them.
+
+    They are drawn as the sample set that the run is trained for, with guidance; weights of their own
+    (``variants.weights_of``) without. When and how fast it is done stands in ``use``, outside the hash.
+    """
+    run = load_run(study, method, task)
+    variant = variants.UNGUIDED if weights else variants.GUIDED
+    drawn = sample(study, method, task, variant)
+    expects, measured = _measured_online(study, run, variant)
+    keys = ("seed", "method", "task", "variant", "images_per_prompt", "sampling", "tokenizer", "train")
+    stage = _stage(
+        "online",
+        {key: value for key, value in drawn["expects"].items() if key != "model"} | expects,
+        **{key: drawn[key] for key in keys},
+        images=run.training.evaluate_images,
+        **measured,
+    )
+    every, batch_size = run.training.evaluate_every, run.sampling.batch_size
+    return {**stage, "use": {"every": every, "batch_size": batch_size}}
+
+
+def _measured_online(study: Study, run: Run, variant: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """What the final evaluation measures with: the files' hashes, and the networks' keys by role."""
+    if run.task == "imagenet":
+        first = run.evaluation.extractors[0]
+        expects = {"reference": reference(study)["hash"], "extractor": model(study, first)["hash"]}
+        return expects, {"extractor": _model_keys(study, first)}
+    final = geneval(study, run.method, variant)
+    expects = {key: value for key, value in final["expects"].items() if key != "samples"}
+    roles = ("detector", "color_classifier")
+    return expects, {role: final[role] for role in roles if role in final}
 
 
 def questions(study: Study) -> Stage:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -43,6 +44,14 @@ class Processes:
         if self.world > 1:
             dist.all_reduce(value)
         return value / self.world
+
+    def gathered(self, value: Any) -> list[Any]:
+        """What every process holds, in the order of their ranks, on the main one; nothing elsewhere."""
+        if self.world == 1:
+            return [value]
+        found = [None] * self.world if self.main else None
+        dist.gather_object(value, found)
+        return found or []
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
@@ -61,6 +63,13 @@ class TrainingLog:
             self.next_line = now + 15
         self.pending = []
         self.began = now
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done inside does not count as time of training."""
+        began = time.monotonic()
+        yield
+        self.began += time.monotonic() - began
 
     def check(self, step: int) -> None:
         """Raise UserError if a loss or a gradient since the last line is not finite.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import signal
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nanogen.training.batches import Batch, Batches, Source
 from nanogen.training.distributed import Processes, parallel
 from nanogen.training.ema import EMA
 from nanogen.training.log import TrainingLog
+from nanogen.training.online import Online
 from nanogen.training.schedule import learning_rate
 
 log = logging.getLogger(__name__)
@@ -106,16 +107,23 @@ def train(
     checkpoint_every: int,
     log_every: int,
     networks: Mapping[str, nn.Module] | None = None,
+    online: Online | None = None,
 ) -> None:
     """Train the run of a ``train`` stage from its newest checkpoint in ``state`` to the end.
 
-    ``networks`` are those the objective's terms compare with, by term, on the group's device.
+    ``networks`` are those the objective's terms compare with, by term, on the group's device;
+    ``online`` evaluates the average in between, on every process.
     ``output`` becomes the model's folder: config.json, model.safetensors (the average),
-    train.jsonl and nanogen.json. Raises Interrupted after a signal, with the state saved.
+    train.jsonl, online.jsonl where it was evaluated, and nanogen.json. Raises Interrupted after a
+    signal, with the state saved.
     """
     steps = stage["training"]["steps"]
     learner = Learner(stage, group, networks)
     start = learner.restore(state, stage["hash"])
+    logs = [state / "train.jsonl"]
+    if online:
+        logs.append(state / "online.jsonl")
+        online.begin(logs[-1], start, learner.ema.state())
     curve = _curve(stage, state, start, log_every) if group.main else None
     batches = Batches(source, stage, group.rank, group.world)
     stop = StopRequest()
@@ -130,9 +138,14 @@ def train(
             learner.save(state, stage["hash"], step)
         if stopping:
             raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")
+        if online and online.due(step):
+            if curve:
+                curve.check(step)  # which also waits for the device, whose steps are training time
+            with curve.paused() if curve else nullcontext():
+                online(step, learner.ema.state())
     if curve:
         curve.close()
-        write(stage, output, learner.model, learner.ema, state / "train.jsonl")
+        write(stage, output, learner.model, learner.ema, logs)
     group.barrier()
 
 
@@ -146,12 +159,13 @@ def _curve(stage: dict[str, Any], state: Path, start: int, log_every: int) -> Tr
     return TrainingLog(file, name, start, training["steps"], log_every, training["batch_size"])
 
 
-def write(stage: dict[str, Any], output: Path, model: nn.Module, ema: EMA, curve: Path) -> None:
-    """The finished model's folder."""
-    text = curve.read_text()
+def write(stage: dict[str, Any], output: Path, model: nn.Module, ema: EMA, logs: Sequence[Path]) -> None:
+    """The finished model's folder; the first of the ``logs`` is the training curve."""
+    text = logs[0].read_text()
     with atomic_folder(output) as folder:
         save(folder, model, ema.state())
-        (folder / "train.jsonl").write_text(text)
+        for file in logs:
+            (folder / file.name).write_text(file.read_text())
         write_json(folder / "stage.json", stage)
         quality = {"parameters": sum(p.numel() for p in model.parameters()), **_totals(text)}
         card = label("model", 1, stage["hash"], name=stage["method"], kind="backbone")

@@ -1,0 +1,58 @@
+"""What a sample set is drawn with, beside the model: the tokenizer, the prompts, the conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nanogen.backbones.embeddings import Condition
+
+Prompts = list[dict[str, Any]]
+
+
+def tokenizer_of(stage: dict[str, Any], folder: Path | None) -> Any:
+    """What decodes the images of a stage `sample` or `online`; raises UserError for another's folder.
+
+    ``folder`` is none for methods without a tokenizer.
+    """
+    if stage["tokenizer"] == "pixels":
+        from nanogen.tokenizers.pixels import Pixels
+
+        return Pixels(stage["train"]["latent"][1])
+    from nanogen.models.card import expect_model
+    from nanogen.tokenizers import load_tokenizer
+
+    assert folder is not None
+    expect_model(folder, stage["expects"]["tokenizer"])
+    return load_tokenizer(folder)
+
+
+def prompts_of(stage: dict[str, Any], path: Path) -> Prompts:
+    """The prompts in ``path``; raises UserError where they are of another configuration."""
+    from nanogen.files import check_label, read_json
+
+    prompts = read_json(path)
+    check_label(prompts, path, "prompts", 1, stage["expects"]["prompts"])
+    return prompts["prompts"]
+
+
+def class_conditions(labels: np.ndarray) -> Condition:
+    """The condition of classes (B,)."""
+    return Condition(labels=torch.from_numpy(labels))
+
+
+def text_conditions(stage: dict[str, Any], path: Path) -> Callable[[np.ndarray], Condition]:
+    """From places among the prompts (B,) to their condition; ``path`` holds the prompts' text features.
+
+    Raises UserError where the file is missing or of another configuration.
+    """
+    from nanogen.data.caches import TextFile
+    from nanogen.training.sources import text_condition
+
+    text = TextFile(path, stage["expects"]["text"])
+    tokens = stage["train"]["conditioner"]["tokens"]
+    return lambda rows: text_condition(text, rows, 0, tokens)

@@ -1,0 +1,258 @@
+"""Evaluation while a run is trained: the final evaluation's sampler and metrics, on the average.
+
+The averaged weights go into a network of their own, and whatever draws random numbers here draws them
+from generators of its own, so the trained weights are the same to the bit with and without it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanogen.errors import UserError
+from nanogen.files import explained
+from nanogen.training import checkpoint
+from nanogen.training.distributed import Processes
+
+log = logging.getLogger(__name__)
+Weights = Mapping[str, Tensor]  # of the average, by the parameters' names
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the evaluation reads; which of it depends on task and tokenizer.
+
+    Attributes:
+        networks: folders of the tokenizer and of the networks that measure, by the models' names.
+        reference: class-conditional: the real images' moments (format reference).
+        prompts: text to image: the prompts (format prompts).
+        text: text to image: the prompts' text features (format text).
+    """
+
+    networks: Mapping[str, Path]
+    reference: Path | None = None
+    prompts: Path | None = None
+    text: Path | None = None
+
+    def folder(self, name: str) -> Path:
+        """The folder given for a network; raises UserError where there is none."""
+        if name not in self.networks:
+            raise UserError(f"the evaluation while training needs {name}: give --network {name}=DIR")
+        return self.networks[name]
+
+    def file(self, part: str) -> Path:
+        """The file given for ``part``; raises UserError where there is none."""
+        path = getattr(self, part)
+        if path is None:
+            option = {"text": "prompt-text"}.get(part, part)
+            raise UserError(f"the evaluation while training needs --{option} FILE")
+        return path
+
+
+class Online:
+    """Evaluates the average every so many steps and after the last, a JSON line for each.
+
+    Every process has one and draws its share of the images; the main one measures them and writes the
+    lines. Raises UserError where a file or a network is missing or of another configuration.
+    """
+
+    def __init__(self, stage: dict[str, Any], train: dict[str, Any], inputs: Inputs, group: Processes):
+        if stage["train"]["hash"] != train["hash"]:
+            raise UserError(
+                f"the evaluation is of the training {stage['train']['hash']}, not of {train['hash']}; "
+                "give the configuration that belongs to this run"
+            )
+        self.every, self.steps = stage["use"]["every"], train["training"]["steps"]
+        if self.every < 1:
+            raise UserError("training.evaluate_every is 0: set it, or leave --online out")
+        self.name, self.group = f"{stage['method']} on {stage['task']}", group
+        with _apart(group.device):
+            self.images = Images(stage, inputs, group)
+            self.metric = METRICS[stage["task"]](stage, inputs) if group.main else None
+
+    def due(self, step: int) -> bool:
+        """Whether the average is evaluated after ``step`` steps."""
+        return step > 0 and (step % self.every == 0 or step == self.steps)
+
+    def begin(self, file: Path, step: int, weights: Weights) -> None:
+        """Continue the log in ``file`` after ``step``, whose own evaluation is made up for where the
+        training was stopped before it was written."""
+        self.file = file
+        missing = False
+        if self.group.main:
+            checkpoint.truncate_log(file, step)
+            missing = self.due(step) and step not in _logged(file)
+        if self.group.any(missing):
+            self(step, weights)
+
+    def __call__(self, step: int, weights: Weights) -> dict[str, float]:
+        """Draw, measure and log; the numbers on the main process, nothing elsewhere."""
+        with _apart(self.group.device):
+            images = self.images(weights)
+            values = self.metric(images, self.images.labels) if self.metric else {}
+        if self.metric:
+            self._write(step, values)
+        self.group.barrier()
+        return values
+
+    def _write(self, step: int, values: dict[str, float]) -> None:
+        with explained(self.file), open(self.file, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        first, value = next(iter(values.items()))
+        log.info("%s: step %d/%d, %s %.4g", self.name, step, self.steps, first, value)
+
+
+@contextmanager
+def _apart(device: torch.device) -> Iterator[None]:
+    """Leave torch's own random generators as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        yield
+
+
+def _logged(file: Path) -> set[int]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {json.loads(line)["step"] for line in lines}
+
+
+class Images:
+    """Draws the images of an evaluation: some of those of the study's sample set, from the same noise.
+
+    Attributes:
+        indices: of the images in the sample set, int64 (N,).
+        labels: their classes, or their places among the prompts, int64 (N,).
+    """
+
+    def __init__(self, stage: dict[str, Any], inputs: Inputs, group: Processes):
+        from nanogen.backbones import build
+        from nanogen.sampling.generate import Generator
+        from nanogen.sampling.inputs import tokenizer_of
+
+        name = stage["tokenizer"]
+        tokenizer = tokenizer_of(stage, None if name == "pixels" else inputs.folder(name))
+        self.group, self.batch_size = group, stage["use"]["batch_size"]
+        self.model = build(stage["train"])
+        self.generator = Generator(stage, self.model, tokenizer, group.device)
+        if stage["task"] == "imagenet":
+            self._of_classes(stage)
+        else:
+            self._of_prompts(stage, inputs)
+
+    def _of_classes(self, stage: dict[str, Any]) -> None:
+        """The first images of the sample set, or of few classes some that lie evenly among all."""
+        from nanogen.sampling.inputs import class_conditions
+
+        count, classes = stage["images"], stage["train"]["conditioner"]["classes"]
+        self.indices = np.arange(count) * max(classes, count) // count
+        self.labels, self.conditions = self.indices % classes, class_conditions
+
+    def _of_prompts(self, stage: dict[str, Any], inputs: Inputs) -> None:
+        """All images of GenEval's prompts."""
+        from nanogen.data.prompts import GENEVAL, of_benchmark
+        from nanogen.sampling.generate import labels_of
+        from nanogen.sampling.inputs import prompts_of, text_conditions
+
+        prompts = prompts_of(stage, inputs.file("prompts"))
+        labels = labels_of(stage, prompts)
+        self.indices = np.flatnonzero(np.isin(labels, of_benchmark(prompts, GENEVAL)))
+        self.labels = labels[self.indices]
+        self.conditions = text_conditions(stage, inputs.file("text"))
+
+    def __call__(self, weights: Weights) -> np.ndarray:
+        """uint8 (N, H, W, 3) on the main process, an empty array elsewhere."""
+        from nanogen.sampling.generate import batches
+
+        self.model.load_state_dict(weights)
+        drawn = []
+        for rows in batches(len(self.indices), self.batch_size, self.group):
+            images = self.generator(self.indices[rows], self.conditions(self.labels[rows]))
+            drawn.append((int(rows[0]), images))
+        parts = [part for held in self.group.gathered(drawn) for part in held]
+        if not parts:
+            return np.empty(0, np.uint8)
+        return np.concatenate([images for _, images in sorted(parts, key=lambda part: part[0])])
+
+
+# ------------------------------------------------------------------------------------- metrics
+
+
+class Metric(Protocol):
+    """Loads what measures once; then images and their labels give named numbers, the main one first."""
+
+    def __init__(self, stage: dict[str, Any], inputs: Inputs): ...
+
+    def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]: ...
+
+
+class Fid:
+    """FID as the final evaluation's: the first extractor, against the study's reference file."""
+
+    def __init__(self, stage: dict[str, Any], inputs: Inputs):
+        from nanogen.data import hdf5
+        from nanogen.metrics.extractors import load_extractor
+        from nanogen.metrics.feature_files import REFERENCE
+        from nanogen.metrics.frechet import few_images
+        from nanogen.models.card import expect_model
+
+        model = stage["extractor"]
+        folder = inputs.folder(model["name"])
+        expect_model(folder, stage["expects"]["extractor"])
+        with hdf5.opened(inputs.file("reference"), *REFERENCE, stage["expects"]["reference"]) as file:
+            moments = file[model["name"]]
+            self.real = (moments["mu"][:], moments["sigma"][:])
+        self.extractor = load_extractor(folder, model)
+        few = few_images(stage["images"], self.extractor.width)
+        if few:  # once, not with every evaluation
+            log.warning("FID while training: %s", few)
+
+    def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        from nanogen.data.image_sets import of_array
+        from nanogen.metrics.feature_files import BATCH
+        from nanogen.metrics.frechet import frechet_distance, moments_of
+
+        parts = of_array(images, "generated images").batches(BATCH)
+        moments = moments_of(np.concatenate([self.extractor(part).features for part in parts]))
+        return {"fid": frechet_distance(moments.mean, moments.covariance, *self.real)}
+
+
+class GenEval:
+    """GenEval as the final evaluation's: the study's detector, on all of GenEval's prompts."""
+
+    def __init__(self, stage: dict[str, Any], inputs: Inputs):
+        from nanogen.data.prompts import GENEVAL, of_benchmark
+        from nanogen.metrics.detector import load_detector
+        from nanogen.metrics.geneval import check_classes
+        from nanogen.models.card import expect_model
+        from nanogen.sampling.inputs import prompts_of
+
+        folders = {}
+        for role in ("detector", "color_classifier"):
+            if role in stage:
+                folders[role] = inputs.folder(stage[role]["name"])
+                expect_model(folders[role], stage["expects"][role])
+        colors = folders.get("color_classifier")
+        color_classifier = colors and (colors, stage["color_classifier"])
+        self.detector = load_detector(folders["detector"], stage["detector"], color_classifier)
+        every = prompts_of(stage, inputs.file("prompts"))
+        self.chosen = np.array(of_benchmark(every, GENEVAL))
+        self.prompts = [every[i] for i in self.chosen]
+        check_classes(self.prompts, self.detector.classes)
+
+    def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        from nanogen.metrics.scores import geneval
+
+        of_image = np.searchsorted(self.chosen, labels)  # the chosen rise
+        found = self.detector(images)
+        values, _ = geneval(self.prompts, of_image, found, self.detector.protocol)
+        return values
+
+
+METRICS: dict[str, type[Metric]] = {"imagenet": Fid, "t2i": GenEval}

@@ -1,0 +1,369 @@
+"""Evaluation while training: the final evaluation's numbers, and not one weight is different."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nanogen.backbones import load
+from nanogen.cli import main
+from nanogen.config import stages
+from nanogen.data import hdf5
+from nanogen.data.images import ImageFile, write_images
+from nanogen.data.prompts import write_prompts
+from nanogen.errors import UserError
+from nanogen.files import label, read_json, write_json
+from nanogen.metrics.detector import SHAPE_DETECTOR, build_detector
+from nanogen.metrics.feature_files import write_features, write_reference
+from nanogen.metrics.scores import score_distribution, score_geneval
+from nanogen.models.card import write_card
+from nanogen.models.network_files import save_network
+from nanogen.models.stand_ins import write_stand_in
+from nanogen.sampling.generate import Generator, generate, labels_of
+from nanogen.sampling.inputs import class_conditions, text_conditions
+from nanogen.tokenizers.pixels import Pixels
+from nanogen.training import checkpoint
+from nanogen.training.distributed import Processes
+from nanogen.training.loop import Interrupted, train
+from nanogen.training.online import Inputs, Online
+from nanogen.training.sources import TrainingData
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+EVALUATED = {
+    "evaluation": {"extractors": ["inception"], "images": 30},
+    "models": {"inception": {"source": "random"}},
+}
+
+
+class Stopping(TrainingData):
+    """Training data that asks the process to stop while batch ``at`` is read."""
+
+    at = -1
+    reads = 0
+
+    def load(self, rows, draws):
+        if self.reads == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.reads += 1
+        return super().load(rows, draws)
+
+
+def run(folder: Path, stage: dict, source: TrainingData, online: Online | None = None) -> Path:
+    """Train in ``folder``; returns the model's folder."""
+    with checkpoint.locked(folder / "state"):
+        train(stage, source, folder / "state", folder / "model", ALONE, 4, 2, online=online)
+    return folder / "model"
+
+
+def lines(model: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (model / "online.jsonl").read_text().splitlines()]
+
+
+def steps(model: Path) -> list[int]:
+    return [line["step"] for line in lines(model)]
+
+
+def losses(model: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (model / "train.jsonl").read_text().splitlines()]
+
+
+# --------------------------------------------------------------------------- class-conditional
+
+
+@pytest.fixture(scope="module")
+def classes(tiny):
+    """(every, images) -> a study whose runs are evaluated every so many steps."""
+
+    def study(every: int = 3, images: int = 30):
+        return tiny(training={"evaluate_every": every, "evaluate_images": images}, **EVALUATED)
+
+    return study
+
+
+@pytest.fixture(scope="module")
+def place(classes, tiny_images, tmp_path_factory) -> Path:
+    """A folder with an extractor that is not trained and the reference file made by it."""
+    place, study = tmp_path_factory.mktemp("online"), classes()
+    stage = stages.model(study, "inception")
+    (place / "inception").mkdir()
+    write_stand_in({**stage, "resolution": 32}, place / "inception")
+    write_card(place / "inception", stage, {}, 0.0)
+    write_images(stages.data(study, "imagenet", "val"), place / "val.h5")
+    real = (ImageFile(path) for path in (tiny_images, place / "val.h5"))
+    folders = {"inception": place / "inception"}
+    write_reference(stages.reference(study), *real, folders, place / "statistics.h5")
+    return place
+
+
+@pytest.fixture
+def inputs(place) -> Inputs:
+    return Inputs({"inception": place / "inception"}, reference=place / "statistics.h5")
+
+
+@pytest.fixture
+def evaluated(classes, tiny_images, inputs, tmp_path):
+    """(name, every, stop at) -> the folder of a model that was evaluated while it was trained."""
+
+    def trained(name: str, every: int = 3, stop_at: int = -1) -> Path:
+        study = classes(every)
+        stage = stages.train(study, "jit", "imagenet")
+        source = Stopping(stage, None, tiny_images, None)
+        source.at = stop_at
+        online = Online(stages.online(study, "jit", "imagenet"), stage, inputs, ALONE)
+        return run(tmp_path / name, stage, source, online)
+
+    return trained
+
+
+def test_the_last_fid_is_that_of_the_finished_models_sample_set(classes, evaluated, place, tmp_path):
+    model, study = evaluated("run"), classes()
+    sample = stages.sample(study, "jit", "imagenet", "cfg")
+    generator = Generator(sample, load(model), Pixels(32), ALONE.device)
+    labels, samples = labels_of(sample, None), tmp_path / "samples.h5"
+    generate(sample, generator, labels, class_conditions, 50, ALONE, samples)
+    features = tmp_path / "features.h5"
+    folders = {"inception": place / "inception"}
+    write_features(stages.features(study, "jit", "cfg"), samples, folders, features)
+    scored = stages.distribution(study, "jit", "cfg")
+    score_distribution(scored, features, place / "statistics.h5", tmp_path)
+    assert steps(model) == [3, 6, 8]
+    assert lines(model)[-1]["fid"] == read_json(tmp_path / "fid.json")["values"]["fid"]
+    assert len({line["fid"] for line in lines(model)}) == 3
+
+
+def test_evaluated_or_not_the_weights_are_the_same_to_the_bit(tiny, evaluated, tiny_images, tmp_path):
+    model = evaluated("run", every=1)
+    stage = stages.train(tiny(), "jit", "imagenet")
+    plain = run(tmp_path / "plain", stage, TrainingData(stage, None, tiny_images, None))
+    assert steps(model) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert losses(model) == losses(plain)
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (model, plain)]
+    assert weights[0] == weights[1]
+    assert read_json(model / "nanogen.json")["hash"] == read_json(plain / "nanogen.json")["hash"]
+    assert not (plain / "online.jsonl").exists()
+
+
+def test_torchs_own_generator_is_left_alone(classes, inputs):
+    study = classes()
+    stage = stages.train(study, "jit", "imagenet")
+    before = torch.get_rng_state()
+    online = Online(stages.online(study, "jit", "imagenet"), stage, inputs, ALONE)
+    online.images(online.images.model.state_dict())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_stopped_and_continued_logs_the_same_scores(evaluated, tmp_path, at):
+    """Every step where a training stops is one whose evaluation is then made up for."""
+    with pytest.raises(Interrupted):
+        evaluated("cut", every=2, stop_at=at)
+    log = tmp_path / "cut" / "state" / "online.jsonl"
+    with open(log, "a") as file:
+        file.write('{"step": 8, "fi')  # as a killed process leaves it
+    assert lines(evaluated("cut", every=2)) == lines(evaluated("whole", every=2))
+
+
+def test_few_images_show_classes_from_all_over(classes, inputs):
+    study = classes(images=5)
+    online = Online(
+        stages.online(study, "jit", "imagenet"), stages.train(study, "jit", "imagenet"), inputs, ALONE
+    )
+    assert online.images.labels.tolist() == [0, 4, 8, 12, 16]
+    assert online.images.indices.tolist() == [0, 4, 8, 12, 16]
+
+
+def test_weights_without_guidance_are_evaluated_without(tiny):
+    study = tiny(methods=["jit", "meanflow"], training={"evaluate_every": 2})
+    guided = stages.online(study, "meanflow", "imagenet")
+    own = stages.online(study, "meanflow", "imagenet", "-nocfg")
+    assert (guided["variant"], own["variant"]) == ("cfg", "nocfg")
+    assert own["train"]["hash"] == stages.train(study, "meanflow", "imagenet", "-nocfg")["hash"]
+
+
+def test_how_often_is_no_part_of_what_is_evaluated(classes):
+    often, rarely = (stages.online(classes(every), "jit", "imagenet") for every in (1, 5))
+    assert often["hash"] == rarely["hash"]
+    assert (often["use"]["every"], rarely["use"]["every"]) == (1, 5)
+    assert often["hash"] != stages.online(classes(images=9), "jit", "imagenet")["hash"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ({"reference": None}, "needs --reference FILE"),
+        ({"networks": {}}, "needs inception: give --network inception=DIR"),
+        ({"reference": Path("nowhere.h5")}, r"nowhere\.h5 does not exist"),
+        ({"networks": {"inception": Path("nowhere")}}, "there is no model folder nowhere"),
+    ],
+)
+def test_what_is_not_there_is_said_in_a_sentence(classes, inputs, missing, said):
+    study = classes()
+    stage = stages.train(study, "jit", "imagenet")
+    with pytest.raises(UserError, match=said):
+        Online(stages.online(study, "jit", "imagenet"), stage, replace(inputs, **missing), ALONE)
+
+
+def test_a_tokenizer_that_is_not_given_is_named(classes, inputs):
+    study = classes()
+    stage = stages.train(study, "sd-vae-mse", "imagenet")
+    with pytest.raises(UserError, match="needs sd-vae-mse: give --network sd-vae-mse=DIR"):
+        Online(stages.online(study, "sd-vae-mse", "imagenet"), stage, inputs, ALONE)
+
+
+def test_what_belongs_to_another_configuration_is_refused(classes, tiny, inputs):
+    study = classes()
+    evaluation, stage = (of(study, "jit", "imagenet") for of in (stages.online, stages.train))
+    with pytest.raises(UserError, match=f"of the training {stage['hash']}, not of"):
+        Online(evaluation, stages.train(study, "pixelgen", "imagenet"), inputs, ALONE)
+    other = {**evaluation, "expects": {**evaluation["expects"], "reference": "0000"}}
+    with pytest.raises(UserError, match=r"statistics\.h5 was made by another configuration"):
+        Online(other, stage, inputs, ALONE)
+    with pytest.raises(UserError, match="evaluate_every is 0"):
+        Online(stages.online(classes(0), "jit", "imagenet"), stage, inputs, ALONE)
+
+
+# ------------------------------------------------------------------------------- the command
+
+
+def options(folder: Path, study, images: Path, place: Path) -> list[str]:
+    """`train` of the run with its evaluation, as the rule calls it."""
+    folder.mkdir(exist_ok=True)
+    write_json(folder / "train.json", stages.train(study, "jit", "imagenet"))
+    write_json(folder / "online.json", stages.online(study, "jit", "imagenet"))
+    given = {
+        "config": folder / "train.json",
+        "data": images,
+        "state": folder / "state",
+        "output": folder / "model",
+        "log-every": 2,
+        "online": folder / "online.json",
+        "reference": place / "statistics.h5",
+        "network": f"inception={place / 'inception'}",
+    }
+    return ["train", *(str(word) for key, value in given.items() for word in (f"--{key}", value))]
+
+
+def test_the_command_evaluates_and_its_mistakes_are_sentences(
+    classes, tiny_images, place, tmp_path, capsys
+):
+    words = options(tmp_path / "run", classes(), tiny_images, place)
+    at = words.index("--reference")
+    assert main([*words[:at], *words[at + 2 :]]) == 2
+    said = capsys.readouterr().err
+    assert said == "nanogen train: the evaluation while training needs --reference FILE\n"
+    assert main(words) == 0
+    assert steps(tmp_path / "run" / "model") == [3, 6, 8]
+    assert not (tmp_path / "run" / "state").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_log_what_one_does(classes, evaluated, tiny_images, place, tmp_path):
+    words = options(tmp_path / "two", classes(), tiny_images, place)
+    launch = [sys.executable, "-m", "nanogen", "launch", "--processes", "2", "--"]
+    done = subprocess.run([*launch, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = evaluated("one"), tmp_path / "two" / "model"
+    assert steps(two) == steps(one)
+    assert [x["fid"] for x in lines(two)] == pytest.approx([x["fid"] for x in lines(one)], rel=1e-3)
+    weights = [load_file(model / "model.safetensors") for model in (one, two)]
+    for name, values in weights[0].items():
+        torch.testing.assert_close(weights[1][name], values, atol=1e-5, rtol=1e-4, msg=name)
+
+
+# ------------------------------------------------------------------------------- text to image
+
+
+def write_text(path: Path, stage: dict[str, Any], texts: int, kinds: list[str], width: int) -> None:
+    """Random text features of three tokens each."""
+    drawn = np.random.default_rng(3).normal(size=(3 * texts * len(kinds), width))
+    header = label("text", 1, stage["hash"], kinds=json.dumps(kinds), width=width)
+    with hdf5.create(path, header) as file:
+        file["tokens"] = drawn.astype(np.float16)
+        file["offsets"] = np.arange(0, len(drawn) + 1, 3)
+
+
+@pytest.fixture(scope="module")
+def described(tiny, tmp_path_factory):
+    """A study of six prompts, a folder with its files, and a detector of two classes, not trained."""
+    place = tmp_path_factory.mktemp("t2i")
+    prompts = [
+        {"tag": tag, "prompt": f"{number} {name}", "include": [{"class": name, "count": 1}]}
+        for number, (tag, name) in enumerate(
+            [("single_object", "circle"), ("single_object", "square"), ("colors", "circle")] * 2
+        )
+    ]
+    (place / "asked.jsonl").write_text("".join(f"{json.dumps(prompt)}\n" for prompt in prompts))
+    t2i = {
+        "evaluation": {"prompts": str(place / "asked.jsonl"), "images_per_prompt": 2},
+        "training": {"steps": 8, "evaluate_every": 4},
+    }
+    study = tiny(overrides={"tasks": {"t2i": t2i}})
+    write_images(stages.data(study, "t2i", "train"), place / "train.h5")
+    write_prompts(stages.prompts(study), place / "prompts.json")
+    count = len(read_json(place / "prompts.json")["prompts"])
+    width = stages.train(study, "jit", "t2i")["text_width"]
+    write_text(place / "captions.h5", stages.text(study, "t2i", "qwen3"), 100, ["short", "dense"], width)
+    write_text(place / "text.h5", stages.text(study, "prompts", "qwen3"), count, ["prompt"], width)
+    config = {
+        "_class_name": SHAPE_DETECTOR,
+        "kind": "classifier",
+        "classes": ["circle", "square"],
+        "arguments": {},
+    }
+    torch.manual_seed(1)
+    (place / "detector").mkdir()
+    save_network(build_detector(config).network, config, place / "detector")
+    write_card(place / "detector", stages.model(study, "detector"), {}, 0.0)
+    return study, place
+
+
+def test_the_last_geneval_is_that_of_the_finished_models_sample_set(described, tmp_path):
+    study, place = described
+    stage = stages.train(study, "jit", "t2i")
+    inputs = Inputs(
+        {"detector": place / "detector"}, prompts=place / "prompts.json", text=place / "text.h5"
+    )
+    online = Online(stages.online(study, "jit", "t2i"), stage, inputs, ALONE)
+    source = TrainingData(stage, None, place / "train.h5", place / "captions.h5")
+    model = run(tmp_path / "run", stage, source, online)
+
+    sample = stages.sample(study, "jit", "t2i", "cfg")
+    prompts = read_json(place / "prompts.json")["prompts"]
+    labels = labels_of(sample, prompts)
+    assert len(online.images.labels) == 12 < len(labels)  # SimpleEval's prompts are drawn at the end
+    generator = Generator(sample, load(model), Pixels(32), ALONE.device)
+    conditions = text_conditions(sample, place / "text.h5")
+    generate(sample, generator, labels, conditions, 12, ALONE, tmp_path / "samples.h5")
+    files = (tmp_path / "samples.h5", place / "prompts.json", place / "detector")
+    score_geneval(stages.geneval(study, "jit", "cfg"), *files, tmp_path / "geneval.json")
+    assert steps(model) == [4, 8]
+    assert lines(model)[-1] == {"step": 8, **read_json(tmp_path / "geneval.json")["values"]}
+    assert 0 < lines(model)[-1]["geneval"] < 1
+
+
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        ("prompts", "needs --prompts FILE"),
+        ("text", "needs --prompt-text FILE"),
+        ("networks", "needs detector: give --network detector=DIR"),
+    ],
+)
+def test_what_is_not_there_is_said_for_texts_too(described, left_out, said):
+    study, place = described
+    networks = {"detector": place / "detector"}
+    every = Inputs(networks, prompts=place / "prompts.json", text=place / "text.h5")
+    given = replace(every, **{left_out: {} if left_out == "networks" else None})
+    with pytest.raises(UserError, match=said):
+        Online(stages.online(study, "jit", "t2i"), stages.train(study, "jit", "t2i"), given, ALONE)
