@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +44,11 @@ class ImageSet:
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """uint8 (n, side, side, 3) with n at most ``size``, all images in order."""
         images = self.rows()
-        while batch := list(islice(images, size)):
-            yield np.stack(batch)
+        for start in range(0, self.count, size):
+            batch = np.empty((min(size, self.count - start), self.side, self.side, 3), np.uint8)
+            for place, image in zip(batch, images, strict=False):  # ends with the batch
+                place[...] = image
+            yield batch
 
 
 def of_hdf5(path: Path, name: str, start: int = 0, stop: int | None = None) -> ImageSet:

@@ -118,8 +118,8 @@ class Extractor:
         black: the result does not depend on how many images come at once, if each lot but the last
         is a multiple of that."""
         count = len(images)
-        padded = np.zeros((rounded_up(count), *images.shape[1:]), np.uint8)
-        padded[:count] = images
+        missing = rounded_up(count) - count
+        padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else images
         # queued on a GPU one after the other; only _array waits for them
         said = [self._said(part) for part in np.split(padded, len(padded) // NETWORK_BATCH)]
         parts = zip(*((s.features, s.logits, s.spatial) for s in said), strict=True)
