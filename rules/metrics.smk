@@ -32,11 +32,18 @@ rule extract_features:
         f"{ROOT}/benchmarks/extract_features/{{method}}-{{variant}}.tsv"
     conda:
         "../envs/metrics.yaml"
+    resources:
+        nodes=1,
+        processes=1,
+        gres="",
+        mpi="",
     params:
         config=configured(stages.features, "method", "variant"),
         extractors=extractor_options,
     shell:
-        "python -m nanogen extract-features --config {params.config} --samples {input.samples:q}"
+        "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
+        " --gres '{resources.gres}' --processes {resources.processes} --"
+        " extract-features --config {params.config} --samples {input.samples:q}"
         " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
 
 

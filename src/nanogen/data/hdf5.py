@@ -7,8 +7,10 @@ than through h5py's chunked layout (docs/performance.md), so arrays are stored c
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,18 +111,55 @@ def header(path: Path | str, kind: str, version: int, hash_: str | None = None) 
         return {k: v.item() if isinstance(v, np.generic) else v for k, v in file.attrs.items()}
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Where the rows of a contiguous dataset lie in its file."""
+
+    path: Path
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def rows(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """The rows from ``start`` to ``stop`` one by one, each read into an array of its own.
+
+        For a pass through all of them: pages of a memory map that were touched once count as this
+        process's memory, so a map over the images of a large set would seem to need all of it.
+        """
+        size = math.prod(self.shape[1:]) * self.dtype.itemsize
+        with open(self.path, "rb") as file:
+            file.seek(self.offset + start * size)
+            for _ in range(start, self.shape[0] if stop is None else stop):
+                row = np.empty(self.shape[1:], self.dtype)
+                if file.readinto(row) < size:
+                    raise UserError(f"{self.path} is truncated; delete it and make it again")
+                yield row
+
+
+def stored(file: h5py.File, name: str) -> Stored:
+    """Where dataset ``name`` lies; raises UserError where it is not contiguous or the file is cut."""
+    dataset = file[name]
+    offset, path = dataset.id.get_offset(), Path(file.filename)
+    if offset is None and dataset.size:
+        raise UserError(f"{path}: {name!r} is not stored contiguously; make the file again")
+    place = Stored(path, offset or 0, dataset.shape, dataset.dtype)
+    if place.offset + dataset.size * dataset.dtype.itemsize > path.stat().st_size:
+        raise UserError(f"{path} is truncated; delete it and make it again")
+    return place
+
+
+def stored_in(path: Path, name: str) -> Stored:
+    """The same of a file that is not open, and whose header was checked."""
+    with _opened(path) as file:
+        return stored(file, name)
+
+
 def memmap(file: h5py.File, name: str) -> np.ndarray:
     """A read-only memory map over dataset ``name`` (contiguous), with the dataset's shape and type."""
-    dataset = file[name]
-    offset = dataset.id.get_offset()
-    if dataset.size == 0:
-        return np.empty(dataset.shape, dataset.dtype)
-    if offset is None:
-        raise UserError(f"{file.filename}: {name!r} is not stored contiguously; make the file again")
-    end = offset + dataset.size * dataset.dtype.itemsize
-    if end > Path(file.filename).stat().st_size:
-        raise UserError(f"{file.filename} is truncated; delete it and make it again")
-    return np.memmap(file.filename, dataset.dtype, "r", offset, dataset.shape)
+    place = stored(file, name)
+    if 0 in place.shape:
+        return np.empty(place.shape, place.dtype)
+    return np.memmap(file.filename, place.dtype, "r", place.offset, place.shape)
 
 
 def strings(file: h5py.File, name: str) -> list[str]:

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +44,21 @@ class ImageSet:
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """uint8 (n, side, side, 3) with n at most ``size``, all images in order."""
         images = self.rows()
-        while batch := list(islice(images, size)):
-            yield np.stack(batch)
+        for start in range(0, self.count, size):
+            batch = np.empty((min(size, self.count - start), self.side, self.side, 3), np.uint8)
+            for place, image in zip(batch, images, strict=False):  # ends with the batch
+                place[...] = image
+            yield batch
 
 
-def of_array(images: np.ndarray, name: str) -> ImageSet:
-    """The rows of an array or memory map (N, side, side, 3)."""
-    return ImageSet(name, len(images), images.shape[1], lambda: iter(images))
+def of_hdf5(path: Path, name: str, start: int = 0, stop: int | None = None) -> ImageSet:
+    """The images of an HDF5 file from ``start`` to ``stop``, each read when it is needed.
+
+    Raises UserError where the file is missing or damaged.
+    """
+    images = hdf5.stored_in(path, "images")
+    stop = images.shape[0] if stop is None else stop
+    return ImageSet(name, stop - start, images.shape[1], lambda: images.rows(start, stop))
 
 
 def open_images(path: Path | str, side: int | None = None) -> ImageSet:
@@ -241,6 +248,6 @@ def _hdf5(path: Path) -> _Array:
     if kind not in ("images", "samples"):
         raise UserError(f"{path} is of format {kind}; images are in files of format images or samples")
     with hdf5.opened(path, kind, 1) as file:
-        images = hdf5.memmap(file, "images")
+        images = hdf5.stored(file, "images")
     _checked(path, "images", images.shape, images.dtype)
-    return _Array(path, images.shape, lambda: iter(images))
+    return _Array(path, images.shape, images.rows)

@@ -26,6 +26,11 @@ SMALL_INCEPTION = "nanogen.SmallInception"
 INCEPTION = "torch-fidelity:inception-v3-compat"
 SPATIAL_CHANNELS = 7
 SPATIAL_GRID = 8
+# What a network says of an image depends, in the last digits, on how many others it sees beside it:
+# matrix products and convolutions choose their blocks, and with them the order of their sums, by the
+# shape of the batch. So every batch has this size, the last one filled up, and cuts lie at multiples of
+# it: an image then has the same place in the same batch whoever extracts. A GPU is busy with 32.
+NETWORK_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,29 @@ class Extractor:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> Output:
         """What the network says of uint8 (n, H, W, 3), in float32 arrays of numpy."""
-        batch = torch.from_numpy(np.array(images)).to(self._device)
-        output = self._forward(self._prepare(batch))
+        output = self._said(np.array(images))
         return Output(*map(_array, (output.features, output.logits, output.spatial)))
+
+    @torch.inference_mode()
+    def in_network_batches(self, images: np.ndarray) -> Output:
+        """The same, the network being given `NETWORK_BATCH` images at a time, the last filled up with
+        black: the result does not depend on how many images come at once, if each lot but the last
+        is a multiple of that."""
+        count = len(images)
+        missing = rounded_up(count) - count
+        padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else images
+        # queued on a GPU one after the other; only _array waits for them
+        said = [self._said(part) for part in np.split(padded, len(padded) // NETWORK_BATCH)]
+        parts = zip(*((s.features, s.logits, s.spatial) for s in said), strict=True)
+        return Output(*(None if p[0] is None else _array(torch.cat(p)[:count]) for p in parts))
+
+    def _said(self, images: np.ndarray) -> Output:
+        return self._forward(self._prepare(torch.from_numpy(images).to(self._device)))
+
+
+def rounded_up(count: int) -> int:
+    """The next multiple of `NETWORK_BATCH`."""
+    return -(-count // NETWORK_BATCH) * NETWORK_BATCH
 
 
 def _array(values: Tensor | None) -> np.ndarray | None:

@@ -1,14 +1,14 @@
 """Files of features: of one sample set (`features`) and of the real images (`reference`).
 
-Every extractor is loaded once, images pass through it in batches and their features go straight
-into the file, so memory does not grow with the number of images.
+Every extractor is loaded once, images are read and pass through it in batches and their features go
+straight into the file, so memory does not grow with the number of images.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,16 @@ import h5py
 import numpy as np
 
 from nanogen.data import hdf5
-from nanogen.data.image_sets import ImageSet, of_array
+from nanogen.data.image_sets import ImageSet, of_hdf5
 from nanogen.errors import UserError
 from nanogen.files import label
-from nanogen.metrics.frechet import Moments, few_images, frechet_distance
+from nanogen.metrics.frechet import (
+    Moments,
+    few_images,
+    frechet_distance,
+    moments_of,
+    require_finite,
+)
 from nanogen.metrics.judged_samples import SAMPLES
 from nanogen.metrics.published_moments import PublishedMoments, published_moments
 from nanogen.models.card import expect_model
@@ -27,9 +33,11 @@ from nanogen.models.card import expect_model
 if TYPE_CHECKING:
     from nanogen.data.images import ImageFile
     from nanogen.metrics.extractors import Extractor, Output
+    from nanogen.training.distributed import Processes
 
 log = logging.getLogger(__name__)
-BATCH = 100
+BATCH = 128
+GENERATED = "generated images"
 SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
 FEATURES = ("features", 1)  # format and version
 REFERENCE = ("reference", 1)
@@ -46,12 +54,67 @@ def checked_folder(
     return folders[name]
 
 
-def _loaded(
-    stage: Mapping[str, Any], model: Mapping[str, Any], folders: Mapping[str, Path]
-) -> Extractor:
+def loaded(
+    stage: Mapping[str, Any], folders: Mapping[str, Path]
+) -> Iterator[tuple[Mapping[str, Any], Extractor, bool]]:
+    """The stage's extractors, one after the other: (configuration, network, whether it is the first).
+
+    Raises UserError as `checked_folder` does, and for weights that are missing or damaged.
+    """
     from nanogen.metrics.extractors import load_extractor
 
-    return load_extractor(checked_folder(stage, model, folders), model)
+    for position, model in enumerate(stage["extractors"]):
+        yield model, load_extractor(checked_folder(stage, model, folders), model), position == 0
+
+
+def extract(
+    group: h5py.Group,
+    extractor: Extractor,
+    images: ImageSet,
+    batch: int = BATCH,
+    *,
+    logits: bool = False,
+    spatial: bool = False,
+    part: bool = False,
+    bar: bool = True,
+) -> Moments | None:
+    """Write ``features`` of all images and, if asked for, ``logits``; returns the moments of the spatial
+    features, if asked for. Of a ``part`` of a set those features are written themselves (``spatial``).
+
+    ``batch`` images are read and written at a time, rounded up to whole batches of the network: it
+    changes no result. Raises UserError where the network has no logits or maps, or gives values that
+    are not finite.
+    """
+    from tqdm import tqdm
+
+    from nanogen.metrics.extractors import rounded_up
+
+    count, places, done = len(images), None, 0
+    features = group.create_dataset("features", (count, extractor.width), np.float32)
+    if logits:
+        classes = group.create_dataset("logits", (count, _classes(extractor)), np.float32)
+    shown = bar and sys.stderr.isatty()
+    with tqdm(total=count, desc=extractor.name, disable=not shown) as progress:
+        for pictures in images.batches(rounded_up(batch)):
+            output = extractor.in_network_batches(pictures)
+            rows = slice(done, done + len(pictures))
+            require_finite(output.features, f"the features of extractor {extractor.name}")
+            features[rows] = output.features
+            if logits:
+                classes[rows] = output.logits
+            if spatial and part:
+                _spatial_rows(group, _spatial(extractor, output), count)[rows] = output.spatial
+            elif spatial:
+                places = places or Moments(_spatial(extractor, output).shape[1])
+                places.add(output.spatial)
+            done = rows.stop
+            progress.update(len(pictures))
+    return places
+
+
+def _spatial_rows(group: h5py.Group, values: np.ndarray, count: int) -> h5py.Dataset:
+    """The dataset for ``count`` rows like ``values``; their width is known when the first are there."""
+    return group.require_dataset(SPATIAL, (count, values.shape[1]), np.float32)
 
 
 def write_extracted(
@@ -62,35 +125,20 @@ def write_extracted(
     *,
     logits: bool = False,
     spatial: bool = False,
-) -> Moments:
-    """Write ``features`` of all images, if asked for ``logits``, and the moments of the spatial features
-    (group ``spatial``); returns the moments of the features.
-
-    Raises UserError where the network has no logits or maps, or gives values that are not finite.
-    """
-    from tqdm import tqdm
-
-    count = len(images)
-    features = group.create_dataset("features", (count, extractor.width), np.float32)
-    if logits:
-        classes = group.create_dataset("logits", (count, _classes(extractor)), np.float32)
-    moments, places, done = Moments(extractor.width), None, 0
-    with tqdm(total=count, desc=extractor.name, disable=not sys.stderr.isatty()) as bar:
-        for pictures in images.batches(batch):
-            output, rows = extractor(pictures), slice(done, done + len(pictures))
-            features[rows] = output.features
-            moments.add(output.features)
-            if logits:
-                classes[rows] = output.logits
-            if spatial:
-                places = places or Moments(_spatial(extractor, output).shape[1])
-                places.add(output.spatial)
-            done = rows.stop
-            bar.update(len(pictures))
+) -> None:
+    """`extract` with the moments of the spatial features written, too (group ``spatial``)."""
+    places = extract(group, extractor, images, batch, logits=logits, spatial=spatial)
     if places is not None:
-        write_moments(group.create_group(SPATIAL), places, described(places, images.name))
+        write_spatial(group, places, images.name)
+    log_extracted(extractor, len(images))
+
+
+def write_spatial(group: h5py.Group, places: Moments, what: str) -> None:
+    write_moments(group.create_group(SPATIAL), places, described(places, what))
+
+
+def log_extracted(extractor: Extractor, count: int) -> None:
     log.info("%s: %d features of %d images", extractor.name, extractor.width, count)
-    return moments
 
 
 def write_moments(group: h5py.Group, moments: Moments | PublishedMoments, source: str) -> None:
@@ -128,26 +176,39 @@ def _spatial(extractor: Extractor, output: Output) -> np.ndarray:
 
 
 def write_features(
-    stage: Mapping[str, Any], samples: Path, folders: Mapping[str, Path], output: Path
+    stage: Mapping[str, Any],
+    samples: Path,
+    folders: Mapping[str, Path],
+    output: Path,
+    batch: int = BATCH,
+    group: Processes | None = None,
 ) -> None:
     """Make the file of stage `features`: every extractor's features of the images in ``samples``.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    Of a ``group`` of processes, each extracts its share. The file is the same whatever ``batch`` and
+    however many processes there are. Raises UserError where an input is missing, damaged or made by
+    another configuration.
     """
     with hdf5.opened(samples, *SAMPLES, stage["expects"]["samples"]) as file:
-        images = of_array(hdf5.memmap(file, "images"), "generated images")
         about = {key: str(file.attrs[key]) for key in ("method", "variant")}
-    with hdf5.create(output, label(*FEATURES, stage["hash"], **about)) as file:
-        for position, model in enumerate(stage["extractors"]):
-            extractor = _loaded(stage, model, folders)
-            group, first = file.create_group(model["name"]), position == 0
-            write_extracted(group, extractor, images, logits=first, spatial=first)
+    header = label(*FEATURES, stage["hash"], **about)
+    if group is not None and group.world > 1:
+        from nanogen.metrics.feature_parts import write_together
+
+        write_together(stage, samples, folders, output, batch, group, header)
+        return
+    images = of_hdf5(samples, GENERATED)
+    with hdf5.create(output, header) as file:
+        for _, extractor, first in loaded(stage, folders):
+            write_extracted(
+                file.create_group(extractor.name), extractor, images, batch, logits=first, spatial=first
+            )
 
 
 def _held_out(extractor: Extractor, val: ImageFile) -> Moments:
     moments = Moments(extractor.width)
-    for images in of_array(val.images, "validation images").batches(BATCH):
-        moments.add(extractor(images).features)
+    for images in of_hdf5(val.path, "validation images").batches(BATCH):
+        moments.add(extractor.in_network_batches(images).features)
     described(moments, "validation images")
     return moments
 
@@ -156,7 +217,8 @@ def write_real(
     group: h5py.Group, extractor: Extractor, images: ImageSet, batch: int = BATCH, *, spatial: bool
 ) -> Moments:
     """Write a reference's features of real images; returns their moments, which are not written."""
-    real = write_extracted(group, extractor, images, batch, spatial=spatial)
+    write_extracted(group, extractor, images, batch, spatial=spatial)
+    real = moments_of(group["features"])
     group.attrs["images"] = described(real, images.name)
     return real
 
@@ -173,12 +235,12 @@ def write_reference(
     The constant is the model's published one or the Frechet distance of the training and validation
     images. Raises UserError as `write_features` does.
     """
-    images = of_array(train.images, "training images")
+    images = of_hdf5(train.path, "training images")
     with hdf5.create(output, label(*REFERENCE, stage["hash"])) as file:
-        for position, model in enumerate(stage["extractors"]):
+        for model, extractor, first in loaded(stage, folders):
             name, published, constant = (model[key] for key in ("name", "statistics", "fdr_constant"))
-            extractor, group = _loaded(stage, model, folders), file.create_group(name)
-            real = write_real(group, extractor, images, spatial=position == 0)
+            group = file.create_group(name)
+            real = write_real(group, extractor, images, spatial=first)
             if published is None:
                 write_moments(group, real, group.attrs["images"])
             else:

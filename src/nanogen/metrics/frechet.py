@@ -14,14 +14,22 @@ from nanogen.errors import UserError
 class Moments:
     """Mean and unbiased covariance of feature rows that arrive in batches, in float64.
 
-    Two partial results merge exactly (Chan, Golub and LeVeque 1979), so the order of batches and
-    the number of processes change nothing but the last digits.
+    Two partial results merge exactly but for the last digits (Chan, Golub and LeVeque 1979). Rows are
+    collected and taken in ``BLOCK`` at a time, so the sizes of the batches change nothing at all.
     """
 
+    BLOCK = 2048  # rows: each block costs two passes over a width x width matrix
+
     def __init__(self, width: int):
-        self.count = 0
+        self._taken = 0  # rows in mean and scatter
         self._mean = np.zeros(width)
         self._scatter = np.zeros((width, width))  # sum of outer products of deviations
+        self._waiting: list[np.ndarray] = []
+
+    @property
+    def count(self) -> int:
+        """Rows seen."""
+        return self._taken + sum(map(len, self._waiting))
 
     def add(self, features: np.ndarray) -> None:
         """Take in rows (n, width); raises UserError if they are not finite or of another width."""
@@ -29,16 +37,23 @@ class Moments:
             raise UserError(
                 f"features of shape {features.shape} do not fit moments of width {len(self._mean)}"
             )
-        if not len(features):
-            return
         require_finite(features, "the features")
-        part = Moments(features.shape[1])
-        rows = features.astype(np.float64)
-        part.count = len(rows)
-        part._mean = rows.mean(0)
-        rows -= part._mean
-        part._scatter = rows.T @ rows
-        self.merge(part)
+        waiting = self.count - self._taken
+        for start in range(-waiting, len(features), self.BLOCK):
+            # a copy: the rows may be part of something larger, which could not be freed
+            self._waiting.append(features[max(start, 0) : start + self.BLOCK].copy())
+            if start + self.BLOCK <= len(features):
+                self._take()
+
+    def _take(self) -> None:
+        """Move the waiting rows into mean and scatter."""
+        if not self._waiting:
+            return
+        rows = np.concatenate(self._waiting).astype(np.float64)
+        self._waiting = []
+        mean = rows.mean(0)
+        rows -= mean
+        self._merge(len(rows), mean, rows.T @ rows)
 
     def merge(self, other: Moments) -> None:
         """Take in what ``other`` has seen, e.g. on another process."""
@@ -46,26 +61,33 @@ class Moments:
             raise UserError(
                 f"moments of width {len(other._mean)} do not fit moments of width {len(self._mean)}"
             )
-        count = self.count + other.count
+        for part in (self, other):
+            part._take()
+        self._merge(other._taken, other._mean, other._scatter)
+
+    def _merge(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+        total = self._taken + count
         if not count:
             return
-        shift = other._mean - self._mean
-        self._scatter += other._scatter
-        self._scatter += np.outer(shift, shift) * (self.count * other.count / count)
-        self._mean += shift * (other.count / count)
-        self.count = count
+        shift = mean - self._mean
+        self._scatter += scatter
+        self._scatter += np.outer(shift, shift) * (self._taken * count / total)
+        self._mean += shift * (count / total)
+        self._taken = total
 
     @property
     def mean(self) -> np.ndarray:
         """(width,) float64; raises UserError before any row was added."""
         self._require(1)
+        self._take()
         return self._mean.copy()
 
     @property
     def covariance(self) -> np.ndarray:
         """(width, width) float64, divided by n - 1; raises UserError for fewer than two rows."""
         self._require(2)
-        return self._scatter / (self.count - 1)
+        self._take()
+        return self._scatter / (self._taken - 1)
 
     def _require(self, count: int) -> None:
         if self.count < count:

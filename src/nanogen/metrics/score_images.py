@@ -37,7 +37,7 @@ class Wanted:
         reference: the same, or a file of moments, see `open_reference`.
         metrics: names from `METRICS`.
         resize: side in pixels that every image is brought to first; none: as they are.
-        batch_size: images at a time; it changes speed only.
+        batch_size: images read at a time; it changes no result.
     """
 
     images: Path
@@ -45,7 +45,7 @@ class Wanted:
     extractors: Sequence[Chosen]
     metrics: Sequence[str]
     resize: int | None = None
-    batch_size: int = 100
+    batch_size: int = 128
     mind_directions: int = 1000
 
     @property

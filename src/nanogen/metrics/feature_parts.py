@@ -1,0 +1,117 @@
+"""One sample set's features by several processes: each extracts a share of the images into a part beside
+the output, and the first process joins the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.data.image_sets import of_hdf5
+from nanogen.files import label
+from nanogen.metrics.extractors import NETWORK_BATCH
+from nanogen.metrics.feature_files import (
+    GENERATED,
+    SPATIAL,
+    extract,
+    loaded,
+    log_extracted,
+    write_spatial,
+)
+from nanogen.metrics.frechet import Moments
+from nanogen.training.distributed import Processes
+
+PART = ("features-part", 1)
+ROWS = 4096  # copied at a time
+
+
+def share(count: int, rank: int, world: int) -> tuple[int, int]:
+    """From where to where a process extracts of ``count`` images.
+
+    Shares follow each other, differ by one batch of the network at most and are cut between two of them,
+    so that every batch is the one that a single process would form. The first share is never empty.
+    """
+    batches = -(-count // NETWORK_BATCH)
+    start, stop = (-(-batches * part // world) * NETWORK_BATCH for part in (rank, rank + 1))
+    return min(start, count), min(stop, count)
+
+
+def write_together(
+    stage: Mapping[str, Any],
+    samples: Path,
+    folders: Mapping[str, Path],
+    output: Path,
+    batch: int,
+    group: Processes,
+    header: Mapping[str, Any],
+) -> None:
+    """What `write_features` does alone; every process of the group calls it.
+
+    Parts go through files, not through messages: they are as large as the result, and memory is not to
+    grow with the number of images. Raises UserError as `write_features` does.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    names = [output.with_name(f".{output.name}.part-{rank}") for rank in range(group.world)]
+    if group.main:
+        _remove(output.parent.glob(f".{output.name}.part-*"))  # of a run that was stopped
+    group.barrier()
+    count = len(of_hdf5(samples, GENERATED))
+    images = of_hdf5(samples, GENERATED, *share(count, group.rank, group.world))
+    with hdf5.create(names[group.rank], label(*PART, stage["hash"])) as file:
+        for _, extractor, first in loaded(stage, folders):
+            part = file.create_group(extractor.name)
+            kinds = {"logits": first, "spatial": first, "part": True}
+            extract(part, extractor, images, batch, **kinds, bar=group.main)
+            if group.main:
+                log_extracted(extractor, count)
+    group.barrier()
+    if group.main:
+        with ExitStack() as stack, hdf5.create(output, header) as file:
+            join([stack.enter_context(hdf5.opened(n, *PART, stage["hash"])) for n in names], file)
+        _remove(names)
+    group.barrier()
+
+
+def join(parts: Sequence[h5py.File], file: h5py.File) -> None:
+    """Write the parts, in the order of their images, as one file of features."""
+    for name, first in parts[0].items():
+        group = file.create_group(name)
+        for kind in set(first) - {SPATIAL}:
+            _join_rows([part[name][kind] for part in parts], group, kind)
+        if SPATIAL in first:
+            _join_spatial([part[name] for part in parts], group)
+
+
+def _join_rows(parts: Sequence[h5py.Dataset], group: h5py.Group, kind: str) -> None:
+    count, width = sum(map(len, parts)), parts[0].shape[1]
+    whole, done = group.create_dataset(kind, (count, width), np.float32), 0
+    for part in parts:
+        for rows in _rows(part):
+            whole[done : done + len(rows)] = rows
+            done += len(rows)
+
+
+def _join_spatial(parts: Sequence[h5py.Group], group: h5py.Group) -> None:
+    """Their moments, from the rows in order: moments of each part, merged, would differ from those of
+    one process in the last digits, and so would sFID."""
+    parts = [part for part in parts if SPATIAL in part]  # absent where a process had no images
+    places = Moments(parts[0][SPATIAL].shape[1])
+    for part in parts:
+        for rows in _rows(part[SPATIAL]):
+            places.add(rows)
+    write_spatial(group, places, GENERATED)
+
+
+def _rows(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
+    for start in range(0, len(dataset), ROWS):
+        yield dataset[start : start + ROWS]
+
+
+def _remove(files: Any) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)

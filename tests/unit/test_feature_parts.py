@@ -1,0 +1,144 @@
+"""Features of one sample set: the same whatever the batch size and the number of processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from nanogen.cli import main
+from nanogen.config import stages
+from nanogen.data import hdf5
+from nanogen.data.images import ImageFile, write_images
+from nanogen.files import label, read_json, write_json
+from nanogen.metrics.feature_files import write_features, write_reference
+from nanogen.metrics.feature_parts import share
+from nanogen.metrics.feature_spaces import METRICS
+from nanogen.metrics.scores import score_distribution
+from nanogen.models.card import write_card
+from nanogen.models.stand_ins import write_stand_in
+
+NAMES = ("inception", "convnext")
+IMAGES = 150  # more than spatial features; the fifth batch of the network is not full
+
+
+@pytest.fixture(scope="module")
+def study(tiny):
+    return tiny(
+        data={"train_images": 200, "val_images": IMAGES},
+        evaluation={"images": IMAGES},
+        models={name: {"source": "random"} for name in NAMES},
+    )
+
+
+@pytest.fixture(scope="module")
+def place(study, tmp_path_factory) -> Path:
+    """A folder with the networks, a sample set, the reference and the stage's configuration."""
+    place = tmp_path_factory.mktemp("features")
+    for name in NAMES:
+        stage = stages.model(study, name)
+        (place / name).mkdir()
+        write_stand_in({**stage, "resolution": 32}, place / name)
+        write_card(place / name, stage, {}, 0.0)
+    for split in ("train", "val"):
+        write_images(stages.data(study, "imagenet", split), place / f"{split}.h5")
+    train, val = (ImageFile(place / f"{split}.h5") for split in ("train", "val"))
+    write_reference(stages.reference(study), train, val, folders(place), place / "reference.h5")
+    stage = stages.features(study, "jit", "cfg")
+    header = label("samples", 1, stage["expects"]["samples"], method="jit", variant="cfg")
+    with hdf5.create(place / "samples.h5", header) as file:
+        file["images"] = val.images
+    write_json(place / "stage.json", stage)
+    return place
+
+
+def folders(place: Path) -> dict[str, Path]:
+    return {name: place / name for name in NAMES}
+
+
+def launched(place: Path, output: Path, processes: int, *options: str) -> subprocess.CompletedProcess:
+    """`nanogen launch ... extract-features` on this many processes."""
+    words = ["--config", "stage.json", "--samples", "samples.h5", "--output", str(output)]
+    words += [word for name in NAMES for word in ("--extractor", f"{name}={name}")]
+    launch = [sys.executable, "-m", "nanogen", "launch", "--processes", str(processes), "--"]
+    command = [*launch, "extract-features", *words, *options]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def usual(study, place) -> Path:
+    """The features by one process in batches of 64."""
+    stage = stages.features(study, "jit", "cfg")
+    write_features(stage, place / "samples.h5", folders(place), place / "usual.h5", 64)
+    return place / "usual.h5"
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every dataset of the file by its name."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: found.update({name: item[()]} if hasattr(item, "shape") else {})
+        )
+    return found
+
+
+def scores(study, place: Path, features: Path) -> dict[str, float]:
+    stage = stages.distribution(study, "jit", "cfg")
+    folder = place / f"scores-{features.stem}"
+    score_distribution(stage, features, place / "reference.h5", folder)
+    return {k: v for name in METRICS for k, v in read_json(folder / f"{name}.json")["values"].items()}
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_the_batch_size_changes_no_bit(study, place, usual, batch):
+    again = place / f"by-{batch}.h5"
+    stage = stages.features(study, "jit", "cfg")
+    write_features(stage, place / "samples.h5", folders(place), again, batch)
+    expected = arrays(usual)
+    assert set(expected) == {
+        *("inception/features", "inception/logits", "inception/spatial/mu", "inception/spatial/sigma"),
+        "convnext/features",
+    }
+    assert expected["convnext/features"].std() > 0
+    for name, values in arrays(again).items():
+        assert np.array_equal(values, expected[name]), name
+
+
+def test_two_processes_extract_what_one_does(study, place, usual):
+    (place / ".two.h5.part-5").write_bytes(b"of a run that was stopped")
+    done = launched(place, place / "two.h5", 2, "--batch-size", "7")
+    assert done.returncode == 0, done.stderr
+    assert "96 features of 150 images" in done.stderr
+    expected, found = arrays(usual), arrays(place / "two.h5")
+    assert set(found) == set(expected)
+    for name, values in found.items():
+        assert np.array_equal(values, expected[name]), name
+    assert not list(place.glob(".two.h5*"))
+    assert scores(study, place, place / "two.h5") == scores(study, place, usual)
+
+
+@pytest.mark.parametrize("count", [0, 1, 32, 33, 150, 50000])
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_shares_follow_each_other_and_are_cut_between_batches(count, world):
+    shares = [share(count, rank, world) for rank in range(world)]
+    assert shares[0][0] == 0
+    assert shares[-1][1] == count
+    assert all(a[1] == b[0] for a, b in pairwise(shares))
+    assert all(stop % 32 == 0 or stop == count for _, stop in shares)
+    sizes = [stop - start for start, stop in shares]
+    assert max(sizes) - min(sizes) <= 32 + count % 32
+    assert sizes[0] > 0 or count == 0
+
+
+def test_a_batch_size_of_nothing_is_refused(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    words = ["--config", "stage.json", "--samples", "samples.h5", "--output", "none.h5"]
+    words += ["--extractor", "inception=inception"]
+    assert main(["extract-features", *words, "--batch-size", "0"]) == 2
+    assert "--batch-size 0: it must be at least 1" in capsys.readouterr().err
