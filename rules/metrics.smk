@@ -111,9 +111,10 @@ if "t2i" in STUDY.tasks:
             params:
                 config=configured(stages.question_scores, "method", "variant"),
                 inputs=as_options,
+                folder=lambda wildcards, output: Path(output[0]).parent,
             shell:
                 "python -m nanogen score-questions --config {params.config} {params.inputs}"
-                " --output $(dirname {output[0]}) 2> >(tee -i {log} >&2)"
+                " --output {params.folder:q} 2> >(tee -i {log} >&2)"
 
     # Models that only a package runs, which needs an environment of its own.
     if "dpg" in PACKAGED:
