@@ -76,7 +76,7 @@ _FIXED = (
     Column("geneval", "GenEval", 3, "higher"),
     Column("dpg_bench", "DPG-Bench", 3, "higher"),
     Column("genai_bench", "GenAI-Bench", 3, "higher"),
-    Column("chance", "Chance", 3),
+    Column("chance", "GenEval chance", 3),
     Column("simpleeval", "SimpleEval", 3, "higher"),
     Column("simpleeval_low", "95 % from", 3, group="SimpleEval"),
     Column("simpleeval_high", "to", 3, group="SimpleEval"),
