@@ -214,12 +214,9 @@ class Fid:
             log.warning("FID while training: %s", few)
 
     def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        from nanogen.data.image_sets import of_array
-        from nanogen.metrics.feature_files import BATCH
         from nanogen.metrics.frechet import frechet_distance, moments_of
 
-        parts = of_array(images, "generated images").batches(BATCH)
-        moments = moments_of(np.concatenate([self.extractor(part).features for part in parts]))
+        moments = moments_of(self.extractor.in_network_batches(images).features)
         return {"fid": frechet_distance(moments.mean, moments.covariance, *self.real)}
 
 
