@@ -79,7 +79,10 @@ def configured(make, *fields):
 def study_file():
     """The resolved study for the report's commands, without the styles, which figures are given by
     themselves: a change of one figure's style then concerns that figure only."""
-    content = canonical_json(STUDY.model_dump(mode="json", exclude={"extends", "report"}))
+    keys = STUDY.model_dump(mode="json", exclude={"extends", "report"})
+    if STUDY.report.reproduction:  # all of the looks that changes what a table is of
+        keys["report"] = {"reproduction": True}
+    content = canonical_json(keys)
     path = Path(".snakemake", "nanogen", f"study-{config_hash(content)}.yaml")
     if not path.exists():
         write_text(path, content)
