@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from nanogen.config import load_study
+
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure4", "figure5", "models", "caches",
 }  # fmt: skip
@@ -230,3 +232,11 @@ def test_what_evaluates_a_training_is_made_before_it(fresh):
     }
     for job in plan.of("train"):
         assert {f"results/nano-three/{name}" for name in needed[job["task"]]} < set(job.inputs)
+
+
+def test_a_measured_table_1_is_told_that_it_is_one(fresh):
+    plan = fresh.plan("table1", "--config", "study=nano-table1")
+    assert plan.rules["train"] == 6
+    files = (fresh / ".snakemake/nanogen").glob("study-*.yaml")
+    studies = [load_study(str(file)) for file in files]
+    assert [s.report.reproduction for s in studies if s.study == "nano-table1"] == [True]
