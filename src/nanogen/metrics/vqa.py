@@ -6,6 +6,7 @@ folder is what ``save_pretrained`` writes of the network and of its processor.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,15 @@ BATCH = 64  # pairs at a time; changes the rounding of sums, nothing else
 YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are asked for "Yes" and "No"
 
 
-class _Pairs:
+class _Pairs(ABC):
     """Cuts pairs into batches, as the processor gives them to the network."""
 
     def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
         self.network, self.processor, self.batch = network, processor, batch
 
+    @abstractmethod
     def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor | np.ndarray, Tensor | np.ndarray]:
         """(the answer is yes, P(yes)) of one batch."""
-        raise NotImplementedError
 
     def _inputs(self, images: list[np.ndarray], questions: list[str]) -> Mapping[str, Tensor]:
         return self.processor(
