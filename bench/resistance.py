@@ -27,7 +27,7 @@ from torch.nn.utils.rnn import pad_sequence
 from nanogen.backbones import Condition, load
 from nanogen.config import PIXELS, load_run, load_study, stages, terms
 from nanogen.config.paths import Paths
-from nanogen.config.schema import Study
+from nanogen.config.study_schema import Study
 from nanogen.data.prompted_scenes import scene_of
 from nanogen.data.prompts import GENEVAL, of_benchmark, prompts_of
 from nanogen.data.render import render

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nanogen.config import load_study, stages
-from nanogen.config.schema import Study
+from nanogen.config.study_schema import Study
 from nanogen.config.validation import merged
 from nanogen.data.images import write_images
 

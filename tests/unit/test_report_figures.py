@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nanogen.cli import main
-from nanogen.config.schema import FigureStyle
+from nanogen.config.study_schema import FigureStyle
 from nanogen.data import hdf5
 from nanogen.files import label, write_json
 from nanogen.report import figure, style

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from nanogen.cli import main
 from nanogen.config import schema as sections
+from nanogen.config import study_schema
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMAS = CONFIG / "schema"
@@ -18,7 +19,7 @@ FILES = sorted(
 )
 DOCUMENT = CONFIG.parent / "docs/configuration.md"
 DOCUMENTED = {
-    "Study": sections.Study,
+    "Study": study_schema.Study,
     "data": sections.Data,
     "conditioner": sections.Conditioner,
     "backbone": sections.Backbone,
@@ -35,9 +36,9 @@ DOCUMENTED = {
     "hub, of a model": sections.Hub,
     "file, of a model": sections.RemoteFile,
     "training, of a model": sections.ModelTraining,
-    "sweep, of a study": sections.Sweep,
-    "report, of a study": sections.Report,
-    "report.figures": sections.FigureStyle,
+    "sweep, of a study": study_schema.Sweep,
+    "report, of a study": study_schema.Report,
+    "report.figures": study_schema.FigureStyle,
 }
 KIND = {"studies": "study", "methods": "method", "tasks": "task", "models": "model"}
 

@@ -7,7 +7,7 @@ import argparse
 from pydantic import ValidationError
 
 from nanogen.cli.study import parse_keys, read_study, source_arguments
-from nanogen.config.schema import FigureStyle
+from nanogen.config.study_schema import FigureStyle
 from nanogen.errors import UserError
 
 

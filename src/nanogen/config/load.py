@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from nanogen.config import terms
-from nanogen.config.schema import Model, PublicRun, RemoteFile, Run, Study
+from nanogen.config.schema import Model, PublicRun, RemoteFile, Run
+from nanogen.config.study_schema import Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained

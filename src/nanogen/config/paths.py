@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nanogen.config.load import load_model
-from nanogen.config.schema import Study
+from nanogen.config.study_schema import Study
 
 
 class Paths:

@@ -18,7 +18,8 @@ from nanogen.config.load import (
     load_run,
     read_yaml,
 )
-from nanogen.config.schema import Evaluation, Model, RemoteFile, Run, Study
+from nanogen.config.schema import Evaluation, Model, RemoteFile, Run
+from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 
 FLOAT16 = 2  # bytes

@@ -6,7 +6,7 @@ frozen while a method trains) and, resolved from study + task + method, a *run*.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -380,89 +380,3 @@ class PublicRun(Named):
     )
     sampling: PipelineSampling = Field(PipelineSampling(), description="how its pipeline is called")
     evaluation: Evaluation = Field(description="sample sets and metrics")
-
-
-# --------------------------------------------------------------------------------------- study
-
-
-class Latents(Section):
-    """A latent cache made elsewhere, with the tokenizer that made it (needed to decode)."""
-
-    file: str = Field(description="the cache, HDF5 of format nanogen.latents")
-    tokenizer: str = Field(description="the tokenizer's folder, as save_pretrained writes it")
-
-
-class Sweep(Section):
-    """The search for each method's best guidance scale on ImageNet, by FID."""
-
-    scales: list[Annotated[float, Field(ge=1)]] = Field(
-        min_length=2, description="the scales that are tried, rising"
-    )
-    images: int = Field(gt=0, description="images per scale; the best one's set is of evaluation.images")
-
-
-class FigureStyle(Section):
-    """How a figure looks."""
-
-    width: float = Field(7.0, gt=0, description="inches")
-    height: float = Field(2.6, gt=0, description="inches")
-    font_size: float = Field(8.0, gt=0, description="points")
-    labels: bool = Field(True, description="write the method's name beside its point")
-
-
-class Report(Section):
-    """How figures and sample grids look; changes no number."""
-
-    figures: dict[str, FigureStyle] = Field(default_factory=dict, description="style per figure")
-    reproduction: bool = Field(
-        False, description="the measured table is Table 1, each method at its own size, and no other"
-    )
-    grid_columns: int = Field(10, description="images beside each other in a sample grid")
-    grid_rows: int = Field(4, description="rows of a sample grid")
-
-
-class Overrides(Section):
-    """Keys of a run set for single tasks or methods of this study."""
-
-    tasks: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="by task, e.g. {t2i: {training: {steps: 500}}}"
-    )
-    methods: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="by method, e.g. {jit: {training: {steps: 500}}}"
-    )
-
-
-class Study(Section):
-    """Methods x tasks at one scale, with the settings that all their runs share."""
-
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
-        description="its name; results lie in results/<name>"
-    )
-    extends: str | None = Field(None, description="a study whose keys are taken unless set here")
-    scale: Scale = Field(description="which block of the method, task and model files applies")
-    seed: int = Field(2026, description="every random number follows from it")
-    methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
-    tasks: list[Task] = Field(min_length=1, description="files in config/tasks")
-    public: list[str] = Field(
-        default_factory=list,
-        description="public models to compare with on text to image, files in config/methods",
-    )
-    data_root: str | None = Field(None, description="a folder of photographs, ImageFolder layout")
-    backbone: dict[str, Any] = Field(default_factory=dict, description="the network, for all runs")
-    objective: dict[str, Any] = Field(default_factory=dict, description="the loss, for all runs")
-    training: dict[str, Any] = Field(default_factory=dict, description="training, for all runs")
-    sampling: dict[str, Any] = Field(default_factory=dict, description="sampling, for all runs")
-    evaluation: dict[str, Any] = Field(default_factory=dict, description="metrics, for all runs")
-    data: dict[str, Any] = Field(default_factory=dict, description="the data sets of both tasks")
-    models: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="keys of single models, e.g. {sd-vae-mse: {source: path}}"
-    )
-    latents: dict[str, dict[str, Latents]] = Field(
-        default_factory=dict, description="caches made elsewhere: {data: {tokenizer: {file, tokenizer}}}"
-    )
-    trained: dict[str, dict[str, str]] = Field(
-        default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
-    )
-    sweep: Sweep | None = Field(None, description="search for each method's best guidance scale")
-    report: Report = Field(Report(), description="look of figures and grids")
-    overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")

@@ -11,7 +11,8 @@ at the scale whose small set had the lowest FID, which is not known before those
 
 from __future__ import annotations
 
-from nanogen.config.schema import PublicRun, Run, Sweep
+from nanogen.config.schema import PublicRun, Run
+from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError
 
 GUIDED, UNGUIDED, UNTRAINED = "cfg", "nocfg", "untrained"

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from nanogen.config import load_model, load_run
 from nanogen.config.paths import Paths
-from nanogen.config.schema import Evaluation, Study
+from nanogen.config.schema import Evaluation
+from nanogen.config.study_schema import Study
 from nanogen.data.drawn import drawn_images, read_image
 from nanogen.data.prompts import read_prompts, read_texts
 from nanogen.data.questions import item_of, of_prompt

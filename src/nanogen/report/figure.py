@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanogen.config.paths import Paths
-from nanogen.config.schema import FigureStyle, Study
+from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError, nearest
 from nanogen.report import published
 from nanogen.report.columns import column

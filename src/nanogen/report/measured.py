@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from nanogen.config import PublicRun, Run, Study, stages, variants
-from nanogen.config.schema import Sweep
+from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
 from nanogen.report import published

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nanogen.config.schema import FigureStyle
+from nanogen.config.study_schema import FigureStyle
 from nanogen.files import atomic_path
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanogen.config.paths import Paths
-from nanogen.config.schema import FigureStyle, Study
+from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError
 from nanogen.report.columns import FID_AT
 from nanogen.report.rows import Row, number, read_rows

@@ -1,0 +1,57 @@
+"""What each stage of the graph depends on, and the hash that names it.
+
+A stage's dictionary holds the keys that change its result and the hashes of what it reads, nothing
+else: that is what Snakemake compares to decide what to run again, what every output carries, and
+what the stage checks its inputs against. ``VERSIONS`` is raised by a developer whose change to the
+code alters a stage's results.
+"""
+
+from __future__ import annotations
+
+from nanogen.config.stages.base import VERSIONS, Stage
+from nanogen.config.stages.judged import (
+    answering,
+    geneval,
+    online,
+    question_scores,
+    questions,
+    simpleeval,
+)
+from nanogen.config.stages.prepared import data, inputs, latents, model, prompts, task_data, text, vision
+from nanogen.config.stages.runs import (
+    distribution,
+    extractors,
+    features,
+    guidance,
+    reference,
+    sample,
+    train,
+    trained_model,
+)
+
+__all__ = [
+    "VERSIONS",
+    "Stage",
+    "answering",
+    "data",
+    "distribution",
+    "extractors",
+    "features",
+    "geneval",
+    "guidance",
+    "inputs",
+    "latents",
+    "model",
+    "online",
+    "prompts",
+    "question_scores",
+    "questions",
+    "reference",
+    "sample",
+    "simpleeval",
+    "task_data",
+    "text",
+    "train",
+    "trained_model",
+    "vision",
+]

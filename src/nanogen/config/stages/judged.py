@@ -1,0 +1,134 @@
+"""Stages that judge images by the text they were drawn for, and the evaluation while training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nanogen.config import variants
+from nanogen.config.load import (
+    load_model,
+    load_run,
+)
+from nanogen.config.schema import Run
+from nanogen.config.stages.base import Stage, stage_of
+from nanogen.config.stages.prepared import model, model_keys, prompts
+from nanogen.config.stages.runs import reference, sample
+from nanogen.config.study_schema import Study
+from nanogen.errors import UserError
+from nanogen.identity import config_hash
+
+
+def geneval(study: Study, method: str, variant: str) -> Stage:
+    """GenEval of one sample set of the text-to-image axis."""
+    run = load_run(study, method, "t2i")
+    detector = run.evaluation.detector
+    if detector is None:
+        raise UserError("evaluation.detector names GenEval's detector, a file in config/models")
+    networks = {"detector": detector, "color_classifier": load_model(study, detector).color_classifier}
+    used = {role: name for role, name in networks.items() if name}
+    return stage_of(
+        "geneval",
+        {
+            "samples": sample(study, method, "t2i", variant)["hash"],
+            "prompts": prompts(study)["hash"],
+            **{role: model(study, name)["hash"] for role, name in used.items()},
+        },
+        seed=study.seed,
+        **{role: model_keys(study, name) for role, name in used.items()},
+    )
+
+
+def online(study: Study, method: str, task: str, weights: str = "") -> Stage:
+    """The evaluation of a run while it is trained: how its images are drawn and what measures them.
+
+    They are drawn as the sample set that the run is trained for, with guidance; weights of their own
+    (``variants.weights_of``) without. When and how fast it is done stands in ``use``, outside the hash.
+    """
+    run = load_run(study, method, task)
+    variant = variants.UNGUIDED if weights else variants.GUIDED
+    drawn = sample(study, method, task, variant)
+    expects, measured = _measured_online(study, run, variant)
+    keys = ("seed", "method", "task", "variant", "images_per_prompt", "sampling", "tokenizer", "train")
+    stage = stage_of(
+        "online",
+        {key: value for key, value in drawn["expects"].items() if key != "model"} | expects,
+        **{key: drawn[key] for key in keys},
+        images=run.training.evaluate_images,
+        **measured,
+    )
+    every, batch_size = run.training.evaluate_every, run.sampling.batch_size
+    return {**stage, "use": {"every": every, "batch_size": batch_size}}
+
+
+def _measured_online(study: Study, run: Run, variant: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """What the final evaluation measures with: the files' hashes, and the networks' keys by role."""
+    if run.task == "imagenet":
+        first = run.evaluation.extractors[0]
+        expects = {"reference": reference(study)["hash"], "extractor": model(study, first)["hash"]}
+        return expects, {"extractor": model_keys(study, first)}
+    final = geneval(study, run.method, variant)
+    expects = {key: value for key, value in final["expects"].items() if key != "samples"}
+    roles = ("detector", "color_classifier")
+    return expects, {role: final[role] for role in roles if role in final}
+
+
+def questions(study: Study) -> Stage:
+    """DPG-Bench's questions about the evaluation's prompts."""
+    evaluation = load_run(study, study.methods[0], "t2i").evaluation
+    named = evaluation.questions
+    file = None if named == "prompts" else Path(named)
+    if file and not file.is_file():
+        raise UserError(
+            f"evaluation.questions: there is no file {file}; give DPG-Bench's CSV or 'prompts'"
+        )
+    return stage_of(
+        "questions",
+        {"prompts": prompts(study)["hash"]},
+        questions=named,
+        content=config_hash(file.read_text(encoding="utf-8")) if file else None,
+        skip_first_row=evaluation.questions_skip_first,
+    )
+
+
+def answering(study: Study) -> dict[str, str]:
+    """Which model answers for which of the metrics ``dpg`` and ``genai``; those that none is named for
+    are not measured."""
+    evaluation = load_run(study, study.methods[0], "t2i").evaluation
+    named = {"dpg": evaluation.dpg, "genai": evaluation.genai}
+    return {metric: model for metric, model in named.items() if model}
+
+
+def question_scores(study: Study, method: str, variant: str) -> Stage:
+    """DPG-Bench and GenAI-Bench of one sample set of the text-to-image axis."""
+    models = answering(study)
+    expects = {
+        "samples": sample(study, method, "t2i", variant)["hash"],
+        "prompts": prompts(study)["hash"],
+        **{f"{metric}_model": model(study, name)["hash"] for metric, name in models.items()},
+    }
+    if "dpg" in models:
+        expects["questions"] = questions(study)["hash"]
+    return stage_of(
+        "question_scores",
+        expects,
+        models={metric: model_keys(study, name) for metric, name in models.items()},
+        images_per_prompt=load_run(study, method, "t2i").evaluation.images_per_prompt,
+    )
+
+
+def simpleeval(study: Study, method: str, variant: str) -> Stage:
+    """SimpleEval of one sample set of the text-to-image axis."""
+    simple = load_run(study, method, "t2i").evaluation.simpleeval
+    if simple is None:
+        raise UserError("evaluation.simpleeval says how many prompts there are and who compares")
+    return stage_of(
+        "simpleeval",
+        {
+            "samples": sample(study, method, "t2i", variant)["hash"],
+            "prompts": prompts(study)["hash"],
+            "scorer": model(study, simple.scorer)["hash"],
+        },
+        seed=study.seed,
+        scorer=model_keys(study, simple.scorer),
+    )

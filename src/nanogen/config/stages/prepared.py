@@ -1,0 +1,175 @@
+"""Stages before the training: data, prompts, frozen networks, caches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nanogen.config.load import (
+    available,
+    load_model,
+    load_prompt_file,
+    load_run,
+)
+from nanogen.config.schema import Data, Model, Run
+from nanogen.config.stages.base import Stage, stage_of
+from nanogen.config.study_schema import Study
+from nanogen.errors import UserError
+from nanogen.files import read_json
+from nanogen.identity import config_hash
+
+
+def task_data(study: Study, task: str) -> Data:
+    """A task's data set; it does not depend on the method."""
+    return load_run(study, study.methods[0], task).data
+
+
+def inputs(study: Study, task: str) -> Stage:
+    """Drawn pictures in the format of a task's data set, for a study that has the real one nowhere."""
+    keys = task_data(study, task).model_dump(mode="json", exclude={"root", "hub"})
+    return stage_of("inputs", {}, seed=study.seed, data=keys)
+
+
+def data(study: Study, task: str, split: str) -> Stage:
+    return stage_of(
+        "data",
+        {},
+        seed=study.seed,
+        split=split,
+        data=task_data(study, task).model_dump(mode="json"),
+    )
+
+
+def prompts(study: Study) -> Stage:
+    """The prompts of the text-to-image evaluation."""
+    run = load_run(study, study.methods[0], "t2i")
+    named = run.evaluation.prompts
+    keys = {
+        "seed": study.seed,
+        "prompts": named,
+        "data": run.data.model_dump(mode="json"),
+        "simpleeval": _simple_prompts(run),
+    }
+    if named in available("prompts"):
+        source = load_prompt_file(named).model_dump(mode="json")
+        return stage_of("prompts", {}, **keys, content=source["sha256"], file=source)
+    file = Path(named) if named and named.endswith((".json", ".jsonl")) else None
+    if file and not file.is_file():
+        raise UserError(f"evaluation.prompts: there is no file {file}")
+    return stage_of(
+        "prompts",
+        {},
+        **keys,
+        content=config_hash(file.read_text(encoding="utf-8")) if file else None,
+    )
+
+
+def _simple_prompts(run: Run) -> dict[str, Any] | None:
+    """What SimpleEval's prompts follow from, beside the seed; who judges the images is no matter."""
+    simple = run.evaluation.simpleeval
+    return simple and simple.model_dump(mode="json", exclude={"scorer"})
+
+
+def _given_model_hash(path: str) -> str:
+    """Identity of a model folder that the user points at."""
+    folder = Path(path)
+    card = folder / "nanogen.json"
+    if card.exists():
+        return read_json(card)["hash"]
+    files = sorted(f for f in folder.rglob("*") if f.suffix in (".json", ".safetensors"))
+    if not files:
+        raise UserError(f"{path} holds no model: expected config.json and *.safetensors there")
+    return config_hash(
+        [
+            (
+                f.relative_to(folder).as_posix(),
+                read_json(f) if f.suffix == ".json" else f.stat().st_size,
+            )
+            for f in files
+        ]
+    )
+
+
+# Keys of a model that do not change what its folder holds, and those that do where it is fetched.
+NOT_OF_THE_FOLDER = {"path", "color_classifier"}
+FETCHED_FROM = {"file", "statistics_hub"}
+
+
+def model(study: Study, name: str) -> Stage:
+    """One frozen network: trained from scratch, downloaded, or the user's."""
+    config: Model = load_model(study, name)
+    others = NOT_OF_THE_FOLDER | (FETCHED_FROM if config.source != "download" else set())
+    keys = config.model_dump(mode="json", exclude=others)
+    if config.source == "path":
+        stage = stage_of("model", {}, model=keys)
+        return {**stage, "hash": _given_model_hash(str(config.path))}
+    expects = {}
+    if config.source == "build":
+        if config.data is None or config.training is None:
+            # found while planning, before anything is spent
+            raise UserError(
+                f"config/models/{name}.yaml: to build it at scale {study.scale}, it needs "
+                "'data' (the task it is trained on) and 'training'; or set its source to "
+                "download or path"
+            )
+        expects["data"] = data(study, config.data, "train")["hash"]
+        expects["val"] = data(study, config.data, "val")["hash"]
+    if config.encoder is not None:
+        expects["encoder"] = model(study, config.encoder)["hash"]
+    if config.source in ("download", "package"):
+        return stage_of("model", expects, model=keys)
+    if config.source == "random":
+        resolution = task_data(study, "imagenet").resolution
+        return stage_of("model", {}, model=keys, seed=study.seed, resolution=resolution)
+    return stage_of("model", expects, model=keys, seed=study.seed)
+
+
+def model_keys(study: Study, name: str) -> dict[str, Any]:
+    """A frozen network's keys as a stage that uses it needs them; where it came from is no matter."""
+    elsewhere = {"source"} | NOT_OF_THE_FOLDER | FETCHED_FROM
+    return load_model(study, name).model_dump(mode="json", exclude=elsewhere)
+
+
+def latents(study: Study, task: str, tokenizer: str) -> Stage:
+    """The latent cache of one data set's training split."""
+    return stage_of(
+        "latents",
+        {
+            "data": data(study, task, "train")["hash"],
+            "tokenizer": model(study, tokenizer)["hash"],
+        },
+        dtype="float16",
+        model=model_keys(study, tokenizer),
+    )
+
+
+def vision(study: Study, task: str, encoder: str, part: str) -> Stage:
+    """A frozen vision encoder's features of one data set's training split: ``cls`` or ``patches``."""
+    return stage_of(
+        "vision",
+        {
+            "data": data(study, task, "train")["hash"],
+            "encoder": model(study, encoder)["hash"],
+        },
+        part=part,
+        dtype="float16",
+        model=model_keys(study, encoder),
+    )
+
+
+def feature_width(study: Study, name: str) -> int:
+    width = load_model(study, name).width
+    if width is None:
+        raise UserError(f"config/models/{name}.yaml: 'width', of the features, is missing")
+    return width
+
+
+def text(study: Study, of: str, encoder: str) -> Stage:
+    """Text features of a task's captions (``of`` = task) or of the evaluation ``prompts``."""
+    source = prompts(study) if of == "prompts" else data(study, of, "train")
+    return stage_of(
+        "text",
+        {"data": source["hash"], "encoder": model(study, encoder)["hash"]},
+        dtype="float16",
+        model=model_keys(study, encoder),
+    )

@@ -1,0 +1,234 @@
+"""Stages of a run: its training, its sample sets, and their scores against real images, by which a
+sample set's guidance may be chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nanogen.config import terms, trained, variants
+from nanogen.config.load import (
+    PIXELS,
+    latent_shape,
+    load_model,
+    load_run,
+)
+from nanogen.config.schema import PublicRun, Run
+from nanogen.config.stages.base import Stage, stage_of
+from nanogen.config.stages.prepared import (
+    data,
+    feature_width,
+    latents,
+    model,
+    model_keys,
+    prompts,
+    text,
+    vision,
+)
+from nanogen.config.study_schema import Study, Sweep
+from nanogen.errors import UserError
+
+# Keys of the training that say how it is watched and saved.
+NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every", "evaluate_every", "evaluate_images"}
+
+
+def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
+    """Stage 2: what changes the trained weights; ``weights`` as in ``variants.weights_of``."""
+    run = load_run(study, method, task)
+    training = run.training.model_dump(mode="json", exclude=NOT_OF_THE_WEIGHTS)
+    objective = run.objective.model_dump(mode="json")
+    if weights == variants.OWN_WEIGHTS:
+        objective["meanflow"]["kappa"] = 0.0
+    width = None
+    if run.tokenizer == PIXELS:
+        expects = {"data": data(study, task, "train")["hash"]}
+    else:
+        expects = {"latents": latents(study, task, run.tokenizer)["hash"]}
+    if run.conditioner.kind == "text":
+        assert run.conditioner.model is not None
+        expects["text"] = text(study, task, run.conditioner.model)["hash"]
+        width = load_model(study, run.conditioner.model).width
+    cached, running = terms.caches(run), terms.networks(run)
+    for part, encoder in cached.items():
+        expects[part] = vision(study, task, encoder, part)["hash"]
+    for name in running.values():
+        expects[name] = model(study, name)["hash"]
+    widths = {name: feature_width(study, name) for name in cached.values()}
+    stage = stage_of(
+        "train",
+        expects,
+        seed=study.seed,
+        method=method,
+        task=task,
+        latent=list(latent_shape(study, run)),
+        pixels=run.tokenizer == PIXELS,
+        text_width=width,
+        conditioner=run.conditioner.model_dump(mode="json"),
+        backbone={**run.backbone.model_dump(mode="json"), **terms.backbone_keys(run, widths)},
+        objective=objective,
+        training=training,
+        networks={term: model_keys(study, name) for term, name in running.items()},
+    )
+    return {**stage, "use": _use(study, run)}
+
+
+def trained_model(study: Study, method: str, task: str, weights: str = "") -> Stage:
+    """The ``train`` stage of the model that a run samples from: the study's own or the one given."""
+    expected = train(study, method, task, weights)
+    folder = study.trained.get(task, {}).get(method + weights)
+    return trained.fitting(Path(folder), expected) if folder else expected
+
+
+def _use(study: Study, run: Run) -> Stage:
+    """What the trained model is drawn from by hand with; it changes no weight, so it is not hashed."""
+    networks = {
+        "tokenizer": None if run.tokenizer == PIXELS else run.tokenizer,
+        "text_encoder": run.conditioner.model,
+    }
+    return {
+        "sampling": run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"}),
+        "data": run.data.model_dump(mode="json", include={"name", "source", "root"}),
+        **{
+            part: name and {"hash": model(study, name)["hash"], "model": model_keys(study, name)}
+            for part, name in networks.items()
+        },
+    }
+
+
+def sample(study: Study, method: str, task: str, variant: str) -> Stage:
+    """A sample set; see ``nanogen.config.variants``."""
+    run = load_run(study, method, task)
+    if isinstance(run, PublicRun):
+        return _public_sample(study, run, variant)
+    made = trained_model(study, method, task, variants.weights_of(run, variant))
+    sampling = run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"})
+    sampling["steps"] = variants.steps_of(run, variant)
+    sampling["guidance_scale"] = variants.scale_of(run, variant)
+    expects = {"model": made["hash"]}
+    if variant == variants.BEST:
+        expects["guidance"] = guidance(study, method)["hash"]
+    if run.tokenizer != PIXELS:
+        expects["tokenizer"] = model(study, run.tokenizer)["hash"]
+    if run.conditioner.kind == "text":
+        assert run.conditioner.model is not None
+        expects["prompts"] = prompts(study)["hash"]
+        expects["text"] = text(study, "prompts", run.conditioner.model)["hash"]
+    return stage_of(
+        "sample",
+        expects,
+        seed=study.seed,
+        method=method,
+        task=task,
+        variant=variant,
+        images=_images(study, run, variant),
+        images_per_prompt=run.evaluation.images_per_prompt,
+        sampling=sampling,
+        tokenizer=run.tokenizer,
+        train={key: value for key, value in made.items() if key != "use"},
+    )
+
+
+def _images(study: Study, run: Run, variant: str) -> int:
+    """How many images a sample set has; raises UserError for one that the study does not sweep."""
+    if variant == variants.UNTRAINED:
+        return run.evaluation.untrained_images
+    small = variant.startswith(variants.SWEEP)
+    if small or variant == variants.BEST:
+        sweep = _sweep_of(study, run)
+        if small and variant not in variants.swept(sweep):
+            raise UserError(
+                f"study {study.study} has no sample set {variant!r}; sweep.scales gives "
+                f"{', '.join(variants.swept(sweep))}"
+            )
+        return sweep.images if small else run.evaluation.images
+    return run.evaluation.images
+
+
+def _sweep_of(study: Study, run: Run) -> Sweep:
+    """The study's sweep; raises UserError where the run's guidance is not searched for."""
+    if study.sweep is None:
+        raise UserError(
+            f"study {study.study} sweeps no guidance; set sweep, "
+            "e.g. --config 'sweep={scales: [1.0, 1.5, 2.0, 3.0], images: 200}'"
+        )
+    if not variants.is_swept(run, study.sweep):
+        raise UserError(
+            f"the guidance of {run.method} on {run.task} is not swept: it is a matter of "
+            f"{'its training' if variants.guidance_is_trained(run) else 'the task'}"
+        )
+    return study.sweep
+
+
+def guidance(study: Study, method: str) -> Stage:
+    """The choice of a method's guidance scale on ImageNet, from the FIDs of a sweep."""
+    sweep = _sweep_of(study, load_run(study, method, "imagenet"))
+    found = {name: distribution(study, method, name)["hash"] for name in variants.swept(sweep)}
+    return stage_of("guidance", found, method=method, task="imagenet", scales=variants.swept(sweep))
+
+
+def _public_sample(study: Study, run: PublicRun, variant: str) -> Stage:
+    """The sample set of a public model, drawn by its own pipeline."""
+    if variant != variants.GUIDED:
+        raise UserError(
+            f"{run.method} is a public model: it has the sample set {variants.GUIDED!r}, drawn as its "
+            f"pipeline draws by default, and no {variant!r}"
+        )
+    stage = stage_of(
+        "sample",
+        {"pipeline": model(study, run.pipeline)["hash"], "prompts": prompts(study)["hash"]},
+        seed=study.seed,
+        method=run.method,
+        task=run.task,
+        variant=variant,
+        images_per_prompt=run.evaluation.images_per_prompt,
+        sampling=run.sampling.model_dump(mode="json", exclude={"batch_size", "offload"}),
+        pipeline=model_keys(study, run.pipeline),
+    )
+    return {**stage, "use": {"offload": run.sampling.offload}}
+
+
+def extractors(study: Study, task: str = "imagenet") -> list[str]:
+    return load_run(study, study.methods[0], task).evaluation.extractors
+
+
+def _extractor_hashes(study: Study) -> dict[str, str]:
+    return {name: model(study, name)["hash"] for name in extractors(study)}
+
+
+def reference(study: Study) -> Stage:
+    """Moments and features of the real images, and each extractor's FDr constant."""
+    return stage_of(
+        "reference",
+        {
+            "train": data(study, "imagenet", "train")["hash"],
+            "val": data(study, "imagenet", "val")["hash"],
+            **_extractor_hashes(study),
+        },
+        seed=study.seed,
+        extractors=[model_keys(study, name) for name in extractors(study)],
+    )
+
+
+def features(study: Study, method: str, variant: str) -> Stage:
+    """Every extractor's features of one sample set of the ImageNet axis."""
+    return stage_of(
+        "features",
+        {
+            "samples": sample(study, method, "imagenet", variant)["hash"],
+            **_extractor_hashes(study),
+        },
+        extractors=[model_keys(study, name) for name in extractors(study)],
+    )
+
+
+def distribution(study: Study, method: str, variant: str) -> Stage:
+    """FID, sFID, IS, FDr, MIND, precision and recall of one sample set."""
+    run = load_run(study, method, "imagenet")
+    return stage_of(
+        "distribution",
+        {
+            "features": features(study, method, variant)["hash"],
+            "reference": reference(study)["hash"],
+        },
+        mind_directions=run.evaluation.mind_directions,
+        extractors=run.evaluation.extractors,
+    )
