@@ -169,8 +169,11 @@ def check_paths(study: Study) -> None:
                 stages.trained_model(study, method, task, variants.OWN_WEIGHTS if separator else "")
 
 
-def require_weights(study: Study, model: Model, folder: Path) -> None:
-    """Raise UserError unless ``folder`` holds weights, with where those of ``model`` come from."""
+def require_weights(
+    study: Study, model: Model, folder: Path, otherwise: str = "name the folder of a copy"
+) -> None:
+    """Raise UserError unless ``folder`` holds weights, with where those of ``model`` come from, how large
+    they are, and what else can be done."""
     if any(folder.glob("*.safetensors")):
         return
     card = f"results/{study.study}/models/{model.name}/nanogen.json"
@@ -181,7 +184,7 @@ def require_weights(study: Study, model: Model, folder: Path) -> None:
         origin = f"{make} fetches {'; '.join(map(str, items))}"
     raise UserError(
         f"{model.kind} {model.name}: there are no weights (*.safetensors) in {folder}; {origin}; or "
-        "name the folder of a copy"
+        f"{otherwise}"
     )
 
 
