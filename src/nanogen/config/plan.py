@@ -172,8 +172,8 @@ def check_paths(study: Study) -> None:
 def require_weights(
     study: Study, model: Model, folder: Path, otherwise: str = "name the folder of a copy"
 ) -> None:
-    """Raise UserError unless ``folder`` holds weights, with where those of ``model`` come from, how large
-    they are, and what else can be done."""
+    """Raise UserError unless ``folder`` holds weights, with where those of ``model`` come from, their
+    size, and what else can be done."""
     if any(folder.glob("*.safetensors")):
         return
     card = f"results/{study.study}/models/{model.name}/nanogen.json"
