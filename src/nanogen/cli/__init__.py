@@ -50,6 +50,7 @@ COMMANDS = {
     "table": ("table", "one of the paper's tables, published or measured"),
     "figure": ("figure", "one of the paper's figures, published or measured"),
     "grid": ("grid", "a picture of sample images"),
+    "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
 }
 
