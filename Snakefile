@@ -3,6 +3,7 @@
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
 #   snakemake figure1                     one figure; likewise figure4, figure5
+#   snakemake explorer                    one page to explore the tables in a browser
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
 #   snakemake -n all                      what would be run
@@ -36,12 +37,19 @@ rule all:
         figures(*FIGURES),
         sweep(),
         grids(),
+        explorer(),
 
 
 rule sweep:
     """Each method's best guidance scale on ImageNet."""
     input:
         asked_sweep,
+
+
+rule explorer:
+    """A page to explore both axes in a browser."""
+    input:
+        explorer(),
 
 
 rule models:

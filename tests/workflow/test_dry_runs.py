@@ -8,6 +8,7 @@ from nanogen.config import load_study
 
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure4", "figure5", "models", "caches",
+    "explorer",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
@@ -17,6 +18,7 @@ THREE = {
     "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3,
     "measured_table": 3,
     "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
+    "explorer_page": 1,
 }  # fmt: skip
 TEN = THREE | {
     "build_model": 8, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,

@@ -1,4 +1,4 @@
-"""Where a study's numbers come from: the metric files of every row, checked, and what they were made of."""
+"""Where a study's numbers come from: the metric files of every row, checked, and their inputs."""
 
 from __future__ import annotations
 
@@ -55,11 +55,12 @@ def of_set(results: Results, of: SampleSet) -> list[dict[str, Any]]:
 
 def _described(metric: Metric) -> dict[str, Any]:
     content = read_json(metric.path)
+    program = ("nanogen", content.get("nanogen"), content.get("commit"))
     return {
         "metric": NAMES.get(metric.metric, metric.metric),
         "file": str(metric.path),
         "hash": metric.hash,
         "protocol": metric.protocol,
         "inputs": content.get("inputs", {}),
-        "program": " ".join(str(v) for v in ("nanogen", content.get("nanogen"), content.get("commit")) if v),
+        "program": " ".join(str(part) for part in program if part),
     }
