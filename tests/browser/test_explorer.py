@@ -163,6 +163,9 @@ def test_a_rectangle_can_be_typed_and_taken_back(opened, published_page):
     page.fill("#x-to", "2.5")
     points = pairs("fid", "geneval", ["rae", "vae"])
     assert_statistics(page, [point for point in points if 1.5 <= point[0] <= 2.5])
+    frame = page.locator("#chart .mark-rect path").bounding_box()  # open above and below
+    assert frame["height"] > 300
+    assert 100 < frame["width"] < 400
     page.fill("#x-to", "1.6")
     assert page.locator("#r").inner_text() == "–"
     assert "r needs 3 points" in page.locator("#verdict").inner_text()

@@ -21,7 +21,7 @@ GUIDANCE = ("cfg", "nocfg")
 AXES = {"cfg": "imagenet", "nocfg": "imagenet", "t2i": "t2i"}
 # What a leaderboard shows unless it is asked for every column.
 MAIN = ("fid", "is", "geneval", "dpg_bench", "genai_bench", "simpleeval")
-FACTS = ("iterations", "params", "guidance_scale")
+FACTS = ("iterations", "params")
 PUBLISHED_NOTE = (
     "The paper's own numbers, Tables 2 to 4, at full scale: ImageNet 256 × 256, text to image after "
     "100,000 iterations and with guidance 6.0."

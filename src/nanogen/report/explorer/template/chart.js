@@ -83,13 +83,17 @@ function specification(points, families, titles, size) {
   const linear = (name, range) => ({
     name, type: "linear", range, nice: true, zero: false, padding: 18, domain: { data: "points", field: name },
   });
+  const longest = Math.max(3, ...points.map((point) => point.y.toFixed(1).length)); // of the numbers at the left
+  const padding = { left: 44 + 7 * longest, right: 14, top: 8, bottom: 48 };
+  const width = Math.max(100, size[0] - padding.left - padding.right);
+  const height = Math.max(100, size[1] - padding.top - padding.bottom);
   return {
-    width: size[0], height: size[1], padding: 4, autosize: { type: "fit", contains: "padding" },
+    width, height, padding, autosize: "none",
     description: `Scatter plot of ${titles.y} over ${titles.x}, ${points.length} methods`,
     signals: [{ name: "box", value: null }, { name: "focused", value: null }, ...DRAG],
     data: [{ name: "points", values: points }],
     scales: [linear("x", "width"), linear("y", "height"), ...scales],
-    axes: [axis("bottom", titles.x, Math.ceil(size[0] / 110)), axis("left", titles.y, Math.ceil(size[1] / 70))],
+    axes: [axis("bottom", titles.x, Math.ceil(width / 90)), axis("left", titles.y, Math.ceil(height / 70))],
     marks: [RECTANGLE, ...marks],
   };
 }

@@ -81,10 +81,16 @@ function showRanges() {
   element("clear").disabled = !state.box;
 }
 
+// The rectangle as the plot draws it, whose scales know no infinity.
+function finite(box) {
+  const far = (value) => Math.max(-1e12, Math.min(1e12, value));
+  return box && { x: box.x.map(far), y: box.y.map(far) };
+}
+
 // A rectangle, or a change of it: nothing is drawn anew but its frame and what is in it.
 function select(box) {
   state.box = box;
-  view?.signal("box", box).runAsync();
+  view?.signal("box", finite(box)).runAsync();
   showRanges();
   showStatistics(points());
   const chosen = box ? new Set(points().filter((point) => inBox(point, box)).map((point) => point.method)) : new Set();
@@ -99,6 +105,7 @@ function open(method) {
 async function showChart(all) {
   const chart = element("chart");
   const width = chart.clientWidth;
+  if (!width) return; // the page is not laid out, for example while it is printed
   const titles = { x: columnOf(state.x).title, y: columnOf(state.y).title };
   const height = Math.round(Math.max(300, Math.min(520, width * 0.68)));
   chart.setAttribute("aria-label", `Scatter plot of ${titles.y} over ${titles.x}`);
@@ -110,7 +117,7 @@ async function showChart(all) {
   view?.finalize();
   view = made;
   chart.replaceChildren(place);
-  await view.signal("box", state.box).runAsync();
+  await view.signal("box", finite(state.box)).runAsync();
   chart.dataset.points = all.length;
   document.documentElement.dataset.ready = Math.round(performance.now());
 }
