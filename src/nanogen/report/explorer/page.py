@@ -21,8 +21,8 @@ from nanogen.report.explorer import provenance, thumbnails
 from nanogen.report.explorer.entries import Content, measured_source, published_source
 from nanogen.report.style import FAMILIES, Look
 
-# In the order in which they are read: each uses what stands before it.
-SCRIPTS = ("statistics.js", "chart.js", "leaderboard.js", "details.js", "main.js")
+# One module in this order; the last one starts the page.
+SCRIPTS = ("statistics.js", "chart.js", "leaderboard.js", "details.js", "controls.js", "main.js")
 # The markers of the figures and what the chart library calls them.
 SHAPES = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "P": "cross"}
 PUBLIC = Look("Public models", "#6B6B6B", "P")
