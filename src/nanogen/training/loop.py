@@ -68,19 +68,22 @@ class Learner:
         self.model = build(stage).to(group.device)
         self.wrapped = parallel(self.model, group)  # before the average, which it makes equal everywhere
         self.ema, self.optimizer = EMA(self.model, training["ema"]), optimizer_of(self.model, self.keys)
+        self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
         bf16 = training["precision"] == "bf16"
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
         self.compiled = training["compile"] and group.device.type == "cuda"
 
     def restore(self, state: Path, hash_: str) -> int:
         """Continue from the newest checkpoint in ``state``; returns its step, 0 without one."""
-        start = checkpoint.restore(state, hash_, self.model, self.ema, self.optimizer)
+        start, tensors = checkpoint.newest(state, hash_)
+        if start:
+            self.learned.load(tensors)
         for block in self.model.blocks() if self.compiled else []:
             block.compile()
         return start
 
     def save(self, state: Path, hash_: str, step: int) -> None:
-        checkpoint.save(state, hash_, step, self.model, self.ema, self.optimizer)
+        checkpoint.save(state, hash_, step, self.learned.state())
 
     def step(self, step: int, batch: Batch) -> dict[str, Any]:
         """Learn from one batch; the named losses of the global batch, gradient norm, learning rate."""
