@@ -15,7 +15,7 @@ from nanogen.models.card import write_card
 from nanogen.models.encoders import load_encoder
 from nanogen.models.stand_ins import write_stand_in
 from nanogen.models.text_features import TextEncoder
-from nanogen.objectives.perceptual import load_perceptual
+from nanogen.models.perceptual import load_perceptual
 from nanogen.tokenizers import load_tokenizer
 
 pytestmark = pytest.mark.slow

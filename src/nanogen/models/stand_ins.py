@@ -147,7 +147,7 @@ def _color_classifier(stage: Mapping[str, Any], folder: Path) -> None:
 
 
 def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
-    from nanogen.objectives.perceptual import LPIPS
+    from nanogen.models.perceptual import LPIPS
 
     if stage["model"]["model_class"] != LPIPS:
         _extractor(stage, folder)
