@@ -13,9 +13,9 @@ from nanogen.metrics.extractors import load_extractor
 from nanogen.metrics.published_moments import published_moments
 from nanogen.models.card import write_card
 from nanogen.models.encoders import load_encoder
+from nanogen.models.perceptual import load_perceptual
 from nanogen.models.stand_ins import write_stand_in
 from nanogen.models.text_features import TextEncoder
-from nanogen.models.perceptual import load_perceptual
 from nanogen.tokenizers import load_tokenizer
 
 pytestmark = pytest.mark.slow
