@@ -84,7 +84,7 @@ class Adversary:
         self.features, self.heads = features, heads.to(group.device)
         self.wrapped = parallel(self.heads, group)
         optimizer = torch.optim.AdamW(
-            self.heads.parameters(), betas=tuple(keys["betas"]), weight_decay=0.0
+            self.heads.parameters(), betas=tuple(keys["betas"]), weight_decay=0.0, fused=True
         )
         self.learned = Learned(self.heads, optimizer)
 

@@ -23,6 +23,7 @@ class TokenizerLoss:
         weights: of the terms by name (``stage1.terms``); one that weighs 0 is not computed.
         frozen: terms that compare by a frozen network, by name: ``perceptual``, ``align``.
         adversary: None for a loss without one.
+        starts: steps before a term is used, by name; others are used from the first.
     """
 
     def __init__(
@@ -31,8 +32,9 @@ class TokenizerLoss:
         frozen: Mapping[str, Term],
         adversary: Adversary | None,
         group: Processes,
+        starts: Mapping[str, int] | None = None,
     ):
-        terms = {**PLAIN, **frozen}
+        terms, self.starts = {**PLAIN, **frozen}, dict(starts or {})
         self.terms = {name: (weight, terms[name]) for name, weight in weights.items() if weight}
         self.adversary, self.group = adversary, group
 
@@ -48,8 +50,9 @@ class TokenizerLoss:
         ``loss`` carries the graph and is this process's; the terms stand beside it by name, before
         their weights, ``adversarial`` and ``adaptive_weight`` only from where they are used.
         """
-        losses = {name: term(made) for name, (_, term) in self.terms.items()}
-        total = sum(weight * losses[name] for name, (weight, _) in self.terms.items())
+        used = {name: term for name, term in self.terms.items() if step > self.starts.get(name, 0)}
+        losses = {name: term(made) for name, (_, term) in used.items()}
+        total = sum(weight * losses[name] for name, (weight, _) in used.items())
         judged = self.adversary.judge(made, draws, step) if self.adversary else None
         if self.adversary and judged and judged.used:
             added = self.adversary.losses(judged, total, last)

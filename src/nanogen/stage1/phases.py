@@ -20,16 +20,18 @@ class Phases:
 
     Attributes:
         steps: all of them, at least 1.
-        warmup: of the linear rise of the learning rate, of the discriminator's from where it begins.
         trained_from, used_from: steps before the discriminator is trained, before its loss is used;
             both are ``steps`` where there is none.
+        perceptual_from: steps before the perceptual distance is used.
+        images: in an epoch.
         keys: ``stage1`` of the model's configuration.
     """
 
     steps: int
-    warmup: int
     trained_from: int
     used_from: int
+    perceptual_from: int
+    images: int
     keys: Mapping[str, Any]
 
     @classmethod
@@ -37,26 +39,23 @@ class Phases:
         """From ``stage1`` of a model's configuration and the number of training images."""
 
         def steps(epochs: float) -> int:
-            return steps_in(epochs, images, keys["batch_size"])
+            return min(total, steps_in(epochs, images, keys["batch_size"]))
 
-        total, adversarial = max(1, steps(keys["epochs"])), keys["adversarial"]
-        starts = [total, total]
+        total = max(1, steps_in(keys["epochs"], images, keys["batch_size"]))
+        starts, adversarial = [total, total], keys["adversarial"]
         if adversarial:
-            starts = [min(total, steps(adversarial[key])) for key in ("trained_from", "used_from")]
-        return cls(total, steps(keys["optimizer"]["warmup_epochs"]), *starts, keys)
+            starts = [steps(adversarial[key]) for key in ("trained_from", "used_from")]
+        return cls(total, *starts, steps(keys["perceptual_from"]), images, keys)
 
     def rate(self, step: int) -> float:
         """The tokenizer's learning rate."""
-        keys = self.keys["optimizer"]
-        return cosine(step, self.steps, self.warmup, keys["learning_rate"], keys["final_learning_rate"])
+        return self._rate(step, self.steps, self.keys["optimizer"])
 
     def discriminator_rate(self, step: int) -> float:
-        """The discriminator's: the same shape, from where its training begins."""
-        keys, begun = self.keys["adversarial"], self.trained_from
-        return cosine(
-            step - begun,
-            self.steps - begun,
-            self.warmup,
-            keys["learning_rate"],
-            keys["final_learning_rate"],
-        )
+        """The discriminator's, from where its training begins."""
+        begun = self.trained_from
+        return self._rate(step - begun, self.steps - begun, self.keys["adversarial"])
+
+    def _rate(self, step: int, steps: int, keys: Mapping[str, Any]) -> float:
+        warmup = steps_in(keys["warmup_epochs"], self.images, self.keys["batch_size"])
+        return cosine(step, steps, warmup, keys["learning_rate"], keys["final_learning_rate"])

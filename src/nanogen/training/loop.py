@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +23,9 @@ from nanogen.training.ema import EMA
 from nanogen.training.log import TrainingLog
 from nanogen.training.online import Online
 from nanogen.training.schedule import learning_rate
+from nanogen.training.stopping import Interrupted, StopRequest
 
 log = logging.getLogger(__name__)
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop; its state is saved and the same command continues it."""
-
-
-class StopRequest:
-    """Notes SIGINT and SIGTERM, so that the loop saves before it ends."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(ValueError):  # not in the main thread: nothing to catch
-                signal.signal(number, self._note)
-
-    def _note(self, *_: Any) -> None:
-        self.asked = True
 
 
 def optimizer_of(model: nn.Module, keys: dict[str, Any]) -> torch.optim.AdamW:
