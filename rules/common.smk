@@ -17,6 +17,7 @@ from nanogen.config import (
     stages,
     study_from,
     terms,
+    tokenizers,
     variants,
 )
 from nanogen.config.paths import Paths

@@ -27,10 +27,21 @@ def training_images(split):
 
 
 # stage1
-def frozen_encoder(wildcards):
-    """The card of the encoder whose features a tokenizer decodes or is aligned with, if any."""
-    encoder = MODELS[wildcards.model].encoder
-    return [PATHS.model_card(encoder)] if encoder else []
+def tokenizer_inputs(wildcards):
+    """Named inputs of a tokenizer's training: images, and the cards of the frozen networks that it is
+    made with, as encoder, perceptual distance or discriminator."""
+    model = MODELS[wildcards.model]
+    networks = dict.fromkeys(tokenizers.networks_of(model).values())
+    return {
+        "train": PATHS.data(model.data, "train"),
+        "val": PATHS.data(model.data, "val"),
+        **{f"network:{name}": PATHS.model_card(name) for name in networks},
+    }
+
+
+def tokenizer_state(wildcards):
+    """Where a tokenizer's training saves and resumes: outside the outputs."""
+    return f"{ROOT}/state/{stages.model(STUDY, wildcards.model)['hash']}"
 
 
 # latents

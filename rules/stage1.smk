@@ -1,14 +1,13 @@
-# Priorities put the heads of long chains first, so that the last training does not run alone.
-# Stage 1: tokenizers trained from scratch, VAEs and the decoders of representation autoencoders.
+# Stage 1: tokenizers trained from scratch by torchrun, autoencoders and the decoders of representation
+# autoencoders. Priorities put the heads of long chains first, so that the last training does not run alone.
 
 
 rule train_tokenizer:
     input:
-        train=training_images("train"),
-        val=training_images("val"),
-        encoder=frozen_encoder,
+        unpack(tokenizer_inputs),
     output:
-        f"{ROOT}/models/{{model}}/nanogen.json",
+        card=f"{ROOT}/models/{{model}}/nanogen.json",
+        curve=f"{ROOT}/models/{{model}}/train.jsonl",
     log:
         f"{ROOT}/logs/train_tokenizer/{{model}}.log",
     benchmark:
@@ -18,11 +17,20 @@ rule train_tokenizer:
     priority: 40
     conda:
         "../envs/train.yaml"
+    resources:
+        nodes=1,
+        processes=1,
+        gres="",
+        mpi="",
+        checkpoint_every=lambda wildcards: MODELS[wildcards.model].stage1.checkpoint_every,
+        log_every=lambda wildcards: MODELS[wildcards.model].stage1.log_every,
     params:
         config=configured(stages.model, "model"),
-        encoder=lambda wildcards, input: (
-            f"--encoder {quote(str(Path(input.encoder[0]).parent))}" if input.encoder else ""
-        ),
+        state=tokenizer_state,
+        inputs=as_options,
     shell:
-        "python -m nanogen build-model --config {params.config} --train {input.train:q}"
-        " --val {input.val:q} {params.encoder} --output $(dirname {output}) 2> >(tee -i {log} >&2)"
+        "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
+        " --gres '{resources.gres}' --processes {resources.processes} --"
+        " train-tokenizer --config {params.config} {params.inputs} --state {params.state}"
+        " --output $(dirname {output.card}) --checkpoint-every {resources.checkpoint_every}"
+        " --log-every {resources.log_every} 2> >(tee -i {log} >&2)"

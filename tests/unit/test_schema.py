@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from nanogen.cli import main
 from nanogen.config import schema as sections
-from nanogen.config import study_schema
+from nanogen.config import study_schema, tokenizer_schema
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMAS = CONFIG / "schema"
@@ -36,6 +36,11 @@ DOCUMENTED = {
     "hub, of a model": sections.Hub,
     "file, of a model": sections.RemoteFile,
     "training, of a model": sections.ModelTraining,
+    "stage1, of a model": tokenizer_schema.TokenizerTraining,
+    "stage1.optimizer": tokenizer_schema.TokenizerOptimizer,
+    "stage1.terms": tokenizer_schema.TokenizerTerms,
+    "stage1.adversarial": tokenizer_schema.Adversarial,
+    "stage1.adversarial.augmentation": tokenizer_schema.Augmentation,
     "sweep, of a study": study_schema.Sweep,
     "report, of a study": study_schema.Report,
     "report.figures": study_schema.FigureStyle,

@@ -27,6 +27,10 @@ COMMANDS = {
     "encode-latents": ("encode_latents", "cache a data set's latents"),
     "encode-features": ("encode_features", "cache a vision encoder's features of a data set"),
     "encode-text": ("encode_text", "cache the text features of captions or prompts"),
+    "train-tokenizer": (
+        "train_tokenizer",
+        "stage 1: train one tokenizer (start it with torchrun)",
+    ),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),
     "chain": ("chain", "run several commands in one process"),

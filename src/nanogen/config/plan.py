@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import stages, terms, variants
+from nanogen.config import stages, terms, tokenizers, variants
 from nanogen.config.load import (
     CONFIG,
     PIXELS,
@@ -34,8 +34,8 @@ def models_of(study: Study) -> list[str]:
             run = load_run(study, method, task)
             if run.tokenizer != PIXELS:
                 model = load_model(study, run.tokenizer)
-                if model.encoder and model.source == "build":
-                    names[model.encoder] = None
+                if model.source == "build":
+                    names |= dict.fromkeys(tokenizers.networks_of(model).values())
                 names[model.name] = None
             if run.conditioner.model:
                 names[run.conditioner.model] = None

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from nanogen.config.section import Section
+from nanogen.config.tokenizer_schema import TokenizerTraining
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
 Source = Literal["build", "download", "path", "random", "package"]
-
-
-class Section(BaseModel):
-    """A part of the configuration: immutable, and no key beyond those listed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 # ---------------------------------------------------------------------------------------- data
@@ -74,7 +71,7 @@ class RemoteFile(Section):
 
 
 class ModelTraining(Section):
-    """How a small stand-in is trained from scratch (only where source is build)."""
+    """How a small stand-in is trained from scratch (only where source is build; not a tokenizer)."""
 
     steps: int = Field(gt=0, description="optimizer steps")
     batch_size: int = Field(64, gt=0, description="images or texts per step")
@@ -119,6 +116,13 @@ class Model(Section):
     encoder: str | None = Field(
         None, description="rae: whose features are the latents; vae: whose features align them"
     )
+    perceptual: str | None = Field(
+        None,
+        description="vae, rae, where built: network of the term perceptual",
+    )
+    discriminator: str | None = Field(
+        None, description="vae, rae, where built: frozen vision encoder that the adversary judges by"
+    )
     input_size: int | None = Field(None, description="side in pixels the network is fed")
     image_mean: tuple[float, float, float] = Field(
         (0.5, 0.5, 0.5), description="subtracted from images in [0, 1], per channel"
@@ -153,7 +157,8 @@ class Model(Section):
     architecture: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of the class's own configuration"
     )
-    training: ModelTraining | None = Field(None, description="where source is build")
+    training: ModelTraining | None = Field(None, description="where source is build, but vae and rae")
+    stage1: TokenizerTraining | None = Field(None, description="vae, rae: where source is build")
     data: str | None = Field(None, description="the task whose training images it is trained on")
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from nanogen.config.schema import Scale, Section, Task
+from nanogen.config.schema import Scale, Task
+from nanogen.config.section import Section
 
 
 class Latents(Section):

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from torch import Tensor
 from nanogen.backbones.embeddings import Condition
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -142,18 +144,23 @@ class Batches:
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
         """Batches of steps start..stop-1, read and copied by a thread while the step runs."""
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=2)
+        return prefetched(lambda step: self.at(step).to(device), range(start, stop))
 
-        def work() -> None:
-            try:
-                for step in range(start, stop):
-                    ready.put(self.at(step).to(device))
-            except BaseException as error:  # handed to the consumer
-                ready.put(error)
 
-        threading.Thread(target=work, daemon=True).start()
-        for _ in range(start, stop):
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+def prefetched(make: Callable[[int], Made], steps: range) -> Iterator[Made]:
+    """``make(step)`` of every step in order, two ahead, by a thread; its errors are raised here."""
+    ready: queue.Queue[Made | BaseException] = queue.Queue(maxsize=2)
+
+    def work() -> None:
+        try:
+            for step in steps:
+                ready.put(make(step))
+        except BaseException as error:  # handed to the consumer
+            ready.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    for _ in steps:
+        item = ready.get()
+        if isinstance(item, BaseException):
+            raise item
+        yield item

@@ -17,7 +17,16 @@ from nanogen.config.stages.judged import (
     questions,
     simpleeval,
 )
-from nanogen.config.stages.prepared import data, inputs, latents, model, prompts, task_data, text, vision
+from nanogen.config.stages.prepared import (
+    data,
+    inputs,
+    latents,
+    model,
+    prompts,
+    task_data,
+    text,
+    vision,
+)
 from nanogen.config.stages.runs import (
     distribution,
     extractors,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nanogen.config import tokenizers
 from nanogen.config.load import (
     available,
     load_model,
@@ -93,41 +94,58 @@ def _given_model_hash(path: str) -> str:
 # Keys of a model that do not change what its folder holds, and those that do where it is fetched.
 NOT_OF_THE_FOLDER = {"path", "color_classifier"}
 FETCHED_FROM = {"file", "statistics_hub"}
+# Keys of its training that say how it is watched and saved.
+NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every"}
 
 
 def model(study: Study, name: str) -> Stage:
     """One frozen network: trained from scratch, downloaded, or the user's."""
     config: Model = load_model(study, name)
     others = NOT_OF_THE_FOLDER | (FETCHED_FROM if config.source != "download" else set())
-    keys = config.model_dump(mode="json", exclude=others)
+    keys = _keys(config, others)
     if config.source == "path":
         stage = stage_of("model", {}, model=keys)
         return {**stage, "hash": _given_model_hash(str(config.path))}
     expects = {}
     if config.source == "build":
-        if config.data is None or config.training is None:
-            # found while planning, before anything is spent
-            raise UserError(
-                f"config/models/{name}.yaml: to build it at scale {study.scale}, it needs "
-                "'data' (the task it is trained on) and 'training'; or set its source to "
-                "download or path"
-            )
+        check_buildable(study, config)
         expects["data"] = data(study, config.data, "train")["hash"]
         expects["val"] = data(study, config.data, "val")["hash"]
-    if config.encoder is not None:
-        expects["encoder"] = model(study, config.encoder)["hash"]
+    networks = tokenizers.networks_of(config)
+    expects |= {role: model(study, other)["hash"] for role, other in networks.items()}
     if config.source in ("download", "package"):
         return stage_of("model", expects, model=keys)
     if config.source == "random":
         resolution = task_data(study, "imagenet").resolution
         return stage_of("model", {}, model=keys, seed=study.seed, resolution=resolution)
-    return stage_of("model", expects, model=keys, seed=study.seed)
+    made_with = {role: model_keys(study, other) for role, other in networks.items()}
+    return stage_of("model", expects, model=keys, seed=study.seed, networks=made_with)
+
+
+def check_buildable(study: Study, config: Model) -> None:
+    """Raise UserError, before anything is spent, unless the model says how it is trained here."""
+    recipe = "stage1" if config.kind in ("vae", "rae") else "training"
+    if config.data is None or getattr(config, recipe) is None:
+        raise UserError(
+            f"config/models/{config.name}.yaml: to build it at scale {study.scale}, it needs 'data' "
+            f"(the task it is trained on) and '{recipe}'; or set its source to download or path"
+        )
+    if recipe == "stage1":
+        tokenizers.check(config)
+
+
+def _keys(config: Model, others: set[str]) -> dict[str, Any]:
+    """A model's keys without ``others`` and without those that change no weight."""
+    keys = config.model_dump(mode="json", exclude=others)
+    if keys["stage1"]:
+        keys["stage1"] = {k: v for k, v in keys["stage1"].items() if k not in NOT_OF_THE_WEIGHTS}
+    return keys
 
 
 def model_keys(study: Study, name: str) -> dict[str, Any]:
     """A frozen network's keys as a stage that uses it needs them; where it came from is no matter."""
     elsewhere = {"source"} | NOT_OF_THE_FOLDER | FETCHED_FROM
-    return load_model(study, name).model_dump(mode="json", exclude=elsewhere)
+    return _keys(load_model(study, name), elsewhere)
 
 
 def latents(study: Study, task: str, tokenizer: str) -> Stage:
