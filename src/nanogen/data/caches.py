@@ -1,7 +1,7 @@
 """What training reads instead of encoding: caches of latents, of text and of vision features.
 
-All are contiguous arrays seen through memory maps, so opening them is free and a batch is one
-gather. Only numpy and h5py are imported, so training from caches starts fast.
+All are contiguous arrays, so opening them is free and a batch is one gather. Only numpy and h5py are
+imported, so training from caches starts fast.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.rows import Rows
 from nanogen.errors import UserError
 
 LATENTS = ("latents", 1)  # format and version
@@ -31,7 +32,7 @@ class LatentFile:
     """The latents of one data set under one tokenizer.
 
     Attributes:
-        latents: float16 (N, C, H, W), memory-mapped, normalised as the backbone sees them.
+        latents: float16 (N, C, H, W), read when indexed, normalised as the backbone sees them.
         labels: int64 (N,), in memory.
 
     Raises UserError where the file is missing, truncated or made by another configuration.
@@ -42,7 +43,7 @@ class LatentFile:
         with hdf5.opened(self.path, *LATENTS, hash) as file:
             for name in ("latents", "labels"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.latents = hdf5.memmap(file, "latents")
+            self.latents = Rows([hdf5.stored(file, "latents")])
             self.labels: np.ndarray = file["labels"][:]
             self.tokenizer = str(file.attrs["tokenizer"])
             self.tokenizer_hash = str(file.attrs["tokenizer_hash"])
@@ -66,7 +67,7 @@ class VisionFile:
 
     Attributes:
         part: ``cls`` or ``patches``.
-        features: float16, memory-mapped: (N, Z) cls features, or (N, W, h, w) patch features.
+        features: float16, read when indexed: (N, Z) cls features, or (N, W, h, w) patch features.
         labels: int64 (N,), in memory.
 
     Raises UserError where the file is missing, truncated or made by another configuration.
@@ -77,7 +78,7 @@ class VisionFile:
         with hdf5.opened(self.path, *VISION, hash) as file:
             for name in (part, "labels"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.features = hdf5.memmap(file, part)
+            self.features = Rows([hdf5.stored(file, part)])
             self.labels: np.ndarray = file["labels"][:]
             self.encoder = str(file.attrs["encoder"])
         _stored(
