@@ -50,6 +50,7 @@ wildcard_constraints:
     method="[A-Za-z0-9._-]+",
     model="[A-Za-z0-9._-]+",
     tokenizer="[A-Za-z0-9._-]+",
+    scatteritem=r"\d+-of-\d+",
     variant=variants.PATTERN,
     weights=f"({variants.OWN_WEIGHTS})?",
 

@@ -84,6 +84,9 @@ class Study(Section):
     latents: dict[str, dict[str, Latents]] = Field(
         default_factory=dict, description="caches made elsewhere: {data: {tokenizer: {file, tokenizer}}}"
     )
+    latent_shards: int = Field(
+        1, gt=0, description="jobs that share the encoding of one data set by one tokenizer"
+    )
     trained: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
     )

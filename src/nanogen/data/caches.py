@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nanogen.data import hdf5
+from nanogen.data import hdf5, latent_shards
+from nanogen.data.latent_shards import LATENTS
 from nanogen.data.rows import Rows
 from nanogen.errors import UserError
 
-LATENTS = ("latents", 1)  # format and version
-TEXT = ("text", 1)
+TEXT = ("text", 1)  # format and version
 VISION = ("vision", 1)
 VISION_PARTS = {"cls": 2, "patches": 4}  # name of the dataset -> its dimensions
 
@@ -29,13 +29,13 @@ def _stored(path: Path, ok: bool, what: str) -> None:
 
 
 class LatentFile:
-    """The latents of one data set under one tokenizer.
+    """The latents of one data set under one tokenizer, in one file or in shards that it joins.
 
     Attributes:
         latents: float16 (N, C, H, W), read when indexed, normalised as the backbone sees them.
         labels: int64 (N,), in memory.
 
-    Raises UserError where the file is missing, truncated or made by another configuration.
+    Raises UserError where the file or a shard is missing, truncated or made by another configuration.
     """
 
     def __init__(self, path: Path | str, hash: str | None = None):
@@ -43,7 +43,7 @@ class LatentFile:
         with hdf5.opened(self.path, *LATENTS, hash) as file:
             for name in ("latents", "labels"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.latents = Rows([hdf5.stored(file, "latents")])
+            self.latents = Rows(latent_shards.parts(file, str(file.attrs["hash"])))
             self.labels: np.ndarray = file["labels"][:]
             self.tokenizer = str(file.attrs["tokenizer"])
             self.tokenizer_hash = str(file.attrs["tokenizer_hash"])

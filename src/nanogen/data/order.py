@@ -1,8 +1,8 @@
 """In which order training sees its data: shuffled in blocks, so that reading stays sequential.
 
 An epoch's blocks, runs of consecutive rows of about ``BLOCK`` bytes, are shuffled and cut into windows
-of ``WINDOW`` bytes; the rows of a window are then shuffled among each other. A batch comes from hundreds of
-places of the data, yet is read in large requests. Data of at most one window is shuffled as a whole.
+of ``WINDOW`` bytes; the rows of a window are then shuffled among each other. A batch comes from hundreds
+of places of the data, yet is read in large requests. Data of at most one window is shuffled as a whole.
 """
 
 from __future__ import annotations
