@@ -2,9 +2,9 @@
 
     python bench/reading.py [--gigabytes 2 4] [--folder FOLDER]
 
-Each size is a latent file of 4 x 32 x 32 (SD-VAE at 256 pixels), read in batches of 256 as training does,
-by a process of its own, in turns with numpy's memory map over the same file and a permutation of all
-rows. Both read it twice, and the second time is measured: the file lies in the page cache and the
+Each size is a latent file of 4 x 32 x 32 (SD-VAE at 256 pixels), read in batches of 256 as training
+does, by a process of its own, in turns with numpy's memory map over the same file and a permutation of
+all rows. Both read it twice, and the second time is measured: the file lies in the page cache and the
 process has its memory, so the figures compare the programs and not a disk.
 """
 

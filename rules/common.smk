@@ -19,6 +19,7 @@ from nanogen.config import (
     terms,
     variants,
 )
+from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import write_text
@@ -32,6 +33,7 @@ try:
     }
     PUBLIC = {name: load_run(STUDY, name, "t2i") for name in STUDY.public if "t2i" in STUDY.tasks}
     PATHS = Paths(STUDY)
+    LATENTS = latents_of(STUDY)
     MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
     plan.check_paths(STUDY)
 except UserError as error:

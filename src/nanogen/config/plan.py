@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import stages, terms, variants
+from nanogen.config.latent_caches import FLOAT16, latents_of
 from nanogen.config.load import (
     CONFIG,
     PIXELS,
@@ -22,7 +23,6 @@ from nanogen.config.schema import Evaluation, Model, RemoteFile, Run
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 
-FLOAT16 = 2  # bytes
 MEAN_TOKENS = 60  # of a caption, for the estimate of the text cache
 
 
@@ -125,16 +125,15 @@ def _of_file(file: RemoteFile, what: str) -> Download:
 
 def cache_bytes(study: Study) -> dict[str, int]:
     """Size of every cache the study would write: latents exactly, text and patches estimated."""
-    sizes: dict[str, int] = {}
+    sizes = {
+        f"latents/{one.task}/{one.tokenizer}": one.size
+        for one in latents_of(study).values()
+        if one.cached and not one.given
+    }
     for task in study.tasks:
         for method in study.methods:
             run = load_run(study, method, task)
             count = run.data.train_images
-            given = run.tokenizer in study.latents.get(task, {})
-            if run.tokenizer != PIXELS and not given:
-                channels, rows, columns = load_model(study, run.tokenizer).latent or (0, 0, 0)
-                size = channels * rows * columns * FLOAT16
-                sizes[f"latents/{task}/{run.tokenizer}"] = count * size
             if run.conditioner.model:
                 width = load_model(study, run.conditioner.model).width or 0
                 tokens = min(MEAN_TOKENS, run.conditioner.tokens)
@@ -210,7 +209,26 @@ def notice(study: Study) -> list[str]:
     if sum(sizes.values()) > 10**9:
         lines.append(f"Data and caches on disk, {human(sum(sizes.values()))} in all:")
         lines += [f"  {name}: {human(size)}" for name, size in sorted(sizes.items())]
-    return lines
+    return lines + _encoded_in_training(study)
+
+
+def _encoded_in_training(study: Study) -> list[str]:
+    """Which latents are not cached, and what caching them would take."""
+    left = [one for one in latents_of(study).values() if not one.cached]
+    if not left:
+        return []
+    why = f"cache: {study.cache}"
+    if study.cache == "auto":
+        why += f", {study.cache_budget_gb:g} GB"
+    head = f"Encoded in every training step instead of cached ({why}):"
+    return [
+        head,
+        *(
+            f"  latents/{one.task}/{one.tokenizer}: {human(one.size)} saved, encoded by "
+            f"{one.trainings} training{'s' if one.trainings > 1 else ''}"
+            for one in left
+        ),
+    ]
 
 
 def _present(study: Study, name: str) -> bool:

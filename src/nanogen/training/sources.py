@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from nanogen.data.caches import LatentFile, TextFile, VisionFile
 from nanogen.data.images import ImageFile
 from nanogen.data.rows import Held, rows_of
 from nanogen.errors import UserError
+
+if TYPE_CHECKING:
+    from nanogen.training.encoding import Encoded
 
 
 class Latents:
@@ -122,7 +125,10 @@ def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:
 
 
 class TrainingData:
-    """Images and conditions of one run; see ``nanogen.training.batches.Source``."""
+    """Images and conditions of one run; see ``nanogen.training.batches.Source``.
+
+    ``encoded`` takes the place of a file of latents.
+    """
 
     def __init__(
         self,
@@ -132,10 +138,13 @@ class TrainingData:
         text: Path | None,
         cls: Path | None = None,
         patches: Path | None = None,
+        encoded: Encoded | None = None,
     ):
         expects, conditioner = stage["expects"], stage["conditioner"]
         if stage["pixels"]:
             self.images = Pixels(_given(data, "--data"), expects["data"])
+        elif encoded:
+            self.images = encoded
         else:
             self.images = Latents(_given(latents, "--latents"), expects["latents"])
         if self.images.shape != tuple(stage["latent"]):
