@@ -99,7 +99,8 @@ def downloads(study: Study) -> list[Download]:
     for task in study.tasks:
         run = load_run(study, study.methods[0], task)
         for repo in [] if run.data.root else run.data.hub:
-            about = licences["data"].get(repo, {"licence": "not known here", "gated": False})
+            unknown = {"licence": "not known here", "gated": False}
+            about = licences["data"].get(repo.partition("@")[0], unknown)
             found.append(Download(repo, f"data set {repo}", 0.0, about["gated"], about["licence"]))
         if task == "t2i" and run.evaluation.prompts in available("prompts"):
             name = run.evaluation.prompts

@@ -39,7 +39,8 @@ class Data(Section):
     )
     root: str | None = Field(None, description="folder or shards: where the user's data lies")
     hub: list[str] = Field(
-        default_factory=list, description="data sets on the Hugging Face hub to fetch, if no root"
+        default_factory=list,
+        description="data sets on the Hugging Face hub to fetch, if no root: owner/name@revision",
     )
     caption_template: str = Field(
         "a photo of a {name}", description="folder only: caption made from the class folder's name"
