@@ -29,7 +29,8 @@ class Data(Section):
 
     name: str = Field(description="folder name under data/ and latents/")
     source: Literal["scenes", "folder", "webdataset"] = Field(
-        description="scenes: drawn by the project; folder: ImageFolder tree; webdataset: tar shards"
+        description="scenes: drawn by the project; folder: photographs of classes, an ImageFolder tree "
+        "or exported parquet or Arrow files; webdataset: tar shards"
     )
     resolution: int = Field(gt=0, description="side of the square images in pixels")
     train_images: int = Field(gt=0, description="images to draw, or the most to take (training)")

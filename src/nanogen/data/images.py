@@ -97,10 +97,13 @@ class Scenes:
         return self
 
 
-def _folder(stage: Mapping[str, Any]) -> Source:
+def _photographs(stage: Mapping[str, Any]) -> Source:
+    from nanogen.data.exported import Exported
     from nanogen.data.folder import Folder
+    from nanogen.data.photographs import is_exported
 
-    return Folder(stage)
+    root = stage["data"]["root"]
+    return Exported(stage) if root and is_exported(root) else Folder(stage)
 
 
 def _webdataset(stage: Mapping[str, Any]) -> Source:
@@ -111,7 +114,7 @@ def _webdataset(stage: Mapping[str, Any]) -> Source:
 
 SOURCES: dict[str, Callable[[Mapping[str, Any]], Source]] = {
     "scenes": Scenes,
-    "folder": _folder,
+    "folder": _photographs,
     "webdataset": _webdataset,
 }
 

@@ -25,7 +25,7 @@ STATISTICS_SUFFIX = ".npz"
 INDEX = "model_index.json"  # of a pipeline
 TEMPLATE_SUFFIX = ".jinja"  # how a chat is written for a pipeline's text encoder
 OTHER_PRECISION = re.compile(r"\.(fp16|bf16|non_ema)\b")
-DATA_SUFFIXES = (".parquet", ".tar", ".json", ".jsonl", ".txt")
+DATA_SUFFIXES = (".parquet", ".arrow", ".tar", ".json", ".jsonl", ".txt")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 # ----------------------------------------------------------------------------------- models
@@ -173,8 +173,8 @@ def fetch_data(pinned: str, output: Path | str) -> None:
 
     def wanted(names: Sequence[str]) -> list[str]:
         chosen = [n for n in names if n.endswith(DATA_SUFFIXES)]
-        if not any(n.endswith((".parquet", ".tar")) for n in chosen):
-            raise UserError(f"{name} holds neither parquet files nor tar shards")
+        if not any(n.endswith((".parquet", ".arrow", ".tar")) for n in chosen):
+            raise UserError(f"{name} holds no parquet or Arrow files and no tar shards")
         return chosen
 
     def finish(folder: Path, commit: str) -> None:
