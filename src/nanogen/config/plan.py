@@ -162,11 +162,21 @@ def check_paths(study: Study) -> None:
                 raise UserError(f"{where}.file: there is no file {given.file}")
             if not Path(given.tokenizer).is_dir():
                 raise UserError(f"{where}.tokenizer: there is no folder {given.tokenizer}")
+            _check_cache(study, task, tokenizer)
     for task, folders in study.trained.items():
         for given in folders:
             method, separator, _ = given.partition(variants.OWN_WEIGHTS)
             if method in study.methods and task in study.tasks:
                 stages.trained_model(study, method, task, variants.OWN_WEIGHTS if separator else "")
+
+
+def _check_cache(study: Study, task: str, tokenizer: str) -> None:
+    """Raise UserError unless a cache given by path is the one that the study's trainings read."""
+    if (task, tokenizer) not in latents_of(study):
+        return
+    from nanogen.data.caches import LatentFile
+
+    LatentFile(study.latents[task][tokenizer].file, stages.latents(study, task, tokenizer)["hash"])
 
 
 def require_weights(study: Study, model: Model, folder: Path) -> None:

@@ -34,7 +34,7 @@ class Exported:
         labels = labels_of(self.tables)
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise UserError(
-                f"data.root: split {split} in {self.root} has labels {labels.min()} to {labels.max()}, but "
+                f"data.root: split {split} in {self.root} has labels {labels.min()} to {labels.max()}; "
                 f"there are {len(self.classes)} classes, from 0"
             )
         kept = self._kept(len(labels))
