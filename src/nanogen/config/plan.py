@@ -23,6 +23,7 @@ from nanogen.config.schema import Evaluation, Model, RemoteFile, Run
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 
+PLACE = 24  # bytes that say where a picture lies
 MEAN_TOKENS = 60  # of a caption, for the estimate of the text cache
 
 
@@ -143,7 +144,8 @@ def cache_bytes(study: Study) -> dict[str, int]:
                 cells = 1 if part == "cls" else _tokens(study, run)
                 size = (load_model(study, encoder).width or 0) * cells * FLOAT16
                 sizes[f"features/{task}/{encoder}/{part}"] = count * size
-            sizes[f"data/{task}"] = count * run.data.resolution**2 * 3
+            pixels = run.data.resolution**2 * 3
+            sizes[f"data/{task}"] = count * (PLACE if run.data.store == "places" else pixels)
     return sizes
 
 

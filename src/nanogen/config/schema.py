@@ -43,6 +43,11 @@ class Data(Section):
         default_factory=list,
         description="data sets on the Hugging Face hub to fetch, if no root: owner/name@revision",
     )
+    store: Literal["pixels", "places"] = Field(
+        "pixels",
+        description="webdataset only: copy the cropped pixels, or note where each picture lies and "
+        "decode it whenever it is read",
+    )
     caption_template: str = Field(
         "a photo of a {name}", description="folder only: caption made from the class folder's name"
     )

@@ -13,13 +13,15 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nanogen.data.hdf5 import Stored
 from nanogen.errors import UserError
+
+if TYPE_CHECKING:
+    from nanogen.data.tar_images import TarImages
 
 GAP = 64 << 10  # bytes that are read and thrown away rather than asked for around
 MOST_BUFFERS = 512  # in one request; the operating system allows 1024
@@ -131,7 +133,7 @@ class Held:
     are not held: each is a large request already, and a window of them might not fit.
     """
 
-    def __init__(self, rows: Rows):
+    def __init__(self, rows: Rows | TarImages):
         self.rows = rows
         self._reader = ThreadPoolExecutor(1, "reader")
         self._windows: dict[int, tuple[np.ndarray, Future[np.ndarray]]] = {}
@@ -179,10 +181,3 @@ class Held:
         if missing.any():
             found[missing] = self.rows[rows[missing]]
         return found
-
-
-def rows_of(path: Path, name: str) -> Rows:
-    """Dataset ``name`` of an HDF5 file whose header was checked."""
-    from nanogen.data.hdf5 import stored_in
-
-    return Rows([stored_in(path, name)])

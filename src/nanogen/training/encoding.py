@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nanogen.data.images import ImageFile
-from nanogen.data.rows import Held, rows_of
+from nanogen.data.rows import Held
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.tokenizers import load_tokenizer
@@ -44,8 +44,8 @@ class Encoded:
                 f"--encode configures latents of hash {stage['hash']}, but the run is trained on those "
                 f"of hash {expected}; give the configuration of the same study"
             )
-        self.labels = ImageFile(images, stage["expects"]["data"]).labels
-        self.images = Held(rows_of(images, "images"))
+        file = ImageFile(images, stage["expects"]["data"])
+        self.labels, self.images = file.labels, Held(file.rows())
         expect_model(tokenizer, stage["expects"]["tokenizer"])
         self.tokenizer = load_tokenizer(tokenizer, stage["model"]).to(device)
         self.shape = self.tokenizer.latent_shape

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from nanogen.backbones.embeddings import Condition
 from nanogen.data.caches import LatentFile, TextFile, VisionFile
 from nanogen.data.images import ImageFile
-from nanogen.data.rows import Held, rows_of
+from nanogen.data.rows import Held
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Pixels:
     """Images for the methods without a tokenizer."""
 
     def __init__(self, path: Path, hash_: str):
-        self.labels = ImageFile(path, hash_).labels
-        self.images = Held(rows_of(path, "images"))
+        file = ImageFile(path, hash_)
+        self.labels, self.images = file.labels, Held(file.rows())
         _, height, width, channels = self.images.rows.shape
         self.shape = (channels, height, width)
 
