@@ -177,5 +177,6 @@ def test_no_permission_to_write(capsys, few_images, tmp_path, as_nobody):
 
 def test_a_full_disk(capsys, few_images, small_disk):
     said = refused(capsys, "make-data", "--config", few_images, "--output", small_disk / "val.h5")
-    assert f"cannot write {small_disk}/val.h5: the disk is full; free some space" in said
+    assert f"{small_disk}/val.h5 needs " in said
+    assert "are free on its disk; free some space, or put results/ on another disk" in said
     assert not list(small_disk.iterdir())

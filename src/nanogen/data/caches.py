@@ -98,7 +98,7 @@ class TextFile:
     """The text features of captions or prompts, ragged: a text has as many rows as it has tokens.
 
     Attributes:
-        features: float16 (T, width), memory-mapped, all texts' tokens one after the other.
+        features: float16 (T, width), read when indexed, all texts' tokens one after the other.
         offsets: int64 (N * K + 1,), where each text begins; text ``i * K + k`` is kind k of item i.
         kinds: names of the K kinds of captions, e.g. ``["short", "dense"]``.
         width: of a token's features.
@@ -111,7 +111,7 @@ class TextFile:
         with hdf5.opened(self.path, *TEXT, hash) as file:
             for name in ("tokens", "offsets"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.features = hdf5.memmap(file, "tokens")
+            self.features = Rows([hdf5.stored(file, "tokens")])
             self.offsets: np.ndarray = file["offsets"][:]
             self.kinds: list[str] = json.loads(file.attrs["kinds"])
             self.width = int(file.attrs["width"])

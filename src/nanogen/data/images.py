@@ -22,6 +22,7 @@ import numpy as np
 
 from nanogen.data import hdf5
 from nanogen.data.rows import Rows
+from nanogen.data.space import announce
 from nanogen.errors import UserError
 from nanogen.files import label
 
@@ -169,6 +170,8 @@ def _write(source: Source, stage: Mapping[str, Any], output: Path) -> None:
     header |= {"split": stage["split"], "task": data["name"]}
     if data.get("store") == "places":
         header |= {"shards": json.dumps(_shards(source)), "side": data["resolution"]}
+    if data.get("store") != "places":
+        announce(output, "images", len(source), 3 * len(source) * data["resolution"] ** 2)
     size = max(1, min(1024, _BLOCK_BYTES // (3 * data["resolution"] ** 2)))
     progress = tqdm(total=len(source), unit="image", disable=not sys.stderr.isatty())
     with progress, hdf5.create(output, header) as file:

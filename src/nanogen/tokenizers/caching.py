@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 
 from nanogen.data import hdf5
 from nanogen.data.latent_shards import LATENTS, SHARD, Share
+from nanogen.data.space import announce
 from nanogen.errors import UserError
 from nanogen.files import label
 from nanogen.models.training import batches, gather, progress
@@ -23,22 +23,6 @@ from nanogen.tokenizers.base import Tokenizer
 log = logging.getLogger(__name__)
 BATCH = 128
 FLOAT16 = 2  # bytes
-
-
-def announce(path: Path, what: str, count: int, size: int, written: int = 0) -> None:
-    """Log how large the file will be; raise UserError if the disk cannot hold it.
-
-    Args:
-        size: bytes in all; ``written`` of them are on the disk already.
-    """
-    log.info("%s: %d %s, %.1f MB", path, count, what, size / 1e6)
-    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    free, needed = shutil.disk_usage(folder).free, size - written
-    if needed > free:
-        raise UserError(
-            f"{path} needs {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free on its disk; "
-            "free some space, or put results/ on another disk"
-        )
 
 
 def finite_half(values: np.ndarray, what: str) -> np.ndarray:
