@@ -236,7 +236,8 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
         )
     root = Path(study.data_root)
     if not (root / "train").is_dir() and not (root.is_dir() and photographs.is_exported(root)):
-        raise UserError(f"data_root: there is no folder {root / 'train'}; {photographs.LAYOUT}")
+        layout = photographs.LAYOUT.replace("ROOT", "PATH")
+        raise UserError(f"data_root: there is no folder {root / 'train'}; {layout}")
     if task == "t2i" and study.data.get("source") != "folder":
         return {}
     keys: dict[str, Any] = {"data": {"root": study.data_root}}
