@@ -11,11 +11,11 @@ import argparse
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def frechet_by_square_root(
     return float(shift @ shift + np.trace(sigma1 + sigma2 - 2 * np.real(root)))
 
 
-def mind_at_once(a: np.ndarray, b: np.ndarray, directions: int) -> float:
+def mind_at_once(a: np.ndarray, b: np.ndarray, directions: int = 1000) -> float:
     """The formula as written: float64 features and directions as full matrices, the projections of both
     sets on all directions held at once, each column sorted, one mean over everything."""
     larger = None if len(a) == len(b) else max(len(a), len(b))
@@ -48,6 +48,15 @@ def mind_at_once(a: np.ndarray, b: np.ndarray, directions: int) -> float:
     a, b, rows = (x.astype(np.float64) for x in (a, b, rows))
     difference = np.sort(a @ rows.T, axis=0) - np.sort(b @ rows.T, axis=0)
     return float(3 * a.shape[1] * (difference**2).mean())
+
+
+def mind_in_torch(a: np.ndarray, b: np.ndarray, directions: int = 1000) -> float:
+    """The same matrices and sorts in torch, which published values were computed with; equal counts."""
+    import torch
+
+    rows = torch.from_numpy(draw_directions(directions, a.shape[1], None, 2020)[0]).double()
+    projected = ((torch.from_numpy(x).double() @ rows.T).sort(0).values for x in (a, b))
+    return float(3 * a.shape[1] * (next(projected) - next(projected)).square().mean())
 
 
 def precision_at_once(real: np.ndarray, generated: np.ndarray, k: int = 3) -> float:
@@ -74,18 +83,35 @@ def timed(function: Callable[..., float], *args: Any, repeats: int) -> tuple[flo
     return value, best
 
 
-def peak_growth(function: Callable[..., float], *args: Any) -> float:
-    """MiB by which the call raises the memory of a process of its own."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        function(*args)
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        os.write(writing, str((after - before) / 1024).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    return float(os.read(reading, 64))
+def peak_growth(function: Callable[..., float], make: Callable[..., Any], *sizes: int) -> float:
+    """MiB by which ``function(*make(*sizes))`` raises the memory of a process of its own.
+
+    The process is started anew and makes the data itself: a fork of this one would wait for ever for
+    the threads of matrix products, which it does not inherit.
+    """
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(_growth, (function, make, *sizes))
+
+
+def _growth(function: Callable[..., float], make: Callable[..., Any], *sizes: int) -> float:
+    data = make(*sizes)
+    function(*(x[:16] for x in data))  # imports what it needs, which is no memory of the data's
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew here, on Linux
+    before = memory("VmRSS")
+    function(*data)
+    return (memory("VmHWM") - before) / 1024
+
+
+def memory(key: str) -> int:
+    """KiB that this process holds (VmRSS) or held at most (VmHWM)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+
+
+def two_sets(count: int, width: int, shift: float) -> list[np.ndarray]:
+    """Two float32 sets (count, width) of normal numbers, the second shifted."""
+    rng = np.random.default_rng(count)
+    return [rng.normal(s, 1, (count, width)).astype(np.float32) for s in (0.0, shift)]
 
 
 def row(name: str, ours: tuple[float, float], plain: tuple[float, float], **more: Any) -> dict[str, Any]:
@@ -111,27 +137,27 @@ def frechet_row(width: int) -> dict[str, Any]:
     return row(f"Frechet distance, d = {width}", ours, plain)
 
 
-def mind_row(count: int, width: int, directions: int = 1000) -> dict[str, Any]:
-    rng = np.random.default_rng(count)
-    a, b = (rng.normal(s, 1, (count, width)).astype(np.float32) for s in (0.0, 0.3))
+def mind_row(count: int, width: int, plain: Callable[..., float], name: str) -> dict[str, Any]:
+    make = partial(two_sets, shift=0.3)
+    sets = make(count, width)
     return row(
-        f"MIND, n = {count}, d = {width}",
-        timed(mind, a, b, directions, repeats=2),
-        timed(mind_at_once, a, b, directions, repeats=2),
-        mib=peak_growth(mind, a, b, directions),
-        mib_plain=peak_growth(mind_at_once, a, b, directions),
+        f"MIND against {name}, n = {count}, d = {width}",
+        timed(mind, *sets, repeats=3),
+        timed(plain, *sets, repeats=3),
+        mib=peak_growth(mind, make, count, width),
+        mib_plain=peak_growth(plain, make, count, width),
     )
 
 
 def precision_row(count: int, width: int) -> dict[str, Any]:
-    rng = np.random.default_rng(count)
-    sets = [rng.normal(s, 1, (count, width)).astype(np.float32) for s in (0.0, 0.1)]
+    make = partial(two_sets, shift=0.1)
+    sets = make(count, width)
     return row(
         f"Precision and recall, n = {count}, d = {width}",
         timed(precision_plus_recall, *sets, repeats=1),
         timed(precision_at_once, *sets, repeats=1),
-        mib=peak_growth(precision_plus_recall, *sets),
-        mib_plain=peak_growth(precision_at_once, *sets),
+        mib=peak_growth(precision_plus_recall, make, count, width),
+        mib_plain=peak_growth(precision_at_once, make, count, width),
     )
 
 
@@ -160,7 +186,11 @@ def main() -> None:
     clouds = ((2000, 96),) if args.quick else ((5000, 96), (5000, 512))
     cases: dict[str, list[Callable[[], dict[str, Any]]]] = {
         "frechet": [partial(frechet_row, width) for width in widths],
-        "mind": [partial(mind_row, *size) for size in sizes],
+        "mind": [
+            partial(mind_row, *size, plain, name)
+            for size in sizes
+            for plain, name in ((mind_at_once, "numpy"), (mind_in_torch, "torch"))
+        ],
         "pr": [partial(precision_row, *size) for size in clouds],
     }
     rows = [case() for name in args.metrics for case in cases[name]]

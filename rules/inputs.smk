@@ -198,10 +198,6 @@ def color_classifier(wildcards):
     return [PATHS.model_card(name)] if name else []
 
 
-def color_classifier_option(wildcards, input):
-    return " ".join(f"--color-classifier {quote(str(Path(card).parent))}" for card in input.colors)
-
-
 # Which metrics are measured by questions, and by which model; packages run theirs in processes of their own.
 ANSWERING = stages.answering(STUDY) if "t2i" in STUDY.tasks else {}
 PACKAGED = [metric for metric, name in ANSWERING.items() if MODELS[name].source == "package"]
@@ -215,6 +211,47 @@ def answering_inputs(wildcards):
 
 
 SIMPLE = RUNS[FIRST, "t2i"].evaluation.simpleeval if "t2i" in STUDY.tasks else None
+MEASURED_HERE = ["geneval", *ANSWERED_HERE, *(["simpleeval"] if SIMPLE else [])]
+
+
+def weak_scorer(wildcards):
+    """The card of what compares images with texts, where the study measures SimpleEval."""
+    return [PATHS.model_card(SIMPLE.scorer)] if SIMPLE else []
+
+
+def scoring(command, make, wildcards, input, output):
+    """A metric's command, its configuration and what all of them read."""
+    config = configured(make, "method", "variant")(wildcards)
+    samples = f"--samples {quote(input.samples)} --prompts {quote(input.prompts)}"
+    return f"{command} --config {config} {samples} --output {quote(output)}"
+
+
+def geneval_command(wildcards, input, output):
+    command = scoring("score-geneval", stages.geneval, wildcards, input, output[0])
+    colors = "".join(f" --color-classifier {quote(str(Path(card).parent))}" for card in input.colors)
+    return f"{command} --detector {quote(str(Path(input.detector).parent))}{colors}"
+
+
+def questions_command(wildcards, input, output):
+    """Nothing where packages measure what is measured by questions."""
+    if not ANSWERED_HERE:
+        return ""
+    folder = str(Path(output[0]).parent)
+    command = scoring("score-questions", stages.question_scores, wildcards, input, folder)
+    questions = f" --questions {quote(input.questions)}" if "dpg" in ANSWERED_HERE else ""
+    models = (
+        f" --model {metric}={quote(str(Path(input[f'model:{metric}']).parent))}"
+        for metric in ANSWERED_HERE
+    )
+    return f"--then {command}{questions}{''.join(models)}"
+
+
+def simpleeval_command(wildcards, input, output):
+    """Nothing where the study does not measure it."""
+    if not SIMPLE:
+        return ""
+    command = scoring("score-simpleeval", stages.simpleeval, wildcards, input, output[-1])
+    return f"--then {command} --scorer {quote(str(Path(input.scorer[0]).parent))}"
 
 
 # report

@@ -71,50 +71,30 @@ rule score_distribution:
 
 if "t2i" in STUDY.tasks:
 
-    rule score_geneval:
+    # One process for all of them: it starts for longer than it measures, and questions share a network.
+    rule score_text:
         input:
+            unpack(answering_inputs),
             samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
             prompts=PATHS.prompts,
             detector=PATHS.model_card(RUNS[FIRST, "t2i"].evaluation.detector),
             colors=color_classifier,
+            scorer=weak_scorer,
         output:
-            f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/geneval.json",
+            [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in MEASURED_HERE],
         log:
-            f"{ROOT}/logs/score_geneval/{{method}}-{{variant}}.log",
+            f"{ROOT}/logs/score_text/{{method}}-{{variant}}.log",
+        benchmark:
+            f"{ROOT}/benchmarks/score_text/{{method}}-{{variant}}.tsv"
         conda:
             "../envs/metrics.yaml"
         params:
-            config=configured(stages.geneval, "method", "variant"),
-            detector=lambda wildcards, input: Path(input.detector).parent,
-            colors=color_classifier_option,
+            geneval=geneval_command,
+            questions=questions_command,
+            simpleeval=simpleeval_command,
         shell:
-            "python -m nanogen score-geneval --config {params.config} --samples {input.samples:q}"
-            " --prompts {input.prompts:q} --detector {params.detector:q} {params.colors}"
-            " --output {output} 2> >(tee -i {log} >&2)"
-
-    if ANSWERED_HERE:
-
-        # One job for both metrics, since they mostly share a network.
-        rule score_questions:
-            input:
-                unpack(answering_inputs),
-                samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
-                prompts=PATHS.prompts,
-            output:
-                [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in ANSWERED_HERE],
-            log:
-                f"{ROOT}/logs/score_questions/{{method}}-{{variant}}.log",
-            benchmark:
-                f"{ROOT}/benchmarks/score_questions/{{method}}-{{variant}}.tsv"
-            conda:
-                "../envs/metrics.yaml"
-            params:
-                config=configured(stages.question_scores, "method", "variant"),
-                inputs=as_options,
-                folder=lambda wildcards, output: Path(output[0]).parent,
-            shell:
-                "python -m nanogen score-questions --config {params.config} {params.inputs}"
-                " --output {params.folder:q} 2> >(tee -i {log} >&2)"
+            "python -m nanogen chain {params.geneval} {params.questions} {params.simpleeval}"
+            " 2> >(tee -i {log} >&2)"
 
     # Models that only a package runs, which needs an environment of its own.
     if "dpg" in PACKAGED:
@@ -155,24 +135,3 @@ if "t2i" in STUDY.tasks:
             shell:
                 "python -m nanogen score-clip-flant5 --config {params.config} {params.inputs}"
                 " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
-
-
-if SIMPLE:
-
-    rule score_simpleeval:
-        input:
-            samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
-            prompts=PATHS.prompts,
-            scorer=PATHS.model_card(SIMPLE.scorer),
-        output:
-            f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/simpleeval.json",
-        log:
-            f"{ROOT}/logs/score_simpleeval/{{method}}-{{variant}}.log",
-        conda:
-            "../envs/metrics.yaml"
-        params:
-            config=configured(stages.simpleeval, "method", "variant"),
-            scorer=lambda wildcards, input: Path(input.scorer).parent,
-        shell:
-            "python -m nanogen score-simpleeval --config {params.config} --samples {input.samples:q}"
-            " --prompts {input.prompts:q} --scorer {params.scorer:q} --output {output} 2> >(tee -i {log} >&2)"

@@ -217,12 +217,16 @@ def test_a_network_that_is_not_there_says_how_to_get_it(drawn, tmp_path, monkeyp
     assert score(*drawn) == 2
     said = capsys.readouterr().err
     assert "snakemake results/paper/models/detector/nanogen.json --config study=paper" in said
+    assert "facebook/mask2former-swin-small-coco-instance for detector: 275 MB" in said
     assert "--detector" in said
 
 
 def test_the_papers_detector_needs_what_names_colours(drawn, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mask2former").mkdir()
+    (tmp_path / "mask2former" / "model.safetensors").touch()
     assert score(*drawn, "--detector", str(tmp_path / "mask2former")) == 2
-    assert "models/color-classifier; make it with" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "color-classifier: there are no weights" in said
+    assert "--color-classifier" in said
     assert load_study("paper").models == {}

@@ -14,14 +14,14 @@ NAMED = {
 THREE = {
     "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 7, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
-    "extract_features": 9, "reference": 1, "score_distribution": 9, "score_geneval": 3,
-    "score_questions": 3, "score_simpleeval": 3, "measured_table": 3,
+    "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3,
+    "measured_table": 3,
     "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
 }  # fmt: skip
 TEN = THREE | {
     "build_model": 8, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
-    "sample": 43, "extract_features": 32, "score_distribution": 32, "score_geneval": 11,
-    "score_questions": 11, "score_simpleeval": 11, "sample_grid": 33,
+    "sample": 43, "extract_features": 32, "score_distribution": 32, "score_text": 11,
+    "sample_grid": 33,
 }  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_models_of_packages_run_in_environments_of_their_own(fresh):
     plan = fresh.plan("table3", "--configfile", "config/studies/paper.yaml", "--config", *options)
     assert plan.rules["score_mplug"] == plan.rules["score_clip_flant5"] == 1
     assert plan.rules["make_questions"] == 1
-    assert "score_questions" not in plan.rules
+    assert not [file for job in plan.of("score_text") for file in job.inputs if "questions" in file]
     judges = {"detector", "color-classifier", "weak-scorer"}
     assert {job["model"] for job in plan.of("fetch_model")} == {"qwen3", *judges}
 
@@ -124,8 +124,7 @@ def test_public_models_are_fetched_drawn_and_scored_but_not_trained(fresh):
     drawn = {job["method"]: job.inputs for job in plan.of("sample")}
     root = "results/paper"
     assert drawn["flux-1"] == [f"{root}/models/flux-1/nanogen.json", f"{root}/prompts/geneval.json"]
-    for rule in ("score_geneval", "score_simpleeval"):
-        assert {job["method"] for job in plan.of(rule)} == {"jit", "flux-1"}
+    assert {job["method"] for job in plan.of("score_text")} == {"jit", "flux-1"}
     judges = {"detector", "color-classifier", "weak-scorer"}
     assert {job["model"] for job in plan.of("fetch_model")} == {"flux-1", "qwen3", *judges}
     assert "black-forest-labs/FLUX.1-dev for flux-1: 33700 MB" in plan.text
@@ -165,8 +164,8 @@ def test_every_named_target_is_there(fresh):
 
 TARGETS = [
     ("table1", {"published_table": 1}, {"train", "make_data"}),
-    ("table2", {"train": 3, "measured_table": 1}, {"score_geneval", "score_questions"}),
-    ("table3", {"train": 3, "score_geneval": 3, "score_questions": 3}, {"reference"}),
+    ("table2", {"train": 3, "measured_table": 1}, {"score_text"}),
+    ("table3", {"train": 3, "score_text": 3}, {"reference"}),
     ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
     ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
     ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
@@ -187,7 +186,7 @@ def test_table_4_needs_nothing_of_text_to_image(fresh):
     plan = fresh.plan("table4", *OF_THREE)
     assert plan.rules["train"] == plan.rules["measured_table"] + 2 == 3
     assert not [job for job in plan.jobs if job["task"] == "t2i"]
-    assert not {"encode_text", "encode_prompts", "make_prompts", "score_geneval"} & set(plan.rules)
+    assert not {"encode_text", "encode_prompts", "make_prompts", "score_text"} & set(plan.rules)
     models = {job["model"] for job in plan.of("build_model")}
     assert models == {"dinov2-b", "inception", "convnext"}
     assert not [path for job in plan.jobs for path in job.inputs + job.outputs if "t2i" in path]

@@ -55,8 +55,8 @@ def test_one_methods_steps_concern_its_training_and_what_follows(finished):
     assert plan.rules["train"] == 2
     assert {job["method"] for job in plan.jobs if job["method"]} == {"jit"}
     assert set(plan.rules) == REPORTS | {
-        "train", "sample", "extract_features", "score_distribution", "score_geneval",
-        "score_questions", "score_simpleeval", "sample_grid",
+        "train", "sample", "extract_features", "score_distribution", "score_text",
+        "sample_grid",
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "encode-text": ("encode_text", "cache the text features of captions or prompts"),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),
+    "chain": ("chain", "run several commands in one process"),
     "sample": ("sample", "draw images from a trained model: by class or prompt, or a study's set"),
     "choose-guidance": ("choose_guidance", "the guidance scale of a sweep's lowest FID"),
     "import": ("import_checkpoint", "make a model folder from a checkpoint that the authors released"),

@@ -181,8 +181,11 @@ def _check_cache(study: Study, task: str, tokenizer: str) -> None:
     LatentFile(study.latents[task][tokenizer].file, stages.latents(study, task, tokenizer)["hash"])
 
 
-def require_weights(study: Study, model: Model, folder: Path) -> None:
-    """Raise UserError unless ``folder`` holds weights, with where those of ``model`` come from."""
+def require_weights(
+    study: Study, model: Model, folder: Path, otherwise: str = "name the folder of a copy"
+) -> None:
+    """Raise UserError unless ``folder`` holds weights, with where those of ``model`` come from, their
+    size, and what else can be done."""
     if any(folder.glob("*.safetensors")):
         return
     card = f"results/{study.study}/models/{model.name}/nanogen.json"
@@ -193,7 +196,7 @@ def require_weights(study: Study, model: Model, folder: Path) -> None:
         origin = f"{make} fetches {'; '.join(map(str, items))}"
     raise UserError(
         f"{model.kind} {model.name}: there are no weights (*.safetensors) in {folder}; {origin}; or "
-        "name the folder of a copy"
+        f"{otherwise}"
     )
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from nanogen.config import load_model, load_run
 from nanogen.config.paths import Paths
+from nanogen.config.plan import require_weights
 from nanogen.config.schema import Evaluation
 from nanogen.config.study_schema import Study
 from nanogen.data.drawn import drawn_images, read_image
@@ -60,18 +61,14 @@ class Networks:
         """Folder and configuration of the network ``name`` (a file in config/models).
 
         A folder's own card says what it holds; without one, the study does. Raises UserError where
-        the folder is not there.
+        there are no weights, with where they come from and how large they are.
         """
-        made = Path(Paths(self.study).model(name))
-        folder = self.given.get(role, made)
-        if not folder.is_dir():
-            option = role.replace("_", "-")
-            raise UserError(
-                f"there is no model folder {folder}; make it with `snakemake {made}/nanogen.json "
-                f"--config study={self.study.study}`, or give one as --{option}"
-            )
+        model = load_model(self.study, name)
+        folder = self.given.get(role, Path(Paths(self.study).model(name)))
+        option = f"--{role.replace('_', '-')}"
+        require_weights(self.study, model, folder, f"give the folder of a copy as {option}")
         card = read_card(folder)
-        keys = load_model(self.study, name).model_dump(mode="json")
+        keys = model.model_dump(mode="json")
         return folder, {**keys, **(card or {}).get("model", {})}
 
 
