@@ -72,36 +72,10 @@ class Source(Protocol):
         ...
 
 
-class Scenes:
-    """The drawn scenes as a source; they have no files, so none can be unreadable."""
+def _scenes(stage: Mapping[str, Any]) -> Source:
+    from nanogen.data.scene_source import Scenes
 
-    def __init__(self, stage: Mapping[str, Any]):
-        from nanogen.data.scenes import CLASSES
-
-        self.stage = stage
-        self.classes = list(CLASSES)
-
-    def __len__(self) -> int:
-        return int(self.stage["data"][f"{self.stage['split']}_images"])
-
-    def examples(self) -> Iterator[Example]:
-        from nanogen.data import captions, render, scenes
-
-        data = self.stage["data"]
-        if data["resolution"] < 16:
-            raise UserError(f"data.resolution is {data['resolution']}: scenes need 16 pixels or more")
-        for scene in scenes.draw(self.stage["seed"], self.stage["split"], data["scene"], len(self)):
-            image, masks = render.render(scene, data["resolution"])
-            objects = [
-                {"shape": o.shape, "color": o.color, "size": o.size, "box": render.box(mask)}
-                for o, mask in zip(scene.objects, masks, strict=False)
-            ]
-            yield Example(
-                image, scene.label, captions.short(scene), captions.dense(scene), masks, objects
-            )
-
-    def without(self, names: set[str]) -> Source:
-        return self
+    return Scenes(stage)
 
 
 def _photographs(stage: Mapping[str, Any]) -> Source:
@@ -120,7 +94,7 @@ def _webdataset(stage: Mapping[str, Any]) -> Source:
 
 
 SOURCES: dict[str, Callable[[Mapping[str, Any]], Source]] = {
-    "scenes": Scenes,
+    "scenes": _scenes,
     "folder": _photographs,
     "webdataset": _webdataset,
 }
