@@ -48,7 +48,7 @@ def tokenizer_state(wildcards):
 def all_caches():
     paths = set()
     for (_, task), run in RUNS.items():
-        if run.tokenizer != PIXELS:
+        if run.tokenizer != PIXELS and LATENTS[task, run.tokenizer].cached:
             paths.add(PATHS.latents(task, run.tokenizer))
         if run.conditioner.model:
             paths.add(PATHS.text(task, run.conditioner.model))
@@ -58,13 +58,18 @@ def all_caches():
 
 # stage2
 def training_inputs(wildcards):
-    """Named inputs of one run: latents or images, text features where the task has text, the features
+    """Named inputs of one run: latents, or images and what encodes them, text features where the task has text, the features
     and frozen networks that its loss terms compare with, and what evaluates it meanwhile."""
     run = RUNS[wildcards.method, wildcards.task]
     if run.tokenizer == PIXELS:
         inputs = {"data": PATHS.data(wildcards.task, "train")}
-    else:
+    elif LATENTS[wildcards.task, run.tokenizer].cached:
         inputs = {"latents": PATHS.latents(wildcards.task, run.tokenizer)}
+    else:
+        inputs = {
+            "data": PATHS.data(wildcards.task, "train"),
+            "folder:tokenizer": PATHS.model_card(run.tokenizer),
+        }
     if run.conditioner.model:
         inputs["text"] = PATHS.text(wildcards.task, run.conditioner.model)
     for part, encoder in terms.caches(run).items():
@@ -103,19 +108,29 @@ def online_option(wildcards):
     return f" --online {quote(stage_file(stage, stage['train']['hash']))}"
 
 
+def encoding_option(wildcards):
+    """--encode and the configuration of the latents that a run encodes itself."""
+    tokenizer = RUNS[wildcards.method, wildcards.task].tokenizer
+    if tokenizer == PIXELS or LATENTS[wildcards.task, tokenizer].cached:
+        return ""
+    return f" --encode {quote(stage_file(stages.latents(STUDY, wildcards.task, tokenizer)))}"
+
+
 def training_options(wildcards, input):
-    return as_options(wildcards, input) + online_option(wildcards)
+    return as_options(wildcards, input) + encoding_option(wildcards) + online_option(wildcards)
 
 
 def as_options(wildcards, input):
-    """``--name path`` for every named input; ``--network name=folder`` for the card of a network, whose
-    input is called ``network:name``."""
+    """``--name path`` for every named input; for the card of a network, whose input is called
+    ``network:name``, ``--network name=folder``, and where it is ``folder:name``, ``--name folder``."""
     options = []
     for key, path in input.items():
         option, _, name = key.partition(":")
-        options.append(
-            f"--{option} {name}={quote(str(Path(path).parent))}" if name else f"--{option} {quote(path)}"
-        )
+        folder = quote(str(Path(path).parent))
+        if option == "folder":
+            options.append(f"--{name} {folder}")
+        else:
+            options.append(f"--{option} {name}={folder}" if name else f"--{option} {quote(path)}")
     return " ".join(options)
 
 

@@ -239,3 +239,26 @@ def test_a_measured_table_1_is_told_that_it_is_one(fresh):
     files = (fresh / ".snakemake/nanogen").glob("study-*.yaml")
     studies = [load_study(str(file)) for file in files]
     assert [s.report.reproduction for s in studies if s.study == "nano-table1"] == [True]
+
+
+def test_latents_are_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
+    plan = fresh.plan("caches", *OF_THREE, "latent_shards=3", "tasks=[imagenet]")
+    encoded = [path for job in plan.of("encode_latents") for path in job.outputs]
+    folder = "results/nano-three/latents/imagenet"
+    names = ("rae-dinov2-b", "sd-vae-mse")
+    assert sorted(encoded) == [f"{folder}/{name}/{k}-of-3.h5" for name in names for k in (1, 2, 3)]
+    joined = {job.outputs[0]: set(job.inputs) for job in plan.of("join_latents")}
+    assert joined == {
+        f"{folder}/{name}.h5": {f"{folder}/{name}/{k}-of-3.h5" for k in (1, 2, 3)} for name in names
+    }
+
+
+@pytest.mark.slow
+def test_without_caches_a_training_reads_images_and_tokenizer(fresh):
+    plan = fresh.plan("models", *OF_THREE, "cache=never")
+    assert "encode_latents" not in plan.rules
+    assert "Encoded in every training step instead of cached (cache: never):" in plan.text
+    (job,) = [j for j in plan.of("train") if (j["method"], j["task"]) == ("sd-vae-mse", "t2i")]
+    results = "results/nano-three"
+    needed = {f"{results}/data/t2i/train.h5", f"{results}/models/sd-vae-mse/nanogen.json"}
+    assert needed < set(job.inputs)

@@ -25,6 +25,7 @@ COMMANDS = {
     "fetch-model": ("fetch_model", "download a frozen network"),
     "fetch-data": ("fetch_data", "download a data set from the Hugging Face hub"),
     "encode-latents": ("encode_latents", "cache a data set's latents"),
+    "join-latents": ("join_latents", "join the shards of a latent cache"),
     "encode-features": ("encode_features", "cache a vision encoder's features of a data set"),
     "encode-text": ("encode_text", "cache the text features of captions or prompts"),
     "train-tokenizer": (

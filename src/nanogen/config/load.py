@@ -19,6 +19,7 @@ from nanogen.config import terms
 from nanogen.config.schema import Model, PublicRun, RemoteFile, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
+from nanogen.data import photographs
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 
@@ -233,17 +234,15 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
             f"study {study.study} reads a folder of photographs: say which with "
             "--config data_root=PATH (PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg)"
         )
-    train = Path(study.data_root) / "train"
-    if not train.is_dir():
-        raise UserError(
-            f"data_root: there is no folder {train}; expected PATH/train/CLASS/* and PATH/val/CLASS/*"
-        )
+    root = Path(study.data_root)
+    if not (root / "train").is_dir() and not (root.is_dir() and photographs.is_exported(root)):
+        layout = photographs.LAYOUT.replace("ROOT", "PATH")
+        raise UserError(f"data_root: there is no folder {root / 'train'}; {layout}")
     if task == "t2i" and study.data.get("source") != "folder":
         return {}
     keys: dict[str, Any] = {"data": {"root": study.data_root}}
     if task == "imagenet":
-        folders = [e for e in train.iterdir() if e.is_dir() and not e.name.startswith(".")]
-        keys["conditioner"] = {"classes": len(folders)}
+        keys["conditioner"] = {"classes": len(photographs.class_names(root))}
     return keys
 
 

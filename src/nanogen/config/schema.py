@@ -26,7 +26,8 @@ class Data(Section):
 
     name: str = Field(description="folder name under data/ and latents/")
     source: Literal["scenes", "folder", "webdataset"] = Field(
-        description="scenes: drawn by the project; folder: ImageFolder tree; webdataset: tar shards"
+        description="scenes: drawn by the project; folder: photographs of classes, an ImageFolder tree "
+        "or exported parquet or Arrow files; webdataset: tar shards"
     )
     resolution: int = Field(gt=0, description="side of the square images in pixels")
     train_images: int = Field(gt=0, description="images to draw, or the most to take (training)")
@@ -36,7 +37,13 @@ class Data(Section):
     )
     root: str | None = Field(None, description="folder or shards: where the user's data lies")
     hub: list[str] = Field(
-        default_factory=list, description="data sets on the Hugging Face hub to fetch, if no root"
+        default_factory=list,
+        description="data sets on the Hugging Face hub to fetch, if no root: owner/name@revision",
+    )
+    store: Literal["pixels", "places"] = Field(
+        "pixels",
+        description="webdataset only: copy the cropped pixels, or note where each picture lies and "
+        "decode it whenever it is read",
     )
     caption_template: str = Field(
         "a photo of a {name}", description="folder only: caption made from the class folder's name"

@@ -223,7 +223,7 @@ def _chosen(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
     if which == "scenes":
         return scene_prompts(stage["seed"])
     if which == "classes":
-        from nanogen.data.folder import class_names
+        from nanogen.data.photographs import class_names
 
         if not data.get("root"):
             raise UserError("evaluation.prompts is 'classes', but data.root names no folder of them")
