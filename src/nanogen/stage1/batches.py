@@ -7,6 +7,7 @@ processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -15,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nanogen.data.order import Order
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.stage1.augmentation import DRAWS
-from nanogen.training.batches import Order, prefetched
+from nanogen.training.batches import prefetched
 from nanogen.training.distributed import Processes
 
 
@@ -64,7 +66,7 @@ class Batches:
             )
         share = self.size // group.world
         self.share = range(group.rank * share, (group.rank + 1) * share)
-        self.order = Order(len(images), *self.identity)
+        self.order = Order(len(images), math.prod(images.shape[1:]), *self.identity)
 
     def at(self, step: int) -> Batch:
         """This process's share of the batch of ``step``."""
