@@ -21,9 +21,9 @@ from nanogen.files import write_json
 from nanogen.models.card import read_card
 from nanogen.models.encoder import draw_mask, patches, spread
 from nanogen.models.encoders import load_encoder
-from nanogen.models.moments import feature_moments
 from nanogen.models.training import psnr, schedule, spliced
 from nanogen.models.vae import build
+from nanogen.stage1.statistics import feature_moments
 from nanogen.tokenizers import load_tokenizer
 
 ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}

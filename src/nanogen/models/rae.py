@@ -13,9 +13,9 @@ from torch import Tensor
 from nanogen.errors import UserError
 from nanogen.models.encoders import copy_encoder, load_encoder
 from nanogen.models.losses import reconstruction_loss
-from nanogen.models.moments import feature_moments
 from nanogen.models.quality import reconstruction_quality
 from nanogen.models.training import gather, seeded, spliced, train
+from nanogen.stage1.statistics import feature_moments
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.rae import RAE, STATISTICS
 from nanogen.tokenizers.vit_decoder import ViTDecoder

@@ -14,9 +14,9 @@ from nanogen.errors import UserError, nearest
 from nanogen.models.encoders import load_encoder
 from nanogen.models.loading import network_class, save_network
 from nanogen.models.losses import Alignment, reconstruction_loss
-from nanogen.models.moments import BATCH, feature_moments
 from nanogen.models.quality import reconstruction_quality
 from nanogen.models.training import batches, checked, gather, seeded, spliced, train
+from nanogen.stage1.statistics import BATCH, feature_moments
 from nanogen.tokenizers import normalisation
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.latent_layouts import layout_of
