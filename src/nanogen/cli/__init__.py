@@ -27,6 +27,7 @@ COMMANDS = {
     "encode-latents": ("encode_latents", "cache a data set's latents"),
     "encode-features": ("encode_features", "cache a vision encoder's features of a data set"),
     "encode-text": ("encode_text", "cache the text features of captions or prompts"),
+    "reconstruct": ("reconstruct", "how well and how fast a tokenizer gives images back"),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),
     "sample": ("sample", "draw images from a trained model: by class or prompt, or a study's set"),
