@@ -16,7 +16,7 @@ from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.report import tokenizers
 from nanogen.report.rows import number, read_rows
-from nanogen.report.style import FAMILIES, INK, applied
+from nanogen.report.style import FAINT, FAMILIES, INK, applied
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,7 +144,8 @@ def _draw_column(
         box = (x / wide, bottom / high, layout.side / wide, layout.side / high)
         axes = figure.add_axes(box)
         axes.imshow(image, interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(visible=True, color=FAINT, linewidth=0.3)  # images may be white as the page
     centre, base = (x + layout.side / 2) / wide, (high - y + 0.04) / high
     said = {"ha": "center", "va": "bottom", "linespacing": 1.15}
     scores = figure.text(centre, base, column.said, fontsize=0.8 * size, color=INK, **said)

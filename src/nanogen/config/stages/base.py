@@ -10,7 +10,7 @@ VERSIONS = {
     "inputs": 1,
     "data": 2,
     "prompts": 2,
-    "model": 2,
+    "model": 3,
     "latents": 1,
     "text": 1,
     "vision": 1,
