@@ -3,6 +3,7 @@
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
 #   snakemake figure1                     one figure; likewise figure4, figure5
+#   snakemake tokenizers                  what the tokenizers give back: their table and figure
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
 #   snakemake -n all                      what would be run
@@ -35,6 +36,7 @@ rule all:
         tables(*TABLES),
         figures(*FIGURES),
         sweep(),
+        tokenizers(),
         grids(),
 
 
@@ -42,6 +44,12 @@ rule sweep:
     """Each method's best guidance scale on ImageNet."""
     input:
         asked_sweep,
+
+
+rule tokenizers:
+    """How well and how fast each tokenizer gives images back, and pictures of it."""
+    input:
+        tokenizers(),
 
 
 rule models:

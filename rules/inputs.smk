@@ -44,6 +44,18 @@ def tokenizer_state(wildcards):
     return f"{ROOT}/state/{stages.model(STUDY, wildcards.model)['hash']}"
 
 
+def reconstruction_networks(wildcards):
+    """Named inputs: the cards of the networks that judge reconstructions."""
+    networks = stages.reconstruction_networks(STUDY)
+    return {role: PATHS.model_card(name) for role, name in networks.items()}
+
+
+def reconstruction_options(wildcards, input):
+    """The tokenizer and the networks that judge it, each by its folder."""
+    roles = ["tokenizer", *stages.reconstruction_networks(STUDY)]
+    return " ".join(f"--{role} {quote(str(Path(input[role]).parent))}" for role in roles)
+
+
 # latents
 def all_caches():
     paths = set()
@@ -302,6 +314,12 @@ if SWEPT:
     MEASURED["sweep"] = ("imagenet", [variants.BEST], ["fid", "is"])
     PLOTTED["sweep"] = ["sweep"]
     MEASURED_FIGURES.append("sweep")
+# Tokenizers are measured in every study but one of reproductions: a table, and a figure of pictures.
+TOKENIZERS = [] if STUDY.report.reproduction else list(stages.tokenizers(STUDY))
+MEASURED_TABLES = [*MEASURED, *(["tokenizers"] if TOKENIZERS else [])]
+if TOKENIZERS:
+    PLOTTED["tokenizers"] = ["tokenizers"]
+    MEASURED_FIGURES.append("tokenizers")
 SAMPLED = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
 
 
@@ -328,6 +346,11 @@ def sweep():
     return [PATHS.table("sweep"), PATHS.figure("sweep", "png")] if SWEPT else []
 
 
+def tokenizers():
+    """Table and figure of the tokenizers; nothing where all methods work on pixels."""
+    return [PATHS.table("tokenizers"), PATHS.figure("tokenizers", "png")] if TOKENIZERS else []
+
+
 def asked_sweep(wildcards):
     if not SWEPT:
         raise WorkflowError(
@@ -350,7 +373,9 @@ def grids():
 
 def metrics_of(wildcards):
     """Metric files that a measured table reads, Table 3 first the public models', and what it reads
-    besides."""
+    besides; the table of tokenizers reads their scores."""
+    if wildcards.table == "tokenizers":
+        return [PATHS.reconstruction(name) for name in TOKENIZERS]
     task, guidances, metrics = MEASURED[wildcards.table]
     public = PUBLIC if wildcards.table == "table3" else {}
     methods = SWEPT if wildcards.table == "sweep" else STUDY.methods
@@ -372,6 +397,13 @@ def beside_metrics(table, task):
     if table in ("table1", "table3"):
         return [PATHS.trained(method, task) for method in STUDY.methods]
     return [PATHS.guidance(method) for method in SWEPT] if table == "sweep" else []
+
+
+def plotted(wildcards):
+    """What a measured figure reads: tables, and where it shows images those."""
+    shown = TOKENIZERS if wildcards.figure == "tokenizers" else []
+    found = [PATHS.table(name) for name in PLOTTED[wildcards.figure]]
+    return found + [PATHS.reconstructions(name) for name in shown]
 
 
 def style_option(wildcards):

@@ -36,7 +36,7 @@ rule measured_table:
     log:
         f"{ROOT}/logs/table/{{table}}.log",
     wildcard_constraints:
-        table="|".join(MEASURED) or "(?!)",
+        table="|".join(MEASURED_TABLES) or "(?!)",
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -72,7 +72,7 @@ rule published_figure:
 
 rule measured_figure:
     input:
-        lambda wildcards: [PATHS.table(name) for name in PLOTTED[wildcards.figure]],
+        plotted,
     output:
         report(
             f"{ROOT}/figures/{{figure}}.png",

@@ -1,5 +1,6 @@
 # Stage 1: tokenizers trained from scratch by torchrun, autoencoders and the decoders of representation
-# autoencoders. Priorities put the heads of long chains first, so that the last training does not run alone.
+# autoencoders; and every tokenizer measured, whoever trained it. Priorities put the heads of long chains
+# first, so that the last training does not run alone.
 
 
 rule train_tokenizer:
@@ -34,3 +35,32 @@ rule train_tokenizer:
         " train-tokenizer --config {params.config} {params.inputs} --state {params.state}"
         " --output $(dirname {output.card}) --checkpoint-every {resources.checkpoint_every}"
         " --log-every {resources.log_every} 2> >(tee -i {log} >&2)"
+
+
+rule reconstruct:
+    input:
+        unpack(reconstruction_networks),
+        val=PATHS.data(stages.reconstructed_task(STUDY), "val"),
+        tokenizer=lambda wildcards: PATHS.model_card(wildcards.tokenizer),
+    output:
+        scores=f"{ROOT}/tokenizers/{{tokenizer}}/reconstruction.json",
+        examples=f"{ROOT}/tokenizers/{{tokenizer}}/reconstructions.h5",
+    log:
+        f"{ROOT}/logs/reconstruct/{{tokenizer}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/reconstruct/{{tokenizer}}.tsv"
+    conda:
+        "../envs/metrics.yaml"
+    resources:
+        nodes=1,
+        processes=1,
+        gres="",
+        mpi="",
+    params:
+        config=configured(stages.reconstruction, "tokenizer"),
+        networks=reconstruction_options,
+    shell:
+        "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
+        " --gres '{resources.gres}' --processes {resources.processes} --"
+        " reconstruct --config {params.config} --val {input.val:q} {params.networks}"
+        " --output $(dirname {output.scores}) 2> >(tee -i {log} >&2)"

@@ -21,8 +21,8 @@ from nanogen.files import write_json
 from nanogen.models.card import read_card
 from nanogen.models.encoder import draw_mask, patches, spread
 from nanogen.models.encoders import load_encoder
-from nanogen.models.moments import feature_moments
 from nanogen.models.training import psnr, schedule
+from nanogen.stage1.statistics import feature_moments
 from nanogen.stage1.vae import build
 from nanogen.tokenizers import load_tokenizer
 

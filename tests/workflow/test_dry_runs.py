@@ -7,20 +7,21 @@ import pytest
 from nanogen.config import load_study
 
 NAMED = {
-    "table1", "table2", "table3", "table4", "figure1", "figure4", "figure5", "models", "caches",
+    "table1", "table2", "table3", "table4", "figure1", "figure4", "figure5", "tokenizers", "models",
+    "caches",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
 THREE = {
     "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 7, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
-    "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3,
-    "measured_table": 3,
-    "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
+    "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3, "reconstruct": 2,
+    "measured_table": 4, "published_table": 4, "measured_figure": 4, "published_figure": 3,
+    "sample_grid": 9,
 }  # fmt: skip
 TEN = THREE | {
     "build_model": 8, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
-    "sample": 43, "extract_features": 32, "score_distribution": 32, "score_text": 11,
+    "sample": 43, "extract_features": 32, "score_distribution": 32, "score_text": 11, "reconstruct": 5,
     "sample_grid": 33,
 }  # fmt: skip
 
@@ -53,7 +54,7 @@ def test_a_folder_of_photographs_is_planned_by_the_same_graph(fresh, photographs
     options = ("--configfile", "config/studies/folder.yaml", "--config", f"data_root={photographs}")
     plan = fresh.plan("all", *options)
     assert plan.rules["train"] == 6
-    assert plan.rules["measured_table"] == 3
+    assert plan.rules["measured_table"] == 4
     assert all(path.startswith("results/folder/") for job in plan.jobs for path in job.outputs)
 
 
@@ -73,6 +74,14 @@ def test_the_papers_study_trains_25_methods_on_both_tasks(paper):
     caches = {(job["tokenizer"], job["task"]) for job in paper.of("encode_latents")}
     assert len(caches) == paper.rules["encode_latents"] == 34
     assert not {job["model"] for job in paper.of("build_model")}
+
+
+def test_the_papers_study_measures_every_tokenizer_once(paper):
+    tokenizers = {job["tokenizer"] for job in paper.of("encode_latents")}
+    assert {job["tokenizer"] for job in paper.of("reconstruct")} == tokenizers
+    assert paper.rules["reconstruct"] == len(tokenizers) == 17
+    networks = {f"results/paper/models/{name}/nanogen.json" for name in ("inception", "lpips")}
+    assert all(networks < set(job.inputs) for job in paper.of("reconstruct"))
 
 
 def test_one_and_two_steps_of_meanflow_share_a_training_but_guidance_has_its_own(paper):
@@ -169,6 +178,7 @@ TARGETS = [
     ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
     ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
     ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    ("tokenizers", {"reconstruct": 2, "train_tokenizer": 2}, {"train", "encode_latents"}),
     ("models", {"train": 6}, {"sample", "reference", "measured_table"}),
     ("caches", {"encode_latents": 4, "encode_text": 1, "train_tokenizer": 2}, {"train", "sample"}),
 ]
@@ -195,7 +205,7 @@ def test_table_4_needs_nothing_of_text_to_image(fresh):
 def test_one_method_needs_its_own_tokenizer_only(fresh):
     plan = fresh.plan("all", "--config", "methods=[jit]")
     assert plan.rules["train"] == 2
-    assert not {"train_tokenizer", "encode_latents"} & set(plan.rules)
+    assert not {"train_tokenizer", "encode_latents", "reconstruct"} & set(plan.rules)
     assert {job["method"] for job in plan.of("train", "sample")} == {"jit"}
 
 
@@ -204,7 +214,7 @@ def test_one_task_needs_nothing_of_the_other(fresh):
     plan = fresh.plan("all", *OF_THREE, "tasks=[t2i]")
     assert plan.rules["train"] == 3
     assert not {"reference", "extract_features", "score_distribution"} & set(plan.rules)
-    assert {job["table"] for job in plan.of("measured_table")} == {"table3"}
+    assert {job["table"] for job in plan.of("measured_table")} == {"table3", "tokenizers"}
 
 
 def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):

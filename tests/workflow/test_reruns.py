@@ -73,6 +73,7 @@ def test_one_tokenizers_training_concerns_its_own_methods(finished):
     plan = changed(finished, models={"sd-vae-mse": {"training": {"steps": 3}}})
     assert {job["model"] for job in plan.of("train_tokenizer", "build_model")} == {"sd-vae-mse"}
     assert {job["method"] for job in plan.of("train")} == {"sd-vae-mse"}
+    assert {job["tokenizer"] for job in plan.of("reconstruct")} == {"sd-vae-mse"}
     assert not {"make_data", "encode_text", "reference"} & set(plan.rules)
 
 

@@ -68,6 +68,23 @@ def test_figures_and_grids_are_pictures(done):
     assert "t2i-dinov2-b-cfg.png" in grids
 
 
+def test_tokenizers_have_a_table_and_a_figure(done):
+    from PIL import Image
+
+    table = rows(done / f"{RESULTS}/tables/tokenizers.csv")
+    assert [row["tokenizer"] for row in table] == ["rae-dinov2-b", "sd-vae-mse"]
+    for row in table:
+        assert all(cell.strip().lower() not in ("", "nan", "inf", "none") for cell in row.values()), row
+        assert float(row["rfid"]) < float(row["rfid_untrained"])
+        assert float(row["psnr"]) > float(row["psnr_untrained"])
+    for suffix in (".md", ".tex"):
+        assert "sd-vae-mse" in (done / f"{RESULTS}/tables/tokenizers{suffix}").read_text()
+    with Image.open(done / f"{RESULTS}/figures/tokenizers.png") as picture:
+        colours = picture.convert("RGB").getcolors(1 << 20)
+    assert len(colours) > 100  # pictures, not a blank page
+    assert (done / f"{RESULTS}/figures/tokenizers.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_every_network_says_how_good_it_is(done):
     cards = sorted((done / RESULTS / "models").glob("*/nanogen.json"))
     assert len(cards) == 9

@@ -8,7 +8,7 @@ from nanogen.cli.study import read_study, source_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="table1, table2, table3, table4 or sweep")
+    parser.add_argument("name", help="table1, table2, table3, table4, tokenizers or sweep")
     source_arguments(parser)
     parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md and .tex")
 

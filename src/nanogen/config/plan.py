@@ -49,6 +49,8 @@ def models_of(study: Study) -> list[str]:
         if task == "t2i" and evaluation.detector:
             colors = load_model(study, evaluation.detector).color_classifier
             names |= {colors: None} if colors else {}
+    if stages.tokenizers(study) and not study.report.reproduction:
+        names |= dict.fromkeys(stages.reconstruction_networks(study).values())
     return list(names)
 
 

@@ -321,6 +321,9 @@ class Evaluation(Section):
     untrained_images: int = Field(gt=0, description="images of the untrained model, for reference")
     images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn for every prompt")
     extractors: list[str] = Field(description="files in config/models, first: FID and IS")
+    perceptual: str | None = Field(
+        None, description="LPIPS of reconstructions, a file in config/models; none: not measured"
+    )
     detector: str | None = Field(None, description="GenEval's detector, a file in config/models")
     prompts: str | None = Field(
         None, description="t2i: 'scenes', 'classes', a file in config/prompts or a GenEval JSON file"

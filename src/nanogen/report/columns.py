@@ -58,6 +58,7 @@ class Column:
 
 _FIXED = (
     Column("name", "Method"),
+    Column("tokenizer", "Tokenizer"),
     Column("source", "Numbers"),
     Column("epochs", "Epochs"),
     Column("iterations", "Iters"),
@@ -86,6 +87,18 @@ _FIXED = (
     Column("published_geneval", "GenEval", 3, group="Published"),
     Column("published_dpg_bench", "DPG-Bench", 3, group="Published"),
     Column("published_genai_bench", "GenAI-Bench", 3, group="Published"),
+    Column("channels", "Channels"),
+    Column("compression", "Compression", 1),
+    Column("latent", "Latent"),
+    Column("rfid", "rFID", 2, "lower"),
+    Column("psnr", "PSNR", 2, "higher"),
+    Column("ssim", "SSIM", 3, "higher"),
+    Column("lpips", "LPIPS", 3, "lower"),
+    Column("encode_images_per_second", "encode", 0, group="Images/s"),
+    Column("decode_images_per_second", "decode", 0, group="Images/s"),
+    Column("rfid_untrained", "rFID", 2, group="Untrained"),
+    Column("psnr_untrained", "PSNR", 2, group="Untrained"),
+    Column("methods", "Methods"),
     *(Column(tag, title, 3, "higher", "GenEval by tag", alone=True) for tag, title in TAGS.items()),
 )
 _BY_KEY = {column.key: column for column in _FIXED}

@@ -9,7 +9,7 @@ from nanogen.config import PublicRun, Run, Study, stages, variants
 from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
-from nanogen.report import published
+from nanogen.report import published, tokenizers
 from nanogen.report.collect import DISTRIBUTION, Metric, Results
 from nanogen.report.columns import FID_AT, TAGS, columns
 from nanogen.report.rows import Row
@@ -341,6 +341,8 @@ def table(name: str, study: Study, inputs: Iterable[Path] = ()) -> Table:
             f"study {study.study} does not measure table1, whose methods differ in size and schedule; "
             "use --published, or a study with report.reproduction such as config/studies/table1.yaml"
         )
+    if name == tokenizers.NAME:
+        return tokenizers.table(study, inputs)
     if name not in TABLES:
-        raise UserError(f"unknown table {name!r}{nearest(name, TABLES)}")
+        raise UserError(f"unknown table {name!r}{nearest(name, [*TABLES, tokenizers.NAME])}")
     return TABLES[name](Results(study, inputs))

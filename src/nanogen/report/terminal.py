@@ -20,6 +20,7 @@ TITLES = {
     "table2": "Table 2: class-conditional generation with guidance",
     "table3": "Table 3: text-to-image generation",
     "table4": "Table 4: class-conditional generation without guidance",
+    "tokenizers": "Tokenizers: what they give back of validation images",
     "sweep": "Sweep: each method's best guidance scale",
 }
 # Left out first where a terminal is narrow; what is not listed stays.
@@ -42,13 +43,16 @@ _EXPENDABLE = (
     "counting",
     "two_object",
     "fid_untrained",
+    "methods",
+    "latent",
+    "channels",
 )
 PLAIN_WIDTH = 150  # where the output is a file, lines may be long
 
 
 def from_csv(path: Path) -> Table:
     """A table read back from its CSV; raises UserError where it is missing or empty."""
-    rows = read_rows(path, needs=["name"])
+    rows = read_rows(path, needs=["tokenizer" if path.stem == "tokenizers" else "name"])
     keys = [key for key in rows[0] if key != "family"]
     return Table(path.stem, TITLES.get(path.stem, path.stem), columns(keys), rows)
 

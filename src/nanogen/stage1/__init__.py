@@ -1,1 +1,1 @@
-"""Stage 1: tokenizers trained from images, autoencoders and decoders of frozen encoders' features."""
+"""Stage 1: tokenizers trained from images."""

@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, copy_encoder, load_encoder
-from nanogen.models.moments import feature_moments
 from nanogen.models.training import checked, seeded
 from nanogen.stage1.batches import Batch
 from nanogen.stage1.reconstructed import Reconstructed
+from nanogen.stage1.statistics import feature_moments
 from nanogen.stage1.terms import Term
 from nanogen.tokenizers.base import to_signed
-from nanogen.tokenizers.rae import RAE, STATISTICS
+from nanogen.tokenizers.rae import RAE, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
 ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
@@ -59,7 +58,7 @@ class DecoderTraining:
         folders: Mapping[str, Path],
         device: torch.device,
     ):
-        model = stage["model"]
+        self.stage, model = stage, stage["model"]
         if model["stage1"]["crop"] is not None:
             raise UserError(
                 f"config/models/{model['name']}.yaml: the decoder of an RAE learns whole images; leave "
@@ -88,7 +87,7 @@ class DecoderTraining:
         """Write the trained tokenizer to ``folder``; it is returned."""
         copy_encoder(self.folder, self.encoder.preprocessing, folder / "encoder")
         self.learned.save_pretrained(folder / "decoder")
-        save_file({"mean": self.mean, "var": self.var}, folder / STATISTICS)
+        write_statistics(folder, self.mean, self.var, self.stage)
         return self.tokenizer
 
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from nanogen.errors import UserError, nearest
 from nanogen.models.encoders import load_encoder
 from nanogen.models.loading import network_class, save_network
-from nanogen.models.moments import feature_moments
 from nanogen.models.training import checked, seeded
 from nanogen.stage1.batches import Batch, side_of
 from nanogen.stage1.reconstructed import Reconstructed
+from nanogen.stage1.statistics import feature_moments
 from nanogen.stage1.terms import Alignment, Term
 from nanogen.tokenizers import normalisation
 from nanogen.tokenizers.base import to_signed

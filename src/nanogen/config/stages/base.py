@@ -16,6 +16,7 @@ VERSIONS = {
     "vision": 1,
     "train": 2,
     "online": 1,
+    "reconstruction": 1,
     "sample": 1,
     "guidance": 1,
     "features": 2,
