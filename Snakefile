@@ -36,7 +36,7 @@ rule all:
         tables(*TABLES),
         figures(*FIGURES),
         sweep(),
-        tokenizers(),
+        of_tokenizers(),
         grids(),
 
 
@@ -49,7 +49,7 @@ rule sweep:
 rule tokenizers:
     """How well and how fast each tokenizer gives images back, and pictures of it."""
     input:
-        tokenizers(),
+        of_tokenizers(),
 
 
 rule models:

@@ -346,7 +346,7 @@ def sweep():
     return [PATHS.table("sweep"), PATHS.figure("sweep", "png")] if SWEPT else []
 
 
-def tokenizers():
+def of_tokenizers():
     """Table and figure of the tokenizers; nothing where all methods work on pixels."""
     return [PATHS.table("tokenizers"), PATHS.figure("tokenizers", "png")] if TOKENIZERS else []
 
