@@ -31,6 +31,10 @@ COMMANDS = {
         "train_tokenizer",
         "stage 1: train one tokenizer (start it with torchrun)",
     ),
+    "tune-tokenizer": (
+        "tune_tokenizer",
+        "stage 1: tune a VAE end to end with a backbone (likewise)",
+    ),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),
     "sample": ("sample", "draw images from a trained model: by class or prompt, or a study's set"),
