@@ -39,6 +39,12 @@ def tokenizer_inputs(wildcards):
     }
 
 
+def tokenizers_built(tuned):
+    """A wildcard pattern for the tokenizers that are trained here, from scratch or from another."""
+    built = [m for m in MODELS.values() if m.source == "build" and m.kind in ("vae", "rae")]
+    return "|".join(re.escape(m.name) for m in built if bool(m.end_to_end) == tuned) or "(?!)"
+
+
 def tokenizer_state(wildcards):
     """Where a tokenizer's training saves and resumes: outside the outputs."""
     return f"{ROOT}/state/{stages.model(STUDY, wildcards.model)['hash']}"

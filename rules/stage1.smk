@@ -14,7 +14,7 @@ rule train_tokenizer:
     benchmark:
         f"{ROOT}/benchmarks/train_tokenizer/{{model}}.tsv"
     wildcard_constraints:
-        model=names_of("build", "vae", "rae"),
+        model=tokenizers_built(tuned=False),
     priority: 40
     conda:
         "../envs/train.yaml"
@@ -29,12 +29,28 @@ rule train_tokenizer:
         config=configured(stages.model, "model"),
         state=tokenizer_state,
         inputs=as_options,
+        command="train-tokenizer",
     shell:
         "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
         " --gres '{resources.gres}' --processes {resources.processes} --"
-        " train-tokenizer --config {params.config} {params.inputs} --state {params.state}"
+        " {params.command} --config {params.config} {params.inputs} --state {params.state}"
         " --output $(dirname {output.card}) --checkpoint-every {resources.checkpoint_every}"
         " --log-every {resources.log_every} 2> >(tee -i {log} >&2)"
+
+
+# A VAE tuned end to end with a backbone, from another VAE (REPA-E).
+use rule train_tokenizer as tune_tokenizer with:
+    log:
+        f"{ROOT}/logs/tune_tokenizer/{{model}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/tune_tokenizer/{{model}}.tsv"
+    wildcard_constraints:
+        model=tokenizers_built(tuned=True),
+    params:
+        config=configured(stages.model, "model"),
+        state=tokenizer_state,
+        inputs=as_options,
+        command="tune-tokenizer",
 
 
 rule reconstruct:

@@ -41,6 +41,7 @@ DOCUMENTED = {
     "stage1.terms": tokenizer_schema.TokenizerTerms,
     "stage1.adversarial": tokenizer_schema.Adversarial,
     "stage1.adversarial.augmentation": tokenizer_schema.Augmentation,
+    "end_to_end, of a model": tokenizer_schema.EndToEnd,
     "sweep, of a study": study_schema.Sweep,
     "report, of a study": study_schema.Report,
     "report.figures": study_schema.FigureStyle,

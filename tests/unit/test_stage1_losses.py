@@ -163,7 +163,7 @@ MISTAKES = [
     ("rae-dinov2-b", {"stage1": {"terms": {"kl": 1}}}, "stage1.terms.kl means nothing to kind rae"),
     ("rae-dinov2-b", {"stage1": {"crop": 16}}, "stage1.crop means nothing to kind rae"),
     ("sd-vae-mse", {"stage1": {"noise": 0.5}}, "stage1.noise means nothing to kind vae"),
-    ("sd-vae-mse", {"stage1": {"terms": {"align": 1}}}, "'encoder' must name a frozen network"),
+    ("rae-dinov2-b", {"encoder": None}, "'encoder' must name a frozen network"),
     ("sd-vae-mse", {"discriminator": None}, "'discriminator' must name .* for stage1.adversarial"),
     ("sd-vae-mse", {"stage1": {"adversarial": {"used_from": 0}}}, "used_from 0.0 lies before"),
     ("sd-vae-mse", {"stage1": None}, "it needs 'data' .* and 'stage1'"),

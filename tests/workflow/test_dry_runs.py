@@ -20,8 +20,9 @@ THREE = {
     "sample_grid": 9,
 }  # fmt: skip
 TEN = THREE | {
-    "build_model": 8, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
-    "sample": 43, "extract_features": 32, "score_distribution": 32, "score_text": 11, "reconstruct": 5,
+    "build_model": 8, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,
+    "encode_features": 2, "train": 21, "sample": 43, "extract_features": 32,
+    "score_distribution": 32, "score_text": 11, "reconstruct": 5,
     "sample_grid": 33,
 }  # fmt: skip
 
@@ -241,6 +242,14 @@ def test_what_evaluates_a_training_is_made_before_it(fresh):
     }
     for job in plan.of("train"):
         assert {f"results/nano-three/{name}" for name in needed[job["task"]]} < set(job.inputs)
+
+
+def test_a_vae_is_tuned_from_the_one_that_it_is_compared_with(fresh):
+    plan = fresh.plan("all", "--config", "study=nano-e2e")
+    (tuning,) = plan.of("tune_tokenizer")
+    cards = {f"results/nano-e2e/models/{name}/nanogen.json" for name in ("flux1-vae", "dinov2-b")}
+    assert cards < set(tuning.inputs)
+    assert {job["method"] for job in plan.of("train")} == {"flux1-vae", "e2e-flux1-vae"}
 
 
 def test_a_measured_table_1_is_told_that_it_is_one(fresh):

@@ -32,6 +32,10 @@ COMMANDS = {
         "train_tokenizer",
         "stage 1: train one tokenizer (start it with torchrun)",
     ),
+    "tune-tokenizer": (
+        "tune_tokenizer",
+        "stage 1: tune a VAE end to end with a backbone (likewise)",
+    ),
     "reconstruct": ("reconstruct", "how well and how fast a tokenizer gives images back"),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nanogen.cli.common import named_folders, read_stage, stage_arguments
+from nanogen.errors import UserError
+
+if TYPE_CHECKING:
+    from nanogen.data.images import ImageFile
+    from nanogen.stage1.loop import Learner, Steps
+    from nanogen.training.distributed import Processes
+
+Stage = dict[str, Any]
+Make = Callable[["Stage", "ImageFile", "dict[str, Path]", "Processes"], "tuple[Learner, Steps]"]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="a frozen network that it is made with: encoder, perceptual distance, discriminator; may "
-        "be repeated",
+        help="a network that it is made with: encoder, perceptual distance, discriminator, the VAE that "
+        "it starts from; may be repeated",
     )
     parser.add_argument("--state", type=Path, required=True, help="folder to save and resume from")
     parser.add_argument("--checkpoint-every", type=int, default=500, help="steps")
@@ -25,6 +36,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    stage = read_stage(args.config, "model")
+    if "joint" in stage:
+        raise UserError(f"{args.config} tunes {stage['model']['name']} end to end: use tune-tokenizer")
+    learn(args, stage, _from_scratch)
+
+
+def _from_scratch(
+    stage: Stage, train: ImageFile, folders: dict[str, Path], group: Processes
+) -> tuple[Learner, Steps]:
+    from nanogen.stage1.batches import Batches
+    from nanogen.stage1.loop import Learner
+
+    learner = Learner(stage, train.images, folders, group)
+    return learner, Batches(train.images, stage, learner.trainee.noise, group)
+
+
+def learn(args: argparse.Namespace, stage: Stage, make: Make) -> None:
+    """Train the tokenizer of ``stage`` by the learner and the batches that ``make`` gives."""
     from contextlib import nullcontext
 
     from nanogen.data.images import ImageFile
@@ -33,13 +62,12 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.training.checkpoint import locked
     from nanogen.training.distributed import processes
 
-    stage = read_stage(args.config, "model")
     folders = network_folders(stage, named_folders("--network", args.network))
     expected = stage["expects"]
     train, val = ImageFile(args.train, expected["data"]), ImageFile(args.val, expected["val"])
     with processes() as group, locked(args.state) if group.main else nullcontext():
         every = (args.checkpoint_every, args.log_every)
-        images = (train.images, val.images)
-        train_tokenizer(stage, *images, folders, args.state, args.output, group, *every)
+        learner, batches = make(stage, train, folders, group)
+        train_tokenizer(stage, learner, batches, val.images, args.state, args.output, group, *every)
         if group.main:
             shutil.rmtree(args.state, ignore_errors=True)

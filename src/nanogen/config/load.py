@@ -315,6 +315,8 @@ def load_model(study: Study, name: str) -> Model:
             raise UserError(f"models.{name}: source is path, but no path is given")
         if not Path(model.path).is_dir():
             raise UserError(f"models.{name}.path: there is no folder {model.path}")
+    if model.end_to_end and model.end_to_end.start == name:
+        raise UserError(f"models.{name}.end_to_end.start: a VAE is tuned from another, not from itself")
     if model.kind == "pipeline" and model.source not in ("download", "path"):
         raise UserError(f"models.{name}: the source of a pipeline is download or path")
     if model.source == "download" and model.hub is None and model.file is None:

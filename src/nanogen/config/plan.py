@@ -34,10 +34,7 @@ def models_of(study: Study) -> list[str]:
         for method in study.methods:
             run = load_run(study, method, task)
             if run.tokenizer != PIXELS:
-                model = load_model(study, run.tokenizer)
-                if model.source == "build":
-                    names |= dict.fromkeys(tokenizers.networks_of(model).values())
-                names[model.name] = None
+                names |= dict.fromkeys(_with_networks(study, run.tokenizer))
             if run.conditioner.model:
                 names[run.conditioner.model] = None
             names |= dict.fromkeys(terms.encoders(run))
@@ -52,6 +49,13 @@ def models_of(study: Study) -> list[str]:
     if stages.tokenizers(study) and not study.report.reproduction:
         names |= dict.fromkeys(stages.reconstruction_networks(study).values())
     return list(names)
+
+
+def _with_networks(study: Study, name: str) -> list[str]:
+    """A network after those that it is made with, if it is made here."""
+    model = load_model(study, name)
+    used = tokenizers.networks_of(model).values() if model.source == "build" else []
+    return [*(each for other in used for each in _with_networks(study, other)), name]
 
 
 def _judges(evaluation: Evaluation) -> list[str | None]:

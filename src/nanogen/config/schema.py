@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from nanogen.config.section import Section
-from nanogen.config.tokenizer_schema import TokenizerTraining
+from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
@@ -120,9 +120,7 @@ class Model(Section):
     file: RemoteFile | None = Field(
         None, description="where source is download and it is on no hub: a file of its weights"
     )
-    encoder: str | None = Field(
-        None, description="rae: whose features are the latents; vae: whose features align them"
-    )
+    encoder: str | None = Field(None, description="rae: whose features are the latents")
     perceptual: str | None = Field(
         None,
         description="vae, rae, where built: network of the term perceptual",
@@ -166,6 +164,9 @@ class Model(Section):
     )
     training: ModelTraining | None = Field(None, description="where source is build, but vae and rae")
     stage1: TokenizerTraining | None = Field(None, description="vae, rae: where source is build")
+    end_to_end: EndToEnd | None = Field(
+        None, description="vae, where built: it is another VAE, tuned together with a backbone"
+    )
     data: str | None = Field(None, description="the task whose training images it is trained on")
 
 

@@ -1,4 +1,4 @@
-"""How a tokenizer is trained from scratch: the key ``stage1`` of a model of kind vae or rae.
+"""How a tokenizer is trained here: the keys ``stage1`` and ``end_to_end`` of a model of kind vae or rae.
 
 The defaults are the paper's, of its RAE decoders. What is given in epochs becomes steps by the number of
 training images and the batch size (`nanogen.stage1.phases`).
@@ -6,7 +6,7 @@ training images and the batch size (`nanogen.stage1.phases`).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -37,7 +37,6 @@ class TokenizerTerms(Section):
     edge: float = Field(0.0, ge=0, description="mean absolute difference of the images' gradients")
     perceptual: float = Field(0.0, ge=0, description="distance by the model's 'perceptual' network")
     kl: float = Field(0.0, ge=0, description="vae: divergence of the posterior, nats per image")
-    align: float = Field(0.0, ge=0, description="vae: 1 - cosine of mapped latents and 'encoder'")
 
 
 class Augmentation(Section):
@@ -89,3 +88,31 @@ class TokenizerTraining(Section):
     )
     checkpoint_every: int = Field(500, gt=0, description="steps between saves of the resumable state")
     log_every: int = Field(50, gt=0, description="steps between lines of the training log")
+
+
+class EndToEnd(Section):
+    """End-to-end tuning (REPA-E): a VAE goes on learning, by `stage1`, together with a backbone."""
+
+    start: str = Field(description="the VAE that it begins as, a file in config/models")
+    encoder: str = Field(description="vision encoder whose patch features an inner block predicts")
+    depth: int = Field(gt=0, description="that block of the backbone's encoder, from 1")
+    head: Literal["mse-linear", "cosine-mlp"] = Field(
+        "cosine-mlp", description="loss and head of the prediction, as of the term repa"
+    )
+    coefficient: float = Field(0.5, gt=0, description="weight of that loss for the backbone")
+    vae_coefficient: float = Field(1.5, ge=0, description="weight of the same loss for the VAE")
+    momentum: float = Field(
+        0.1, gt=0, le=1, description="share of a batch in the running moments of the latents"
+    )
+    learning_rate: float = Field(
+        1e-4, gt=0, description="the backbone's after warm-up; it is scheduled as the VAE's"
+    )
+    condition_dropout: float = Field(
+        0.1, ge=0, le=1, description="share of images whose class the backbone is not told"
+    )
+    backbone: dict[str, Any] = Field(
+        default_factory=dict, description="keys of the backbone, on top of the study's"
+    )
+    objective: dict[str, Any] = Field(
+        default_factory=dict, description="keys of its flow matching, on top of the study's"
+    )

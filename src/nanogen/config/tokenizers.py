@@ -10,7 +10,7 @@ ROLES = ("encoder", "perceptual", "discriminator")
 
 def networks_of(config: Model) -> dict[str, str]:
     """Role -> frozen network that a model is made with: ``encoder``, and where it is trained here
-    ``perceptual`` and ``discriminator``, if its loss has them."""
+    ``perceptual`` and ``discriminator``, if its loss has them, and the VAE that it starts from."""
     recipe = config.stage1 if config.source == "build" else None
     read = {
         "encoder": True,
@@ -18,7 +18,9 @@ def networks_of(config: Model) -> dict[str, str]:
         "discriminator": bool(recipe and recipe.adversarial),
     }
     named = {role: getattr(config, role) for role in ROLES if read[role]}
-    return {role: name for role, name in named.items() if name is not None}
+    found = {role: name for role, name in named.items() if name is not None}
+    tuning = config.end_to_end if config.source == "build" else None
+    return found | ({"start": tuning.start, "encoder": tuning.encoder} if tuning else {})
 
 
 def check(config: Model) -> None:
@@ -26,7 +28,7 @@ def check(config: Model) -> None:
     where, recipe = f"config/models/{config.name}.yaml", config.stage1
     assert recipe is not None
     needed = {
-        "encoder": (config.kind == "rae" or recipe.terms.align, "kind rae and stage1.terms.align"),
+        "encoder": (config.kind == "rae", "kind rae"),
         "perceptual": (recipe.terms.perceptual, "stage1.terms.perceptual"),
         "discriminator": (recipe.adversarial, "stage1.adversarial"),
     }
@@ -34,7 +36,7 @@ def check(config: Model) -> None:
         if asked and getattr(config, role) is None:
             raise UserError(f"{where}: '{role}' must name a frozen network in config/models, for {by}")
     others = {
-        "rae": {"terms.kl": recipe.terms.kl, "terms.align": recipe.terms.align, "crop": recipe.crop},
+        "rae": {"terms.kl": recipe.terms.kl, "crop": recipe.crop},
         "vae": {"noise": recipe.noise},
     }
     for key, value in others[config.kind].items():

@@ -63,7 +63,7 @@ def trainee_of(
     stage: Mapping[str, Any], images: np.ndarray, folders: Mapping[str, Path], group: Processes
 ) -> Trainee:
     """The tokenizer of a stage `model`, untrained, on the group's device."""
-    trainee: Trainee = KINDS[stage["model"]["kind"]](stage, images, folders, group.device)
+    trainee: Trainee = KINDS[stage["model"]["kind"]](stage, images, folders, group)
     trainee.learned.to(group.device).train()
     return trainee
 

@@ -85,11 +85,15 @@ class Batches:
         noise = torch.randn(self.noise, generator=generator)
         augment = torch.rand(2, DRAWS, generator=generator)
         image = self._read(place)
-        if self.keys["splice"] and place % 2:
+        if self.spliced(place):
             image = _spliced(image, self._read(place - 1), generator)
         if self.side < image.shape[0]:
             image = _cropped(image, self.side, generator)
         return image, noise, level, augment
+
+    def spliced(self, place: int) -> bool:
+        """Whether the image at a place continues as the one before it."""
+        return self.keys["splice"] and place % 2 == 1
 
     def _read(self, place: int) -> Tensor:
         (row,) = self.order.rows(place, 1)

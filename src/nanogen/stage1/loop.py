@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from nanogen.files import atomic_folder
 from nanogen.models.card import write_card
 from nanogen.models.quality import reconstruction_quality
 from nanogen.stage1.assembly import Trainee, loss_of, trainee_of
-from nanogen.stage1.batches import Batch, Batches
+from nanogen.stage1.batches import Batch
 from nanogen.stage1.on_device import OnDevice
 from nanogen.stage1.phases import Phases
+from nanogen.tokenizers.base import Tokenizer
 from nanogen.training import checkpoint
 from nanogen.training.distributed import Processes, parallel
 from nanogen.training.ema import EMA
@@ -61,13 +63,17 @@ class Learner:
         """Continue from the newest checkpoint in ``state``; returns its step, 0 without one."""
         start, tensors = checkpoint.newest(state, hash_)
         if start:
-            self.learned.load(checkpoint.below("tokenizer", tensors))
-            self.loss.load(tensors)
+            self.load(tensors)
         return start
 
-    def save(self, state: Path, hash_: str, step: int) -> None:
-        tensors = checkpoint.under("tokenizer", self.learned.state()) | self.loss.state()
-        checkpoint.save(state, hash_, step, tensors)
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from what `state` gave."""
+        self.learned.load(checkpoint.below("tokenizer", tensors))
+        self.loss.load(tensors)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a step changes, by name."""
+        return checkpoint.under("tokenizer", self.learned.state()) | self.loss.state()
 
     def step(self, step: int, batch: Batch) -> dict[str, Any]:
         """Learn from one batch; the named losses of the global batch, gradient norm, learning rate."""
@@ -87,12 +93,24 @@ class Learner:
             learned = self.loss.learn(judged, step)
         return {**means, **learned, "grad_norm": norm, "learning_rate": rate}
 
+    def quality(self, tokenizer: Tokenizer, val: np.ndarray) -> dict[str, float]:
+        """Numbers of the finished tokenizer on held-out images."""
+        return reconstruction_quality(tokenizer, val)
+
+
+class Steps(Protocol):
+    """Batches by step."""
+
+    def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Any]:
+        """Those of the steps after ``start``, to ``stop``."""
+        ...
+
 
 def train_tokenizer(
     stage: Mapping[str, Any],
-    images: np.ndarray,
+    learner: Learner,
+    batches: Steps,
     val: np.ndarray,
-    folders: Mapping[str, Path],
     state: Path,
     output: Path,
     group: Processes,
@@ -101,15 +119,13 @@ def train_tokenizer(
 ) -> None:
     """Train the tokenizer of a stage `model` from its newest checkpoint in ``state`` to the end.
 
-    ``images`` and ``val`` are uint8 (N, H, W, 3); ``folders`` its frozen networks by role
-    (`network_folders`). ``output`` becomes the tokenizer's folder, of averaged weights, with its
-    nanogen.json and train.jsonl. Raises Interrupted after a signal, with the state saved.
+    ``val`` is uint8 (N, H, W, 3), held out. ``output`` becomes the tokenizer's folder, of averaged
+    weights, with its nanogen.json and train.jsonl. Raises Interrupted after a signal, with the state
+    saved.
     """
     began = time.monotonic()
-    learner = Learner(stage, images, folders, group)
     steps, start = learner.phases.steps, learner.restore(state, stage["hash"])
     curve = _curve(stage, state, start, steps, log_every) if group.main else None
-    batches = Batches(images, stage, learner.trainee.noise, group)
     stop = StopRequest()
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
         measured = learner.step(step, batch)
@@ -119,7 +135,7 @@ def train_tokenizer(
         stopping = step % log_every == 0 and step < steps and group.any(stop.asked)
         if curve and (stopping or step % checkpoint_every == 0):
             curve.check(step)
-            learner.save(state, stage["hash"], step)
+            checkpoint.save(state, stage["hash"], step, learner.state())
         if stopping:
             raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")
     if curve:
@@ -140,7 +156,7 @@ def _write(
     learner.network.load_state_dict(learner.learned.ema.state(), strict=False)
     with atomic_folder(output) as folder:
         tokenizer = learner.trainee.save(folder)
-        quality = reconstruction_quality(OnDevice(tokenizer, learner.group.device), val)
+        quality = learner.quality(OnDevice(tokenizer, learner.group.device), val)
         write_card(folder, stage, quality, time.monotonic() - began)
         (folder / curve.name).write_text(curve.read_text())
     numbers = ", ".join(f"{key} {value:.4g}" for key, value in quality.items())

@@ -21,7 +21,7 @@ class TokenizerLoss:
 
     Args:
         weights: of the terms by name (``stage1.terms``); one that weighs 0 is not computed.
-        frozen: terms that compare by a frozen network, by name: ``perceptual``, ``align``.
+        frozen: terms that compare by a frozen network, by name: ``perceptual``.
         adversary: None for a loss without one.
         starts: steps before a term is used, by name; others are used from the first.
     """

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
@@ -21,6 +20,7 @@ from nanogen.stage1.terms import Term
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.rae import RAE, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
+from nanogen.training.distributed import Processes
 
 ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
 
@@ -56,7 +56,7 @@ class DecoderTraining:
         stage: Mapping[str, Any],
         images: np.ndarray,
         folders: Mapping[str, Path],
-        device: torch.device,
+        group: Processes,
     ):
         self.stage, model = stage, stage["model"]
         if model["stage1"]["crop"] is not None:
@@ -65,12 +65,14 @@ class DecoderTraining:
                 "out stage1.crop"
             )
         self.folder, self.tau = folders["encoder"], model["stage1"]["noise"]
-        self.encoder = load_encoder(self.folder).eval().requires_grad_(False).to(device)
+        self.encoder = load_encoder(self.folder).eval().requires_grad_(False).to(group.device)
         _check_grid(self.encoder, model, self.folder)
-        self.mean, self.var = feature_moments(lambda x: self.encoder(x.to(device)).cpu(), images)
+        self.mean, self.var = feature_moments(
+            lambda x: self.encoder(x.to(group.device)).cpu(), images, group
+        )
         with seeded(stage["seed"], "build", model["name"], "weights"):
             self.learned: nn.Module = build(model, images.shape[1])
-        self.tokenizer = RAE(lambda: self.encoder, self.learned, self.mean, self.var).to(device)
+        self.tokenizer = RAE(lambda: self.encoder, self.learned, self.mean, self.var).to(group.device)
         self.last: Tensor = self.learned.pixels.weight
         self.noise = tuple(model["latent"])
         self.terms: dict[str, Term] = {}

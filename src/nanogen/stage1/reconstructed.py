@@ -16,7 +16,6 @@ class Reconstructed:
         target: float32 (B, 3, H, W) in [-1, 1], the same.
         output: float (B, 3, H, W) in about [-1, 1], with the tokenizer's graph.
         mean, log_variance: of a VAE's posterior, both as its network lays them out; None of others.
-        aligned: (B, D, rows, rows), a map of the latents to another encoder's features, if any.
     """
 
     images: Tensor
@@ -24,4 +23,3 @@ class Reconstructed:
     output: Tensor
     mean: Tensor | None = None
     log_variance: Tensor | None = None
-    aligned: Tensor | None = None

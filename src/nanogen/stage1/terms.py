@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nanogen.stage1.reconstructed import Reconstructed
 
@@ -45,24 +44,6 @@ class Perceptual:
 
     def __call__(self, made: Reconstructed) -> Tensor:
         return self.distance(made.output, made.target).mean()
-
-
-class Alignment:
-    """1 - cosine between a map of the latents and a frozen encoder's patch features.
-
-    The features' mean at every position is subtracted first: what all images share is no representation.
-
-    Args:
-        encoder: uint8 images -> (B, D, rows, rows).
-        mean: (D, rows, rows), its features' mean.
-    """
-
-    def __init__(self, encoder: Callable[[Tensor], Tensor], mean: Tensor):
-        self.encoder, self.mean = encoder, mean
-
-    def __call__(self, made: Reconstructed) -> Tensor:
-        features = self.encoder(made.images) - self.mean
-        return 1 - F.cosine_similarity(made.aligned, features, dim=1).mean()
 
 
 # those that need nothing but what the tokenizer made

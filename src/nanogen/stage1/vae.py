@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nanogen.errors import UserError, nearest
-from nanogen.models.encoders import load_encoder
-from nanogen.models.loading import network_class, save_network
+from nanogen.models.loading import load_network, network_class, save_network
 from nanogen.models.training import checked, seeded
 from nanogen.stage1.batches import Batch, side_of
 from nanogen.stage1.reconstructed import Reconstructed
 from nanogen.stage1.statistics import feature_moments
-from nanogen.stage1.terms import Alignment, Term
+from nanogen.stage1.terms import Term
 from nanogen.tokenizers import normalisation
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.latent_layouts import Plane, layout_of
 from nanogen.tokenizers.vae import VAE
+from nanogen.training.distributed import Processes
 
 LOG_VARIANCE = -6.0  # of the posterior at the start of training
 SCALE_IMAGES = 2000  # enough for a standard deviation over all cells to three digits
@@ -73,39 +72,26 @@ def _way(model: Mapping[str, Any]) -> str:
 
 
 class Coder(nn.Module):
-    """What is trained of a VAE: the network and, where its latents are aligned, a linear map of them.
+    """An autoencoder from images to reconstructions in one call, which processes can share."""
 
-    Args:
-        fold: side of the cells that the map reads as one, and ``width`` of the features it makes;
-            None: no map.
-    """
-
-    def __init__(self, network: nn.Module, layout: Plane, width: int | None = None, fold: int = 1):
+    def __init__(self, network: nn.Module, layout: Plane):
         super().__init__()
-        self.network, self.layout, self.fold = network, layout, fold
-        if width:
-            channels = layout.channels(network.config) * fold**2
-            self.head = nn.Conv2d(channels, width, 1)
+        self.network, self.layout = network, layout
 
-    def forward(self, target: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def forward(self, target: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images (N, 3, H, W) in [-1, 1] and standard normal noise in the network's layout ->
-        reconstructions, mean and log-variance of the posterior, mapped latents."""
+        reconstructions, mean and log-variance of the posterior."""
         posterior = self.network.encode(self.layout.enter(target)).latent_dist
         sampled = posterior.mean + posterior.std * noise
         output = self.layout.leave(self.network.decode(sampled).sample)
-        return output, posterior.mean, posterior.logvar, self._mapped(posterior.mean)
-
-    def _mapped(self, mean: Tensor) -> Tensor | None:
-        if not hasattr(self, "head"):
-            return None
-        return self.head(F.pixel_unshuffle(self.layout.pack(mean), self.fold))
+        return output, posterior.mean, posterior.logvar
 
 
 class VAETraining:
     """An autoencoder that learns images from samples of its posterior.
 
-    Attributes as those of `nanogen.stage1.rae.DecoderTraining`; ``folders`` hold an ``encoder`` where
-    the latents are aligned with its features.
+    Attributes as those of `nanogen.stage1.rae.DecoderTraining`; ``folders`` hold another autoencoder,
+    ``start``, where it goes on learning from that.
     """
 
     def __init__(
@@ -113,30 +99,27 @@ class VAETraining:
         stage: Mapping[str, Any],
         images: np.ndarray,
         folders: Mapping[str, Path],
-        device: torch.device,
+        group: Processes,
     ):
         model = stage["model"]
-        self.images, self.device, self.shape = images, device, tuple(model["latent"])
+        self.images, self.device, self.shape = images, group.device, tuple(model["latent"])
         self.layout, self.way = layout_of(model["model_class"]), _way(model)
         with seeded(stage["seed"], "build", model["name"], "weights"):
-            network = build(model, images.shape[1])
-            self.terms, given = {}, ()
-            if "encoder" in folders:
-                self.terms["align"], given = self._alignment(folders["encoder"])
-            self.learned: nn.Module = Coder(network, self.layout, *given)
+            network = _network(model, images.shape[1], folders.get("start"))
+        self.terms: dict[str, Term] = {}
+        self.learned: nn.Module = Coder(network, self.layout)
         self.last: Tensor = network.decoder.conv_out.weight
         self.noise = _reached(self.learned, side_of(images, model))
-
-    def _alignment(self, folder: Path) -> tuple[Term, tuple[int, int]]:
-        encoder = load_encoder(folder).eval().requires_grad_(False).to(self.device)
-        mean, _ = feature_moments(lambda x: encoder(x.to(self.device)).cpu(), self.images[:SCALE_IMAGES])
-        term = Alignment(encoder, mean.to(self.device))
-        return term, (encoder.width, self.shape[1] // encoder.rows)
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
         """What ``network``, which is `learned` as processes share it, makes of a batch."""
         target = to_signed(batch.images)
         return Reconstructed(batch.images, target, *network(target, batch.noise))
+
+    def sampled(self, made: Reconstructed, noise: Tensor) -> Tensor:
+        """The sample of the posterior that ``made`` came from, by the same ``noise``: latents
+        (B, C, h, w) as a backbone sees them, not normalised, with the graph."""
+        return self.layout.pack(made.mean + (0.5 * made.log_variance).exp() * noise)
 
     def save(self, folder: Path) -> VAE:
         """Write the trained tokenizer, with its latents' statistics, to ``folder``; it is returned."""
@@ -150,13 +133,20 @@ class VAETraining:
         return VAE(network, self.layout, self.shape).to(self.device)
 
 
+def _network(model: Mapping[str, Any], resolution: int, start: Path | None) -> nn.Module:
+    """The autoencoder in the folder ``start``, or an untrained one."""
+    if start is None:
+        return build(model, resolution)
+    return load_network(start, model["model_class"]).requires_grad_(True)
+
+
 def _reached(coder: Coder, side: int) -> tuple[int, ...]:
     """Freeze what an image does not reach (a film's time), for which processes would wait; the shape of
     one image's latent in the network's layout."""
     target = torch.zeros(1, 3, side, side)
     posterior = coder.network.encode(coder.layout.enter(target)).latent_dist
-    output, *_, mapped = coder(target, torch.zeros_like(posterior.mean))
-    (output.sum() + (0 if mapped is None else mapped.sum())).backward()
+    output, *_ = coder(target, torch.zeros_like(posterior.mean))
+    output.sum().backward()
     for parameter in coder.parameters():
         parameter.requires_grad_(parameter.grad is not None)
         parameter.grad = None

@@ -13,6 +13,7 @@ from nanogen.config.load import (
     load_run,
 )
 from nanogen.config.schema import Data, Model, Run
+from nanogen.config.stages import tuned
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
@@ -94,6 +95,7 @@ def _given_model_hash(path: str) -> str:
 # Keys of a model that do not change what its folder holds, and those that do where it is fetched.
 NOT_OF_THE_FOLDER = {"path", "color_classifier"}
 FETCHED_FROM = {"file", "statistics_hub"}
+TRAINED_BY = {"stage1", "end_to_end"}  # a tokenizer, where it is built
 # Keys of its training that say how it is watched and saved.
 NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every"}
 
@@ -102,6 +104,7 @@ def model(study: Study, name: str) -> Stage:
     """One frozen network: trained from scratch, downloaded, or the user's."""
     config: Model = load_model(study, name)
     others = NOT_OF_THE_FOLDER | (FETCHED_FROM if config.source != "download" else set())
+    others |= TRAINED_BY if config.source != "build" else set()
     keys = _keys(config, others)
     if config.source == "path":
         stage = stage_of("model", {}, model=keys)
@@ -119,7 +122,8 @@ def model(study: Study, name: str) -> Stage:
         resolution = task_data(study, "imagenet").resolution
         return stage_of("model", {}, model=keys, seed=study.seed, resolution=resolution)
     made_with = {role: model_keys(study, other) for role, other in networks.items()}
-    return stage_of("model", expects, model=keys, seed=study.seed, networks=made_with)
+    joint = {"joint": tuned.joint(study, config)} if config.end_to_end else {}
+    return stage_of("model", expects, model=keys, seed=study.seed, networks=made_with, **joint)
 
 
 def check_buildable(study: Study, config: Model) -> None:
@@ -137,14 +141,14 @@ def check_buildable(study: Study, config: Model) -> None:
 def _keys(config: Model, others: set[str]) -> dict[str, Any]:
     """A model's keys without ``others`` and without those that change no weight."""
     keys = config.model_dump(mode="json", exclude=others)
-    if keys["stage1"]:
+    if keys.get("stage1"):
         keys["stage1"] = {k: v for k, v in keys["stage1"].items() if k not in NOT_OF_THE_WEIGHTS}
     return keys
 
 
 def model_keys(study: Study, name: str) -> dict[str, Any]:
     """A frozen network's keys as a stage that uses it needs them; where it came from is no matter."""
-    elsewhere = {"source"} | NOT_OF_THE_FOLDER | FETCHED_FROM
+    elsewhere = {"source", "end_to_end"} | NOT_OF_THE_FOLDER | FETCHED_FROM
     return _keys(load_model(study, name), elsewhere)
 
 
