@@ -48,6 +48,7 @@ COMMANDS = {
     "score-t2i": ("score_t2i", "text-to-image metrics of images that anybody drew"),
     "table": ("table", "one of the paper's tables, published or measured"),
     "figure": ("figure", "one of the paper's figures, published or measured"),
+    "correlate": ("correlate", "do ImageNet's numbers tell text-to-image scores? with intervals"),
     "grid": ("grid", "a picture of sample images"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
 }

@@ -16,6 +16,7 @@ EXTRACTORS = {
     "siglip": "SigLIP",
     "clip": "CLIP",
 }
+P_VALUES = ("p_value", "permutation_p")
 FID_AT = "fid_at_"  # a sweep's column per guidance scale
 TAGS = {
     "single_object": "1 object",
@@ -116,6 +117,8 @@ def printed(column: Column, value: Value) -> str:
         return {"yes": "✓", "no": "×"}.get(str(value), str(value))
     if isinstance(value, str):
         return value
+    if column.key in P_VALUES and value < 0.001:
+        return "< 0.001"
     if column.digits is not None:
         return f"{value:.{column.digits}f}"
     if column.key == "params" and value >= 1e9:

@@ -41,9 +41,12 @@ _METADATA = {
 }
 
 
+_HEIGHTS = {"figure4": 3.4, "correlations": 5.2}  # inches, of figures with more in a panel
+
+
 def default(name: str) -> FigureStyle:
-    """The style of a figure that no study sets; crowded Figure 4 has higher panels."""
-    return FigureStyle(height=3.4) if name == "figure4" else FigureStyle()
+    """The style of a figure that no study sets."""
+    return FigureStyle(height=_HEIGHTS[name]) if name in _HEIGHTS else FigureStyle()
 
 
 @contextmanager

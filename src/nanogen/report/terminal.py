@@ -24,6 +24,9 @@ TITLES = {
 }
 # Left out first where a terminal is narrow; what is not listed stays.
 _EXPENDABLE = (
+    "most_influential",
+    "without_one_",
+    "permutation_p",
     "published_genai_bench",
     "published_dpg_bench",
     "published_is",
@@ -68,7 +71,8 @@ def fitting(table: Table, width: int) -> list[Column]:
     return kept
 
 
-def _rich(table: Table, width: int, plain: bool) -> RichTable:
+def rich_table(table: Table, width: int, plain: bool) -> RichTable:
+    """A table to print, its least important columns left out where it would be wider than ``width``."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -76,7 +80,7 @@ def _rich(table: Table, width: int, plain: bool) -> RichTable:
     shown = fitting(table, width)
     left_out = len(table.columns) - len(shown)
     drawn = RichTable(
-        title=table.caption,
+        title=table.caption or None,
         title_justify="left",
         caption=f"{left_out} more columns in the file" if left_out else None,
         caption_justify="left",
@@ -149,7 +153,7 @@ def show(
     console.print(f"Study {study}", style="bold", highlight=False)
     for path in tables:
         console.print()
-        console.print(_rich(from_csv(path), console.width, plain))
+        console.print(rich_table(from_csv(path), console.width, plain))
     _files(console, "Tables (also .md and .tex)", tables)
     _files(console, "Figures", figures)
     _files(console, "Report", [report] if report else [])
