@@ -2,7 +2,9 @@
 #
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
-#   snakemake figure1                     one figure; likewise figure4, figure5
+#   snakemake figure1                     one figure; likewise figure2, figure4, figure5
+#   snakemake correlations                coefficients, intervals, p-values; tables and a figure
+#   snakemake claims                      which of the paper's claims hold
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
 #   snakemake -n all                      what would be run
@@ -32,8 +34,8 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        tables(*TABLES),
-        figures(*FIGURES),
+        tables(*TABLES, *CORRELATIONS, "times", "claims"),
+        figures(*FIGURES, "figure2"),
         sweep(),
         grids(),
 
@@ -81,6 +83,12 @@ rule figure1:
         figures("figure1"),
 
 
+rule figure2:
+    input:
+        tables("times"),
+        figures("figure2"),
+
+
 rule figure4:
     input:
         figures("figure4"),
@@ -89,3 +97,16 @@ rule figure4:
 rule figure5:
     input:
         figures("figure5"),
+
+
+rule correlations:
+    """Do ImageNet's numbers tell text-to-image scores?"""
+    input:
+        tables(*CORRELATIONS),
+        figures("correlations"),
+
+
+rule claims:
+    """Which of the paper's claims hold."""
+    input:
+        tables("claims"),

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="table1 to table4, sweep, correlations, sensitivity or influence")
+    parser.add_argument(
+        "name", help="table1 to table4, sweep, correlations, sensitivity, influence, claims or times"
+    )
     source_arguments(parser)
     parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md and .tex")
 
@@ -25,11 +27,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _table(args: argparse.Namespace) -> Table:
-    from nanogen.report import correlation_tables, measured, published
+    from nanogen.report import claim_table, correlation_tables, measured, published, times
 
     study = None if args.published else read_study(args.study, args.given)
     if args.name in correlation_tables.TABLES:
         return correlation_tables.table(args.name, study, args.input)
+    if args.name == claim_table.NAME:
+        return claim_table.table(study, args.input)
     if study is None:
         return published.table(args.name)
+    if args.name == times.NAME:
+        return times.table(study, args.input)
     return measured.table(args.name, study, args.input)

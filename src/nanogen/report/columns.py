@@ -37,6 +37,7 @@ class Column:
         better: the direction in which values are ranked; None: they are not.
         group: heading shared with its neighbours, e.g. ``FDr``.
         alone: the heading is clear without its group's.
+        wide: sentences, broken into lines where the format can.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Column:
     better: Literal["lower", "higher"] | None = None
     group: str = ""
     alone: bool = False
+    wide: bool = False
 
     @property
     def arrow(self) -> str:
@@ -87,6 +89,13 @@ _FIXED = (
     Column("published_geneval", "GenEval", 3, group="Published"),
     Column("published_dpg_bench", "DPG-Bench", 3, group="Published"),
     Column("published_genai_bench", "GenAI-Bench", 3, group="Published"),
+    Column("imagenet_hours", "ImageNet", 2, "lower", "Hours per 100K steps"),
+    Column("t2i_hours", "Text to image", 2, "lower", "Hours per 100K steps"),
+    Column("ratio", "Ratio", 2),
+    Column("verdict", "Verdict"),
+    Column("face_value", "At face value"),
+    Column("published_verdict", "Verdict", group="Published"),
+    Column("section", "Section"),
     *(Column(tag, title, 3, "higher", "GenEval by tag", alone=True) for tag, title in TAGS.items()),
 )
 _BY_KEY = {column.key: column for column in _FIXED}

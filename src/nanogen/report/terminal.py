@@ -21,7 +21,10 @@ TITLES = {
     "table3": "Table 3: text-to-image generation",
     "table4": "Table 4: class-conditional generation without guidance",
     "sweep": "Sweep: each method's best guidance scale",
+    "times": "Figure 2: hours of training per 100,000 steps",
+    "claims": "The paper's claims: does the study bear them out?",
 }
+IN_FILES = ("correlations", "sensitivity", "influence")  # too long to be read in a terminal
 # Left out first where a terminal is narrow; what is not listed stays.
 _EXPENDABLE = (
     "most_influential",
@@ -151,7 +154,7 @@ def show(
             raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
     plain = not console.is_terminal
     console.print(f"Study {study}", style="bold", highlight=False)
-    for path in tables:
+    for path in (path for path in tables if path.stem not in IN_FILES):
         console.print()
         console.print(rich_table(from_csv(path), console.width, plain))
     _files(console, "Tables (also .md and .tex)", tables)
