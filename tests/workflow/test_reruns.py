@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-REPORTS = {"measured_table", "measured_figure"}
+REPORTS = {"measured_table", "derived_table", "measured_figure"}
 STUDY = ("--config", "study=nano-three")
 
 

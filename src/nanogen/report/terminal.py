@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,10 @@ def from_csv(path: Path) -> Table:
     """A table read back from its CSV; raises UserError where it is missing or empty."""
     rows = read_rows(path, needs=["name"])
     keys = [key for key in rows[0] if key != "family"]
-    return Table(path.stem, TITLES.get(path.stem, path.stem), columns(keys), rows)
+    shown = columns(keys)
+    if path.stem == "claims":
+        shown = [replace(c, heading="Claim") if c.key == "name" else c for c in shown]
+    return Table(path.stem, TITLES.get(path.stem, path.stem), shown, rows)
 
 
 def _width(column: Column, rows: Iterable[Row]) -> int:
