@@ -4,6 +4,7 @@
 #   snakemake table2                      one table; likewise table1, table3, table4
 #   snakemake figure1                     one figure; likewise figure2, figure4, figure5
 #   snakemake correlations                coefficients, intervals, p-values; tables and a figure
+#   snakemake regimes                     are both tasks trained alike? from the training curves
 #   snakemake claims                      which of the paper's claims hold
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
@@ -34,8 +35,8 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        tables(*TABLES, *CORRELATIONS, "times", "claims"),
-        figures(*FIGURES, "figure2"),
+        tables(*TABLES, *CORRELATIONS, "times", "regimes", "claims"),
+        figures(*FIGURES, "figure2", "regimes"),
         sweep(),
         grids(),
 
@@ -110,3 +111,10 @@ rule claims:
     """Which of the paper's claims hold."""
     input:
         tables("claims"),
+
+
+rule regimes:
+    """Are both tasks trained alike?"""
+    input:
+        tables("regimes"),
+        figures("regimes"),

@@ -246,11 +246,15 @@ DERIVED = {
         else {}
     ),
     **({"times": []} if CURVES else {}),
+    **({"regimes": []} if CURVES and IMAGENET and T2I else {}),
     "claims": [*MEASURED, *(["times"] if CURVES else [])],
 }
 if CURVES:
     PLOTTED["figure2"] = ["times"]
     MEASURED_FIGURES.append("figure2")
+if "regimes" in DERIVED:
+    PLOTTED["regimes"] = ["regimes"]
+    MEASURED_FIGURES.append("regimes")
 # The search for the best guidance, of a study that has one: its table, and its curves from that.
 SWEPT = [
     method
@@ -329,7 +333,7 @@ def metrics_of(wildcards):
 def derived_from(wildcards):
     """What a table made from other tables reads; the claims also read how many prompts there were."""
     prompts = [PATHS.prompts] if wildcards.table == "claims" and T2I else []
-    curves = CURVES if wildcards.table == "times" else []
+    curves = CURVES if wildcards.table in ("times", "regimes") else []
     return [PATHS.table(name) for name in DERIVED[wildcards.table]] + prompts + curves
 
 

@@ -8,7 +8,7 @@ from nanogen.config import load_study
 
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure2", "figure4", "figure5", "models",
-    "caches", "correlations", "claims",
+    "caches", "correlations", "claims", "regimes",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
@@ -17,7 +17,7 @@ THREE = {
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
     "extract_features": 9, "reference": 1, "score_distribution": 9, "score_geneval": 3,
     "score_questions": 3, "score_simpleeval": 3, "measured_table": 3,
-    "published_table": 8, "derived_table": 5, "measured_figure": 5, "published_figure": 4,
+    "published_table": 8, "derived_table": 6, "measured_figure": 6, "published_figure": 4,
     "sample_grid": 9,
 }  # fmt: skip
 TEN = THREE | {
@@ -173,6 +173,7 @@ TARGETS = [
     ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
     ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
     ("figure2", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
+    ("regimes", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
     ("correlations", {"measured_table": 3, "derived_table": 3, "published_table": 3}, {"sample_grid"}),
     ("claims", {"measured_table": 3, "derived_table": 2, "published_table": 1}, {"measured_figure"}),
     ("models", {"train": 6}, {"sample", "reference", "measured_table"}),

@@ -73,7 +73,7 @@ def test_figures_and_grids_are_pictures(done):
 
     figures = done / RESULTS / "figures"
     both = ("figure1", "figure4", "figure5", "correlations")
-    names = ["figure2", *(kind + name for kind in ("", "published/") for name in both)]
+    names = ["figure2", "regimes", *(kind + name for kind in ("", "published/") for name in both)]
     for name in names:
         with Image.open(figures / f"{name}.png") as picture:
             extremes = picture.convert("L").getextrema()

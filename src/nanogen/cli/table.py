@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", help="table1 to table4, sweep, correlations, sensitivity, influence, claims or times"
-    )
+    names = "table1 to table4, sweep, correlations, sensitivity, influence, claims, times or regimes"
+    parser.add_argument("name", help=names)
     source_arguments(parser)
     parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md and .tex")
 
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _table(args: argparse.Namespace) -> Table:
-    from nanogen.report import claim_table, correlation_tables, measured, published, times
+    from nanogen.report import claim_table, correlation_tables, measured, published, regimes, times
 
     study = None if args.published else read_study(args.study, args.given)
     if args.name in correlation_tables.TABLES:
@@ -36,6 +35,8 @@ def _table(args: argparse.Namespace) -> Table:
         return claim_table.table(study, args.input)
     if study is None:
         return published.table(args.name)
+    if args.name == regimes.NAME:
+        return regimes.table(study)
     if args.name == times.NAME:
         return times.table(study, args.input)
     return measured.table(args.name, study, args.input)

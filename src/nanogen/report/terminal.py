@@ -24,7 +24,7 @@ TITLES = {
     "times": "Figure 2: hours of training per 100,000 steps",
     "claims": "The paper's claims: does the study bear them out?",
 }
-IN_FILES = ("correlations", "sensitivity", "influence")  # too long to be read in a terminal
+IN_FILES = ("correlations", "sensitivity", "influence", "regimes")  # too long to be read in a terminal
 # Left out first where a terminal is narrow; what is not listed stays.
 _EXPENDABLE = (
     "most_influential",

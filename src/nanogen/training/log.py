@@ -47,8 +47,9 @@ class TrainingLog:
     def _write(self, step: int) -> None:
         now = time.monotonic()
         line: dict[str, float] = {"step": step}
-        for key in self.pending[0]:
-            line[key] = sum(float(p[key]) for p in self.pending) / len(self.pending)
+        for key in self.pending[-1]:
+            values = [float(p[key]) for p in self.pending if key in p]
+            line[key] = sum(values) / len(values)
         line["seconds"] = now - self.began
         line["images_per_second"] = len(self.pending) * self.batch_size / max(now - self.began, 1e-9)
         self.check(step)
