@@ -152,3 +152,14 @@ def test_the_figure_has_a_panel_per_score_and_every_format(tmp_path):
     assert "FDr SigLIP ↓" in labels
     assert len(said) == 2
     assert len(style.save(drawn, str(tmp_path / "f"))) == 3
+
+
+def test_a_study_with_few_latents_is_told_of_by_all_its_methods(tmp_path):
+    families = ["vae"] * 5 + ["pixel"] * 2 + ["few-step"] * 3
+    fids = [(m, f, 3 + i) for i, (m, f) in enumerate(zip("abcdefghij", families, strict=True))]
+    inputs = _tables(tmp_path, fids, [(m, 0.9 - 0.05 * fid) for m, _, fid in fids])
+    out = str(tmp_path / "out")
+    assert main(["table", "correlations", "--study", "smoke", *inputs, "--output-prefix", out]) == 0
+    assert (
+        "GenEval, with guidance, all methods (n = 10): r = −1.000" in (tmp_path / "out.md").read_text()
+    )

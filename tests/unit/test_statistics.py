@@ -72,8 +72,8 @@ def test_95_of_100_intervals_hold_the_true_coefficient(name, monkeypatch):
 
 
 def test_few_pairs_have_no_interval_and_two_no_relation():
-    x, y = _pairs(4)
-    found = relate(list("abcd"), x, y, "test")
+    x, y = _pairs(7)
+    found = relate(list("abcdefg"), x, y, "test")
     assert found.pearson.interval is None
     assert found.range is not None
     assert relate(["a", "b"], [1, 2], [3, 4], "test") is None

@@ -9,17 +9,17 @@ from pathlib import Path
 from nanogen.config.study_schema import Study
 from nanogen.report import correlations as asked
 from nanogen.report.columns import Column, column
-from nanogen.report.correlation_words import conclusion, sentence
+from nanogen.report.correlation_words import conclusion, reading, sentence
 from nanogen.report.rows import Row
 from nanogen.report.table import Table
-from nanogen.statistics.bootstrap import RESAMPLES
+from nanogen.statistics.bootstrap import FEWEST, RESAMPLES
 
 GUIDED = {"yes": "with guidance", "no": "without guidance"}
 SOURCE = "Source: the paper's Tables 2, 3 and 4."
 METHOD = (
     f"Intervals: 95 %, expanded percentile bootstrap of {RESAMPLES} samples of the methods, none for "
-    "fewer than 5. p: Student's t; permuted: how often methods paired at random give as large an |r|. "
-    "Without one: the least and largest r that leaving one method out gives."
+    f"fewer than {FEWEST}. p: Student's t; permuted: how often methods paired at random give as "
+    "large an |r|. Without one: the least and largest r that leaving one method out gives."
 )
 RANGE_NOTE = (
     "A subset chosen by its FID has a narrower range of FIDs, which by itself makes |r| smaller "
@@ -48,8 +48,14 @@ _BEHIND = (
 
 
 def _of_whole(rows: Sequence[Row]) -> list[Row]:
-    """The rows that the paper's claim is about: methods with latents, all of them."""
-    return [row for row in rows if row["families"] == "+".join(asked.LATENT) and not row["subset"]]
+    """The rows that the paper's claim is about, all methods with latents; in a study that has too few
+    of those for an interval, further families too."""
+    sets = [
+        [row for row in rows if row["families"] == "+".join(families) and not row["subset"]]
+        for families in asked.FAMILIES
+        if set(asked.LATENT) <= set(families)
+    ]
+    return next((found for found in sets if any(reading(row) != "unknown" for row in found)), sets[0])
 
 
 def words(rows: Sequence[Row]) -> list[str]:

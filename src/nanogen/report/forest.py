@@ -107,7 +107,7 @@ def _frame(axes: Axes, metric: str) -> None:
     heading = column(metric)
     assert heading is not None
     axes.set_xlim(-1.05, 1.05)
-    axes.set_xticks([-1, -STRONG, 0, STRONG, 1], ["−1", f"−{STRONG:g}", "0", f"{STRONG:g}", "1"])
+    axes.set_xticks([-STRONG, 0, STRONG], [f"−{STRONG:g}", "0", f"{STRONG:g}"])
     axes.axvline(0, color=INK, linewidth=0.6, zorder=0)
     for strong in (-STRONG, STRONG):
         axes.axvline(strong, color=FAINT, linewidth=0.6, linestyle=(0, (3, 2)), zorder=0)

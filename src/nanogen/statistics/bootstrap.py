@@ -17,7 +17,7 @@ from nanogen.statistics.coefficients import Coefficient, standard
 
 RESAMPLES = 9999
 LEVEL = 0.95
-FEWEST = 5  # pairs; of fewer, too many resamples are of one or two different pairs
+FEWEST = 8  # pairs; with fewer, resamples of one or two pairs stretch the interval from -1 to 1
 
 
 def expanded(n: int, level: float = LEVEL) -> tuple[float, float]:
@@ -39,7 +39,7 @@ def interval(
 ) -> tuple[float, float] | None:
     """The 95 % interval of a coefficient of x and y (n,) from the samples ``counts``.
 
-    Constant samples have no coefficient and are left out. None for fewer than 5 pairs, or where
+    Constant samples have no coefficient and are left out. None for fewer than 8 pairs, or where
     every sample is constant.
     """
     values = coefficient(counts, x, y) if len(x) >= FEWEST else np.empty(0)

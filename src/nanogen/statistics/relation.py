@@ -18,7 +18,7 @@ Interval = tuple[float, float] | None
 
 @dataclass(frozen=True)
 class Estimate:
-    """A coefficient in [-1, 1], its p-value against none, its 95 % interval (none for fewer than 5)."""
+    """A coefficient in [-1, 1], its p-value against none, its 95 % interval (none for fewer than 8)."""
 
     value: float
     p: float
