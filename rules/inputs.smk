@@ -306,10 +306,36 @@ PLOTTED = {
     "figure1": ["table2", "table3"],
     "figure4": ["table2", "table3", "table4"],
     "figure5": ["table3", "table4"],
+    "correlations": ["table2", "table3", "table4"],
 }
 MEASURED_FIGURES = [name for name, needs in PLOTTED.items() if all(t in MEASURED for t in needs)]
 TABLES = ["table1", "table2", "table3", "table4"]
+CORRELATIONS = ["correlations", "sensitivity", "influence"]
+PUBLISHED_TABLES = [*TABLES, *CORRELATIONS, "claims"]
 FIGURES = list(PLOTTED)
+# Training curves of the study's own runs; what was trained elsewhere may have none.
+CURVES = [
+    f"{ROOT}/runs/{task}/{method}/model/train.jsonl"
+    for method, task in RUNS
+    if method not in STUDY.trained.get(task, {})
+]
+# Tables made from others, or from the training curves, and what they read.
+DERIVED = {
+    **(
+        dict.fromkeys(CORRELATIONS, PLOTTED["correlations"])
+        if "correlations" in MEASURED_FIGURES
+        else {}
+    ),
+    **({"times": []} if CURVES else {}),
+    **({"regimes": []} if CURVES and IMAGENET and T2I else {}),
+    "claims": [*MEASURED, *(["times"] if CURVES else [])],
+}
+if CURVES:
+    PLOTTED["figure2"] = ["times"]
+    MEASURED_FIGURES.append("figure2")
+if "regimes" in DERIVED:
+    PLOTTED["regimes"] = ["regimes"]
+    MEASURED_FIGURES.append("regimes")
 # The search for the best guidance, of a study that has one: its table, and its curves from that.
 SWEPT = [
     method
@@ -338,12 +364,12 @@ def shown_guidance(method, task):
 
 def tables(*names):
     """Files of these tables: the paper's, and the study's where it measures them."""
-    published = [f"{ROOT}/tables/published/{name}.csv" for name in names]
-    return published + [PATHS.table(name) for name in names if name in MEASURED]
+    published = [f"{ROOT}/tables/published/{name}.csv" for name in names if name in PUBLISHED_TABLES]
+    return published + [PATHS.table(name) for name in names if name in {**MEASURED, **DERIVED}]
 
 
 def figures(*names):
-    published = [f"{ROOT}/figures/published/{name}.png" for name in names]
+    published = [f"{ROOT}/figures/published/{name}.png" for name in names if name in FIGURES]
     return published + [PATHS.figure(name, "png") for name in names if name in MEASURED_FIGURES]
 
 
@@ -396,6 +422,13 @@ def metrics_of(wildcards):
         for method, variant in sample_sets
         for metric in metrics
     ]
+
+
+def derived_from(wildcards):
+    """What a table made from other tables reads; the claims also read how many prompts there were."""
+    prompts = [PATHS.prompts] if wildcards.table == "claims" and T2I else []
+    curves = CURVES if wildcards.table in ("times", "regimes") else []
+    return [PATHS.table(name) for name in DERIVED[wildcards.table]] + prompts + curves
 
 
 def beside_metrics(table, task):

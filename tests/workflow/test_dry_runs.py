@@ -7,8 +7,8 @@ import pytest
 from nanogen.config import load_study
 
 NAMED = {
-    "table1", "table2", "table3", "table4", "figure1", "figure4", "figure5", "tokenizers", "models",
-    "caches",
+    "table1", "table2", "table3", "table4", "figure1", "figure2", "figure4", "figure5", "models",
+    "caches", "correlations", "claims", "regimes", "tokenizers",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
@@ -16,7 +16,8 @@ THREE = {
     "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 7, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
     "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3, "reconstruct": 2,
-    "measured_table": 4, "published_table": 4, "measured_figure": 4, "published_figure": 3,
+    "measured_table": 4, "published_table": 8, "derived_table": 6, "measured_figure": 7,
+    "published_figure": 4,
     "sample_grid": 9,
 }  # fmt: skip
 TEN = THREE | {
@@ -180,6 +181,10 @@ TARGETS = [
     ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
     ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
     ("tokenizers", {"reconstruct": 2, "train_tokenizer": 2}, {"train", "encode_latents"}),
+    ("figure2", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
+    ("regimes", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
+    ("correlations", {"measured_table": 3, "derived_table": 3, "published_table": 3}, {"sample_grid"}),
+    ("claims", {"measured_table": 3, "derived_table": 2, "published_table": 1}, {"measured_figure"}),
     ("models", {"train": 6}, {"sample", "reference", "measured_table"}),
     ("caches", {"encode_latents": 4, "encode_text": 1, "train_tokenizer": 2}, {"train", "sample"}),
 ]
@@ -191,6 +196,13 @@ def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
     rules = fresh.plan(target, *OF_THREE).rules
     assert {rule: rules[rule] for rule in planned} == planned
     assert not absent & set(rules)
+
+
+def test_a_study_of_one_task_has_claims_and_times_but_no_correlations_of_its_own(fresh):
+    plan = fresh.plan("all", *OF_THREE, "tasks=[imagenet]")
+    assert {job["table"] for job in plan.of("derived_table")} == {"times", "claims"}
+    assert {job["figure"] for job in plan.of("measured_figure")} == {"figure2"}
+    assert "results/nano-three/prompts/geneval.json" not in plan.of("derived_table")[0].inputs
 
 
 def test_table_4_needs_nothing_of_text_to_image(fresh):

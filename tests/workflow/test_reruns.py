@@ -15,7 +15,7 @@ from nanogen.config import load_study, stages
 from nanogen.data import hdf5
 from nanogen.files import label
 
-REPORTS = {"measured_table", "measured_figure"}
+REPORTS = {"measured_table", "derived_table", "measured_figure"}
 STUDY = ("--config", "study=nano-three")
 
 

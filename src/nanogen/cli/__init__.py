@@ -59,6 +59,8 @@ COMMANDS = {
     "score-t2i": ("score_t2i", "text-to-image metrics of images that anybody drew"),
     "table": ("table", "one of the paper's tables, published or measured"),
     "figure": ("figure", "one of the paper's figures, published or measured"),
+    "correlate": ("correlate", "do ImageNet's numbers tell text-to-image scores? with intervals"),
+    "claims": ("claims", "which of the paper's claims hold, by its numbers or a study's"),
     "grid": ("grid", "a picture of sample images"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
 }

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nanogen.config.paths import Paths
 from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError, nearest
 from nanogen.report import published
 from nanogen.report.columns import column
+from nanogen.report.finished import published_tables, study_tables
 from nanogen.report.labels import nearest_on_box, place
-from nanogen.report.rows import Row, number, read_rows
+from nanogen.report.rows import Row, number
 from nanogen.report.style import FAINT, FAMILIES, INK, applied
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def published_panels(name: str) -> list[list[Panel]]:
     """The paper's figure: 21 latent-space methods, in Figure 4 also the three of pixel space."""
     _known(name)
     families = [*published.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
-    tables = {t: published.comparable(t) for t in ("table3", *FID_TABLES[name])}
-    return panels(name, tables, families)
+    return panels(name, published_tables(("table3", *FID_TABLES[name])), families)
 
 
 def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[list[Panel]]:
@@ -127,13 +126,7 @@ def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[l
     At paper scale the families are the paper's; a small study shows all its methods.
     """
     _known(name)
-    given = {path.stem: path for path in inputs}
-    tables = {}
-    for table in ("table3", *FID_TABLES[name]):
-        path = given.get(table, Path(Paths(study).table(table)))
-        if not path.exists():
-            raise UserError(f"{path} does not exist; {name} needs it: make it with `snakemake {path}`")
-        tables[table] = read_rows(path, needs=("method", "name", "family"))
+    tables = study_tables(study, ("table3", *FID_TABLES[name]), inputs, what=name)
     families: Sequence[str] = tuple(FAMILIES)
     if study.scale == "paper":
         families = [*published.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]

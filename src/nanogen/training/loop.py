@@ -24,6 +24,7 @@ from nanogen.training.log import TrainingLog
 from nanogen.training.online import Online
 from nanogen.training.schedule import learning_rate
 from nanogen.training.stopping import Interrupted, StopRequest
+from nanogen.training.update_size import update_size, weights_of
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,10 @@ def train(
     batches = Batches(source, stage, group.rank, group.world)
     stop = StopRequest()
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
+        before = weights_of(learner.model) if step % log_every == 0 or step == steps else None
         measured = learner.step(step, batch)
+        if before is not None:  # once per line of the curve, as copying the weights takes time
+            measured["update"] = update_size(before, learner.model)
         if curve:
             curve.step(step, **measured)
         # Stop only where a line of the curve was written: the resumed curve is then the same.
