@@ -201,7 +201,7 @@ def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
 def test_a_study_of_one_task_has_claims_and_times_but_no_correlations_of_its_own(fresh):
     plan = fresh.plan("all", *OF_THREE, "tasks=[imagenet]")
     assert {job["table"] for job in plan.of("derived_table")} == {"times", "claims"}
-    assert {job["figure"] for job in plan.of("measured_figure")} == {"figure2"}
+    assert {job["figure"] for job in plan.of("measured_figure")} == {"figure2", "tokenizers"}
     assert "results/nano-three/prompts/geneval.json" not in plan.of("derived_table")[0].inputs
 
 
