@@ -35,6 +35,7 @@ DOCUMENTED = {
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
     "file, of a model": sections.RemoteFile,
+    "a file in config/prompts": sections.PromptFile,
     "training, of a model": sections.ModelTraining,
     "sweep, of a study": study_schema.Sweep,
     "report, of a study": study_schema.Report,
