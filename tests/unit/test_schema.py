@@ -35,6 +35,7 @@ DOCUMENTED = {
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
     "file, of a model": sections.RemoteFile,
+    "a file in config/prompts": sections.PromptFile,
     "training, of a model": sections.ModelTraining,
     "stage1, of a model": tokenizer_schema.TokenizerTraining,
     "stage1.optimizer": tokenizer_schema.TokenizerOptimizer,

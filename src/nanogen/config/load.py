@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from nanogen.config import terms
-from nanogen.config.schema import Model, PublicRun, RemoteFile, Run
+from nanogen.config.schema import Model, PromptFile, PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.data import photographs
@@ -324,9 +324,9 @@ def load_model(study: Study, name: str) -> Model:
     return model
 
 
-def load_prompt_file(name: str) -> RemoteFile:
+def load_prompt_file(name: str) -> PromptFile:
     """Where the prompts ``name`` of config/prompts are fetched from."""
-    return validate(RemoteFile, [_named("prompts", name)])
+    return validate(PromptFile, [_named("prompts", name)])
 
 
 def latent_shape(study: Study, run: Run) -> tuple[int, int, int]:

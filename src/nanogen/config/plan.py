@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import stages, terms, tokenizers, variants
+from nanogen.config import prompt_lists, stages, terms, tokenizers, variants
 from nanogen.config.latent_caches import FLOAT16, latents_of
 from nanogen.config.load import (
     CONFIG,
@@ -109,9 +109,10 @@ def downloads(study: Study) -> list[Download]:
             unknown = {"licence": "not known here", "gated": False}
             about = licences["data"].get(repo.partition("@")[0], unknown)
             found.append(Download(repo, f"data set {repo}", 0.0, about["gated"], about["licence"]))
-        if task == "t2i" and run.evaluation.prompts in available("prompts"):
-            name = run.evaluation.prompts
-            found.append(_of_file(load_prompt_file(name), f"prompts {name}"))
+        if task == "t2i":
+            own = (named for _, named in prompt_lists.own_lists(run.evaluation).values())
+            lists = [name for name in (run.evaluation.prompts, *own) if name in available("prompts")]
+            found += [_of_file(load_prompt_file(name), f"prompts {name}") for name in lists]
     return found
 
 

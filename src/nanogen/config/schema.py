@@ -77,6 +77,12 @@ class RemoteFile(Section):
     licence: str = Field("not known here", description="as its page named it, for the plan")
 
 
+class PromptFile(RemoteFile):
+    """A file in config/prompts: where prompts, or questions about them, are fetched from."""
+
+    prompts: int | None = Field(None, gt=0, description="how many prompts it has, for the plan")
+
+
 class ModelTraining(Section):
     """How a small stand-in is trained from scratch (only where source is build; not a tokenizer)."""
 
@@ -332,10 +338,14 @@ class Evaluation(Section):
     dpg: str | None = Field(None, description="DPG-Bench's VQA model, a file in config/models")
     genai: str | None = Field(None, description="GenAI-Bench's VQA model, a file in config/models")
     questions: str = Field(
-        "prompts", description="DPG-Bench's: 'prompts', made from their metadata, or DPG-Bench's CSV"
+        "prompts",
+        description="DPG-Bench's: 'prompts', made of GenEval's, or its own CSV, prompts and questions",
     )
     questions_skip_first: bool = Field(
         True, description="leave out the CSV's first question, as DPG-Bench's own reader does"
+    )
+    genai_prompts: str | None = Field(
+        None, description="GenAI-Bench's own prompts, .json or .txt; none: it is measured on GenEval's"
     )
     simpleeval: SimpleEval | None = Field(
         None, description="t2i: SimpleEval's prompts and scorer; none: it is not measured"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import tokenizers
+from nanogen.config import prompt_lists, tokenizers
 from nanogen.config.load import (
     available,
     load_model,
-    load_prompt_file,
     load_run,
 )
 from nanogen.config.schema import Data, Model, Run
@@ -43,26 +42,21 @@ def data(study: Study, task: str, split: str) -> Stage:
 
 
 def prompts(study: Study) -> Stage:
-    """The prompts of the text-to-image evaluation."""
+    """The prompts of the text-to-image evaluation; those that DPG-Bench and GenAI-Bench bring along are
+    keys only where they are drawn."""
     run = load_run(study, study.methods[0], "t2i")
     named = run.evaluation.prompts
-    keys = {
-        "seed": study.seed,
-        "prompts": named,
-        "data": run.data.model_dump(mode="json"),
-        "simpleeval": _simple_prompts(run),
-    }
-    if named in available("prompts"):
-        source = load_prompt_file(named).model_dump(mode="json")
-        return stage_of("prompts", {}, **keys, content=source["sha256"], file=source)
-    file = Path(named) if named and named.endswith((".json", ".jsonl")) else None
-    if file and not file.is_file():
-        raise UserError(f"evaluation.prompts: there is no file {file}")
+    in_a_file = named and (named in available("prompts") or named.endswith((".json", ".jsonl")))
+    own = prompt_lists.own_lists(run.evaluation)
     return stage_of(
         "prompts",
         {},
-        **keys,
-        content=config_hash(file.read_text(encoding="utf-8")) if file else None,
+        seed=study.seed,
+        prompts=named,
+        data=run.data.model_dump(mode="json"),
+        simpleeval=_simple_prompts(run),
+        **(prompt_lists.identity("prompts", named) if in_a_file else {"content": None}),
+        **{metric: {key: of, **prompt_lists.identity(key, of)} for metric, (key, of) in own.items()},
     )
 
 
