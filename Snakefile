@@ -2,7 +2,11 @@
 #
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
-#   snakemake figure1                     one figure; likewise figure4, figure5
+#   snakemake figure1                     one figure; likewise figure2, figure4, figure5
+#   snakemake correlations                coefficients, intervals, p-values; tables and a figure
+#   snakemake regimes                     are both tasks trained alike? from the training curves
+#   snakemake claims                      which of the paper's claims hold
+#   snakemake tokenizers                  what the tokenizers give back: their table and figure
 #   snakemake explorer                    one page to explore the tables in a browser
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
@@ -33,9 +37,10 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        tables(*TABLES),
-        figures(*FIGURES),
+        tables(*TABLES, *CORRELATIONS, "times", "regimes", "claims"),
+        figures(*FIGURES, "figure2", "regimes"),
         sweep(),
+        of_tokenizers(),
         grids(),
         explorer(),
 
@@ -50,6 +55,12 @@ rule explorer:
     """A page to explore both axes in a browser."""
     input:
         explorer(),
+
+
+rule tokenizers:
+    """How well and how fast each tokenizer gives images back, and pictures of it."""
+    input:
+        of_tokenizers(),
 
 
 rule models:
@@ -89,6 +100,12 @@ rule figure1:
         figures("figure1"),
 
 
+rule figure2:
+    input:
+        tables("times"),
+        figures("figure2"),
+
+
 rule figure4:
     input:
         figures("figure4"),
@@ -97,3 +114,23 @@ rule figure4:
 rule figure5:
     input:
         figures("figure5"),
+
+
+rule correlations:
+    """Do ImageNet's numbers tell text-to-image scores?"""
+    input:
+        tables(*CORRELATIONS),
+        figures("correlations"),
+
+
+rule claims:
+    """Which of the paper's claims hold."""
+    input:
+        tables("claims"),
+
+
+rule regimes:
+    """Are both tasks trained alike?"""
+    input:
+        tables("regimes"),
+        figures("regimes"),

@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,9 @@ class PromptedScenes:
 
     def features(self, rows: np.ndarray) -> dict[str, Tensor]:
         return {}
+
+    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
+        """All is in memory."""
 
 
 class Bench:

@@ -17,8 +17,10 @@ from nanogen.config import (
     stages,
     study_from,
     terms,
+    tokenizers,
     variants,
 )
+from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import write_text
@@ -32,6 +34,7 @@ try:
     }
     PUBLIC = {name: load_run(STUDY, name, "t2i") for name in STUDY.public if "t2i" in STUDY.tasks}
     PATHS = Paths(STUDY)
+    LATENTS = latents_of(STUDY)
     MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
     plan.check_paths(STUDY)
 except UserError as error:
@@ -50,6 +53,7 @@ wildcard_constraints:
     method="[A-Za-z0-9._-]+",
     model="[A-Za-z0-9._-]+",
     tokenizer="[A-Za-z0-9._-]+",
+    scatteritem=r"\d+-of-\d+",
     variant=variants.PATTERN,
     weights=f"({variants.OWN_WEIGHTS})?",
 

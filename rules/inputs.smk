@@ -27,17 +27,46 @@ def training_images(split):
 
 
 # stage1
-def frozen_encoder(wildcards):
-    """The card of the encoder whose features a tokenizer decodes or is aligned with, if any."""
-    encoder = MODELS[wildcards.model].encoder
-    return [PATHS.model_card(encoder)] if encoder else []
+def tokenizer_inputs(wildcards):
+    """Named inputs of a tokenizer's training: images, and the cards of the frozen networks that it is
+    made with, as encoder, perceptual distance or discriminator."""
+    model = MODELS[wildcards.model]
+    networks = dict.fromkeys(tokenizers.networks_of(model).values())
+    return {
+        "train": PATHS.data(model.data, "train"),
+        "val": PATHS.data(model.data, "val"),
+        **{f"network:{name}": PATHS.model_card(name) for name in networks},
+    }
+
+
+def tokenizers_built(tuned):
+    """A wildcard pattern for the tokenizers that are trained here, from scratch or from another."""
+    built = [m for m in MODELS.values() if m.source == "build" and m.kind in ("vae", "rae")]
+    return "|".join(re.escape(m.name) for m in built if bool(m.end_to_end) == tuned) or "(?!)"
+
+
+def tokenizer_state(wildcards):
+    """Where a tokenizer's training saves and resumes: outside the outputs."""
+    return f"{ROOT}/state/{stages.model(STUDY, wildcards.model)['hash']}"
+
+
+def reconstruction_networks(wildcards):
+    """Named inputs: the cards of the networks that judge reconstructions."""
+    networks = stages.reconstruction_networks(STUDY)
+    return {role: PATHS.model_card(name) for role, name in networks.items()}
+
+
+def reconstruction_options(wildcards, input):
+    """The tokenizer and the networks that judge it, each by its folder."""
+    roles = ["tokenizer", *stages.reconstruction_networks(STUDY)]
+    return " ".join(f"--{role} {quote(str(Path(input[role]).parent))}" for role in roles)
 
 
 # latents
 def all_caches():
     paths = set()
     for (_, task), run in RUNS.items():
-        if run.tokenizer != PIXELS:
+        if run.tokenizer != PIXELS and LATENTS[task, run.tokenizer].cached:
             paths.add(PATHS.latents(task, run.tokenizer))
         if run.conditioner.model:
             paths.add(PATHS.text(task, run.conditioner.model))
@@ -47,13 +76,18 @@ def all_caches():
 
 # stage2
 def training_inputs(wildcards):
-    """Named inputs of one run: latents or images, text features where the task has text, the features
+    """Named inputs of one run: latents, or images and what encodes them, text features where the task has text, the features
     and frozen networks that its loss terms compare with, and what evaluates it meanwhile."""
     run = RUNS[wildcards.method, wildcards.task]
     if run.tokenizer == PIXELS:
         inputs = {"data": PATHS.data(wildcards.task, "train")}
-    else:
+    elif LATENTS[wildcards.task, run.tokenizer].cached:
         inputs = {"latents": PATHS.latents(wildcards.task, run.tokenizer)}
+    else:
+        inputs = {
+            "data": PATHS.data(wildcards.task, "train"),
+            "folder:tokenizer": PATHS.model_card(run.tokenizer),
+        }
     if run.conditioner.model:
         inputs["text"] = PATHS.text(wildcards.task, run.conditioner.model)
     for part, encoder in terms.caches(run).items():
@@ -92,19 +126,29 @@ def online_option(wildcards):
     return f" --online {quote(stage_file(stage, stage['train']['hash']))}"
 
 
+def encoding_option(wildcards):
+    """--encode and the configuration of the latents that a run encodes itself."""
+    tokenizer = RUNS[wildcards.method, wildcards.task].tokenizer
+    if tokenizer == PIXELS or LATENTS[wildcards.task, tokenizer].cached:
+        return ""
+    return f" --encode {quote(stage_file(stages.latents(STUDY, wildcards.task, tokenizer)))}"
+
+
 def training_options(wildcards, input):
-    return as_options(wildcards, input) + online_option(wildcards)
+    return as_options(wildcards, input) + encoding_option(wildcards) + online_option(wildcards)
 
 
 def as_options(wildcards, input):
-    """``--name path`` for every named input; ``--network name=folder`` for the card of a network, whose
-    input is called ``network:name``."""
+    """``--name path`` for every named input; for the card of a network, whose input is called
+    ``network:name``, ``--network name=folder``, and where it is ``folder:name``, ``--name folder``."""
     options = []
     for key, path in input.items():
         option, _, name = key.partition(":")
-        options.append(
-            f"--{option} {name}={quote(str(Path(path).parent))}" if name else f"--{option} {quote(path)}"
-        )
+        folder = quote(str(Path(path).parent))
+        if option == "folder":
+            options.append(f"--{name} {folder}")
+        else:
+            options.append(f"--{option} {name}={folder}" if name else f"--{option} {quote(path)}")
     return " ".join(options)
 
 
@@ -262,10 +306,36 @@ PLOTTED = {
     "figure1": ["table2", "table3"],
     "figure4": ["table2", "table3", "table4"],
     "figure5": ["table3", "table4"],
+    "correlations": ["table2", "table3", "table4"],
 }
 MEASURED_FIGURES = [name for name, needs in PLOTTED.items() if all(t in MEASURED for t in needs)]
 TABLES = ["table1", "table2", "table3", "table4"]
+CORRELATIONS = ["correlations", "sensitivity", "influence"]
+PUBLISHED_TABLES = [*TABLES, *CORRELATIONS, "claims"]
 FIGURES = list(PLOTTED)
+# Training curves of the study's own runs; what was trained elsewhere may have none.
+CURVES = [
+    f"{ROOT}/runs/{task}/{method}/model/train.jsonl"
+    for method, task in RUNS
+    if method not in STUDY.trained.get(task, {})
+]
+# Tables made from others, or from the training curves, and what they read.
+DERIVED = {
+    **(
+        dict.fromkeys(CORRELATIONS, PLOTTED["correlations"])
+        if "correlations" in MEASURED_FIGURES
+        else {}
+    ),
+    **({"times": []} if CURVES else {}),
+    **({"regimes": []} if CURVES and IMAGENET and T2I else {}),
+    "claims": [*MEASURED, *(["times"] if CURVES else [])],
+}
+if CURVES:
+    PLOTTED["figure2"] = ["times"]
+    MEASURED_FIGURES.append("figure2")
+if "regimes" in DERIVED:
+    PLOTTED["regimes"] = ["regimes"]
+    MEASURED_FIGURES.append("regimes")
 # The search for the best guidance, of a study that has one: its table, and its curves from that.
 SWEPT = [
     method
@@ -276,6 +346,12 @@ if SWEPT:
     MEASURED["sweep"] = ("imagenet", [variants.BEST], ["fid", "is"])
     PLOTTED["sweep"] = ["sweep"]
     MEASURED_FIGURES.append("sweep")
+# Tokenizers are measured in every study but one of reproductions: a table, and a figure of pictures.
+TOKENIZERS = [] if STUDY.report.reproduction else list(stages.tokenizers(STUDY))
+MEASURED_TABLES = [*MEASURED, *(["tokenizers"] if TOKENIZERS else [])]
+if TOKENIZERS:
+    PLOTTED["tokenizers"] = ["tokenizers"]
+    MEASURED_FIGURES.append("tokenizers")
 SAMPLED = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
 
 
@@ -288,18 +364,23 @@ def shown_guidance(method, task):
 
 def tables(*names):
     """Files of these tables: the paper's, and the study's where it measures them."""
-    published = [f"{ROOT}/tables/published/{name}.csv" for name in names]
-    return published + [PATHS.table(name) for name in names if name in MEASURED]
+    published = [f"{ROOT}/tables/published/{name}.csv" for name in names if name in PUBLISHED_TABLES]
+    return published + [PATHS.table(name) for name in names if name in {**MEASURED, **DERIVED}]
 
 
 def figures(*names):
-    published = [f"{ROOT}/figures/published/{name}.png" for name in names]
+    published = [f"{ROOT}/figures/published/{name}.png" for name in names if name in FIGURES]
     return published + [PATHS.figure(name, "png") for name in names if name in MEASURED_FIGURES]
 
 
 def sweep():
     """Table and figure of the sweep; nothing where the study has none."""
     return [PATHS.table("sweep"), PATHS.figure("sweep", "png")] if SWEPT else []
+
+
+def of_tokenizers():
+    """Table and figure of the tokenizers; nothing where all methods work on pixels."""
+    return [PATHS.table("tokenizers"), PATHS.figure("tokenizers", "png")] if TOKENIZERS else []
 
 
 def asked_sweep(wildcards):
@@ -328,7 +409,9 @@ def metrics_of(wildcards):
 
 def metric_files(table):
     """Metric files that a measured table reads, Table 3 first the public models', and what it reads
-    besides."""
+    besides; the table of tokenizers reads their scores."""
+    if table == "tokenizers":
+        return [PATHS.reconstruction(name) for name in TOKENIZERS]
     task, guidances, metrics = MEASURED[table]
     public = PUBLIC if table == "table3" else {}
     methods = SWEPT if table == "sweep" else STUDY.methods
@@ -345,11 +428,25 @@ def metric_files(table):
     ]
 
 
+def derived_from(wildcards):
+    """What a table made from other tables reads; the claims also read how many prompts there were."""
+    prompts = [PATHS.prompts] if wildcards.table == "claims" and T2I else []
+    curves = CURVES if wildcards.table in ("times", "regimes") else []
+    return [PATHS.table(name) for name in DERIVED[wildcards.table]] + prompts + curves
+
+
 def beside_metrics(table, task):
     """Tables 1 and 3 print the models' sizes, a sweep's table what it chose."""
     if table in ("table1", "table3"):
         return [PATHS.trained(method, task) for method in STUDY.methods]
     return [PATHS.guidance(method) for method in SWEPT] if table == "sweep" else []
+
+
+def plotted(wildcards):
+    """What a measured figure reads: tables, and where it shows images those."""
+    shown = TOKENIZERS if wildcards.figure == "tokenizers" else []
+    found = [PATHS.table(name) for name in PLOTTED[wildcards.figure]]
+    return found + [PATHS.reconstructions(name) for name in shown]
 
 
 def style_option(wildcards):

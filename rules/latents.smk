@@ -1,25 +1,57 @@
 # Caches: latents per (data set, tokenizer), text features per (captions, text encoder), a vision
 # encoder's features per (data set, encoder) where a loss term reads them.
 # A cache given by path (`latents:` in the study) has no rule: training reads it where it lies.
+
+
+scattergather:
+    latents=STUDY.latent_shards,
+
+
+# With one shard the cache is the shard; with more, as many jobs encode and one joins their files.
+SHARDED = STUDY.latent_shards > 1
+PART = "/{scatteritem}" if SHARDED else ""
+
+
 rule encode_latents:
     input:
         data=lambda wildcards: PATHS.data(wildcards.task, "train"),
         tokenizer=lambda wildcards: PATHS.model_card(wildcards.tokenizer),
     output:
-        f"{ROOT}/latents/{{task}}/{{tokenizer}}.h5",
+        f"{ROOT}/latents/{{task}}/{{tokenizer}}{PART}.h5",
     log:
-        f"{ROOT}/logs/encode_latents/{{task}}-{{tokenizer}}.log",
+        f"{ROOT}/logs/encode_latents/{{task}}-{{tokenizer}}{PART}.log",
     benchmark:
-        f"{ROOT}/benchmarks/encode_latents/{{task}}-{{tokenizer}}.tsv"
+        f"{ROOT}/benchmarks/encode_latents/{{task}}-{{tokenizer}}{PART}.tsv"
     priority: 35
     conda:
         "../envs/train.yaml"
     params:
         config=configured(stages.latents, "task", "tokenizer"),
         tokenizer=lambda wildcards, input: Path(input.tokenizer).parent,
+        shard=lambda wildcards: f" --shard {wildcards.scatteritem}" if SHARDED else "",
     shell:
         "python -m nanogen encode-latents --config {params.config} --data {input.data:q}"
-        " --tokenizer {params.tokenizer:q} --output {output} 2> >(tee -i {log} >&2)"
+        " --tokenizer {params.tokenizer:q}{params.shard} --output {output} 2> >(tee -i {log} >&2)"
+
+
+if SHARDED:
+
+    rule join_latents:
+        input:
+            gather.latents(f"{ROOT}/latents/{{{{task}}}}/{{{{tokenizer}}}}/{{scatteritem}}.h5"),
+        output:
+            f"{ROOT}/latents/{{task}}/{{tokenizer}}.h5",
+        log:
+            f"{ROOT}/logs/join_latents/{{task}}-{{tokenizer}}.log",
+        priority: 35
+        localrule: True
+        conda:
+            "../envs/train.yaml"
+        params:
+            config=configured(stages.latents, "task", "tokenizer"),
+        shell:
+            "python -m nanogen join-latents --config {params.config} --output {output} {input:q}"
+            " 2> >(tee -i {log} >&2)"
 
 
 rule encode_features:

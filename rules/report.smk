@@ -13,7 +13,7 @@ rule published_table:
     log:
         f"{ROOT}/logs/table/published-{{table}}.log",
     wildcard_constraints:
-        table="table[1-4]",
+        table="|".join(PUBLISHED_TABLES),
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -36,7 +36,32 @@ rule measured_table:
     log:
         f"{ROOT}/logs/table/{{table}}.log",
     wildcard_constraints:
-        table="|".join(MEASURED) or "(?!)",
+        table="|".join(MEASURED_TABLES) or "(?!)",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen table {wildcards.table} --study {params.study} --input {input}"
+        f" --output-prefix {ROOT}/tables/{{wildcards.table}} > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule derived_table:
+    input:
+        derived_from,
+    output:
+        report(
+            f"{ROOT}/tables/{{table}}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "numbers": STUDY.study},
+        ),
+        multiext(f"{ROOT}/tables/{{table}}", ".md", ".tex"),
+    log:
+        f"{ROOT}/logs/table/{{table}}.log",
+    wildcard_constraints:
+        table="|".join(DERIVED),
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -72,7 +97,7 @@ rule published_figure:
 
 rule measured_figure:
     input:
-        lambda wildcards: [PATHS.table(name) for name in PLOTTED[wildcards.figure]],
+        plotted,
     output:
         report(
             f"{ROOT}/figures/{{figure}}.png",

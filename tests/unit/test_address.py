@@ -17,7 +17,7 @@ from nanogen.config import load_study, stages
 from nanogen.data.prompts import write_prompts
 from nanogen.errors import UserError
 from nanogen.interop.address import fetch_file
-from nanogen.interop.hub import fetch_model
+from nanogen.interop.fetching import fetch_model
 from nanogen.models.network_files import read_pickled_state
 
 CONTENT = bytes(range(256)) * 100

@@ -31,6 +31,9 @@ class Numbered:
     def features(self, rows):
         return {}
 
+    def ahead(self, windows):
+        self.announced = set(np.concatenate(list(windows.values())))
+
 
 def stage(**training: int) -> dict:
     keys = {"batch_size": 24, "noise_chunk": 4, **training}
@@ -192,3 +195,17 @@ def test_sources_that_do_not_fit_are_refused(tiny, tiny_images, tmp_path):
     text = text_file(tmp_path, captioned, count=30)
     with pytest.raises(UserError, match=r"captions of 30 images, .*latents.h5 holds 40"):
         TrainingData(captioned, path, None, text)
+
+
+def test_what_a_process_announces_is_what_it_reads(monkeypatch):
+    monkeypatch.setattr("nanogen.data.order.BLOCK", 64)  # bytes: one sample in a block
+    monkeypatch.setattr("nanogen.data.order.WINDOW", 64 * 30)
+    announced = []
+    for rank in range(3):
+        source = Numbered(100)
+        batches = Batches(source, stage(), rank, 3)
+        for step in range(20):
+            batches.announce(step)
+            assert set(rows(batches.at(step))) <= source.announced
+        announced.append(len(source.announced))
+    assert sum(announced) < 100  # each its share of two windows

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nanogen.data import captions, scenes
-from nanogen.data.prompts import read_prompts, scene_prompts, write_prompts
+from nanogen.data.prompt_files import read_prompts
+from nanogen.data.prompts import scene_prompts, write_prompts
 from nanogen.errors import UserError
 from nanogen.metrics.geneval import TAGS
 

@@ -70,10 +70,11 @@ def test_every_prompt_of_geneval_and_no_other_is_asked_about(prompts, tmp_path):
 
 @pytest.fixture
 def two_prompts(prompts, tmp_path):
-    """A function item -> stage `questions` of a CSV with items x and ``item``; prompts x and y."""
+    """A function item -> stage `questions` of a CSV with items x and ``item``; DPG-Bench's prompts x
+    and y after one of GenEval's."""
     stage, file = prompts
-    items = [{"prompt": name, "tag": "dpg", "item_id": name} for name in ("x", "y")]
-    write_json(file, {**read_json(file), "prompts": items})
+    items = [{"prompt": name, "benchmark": "dpg", "item_id": name} for name in ("x", "y")]
+    write_json(file, {**read_json(file), "prompts": [{"prompt": "a cup"}, *items]})
 
     def with_item(item: str) -> dict:
         path = tmp_path / "dpg.csv"
@@ -96,9 +97,9 @@ def test_questions_of_a_csv_are_matched_by_item(two_prompts, tmp_path):
 
 def test_prompts_without_questions_and_questions_without_a_prompt_are_refused(two_prompts, tmp_path):
     with_item, file = two_prompts
-    with pytest.raises(UserError, match="1 of 2 prompts have none, the first is item y"):
+    with pytest.raises(UserError, match=r"1 of 2 prompts have none, the first is item y.*skip_first"):
         write_questions(with_item("x"), file, tmp_path / "q.json")
-    write_json(file, {**read_json(file), "prompts": read_json(file)["prompts"][:1]})
+    write_json(file, {**read_json(file), "prompts": read_json(file)["prompts"][:2]})
     with pytest.raises(UserError, match="1 items are no prompts, such as z"):
         write_questions(with_item("z"), file, tmp_path / "q.json")
     assert not (tmp_path / "q.json").exists()

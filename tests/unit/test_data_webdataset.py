@@ -7,11 +7,15 @@ import json
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from nanogen.data.images import ImageFile, write_images
 from nanogen.errors import UserError
+from nanogen.training.batches import Batches
+from nanogen.training.sources import Pixels
 
 
 def stage(root: Path, split: str = "train", most: int = 100, unreadable: str = "refuse") -> dict:
@@ -91,3 +95,90 @@ def test_a_missing_folder_or_split_is_named(root: Path, tmp_path: Path):
     (root / "2.tar").unlink()
     with pytest.raises(UserError, match="single shard"):
         write_images(stage(root), tmp_path / "x.h5")
+
+
+# ----------------------------------------------------------------- pictures that stay in their shards
+
+
+def noise(seed: int) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 23, 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """60 pictures in three shards, and one for validation."""
+    root = tmp_path / "many"
+    for k in range(4):
+        members: dict[str, bytes] = {}
+        for i in range(20 * k, 20 * k + 20):
+            members |= {f"{i}_png": noise(i), f"{i}_txt": f"picture {i}".encode()}
+        shard(root / f"{k}.tar", **members)
+    return root
+
+
+def both(many: Path, folder: Path) -> tuple[ImageFile, ImageFile]:
+    """The same pictures copied, and left where they are."""
+    files = []
+    for store in ("pixels", "places"):
+        made = stage(many)
+        made["data"]["store"] = store
+        write_images(made, folder / f"{store}.h5")
+        files.append(ImageFile(folder / f"{store}.h5", "abc"))
+    return files[0], files[1]
+
+
+def test_pictures_left_in_their_shards_are_those_that_would_be_copied(many, tmp_path):
+    copied, left = both(many, tmp_path)
+    assert (tmp_path / "places.h5").stat().st_size < (tmp_path / "pixels.h5").stat().st_size / 2
+    assert left.images.shape == copied.images.shape == (60, 16, 16, 3)
+    asked = np.random.default_rng(1).permutation(60)
+    np.testing.assert_array_equal(left.images[asked], copied.images[asked])
+    np.testing.assert_array_equal(left.rows()[7:31], copied.rows()[7:31])
+    assert left.captions() == copied.captions()
+
+
+def test_training_from_shards_draws_the_same_batches_and_resumes_within_an_epoch(many, tmp_path):
+    both(many, tmp_path)
+    keys = {"training": {"batch_size": 16, "noise_chunk": 4}, "backbone": {}, "latent": [3, 16, 16]}
+    keys |= {"seed": 3, "method": "jit", "task": "t2i"}
+
+    def drawn(store: str, start: int) -> list[torch.Tensor]:
+        pixels = Pixels(tmp_path / f"{store}.h5", "abc")
+        pixels.features = lambda rows: {}
+        images = pixels.load
+        pixels.load = lambda rows, draws: (images(rows), torch.from_numpy(rows))
+        batches = Batches(pixels, keys).prefetched(start, 9, torch.device("cpu"))
+        return [batch.x for batch in batches]
+
+    expected = drawn("pixels", 0)
+    for start in (0, 5):
+        for step, x in enumerate(drawn("places", start), start):
+            assert torch.equal(x, expected[step])
+
+
+def test_a_shard_cut_in_half_or_gone_is_named_when_its_pictures_are_needed(many, tmp_path):
+    both(many, tmp_path)
+    whole = (many / "1.tar").read_bytes()
+    (many / "1.tar").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"1\.tar has \d+ bytes, not \d+: it is truncated"):
+        ImageFile(tmp_path / "places.h5")
+    (many / "1.tar").write_bytes(bytes(len(whole)))
+    with pytest.raises(UserError, match=r"1\.tar: the picture at byte \d+ cannot be read any more"):
+        ImageFile(tmp_path / "places.h5").images[20:22]
+    (many / "1.tar").unlink()
+    with pytest.raises(UserError, match=r"1\.tar, from which images are read, is missing"):
+        ImageFile(tmp_path / "places.h5")
+
+
+def test_only_pictures_in_shards_have_places(tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    for split in ("train", "val"):
+        (tmp_path / split / "cat").mkdir(parents=True)
+        (tmp_path / split / "cat" / "a.png").write_bytes((tmp_path / "a.png").read_bytes())
+    made = stage(tmp_path)
+    made["data"] |= {"source": "folder", "store": "places", "caption_template": "{name}"}
+    with pytest.raises(UserError, match="only pictures in tar shards"):
+        write_images(made, tmp_path / "train.h5")

@@ -24,7 +24,7 @@ PACKAGE = {
 }
 # Environments around a package that is installed nowhere else and decides over its own needs.
 FOREIGN = {"dpg": {"modelscope"}, "vqascore": {"t2v-metrics"}}
-# A string that names a module to import later, e.g. "nanogen.models.vae:train_vae" or "diffusers".
+# A string that names a module to import later, e.g. "nanogen.stage1.rae:build" or "diffusers".
 NAMED = re.compile(r"(nanogen(?:\.\w+)+|diffusers|transformers)(?::\w+)?")
 
 

@@ -17,11 +17,11 @@ from nanogen.data import hdf5
 from nanogen.data.images import ImageFile, write_images
 from nanogen.files import label, read_json, write_json
 from nanogen.metrics.feature_files import write_features, write_reference
-from nanogen.metrics.feature_parts import share
 from nanogen.metrics.feature_spaces import METRICS
 from nanogen.metrics.scores import score_distribution
 from nanogen.models.card import write_card
 from nanogen.models.stand_ins import write_stand_in
+from nanogen.training.distributed import share
 
 NAMES = ("inception", "convnext")
 IMAGES = 150  # more than spatial features; the fifth batch of the network is not full
@@ -126,7 +126,7 @@ def test_two_processes_extract_what_one_does(study, place, usual):
 @pytest.mark.parametrize("count", [0, 1, 32, 33, 150, 50000])
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_shares_follow_each_other_and_are_cut_between_batches(count, world):
-    shares = [share(count, rank, world) for rank in range(world)]
+    shares = [share(count, rank, world, 32) for rank in range(world)]
     assert shares[0][0] == 0
     assert shares[-1][1] == count
     assert all(a[1] == b[0] for a, b in pairwise(shares))

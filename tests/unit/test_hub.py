@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nanogen.errors import UserError
-from nanogen.interop.hub import fetch_data, fetch_model, model_files, pipeline_files
+from nanogen.interop.fetching import fetch_data, fetch_model, model_files, pipeline_files
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
@@ -43,8 +43,17 @@ class Hub(BaseHTTPRequestHandler):
     def _json(self, value):
         self._answer(200, json.dumps(value).encode(), Content_Type="application/json")
 
+    def _sibling(self, name: str, body: bytes) -> dict:
+        entry = {"rfilename": name, "size": len(body)}
+        if name.endswith((".safetensors", ".parquet")):
+            lfs = {"sha256": hashlib.sha256(body).hexdigest(), "size": len(body), "pointerSize": 9}
+            return {**entry, "lfs": lfs, "blobId": "of the pointer"}
+        return {**entry, "blobId": hashlib.sha1(b"blob %d\0%b" % (len(body), body)).hexdigest()}
+
     def _file(self, name: str):
         body = FILES[name]
+        if name in self.server.damaged:
+            body = bytes([body[0] ^ 1]) + body[1:]
         self.server.served.append((self.command, name))
         etag = hashlib.sha1(body).hexdigest()
         if self.command == "GET" and name in self.server.cut:
@@ -57,14 +66,18 @@ class Hub(BaseHTTPRequestHandler):
         path = self.path.split("?")[0].removeprefix("/api/")
         path = path.removeprefix("/").removeprefix("models/").removeprefix("datasets/")
         owner, name, what, *rest = path.split("/")
-        if name == "gated":
+        if self.headers.get("Authorization") in self.server.refused:
+            self._answer(401, b"", **self.server.why)
+        elif name == "gated":
             self._answer(403, b"", X_Error_Code="GatedRepo")
+        elif name == "closed":
+            self._answer(403, b"", X_Error_Message="enable access to gated repositories")
         elif name != "open":
             self._answer(404, b"", X_Error_Code="RepoNotFound")
         elif what == "revision" and rest not in (["main"], [COMMIT]):
             self._answer(404, b"", X_Error_Code="RevisionNotFound")
         elif what == "revision":
-            siblings = [{"rfilename": n, "size": len(b)} for n, b in FILES.items()]
+            siblings = [self._sibling(n, b) for n, b in FILES.items()]
             self._json({"id": f"{owner}/{name}", "sha": COMMIT, "siblings": siblings})
         elif what == "tree":
             entries = [
@@ -82,6 +95,7 @@ class Hub(BaseHTTPRequestHandler):
 def hub(monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.served, server.tokens, server.cut = [], set(), set()
+    server.damaged, server.refused, server.why = set(), set(), {}
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
@@ -122,6 +136,7 @@ def test_an_interrupted_download_leaves_no_model_and_continues(hub, tmp_path: Pa
     ("keys", "sentence"),
     [
         ({"repo": "owner/gated"}, "accept its licence at .*HF_TOKEN.*source: path"),
+        ({"repo": "owner/closed"}, "the hub refuses access to owner/closed: accept its licence at"),
         ({"repo": "owner/absent"}, "owner/absent is not on the hub"),
         ({"revision": "v9"}, "no revision 'v9'"),
         ({"subfolder": "elsewhere"}, "no \\*.safetensors"),
@@ -139,8 +154,40 @@ def test_no_network_and_offline_mode_name_the_way_out(hub, tmp_path: Path, monke
     with pytest.raises(UserError, match=r"cannot reach the hub.*source: path"):
         fetch_model(stage(), tmp_path / "model")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
+    with pytest.raises(UserError, match=r"model is missing and owner/open is .* HF_HUB_OFFLINE is set"):
         fetch_model(stage(), tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    "why", [{"X_Error_Message": "Invalid credentials in Authorization header"}, {}], ids=["said", "not"]
+)
+def test_a_token_that_the_hub_does_not_know_is_said_and_not_shown(
+    hub, tmp_path: Path, monkeypatch, caplog, why
+):
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    hub.refused, hub.why = {"Bearer hf_wrong"}, why
+    with pytest.raises(UserError, match=r"does not accept the token in HF_TOKEN.*source: path") as found:
+        fetch_model(stage(), tmp_path / "model")
+    assert "hf_wrong" not in str(found.value) + caplog.text
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gated_repository_without_a_token_is_said_too(hub, tmp_path: Path):
+    hub.refused, hub.why = {None}, {"X_Error_Code": "GatedRepo"}
+    with pytest.raises(UserError, match=r"owner/open is gated: accept its licence at .*HF_TOKEN"):
+        fetch_data("owner/open", tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["vae/model.safetensors", "vae/config.json"])
+def test_content_that_is_not_the_hubs_is_refused_and_fetched_again(hub, tmp_path: Path, name):
+    hub.damaged.add(name)
+    with pytest.raises(UserError, match=f"{name} has not arrived as the hub has it; start again"):
+        fetch_model(stage(), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    hub.damaged.clear()
+    fetch_model(stage(), tmp_path / "model")
+    arrived = tmp_path / "model" / Path(name).name
+    assert arrived.read_bytes() == FILES[name]
 
 
 def test_the_token_comes_from_the_environment_only(hub, tmp_path: Path, monkeypatch, caplog):
@@ -221,6 +268,9 @@ def test_a_data_set_brings_its_data_files(hub, tmp_path: Path):
     arrived = tmp_path / "data/data/train-0.parquet"
     assert arrived.read_bytes() == FILES["data/train-0.parquet"]
     assert not list((tmp_path / "data").rglob("*.safetensors"))
+    fetch_data(f"owner/open@{COMMIT}", tmp_path / "pinned")
+    with pytest.raises(UserError, match="no revision 'v9'"):
+        fetch_data("owner/open@v9", tmp_path / "other")
     with pytest.raises(UserError, match="exists already"):
         fetch_data("owner/open", tmp_path / "data")
     card = json.loads((tmp_path / "data" / "nanogen.json").read_text())

@@ -125,6 +125,7 @@ def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):
     parameters, gflop, hours, *cache = runs["dinov2-b", "imagenet"]
     assert (parameters, gflop, hours, " ".join(cache)) == ("615252244", "1003", "321", "504 GB")
     assert "at 9% of 989 TFLOP/s" in out
+    assert "553 prompts of GenEval x 4, 999 prompts of SimpleEval x 1; 3211 in each of 26" in out
 
 
 def test_more_utilisation_takes_fewer_hours(capsys):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nanogen.config import stages
+from nanogen.config.validation import merged
 from nanogen.data import hdf5
 from nanogen.data.images import ImageFile, write_images
 from nanogen.data.prompts import write_prompts
@@ -15,8 +16,9 @@ from nanogen.files import label, read_json
 from nanogen.metrics.question_scores import score_questions
 from nanogen.metrics.vqa import load_vqa
 from nanogen.metrics.vqa_questions import SHARES, pool_of
-from nanogen.metrics.vqa_score import Answers
+from nanogen.metrics.vqa_score import Answers, text_of
 from nanogen.metrics.vqa_training import train_vqa
+from nanogen.sampling.generate import labels_of
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
 CHANGES = {
@@ -164,3 +166,74 @@ def test_images_and_prompts_must_belong_together(files, data, tmp_path):
             score_questions(stage, broken, prompts, questions, {"genai": Oracle()}, tmp_path)
     with pytest.raises(UserError, match="DPG-Bench needs --questions"):
         score_questions(stage, samples, prompts, None, {"dpg": Oracle()}, tmp_path)
+
+
+DPG = """\
+item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,question_natural_language
+drawn3,a red circle,,1,0,entity,whole,entity - whole (circle),Is there a circle?
+drawn3,a red circle,,2,1,attribute,color,"attribute - color (circle, red)",Is the circle red?
+drawn3,a red circle,,3,0,entity,whole,entity - whole (square),Is there a square?
+whoops1,two blue squares,,1,0,entity,whole,entity - whole (square),Is there a square?
+whoops1,two blue squares,,2,1,other,count,other - count (square),Are there two squares?
+"""
+
+
+@pytest.fixture
+def own_files(tiny, data, tmp_path):
+    """As ``files``, of a study in which both benchmarks have prompts of their own; and its study."""
+    (tmp_path / "dpg.csv").write_text(DPG)
+    (tmp_path / "genai.txt").write_text("a cross above a ring\na circle\n")
+    named = {"questions": str(tmp_path / "dpg.csv"), "genai_prompts": str(tmp_path / "genai.txt")}
+    study = tiny(**merged(CHANGES, {"evaluation": {**named, "images_per_prompt": 2}}))
+    stage = stages.question_scores(study, "jit", "cfg")
+    write_prompts(stages.prompts(study), tmp_path / "prompts.json")
+    write_questions(stages.questions(study), tmp_path / "prompts.json", tmp_path / "questions.json")
+    labels = labels_of(stage, read_json(tmp_path / "prompts.json")["prompts"])
+    images = np.resize(data["train"].images[:], (len(labels), 32, 32, 3))
+    samples = _write_samples(tmp_path / "samples.h5", stage, images, labels)
+    return stage, samples, tmp_path / "prompts.json", tmp_path / "questions.json"
+
+
+def test_prompts_of_their_own_are_asked_about_alone(own_files, trained, tmp_path):
+    stage, *paths = own_files
+    model = load_vqa(trained[0], stage["models"]["dpg"])
+    score_questions(stage, *paths, {"dpg": model, "genai": model}, tmp_path)
+    said = {metric: read_json(tmp_path / f"{metric}.json") for metric in ("dpg", "genai")}
+    assert said["dpg"]["protocol"].startswith("4 images of 2 prompts of its own, 4 questions")
+    assert said["genai"]["protocol"].startswith("2 images of 2 prompts of its own, mean P(yes)")
+    assert 0 <= said["dpg"]["values"]["dpg_bench"] <= 1
+    assert 0 < said["genai"]["values"]["genai_bench"] < 1
+
+
+class Witness(Oracle):
+    """Remembers which images it was shown, and what it was asked about them."""
+
+    def answer(self, images, rows, questions):
+        self.images, self.asked = images, list(questions)
+        return super().answer(images, rows, questions)
+
+
+def test_the_csvs_graph_decides_about_the_images_of_its_prompts(own_files, tmp_path):
+    stage, samples, prompts, questions = own_files
+    witness = Witness("Is the circle red?", "Are there two squares?")
+    score_questions(stage, samples, prompts, questions, {"dpg": witness}, tmp_path, shifts=0)
+    with hdf5.opened(samples, "samples", 1) as file:
+        assert np.array_equal(witness.images, file["images"][-6:-2])  # then GenAI-Bench's two
+    # the file's first question is left out, and frees the second of its parent
+    first = ["Is the circle red?", "Is there a square?"]
+    second = ["Is there a square?", "Are there two squares?"]
+    assert witness.asked == [*first, *first, *second, *second]
+    values = read_json(tmp_path / "dpg.json")["values"]
+    assert values["dpg_bench"] == np.mean([0.5, 0.0])
+    assert (values["dpg_attribute"], values["dpg_other"]) == (1, 1)
+    score_questions(stage, samples, prompts, None, {"genai": witness}, tmp_path, shifts=0)
+    assert [text_of(asked) for asked in witness.asked] == ["a cross above a ring", "a circle"]
+
+
+def test_what_is_measured_on_genevals_prompts_says_so(files, tmp_path):
+    stage, *paths = files
+    score_questions(stage, *paths, {"genai": Oracle()}, tmp_path, shifts=0)
+    assert (
+        "prompts of GenEval, not of its own, mean P(yes)"
+        in read_json(tmp_path / "genai.json")["protocol"]
+    )

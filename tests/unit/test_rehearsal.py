@@ -33,7 +33,10 @@ COUNTS = {
 # weights, and the pictures that are drawn as the data set's files
 SOURCES = {"study", "data.root", "data.hub"}
 # Of a model: it is random and small, what the graph sees of it is not.
-WEIGHTS = {"source", "architecture", "training.steps", "training.batch_size"}
+WEIGHTS = {"source", "architecture"} | {
+    f"stage1.{key}"
+    for key in ("epochs", "batch_size", "adversarial.trained_from", "adversarial.used_from")
+}
 
 
 def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

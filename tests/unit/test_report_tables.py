@@ -182,6 +182,23 @@ def test_metrics_made_of_answers_are_columns_with_their_chance_level(study):
     assert "| GenEval ↑ | DPG-Bench ↑ | GenAI-Bench ↑ |" in text
 
 
+def test_a_score_of_genevals_prompts_is_not_taken_for_the_published_one(study):
+    from nanogen.report.whose_prompts import cells, in_caption, notes
+
+    main(["table", "table3", "--study", "smoke", "--output-prefix", "t"])
+    text = Path("t.md").read_text(encoding="utf-8")
+    assert "study smoke; DPG-Bench and GenAI-Bench on GenEval's prompts, not on their own." in text
+    assert "DPG-Bench and GenAI-Bench: of GenEval's prompts" in text
+    assert {row["dpg_bench_prompts"] for row in _rows("t.csv")} == {"GenEval"}
+    own = load_study("smoke", {"evaluation": {"questions": "dpg_bench.csv"}})
+    assert cells(own) == {"dpg_bench_prompts": "own", "genai_bench_prompts": "GenEval"}
+    assert in_caption(own) == "; GenAI-Bench on GenEval's prompts, not on its own"
+    assert notes(own)[0].startswith("GenAI-Bench: of GenEval's prompts;")
+    both = load_study("smoke", {"evaluation": {"questions": "d.csv", "genai_prompts": "g.txt"}})
+    assert in_caption(both) == ""
+    assert notes(both) == []
+
+
 def test_a_study_without_a_model_that_answers_has_no_such_columns(study):
     evaluation = {"dpg": None, "genai": None}
     given = {"overrides": {"tasks": {"t2i": {"evaluation": evaluation}}}}

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from nanogen.cli import main
 from nanogen.config import schema as sections
-from nanogen.config import study_schema
+from nanogen.config import study_schema, tokenizer_schema
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMAS = CONFIG / "schema"
@@ -35,7 +35,14 @@ DOCUMENTED = {
     "A model's file": sections.Model,
     "hub, of a model": sections.Hub,
     "file, of a model": sections.RemoteFile,
+    "a file in config/prompts": sections.PromptFile,
     "training, of a model": sections.ModelTraining,
+    "stage1, of a model": tokenizer_schema.TokenizerTraining,
+    "stage1.optimizer": tokenizer_schema.TokenizerOptimizer,
+    "stage1.terms": tokenizer_schema.TokenizerTerms,
+    "stage1.adversarial": tokenizer_schema.Adversarial,
+    "stage1.adversarial.augmentation": tokenizer_schema.Augmentation,
+    "end_to_end, of a model": tokenizer_schema.EndToEnd,
     "sweep, of a study": study_schema.Sweep,
     "report, of a study": study_schema.Report,
     "report.figures": study_schema.FigureStyle,

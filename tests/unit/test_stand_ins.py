@@ -13,10 +13,12 @@ from nanogen.metrics.extractors import load_extractor
 from nanogen.metrics.published_moments import published_moments
 from nanogen.models.card import write_card
 from nanogen.models.encoders import load_encoder
+from nanogen.models.perceptual import load_perceptual
 from nanogen.models.stand_ins import write_stand_in
 from nanogen.models.text_features import TextEncoder
-from nanogen.objectives.perceptual import load_perceptual
+from nanogen.stage1.discriminator import load_features
 from nanogen.tokenizers import load_tokenizer
+from nanogen.tokenizers.base import to_signed
 
 pytestmark = pytest.mark.slow
 REHEARSAL = load_study("rehearsal")
@@ -60,13 +62,24 @@ def test_an_autoencoder_has_the_papers_latents(stand_in, images, name):
     assert tokenizer.decode_uint8(latents).shape == images.shape
 
 
-@pytest.mark.parametrize("name", of_kind("encoder"))
+@pytest.mark.parametrize("name", [name for name in of_kind("encoder") if name != "dino-s"])
 def test_an_encoder_has_the_papers_features(stand_in, images, name):
     folder, model = stand_in(name)
-    features = load_encoder(folder, model)(images)
+    encoder = load_encoder(folder, model)
+    features = encoder(images)
     assert tuple(features.shape[1:]) == load_model(load_study("paper"), f"rae-{name}").latent
     assert torch.isfinite(features).all()
     assert features.std() > 0.1
+    # what a discriminator would see of it: after the last block only the last norm is missing
+    (last,) = encoder.parts.layers(encoder.preprocessing(images), [encoder.parts.depth])
+    assert torch.allclose(encoder.parts.norm(last), features.flatten(2).transpose(1, 2), atol=1e-4)
+
+
+def test_the_discriminators_encoder_shows_its_layers(stand_in, images):
+    folder, model = stand_in("dino-s")
+    features = load_features(folder, model, [3, 6, 9, 12])(to_signed(images))
+    assert [tuple(x.shape) for x in features] == [(1, 48, 28, 28)] * 4
+    assert all(torch.isfinite(x).all() for x in features)
 
 
 @pytest.mark.parametrize("name", of_kind("extractor"))

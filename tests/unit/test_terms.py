@@ -18,8 +18,8 @@ from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.metrics.small_inception import SmallInception
 from nanogen.models.network_files import save_network
+from nanogen.models.perceptual import load_perceptual
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
-from nanogen.objectives.perceptual import load_perceptual
 from nanogen.sampling.euler import Guidance, euler
 from nanogen.sampling.generate import Generator, labels_of
 from nanogen.tokenizers.base import to_signed, to_uint8

@@ -21,6 +21,7 @@ from nanogen.training.distributed import Processes
 from nanogen.training.ema import EMA
 from nanogen.training.loop import Interrupted, train
 from nanogen.training.sources import TrainingData
+from nanogen.training.update_size import update_size, weights_of
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -80,8 +81,18 @@ def test_a_training_leaves_a_whole_model(stage, undisturbed):
     assert read_json(undisturbed / "stage.json") == stage
     lines = curve(undisturbed)
     assert [line["step"] for line in lines] == [2, 4, 6, 8]
-    assert set(lines[0]) == {"step", "loss", "grad_norm", "learning_rate"}
+    assert set(lines[0]) == {"step", "loss", "grad_norm", "learning_rate", "update"}
     assert all(line["grad_norm"] > 0 for line in lines)
+    assert all(0 < line["update"] < 0.1 for line in lines)
+
+
+def test_the_update_size_is_the_weights_change_over_their_norm():
+    model = torch.nn.Linear(2, 2, bias=False)
+    torch.nn.init.constant_(model.weight, 3.0)  # norm 6
+    before = weights_of(model)
+    with torch.no_grad():
+        model.weight[0, 0] += 0.6
+    assert update_size(before, model).item() == pytest.approx(0.1)
 
 
 def test_the_loss_falls(tiny, tiny_images, tmp_path):

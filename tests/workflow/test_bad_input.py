@@ -179,3 +179,11 @@ def test_a_full_disk(capsys, few_images, small_disk):
     said = refused(capsys, "make-data", "--config", few_images, "--output", small_disk / "val.h5")
     assert f"cannot write {small_disk}/val.h5: the disk is full; free some space" in said
     assert not list(small_disk.iterdir())
+
+
+def test_a_disk_that_is_too_small_from_the_start(capsys, tmp_path, small_disk):
+    study = load_study("nano", {"data": {"train_images": 20, "val_images": 100}})
+    config = written(tmp_path, stages.data(study, "imagenet", "val"))
+    said = refused(capsys, "make-data", "--config", config, "--output", small_disk / "val.h5")
+    assert f"{small_disk}/val.h5 needs 0.000307 GB, but only " in said
+    assert "are free on its disk; free some space, or put results/ on another disk" in said

@@ -7,7 +7,8 @@ import pytest
 from nanogen.config import load_study
 
 NAMED = {
-    "table1", "table2", "table3", "table4", "figure1", "figure4", "figure5", "models", "caches",
+    "table1", "table2", "table3", "table4", "figure1", "figure2", "figure4", "figure5", "models",
+    "caches", "correlations", "claims", "regimes", "tokenizers",
     "explorer",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
@@ -15,14 +16,15 @@ NAMED = {
 THREE = {
     "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 7, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
-    "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3,
-    "measured_table": 3,
-    "published_table": 4, "measured_figure": 3, "published_figure": 3, "sample_grid": 9,
-    "explorer_page": 1,
+    "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3, "reconstruct": 2,
+    "measured_table": 4, "published_table": 8, "derived_table": 6, "measured_figure": 7,
+    "published_figure": 4,
+    "sample_grid": 9, "explorer_page": 1,
 }  # fmt: skip
 TEN = THREE | {
-    "build_model": 8, "train_tokenizer": 5, "encode_latents": 10, "encode_features": 2, "train": 21,
-    "sample": 43, "extract_features": 32, "score_distribution": 32, "score_text": 11,
+    "build_model": 8, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,
+    "encode_features": 2, "train": 21, "sample": 43, "extract_features": 32,
+    "score_distribution": 32, "score_text": 11, "reconstruct": 5,
     "sample_grid": 33,
 }  # fmt: skip
 
@@ -55,7 +57,7 @@ def test_a_folder_of_photographs_is_planned_by_the_same_graph(fresh, photographs
     options = ("--configfile", "config/studies/folder.yaml", "--config", f"data_root={photographs}")
     plan = fresh.plan("all", *options)
     assert plan.rules["train"] == 6
-    assert plan.rules["measured_table"] == 3
+    assert plan.rules["measured_table"] == 4
     assert all(path.startswith("results/folder/") for job in plan.jobs for path in job.outputs)
 
 
@@ -75,6 +77,14 @@ def test_the_papers_study_trains_25_methods_on_both_tasks(paper):
     caches = {(job["tokenizer"], job["task"]) for job in paper.of("encode_latents")}
     assert len(caches) == paper.rules["encode_latents"] == 34
     assert not {job["model"] for job in paper.of("build_model")}
+
+
+def test_the_papers_study_measures_every_tokenizer_once(paper):
+    tokenizers = {job["tokenizer"] for job in paper.of("encode_latents")}
+    assert {job["tokenizer"] for job in paper.of("reconstruct")} == tokenizers
+    assert paper.rules["reconstruct"] == len(tokenizers) == 17
+    networks = {f"results/paper/models/{name}/nanogen.json" for name in ("inception", "lpips")}
+    assert all(networks < set(job.inputs) for job in paper.of("reconstruct"))
 
 
 def test_one_and_two_steps_of_meanflow_share_a_training_but_guidance_has_its_own(paper):
@@ -171,6 +181,11 @@ TARGETS = [
     ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
     ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
     ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    ("tokenizers", {"reconstruct": 2, "train_tokenizer": 2}, {"train", "encode_latents"}),
+    ("figure2", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
+    ("regimes", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
+    ("correlations", {"measured_table": 3, "derived_table": 3, "published_table": 3}, {"sample_grid"}),
+    ("claims", {"measured_table": 3, "derived_table": 2, "published_table": 1}, {"measured_figure"}),
     ("models", {"train": 6}, {"sample", "reference", "measured_table"}),
     ("caches", {"encode_latents": 4, "encode_text": 1, "train_tokenizer": 2}, {"train", "sample"}),
 ]
@@ -182,6 +197,13 @@ def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
     rules = fresh.plan(target, *OF_THREE).rules
     assert {rule: rules[rule] for rule in planned} == planned
     assert not absent & set(rules)
+
+
+def test_a_study_of_one_task_has_claims_and_times_but_no_correlations_of_its_own(fresh):
+    plan = fresh.plan("all", *OF_THREE, "tasks=[imagenet]")
+    assert {job["table"] for job in plan.of("derived_table")} == {"times", "claims"}
+    assert {job["figure"] for job in plan.of("measured_figure")} == {"figure2", "tokenizers"}
+    assert "results/nano-three/prompts/geneval.json" not in plan.of("derived_table")[0].inputs
 
 
 def test_table_4_needs_nothing_of_text_to_image(fresh):
@@ -197,7 +219,7 @@ def test_table_4_needs_nothing_of_text_to_image(fresh):
 def test_one_method_needs_its_own_tokenizer_only(fresh):
     plan = fresh.plan("all", "--config", "methods=[jit]")
     assert plan.rules["train"] == 2
-    assert not {"train_tokenizer", "encode_latents"} & set(plan.rules)
+    assert not {"train_tokenizer", "encode_latents", "reconstruct"} & set(plan.rules)
     assert {job["method"] for job in plan.of("train", "sample")} == {"jit"}
 
 
@@ -206,7 +228,7 @@ def test_one_task_needs_nothing_of_the_other(fresh):
     plan = fresh.plan("all", *OF_THREE, "tasks=[t2i]")
     assert plan.rules["train"] == 3
     assert not {"reference", "extract_features", "score_distribution"} & set(plan.rules)
-    assert {job["table"] for job in plan.of("measured_table")} == {"table3"}
+    assert {job["table"] for job in plan.of("measured_table")} == {"table3", "tokenizers"}
 
 
 def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
@@ -235,9 +257,40 @@ def test_what_evaluates_a_training_is_made_before_it(fresh):
         assert {f"results/nano-three/{name}" for name in needed[job["task"]]} < set(job.inputs)
 
 
+def test_a_vae_is_tuned_from_the_one_that_it_is_compared_with(fresh):
+    plan = fresh.plan("all", "--config", "study=nano-e2e")
+    (tuning,) = plan.of("tune_tokenizer")
+    cards = {f"results/nano-e2e/models/{name}/nanogen.json" for name in ("flux1-vae", "dinov2-b")}
+    assert cards < set(tuning.inputs)
+    assert {job["method"] for job in plan.of("train")} == {"flux1-vae", "e2e-flux1-vae"}
+
+
 def test_a_measured_table_1_is_told_that_it_is_one(fresh):
     plan = fresh.plan("table1", "--config", "study=nano-table1")
     assert plan.rules["train"] == 6
     files = (fresh / ".snakemake/nanogen").glob("study-*.yaml")
     studies = [load_study(str(file)) for file in files]
     assert [s.report.reproduction for s in studies if s.study == "nano-table1"] == [True]
+
+
+def test_latents_are_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
+    plan = fresh.plan("caches", *OF_THREE, "latent_shards=3", "tasks=[imagenet]")
+    encoded = [path for job in plan.of("encode_latents") for path in job.outputs]
+    folder = "results/nano-three/latents/imagenet"
+    names = ("rae-dinov2-b", "sd-vae-mse")
+    assert sorted(encoded) == [f"{folder}/{name}/{k}-of-3.h5" for name in names for k in (1, 2, 3)]
+    joined = {job.outputs[0]: set(job.inputs) for job in plan.of("join_latents")}
+    assert joined == {
+        f"{folder}/{name}.h5": {f"{folder}/{name}/{k}-of-3.h5" for k in (1, 2, 3)} for name in names
+    }
+
+
+@pytest.mark.slow
+def test_without_caches_a_training_reads_images_and_tokenizer(fresh):
+    plan = fresh.plan("models", *OF_THREE, "cache=never")
+    assert "encode_latents" not in plan.rules
+    assert "Encoded in every training step instead of cached (cache: never):" in plan.text
+    (job,) = [j for j in plan.of("train") if (j["method"], j["task"]) == ("sd-vae-mse", "t2i")]
+    results = "results/nano-three"
+    needed = {f"{results}/data/t2i/train.h5", f"{results}/models/sd-vae-mse/nanogen.json"}
+    assert needed < set(job.inputs)

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-REPORTS = {"measured_table", "measured_figure"}
+from nanogen.config import load_study, stages
+from nanogen.data import hdf5
+from nanogen.files import label
+
+REPORTS = {"measured_table", "derived_table", "measured_figure"}
 STUDY = ("--config", "study=nano-three")
 
 
@@ -68,6 +73,7 @@ def test_one_tokenizers_training_concerns_its_own_methods(finished):
     plan = changed(finished, models={"sd-vae-mse": {"training": {"steps": 3}}})
     assert {job["model"] for job in plan.of("train_tokenizer", "build_model")} == {"sd-vae-mse"}
     assert {job["method"] for job in plan.of("train")} == {"sd-vae-mse"}
+    assert {job["tokenizer"] for job in plan.of("reconstruct")} == {"sd-vae-mse"}
     assert not {"make_data", "encode_text", "reference"} & set(plan.rules)
 
 
@@ -100,15 +106,22 @@ def test_a_deleted_sample_file_plans_no_training(finished, tmp_path):
 
 @pytest.fixture(scope="module")
 def cache_made_elsewhere(tmp_path_factory):
-    """A latents file and the folder of the tokenizer that made it, at the user's place."""
+    """Latents of both tasks and the folder of the tokenizer that made them, at the user's place."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    for name in ("config.json", "nanogen.json", "latents.h5"):
+    for name in ("config.json", "nanogen.json"):
         (folder / name).write_text('{"hash": "0123456789abcdef"}')
-    return {"file": str(folder / "latents.h5"), "tokenizer": str(folder)}
+    given = {t: {"file": str(folder / f"{t}.h5"), "tokenizer": str(folder)} for t in ("imagenet", "t2i")}
+    study = load_study("nano-three", {"latents": {t: {"rae-dinov2-b": one} for t, one in given.items()}})
+    for task, one in given.items():
+        hash_ = stages.latents(study, task, "rae-dinov2-b")["hash"]
+        header = label("latents", 1, hash_, tokenizer="rae-dinov2-b", tokenizer_hash="0123456789abcdef")
+        with hdf5.create(one["file"], header) as file:
+            file["latents"], file["labels"] = np.zeros((2, 8, 4, 4), np.float16), np.zeros(2, np.int64)
+    return given
 
 
-def with_caches(fresh, cache: dict, *tasks: str):
-    given = {task: {"rae-dinov2-b": cache} for task in tasks}
+def with_caches(fresh, caches: dict, *tasks: str):
+    given = {task: {"rae-dinov2-b": caches[task]} for task in tasks}
     return fresh.plan("all", *STUDY, f"latents={json.dumps(given)}")
 
 
@@ -119,7 +132,15 @@ def test_caches_given_by_path_remove_encoding_and_tokenizer_training(fresh, cach
     assert "dinov2-b" not in {job["model"] for job in plan.of("build_model")}
     trainings = [job for job in plan.of("train") if job["method"] == "dinov2-b"]
     assert len(trainings) == 2
-    assert all(cache_made_elsewhere["file"] in job.inputs for job in trainings)
+    assert all(cache_made_elsewhere[job["task"]]["file"] in job.inputs for job in trainings)
+
+
+def test_a_cache_of_other_images_is_refused_before_anything_is_run(fresh, cache_made_elsewhere):
+    other = {"imagenet": {"rae-dinov2-b": cache_made_elsewhere["t2i"]}}
+    outcome = fresh.snakemake("-n", "all", *STUDY, f"latents={json.dumps(other)}")
+    assert outcome.code != 0
+    assert f"{cache_made_elsewhere['t2i']['file']} was made by another configuration" in outcome.text
+    assert "Traceback" not in outcome.text
 
 
 @pytest.mark.slow

@@ -44,18 +44,36 @@ def test_measured_tables_have_every_cell(done, name):
         assert all(title in text for title in ("DINOv2-B", "SD-VAE-MSE", "JiT"))
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4"])
+ANSWERS = ["correlations", "sensitivity", "influence", "claims"]
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4", *ANSWERS])
 def test_published_tables_are_beside_them(done, name):
     prefix = done / f"{RESULTS}/tables/published/{name}"
     assert rows(prefix.with_suffix(".csv"))
     assert all(prefix.with_suffix(suffix).stat().st_size > 500 for suffix in (".md", ".tex"))
 
 
+def test_correlations_claims_and_times_are_of_the_studys_methods(done):
+    tables = done / RESULTS / "tables"
+    correlations = rows(tables / "correlations.csv")
+    assert {row["n"] for row in correlations if row["families"] == "rae+vae+pixel"} == {"3"}
+    assert "too few for an interval" in (tables / "correlations.md").read_text()
+    assert {row["verdict"] for row in rows(tables / "claims.csv")} <= {
+        "holds",
+        "fails",
+        "cannot be told",
+    }
+    times = rows(tables / "times.csv")
+    assert all(float(row[f"{task}_hours"]) > 0 for row in times for task in ("imagenet", "t2i"))
+
+
 def test_figures_and_grids_are_pictures(done):
     from PIL import Image
 
     figures = done / RESULTS / "figures"
-    names = [f"{kind}figure{n}" for kind in ("", "published/") for n in (1, 4, 5)]
+    both = ("figure1", "figure4", "figure5", "correlations")
+    names = ["figure2", "regimes", *(kind + name for kind in ("", "published/") for name in both)]
     for name in names:
         with Image.open(figures / f"{name}.png") as picture:
             extremes = picture.convert("L").getextrema()
@@ -74,6 +92,23 @@ def test_the_explorer_shows_the_studys_samples_and_hashes(done):
     assert page.count("data:image/png;base64,") == 9 * 6
     (fid,) = (done / RESULTS).glob("runs/imagenet/jit/cfg/metrics/fid.json")
     assert json.loads(fid.read_text())["hash"] in page
+
+
+def test_tokenizers_have_a_table_and_a_figure(done):
+    from PIL import Image
+
+    table = rows(done / f"{RESULTS}/tables/tokenizers.csv")
+    assert [row["tokenizer"] for row in table] == ["rae-dinov2-b", "sd-vae-mse"]
+    for row in table:
+        assert all(cell.strip().lower() not in ("", "nan", "inf", "none") for cell in row.values()), row
+        assert float(row["rfid"]) < float(row["rfid_untrained"])
+        assert float(row["psnr"]) > float(row["psnr_untrained"])
+    for suffix in (".md", ".tex"):
+        assert "sd-vae-mse" in (done / f"{RESULTS}/tables/tokenizers{suffix}").read_text()
+    with Image.open(done / f"{RESULTS}/figures/tokenizers.png") as picture:
+        colours = picture.convert("RGB").getcolors(1 << 20)
+    assert len(colours) > 100  # pictures, not a blank page
+    assert (done / f"{RESULTS}/figures/tokenizers.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_every_network_says_how_good_it_is(done):

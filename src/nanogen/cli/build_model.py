@@ -6,7 +6,6 @@ import argparse
 import logging
 import time
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from nanogen.cli.common import read_stage, stage_arguments
@@ -17,8 +16,6 @@ log = logging.getLogger(__name__)
 # kind -> function (stage, train images, validation images, folder) -> quality
 TRAINERS = {
     "encoder": "nanogen.models.encoder:train_encoder",
-    "vae": "nanogen.models.vae:train_vae",
-    "rae": "nanogen.models.rae:train_rae",
     "text_encoder": "nanogen.models.text_encoder:train_text_encoder",
     "extractor": "nanogen.metrics.extractors:train_extractor",
     "detector": "nanogen.metrics.detector:train_detector",
@@ -29,7 +26,6 @@ TRAINERS = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, "train", "val", output="the model's folder")
-    parser.add_argument("--encoder", type=Path, help="RAE, aligned VAE: the frozen encoder")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -44,10 +40,9 @@ def run(args: argparse.Namespace) -> None:
     train = ImageFile(args.train, stage["expects"]["data"])
     val = ImageFile(args.val, stage["expects"]["val"])
     trainer = _trainer(model["kind"])
-    more = _encoder(stage, args.encoder)
     started = time.monotonic()
     with atomic_folder(args.output) as folder:
-        quality = trainer(stage, train, val, folder, *more)
+        quality = trainer(stage, train, val, folder)
         write_card(folder, stage, quality, time.monotonic() - started)
     numbers = ", ".join(f"{name} {value:.4g}" for name, value in quality.items())
     log.info("%s: %s (%.0f s)", model["name"], numbers, time.monotonic() - started)
@@ -58,16 +53,3 @@ def _trainer(kind: str) -> Any:
         raise UserError(f"models of kind {kind!r} cannot be trained here{nearest(kind, TRAINERS)}")
     module, function = TRAINERS[kind].split(":")
     return getattr(import_module(module), function)
-
-
-def _encoder(stage: dict[str, Any], folder: Path | None) -> list[Path]:
-    """The encoder's folder as a further argument, where the stage reads one."""
-    expected = stage["expects"].get("encoder")
-    if expected is None:
-        return []
-    if folder is None:
-        raise UserError(f"{stage['model']['name']} needs --encoder, the folder of its frozen encoder")
-    from nanogen.models.card import expect_model
-
-    expect_model(folder, expected)
-    return [folder]

@@ -9,6 +9,7 @@ from nanogen.cli.common import read_stage, stage_arguments
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, "data", "tokenizer", output="the cache, an HDF5 file of format latents")
+    parser.add_argument("--shard", metavar="K-of-N", help="write only this shard of the cache")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -20,6 +21,10 @@ def run(args: argparse.Namespace) -> None:
     images = ImageFile(args.data, stage["expects"]["data"])
     expect_model(args.tokenizer, stage["expects"]["tokenizer"])
     tokenizer = load_tokenizer(args.tokenizer, stage["model"])
-    from nanogen.tokenizers.caching import write_latents
+    from nanogen.data.latent_shards import Share
+    from nanogen.tokenizers.caching import write_latents, write_shard
 
-    write_latents(stage, images, tokenizer, args.output)
+    if args.shard:
+        write_shard(stage, images, tokenizer, args.output, Share.parse(args.shard))
+    else:
+        write_latents(stage, images, tokenizer, args.output)

@@ -5,26 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nanogen.cli.study import given_argument, read_study
+from nanogen.cli.study import named_source, named_source_arguments
 from nanogen.errors import UserError
-
-PUBLISHED = "published"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--source",
-        required=True,
-        help=f"{PUBLISHED}: the paper's numbers alone; or a study's name or file, beside them",
-    )
-    given_argument(parser)
-    parser.add_argument(
-        "--input",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="the study's tables (CSV) and metric files to read, else those at their usual places",
-    )
+    named_source_arguments(parser)
     parser.add_argument(
         "--samples", type=int, default=6, help="images shown of each sample set (default 6), 0 for none"
     )
@@ -36,6 +22,5 @@ def run(args: argparse.Namespace) -> None:
 
     if args.samples < 0:
         raise UserError(f"--samples {args.samples}: must be 0 or more")
-    study = None if args.source == PUBLISHED else read_study(args.source, args.given)
-    page.write(page.content(study, args.input, args.samples), args.output)
+    page.write(page.content(named_source(args), args.input, args.samples), args.output)
     print(args.output)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repo", required=True, help="owner/name of the data set")
-    parser.add_argument("--revision", default="main", help="commit, tag or branch")
+    parser.add_argument("--repo", required=True, help="a data set: owner/name or owner/name@revision")
     parser.add_argument("--output", type=Path, required=True, help="a folder that is made")
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.interop.hub import fetch_data
+    from nanogen.interop.fetching import fetch_data
 
-    fetch_data(args.repo, args.output, args.revision)
+    fetch_data(args.repo, args.output)

@@ -12,6 +12,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.interop.hub import fetch_model
+    from nanogen.interop.fetching import fetch_model
 
     fetch_model(read_stage(args.config, "model"), args.output)

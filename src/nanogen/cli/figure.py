@@ -12,7 +12,8 @@ from nanogen.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="figure1, figure4, figure5 or sweep")
+    names = "figure1, figure2, figure4, figure5, correlations, regimes, tokenizers or sweep"
+    parser.add_argument("name", help=names)
     source_arguments(parser)
     parser.add_argument("--style", help="JSON: width, height, font_size, labels; else the study's")
     parser.add_argument("--output-prefix", required=True, help="PREFIX of .pdf, .png and .svg")
@@ -27,7 +28,7 @@ def _style(text: str) -> FigureStyle:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.report import figure, style, sweep
+    from nanogen.report import figure, forest, reconstructions, regimes, style, sweep, times
 
     look = style.default(args.name)
     study = None if args.published else read_study(args.study, args.given)
@@ -37,6 +38,14 @@ def run(args: argparse.Namespace) -> None:
         look = _style(args.style)
     if args.name == sweep.NAME:
         drawn, said = sweep.figure(study, args.input, look)
+    elif args.name == reconstructions.NAME:
+        drawn, said = reconstructions.figure(study, args.input, look)
+    elif args.name == times.FIGURE:
+        drawn, said = times.figure(study, args.input, look)
+    elif args.name == regimes.NAME:
+        drawn, said = regimes.figure(study, look)
+    elif args.name == forest.NAME:
+        drawn, said = forest.figure(study, args.input, look)
     elif study:
         rows = figure.study_panels(args.name, study, args.input)
         drawn, said = figure.draw(rows, look, f"FID ({study.study})"), figure.statements(rows)

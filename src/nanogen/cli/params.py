@@ -13,12 +13,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", help="a file in config/methods")
     parser.add_argument("--task", choices=["imagenet", "t2i"])
     parser.add_argument("--all", action="store_true", help="every run of the study, as CSV")
+    parser.add_argument(
+        "--tokenizers", action="store_true", help="every tokenizer that the study trains, as CSV"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.tokenizers:
+        _tokenizers(args.study)
+        return
     named = (args.method, args.task)
     if args.all == any(named) or any(named) != all(named):
-        raise UserError("give --method and --task of one run, or --all for the study's")
+        raise UserError("give --method and --task of one run, or --all for the study's, or --tokenizers")
     from nanogen.backbones import parameter_count
 
     study = load_study(args.study)
@@ -29,3 +35,13 @@ def run(args: argparse.Namespace) -> None:
     for method in study.methods:
         for task in study.tasks:
             print(f"{method},{task},{parameter_count(stages.train(study, method, task))}", flush=True)
+
+
+def _tokenizers(study: str) -> None:
+    """What stage 1 trains: decoders or autoencoders, and heads on a frozen discriminator's features."""
+    from nanogen.stage1.sizes import sizes
+
+    print("tokenizer,steps,params,discriminator_heads,discriminator_frozen")
+    for size in sizes(load_study(study)):
+        row = (size.name, size.phases.steps, size.trained, size.heads, size.frozen)
+        print(",".join(map(str, row)), flush=True)

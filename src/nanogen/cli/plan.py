@@ -37,6 +37,12 @@ def run(args: argparse.Namespace) -> None:
     )
     for line in _runs(study, args.tflops, args.utilisation):
         print(line)
+    for line in _tokenizers(study):
+        print(line)
+    if "t2i" in study.tasks:
+        from nanogen.data.prompt_counts import images_of_prompts
+
+        print(images_of_prompts(study))
     for line in plan.notice(study) or ["Nothing to fetch; caches take less than 1 GB."]:
         print(line)
 
@@ -67,6 +73,31 @@ def _runs(study: Study, tflops: float, utilisation: float) -> list[str]:
     lines.append(
         f"FLOP: of the backbone, in training. GPU hours at {utilisation:.0%} of {tflops:.0f} TFLOP/s. "
         "Cache: latents, or images where there is no tokenizer; methods of one tokenizer share it."
+    )
+    return lines
+
+
+def _tokenizers(study: Study) -> list[str]:
+    """A line for every tokenizer that is trained here, and what the columns mean."""
+    from nanogen.stage1.sizes import sizes
+
+    found = list(sizes(study))
+    if not found:
+        return []
+    lines = [
+        f"{'tokenizer':<20} {'steps':>8} {'parameters':>11} {'discriminator':>13} {'of it frozen':>12} "
+        f"{'trained from':>12} {'used from':>9}"
+    ]
+    for size in found:
+        phases, judge = size.phases, size.heads + size.frozen
+        starts = (phases.trained_from, phases.used_from) if judge else ("-", "-")
+        lines.append(
+            f"{size.name:<20} {phases.steps:>8} {size.trained:>11} {judge:>13} {size.frozen:>12} "
+            f"{starts[0]:>12} {starts[1]:>9}"
+        )
+    lines.append(
+        "Stage 1: parameters of the RAE's decoder or of the VAE. Discriminator: trained heads on a "
+        "frozen encoder, and the steps after which it is trained and used."
     )
     return lines
 

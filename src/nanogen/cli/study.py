@@ -13,6 +13,8 @@ from nanogen.config.validation import merged
 from nanogen.errors import UserError
 from nanogen.files import read_json
 
+PUBLISHED = "published"
+
 
 def source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --study or --published (one is required), --given and --input."""
@@ -27,6 +29,20 @@ def source_arguments(parser: argparse.ArgumentParser) -> None:
 
 def given_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--given", default="{}", help="JSON: keys of the study set on top of its file")
+
+
+def named_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --source (required), --given and --input: the numbers of what is asked by hand."""
+    parser.add_argument("--source", required=True, help=f"{PUBLISHED}, or a study's name or file")
+    given_argument(parser)
+    parser.add_argument(
+        "--input", type=Path, nargs="+", default=[], help="files to read, else the study's usual ones"
+    )
+
+
+def named_source(args: argparse.Namespace) -> Study | None:
+    """The study of --source; None for the paper's own numbers."""
+    return None if args.source == PUBLISHED else read_study(args.source, args.given)
 
 
 def parse_keys(text: str, option: str) -> dict[str, Any]:

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from nanogen.cli.study import read_study, source_arguments
 
+if TYPE_CHECKING:
+    from nanogen.report.table import Table
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="table1, table2, table3, table4 or sweep")
+    names = "table1 to table4, sweep, tokenizers, correlations, sensitivity, influence, claims, times"
+    parser.add_argument("name", help=f"{names} or regimes")
     source_arguments(parser)
     parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md and .tex")
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.report import measured, published, render
+    from nanogen.report import render
 
-    if args.published:
-        table = published.table(args.name)
-    else:
-        table = measured.table(args.name, read_study(args.study, args.given), args.input)
-    for path in render.write(table, args.output_prefix):
+    for path in render.write(_table(args), args.output_prefix):
         print(path)
+
+
+def _table(args: argparse.Namespace) -> Table:
+    from nanogen.report import claim_table, correlation_tables, measured, published, regimes, times
+
+    study = None if args.published else read_study(args.study, args.given)
+    if args.name in correlation_tables.TABLES:
+        return correlation_tables.table(args.name, study, args.input)
+    if args.name == claim_table.NAME:
+        return claim_table.table(study, args.input)
+    if study is None:
+        return published.table(args.name)
+    if args.name == regimes.NAME:
+        return regimes.table(study)
+    if args.name == times.NAME:
+        return times.table(study, args.input)
+    return measured.table(args.name, study, args.input)

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanogen.cli.common import named_folders, read_stage, stage_arguments
+from nanogen.errors import UserError
 
 if TYPE_CHECKING:
     from nanogen.training.distributed import Processes
+    from nanogen.training.encoding import Encoded
     from nanogen.training.online import Online
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, output="folder of the trained model")
     parser.add_argument("--latents", type=Path, help="latent cache, for methods with a tokenizer")
-    parser.add_argument("--data", type=Path, help="images, for methods without one")
+    parser.add_argument("--data", type=Path, help="images, for methods without one or to encode")
+    parser.add_argument("--tokenizer", type=Path, help="encodes the images while training")
+    parser.add_argument("--encode", type=Path, help="configuration of the latents it then makes")
     parser.add_argument("--text", type=Path, help="text features, for text to image")
     parser.add_argument("--cls", type=Path, help="cls features of a vision encoder, for REG")
     parser.add_argument("--patches", type=Path, help="its patch features, for REPA")
@@ -48,15 +52,30 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.training.sources import TrainingData
 
     stage = read_stage(args.config, "train")
-    source = TrainingData(stage, args.latents, args.data, args.text, args.cls, args.patches)
     folders = named_folders("--network", args.network)
-    with processes() as group, locked(args.state) if group.main else nullcontext():
-        networks = term_networks(stage, folders, group.device)
-        every = (args.checkpoint_every, args.log_every)
-        online = _online(args, stage, folders, group) if args.online else None
-        train(stage, source, args.state, args.output, group, *every, networks, online)
-        if group.main:
-            shutil.rmtree(args.state, ignore_errors=True)
+    with processes() as group:
+        inputs = (args.latents, args.data, args.text, args.cls, args.patches)
+        source = TrainingData(stage, *inputs, encoded=_encoded(args, stage, group))
+        with locked(args.state) if group.main else nullcontext():
+            networks = term_networks(stage, folders, group.device)
+            every = (args.checkpoint_every, args.log_every)
+            online = _online(args, stage, folders, group) if args.online else None
+            train(stage, source, args.state, args.output, group, *every, networks, online)
+            if group.main:
+                shutil.rmtree(args.state, ignore_errors=True)
+
+
+def _encoded(args: argparse.Namespace, stage: dict[str, Any], group: Processes) -> Encoded | None:
+    """The latents that are encoded while training, if the options ask for it."""
+    if not args.encode:
+        return None
+    if not args.data or not args.tokenizer:
+        raise UserError("--encode needs --data FILE and --tokenizer FOLDER")
+    from nanogen.training.encoding import Encoded
+
+    latents, chunk = read_stage(args.encode, "latents"), stage["training"]["noise_chunk"]
+    expected = stage["expects"].get("latents", "none, but pixels")
+    return Encoded(latents, expected, args.data, args.tokenizer, group.device, chunk)
 
 
 def _online(

@@ -16,9 +16,10 @@ from typing import Any
 import yaml
 
 from nanogen.config import terms
-from nanogen.config.schema import Model, PublicRun, RemoteFile, Run
+from nanogen.config.schema import Model, PromptFile, PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
+from nanogen.data import photographs
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 
@@ -233,17 +234,15 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
             f"study {study.study} reads a folder of photographs: say which with "
             "--config data_root=PATH (PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg)"
         )
-    train = Path(study.data_root) / "train"
-    if not train.is_dir():
-        raise UserError(
-            f"data_root: there is no folder {train}; expected PATH/train/CLASS/* and PATH/val/CLASS/*"
-        )
+    root = Path(study.data_root)
+    if not (root / "train").is_dir() and not (root.is_dir() and photographs.is_exported(root)):
+        layout = photographs.LAYOUT.replace("ROOT", "PATH")
+        raise UserError(f"data_root: there is no folder {root / 'train'}; {layout}")
     if task == "t2i" and study.data.get("source") != "folder":
         return {}
     keys: dict[str, Any] = {"data": {"root": study.data_root}}
     if task == "imagenet":
-        folders = [e for e in train.iterdir() if e.is_dir() and not e.name.startswith(".")]
-        keys["conditioner"] = {"classes": len(folders)}
+        keys["conditioner"] = {"classes": len(photographs.class_names(root))}
     return keys
 
 
@@ -316,6 +315,8 @@ def load_model(study: Study, name: str) -> Model:
             raise UserError(f"models.{name}: source is path, but no path is given")
         if not Path(model.path).is_dir():
             raise UserError(f"models.{name}.path: there is no folder {model.path}")
+    if model.end_to_end and model.end_to_end.start == name:
+        raise UserError(f"models.{name}.end_to_end.start: a VAE is tuned from another, not from itself")
     if model.kind == "pipeline" and model.source not in ("download", "path"):
         raise UserError(f"models.{name}: the source of a pipeline is download or path")
     if model.source == "download" and model.hub is None and model.file is None:
@@ -323,9 +324,9 @@ def load_model(study: Study, name: str) -> Model:
     return model
 
 
-def load_prompt_file(name: str) -> RemoteFile:
+def load_prompt_file(name: str) -> PromptFile:
     """Where the prompts ``name`` of config/prompts are fetched from."""
-    return validate(RemoteFile, [_named("prompts", name)])
+    return validate(PromptFile, [_named("prompts", name)])
 
 
 def latent_shape(study: Study, run: Run) -> tuple[int, int, int]:

@@ -48,6 +48,14 @@ class Paths:
         given = self.study.latents.get(task, {}).get(tokenizer)
         return given.file if given else f"{self.root}/latents/{task}/{tokenizer}.h5"
 
+    def reconstruction(self, tokenizer: str) -> str:
+        """Scores of what a tokenizer gives back."""
+        return f"{self.root}/tokenizers/{tokenizer}/reconstruction.json"
+
+    def reconstructions(self, tokenizer: str) -> str:
+        """A few of the images that it gives back."""
+        return f"{self.root}/tokenizers/{tokenizer}/reconstructions.h5"
+
     def text(self, of: str, encoder: str) -> str:
         return f"{self.root}/text/{of}/{encoder}.h5"
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import stages, terms, variants
+from nanogen.config import prompt_lists, stages, terms, tokenizers, variants
+from nanogen.config.latent_caches import FLOAT16, latents_of
 from nanogen.config.load import (
     CONFIG,
     PIXELS,
@@ -22,7 +23,7 @@ from nanogen.config.schema import Evaluation, Model, RemoteFile, Run
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 
-FLOAT16 = 2  # bytes
+PLACE = 24  # bytes that say where a picture lies
 MEAN_TOKENS = 60  # of a caption, for the estimate of the text cache
 
 
@@ -33,10 +34,7 @@ def models_of(study: Study) -> list[str]:
         for method in study.methods:
             run = load_run(study, method, task)
             if run.tokenizer != PIXELS:
-                model = load_model(study, run.tokenizer)
-                if model.encoder and model.source == "build":
-                    names[model.encoder] = None
-                names[model.name] = None
+                names |= dict.fromkeys(_with_networks(study, run.tokenizer))
             if run.conditioner.model:
                 names[run.conditioner.model] = None
             names |= dict.fromkeys(terms.encoders(run))
@@ -48,7 +46,16 @@ def models_of(study: Study) -> list[str]:
         if task == "t2i" and evaluation.detector:
             colors = load_model(study, evaluation.detector).color_classifier
             names |= {colors: None} if colors else {}
+    if stages.tokenizers(study) and not study.report.reproduction:
+        names |= dict.fromkeys(stages.reconstruction_networks(study).values())
     return list(names)
+
+
+def _with_networks(study: Study, name: str) -> list[str]:
+    """A network after those that it is made with, if it is made here."""
+    model = load_model(study, name)
+    used = tokenizers.networks_of(model).values() if model.source == "build" else []
+    return [*(each for other in used for each in _with_networks(study, other)), name]
 
 
 def _judges(evaluation: Evaluation) -> list[str | None]:
@@ -99,11 +106,13 @@ def downloads(study: Study) -> list[Download]:
     for task in study.tasks:
         run = load_run(study, study.methods[0], task)
         for repo in [] if run.data.root else run.data.hub:
-            about = licences["data"].get(repo, {"licence": "not known here", "gated": False})
+            unknown = {"licence": "not known here", "gated": False}
+            about = licences["data"].get(repo.partition("@")[0], unknown)
             found.append(Download(repo, f"data set {repo}", 0.0, about["gated"], about["licence"]))
-        if task == "t2i" and run.evaluation.prompts in available("prompts"):
-            name = run.evaluation.prompts
-            found.append(_of_file(load_prompt_file(name), f"prompts {name}"))
+        if task == "t2i":
+            own = (named for _, named in prompt_lists.own_lists(run.evaluation).values())
+            lists = [name for name in (run.evaluation.prompts, *own) if name in available("prompts")]
+            found += [_of_file(load_prompt_file(name), f"prompts {name}") for name in lists]
     return found
 
 
@@ -125,16 +134,15 @@ def _of_file(file: RemoteFile, what: str) -> Download:
 
 def cache_bytes(study: Study) -> dict[str, int]:
     """Size of every cache the study would write: latents exactly, text and patches estimated."""
-    sizes: dict[str, int] = {}
+    sizes = {
+        f"latents/{one.task}/{one.tokenizer}": one.size
+        for one in latents_of(study).values()
+        if one.cached and not one.given
+    }
     for task in study.tasks:
         for method in study.methods:
             run = load_run(study, method, task)
             count = run.data.train_images
-            given = run.tokenizer in study.latents.get(task, {})
-            if run.tokenizer != PIXELS and not given:
-                channels, rows, columns = load_model(study, run.tokenizer).latent or (0, 0, 0)
-                size = channels * rows * columns * FLOAT16
-                sizes[f"latents/{task}/{run.tokenizer}"] = count * size
             if run.conditioner.model:
                 width = load_model(study, run.conditioner.model).width or 0
                 tokens = min(MEAN_TOKENS, run.conditioner.tokens)
@@ -143,7 +151,8 @@ def cache_bytes(study: Study) -> dict[str, int]:
                 cells = 1 if part == "cls" else _tokens(study, run)
                 size = (load_model(study, encoder).width or 0) * cells * FLOAT16
                 sizes[f"features/{task}/{encoder}/{part}"] = count * size
-            sizes[f"data/{task}"] = count * run.data.resolution**2 * 3
+            pixels = run.data.resolution**2 * 3
+            sizes[f"data/{task}"] = count * (PLACE if run.data.store == "places" else pixels)
     return sizes
 
 
@@ -162,11 +171,21 @@ def check_paths(study: Study) -> None:
                 raise UserError(f"{where}.file: there is no file {given.file}")
             if not Path(given.tokenizer).is_dir():
                 raise UserError(f"{where}.tokenizer: there is no folder {given.tokenizer}")
+            _check_cache(study, task, tokenizer)
     for task, folders in study.trained.items():
         for given in folders:
             method, separator, _ = given.partition(variants.OWN_WEIGHTS)
             if method in study.methods and task in study.tasks:
                 stages.trained_model(study, method, task, variants.OWN_WEIGHTS if separator else "")
+
+
+def _check_cache(study: Study, task: str, tokenizer: str) -> None:
+    """Raise UserError unless a cache given by path is the one that the study's trainings read."""
+    if (task, tokenizer) not in latents_of(study):
+        return
+    from nanogen.data.caches import LatentFile
+
+    LatentFile(study.latents[task][tokenizer].file, stages.latents(study, task, tokenizer)["hash"])
 
 
 def require_weights(
@@ -213,7 +232,26 @@ def notice(study: Study) -> list[str]:
     if sum(sizes.values()) > 10**9:
         lines.append(f"Data and caches on disk, {human(sum(sizes.values()))} in all:")
         lines += [f"  {name}: {human(size)}" for name, size in sorted(sizes.items())]
-    return lines
+    return lines + _encoded_in_training(study)
+
+
+def _encoded_in_training(study: Study) -> list[str]:
+    """Which latents are not cached, and what caching them would take."""
+    left = [one for one in latents_of(study).values() if not one.cached]
+    if not left:
+        return []
+    why = f"cache: {study.cache}"
+    if study.cache == "auto":
+        why += f", {study.cache_budget_gb:g} GB"
+    head = f"Encoded in every training step instead of cached ({why}):"
+    return [
+        head,
+        *(
+            f"  latents/{one.task}/{one.tokenizer}: {human(one.size)} saved, encoded by "
+            f"{one.trainings} training{'s' if one.trainings > 1 else ''}"
+            for one in left
+        ),
+    ]
 
 
 def _present(study: Study, name: str) -> bool:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from nanogen.config.section import Section
+from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
 Source = Literal["build", "download", "path", "random", "package"]
-
-
-class Section(BaseModel):
-    """A part of the configuration: immutable, and no key beyond those listed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 # ---------------------------------------------------------------------------------------- data
@@ -29,7 +26,8 @@ class Data(Section):
 
     name: str = Field(description="folder name under data/ and latents/")
     source: Literal["scenes", "folder", "webdataset"] = Field(
-        description="scenes: drawn by the project; folder: ImageFolder tree; webdataset: tar shards"
+        description="scenes: drawn by the project; folder: photographs of classes, an ImageFolder tree "
+        "or exported parquet or Arrow files; webdataset: tar shards"
     )
     resolution: int = Field(gt=0, description="side of the square images in pixels")
     train_images: int = Field(gt=0, description="images to draw, or the most to take (training)")
@@ -39,7 +37,13 @@ class Data(Section):
     )
     root: str | None = Field(None, description="folder or shards: where the user's data lies")
     hub: list[str] = Field(
-        default_factory=list, description="data sets on the Hugging Face hub to fetch, if no root"
+        default_factory=list,
+        description="data sets on the Hugging Face hub to fetch, if no root: owner/name@revision",
+    )
+    store: Literal["pixels", "places"] = Field(
+        "pixels",
+        description="webdataset only: copy the cropped pixels, or note where each picture lies and "
+        "decode it whenever it is read",
     )
     caption_template: str = Field(
         "a photo of a {name}", description="folder only: caption made from the class folder's name"
@@ -73,8 +77,14 @@ class RemoteFile(Section):
     licence: str = Field("not known here", description="as its page named it, for the plan")
 
 
+class PromptFile(RemoteFile):
+    """A file in config/prompts: where prompts, or questions about them, are fetched from."""
+
+    prompts: int | None = Field(None, gt=0, description="how many prompts it has, for the plan")
+
+
 class ModelTraining(Section):
-    """How a small stand-in is trained from scratch (only where source is build)."""
+    """How a small stand-in is trained from scratch (only where source is build; not a tokenizer)."""
 
     steps: int = Field(gt=0, description="optimizer steps")
     batch_size: int = Field(64, gt=0, description="images or texts per step")
@@ -116,8 +126,13 @@ class Model(Section):
     file: RemoteFile | None = Field(
         None, description="where source is download and it is on no hub: a file of its weights"
     )
-    encoder: str | None = Field(
-        None, description="rae: whose features are the latents; vae: whose features align them"
+    encoder: str | None = Field(None, description="rae: whose features are the latents")
+    perceptual: str | None = Field(
+        None,
+        description="vae, rae, where built: network of the term perceptual",
+    )
+    discriminator: str | None = Field(
+        None, description="vae, rae, where built: frozen vision encoder that the adversary judges by"
     )
     input_size: int | None = Field(None, description="side in pixels the network is fed")
     image_mean: tuple[float, float, float] = Field(
@@ -153,7 +168,11 @@ class Model(Section):
     architecture: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of the class's own configuration"
     )
-    training: ModelTraining | None = Field(None, description="where source is build")
+    training: ModelTraining | None = Field(None, description="where source is build, but vae and rae")
+    stage1: TokenizerTraining | None = Field(None, description="vae, rae: where source is build")
+    end_to_end: EndToEnd | None = Field(
+        None, description="vae, where built: it is another VAE, tuned together with a backbone"
+    )
     data: str | None = Field(None, description="the task whose training images it is trained on")
 
 
@@ -309,6 +328,9 @@ class Evaluation(Section):
     untrained_images: int = Field(gt=0, description="images of the untrained model, for reference")
     images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn for every prompt")
     extractors: list[str] = Field(description="files in config/models, first: FID and IS")
+    perceptual: str | None = Field(
+        None, description="LPIPS of reconstructions, a file in config/models; none: not measured"
+    )
     detector: str | None = Field(None, description="GenEval's detector, a file in config/models")
     prompts: str | None = Field(
         None, description="t2i: 'scenes', 'classes', a file in config/prompts or a GenEval JSON file"
@@ -316,10 +338,14 @@ class Evaluation(Section):
     dpg: str | None = Field(None, description="DPG-Bench's VQA model, a file in config/models")
     genai: str | None = Field(None, description="GenAI-Bench's VQA model, a file in config/models")
     questions: str = Field(
-        "prompts", description="DPG-Bench's: 'prompts', made from their metadata, or DPG-Bench's CSV"
+        "prompts",
+        description="DPG-Bench's: 'prompts', made of GenEval's, or its own CSV, prompts and questions",
     )
     questions_skip_first: bool = Field(
         True, description="leave out the CSV's first question, as DPG-Bench's own reader does"
+    )
+    genai_prompts: str | None = Field(
+        None, description="GenAI-Bench's own prompts, .json or .txt; none: it is measured on GenEval's"
     )
     simpleeval: SimpleEval | None = Field(
         None, description="t2i: SimpleEval's prompts and scorer; none: it is not measured"

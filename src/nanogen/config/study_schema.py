@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.schema import Scale, Section, Task
+from nanogen.config.schema import Scale, Task
+from nanogen.config.section import Section
 
 
 class Latents(Section):
@@ -83,6 +84,16 @@ class Study(Section):
     )
     latents: dict[str, dict[str, Latents]] = Field(
         default_factory=dict, description="caches made elsewhere: {data: {tokenizer: {file, tokenizer}}}"
+    )
+    cache: Literal["always", "never", "auto"] = Field(
+        "always",
+        description="latents on the disk, or encoded in every training step; auto: as the budget allows",
+    )
+    cache_budget_gb: float | None = Field(
+        None, ge=0, description="for cache: auto, gigabytes that all latents together may take"
+    )
+    latent_shards: int = Field(
+        1, gt=0, description="jobs that share the encoding of one data set by one tokenizer"
     )
     trained: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"

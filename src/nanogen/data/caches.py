@@ -1,7 +1,7 @@
 """What training reads instead of encoding: caches of latents, of text and of vision features.
 
-All are contiguous arrays seen through memory maps, so opening them is free and a batch is one
-gather. Only numpy and h5py are imported, so training from caches starts fast.
+All are contiguous arrays, so opening them is free and a batch is one gather. Only numpy and h5py are
+imported, so training from caches starts fast.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nanogen.data import hdf5
+from nanogen.data import hdf5, latent_shards
+from nanogen.data.latent_shards import LATENTS
+from nanogen.data.rows import Rows
 from nanogen.errors import UserError
 
-LATENTS = ("latents", 1)  # format and version
-TEXT = ("text", 1)
+TEXT = ("text", 1)  # format and version
 VISION = ("vision", 1)
 VISION_PARTS = {"cls": 2, "patches": 4}  # name of the dataset -> its dimensions
 
@@ -28,13 +29,13 @@ def _stored(path: Path, ok: bool, what: str) -> None:
 
 
 class LatentFile:
-    """The latents of one data set under one tokenizer.
+    """The latents of one data set under one tokenizer, in one file or in shards that it joins.
 
     Attributes:
-        latents: float16 (N, C, H, W), memory-mapped, normalised as the backbone sees them.
+        latents: float16 (N, C, H, W), read when indexed, normalised as the backbone sees them.
         labels: int64 (N,), in memory.
 
-    Raises UserError where the file is missing, truncated or made by another configuration.
+    Raises UserError where the file or a shard is missing, truncated or made by another configuration.
     """
 
     def __init__(self, path: Path | str, hash: str | None = None):
@@ -42,7 +43,7 @@ class LatentFile:
         with hdf5.opened(self.path, *LATENTS, hash) as file:
             for name in ("latents", "labels"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.latents = hdf5.memmap(file, "latents")
+            self.latents = Rows(latent_shards.parts(file, str(file.attrs["hash"])))
             self.labels: np.ndarray = file["labels"][:]
             self.tokenizer = str(file.attrs["tokenizer"])
             self.tokenizer_hash = str(file.attrs["tokenizer_hash"])
@@ -66,7 +67,7 @@ class VisionFile:
 
     Attributes:
         part: ``cls`` or ``patches``.
-        features: float16, memory-mapped: (N, Z) cls features, or (N, W, h, w) patch features.
+        features: float16, read when indexed: (N, Z) cls features, or (N, W, h, w) patch features.
         labels: int64 (N,), in memory.
 
     Raises UserError where the file is missing, truncated or made by another configuration.
@@ -77,7 +78,7 @@ class VisionFile:
         with hdf5.opened(self.path, *VISION, hash) as file:
             for name in (part, "labels"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.features = hdf5.memmap(file, part)
+            self.features = Rows([hdf5.stored(file, part)])
             self.labels: np.ndarray = file["labels"][:]
             self.encoder = str(file.attrs["encoder"])
         _stored(
@@ -97,7 +98,7 @@ class TextFile:
     """The text features of captions or prompts, ragged: a text has as many rows as it has tokens.
 
     Attributes:
-        features: float16 (T, width), memory-mapped, all texts' tokens one after the other.
+        features: float16 (T, width), read when indexed, all texts' tokens one after the other.
         offsets: int64 (N * K + 1,), where each text begins; text ``i * K + k`` is kind k of item i.
         kinds: names of the K kinds of captions, e.g. ``["short", "dense"]``.
         width: of a token's features.
@@ -110,7 +111,7 @@ class TextFile:
         with hdf5.opened(self.path, *TEXT, hash) as file:
             for name in ("tokens", "offsets"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.features = hdf5.memmap(file, "tokens")
+            self.features = Rows([hdf5.stored(file, "tokens")])
             self.offsets: np.ndarray = file["offsets"][:]
             self.kinds: list[str] = json.loads(file.attrs["kinds"])
             self.width = int(file.attrs["width"])

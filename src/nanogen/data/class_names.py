@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from nanogen.data import photographs
 from nanogen.errors import UserError
 
 
@@ -17,22 +18,27 @@ def class_names(data: Mapping[str, Any], classes: int) -> list[str]:
         data: keys ``name``, ``source`` and ``root`` of the data set.
         classes: how many there are.
 
-    Scenes have their own; photographs are named by their folders; ImageNet, whose folders are WordNet
-    numbers, by the words that timm has for them.
+    Scenes have their own; photographs are named by their folders, or as their export names them;
+    ImageNet, whose folders are WordNet numbers, by the words that timm has for them.
     """
     if data["source"] == "scenes":
         from nanogen.data.scenes import CLASSES
 
         return list(CLASSES)
-    folder = Path(data["root"] or "") / "train"
-    known = bool(data["root"]) and folder.is_dir()
-    names = sorted(e.name for e in folder.iterdir() if e.is_dir()) if known else []
+    names = _of_photographs(Path(data["root"])) if data["root"] else []
     if data["name"] == "imagenet" and classes == 1000 and _wordnet(names):
         from timm.data import ImageNetInfo
 
         words = ImageNetInfo("imagenet-1k")
         return [words.index_to_description(index) for index in range(classes)]
     return names if len(names) == classes else []
+
+
+def _of_photographs(root: Path) -> list[str]:
+    folder = root / "train"
+    if root.is_dir() and photographs.is_exported(root):
+        return photographs.class_names(root)
+    return sorted(e.name for e in folder.iterdir() if e.is_dir()) if folder.is_dir() else []
 
 
 def class_number(text: str, names: Sequence[str], classes: int) -> int:

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 from nanogen.data.crop import load
 from nanogen.data.images import Example, UnreadableFiles
+from nanogen.data.photographs import class_folders, class_names
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-LAYOUT = "expected ROOT/train/CLASS/* and ROOT/val/CLASS/*"
 
 
 def caption(name: str, template: str) -> str:
@@ -31,25 +31,6 @@ def caption(name: str, template: str) -> str:
             f"data.caption_template {template!r} cannot be filled in: it may contain {{name}}, "
             "the class, and no other braces"
         ) from error
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    """Folders of classes by name; hidden ones are none."""
-    if not folder.is_dir():
-        raise UserError(f"data.root: there is no folder {folder}; {LAYOUT}")
-    with explained(folder, "read"):
-        entries = [e for e in folder.iterdir() if not e.name.startswith(".")]
-        classes = sorted((e for e in entries if e.is_dir()), key=lambda e: e.name)
-    if not classes:
-        raise UserError(f"data.root: {folder} holds no class folders; {LAYOUT}")
-    if len(classes) < len(entries):
-        log.warning("%s: %d files outside any class folder", folder, len(entries) - len(classes))
-    return classes
-
-
-def class_names(root: Path | str) -> list[str]:
-    """The classes of a data set: the names of its training folders, sorted."""
-    return [folder.name for folder in _class_folders(Path(root) / "train")]
 
 
 def _files(folder: Path) -> list[Path]:
@@ -104,7 +85,7 @@ class Folder:
         self.classes = class_names(self.root)
         self.resolution: int = data["resolution"]
         self.captions = [caption(name, data["caption_template"]) for name in self.classes]
-        folders = _class_folders(self.root / split)
+        folders = class_folders(self.root / split)
         for folder in folders:
             if folder.name not in self.classes:
                 raise UserError(

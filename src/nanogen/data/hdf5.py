@@ -137,9 +137,12 @@ class Stored:
 
 
 def stored(file: h5py.File, name: str) -> Stored:
-    """Where dataset ``name`` lies; raises UserError where it is not contiguous or the file is cut."""
+    """Where dataset ``name`` lies; UserError where it is missing, not contiguous or the file is cut."""
+    path = Path(file.filename)
+    if name not in file:
+        raise UserError(f"{path} holds no {name!r}, only {', '.join(file)}")
     dataset = file[name]
-    offset, path = dataset.id.get_offset(), Path(file.filename)
+    offset = dataset.id.get_offset()
     if offset is None and dataset.size:
         raise UserError(f"{path}: {name!r} is not stored contiguously; make the file again")
     place = Stored(path, offset or 0, dataset.shape, dataset.dtype)

@@ -15,14 +15,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h5py
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.rows import Rows
+from nanogen.data.space import announce
 from nanogen.errors import UserError
 from nanogen.files import label
+
+if TYPE_CHECKING:
+    from nanogen.data.tar_images import TarImages
 
 log = logging.getLogger(__name__)
 FORMAT, VERSION = "images", 1
@@ -31,7 +36,8 @@ _BLOCK_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects."""
+    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects; of a
+    tar shard also where it lies."""
 
     image: np.ndarray
     label: int
@@ -39,6 +45,7 @@ class Example:
     dense: str
     masks: np.ndarray | None = None
     objects: list[dict[str, Any]] | None = None
+    place: tuple[int, int, int] | None = None  # shard, offset and size, where it lies in one
 
 
 class UnreadableFiles(Exception):
@@ -65,42 +72,19 @@ class Source(Protocol):
         ...
 
 
-class Scenes:
-    """The drawn scenes as a source; they have no files, so none can be unreadable."""
+def _scenes(stage: Mapping[str, Any]) -> Source:
+    from nanogen.data.scene_source import Scenes
 
-    def __init__(self, stage: Mapping[str, Any]):
-        from nanogen.data.scenes import CLASSES
-
-        self.stage = stage
-        self.classes = list(CLASSES)
-
-    def __len__(self) -> int:
-        return int(self.stage["data"][f"{self.stage['split']}_images"])
-
-    def examples(self) -> Iterator[Example]:
-        from nanogen.data import captions, render, scenes
-
-        data = self.stage["data"]
-        if data["resolution"] < 16:
-            raise UserError(f"data.resolution is {data['resolution']}: scenes need 16 pixels or more")
-        for scene in scenes.draw(self.stage["seed"], self.stage["split"], data["scene"], len(self)):
-            image, masks = render.render(scene, data["resolution"])
-            objects = [
-                {"shape": o.shape, "color": o.color, "size": o.size, "box": render.box(mask)}
-                for o, mask in zip(scene.objects, masks, strict=False)
-            ]
-            yield Example(
-                image, scene.label, captions.short(scene), captions.dense(scene), masks, objects
-            )
-
-    def without(self, names: set[str]) -> Source:
-        return self
+    return Scenes(stage)
 
 
-def _folder(stage: Mapping[str, Any]) -> Source:
+def _photographs(stage: Mapping[str, Any]) -> Source:
+    from nanogen.data.exported import Exported
     from nanogen.data.folder import Folder
+    from nanogen.data.photographs import is_exported
 
-    return Folder(stage)
+    root = stage["data"]["root"]
+    return Exported(stage) if root and is_exported(root) else Folder(stage)
 
 
 def _webdataset(stage: Mapping[str, Any]) -> Source:
@@ -110,15 +94,18 @@ def _webdataset(stage: Mapping[str, Any]) -> Source:
 
 
 SOURCES: dict[str, Callable[[Mapping[str, Any]], Source]] = {
-    "scenes": Scenes,
-    "folder": _folder,
+    "scenes": _scenes,
+    "folder": _photographs,
     "webdataset": _webdataset,
 }
 
 
-def _create_datasets(file: h5py.File, count: int, first: Example) -> None:
+def _create_datasets(file: h5py.File, count: int, first: Example, store: str | None) -> None:
     text = h5py.string_dtype("utf-8")
-    file.create_dataset("images", (count, *first.image.shape), np.uint8)
+    if store == "places":
+        file.create_dataset("places", (count, 3), np.int64)
+    else:
+        file.create_dataset("images", (count, *first.image.shape), np.uint8)
     file.create_dataset("labels", (count,), np.int64)
     file.create_dataset("captions/short", (count,), text)
     file.create_dataset("captions/dense", (count,), text)
@@ -129,7 +116,10 @@ def _create_datasets(file: h5py.File, count: int, first: Example) -> None:
 
 def _write_block(file: h5py.File, start: int, block: list[Example]) -> None:
     rows = slice(start, start + len(block))
-    file["images"][rows] = np.stack([e.image for e in block])
+    if "places" in file:
+        file["places"][rows] = [e.place for e in block]
+    else:
+        file["images"][rows] = np.stack([e.image for e in block])
     file["labels"][rows] = [e.label for e in block]
     file["captions/short"][rows] = [e.short for e in block]
     file["captions/dense"][rows] = [e.dense for e in block]
@@ -138,12 +128,24 @@ def _write_block(file: h5py.File, start: int, block: list[Example]) -> None:
         file["objects"][rows] = [json.dumps(e.objects) for e in block]
 
 
+def _shards(source: Source) -> list[tuple[str, int]]:
+    """Path and size of the tar files in which the source's pictures lie; UserError if in none."""
+    shards: list[Path] | None = getattr(source, "shards", None)
+    if shards is None:
+        raise UserError("data.store: only pictures in tar shards (source: webdataset) have places")
+    return [(str(path), path.stat().st_size) for path in shards]
+
+
 def _write(source: Source, stage: Mapping[str, Any], output: Path) -> None:
     from tqdm import tqdm
 
     data = stage["data"]
     header = label(FORMAT, VERSION, stage["hash"], classes=json.dumps(source.classes))
     header |= {"split": stage["split"], "task": data["name"]}
+    if data.get("store") == "places":
+        header |= {"shards": json.dumps(_shards(source)), "side": data["resolution"]}
+    if data.get("store") != "places":
+        announce(output, "images", len(source), 3 * len(source) * data["resolution"] ** 2)
     size = max(1, min(1024, _BLOCK_BYTES // (3 * data["resolution"] ** 2)))
     progress = tqdm(total=len(source), unit="image", disable=not sys.stderr.isatty())
     with progress, hdf5.create(output, header) as file:
@@ -151,7 +153,7 @@ def _write(source: Source, stage: Mapping[str, Any], output: Path) -> None:
         written = 0
         while block := list(islice(examples, size)):
             if not written:
-                _create_datasets(file, len(source), block[0])
+                _create_datasets(file, len(source), block[0], data.get("store"))
             _write_block(file, written, block)
             written += len(block)
             progress.update(len(block))
@@ -192,8 +194,17 @@ def write_images(stage: Mapping[str, Any], output: Path | str) -> None:
     )
 
 
+def _images(file: h5py.File) -> Any:
+    """Images uint8 (N, H, W, 3) of an open file: a memory map, or what reads them from their shards."""
+    if "places" not in file:
+        return hdf5.memmap(file, "images")
+    from nanogen.data.tar_images import TarImages
+
+    return TarImages(json.loads(file.attrs["shards"]), file["places"][:], int(file.attrs["side"]))
+
+
 class ImageFile:
-    """A file of format ``images``, read through a memory map.
+    """A file of format ``images``, read through a memory map, or from the shards it names.
 
     ``images`` uint8 (N, H, W, 3); ``labels`` int64 (N,); ``masks`` uint8 (N, 4, H, W) or None;
     ``classes`` list of names; ``hash`` of the stage that made it. Raises UserError where the file is
@@ -207,12 +218,18 @@ class ImageFile:
             self.split = str(file.attrs["split"])
             self.task = str(file.attrs["task"])
             self.classes: list[str] = json.loads(file.attrs["classes"])
-            self.images = hdf5.memmap(file, "images")
+            self.images = _images(file)
             self.labels: np.ndarray = file["labels"][:]
             self.masks = hdf5.memmap(file, "masks") if "masks" in file else None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def rows(self) -> Rows | TarImages:
+        """The same images for reading in large requests; see ``nanogen.data.rows``."""
+        if isinstance(self.images, np.ndarray):
+            return Rows([hdf5.stored_in(self.path, "images")])
+        return self.images
 
     def _strings(self, name: str) -> list[str]:
         with hdf5.opened(self.path, FORMAT, VERSION, self.hash) as file:

@@ -6,8 +6,8 @@ Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, i
 
 from __future__ import annotations
 
-import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations, product
 from pathlib import Path
@@ -16,15 +16,19 @@ from typing import Any
 import numpy as np
 
 from nanogen.data import captions
+from nanogen.data.prompt_files import read_prompts, read_texts
 from nanogen.data.scenes import COLORS, MOST_OBJECTS, RADII, RELATIONS, SHAPES
 from nanogen.errors import UserError
-from nanogen.files import explained, label, read_json, write_json
+from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 
 log = logging.getLogger(__name__)
 Prompt = dict[str, Any]
 GENEVAL = "geneval"
 MOST_PER_TAG = 16
+GENAI_IMAGES = (
+    1  # of a prompt, as GenAI-Bench's own script draws (genai_bench/generate.py of t2v_metrics)
+)
 
 
 def _prompt(tag: str, prompt: str, *include: Prompt, **more: Any) -> Prompt:
@@ -126,117 +130,39 @@ def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
     return [_prompt("single_object", caption(name, template), _object(name)) for name in classes]
 
 
-# ----------------------------------------------------------------------------- a user's file
-
-
-def _check_object(item: Any, position: int, where: str) -> None:
-    if not isinstance(item, Mapping) or not isinstance(item.get("class"), str):
-        raise UserError(f"{where}: expected an object with a 'class', found {item!r}")
-    count = item.get("count")
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise UserError(f"{where}: 'count' of {item['class']!r} must be a whole number from 1")
-    if not isinstance(item.get("color", ""), str):
-        raise UserError(f"{where}: 'color' of {item['class']!r} must be a word")
-    if "position" not in item:
-        return
-    match item["position"]:
-        case [str(relation), int(other)] if relation in RELATIONS and 0 <= other < position:
-            return
-    raise UserError(
-        f"{where}: 'position' of {item['class']!r} must be [relation, index of an earlier object], "
-        f"the relation one of {', '.join(RELATIONS)}; found {item['position']!r}"
-    )
-
-
-def _checked(item: Any, where: str) -> Prompt:
-    if not isinstance(item, Mapping):
-        raise UserError(f"{where}: expected GenEval's metadata (an object), found {item!r}")
-    for name in ("prompt", "tag"):
-        if not isinstance(item.get(name), str) or not item[name].strip():
-            raise UserError(f"{where}: {name!r} is missing or empty")
-    include, exclude = item.get("include"), item.get("exclude", [])
-    if not isinstance(include, list) or not include:
-        raise UserError(f"{where}: 'include' must list at least one object")
-    if not isinstance(exclude, list):
-        raise UserError(f"{where}: 'exclude' must be a list")
-    for position, entry in enumerate(include):
-        _check_object(entry, position, where)
-    for entry in exclude:
-        _check_object(entry, 0, where)
-    return dict(item)
-
-
-def _json_lines(path: Path) -> list[Any]:
-    with explained(path, "read"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        return [json.loads(line) for line in lines if line.strip()]
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: a line is not valid JSON ({error})") from error
-
-
-def read_prompts(path: Path | str) -> list[Prompt]:
-    """Prompts from a file in one of GenEval's own formats.
-
-    ``.jsonl``: one prompt's metadata per line; else a list of them, or a map prompt -> metadata.
-    Raises UserError where the file is missing, no JSON, or an entry lacks something.
-    """
-    path = Path(path)
-    if path.suffix not in (".json", ".jsonl"):
-        raise UserError(
-            f"{path}: expected prompts with GenEval's metadata (tag, include), in .json or .jsonl"
-        )
-    content = _json_lines(path) if path.suffix == ".jsonl" else read_json(path)
-    if isinstance(content, Mapping):
-        content = [
-            {"prompt": text, **item} if isinstance(item, Mapping) else item
-            for text, item in content.items()
-        ]
-    if not isinstance(content, list) or not content:
-        raise UserError(f"{path}: expected a list of prompts, or a map from prompt to metadata")
-    return [_checked(item, f"{path}, prompt {number}") for number, item in enumerate(content, 1)]
-
-
-def read_texts(path: Path | str) -> list[Prompt]:
-    """Prompts of which no more is known than their text: ``.txt`` with one per line, or GenEval's own
-    formats. Raises UserError where there is none."""
-    path = Path(path)
-    if path.suffix != ".txt":
-        return read_prompts(path)
-    with explained(path, "read"):
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    if not any(lines):
-        raise UserError(f"{path} has no prompts; expected one per line")
-    return [{"prompt": line} for line in lines if line]
-
-
 # ------------------------------------------------------------------------------------ stage
 
 
-def _chosen(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
-    """The stage's prompts; a file that is fetched is kept in ``folder``."""
-    which, data = stage["prompts"], stage["data"]
-    if "file" in stage:
-        from nanogen.interop.address import fetch_file
+def _file(source: Mapping[str, Any], key: str, folder: Path) -> Path:
+    """The file that ``evaluation.<key>`` names; where it is fetched, it is kept in ``folder``."""
+    if "file" not in source:
+        return Path(source[key])
+    from nanogen.interop.address import fetch_file
 
-        return read_prompts(fetch_file(stage["file"], folder, "give its path as evaluation.prompts"))
+    return fetch_file(source["file"], folder, f"give its path as evaluation.{key}")
+
+
+def geneval_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
+    """GenEval's prompts of a stage ``prompts``, or a study's own in their form; what is fetched is
+    kept in ``folder``. Raises UserError where there is no such list, or the file is not in order."""
+    which, data = stage["prompts"], stage["data"]
+    if "file" in stage or (isinstance(which, str) and which.endswith((".json", ".jsonl"))):
+        return read_prompts(_file(stage, "prompts", folder))
     if which == "scenes":
         return scene_prompts(stage["seed"])
     if which == "classes":
-        from nanogen.data.folder import class_names
+        from nanogen.data.photographs import class_names
 
         if not data.get("root"):
             raise UserError("evaluation.prompts is 'classes', but data.root names no folder of them")
         return class_prompts(class_names(data["root"]), data["caption_template"])
-    if isinstance(which, str) and which.endswith((".json", ".jsonl")):
-        return read_prompts(which)
     raise UserError(
         f"evaluation.prompts is {which!r}; valid are 'scenes', 'classes', the name of a file in "
         "config/prompts or the path of a GenEval file ending in .json or .jsonl"
     )
 
 
-def _added(stage: Mapping[str, Any], geneval: Sequence[Prompt]) -> list[Prompt]:
+def _simpleeval(stage: Mapping[str, Any], geneval: Sequence[Prompt]) -> list[Prompt]:
     """SimpleEval's prompts, where it is measured."""
     if not (simple := stage.get("simpleeval")):
         return []
@@ -245,21 +171,48 @@ def _added(stage: Mapping[str, Any], geneval: Sequence[Prompt]) -> list[Prompt]:
     return simple_prompts(stage["seed"], simple["vocabulary"], simple["prompts"], geneval)
 
 
+def questions_file(stage: Mapping[str, Any], folder: Path) -> Path:
+    """DPG-Bench's CSV of a stage ``questions``, or of the part ``dpg`` of a stage ``prompts``."""
+    return _file(stage, "questions", folder)
+
+
+def dpg_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
+    """DPG-Bench's own prompts, where a stage ``prompts`` has them: nothing is known of what they ask for
+    but their questions, which are found by ``item_id``. Otherwise as `geneval_prompts`."""
+    if not (source := stage.get("dpg")):
+        return []
+    from nanogen.metrics import dpg
+
+    texts = dpg.read_prompts(questions_file(source, folder))
+    return [{"prompt": text, "benchmark": "dpg", "item_id": item} for item, text in texts.items()]
+
+
+def genai_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
+    """GenAI-Bench's own prompts, where a stage ``prompts`` has them. Otherwise as
+    `geneval_prompts`."""
+    if not (source := stage.get("genai")):
+        return []
+    found = read_texts(_file(source, "genai_prompts", folder))
+    return [{**prompt, "benchmark": "genai", "images": GENAI_IMAGES} for prompt in found]
+
+
 def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[int]:
     """Where the prompts of one benchmark stand; those that name none are GenEval's."""
     return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]
 
 
 def prompts_of(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
-    """The prompts of a ``prompts`` stage: GenEval's, then those of SimpleEval; a file that is fetched
-    is kept in ``folder``."""
-    geneval = _chosen(stage, folder)
-    return [*geneval, *_added(stage, geneval)]
+    """The prompts of a ``prompts`` stage: GenEval's, then those of SimpleEval, DPG-Bench and
+    GenAI-Bench that are drawn besides; a file that is fetched is kept in ``folder``."""
+    geneval = geneval_prompts(stage, folder)
+    simple = _simpleeval(stage, geneval)
+    return [*geneval, *simple, *dpg_prompts(stage, folder), *genai_prompts(stage, folder)]
 
 
 def write_prompts(stage: Mapping[str, Any], output: Path | str) -> None:
     """Write the prompt file of a ``prompts`` stage."""
     prompts = prompts_of(stage, Path(output).parent)
     write_json(output, label("prompts", 1, stage["hash"], prompts=prompts))
-    tags = dict.fromkeys(item["tag"] for item in prompts)
-    log.info("%s: %d prompts of %d kinds", output, len(prompts), len(tags))
+    of = Counter(item.get("benchmark", GENEVAL) for item in prompts)
+    parts = ", ".join(f"{count} of {name}" for name, count in of.items())
+    log.info("%s: %d prompts (%s)", output, len(prompts), parts)

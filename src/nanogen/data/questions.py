@@ -2,8 +2,7 @@
 
 Of a prompt it is asked first whether each object is there; its colour, number and place follow and
 depend on that. An image that shows the prompt deserves a yes to all. A question's ``item`` is its
-prompt's place in the file of prompts, from 0; DPG-Bench's own is matched by ``item_id`` where the
-prompts carry one.
+prompt's place among GenEval's, from 0; of DPG-Bench's own prompts it is their ``item_id``.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.data.captions import COUNTS
-from nanogen.data.prompts import GENEVAL, of_benchmark
+from nanogen.data.prompts import GENEVAL, of_benchmark, questions_file
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.metrics.dpg import Graph, Question, graph_of, read_table
@@ -82,20 +81,23 @@ def _read_prompts(path: Path, hash_: str) -> list[dict[str, Any]]:
 
 
 def write_questions(stage: Mapping[str, Any], prompts_file: Path, output: Path) -> None:
-    """Write the question file of a stage `questions`: of the prompts' metadata or of DPG-Bench's CSV.
+    """Write the question file of a stage `questions`: made from the metadata of GenEval's prompts, or
+    those of DPG-Bench's CSV about its own.
 
     Raises UserError where the prompts are missing or of another configuration, where the CSV is
     broken, and where prompts and questions do not belong together.
     """
     every = _read_prompts(prompts_file, stage["expects"]["prompts"])
-    prompts = [every[place] for place in of_benchmark(every, GENEVAL)]
-    if stage["questions"] == FROM_PROMPTS:
+    made = stage["questions"] == FROM_PROMPTS
+    prompts = [every[place] for place in of_benchmark(every, GENEVAL if made else "dpg")]
+    if made:
         graph: Graph = {
             item_of(place, prompt): of_prompt(item_of(place, prompt), prompt)
             for place, prompt in enumerate(prompts)
         }
     else:
-        graph = read_table(stage["questions"], stage["skip_first_row"])
+        # a fetched CSV lies beside the prompts, which were read from it
+        graph = read_table(questions_file(stage, prompts_file.parent), stage["skip_first_row"])
     check_complete(graph, prompts, str(stage["questions"]))
     questions = [asdict(question) for asked in graph.values() for question in asked]
     write_json(output, label(*FORMAT, stage["hash"], questions=questions))
@@ -121,7 +123,8 @@ def check_complete(graph: Graph, prompts: Sequence[Mapping[str, Any]], where: st
     if unasked:
         raise UserError(
             f"questions ({where}): {len(unasked)} of {len(prompts)} prompts have none, the first is "
-            f"item {unasked[0]}, {items[unasked[0]]!r}; give each prompt the item_id of its questions"
+            f"item {unasked[0]}, {items[unasked[0]]!r}; give it one or, where that is the first of "
+            "DPG-Bench's CSV, set evaluation.questions_skip_first to false"
         )
     if unknown:
         raise UserError(

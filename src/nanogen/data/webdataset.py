@@ -106,10 +106,10 @@ class Shards:
         if not self.count:
             raise UserError(f"data.root: {data['root']} holds no readable images with captions")
 
-    def _pairs(self) -> Iterator[tuple[str, tarfile.TarFile, list[tarfile.TarInfo]]]:
-        """Name, open shard and members of every sample that has an image."""
+    def _pairs(self) -> Iterator[tuple[str, int, tarfile.TarFile, list[tarfile.TarInfo]]]:
+        """Name, number of the shard, open shard and members of every sample that has an image."""
         taken = 0
-        for shard in self.shards:
+        for number, shard in enumerate(self.shards):
             try:
                 tar = tarfile.open(shard, "r:")  # noqa: SIM115
             except (tarfile.TarError, OSError) as error:
@@ -123,12 +123,12 @@ class Shards:
                     if taken == self.most:
                         return
                     taken += 1
-                    yield name, tar, members
+                    yield name, number, tar, members
 
     def __len__(self) -> int:
         return self.count
 
-    def _example(self, tar: tarfile.TarFile, members: list[tarfile.TarInfo]) -> Example:
+    def _example(self, shard: int, tar: tarfile.TarFile, members: list[tarfile.TarInfo]) -> Example:
         by_suffix = {_suffix(member): member for member in members}
         picture = next(by_suffix[suffix] for suffix in by_suffix if suffix in IMAGES)
         kind = next((suffix for suffix in ("json", "txt") if suffix in by_suffix), None)
@@ -142,13 +142,15 @@ class Shards:
             assert file is not None
             content[member.name] = file.read()
         short, dense = captions(content[by_suffix[kind].name], kind)
-        return Example(load(io.BytesIO(content[picture.name]), self.resolution), 0, short, dense)
+        image = load(io.BytesIO(content[picture.name]), self.resolution)
+        place = (shard, picture.offset_data, picture.size)
+        return Example(image, 0, short, dense, place=place)
 
     def examples(self) -> Iterator[Example]:
         unreadable = {}
-        for name, tar, members in self._pairs():
+        for name, number, tar, members in self._pairs():
             try:
-                example = self._example(tar, members)
+                example = self._example(number, tar, members)
             except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
                 unreadable[name] = str(error) or type(error).__name__
             else:

@@ -6,32 +6,23 @@ from there, and is renamed when every file has arrived.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-import re
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from nanogen.errors import UserError, nearest
-from nanogen.files import atomic_folder, explained, label, write_json
-from nanogen.identity import config_hash
-from nanogen.interop.address import fetch_file, offline
+from nanogen.errors import UserError
+from nanogen.files import explained
+from nanogen.interop.address import offline
 
 log = logging.getLogger(__name__)
-MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
-STATISTICS_SUFFIX = ".npz"
-INDEX = "model_index.json"  # of a pipeline
-TEMPLATE_SUFFIX = ".jinja"  # how a chat is written for a pipeline's text encoder
-OTHER_PRECISION = re.compile(r"\.(fp16|bf16|non_ema)\b")
-DATA_SUFFIXES = (".parquet", ".tar", ".json", ".jsonl", ".txt")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,8 @@ def _explained(repository: Repository) -> Iterator[None]:
     except errors.GatedRepoError as error:
         raise UserError(f"{repository.name} is gated: {access}") from error
     except errors.RepositoryNotFoundError as error:
+        if _wrong_token(error):
+            raise UserError(_about_token(repository)) from error
         raise UserError(
             f"{repository.name} is not on the hub, or private (check the name; where it is private, "
             f"set HF_TOKEN), or {repository.instead}"
@@ -74,6 +67,8 @@ def _explained(repository: Repository) -> Iterator[None]:
         raise UserError(f"{repository.name!r} is no repository's name: {error}") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
+        if _wrong_token(error):
+            raise UserError(_about_token(repository)) from error
         if status in (401, 403):
             raise UserError(f"the hub refuses access to {repository.name}: {access}") from error
         raise UserError(
@@ -87,11 +82,24 @@ def _explained(repository: Repository) -> Iterator[None]:
         ) from error
 
 
-def _refuse_offline(repository: Repository) -> None:
+def _wrong_token(error: Exception) -> bool:
+    """Whether the hub did not accept the token that it was given; 403 is of one that it knows."""
+    response = getattr(error, "response", None)
+    return bool(os.environ.get("HF_TOKEN")) and response is not None and response.status_code == 401
+
+
+def _about_token(repository: Repository) -> str:
+    return (
+        f"the hub does not accept the token in HF_TOKEN for {repository.name}: it is wrong or has "
+        f"expired; set a valid one, unset it if the repository is open, or {repository.instead}"
+    )
+
+
+def _refuse_offline(repository: Repository, output: Path) -> None:
     if offline():
         raise UserError(
-            f"{repository.name} is to be downloaded, but HF_HUB_OFFLINE is set: unset it, "
-            f"or {repository.instead}"
+            f"{output} is missing and {repository.name} is to be downloaded for it, but HF_HUB_OFFLINE "
+            f"is set: unset it, or {repository.instead}"
         )
 
 
@@ -99,20 +107,52 @@ def _partial(output: Path) -> Path:
     return output.with_name(f".{output.name}.partial")
 
 
-def _check_complete(repository: Repository, folder: Path, sizes: Mapping[str, int | None]) -> None:
-    """Exactly these files: what another revision left behind goes, what is missing is an error.
+@dataclass(frozen=True)
+class RemoteContent:
+    """What the hub says of a file: its size in bytes, and a checksum of its content.
 
-    snapshot_download settles for what is there when the network fails; we do not.
+    Attributes:
+        sha256: of a large file.
+        blob: of a small one, git's SHA-1 of the content behind a header.
+    """
+
+    size: int | None
+    sha256: str | None
+    blob: str | None
+
+    @classmethod
+    def of(cls, sibling: Any) -> RemoteContent:
+        lfs = sibling.lfs
+        return cls(sibling.size, lfs.sha256 if lfs else None, None if lfs else sibling.blob_id)
+
+    def fits(self, file: Path) -> bool:
+        """Whether ``file`` is there with this size and content."""
+        if not file.is_file() or (self.size is not None and file.stat().st_size != self.size):
+            return False
+        with open(file, "rb") as content:
+            if self.sha256:
+                return hashlib.file_digest(content, "sha256").hexdigest() == self.sha256
+            if self.blob:
+                sha1 = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)
+                return hashlib.file_digest(content, lambda: sha1).hexdigest() == self.blob
+        return True
+
+
+def _check_complete(repository: Repository, folder: Path, contents: Mapping[str, RemoteContent]) -> None:
+    """Exactly these files: what another revision left behind goes, what is missing or of another
+    content is an error, and fetched again by the next start.
+
+    snapshot_download settles for what is there when the network fails, and compares no content.
     """
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub library's own notes
     for file in [f for f in folder.rglob("*") if f.is_file()]:
-        if file.relative_to(folder).as_posix() not in sizes:
+        if file.relative_to(folder).as_posix() not in contents:
             file.unlink()
-    for name, size in sizes.items():
-        file = folder / name
-        if not file.is_file() or (size is not None and file.stat().st_size != size):
+    for name, content in contents.items():
+        if not content.fits(folder / name):
+            (folder / name).unlink(missing_ok=True)
             raise UserError(
-                f"{repository.name}: {name} has not arrived completely; start again (what has "
+                f"{repository.name}: {name} has not arrived as the hub has it; start again (what has "
                 "arrived is kept)"
             )
 
@@ -129,7 +169,7 @@ def download(
     the environment or none; HF_ENDPOINT names another hub. Raises UserError where access, network,
     disk or the repository fail.
     """
-    _refuse_offline(repository)
+    _refuse_offline(repository, output)
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import disable_progress_bars
 
@@ -143,11 +183,11 @@ def download(
             repository.name, revision=repository.revision, repo_type=repository.kind, files_metadata=True
         )
         commit = str(info.sha)
-        sizes = {sibling.rfilename: sibling.size for sibling in info.siblings or []}
-        names = wanted(sorted(sizes))
+        contents = {one.rfilename: RemoteContent.of(one) for one in info.siblings or []}
+        names = wanted(sorted(contents))
         log.info(
             "%s at %s: %d files, %.0f MB",
-            *(repository.name, commit[:12], len(names), sum(sizes[n] or 0 for n in names) / 1e6),
+            *(repository.name, commit[:12], len(names), sum(contents[n].size or 0 for n in names) / 1e6),
         )
         snapshot_download(
             repository.name,
@@ -158,161 +198,8 @@ def download(
             token=token,
             endpoint=endpoint,
         )
-        _check_complete(repository, partial, {name: sizes[name] for name in names})
+        _check_complete(repository, partial, {name: contents[name] for name in names})
         finish(partial, commit)
         if output.exists():
             shutil.rmtree(output)
         partial.replace(output)
-
-
-# ----------------------------------------------------------------------------------- models
-
-
-def model_files(names: Sequence[str], subfolder: str, repository: str) -> list[str]:
-    """A model's files: configuration, weights and tokenizer of one folder.
-
-    Raises UserError where there are no weights, or only pickled ones, which are not loaded.
-    """
-    folder = PurePosixPath(subfolder)
-    inside = [name for name in names if PurePosixPath(name).parent == folder]
-    chosen = [name for name in inside if name.endswith(MODEL_SUFFIXES)]
-    if not any(name.endswith(".safetensors") for name in chosen):
-        pickles = [name for name in inside if name.endswith(PICKLES)]
-        found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
-        raise UserError(
-            f"{repository}/{subfolder}: there are no *.safetensors{found}".replace("/:", ":")
-        )
-    return chosen
-
-
-def pipeline_files(names: Sequence[str], repository: str) -> list[str]:
-    """A pipeline's files: its index and, of every component's folder, configuration and weights.
-
-    A component's folder is one with a configuration. What lies beside them, such as the same weights in
-    one file or in another precision, is left out, and so is code. Raises UserError as ``model_files``
-    does, and where there is no index.
-    """
-    if INDEX not in names:
-        raise UserError(f"{repository} is no pipeline of diffusers: it has no {INDEX}")
-    configured = {PurePosixPath(name).parent for name in names if name.endswith("config.json")}
-    of_components = [
-        name
-        for name in names
-        if (folder := PurePosixPath(name).parent) in configured and len(folder.parts) == 1
-    ]
-    whole = [name for name in of_components if not OTHER_PRECISION.search(name)]
-    chosen = [name for name in whole if name.endswith((*MODEL_SUFFIXES, TEMPLATE_SUFFIX))]
-    if not any(name.endswith(".safetensors") for name in chosen):
-        pickles = [name for name in whole if name.endswith(PICKLES)]
-        found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
-        raise UserError(f"{repository}: its components have no *.safetensors{found}")
-    return [INDEX, *chosen]
-
-
-def _unnest(folder: Path, subfolder: str) -> None:
-    """Make the files of a sub-folder those of the folder itself."""
-    if not subfolder:
-        return
-    for file in sorted((folder / subfolder).iterdir()):
-        file.replace(folder / file.name)
-    shutil.rmtree(folder / PurePosixPath(subfolder).parts[0])
-
-
-def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
-    """Download the frozen network of a ``model`` stage whose source is download, and the published
-    moments that it names: from the hub, or its weights from a file's address."""
-    model, output = stage["model"], Path(output)
-    hub, file = model.get("hub"), model.get("file")
-    if not hub and not file:
-        raise UserError(f"models.{model['name']}: neither 'hub' nor 'file' says whence to download it")
-    started = time.monotonic()
-    instead = f"set models.{model['name']} to {{source: path, path: FOLDER}}"
-
-    def finish(folder: Path, **origin: str) -> None:
-        origin |= fetch_statistics(model, folder, output)
-        card = label("model", 1, stage["hash"], name=model["name"], kind=model["kind"])
-        card |= {"quality": {}, "seconds": round(time.monotonic() - started, 1)}
-        write_json(folder / "nanogen.json", {**card, **origin, "model": model})
-
-    if file:
-        from nanogen.models.network_files import read_pickled_state, save_state
-
-        weights = fetch_file(file, output.parent, instead)
-        with atomic_folder(output) as folder:
-            save_state(read_pickled_state(weights), {"_class_name": model["model_class"]}, folder)
-            finish(folder, url=file["url"], sha256=file["sha256"])
-    else:
-
-        def wanted(names: Sequence[str]) -> list[str]:
-            if model["kind"] == "pipeline":
-                return pipeline_files(names, hub["repo"])
-            return model_files(names, hub["subfolder"], hub["repo"])
-
-        def finish_repository(folder: Path, commit: str) -> None:
-            _unnest(folder, hub["subfolder"])
-            finish(folder, repository=hub["repo"], commit=commit)
-
-        download(
-            Repository(hub["repo"], hub["revision"], instead=instead),
-            output,
-            wanted,
-            finish_repository,
-        )
-    log.info("%s: %.1f s", output, time.monotonic() - started)
-
-
-def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> dict[str, str]:
-    """Put the published moments that ``model`` names into ``folder``; says where they came from.
-
-    They arrive in a hidden folder beside ``output``, the model's final folder, and continue there
-    when interrupted.
-    """
-    name, hub = model.get("statistics"), model.get("statistics_hub")
-    if not name or not hub:
-        return {}
-    file = f"{hub['subfolder']}/{name}{STATISTICS_SUFFIX}".lstrip("/")
-    instead = f"set models.{model['name']}.statistics to null to compare with the study's own images"
-    repository = Repository(hub["repo"], hub["revision"], "dataset", instead)
-    origin: dict[str, str] = {}
-
-    def wanted(names: Sequence[str]) -> list[str]:
-        if file not in names:
-            known = [n for n in names if n.endswith(STATISTICS_SUFFIX)]
-            raise UserError(f"data set {hub['repo']} has no file {file}{nearest(file, known)}")
-        return [file]
-
-    def finish(_: Path, commit: str) -> None:
-        origin.update(statistics_repository=hub["repo"], statistics_commit=commit)
-
-    arrived = output.with_name(f".{output.name}.statistics")
-    download(repository, arrived, wanted, finish)
-    (arrived / file).replace(folder / f"{name}{STATISTICS_SUFFIX}")
-    shutil.rmtree(arrived)
-    return origin
-
-
-# ------------------------------------------------------------------------------------- data
-
-
-def fetch_data(name: str, output: Path | str, revision: str = "main") -> None:
-    """Download a data set's parquet files, tar shards and lists.
-
-    Raises UserError also where ``output`` holds something already.
-    """
-    output = Path(output)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f"{output} exists already; remove it or choose another folder")
-
-    def wanted(names: Sequence[str]) -> list[str]:
-        chosen = [n for n in names if n.endswith(DATA_SUFFIXES)]
-        if not any(n.endswith((".parquet", ".tar")) for n in chosen):
-            raise UserError(f"{name} holds neither parquet files nor tar shards")
-        return chosen
-
-    def finish(folder: Path, commit: str) -> None:
-        card = label("dataset", 1, config_hash([name, revision]), repository=name, commit=commit)
-        write_json(folder / "nanogen.json", card)
-
-    repository = Repository(name, revision, "dataset", "give the folder of a copy as data.root instead")
-    download(repository, output, wanted, finish)
-    log.info("%s: %s", output, name)

@@ -19,7 +19,7 @@ import numpy as np
 from nanogen.errors import UserError
 from nanogen.files import explained
 
-COLUMNS = ("item_id", "proposition_id", "dependency", "tuple", "question_natural_language")
+COLUMNS = ("item_id", "text", "proposition_id", "dependency", "tuple", "question_natural_language")
 NO_PARENT = 0  # how the file writes that a question depends on none
 
 
@@ -93,31 +93,61 @@ def _question(row: Mapping[str, str], where: str) -> Question:
     )
 
 
-def read_table(path: Path | str, skip_first_row: bool = True) -> dict[str, list[Question]]:
-    """DPG-Bench's CSV: item -> its questions, in the file's order.
-
-    The benchmark's own reader skips the first row below the header, and with it one question;
-    published numbers are made so, hence the default. What depends on that question then does not.
-    Raises UserError where the file is missing, lacks a column, or holds a broken row or dependency.
-    """
-    path = Path(path)
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of DPG-Bench's CSV, each whole; raises UserError."""
     with explained(path, "read"):
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no UTF-8 text ({error}); give DPG-Bench's CSV") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise UserError(
             f"{path} has no column {missing[0]!r}; DPG-Bench's file has {', '.join(COLUMNS)}"
         )
-    questions = []
-    for number, row in enumerate(reader, start=1):
+    rows = list(reader)
+    for number, row in enumerate(rows, start=1):
         if any(row[name] is None for name in COLUMNS):
             raise UserError(f"{path}, question {number}: the row is cut short; get the file again")
-        questions.append(_question(row, f"{path}, question {number}"))
-    if skip_first_row and questions:
+    if not rows:
+        raise UserError(f"{path} holds no questions; get the file again")
+    return rows
+
+
+def read_table(path: Path | str, skip_first_row: bool = True) -> dict[str, list[Question]]:
+    """DPG-Bench's CSV: item -> its questions, in the file's order.
+
+    The benchmark's own reader skips the first row below the header, and with it one question;
+    published numbers are made so, hence the default. What depends on that question then does not.
+    Raises UserError where the file is missing, lacks a column, is empty, or holds a broken row or
+    dependency.
+    """
+    path = Path(path)
+    questions = [_question(row, f"{path}, question {n}") for n, row in enumerate(_rows(path), start=1)]
+    if skip_first_row:
         skipped, *questions = questions
         questions = [_freed(question, skipped) for question in questions]
     return graph_of(questions, str(path))
+
+
+def read_prompts(path: Path | str) -> dict[str, str]:
+    """The prompts of DPG-Bench's CSV: item -> its text, items in the order of their first questions.
+
+    Raises UserError as `read_table` does, and where an item has no text, or two.
+    """
+    path = Path(path)
+    texts: dict[str, str] = {}
+    for row in _rows(path):
+        item, text = row["item_id"], row["text"].strip()
+        if text and texts.get(item) and texts[item] != text:
+            raise UserError(f"{path}: item {item} has two texts, {texts[item]!r} and {text!r}; mend it")
+        texts[item] = texts.get(item) or text
+    for item, text in texts.items():
+        if not text:
+            raise UserError(f"{path}: item {item} has no text to draw; get the file again")
+    return texts
 
 
 def _freed(question: Question, skipped: Question) -> Question:

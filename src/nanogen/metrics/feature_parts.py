@@ -24,21 +24,10 @@ from nanogen.metrics.feature_files import (
     write_spatial,
 )
 from nanogen.metrics.frechet import Moments
-from nanogen.training.distributed import Processes
+from nanogen.training.distributed import Processes, share
 
 PART = ("features-part", 1)
 ROWS = 4096  # copied at a time
-
-
-def share(count: int, rank: int, world: int) -> tuple[int, int]:
-    """From where to where a process extracts of ``count`` images.
-
-    Shares follow each other, differ by one batch of the network at most and are cut between two of them,
-    so that every batch is the one that a single process would form. The first share is never empty.
-    """
-    batches = -(-count // NETWORK_BATCH)
-    start, stop = (-(-batches * part // world) * NETWORK_BATCH for part in (rank, rank + 1))
-    return min(start, count), min(stop, count)
 
 
 def write_together(
@@ -61,7 +50,9 @@ def write_together(
         _remove(output.parent.glob(f".{output.name}.part-*"))  # of a run that was stopped
     group.barrier()
     count = len(of_hdf5(samples, GENERATED))
-    images = of_hdf5(samples, GENERATED, *share(count, group.rank, group.world))
+    # cut between two batches of the network: each is then the one that a single process would form
+    own = share(count, group.rank, group.world, NETWORK_BATCH)
+    images = of_hdf5(samples, GENERATED, *own)
     with hdf5.create(names[group.rank], label(*PART, stage["hash"])) as file:
         for _, extractor, first in loaded(stage, folders):
             part = file.create_group(extractor.name)

@@ -16,9 +16,11 @@ SAMPLES = ("samples", 1)  # format and version
 
 
 class JudgedSamples:
-    """The images of a text-to-image sample set that belong to one benchmark's prompts.
+    """The images of a text-to-image sample set that belong to one benchmark's prompts, the first of
+    ``benchmarks`` that has any.
 
     Attributes:
+        benchmark: which one it is.
         prompts: the benchmark's, in order.
         images: uint8 (N, H, W, 3).
         of_image: which of ``prompts`` each image belongs to, int64 (N,).
@@ -27,7 +29,7 @@ class JudgedSamples:
     Raises UserError where a file is missing, damaged, of another configuration, or has no such prompt.
     """
 
-    def __init__(self, expects: Mapping[str, str], samples: Path, prompts_file: Path, benchmark: str):
+    def __init__(self, expects: Mapping[str, str], samples: Path, prompts_file: Path, *benchmarks: str):
         content = read_json(prompts_file)
         check_label(content, prompts_file, "prompts", 1, expects["prompts"])
         every = content["prompts"]
@@ -39,9 +41,10 @@ class JudgedSamples:
                 f"{samples}: an image belongs to prompt {of_image.max()}, but {prompts_file} has "
                 f"{len(every)} prompts; make the samples again"
             )
-        chosen = of_benchmark(every, benchmark)
-        if not chosen:
-            raise UserError(f"{prompts_file} has no prompts of {benchmark}; make it again")
+        found = {name: places for name in benchmarks if (places := of_benchmark(every, name))}
+        if not found:
+            raise UserError(f"{prompts_file} has no prompts of {benchmarks[0]}; make it again")
+        self.benchmark, chosen = next(iter(found.items()))
         place = np.full(len(every), -1)
         place[chosen] = np.arange(len(chosen))
         kept = place[of_image] >= 0

@@ -1,17 +1,17 @@
 """DPG-Bench and GenAI-Bench of a finished sample set: each image is asked about by its own prompt.
 
-Both are measured in one job where one model answers for both. Beside each stands what chance gives:
-the same images, asked about by prompts of others.
+Each is measured on its own prompts where the study draws them, else on GenEval's; both in one job
+where one model answers for both. Beside each stands what chance gives: the same images, asked about by
+prompts of others.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,44 +23,49 @@ from nanogen.metrics.judged_samples import JudgedSamples
 from nanogen.metrics.metric_files import write_metric
 from nanogen.metrics.vqa_score import VQAModel
 
+OWN, OF_GENEVAL = " of its own", " of GenEval, not of its own"
 SHIFTS = 2  # how many other prompts each image is asked about, for the chance level
 Prompts = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Images uint8 (N, H, W, 3), or read one by one, and the place of each one's prompt, int (N,)."""
+    """Images uint8 (N, H, W, 3), or read one by one, and the place of each one's prompt, int (N,);
+    ``whose`` the prompts are, for the protocol."""
 
     images: Sequence[np.ndarray] | np.ndarray
     of_image: np.ndarray
     prompts: Prompts
     about: Mapping[str, str]  # method, task, variant
+    whose: str = ""
 
     def shifted(self, by: int) -> SampleSet:
         """The same images, each with the prompt ``by`` places further on."""
         others = (self.of_image + by) % len(self.prompts)
-        return SampleSet(self.images, others, self.prompts, self.about)
+        return replace(self, of_image=others)
 
     def __str__(self) -> str:
-        return f"{len(self.images)} images of {len(self.prompts)} prompts"
+        return f"{len(self.images)} images of {len(self.prompts)} prompts{self.whose}"
 
 
 def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str) -> None:
-    """Raise UserError unless every prompt has ``each`` images."""
+    """Raise UserError unless every prompt has ``each`` images, or as many as it says itself."""
     counts = Counter(of_image.tolist())
     for index, prompt in enumerate(prompts):
-        if counts[index] != each:
+        if counts[index] != (expected := prompt.get("images", each)):
             raise UserError(
                 f"{where}: prompt {index} ({prompt['prompt']!r}) has {counts[index]} images, expected "
-                f"{each}; make the samples again"
+                f"{expected}; make the samples again"
             )
 
 
-def read_samples(stage: Mapping[str, Any], samples: Path, prompts_file: Path) -> SampleSet:
-    """The sample set of GenEval's prompts; raises UserError where the two do not belong together."""
-    judged = JudgedSamples(stage["expects"], samples, prompts_file, GENEVAL)
+def read_samples(stage: Mapping[str, Any], samples: Path, prompts_file: Path, metric: str) -> SampleSet:
+    """The images of a metric's own prompts, ``dpg`` or ``genai``, or of GenEval's where none of its own
+    are drawn; raises UserError where the two files do not belong together."""
+    judged = JudgedSamples(stage["expects"], samples, prompts_file, metric, GENEVAL)
     _check_counts(judged.of_image, judged.prompts, stage["images_per_prompt"], str(samples))
-    return SampleSet(judged.images, judged.of_image, judged.prompts, judged.about)
+    whose = OWN if judged.benchmark == metric else OF_GENEVAL
+    return SampleSet(judged.images, judged.of_image, judged.prompts, judged.about, whose)
 
 
 def answers(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> list[tuple[str, np.ndarray]]:
@@ -74,18 +79,10 @@ def answers(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> list[tuple
     return list(zip(items, given, strict=True))
 
 
-def _dpg(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> dict[str, float]:
-    return dpg.score(graph, answers(graph, samples, model))
-
-
 def shown(samples: SampleSet, model: VQAModel) -> np.ndarray:
     """How probable it is that each image shows its prompt, float64 (N,) in [0, 1]."""
     texts = [vqa_score.question(samples.prompts[place]["prompt"]) for place in samples.of_image]
     return model.answer(samples.images, np.arange(len(texts)), texts).probability
-
-
-def _genai(samples: SampleSet, model: VQAModel) -> dict[str, float]:
-    return vqa_score.score(samples.prompts, samples.of_image, shown(samples, model))
 
 
 def _shifted(samples: SampleSet, count: int) -> list[SampleSet]:
@@ -95,25 +92,43 @@ def _shifted(samples: SampleSet, count: int) -> list[SampleSet]:
     return [samples.shifted(by) for by in sorted(steps)]
 
 
-def _measured(
-    measure: Callable[[SampleSet, VQAModel], dict[str, float]],
-    samples: SampleSet,
-    model: VQAModel,
-    name: str,
-    shifts: int,
-) -> dict[str, float]:
-    """The values, and what chance gives of the one called ``name``."""
-    values = measure(samples, model)
-    by_chance = [measure(others, model)[name] for others in _shifted(samples, shifts)]
-    return values | ({f"chance_{name}": float(np.mean(by_chance))} if by_chance else {})
+class Measure(NamedTuple):
+    """A metric of one sample set: its main value's name, what is counted, and how."""
+
+    name: str
+    what: str
+    values: Callable[[SampleSet, VQAModel], dict[str, float]]
 
 
-def _graph(stage: Mapping[str, Any], file: Path | None, samples: SampleSet) -> dpg.Graph:
-    if file is None:
+def _dpg(stage: Mapping[str, Any], samples: SampleSet, questions_file: Path | None) -> Measure:
+    if questions_file is None:
         raise UserError("DPG-Bench needs --questions, the file that `nanogen make-questions` writes")
-    graph = read_questions(file, stage["expects"]["questions"])
-    check_complete(graph, samples.prompts, str(file))
-    return graph
+    graph = read_questions(questions_file, stage["expects"]["questions"])
+    check_complete(graph, samples.prompts, str(questions_file))
+    count = sum(map(len, graph.values()))
+    return Measure(
+        "dpg_bench",
+        f"{count} questions, a no to a parent counts for its children",
+        lambda asked, model: dpg.score(graph, answers(graph, asked, model)),
+    )
+
+
+def _genai(stage: Mapping[str, Any], samples: SampleSet, questions_file: Path | None) -> Measure:
+    return Measure(
+        "genai_bench",
+        "mean P(yes) that the figure shows the prompt",
+        lambda asked, model: vqa_score.score(asked.prompts, asked.of_image, shown(asked, model)),
+    )
+
+
+MEASURES = {"dpg": _dpg, "genai": _genai}
+
+
+def _measured(measure: Measure, samples: SampleSet, model: VQAModel, shifts: int) -> dict[str, float]:
+    """The values, and what chance gives of the main one."""
+    values = measure.values(samples, model)
+    by_chance = [measure.values(others, model)[measure.name] for others in _shifted(samples, shifts)]
+    return values | ({f"chance_{measure.name}": float(np.mean(by_chance))} if by_chance else {})
 
 
 def score_questions(
@@ -135,18 +150,11 @@ def score_questions(
     Raises UserError where an input is missing, damaged or made by another configuration, and where
     images, prompts and questions do not belong together.
     """
-    samples = read_samples(stage, samples_file, prompts_file)
-    measures: dict[str, tuple[str, str, Callable[[SampleSet, VQAModel], dict[str, float]]]] = {}
-    if "dpg" in models:
-        graph = _graph(stage, questions_file, samples)
-        what = f"{sum(map(len, graph.values()))} questions, a no to a parent counts for its children"
-        measures["dpg"] = "dpg_bench", what, partial(_dpg, graph)
-    if "genai" in models:
-        measures["genai"] = "genai_bench", "mean P(yes) that the figure shows the prompt", _genai
-    for metric, (name, what, measure) in measures.items():
-        model = models[metric]
-        values = _measured(measure, samples, model, name, shifts)
-        protocol = f"{samples}, {what}; {stage['models'][metric]['name']}: {model.protocol}"
+    for metric, model in models.items():
+        samples = read_samples(stage, samples_file, prompts_file, metric)
+        measure = MEASURES[metric](stage, samples, questions_file)
+        values = _measured(measure, samples, model, shifts)
+        protocol = f"{samples}, {measure.what}; {stage['models'][metric]['name']}: {model.protocol}"
         if shifts:
             protocol += "; chance: the same images, asked about by other images' prompts"
         write_metric(output / f"{metric}.json", stage, metric, samples.about, (values, protocol))

@@ -24,7 +24,7 @@ from nanogen.config.plan import require_weights
 from nanogen.config.schema import Evaluation
 from nanogen.config.study_schema import Study
 from nanogen.data.drawn import drawn_images, read_image
-from nanogen.data.prompts import read_prompts, read_texts
+from nanogen.data.prompt_files import read_prompts, read_texts
 from nanogen.data.questions import item_of, of_prompt
 from nanogen.errors import UserError, nearest
 from nanogen.files import label, write_json, write_text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,9 @@ class TransformerParts:
 
     Attributes:
         tokens: normalised pixels (N, 3, H, W) -> all tokens after the last norm (N, T, width).
+        layers: the same pixels and some blocks, counted from 1 -> the patches' tokens after each of
+            them, before the last norm, (N, L, width).
+        depth: number of blocks.
         prefix: number of class and register tokens, which stand before the patches'.
         width: channels of a token.
         patch: side of a patch in pixels.
@@ -84,6 +87,8 @@ class TransformerParts:
     """
 
     tokens: Callable[[Tensor], Tensor]
+    layers: Callable[[Tensor, Sequence[int]], list[Tensor]]
+    depth: int
     prefix: int
     width: int
     patch: int
@@ -95,6 +100,10 @@ class TransformerParts:
             return cls._of_transformers(network)
         return cls(
             tokens=network.forward_features,
+            layers=lambda pixels, blocks: network.forward_intermediates(
+                pixels, [b - 1 for b in blocks], output_fmt="NLC", intermediates_only=True
+            ),
+            depth=len(network.blocks),
             prefix=network.num_prefix_tokens,
             width=network.embed_dim,
             patch=network.patch_embed.patch_size[0],
@@ -106,9 +115,17 @@ class TransformerParts:
         norm, has_prefix = TRANSFORMERS[type(network).__name__]
         owner = network.vision_model if hasattr(network, "vision_model") else network
         config = network.config
+        prefix = 1 + int(getattr(config, "num_register_tokens", 0)) if has_prefix else 0
+
+        def layers(pixels: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+            states = network(pixel_values=pixels, output_hidden_states=True).hidden_states
+            return [states[block][:, prefix:] for block in blocks]
+
         return cls(
             tokens=lambda pixels: network(pixel_values=pixels).last_hidden_state,
-            prefix=1 + int(getattr(config, "num_register_tokens", 0)) if has_prefix else 0,
+            layers=layers,
+            depth=int(config.num_hidden_layers),
+            prefix=prefix,
             width=int(config.hidden_size),
             patch=int(config.patch_size),
             norm=getattr(owner, norm),

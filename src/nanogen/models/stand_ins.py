@@ -46,7 +46,7 @@ def _encoder(stage: Mapping[str, Any], folder: Path) -> None:
 
 def _vae(stage: Mapping[str, Any], folder: Path) -> None:
     from nanogen.models.loading import save_network
-    from nanogen.models.vae import build
+    from nanogen.stage1.vae import build
 
     network = build(stage["model"], stage["resolution"])
     if hasattr(network, "bn"):  # moments that are not those of a fresh BatchNorm
@@ -147,7 +147,7 @@ def _color_classifier(stage: Mapping[str, Any], folder: Path) -> None:
 
 
 def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
-    from nanogen.objectives.perceptual import LPIPS
+    from nanogen.models.perceptual import LPIPS
 
     if stage["model"]["model_class"] != LPIPS:
         _extractor(stage, folder)

@@ -14,11 +14,12 @@ from torch import nn
 
 from nanogen.data import hdf5
 from nanogen.data.caches import TEXT
+from nanogen.data.space import announce
 from nanogen.errors import UserError
 from nanogen.files import label
 from nanogen.models.loading import load_network
 from nanogen.models.training import batches, progress
-from nanogen.tokenizers.caching import announce, finite_half
+from nanogen.tokenizers.caching import finite_half
 
 log = logging.getLogger(__name__)
 CHUNK = 8192  # texts whose features are held in memory at once

@@ -93,18 +93,6 @@ def gather(images: np.ndarray, rows: Tensor | slice) -> Tensor:
     return torch.from_numpy(np.array(images[rows if isinstance(rows, slice) else rows.numpy()]))
 
 
-def spliced(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Every second image (N, H, W, 3) continues as its neighbour right of a random column.
-
-    An autoencoder for scenes with several objects learns from pictures of one; the classes of the
-    picture are lost, which it does not need.
-    """
-    cut = torch.randint(images.shape[2] + 1, (len(images), 1, 1, 1), generator=generator)
-    cut[::2] = images.shape[2]
-    left = torch.arange(images.shape[2]).view(1, 1, -1, 1) < cut
-    return torch.where(left, images, images.roll(1, 0))
-
-
 def psnr(squared_error: float) -> float:
     """Peak signal-to-noise ratio in dB of a mean squared error on images in [-1, 1]."""
     return 10 * math.log10(4.0 / max(squared_error, 1e-12))

@@ -11,11 +11,12 @@ import torch
 
 from nanogen.data import hdf5
 from nanogen.data.caches import VISION
+from nanogen.data.space import announce
 from nanogen.files import label
 from nanogen.models.training import batches, gather, progress
 from nanogen.models.vision_features import Vision
 from nanogen.tokenizers.base import to_signed
-from nanogen.tokenizers.caching import BATCH, announce, finite_half
+from nanogen.tokenizers.caching import BATCH, finite_half
 
 
 @torch.no_grad()

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
+from nanogen.models.perceptual import load_perceptual
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 from nanogen.objectives.internal_guidance import InternalGuidance
 from nanogen.objectives.meanflow import MeanFlow
 from nanogen.objectives.patch_features import PatchFeatures, load_patch_features
-from nanogen.objectives.perceptual import Perceptual, load_perceptual
+from nanogen.objectives.perceptual import Perceptual
 from nanogen.objectives.reg import Reg
 from nanogen.objectives.repa import Repa
 from nanogen.training.batches import Batch

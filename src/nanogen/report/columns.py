@@ -16,6 +16,7 @@ EXTRACTORS = {
     "siglip": "SigLIP",
     "clip": "CLIP",
 }
+P_VALUES = ("p_value", "permutation_p")
 FID_AT = "fid_at_"  # a sweep's column per guidance scale
 TAGS = {
     "single_object": "1 object",
@@ -36,6 +37,7 @@ class Column:
         better: the direction in which values are ranked; None: they are not.
         group: heading shared with its neighbours, e.g. ``FDr``.
         alone: the heading is clear without its group's.
+        wide: sentences, broken into lines where the format can.
     """
 
     key: str
@@ -44,6 +46,7 @@ class Column:
     better: Literal["lower", "higher"] | None = None
     group: str = ""
     alone: bool = False
+    wide: bool = False
 
     @property
     def arrow(self) -> str:
@@ -58,6 +61,7 @@ class Column:
 
 _FIXED = (
     Column("name", "Method"),
+    Column("tokenizer", "Tokenizer"),
     Column("source", "Numbers"),
     Column("epochs", "Epochs"),
     Column("iterations", "Iters"),
@@ -86,6 +90,25 @@ _FIXED = (
     Column("published_geneval", "GenEval", 3, group="Published"),
     Column("published_dpg_bench", "DPG-Bench", 3, group="Published"),
     Column("published_genai_bench", "GenAI-Bench", 3, group="Published"),
+    Column("channels", "Channels"),
+    Column("compression", "Compression", 1),
+    Column("latent", "Latent"),
+    Column("rfid", "rFID", 2, "lower"),
+    Column("psnr", "PSNR", 2, "higher"),
+    Column("ssim", "SSIM", 3, "higher"),
+    Column("lpips", "LPIPS", 3, "lower"),
+    Column("encode_images_per_second", "encode", 0, group="Images/s"),
+    Column("decode_images_per_second", "decode", 0, group="Images/s"),
+    Column("rfid_untrained", "rFID", 2, group="Untrained"),
+    Column("psnr_untrained", "PSNR", 2, group="Untrained"),
+    Column("methods", "Methods"),
+    Column("imagenet_hours", "ImageNet", 2, "lower", "Hours per 100K steps"),
+    Column("t2i_hours", "Text to image", 2, "lower", "Hours per 100K steps"),
+    Column("ratio", "Ratio", 2),
+    Column("verdict", "Verdict"),
+    Column("face_value", "At face value"),
+    Column("published_verdict", "Verdict", group="Published"),
+    Column("section", "Section"),
     *(Column(tag, title, 3, "higher", "GenEval by tag", alone=True) for tag, title in TAGS.items()),
 )
 _BY_KEY = {column.key: column for column in _FIXED}
@@ -116,6 +139,8 @@ def printed(column: Column, value: Value) -> str:
         return {"yes": "✓", "no": "×"}.get(str(value), str(value))
     if isinstance(value, str):
         return value
+    if column.key in P_VALUES and value < 0.001:
+        return "< 0.001"
     if column.digits is not None:
         return f"{value:.{column.digits}f}"
     if column.key == "params" and value >= 1e9:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nanogen.config.paths import Paths
 from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError, nearest
-from nanogen.report import published
+from nanogen.report import published, whose_prompts
 from nanogen.report.columns import column
+from nanogen.report.finished import published_tables, study_tables
 from nanogen.report.labels import nearest_on_box, place
-from nanogen.report.rows import Row, number, read_rows
+from nanogen.report.rows import Row, number
 from nanogen.report.style import FAINT, FAMILIES, INK, applied
 
 if TYPE_CHECKING:
@@ -54,11 +54,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """One scatter plot: its points, what the axes are, and the protocol of the FID."""
+    """One scatter plot: its points, what the axes are, the protocol of the FID, and whether the score
+    is of GenEval's prompts in place of its benchmark's own."""
 
     metric: str
     protocol: str
     points: tuple[Point, ...]
+    on_genevals: bool = False
 
     @property
     def r(self) -> float | None:
@@ -89,7 +91,8 @@ def _panel(metric: str, protocol: str, fids: list[Row], scores: list[Row], famil
         for row in fids
         if row["method"] in by_method and row["family"] in families
     )
-    return Panel(metric, protocol, points)
+    elsewhere = any(row.get(f"{metric}_prompts") == whose_prompts.GENEVAL for row in scores)
+    return Panel(metric, protocol, points, elsewhere)
 
 
 def panels(name: str, tables: Mapping[str, list[Row]], families: Sequence[str]) -> list[list[Panel]]:
@@ -117,8 +120,7 @@ def published_panels(name: str) -> list[list[Panel]]:
     """The paper's figure: 21 latent-space methods, in Figure 4 also the three of pixel space."""
     _known(name)
     families = [*published.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
-    tables = {t: published.comparable(t) for t in ("table3", *FID_TABLES[name])}
-    return panels(name, tables, families)
+    return panels(name, published_tables(("table3", *FID_TABLES[name])), families)
 
 
 def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[list[Panel]]:
@@ -127,13 +129,7 @@ def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[l
     At paper scale the families are the paper's; a small study shows all its methods.
     """
     _known(name)
-    given = {path.stem: path for path in inputs}
-    tables = {}
-    for table in ("table3", *FID_TABLES[name]):
-        path = given.get(table, Path(Paths(study).table(table)))
-        if not path.exists():
-            raise UserError(f"{path} does not exist; {name} needs it: make it with `snakemake {path}`")
-        tables[table] = read_rows(path, needs=("method", "name", "family"))
+    tables = study_tables(study, ("table3", *FID_TABLES[name]), inputs, what=name)
     families: Sequence[str] = tuple(FAMILIES)
     if study.scale == "paper":
         families = [*published.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
@@ -173,7 +169,8 @@ def _draw_panel(axes: Axes, panel: Panel, marker: float, axis: str, part: str) -
     axes.margins(x=0.16, y=0.16)
     heading = column(panel.metric)
     assert heading is not None
-    axes.set_ylabel(heading.title)
+    where = " of GenEval's prompts" if panel.on_genevals else ""
+    axes.set_ylabel(heading.heading + where + heading.arrow)
     axes.set_xlabel(f"{axis} ↓ {panel.protocol}")
     axes.set_title(part + panel.statement, loc="left", pad=4)
 

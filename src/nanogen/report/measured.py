@@ -9,7 +9,7 @@ from nanogen.config import PublicRun, Run, Study, stages, variants
 from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
-from nanogen.report import published
+from nanogen.report import published, tokenizers, whose_prompts
 from nanogen.report.collect import DISTRIBUTION, Metric, Results
 from nanogen.report.columns import FID_AT, TAGS, columns
 from nanogen.report.rows import Row
@@ -173,6 +173,7 @@ def _text_to_image_row(results: Results, run: Run | PublicRun, variant: str, ste
         **_size(results, run),
         "geneval": found.value("geneval"),
         **{name: metric.value(name) for metric in (found, *answered) for name in metric.values},
+        **whose_prompts.cells(results.study),
         **_simpleeval(results, run, variant),
         **_published("table3", run, steps, ("geneval", "dpg_bench", "genai_bench")),
         "hash": found.hash,
@@ -215,12 +216,14 @@ def text_to_image(results: Results) -> Table:
     further = dict.fromkeys(key for row in rows for key in row if key not in (*shown, "hash"))
     return Table(
         name="table3",
-        caption=f"Text-to-image generation, study {results.study.study}.",
+        caption=f"Text-to-image generation, study {results.study.study}"
+        f"{whose_prompts.in_caption(results.study)}.",
         columns=columns(shown),
         rows=rows,
         notes=[
             _chance_note(rows, tags),
             *_answer_chance_note(rows),
+            *whose_prompts.notes(results.study),
             *[PUBLIC_NOTE] * bool(public),
             *_provenance(results),
             PUBLISHED_NOTE,
@@ -341,6 +344,8 @@ def table(name: str, study: Study, inputs: Iterable[Path] = ()) -> Table:
             f"study {study.study} does not measure table1, whose methods differ in size and schedule; "
             "use --published, or a study with report.reproduction such as config/studies/table1.yaml"
         )
+    if name == tokenizers.NAME:
+        return tokenizers.table(study, inputs)
     if name not in TABLES:
-        raise UserError(f"unknown table {name!r}{nearest(name, TABLES)}")
+        raise UserError(f"unknown table {name!r}{nearest(name, [*TABLES, tokenizers.NAME])}")
     return TABLES[name](Results(study, inputs))

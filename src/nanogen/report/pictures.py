@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.prompts import GENEVAL, of_benchmark
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label, read_json
 
@@ -86,7 +87,7 @@ def class_lines(
 
 
 def prompt_lines(samples: Path, prompts: Path, rows: int, columns: int) -> tuple[list[Line], str]:
-    """One image per prompt, prompts spread over all of them, the prompt below as its caption."""
+    """One image per prompt, spread over all of GenEval's, the prompt below as its caption."""
     content = read_json(prompts)
     check_label(content, prompts, *PROMPTS, None)
     texts = [entry["prompt"] for entry in content["prompts"]]
@@ -97,7 +98,8 @@ def prompt_lines(samples: Path, prompts: Path, rows: int, columns: int) -> tuple
                 f"{samples} refers to prompt {labels.max()}, {prompts} holds {len(texts)}; "
                 "give the prompts it was sampled from"
             )
-        first = np.unique(labels, return_index=True)[1]
+        shown, first = np.unique(labels, return_index=True)
+        first = first[np.isin(shown, of_benchmark(content["prompts"], GENEVAL))]
         chosen = first[_spread(len(first), rows * columns)]
         cells = [Cell(np.array(images[i]), texts[labels[i]]) for i in chosen]
     return [Line("", cells[i : i + columns]) for i in range(0, len(cells), columns)], ""

@@ -27,6 +27,9 @@ _TEX = {
     "✓": r"$\checkmark$",
     "×": r"$\times$",
     "–": "--",
+    "−": "$-$",
+    "|": r"\textbar{}",
+    "<": "$<$",
 }
 
 
@@ -48,7 +51,7 @@ def markdown(table: Table) -> str:
         f"**{table.name.replace('table', 'Table ').capitalize()}.** {table.caption}",
         "",
         "| " + " | ".join(column.title for column in columns) + " |",
-        "|" + "|".join([":---", *["---:"] * (len(columns) - 1)]) + "|",
+        "|" + "|".join(":---" if c.wide or not i else "---:" for i, c in enumerate(columns)) + "|",
     ]
     for heading, rows in table.groups():
         lines.append(f"| *{heading}* |" + " |" * (len(columns) - 1))
@@ -87,12 +90,13 @@ def latex(table: Table) -> str:
     """A ``table*`` for booktabs and graphicx (it is shrunk where it is wider than the page)."""
     marked = marks(table)
     width = len(table.columns)
+    layout = "".join(r"p{7cm}" if c.wide else "r" if i else "l" for i, c in enumerate(table.columns))
     lines = [
         r"% needs \usepackage{booktabs,graphicx,amssymb}",
         r"\begin{table*}[t]",
         r"\centering\small",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+        rf"\begin{{tabular}}{{{layout}}}",
         r"\toprule",
         *_tex_header(table),
     ]

@@ -56,9 +56,14 @@ def csv_text(rows: Iterable[Row], keys: Sequence[str]) -> str:
     return buffer.getvalue()
 
 
+def is_number(value: Value) -> bool:
+    """Whether a cell holds a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def number(row: Row, key: str) -> float:
     """A cell as a finite number; raises UserError naming the row."""
     value = row.get(key)
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise UserError(f"{row.get('name', row.get('method'))}: {key} is {value!r}, not a number")
     return float(value)

@@ -41,9 +41,13 @@ _METADATA = {
 }
 
 
+# inches, of figures with more in a panel; of the images that tokenizers give back, rows are shown as fit
+_HEIGHTS = {"figure4": 3.4, "correlations": 5.2, "tokenizers": 3.2}
+
+
 def default(name: str) -> FigureStyle:
-    """The style of a figure that no study sets; crowded Figure 4 has higher panels."""
-    return FigureStyle(height=3.4) if name == "figure4" else FigureStyle()
+    """The style of a figure that no study sets."""
+    return FigureStyle(height=_HEIGHTS.get(name, FigureStyle().height))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,17 @@ TITLES = {
     "table2": "Table 2: class-conditional generation with guidance",
     "table3": "Table 3: text-to-image generation",
     "table4": "Table 4: class-conditional generation without guidance",
+    "tokenizers": "Tokenizers: what they give back of validation images",
     "sweep": "Sweep: each method's best guidance scale",
+    "times": "Figure 2: hours of training per 100,000 steps",
+    "claims": "The paper's claims: does the study bear them out?",
 }
+IN_FILES = ("correlations", "sensitivity", "influence", "regimes")  # too long to be read in a terminal
 # Left out first where a terminal is narrow; what is not listed stays.
 _EXPENDABLE = (
+    "most_influential",
+    "without_one_",
+    "permutation_p",
     "published_genai_bench",
     "published_dpg_bench",
     "published_is",
@@ -42,15 +49,21 @@ _EXPENDABLE = (
     "counting",
     "two_object",
     "fid_untrained",
+    "methods",
+    "latent",
+    "channels",
 )
 PLAIN_WIDTH = 150  # where the output is a file, lines may be long
 
 
 def from_csv(path: Path) -> Table:
     """A table read back from its CSV; raises UserError where it is missing or empty."""
-    rows = read_rows(path, needs=["name"])
+    rows = read_rows(path, needs=["tokenizer" if path.stem == "tokenizers" else "name"])
     keys = [key for key in rows[0] if key != "family"]
-    return Table(path.stem, TITLES.get(path.stem, path.stem), columns(keys), rows)
+    shown = columns(keys)
+    if path.stem == "claims":
+        shown = [replace(c, heading="Claim") if c.key == "name" else c for c in shown]
+    return Table(path.stem, TITLES.get(path.stem, path.stem), shown, rows)
 
 
 def _width(column: Column, rows: Iterable[Row]) -> int:
@@ -68,7 +81,8 @@ def fitting(table: Table, width: int) -> list[Column]:
     return kept
 
 
-def _rich(table: Table, width: int, plain: bool) -> RichTable:
+def rich_table(table: Table, width: int, plain: bool) -> RichTable:
+    """A table to print, its least important columns left out where it would be wider than ``width``."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -76,7 +90,7 @@ def _rich(table: Table, width: int, plain: bool) -> RichTable:
     shown = fitting(table, width)
     left_out = len(table.columns) - len(shown)
     drawn = RichTable(
-        title=table.caption,
+        title=table.caption or None,
         title_justify="left",
         caption=f"{left_out} more columns in the file" if left_out else None,
         caption_justify="left",
@@ -147,9 +161,9 @@ def show(
             raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
     plain = not console.is_terminal
     console.print(f"Study {study}", style="bold", highlight=False)
-    for path in tables:
+    for path in (path for path in tables if path.stem not in IN_FILES):
         console.print()
-        console.print(_rich(from_csv(path), console.width, plain))
+        console.print(rich_table(from_csv(path), console.width, plain))
     _files(console, "Tables (also .md and .tex)", tables)
     _files(console, "Figures", figures)
     _files(console, "Report", [report] if report else [])

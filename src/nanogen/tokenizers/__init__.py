@@ -25,7 +25,7 @@ def load_tokenizer(folder: Path | str, model_config: Mapping[str, Any] | None = 
     """The frozen tokenizer in ``folder``: on the CPU, float32, in evaluation mode.
 
     Args:
-        folder: as `build-model` or ``save_pretrained`` writes it.
+        folder: as `train-tokenizer` or ``save_pretrained`` writes it.
         model_config: the resolved `nanogen.config.schema.Model` as a dictionary; where none is
             given, what the folder says of itself: its card, or the class in its `config.json`.
 

@@ -1,4 +1,4 @@
-"""The interface of a tokenizer, and the two ways an image is written."""
+"""The interface of a tokenizer, and the ways an image is written."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ def to_signed(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise TypeError(f"expected uint8 (N, H, W, 3), got {images.dtype} {tuple(images.shape)}")
     return images.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 (N, H, W, 3) in [0, 255] -> float32 (N, 3, H, W) in [0, 1]."""
+    return images.permute(0, 3, 1, 2).to(torch.float32) / 255
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -41,3 +46,8 @@ class Tokenizer(nn.Module, ABC):
     def decode_uint8(self, latents: Tensor) -> Tensor:
         """Normalised latents (N, C, h, w) -> uint8 images (N, H, W, 3), rounded."""
         return to_uint8(self.decode(latents))
+
+    def untrained(self) -> Tokenizer:
+        """This tokenizer before its training: new weights, from torch's generator, where it has any
+        that stage 1 trains. Latents of one do not fit the other."""
+        return self

@@ -1,18 +1,20 @@
-"""Latent caches: a data set seen once through a frozen tokenizer."""
+"""Latent caches: a data set seen once through a frozen tokenizer, in one file or in shards."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import torch
 
 from nanogen.data import hdf5
-from nanogen.data.caches import LATENTS
+from nanogen.data.latent_shards import LATENTS, SHARD, Share
+from nanogen.data.space import announce
 from nanogen.errors import UserError
 from nanogen.files import label
 from nanogen.models.training import batches, gather, progress
@@ -20,18 +22,7 @@ from nanogen.tokenizers.base import Tokenizer
 
 log = logging.getLogger(__name__)
 BATCH = 128
-
-
-def announce(path: Path, what: str, count: int, size: int) -> None:
-    """Log how large the file will be; raise UserError if the disk cannot hold it."""
-    log.info("%s: %d %s, %.1f MB", path, count, what, size / 1e6)
-    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise UserError(
-            f"{path} needs {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free on its disk; free "
-            "some space, or put results/ on another disk"
-        )
+FLOAT16 = 2  # bytes
 
 
 def finite_half(values: np.ndarray, what: str) -> np.ndarray:
@@ -51,32 +42,77 @@ def write_latents(stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer, o
 
     The file is identical whatever ran before: the images, the weights and the batch size fix it.
     """
-    shape = (len(images), *tokenizer.latent_shape)
-    announce(output, f"latents of {'x'.join(map(str, shape[1:]))}", len(images), 2 * int(np.prod(shape)))
-    with hdf5.create(output, _header(stage, shape)) as file:
-        latents = file.create_dataset("latents", shape, np.float16)
-        for part in progress(list(batches(len(images), BATCH)), "latents"):
-            _write_part(latents, part, tokenizer, images)
-        file.create_dataset("labels", data=np.asarray(images.labels, np.int64))
+    count, size = len(images), _size(images, tokenizer)
+    announce(output, f"latents of {_shape_text(tokenizer)}", count, size)
+    with hdf5.create(output, label(*LATENTS, stage["hash"]) | _cache(stage, images, tokenizer)) as file:
+        _write(file, range(count), tokenizer, images)
 
 
-def _header(stage: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+def write_shard(
+    stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer, output: Path, share: Share
+) -> None:
+    """Write one shard of the same, format ``latent_shard`` 1; `latent_shards.join` makes a cache of all.
+
+    All shards lie in one folder. Raises UserError where its disk has no space for those that are still
+    to be written, so that none is begun that could not be joined.
+    """
+    rows, size = share.rows(len(images), BATCH), _size(images, tokenizer)
+    log.info(
+        "%s: %.1f MB of all shards' %.1f MB", output, size * len(rows) / len(images) / 1e6, size / 1e6
+    )
+    announce(
+        output.parent, f"latents of {_shape_text(tokenizer)}", len(images), size, _on_disk(output.parent)
+    )
+    header = label(*SHARD, stage["hash"], shard=share.number, shards=share.count)
+    with hdf5.create(output, header | _cache(stage, images, tokenizer)) as file:
+        file.attrs["content"] = _write(file, rows, tokenizer, images)
+
+
+def _shape_text(tokenizer: Tokenizer) -> str:
+    return "x".join(map(str, tokenizer.latent_shape))
+
+
+def _size(images: Any, tokenizer: Tokenizer) -> int:
+    return FLOAT16 * len(images) * int(np.prod(tokenizer.latent_shape))
+
+
+def _on_disk(folder: Path) -> int:
+    """Bytes of the shards in ``folder``, finished or being written by other jobs."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sum(512 * file.stat().st_blocks for file in files)
+
+
+def _cache(stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What the header of a cache and of each of its shards says of the whole."""
     return {
-        **label(*LATENTS, stage["hash"]),
         "tokenizer": stage["model"]["name"],
         "tokenizer_hash": stage["expects"]["tokenizer"],
         "data_hash": stage["expects"]["data"],
         "dtype": stage["dtype"],
-        "shape": list(shape),
+        "shape": [len(images), *tokenizer.latent_shape],
     }
 
 
-def _write_part(latents: h5py.Dataset, part: slice, tokenizer: Tokenizer, images: Any) -> None:
-    encoded = tokenizer.encode(gather(images.images, part)).numpy()
+def _write(file: h5py.File, rows: range, tokenizer: Tokenizer, images: Any) -> str:
+    """Latents and labels of these images; returns a checksum of the latents."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = tokenizer.to(device)
+    latents = file.create_dataset("latents", (len(rows), *tokenizer.latent_shape), np.float16)
+    content = hashlib.blake2b(digest_size=16)
+    for part in progress(list(batches(len(rows), BATCH)), "latents"):
+        taken = slice(rows.start + part.start, rows.start + part.stop)
+        encoded = tokenizer.encode(gather(images.images, taken).to(device)).cpu().numpy()
+        latents[part] = half = _fitting(encoded, latents, images)
+        content.update(half.tobytes())
+    file.create_dataset("labels", data=np.asarray(images.labels[rows.start : rows.stop], np.int64))
+    return content.hexdigest()
+
+
+def _fitting(encoded: np.ndarray, latents: h5py.Dataset, images: Any) -> np.ndarray:
     if encoded.shape[1:] != latents.shape[1:]:
         raise UserError(
             f"{images.path}: an image of {images.images.shape[1]} pixels becomes a latent of "
             f"{encoded.shape[1:]}, but the tokenizer's configuration says {latents.shape[1:]}; "
             "data.resolution and the model's 'latent' do not fit"
         )
-    latents[part] = finite_half(encoded, f"latents of {images.path}")
+    return finite_half(encoded, f"latents of {images.path}")

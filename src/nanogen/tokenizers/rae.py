@@ -1,7 +1,8 @@
 """Representation autoencoder: a frozen encoder's patch features, normalised; a ViT maps them back.
 
 The folder is self-contained: ``encoder/`` and ``decoder/`` as ``save_pretrained`` writes them and
-``statistics.safetensors`` with ``mean`` and ``var``, float32 (C, h, w).
+``statistics.safetensors`` with ``mean`` and ``var``, float32 (C, h, w), in whose header stands which
+encoder and which data they are of.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from nanogen.errors import UserError
+from nanogen.files import check_label, label
+from nanogen.models.card import read_card
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from nanogen.models.encoders import VisionEncoder
 
 STATISTICS = "statistics.safetensors"
+FORMAT = ("statistics", 1)
 EPSILON = 1e-5
 
 
@@ -56,6 +60,12 @@ class RAE(Tokenizer):
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder(latents.to(torch.float32))
 
+    def untrained(self) -> RAE:
+        """With another decoder, on the same encoder and its statistics."""
+        decoder = type(self.decoder)(**self.decoder.config).to(self.mean.device)
+        rae = RAE(lambda: self.encoder, decoder, self.mean, self.std.square() - EPSILON)
+        return rae.eval().requires_grad_(False)
+
 
 def load(folder: Path, config: Mapping[str, Any]) -> RAE:
     """The autoencoder in ``folder``; raises UserError where a part is missing or does not fit."""
@@ -63,7 +73,7 @@ def load(folder: Path, config: Mapping[str, Any]) -> RAE:
         if not (folder / part / "config.json").exists():
             raise UserError(f"{folder} is not a whole RAE: {part}/config.json is missing")
     decoder = ViTDecoder.from_pretrained(folder / "decoder")
-    mean, var = _statistics(folder / STATISTICS)
+    mean, var = _statistics(folder)
     shape = tuple(mean.shape)
     _fits(folder, "decoder", decoder.latent_shape, shape)
     _fits(folder, "variance", tuple(var.shape), shape)
@@ -86,15 +96,49 @@ def _fits(folder: Path, part: str, found: tuple[int, ...], expected: tuple[int, 
         )
 
 
-def _statistics(path: Path) -> tuple[Tensor, Tensor]:
+def write_statistics(folder: Path, mean: Tensor, var: Tensor, stage: Mapping[str, Any]) -> None:
+    """Store an encoder's statistics in the folder of the RAE that a stage `model` makes.
+
+    Args:
+        mean, var: float32 (C, h, w), of the encoder's features over the stage's training images.
+        stage: ``expects`` names the ``encoder`` and the ``data`` by their hashes.
+    """
+    expects = stage["expects"]
+    header = label(*FORMAT, stage["hash"], encoder=expects["encoder"], data=expects["data"])
+    about = {key: str(value) for key, value in header.items()}  # safetensors keeps text only
+    save_file({"mean": mean.contiguous(), "var": var.contiguous()}, folder / STATISTICS, about)
+
+
+def _statistics(folder: Path) -> tuple[Tensor, Tensor]:
+    path = folder / STATISTICS
     if not path.exists():
         raise UserError(f"{path} is missing: the mean and variance of the features")
     try:
-        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
     except SafetensorError as error:
         raise UserError(f"{path} is damaged ({error}); make the model again") from error
+    _of_this_encoder(folder, about)
     if "var" not in tensors:
         raise UserError(f"{path} holds no 'var'")
     var = tensors["var"]
     # the published statistics of DINOv2-B hold no mean
     return tensors.get("mean", torch.zeros_like(var)), var
+
+
+def _of_this_encoder(folder: Path, about: Mapping[str, str]) -> None:
+    """Raise UserError for statistics of another encoder than the one beside them.
+
+    Released statistics do not say what they are of, and neither does an encoder without a card.
+    """
+    path = folder / STATISTICS
+    if not about.get("format", "").startswith("nanogen."):
+        return
+    check_label(about, path, *FORMAT, None)
+    card = read_card(folder / "encoder")
+    if card is not None and card["hash"] != about.get("encoder"):
+        raise UserError(
+            f"{path} is of another encoder: of {about.get('encoder')}, but {folder / 'encoder'} holds "
+            f"{card['hash']}; put the encoder's own statistics there, or make the model again"
+        )

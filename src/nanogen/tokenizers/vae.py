@@ -50,6 +50,12 @@ class VAE(Tokenizer):
         raw = latents.to(self.scale.dtype) / self.scale + self.shift
         return self.layout.leave(self.network.decode(self.layout.unpack(raw)).sample)
 
+    def untrained(self) -> VAE:
+        """With another encoder and decoder; its latents are not normalised."""
+        network = type(self.network).from_config(self.network.config).to(self.scale.device)
+        vae = VAE(network, self.layout, self.latent_shape, (1.0, 0.0)).to(self.scale.device)
+        return vae.eval().requires_grad_(False)
+
 
 def load(folder: Path, config: Mapping[str, Any]) -> VAE:
     """The autoencoder in ``folder``; raises UserError where it cannot be loaded whole."""

@@ -1,26 +1,31 @@
 """Batches from caches, every random number a function of what it is for.
 
 The global batch is cut into chunks of ``noise_chunk`` samples. All draws of a chunk come from one
-generator seeded by (seed, method, task, step, chunk), and the order of the data is a permutation
-seeded by the epoch. So a run resumes exactly from its step number alone, and draws the same
+generator seeded by (seed, method, task, step, chunk), and the order of the data follows from seed and
+epoch (`nanogen.data.order`). So a run resumes exactly from its step number alone, and draws the same
 numbers on any number of processes.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
+from nanogen.data.order import Order, Window
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
+
+FLOAT16 = 2  # bytes
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -62,29 +67,9 @@ class Source(Protocol):
         """What the run's terms read of these samples: ``cls``, ``patches`` (see Batch), or nothing."""
         ...
 
-
-class Order:
-    """Which sample stands at each place of the endless training sequence."""
-
-    def __init__(self, length: int, *identity: str | int):
-        self.length, self.identity = length, identity
-        self._epoch, self._permutation = -1, np.empty(0, np.int64)
-
-    def rows(self, start: int, count: int) -> np.ndarray:
-        """Indices (count,) at places start, start + 1, ..."""
-        places = np.arange(start, start + count)
-        result = np.empty(count, np.int64)
-        for epoch in np.unique(places // self.length):
-            inside = places // self.length == epoch
-            result[inside] = self._permuted(int(epoch))[places[inside] % self.length]
-        return result
-
-    def _permuted(self, epoch: int) -> np.ndarray:
-        if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(seed_for(*self.identity, "order", epoch))
-            self._permutation = torch.randperm(self.length, generator=generator).numpy()
-            self._epoch = epoch
-        return self._permutation
+    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
+        """What will be asked for next: number of a window -> its rows, rising; it may be read now."""
+        ...
 
 
 class Batches:
@@ -105,12 +90,13 @@ class Batches:
                 "number of processes that divides it, or change training.noise_chunk"
             )
         self.chunks = range(rank * chunks // world, (rank + 1) * chunks // world)
-        self.order = Order(len(source), *self.identity)
+        # Of the sample as the backbone sees it, so that the order is the same however it is stored.
+        self.order = Order(len(source), FLOAT16 * math.prod(self.shape), *self.identity)
+        self._announced: dict[int, np.ndarray] = {}
 
     def at(self, step: int) -> Batch:
         """This process's share of the batch of ``step``."""
-        start = step * self.global_size + self.chunks.start * self.chunk
-        rows = self.order.rows(start, len(self.chunks) * self.chunk)
+        rows = self.order.rows(*self._places(step))
         drawn = [self._draws(step, chunk) for chunk in self.chunks]
         noise, normal, uniform, choice, other, *cls = (
             torch.cat(part) for part in zip(*drawn, strict=True)
@@ -118,6 +104,28 @@ class Batches:
         x, condition = self.source.load(rows, choice.numpy())
         added = self.source.features(rows) | dict(zip(["cls_noise"], cls, strict=False))
         return Batch(x, noise, normal, uniform, other, condition, self._chance(step), **added)
+
+    def _places(self, step: int) -> tuple[int, int]:
+        """First place of this process's share of a step in the training sequence, and how many."""
+        start = step * self.global_size + self.chunks.start * self.chunk
+        return start, len(self.chunks) * self.chunk
+
+    def announce(self, step: int) -> None:
+        """Tell the source which windows the step reads, and the next one where it reads one only."""
+        start, count = self._places(step)
+        windows = list(self.order.windows_of(start, start + count))
+        if len(windows) == 1:
+            windows += self.order.windows_of(windows[0].stop, windows[0].stop + 1)
+        if {window.number for window in windows} != self._announced.keys():
+            self._announced = {w.number: self._share(w) for w in windows}
+            self.source.ahead(self._announced)
+
+    def _share(self, window: Window) -> np.ndarray:
+        """The rows of a window that this process reads, rising."""
+        places = np.arange(window.start, window.stop)
+        chunks = places % self.global_size // self.chunk
+        mine = (chunks >= self.chunks.start) & (chunks < self.chunks.stop)
+        return np.sort(self.order.rows(window.start, len(places))[mine])
 
     def _chance(self, step: int) -> float:
         generator = torch.Generator().manual_seed(seed_for(*self.identity, step))
@@ -142,18 +150,28 @@ class Batches:
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
         """Batches of steps start..stop-1, read and copied by a thread while the step runs."""
-        ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=2)
 
-        def work() -> None:
-            try:
-                for step in range(start, stop):
-                    ready.put(self.at(step).to(device))
-            except BaseException as error:  # handed to the consumer
-                ready.put(error)
+        def make(step: int) -> Batch:
+            self.announce(step)
+            return self.at(step).to(device)
 
-        threading.Thread(target=work, daemon=True).start()
-        for _ in range(start, stop):
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        return prefetched(make, range(start, stop))
+
+
+def prefetched(make: Callable[[int], Made], steps: range) -> Iterator[Made]:
+    """``make(step)`` of every step in order, two ahead, by a thread; its errors are raised here."""
+    ready: queue.Queue[Made | BaseException] = queue.Queue(maxsize=2)
+
+    def work() -> None:
+        try:
+            for step in steps:
+                ready.put(make(step))
+        except BaseException as error:  # handed to the consumer
+            ready.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    for _ in steps:
+        item = ready.get()
+        if isinstance(item, BaseException):
+            raise item
+        yield item

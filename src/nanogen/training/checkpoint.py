@@ -1,7 +1,8 @@
-"""Training state on disk: weights, average and optimiser of one step, in one safetensors file.
+"""Training state on disk: the named tensors of one step, in one safetensors file.
 
-Nothing else is needed to resume exactly: every random number and the order of the data are
-functions of the step (``nanogen.training.batches``).
+They are weights, averages and optimizers' moments (`Learned`). Nothing else is needed to resume
+exactly: every random number and the order of the data are functions of the step
+(``nanogen.training.batches``).
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -49,23 +51,48 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _flat(model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    tensors = {f"model/{name}": p.detach() for name, p in model.named_parameters()}
-    tensors |= {f"ema/{name}": value for name, value in ema.state().items()}
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            tensors[f"optimizer/{names[id(parameter)]}/{key}"] = value
-    return {name: value.contiguous() for name, value in tensors.items()}
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors with ``prefix/`` before their names."""
+    return {f"{prefix}/{name}": value for name, value in tensors.items()}
 
 
-def save(
-    folder: Path, hash_: str, step: int, model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer
-) -> None:
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `under`: those whose names begin with ``prefix/``, without it."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What the steps of one optimizer change: a network, the optimizer's moments, and its average."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: EMA | None = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything by name: ``model/...``, ``optimizer/<parameter>/<moment>`` and ``ema/...``."""
+        names = {id(parameter): name for name, parameter in self.network.named_parameters()}
+        tensors = under("model", self.network.state_dict())
+        for parameter, state in self.optimizer.state.items():
+            tensors |= under(f"optimizer/{names[id(parameter)]}", state)
+        return tensors | (under("ema", self.ema.state()) if self.ema else {})
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from what `state` gave."""
+        self.network.load_state_dict(below("model", tensors))
+        for name, parameter in self.network.named_parameters():
+            for key, value in below(f"optimizer/{name}", tensors).items():
+                self.optimizer.state[parameter][key] = value.to(parameter.device)
+        if self.ema:
+            self.ema.load(below("ema", tensors))
+
+
+def save(folder: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
     """Write the state after ``step`` steps, then drop all but the newest two."""
     header = {key: str(value) for key, value in label(*FORMAT, hash_, step=step).items()}
     with atomic_path(folder / f"step-{step:09d}.safetensors") as temporary:
-        save_file(_flat(model, ema, optimizer), temporary, header)
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, header)
     for old in found(folder)[:-KEPT]:
         old.unlink()
 
@@ -75,34 +102,22 @@ def found(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"))
 
 
-def restore(
-    folder: Path, hash_: str, model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer
-) -> int:
-    """Load the newest readable checkpoint; returns its step, 0 if there is none."""
+def newest(folder: Path, hash_: str) -> tuple[int, dict[str, Tensor]]:
+    """The step and the tensors of the newest readable checkpoint; (0, {}) if there is none.
+
+    Raises UserError for one of another configuration, whose hash is not ``hash_``.
+    """
     for path in reversed(found(folder)):
         try:
-            return _load(path, hash_, model, ema, optimizer)
+            with safe_open(path, "pt") as file:
+                header = file.metadata()
+                check_label(header, path, *FORMAT, hash_)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             log.warning("%s cannot be read (%s); trying the one before", path, error)
-    return 0
-
-
-@torch.no_grad()
-def _load(path: Path, hash_: str, model: nn.Module, ema: EMA, optimizer: torch.optim.Optimizer) -> int:
-    with safe_open(path, "pt") as file:
-        header = file.metadata()
-        check_label(header, path, *FORMAT, hash_)
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    parameters = dict(model.named_parameters())
-    for name, parameter in parameters.items():
-        parameter.copy_(tensors[f"model/{name}"])
-    ema.load({name: tensors[f"ema/{name}"] for name in parameters})
-    for name, parameter in parameters.items():
-        prefix = f"optimizer/{name}/"
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        for key, value in state.items():
-            optimizer.state[parameter][key] = value.to(parameter.device)
-    return int(header["step"])
+        else:
+            return int(header["step"]), tensors
+    return 0, {}
 
 
 def truncate_log(path: Path, step: int) -> None:

@@ -53,6 +53,25 @@ class Processes:
         dist.gather_object(value, found)
         return found or []
 
+    def shared(self, value: Any) -> Any:
+        """What the main process holds, on each of them."""
+        if self.world == 1:
+            return value
+        held = [value]
+        dist.broadcast_object_list(held)
+        return held[0]
+
+
+def share(count: int, rank: int, world: int, block: int = 1) -> tuple[int, int]:
+    """From where to where a process takes of ``count`` rows.
+
+    Shares follow each other, differ by one block at most and are cut at multiples of ``block``. The
+    first share is never empty.
+    """
+    blocks = -(-count // block)
+    start, stop = (-(-blocks * part // world) * block for part in (rank, rank + 1))
+    return min(start, count), min(stop, count)
+
 
 @contextmanager
 def processes() -> Iterator[Processes]:

@@ -22,11 +22,24 @@ log = logging.getLogger(__name__)
 class TrainingLog:
     """Collects the steps' values on the device and reads them once per interval.
 
-    Reading a value waits for the device; doing it every step would stall it.
+    Reading a value waits for the device; doing it every step would stall it. A value that only some
+    steps of an interval have is their mean.
+
+    Args:
+        rate: key of the learning rate, which is to be lowered where a value is not finite.
     """
 
-    def __init__(self, path: Path, name: str, start: int, steps: int, every: int, batch_size: int):
-        self.path, self.name = path, name
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        start: int,
+        steps: int,
+        every: int,
+        batch_size: int,
+        rate: str = "training.optimizer.learning_rate",
+    ):
+        self.path, self.name, self.rate = path, name, rate
         self.steps, self.every, self.batch_size = steps, every, batch_size
         self.bar = tqdm(
             total=steps, initial=start, desc=name, unit="step", disable=not sys.stderr.isatty()
@@ -47,8 +60,9 @@ class TrainingLog:
     def _write(self, step: int) -> None:
         now = time.monotonic()
         line: dict[str, float] = {"step": step}
-        for key in self.pending[0]:
-            line[key] = sum(float(p[key]) for p in self.pending) / len(self.pending)
+        for key in dict.fromkeys(key for values in self.pending for key in values):
+            noted = [float(values[key]) for values in self.pending if key in values]
+            line[key] = sum(noted) / len(noted)
         line["seconds"] = now - self.began
         line["images_per_second"] = len(self.pending) * self.batch_size / max(now - self.began, 1e-9)
         self.check(step)
@@ -76,13 +90,12 @@ class TrainingLog:
 
         Called before every line and every checkpoint, so that neither is made of such weights.
         """
-        for values in self.pending:
+        for at, values in enumerate(self.pending, step - len(self.pending) + 1):
             for key, value in values.items():
                 if not math.isfinite(value):
                     raise UserError(
-                        f"{self.name}: the {key.replace('_', ' ')} is {float(value)} at step {step} or "
-                        "shortly before; the last checkpoint is kept. "
-                        "Lower training.optimizer.learning_rate, or look at the data"
+                        f"{self.name}: the {key.replace('_', ' ')} is {float(value)} at step {at}; "
+                        f"the last checkpoint is kept. Lower {self.rate}, or look at the data"
                     )
 
     def close(self) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +23,10 @@ from nanogen.training.ema import EMA
 from nanogen.training.log import TrainingLog
 from nanogen.training.online import Online
 from nanogen.training.schedule import learning_rate
+from nanogen.training.stopping import Interrupted, StopRequest
+from nanogen.training.update_size import update_size, weights_of
 
 log = logging.getLogger(__name__)
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop; its state is saved and the same command continues it."""
-
-
-class StopRequest:
-    """Notes SIGINT and SIGTERM, so that the loop saves before it ends."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(ValueError):  # not in the main thread: nothing to catch
-                signal.signal(number, self._note)
-
-    def _note(self, *_: Any) -> None:
-        self.asked = True
 
 
 def optimizer_of(model: nn.Module, keys: dict[str, Any]) -> torch.optim.AdamW:
@@ -68,19 +52,22 @@ class Learner:
         self.model = build(stage).to(group.device)
         self.wrapped = parallel(self.model, group)  # before the average, which it makes equal everywhere
         self.ema, self.optimizer = EMA(self.model, training["ema"]), optimizer_of(self.model, self.keys)
+        self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
         bf16 = training["precision"] == "bf16"
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
         self.compiled = training["compile"] and group.device.type == "cuda"
 
     def restore(self, state: Path, hash_: str) -> int:
         """Continue from the newest checkpoint in ``state``; returns its step, 0 without one."""
-        start = checkpoint.restore(state, hash_, self.model, self.ema, self.optimizer)
+        start, tensors = checkpoint.newest(state, hash_)
+        if start:
+            self.learned.load(tensors)
         for block in self.model.blocks() if self.compiled else []:
             block.compile()
         return start
 
     def save(self, state: Path, hash_: str, step: int) -> None:
-        checkpoint.save(state, hash_, step, self.model, self.ema, self.optimizer)
+        checkpoint.save(state, hash_, step, self.learned.state())
 
     def step(self, step: int, batch: Batch) -> dict[str, Any]:
         """Learn from one batch; the named losses of the global batch, gradient norm, learning rate."""
@@ -128,7 +115,10 @@ def train(
     batches = Batches(source, stage, group.rank, group.world)
     stop = StopRequest()
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
+        before = weights_of(learner.model) if step % log_every == 0 or step == steps else None
         measured = learner.step(step, batch)
+        if before is not None:  # once per line of the curve, as copying the weights takes time
+            measured["update"] = update_size(before, learner.model)
         if curve:
             curve.step(step, **measured)
         # Stop only where a line of the curve was written: the resumed curve is then the same.

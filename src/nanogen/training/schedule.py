@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -19,3 +20,15 @@ def learning_rate(step: int, optimizer: dict[str, Any]) -> float:
         return peak
     done = min(1.0, (step - start) / (end - start))
     return peak + done * (final - peak)
+
+
+def cosine(step: int, steps: int, warmup: int, peak: float, final: float) -> float:
+    """Linear warm-up to ``peak``, then half a cosine to ``final`` at the last of ``steps``.
+
+    ``step`` is counted from 1; the warm-up takes at most the first half of the steps.
+    """
+    warmup = min(warmup, steps // 2)
+    if step <= warmup:
+        return peak * step / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * done))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,40 +14,50 @@ from torch.nn import functional as F
 from nanogen.backbones.embeddings import Condition
 from nanogen.data.caches import LatentFile, TextFile, VisionFile
 from nanogen.data.images import ImageFile
+from nanogen.data.rows import Held
 from nanogen.errors import UserError
+
+if TYPE_CHECKING:
+    from nanogen.training.encoding import Encoded
 
 
 class Latents:
     """Cached latents, float16 on disk."""
 
     def __init__(self, path: Path, hash_: str):
-        self.file = LatentFile(path, hash_)
-        self.labels = self.file.labels
-        self.shape = self.file.shape
+        file = LatentFile(path, hash_)
+        self.labels, self.shape = file.labels, file.shape
+        self.latents = Held(file.latents)
 
     def __len__(self) -> int:
-        return len(self.file)
+        return len(self.labels)
+
+    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
+        self.latents.ahead(windows)
 
     def load(self, rows: np.ndarray) -> Tensor:
         """float32 (B, C, H, W), normalised."""
-        return torch.from_numpy(self.file.latents[rows]).float()
+        return torch.from_numpy(self.latents[rows]).float()
 
 
 class Pixels:
     """Images for the methods without a tokenizer."""
 
     def __init__(self, path: Path, hash_: str):
-        self.file = ImageFile(path, hash_)
-        self.labels = self.file.labels
-        _, height, width, channels = self.file.images.shape
+        file = ImageFile(path, hash_)
+        self.labels, self.images = file.labels, Held(file.rows())
+        _, height, width, channels = self.images.rows.shape
         self.shape = (channels, height, width)
 
     def __len__(self) -> int:
-        return len(self.file.images)
+        return len(self.labels)
+
+    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
+        self.images.ahead(windows)
 
     def load(self, rows: np.ndarray) -> Tensor:
         """float32 (B, 3, H, W) in [-1, 1]."""
-        images = torch.from_numpy(self.file.images[rows])
+        images = torch.from_numpy(self.images[rows])
         return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
 
 
@@ -90,16 +101,20 @@ class Features:
     """Cached features of a frozen vision encoder, float16 on disk."""
 
     def __init__(self, path: Path, hash_: str, part: str, labels: np.ndarray):
-        self.file = VisionFile(path, part, hash_)
-        if not np.array_equal(self.file.labels, labels):
+        file = VisionFile(path, part, hash_)
+        if not np.array_equal(file.labels, labels):
             raise UserError(
                 f"{path} holds features of other images than the training data; make it again from the "
                 "same data"
             )
+        self.features = Held(file.features)
+
+    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
+        self.features.ahead(windows)
 
     def load(self, rows: np.ndarray) -> Tensor:
         """float32 (B, ...)."""
-        return torch.from_numpy(self.file.features[rows]).float()
+        return torch.from_numpy(self.features[rows]).float()
 
 
 def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:
@@ -110,7 +125,10 @@ def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:
 
 
 class TrainingData:
-    """Images and conditions of one run; see ``nanogen.training.batches.Source``."""
+    """Images and conditions of one run; see ``nanogen.training.batches.Source``.
+
+    ``encoded`` takes the place of a file of latents.
+    """
 
     def __init__(
         self,
@@ -120,10 +138,13 @@ class TrainingData:
         text: Path | None,
         cls: Path | None = None,
         patches: Path | None = None,
+        encoded: Encoded | None = None,
     ):
         expects, conditioner = stage["expects"], stage["conditioner"]
         if stage["pixels"]:
             self.images = Pixels(_given(data, "--data"), expects["data"])
+        elif encoded:
+            self.images = encoded
         else:
             self.images = Latents(_given(latents, "--latents"), expects["latents"])
         if self.images.shape != tuple(stage["latent"]):
@@ -162,6 +183,11 @@ class TrainingData:
         if "patches" in found:
             found["patches"] = on_grid(found["patches"], *self.grid)
         return found
+
+    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
+        """Read the rows of these windows in the background; see ``nanogen.data.rows.Held``."""
+        for part in (self.images, *self.added.values()):
+            part.ahead(windows)
 
 
 def _given(path: Path | None, option: str) -> Path:

@@ -17,7 +17,22 @@ from nanogen.config.stages.judged import (
     questions,
     simpleeval,
 )
-from nanogen.config.stages.prepared import data, inputs, latents, model, prompts, task_data, text, vision
+from nanogen.config.stages.prepared import (
+    data,
+    inputs,
+    latents,
+    model,
+    prompts,
+    task_data,
+    text,
+    vision,
+)
+from nanogen.config.stages.reconstructed import (
+    reconstructed_task,
+    reconstruction,
+    reconstruction_networks,
+    tokenizers,
+)
 from nanogen.config.stages.runs import (
     distribution,
     extractors,
@@ -46,11 +61,15 @@ __all__ = [
     "prompts",
     "question_scores",
     "questions",
+    "reconstructed_task",
+    "reconstruction",
+    "reconstruction_networks",
     "reference",
     "sample",
     "simpleeval",
     "task_data",
     "text",
+    "tokenizers",
     "train",
     "trained_model",
     "vision",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from nanogen.config import variants
+from nanogen.config import prompt_lists, variants
 from nanogen.config.load import (
     load_model,
     load_run,
@@ -16,7 +15,6 @@ from nanogen.config.stages.prepared import model, model_keys, prompts
 from nanogen.config.stages.runs import reference, sample
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
-from nanogen.identity import config_hash
 
 
 def geneval(study: Study, method: str, variant: str) -> Stage:
@@ -74,19 +72,15 @@ def _measured_online(study: Study, run: Run, variant: str) -> tuple[dict[str, st
 
 
 def questions(study: Study) -> Stage:
-    """DPG-Bench's questions about the evaluation's prompts."""
+    """DPG-Bench's questions, about its own prompts or about GenEval's."""
     evaluation = load_run(study, study.methods[0], "t2i").evaluation
     named = evaluation.questions
-    file = None if named == "prompts" else Path(named)
-    if file and not file.is_file():
-        raise UserError(
-            f"evaluation.questions: there is no file {file}; give DPG-Bench's CSV or 'prompts'"
-        )
+    made = named == prompt_lists.FROM_PROMPTS
     return stage_of(
         "questions",
         {"prompts": prompts(study)["hash"]},
         questions=named,
-        content=config_hash(file.read_text(encoding="utf-8")) if file else None,
+        **({"content": None} if made else prompt_lists.identity("questions", named)),
         skip_first_row=evaluation.questions_skip_first,
     )
 

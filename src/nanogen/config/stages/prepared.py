@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nanogen.config import prompt_lists, tokenizers
 from nanogen.config.load import (
     available,
     load_model,
-    load_prompt_file,
     load_run,
 )
 from nanogen.config.schema import Data, Model, Run
+from nanogen.config.stages import tuned
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
@@ -41,26 +42,21 @@ def data(study: Study, task: str, split: str) -> Stage:
 
 
 def prompts(study: Study) -> Stage:
-    """The prompts of the text-to-image evaluation."""
+    """The prompts of the text-to-image evaluation; those that DPG-Bench and GenAI-Bench bring along are
+    keys only where they are drawn."""
     run = load_run(study, study.methods[0], "t2i")
     named = run.evaluation.prompts
-    keys = {
-        "seed": study.seed,
-        "prompts": named,
-        "data": run.data.model_dump(mode="json"),
-        "simpleeval": _simple_prompts(run),
-    }
-    if named in available("prompts"):
-        source = load_prompt_file(named).model_dump(mode="json")
-        return stage_of("prompts", {}, **keys, content=source["sha256"], file=source)
-    file = Path(named) if named and named.endswith((".json", ".jsonl")) else None
-    if file and not file.is_file():
-        raise UserError(f"evaluation.prompts: there is no file {file}")
+    in_a_file = named and (named in available("prompts") or named.endswith((".json", ".jsonl")))
+    own = prompt_lists.own_lists(run.evaluation)
     return stage_of(
         "prompts",
         {},
-        **keys,
-        content=config_hash(file.read_text(encoding="utf-8")) if file else None,
+        seed=study.seed,
+        prompts=named,
+        data=run.data.model_dump(mode="json"),
+        simpleeval=_simple_prompts(run),
+        **(prompt_lists.identity("prompts", named) if in_a_file else {"content": None}),
+        **{metric: {key: of, **prompt_lists.identity(key, of)} for metric, (key, of) in own.items()},
     )
 
 
@@ -93,41 +89,61 @@ def _given_model_hash(path: str) -> str:
 # Keys of a model that do not change what its folder holds, and those that do where it is fetched.
 NOT_OF_THE_FOLDER = {"path", "color_classifier"}
 FETCHED_FROM = {"file", "statistics_hub"}
+TRAINED_BY = {"stage1", "end_to_end"}  # a tokenizer, where it is built
+# Keys of its training that say how it is watched and saved.
+NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every"}
 
 
 def model(study: Study, name: str) -> Stage:
     """One frozen network: trained from scratch, downloaded, or the user's."""
     config: Model = load_model(study, name)
     others = NOT_OF_THE_FOLDER | (FETCHED_FROM if config.source != "download" else set())
-    keys = config.model_dump(mode="json", exclude=others)
+    others |= TRAINED_BY if config.source != "build" else set()
+    keys = _keys(config, others)
     if config.source == "path":
         stage = stage_of("model", {}, model=keys)
         return {**stage, "hash": _given_model_hash(str(config.path))}
     expects = {}
     if config.source == "build":
-        if config.data is None or config.training is None:
-            # found while planning, before anything is spent
-            raise UserError(
-                f"config/models/{name}.yaml: to build it at scale {study.scale}, it needs "
-                "'data' (the task it is trained on) and 'training'; or set its source to "
-                "download or path"
-            )
+        check_buildable(study, config)
         expects["data"] = data(study, config.data, "train")["hash"]
         expects["val"] = data(study, config.data, "val")["hash"]
-    if config.encoder is not None:
-        expects["encoder"] = model(study, config.encoder)["hash"]
+    networks = tokenizers.networks_of(config)
+    expects |= {role: model(study, other)["hash"] for role, other in networks.items()}
     if config.source in ("download", "package"):
         return stage_of("model", expects, model=keys)
     if config.source == "random":
         resolution = task_data(study, "imagenet").resolution
         return stage_of("model", {}, model=keys, seed=study.seed, resolution=resolution)
-    return stage_of("model", expects, model=keys, seed=study.seed)
+    made_with = {role: model_keys(study, other) for role, other in networks.items()}
+    joint = {"joint": tuned.joint(study, config)} if config.end_to_end else {}
+    return stage_of("model", expects, model=keys, seed=study.seed, networks=made_with, **joint)
+
+
+def check_buildable(study: Study, config: Model) -> None:
+    """Raise UserError, before anything is spent, unless the model says how it is trained here."""
+    recipe = "stage1" if config.kind in ("vae", "rae") else "training"
+    if config.data is None or getattr(config, recipe) is None:
+        raise UserError(
+            f"config/models/{config.name}.yaml: to build it at scale {study.scale}, it needs 'data' "
+            f"(the task it is trained on) and '{recipe}'; or set its source to download or path"
+        )
+    if recipe == "stage1":
+        tokenizers.check(config)
+
+
+def _keys(config: Model, others: set[str]) -> dict[str, Any]:
+    """A model's keys without ``others`` and without those that change no weight."""
+    keys = config.model_dump(mode="json", exclude=others)
+    if keys.get("stage1"):
+        keys["stage1"] = {k: v for k, v in keys["stage1"].items() if k not in NOT_OF_THE_WEIGHTS}
+    return keys
 
 
 def model_keys(study: Study, name: str) -> dict[str, Any]:
     """A frozen network's keys as a stage that uses it needs them; where it came from is no matter."""
-    elsewhere = {"source"} | NOT_OF_THE_FOLDER | FETCHED_FROM
-    return load_model(study, name).model_dump(mode="json", exclude=elsewhere)
+    elsewhere = {"source", "end_to_end"} | NOT_OF_THE_FOLDER | FETCHED_FROM
+    return _keys(load_model(study, name), elsewhere)
 
 
 def latents(study: Study, task: str, tokenizer: str) -> Stage:

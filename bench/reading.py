@@ -1,0 +1,125 @@
+"""Speed and memory of reading shuffled latents, against a random gather from a memory map.
+
+    python bench/reading.py [--gigabytes 2 4] [--folder FOLDER]
+
+Each size is a latent file of 4 x 32 x 32 (SD-VAE at 256 pixels), read in batches of 256 as training
+does, by a process of its own, in turns with numpy's memory map over the same file and a permutation of
+all rows. Both read it twice, and the second time is measured: the file lies in the page cache and the
+process has its memory, so the figures compare the programs and not a disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.data.caches import LATENTS
+from nanogen.files import label
+
+SHAPE = (4, 32, 32)
+ROW = 2 * 4 * 32 * 32  # bytes
+BATCH = 256
+CHUNK = 8192
+ROUNDS = 3
+BAR = 0.5  # of the memory map's speed
+
+
+def write_file(path: Path, count: int) -> None:
+    """A cache of ``count`` random latents."""
+    part = np.random.default_rng(0).standard_normal((CHUNK, *SHAPE)).astype(np.float16)
+    with hdf5.create(path, label(*LATENTS, "bench", tokenizer="t", tokenizer_hash="h")) as file:
+        latents = file.create_dataset("latents", (count, *SHAPE), np.float16)
+        for start in range(0, count, CHUNK):
+            latents[start : start + CHUNK] = part[: count - start]
+        file["labels"] = np.arange(count) % 1000
+
+
+def memory(key: str) -> int:
+    """Bytes that this process holds (VmRSS) or held at most (VmHWM), by Linux's count."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+
+
+def mapped(path: Path) -> Iterator[np.ndarray]:
+    """Batches gathered from a memory map in a random order of all rows."""
+    with hdf5.opened(path, *LATENTS) as file:
+        latents = hdf5.memmap(file, "latents")
+    for epoch in range(2):
+        order = np.random.default_rng(epoch).permutation(len(latents))
+        for start in range(0, len(order) - BATCH + 1, BATCH):
+            yield latents[order[start : start + BATCH]]
+
+
+def in_blocks(path: Path) -> Iterator[np.ndarray]:
+    """Batches as training reads them."""
+    from nanogen.training.batches import Batches
+    from nanogen.training.sources import Latents
+
+    source = Latents(path, "bench")
+    keys = {"batch_size": BATCH, "noise_chunk": 32}
+    stage = {"seed": 0, "method": "bench", "task": "imagenet", "latent": SHAPE, "backbone": {}}
+    batches = Batches(source, {**stage, "training": keys})
+    for step in range(2 * (len(source) // BATCH)):
+        batches.announce(step)
+        yield source.latents[batches.order.rows(step * BATCH, BATCH)]
+
+
+READERS: dict[str, Callable[[Path], Iterator[np.ndarray]]] = {"memmap": mapped, "blocks": in_blocks}
+
+
+def measure(reader: str, path: Path) -> None:
+    """Read everything once; prints speed and memory beyond the start as JSON."""
+    import torch  # noqa: F401  (both processes hold it, so that their memory compares)
+
+    from nanogen.training import sources  # noqa: F401
+
+    before, batches = memory("VmRSS"), READERS[reader](path)
+    first = hdf5.stored_in(path, "latents").shape[0] // BATCH
+    deque(islice(batches, first), maxlen=0)
+    started = time.perf_counter()
+    count = sum(len(batch) for batch in batches)
+    speed = count * ROW / (time.perf_counter() - started) / 1e9
+    print(json.dumps({"speed": speed, "memory": (memory("VmHWM") - before) / 2**20}))
+
+
+def run(reader: str, path: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--reader", reader, "--file", str(path)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--gigabytes", type=float, nargs="+", default=[2, 4])
+    parser.add_argument("--folder", help="where the files are written; default: the system's temporary")
+    parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.reader:
+        measure(args.reader, args.file)
+        return
+    print(f"{'file':>7} {'memory map':>22} {'in blocks':>22} {'ratio':>6}   bar {BAR}")
+    for size in args.gigabytes:
+        with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+            path = Path(folder, "latents.h5")
+            write_file(path, int(size * 1e9) // ROW)
+            rounds = [{name: run(name, path) for name in READERS} for _ in range(ROUNDS)]
+        best = {name: max(r[name]["speed"] for r in rounds) for name in READERS}
+        most = {name: max(r[name]["memory"] for r in rounds) for name in READERS}
+        columns = [f"{best[name]:6.2f} GB/s {most[name]:6.0f} MiB" for name in READERS]
+        ratio = best["blocks"] / best["memmap"]
+        print(f"{size:4g} GB {columns[0]:>22} {columns[1]:>22} {ratio:6.2f}")
+
+
+if __name__ == "__main__":
+    main()

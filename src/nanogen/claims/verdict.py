@@ -1,0 +1,62 @@
+"""From findings to verdicts: a claim holds, fails, or cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nanogen.claims.checks import KINDS, Finding
+from nanogen.claims.numbers import Numbers
+from nanogen.claims.schema import Check, Claim
+
+WORDS = {True: "holds", False: "fails", None: "cannot be told"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with what was found of it, in order."""
+
+    name: str
+    claim: Claim
+    so: bool | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> str:
+        return WORDS[self.so]
+
+    @property
+    def numbers(self) -> str:
+        """Every comparison with its numbers."""
+        return "; ".join(finding.text for finding in self.findings)
+
+
+def every(told: Sequence[bool | None]) -> bool | None:
+    """False as soon as one is false; true only where all are."""
+    if False in told:
+        return False
+    return True if told and None not in told else None
+
+
+def most(told: Sequence[bool | None]) -> bool | None:
+    """Whether more than half are true, however the untold ones may be."""
+    yes, no = told.count(True), told.count(False)
+    if 2 * yes > len(told):
+        return True
+    return False if told and 2 * no >= len(told) else None
+
+
+def _check(check: Check, numbers: Numbers) -> tuple[bool | None, list[Finding]]:
+    findings = list(KINDS[check.kind](check, numbers))
+    told = [finding.so for finding in findings]
+    return (most if getattr(check, "of", "every") == "most" else every)(told), findings
+
+
+def judge(numbers: Numbers) -> list[Judged]:
+    """Every claim of the file, in its order."""
+    judged = []
+    for name, claim in numbers.claims.claims.items():
+        checked = [_check(check, numbers) for check in claim.checks]
+        findings = tuple(finding for _, found in checked for finding in found)
+        judged.append(Judged(name, claim, every([so for so, _ in checked]), findings))
+    return judged

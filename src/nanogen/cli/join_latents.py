@@ -1,0 +1,19 @@
+"""`nanogen join-latents`: make one cache of the shards that several jobs encoded."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nanogen.cli.common import read_stage, stage_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    stage_arguments(parser, output="the cache's index, an HDF5 file of format latents")
+    parser.add_argument("shards", type=Path, nargs="+", help="all shards, in or below its folder")
+
+
+def run(args: argparse.Namespace) -> None:
+    from nanogen.data.latent_shards import join
+
+    join(read_stage(args.config, "latents"), args.shards, args.output)

@@ -1,0 +1,43 @@
+"""The files that prompts and questions are read from: a user's, or one that config/prompts names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nanogen.config.load import available, load_prompt_file
+from nanogen.config.schema import Evaluation
+from nanogen.errors import UserError
+from nanogen.files import explained
+from nanogen.identity import config_hash
+
+FROM_PROMPTS = "prompts"  # evaluation.questions: made from the metadata of GenEval's prompts
+
+
+def own_lists(evaluation: Evaluation) -> dict[str, tuple[str, str]]:
+    """metric -> (key of ``evaluation``, what it names), of the benchmarks that are measured on prompts
+    of their own; the others are measured on GenEval's."""
+    asked = evaluation.questions if evaluation.questions != FROM_PROMPTS else None
+    given = {
+        "dpg": (evaluation.dpg, "questions", asked),
+        "genai": (evaluation.genai, "genai_prompts", evaluation.genai_prompts),
+    }
+    return {metric: (key, named) for metric, (model, key, named) in given.items() if model and named}
+
+
+def identity(key: str, named: str) -> dict[str, Any]:
+    """What a file is, for a stage that reads it: ``content``, a hash, and where it is fetched ``file``,
+    its address. Raises UserError where ``evaluation.<key>`` names no file."""
+    if named in available("prompts"):
+        source = load_prompt_file(named).model_dump(mode="json", exclude={"prompts"})
+        return {"content": source["sha256"], "file": source}
+    file = Path(named)
+    if not file.is_file():
+        raise UserError(
+            f"evaluation.{key}: there is no file {file}, and none of config/prompts has this name"
+        )
+    try:
+        with explained(file, "read"):
+            return {"content": config_hash(file.read_text(encoding="utf-8"))}
+    except UnicodeDecodeError as error:
+        raise UserError(f"evaluation.{key}: {file} is no UTF-8 text ({error})") from error

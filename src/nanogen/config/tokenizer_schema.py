@@ -1,0 +1,118 @@
+"""How a tokenizer is trained here: the keys ``stage1`` and ``end_to_end`` of a model of kind vae or rae.
+
+The defaults are the paper's, of its RAE decoders. What is given in epochs becomes steps by the number of
+training images and the batch size (`nanogen.stage1.phases`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nanogen.config.section import Section
+
+
+class Schedule(Section):
+    """AdamW for one of stage 1's networks: 0 -> rate over the warm-up, then a half cosine."""
+
+    learning_rate: float = Field(2e-4, gt=0, description="rate after warm-up")
+    final_learning_rate: float = Field(2e-5, ge=0, description="rate at the last step")
+    warmup_epochs: float = Field(1.0, ge=0, description="epochs of the linear rise from 0")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of both moments")
+
+
+class TokenizerOptimizer(Schedule):
+    """The tokenizer's optimizer."""
+
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+
+
+class TokenizerTerms(Section):
+    """Weights of the loss terms; one that weighs 0 is not computed."""
+
+    l1: float = Field(1.0, ge=0, description="mean absolute difference of pixels in [-1, 1]")
+    squared: float = Field(0.0, ge=0, description="mean squared difference of pixels")
+    edge: float = Field(0.0, ge=0, description="mean absolute difference of the images' gradients")
+    perceptual: float = Field(0.0, ge=0, description="distance by the model's 'perceptual' network")
+    kl: float = Field(0.0, ge=0, description="vae: divergence of the posterior, nats per image")
+
+
+class Augmentation(Section):
+    """What is done to images before the discriminator sees them (DiffAugment); 0 leaves it out."""
+
+    color: float = Field(1.0, ge=0, description="strength of colour changes; 1: as published")
+    translation: float = Field(0.125, ge=0, lt=1, description="largest shift, in parts of the side")
+    cutout: float = Field(0.2, ge=0, lt=1, description="side of the hole, in parts of the image's")
+
+
+class Adversarial(Schedule):
+    """A discriminator on frozen features, and when it is trained and used."""
+
+    weight: float = Field(0.75, gt=0, description="of its loss, times the adaptive weight")
+    largest_weight: float = Field(1e4, gt=0, description="cap of the adaptive weight")
+    trained_from: float = Field(6.0, ge=0, description="epochs before the discriminator is trained")
+    used_from: float = Field(8.0, ge=0, description="epochs before the tokenizer learns from it")
+    layers: list[int] = Field(
+        default_factory=lambda: [3, 6, 9, 12],
+        min_length=1,
+        description="blocks of the 'discriminator' network whose tokens its heads judge, from 1",
+    )
+    augmentation: Augmentation = Field(Augmentation(), description="of what it sees")
+
+
+class TokenizerTraining(Section):
+    """Stage 1: how a tokenizer is trained (vae, rae, where source is build)."""
+
+    epochs: float = Field(16.0, gt=0, description="passes over the training images")
+    batch_size: int = Field(512, gt=0, description="global batch over all processes")
+    optimizer: TokenizerOptimizer = Field(TokenizerOptimizer(), description="AdamW and its schedule")
+    ema: float = Field(0.9978, ge=0, lt=1, description="decay per step of the averaged weights")
+    noise: float = Field(
+        0.0, ge=0, description="rae: noise on latents, of standard deviation U(0, this) per image"
+    )
+    crop: int | None = Field(
+        None, gt=0, description="vae: side of a random square of each image, in pixels; none: all of it"
+    )
+    splice: bool = Field(
+        False, description="every second image continues as another, so that one object becomes several"
+    )
+    terms: TokenizerTerms = Field(TokenizerTerms(), description="weights of the loss terms")
+    perceptual_from: float = Field(
+        0.0, ge=0, description="epochs before the perceptual distance is used, which is costly"
+    )
+    adversarial: Adversarial | None = Field(None, description="the adversarial loss; none: without")
+    precision: Literal["float32", "bf16"] = Field(
+        "float32", description="of matrix products in training; weights stay float32"
+    )
+    checkpoint_every: int = Field(500, gt=0, description="steps between saves of the resumable state")
+    log_every: int = Field(50, gt=0, description="steps between lines of the training log")
+
+
+class EndToEnd(Section):
+    """End-to-end tuning (REPA-E): a VAE goes on learning, by `stage1`, together with a backbone."""
+
+    start: str = Field(description="the VAE that it begins as, a file in config/models")
+    encoder: str = Field(description="vision encoder whose patch features an inner block predicts")
+    depth: int = Field(gt=0, description="that block of the backbone's encoder, from 1")
+    head: Literal["mse-linear", "cosine-mlp"] = Field(
+        "cosine-mlp", description="loss and head of the prediction, as of the term repa"
+    )
+    coefficient: float = Field(0.5, gt=0, description="weight of that loss for the backbone")
+    vae_coefficient: float = Field(1.5, ge=0, description="weight of the same loss for the VAE")
+    momentum: float = Field(
+        0.1, gt=0, le=1, description="share of a batch in the running moments of the latents"
+    )
+    learning_rate: float = Field(
+        1e-4, gt=0, description="the backbone's after warm-up; it is scheduled as the VAE's"
+    )
+    condition_dropout: float = Field(
+        0.1, ge=0, le=1, description="share of images whose class the backbone is not told"
+    )
+    backbone: dict[str, Any] = Field(
+        default_factory=dict, description="keys of the backbone, on top of the study's"
+    )
+    objective: dict[str, Any] = Field(
+        default_factory=dict, description="keys of its flow matching, on top of the study's"
+    )

@@ -1,0 +1,138 @@
+"""Data sets as the Hugging Face library exports them: parquet or Arrow files of images with labels.
+
+A split's files have its name in theirs or in their folder's (``train-00000-of-00294.parquet``,
+``validation/data-00000-of-00001.arrow``). A row is an encoded picture, ``{bytes, path}`` or bytes alone,
+and a class number; the classes' names stand in the schema's metadata. Files are read a few rows at a
+time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import ipc, parquet
+
+from nanogen.data.photographs import TABLES
+from nanogen.errors import UserError
+
+SPLITS = {"train": "train", "val": "val|valid|validation"}
+LABELS = ("label", "labels", "cls", "fine_label")
+ROWS = 32  # pictures read at a time
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is truncated or damaged ({error}); fetch it again") from error
+
+
+@dataclass(frozen=True)
+class Table:
+    """One parquet or Arrow file. Everything raises UserError where it is damaged."""
+
+    path: Path
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        with _explained(self.path):
+            if self.path.suffix == ".parquet":
+                return parquet.read_schema(self.path)
+            with self._stream() as stream:
+                return stream.schema
+
+    def batches(self, *columns: str) -> Iterator[pa.RecordBatch]:
+        """Rows of these columns in order, a few at a time."""
+        with _explained(self.path):
+            if self.path.suffix == ".parquet":
+                with parquet.ParquetFile(self.path) as file:
+                    yield from file.iter_batches(ROWS, columns=list(columns))
+            else:
+                with self._stream() as stream:
+                    for batch in stream:
+                        yield batch.select(columns)
+
+    @contextmanager
+    def _stream(self) -> Iterator[Any]:
+        """The file's record batches, mapped; Arrow's two layouts differ in how they begin."""
+        with pa.memory_map(str(self.path)) as source:
+            if source.read(6) == b"ARROW1":
+                with ipc.open_file(source) as file:
+                    yield _Batches(file)
+            else:
+                source.seek(0)
+                with ipc.open_stream(source) as stream:
+                    yield stream
+
+
+class _Batches:
+    """An Arrow file with random access, as a stream."""
+
+    def __init__(self, file: ipc.RecordBatchFileReader):
+        self.schema = file.schema
+        self._file = file
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return map(self._file.get_batch, range(self._file.num_record_batches))
+
+
+def tables(root: Path, split: str) -> list[Table]:
+    """The files of a split in the order of their names; raises UserError where there are none."""
+    named = re.compile(rf"(^|[-_/.])({SPLITS[split]})[-_/.]")
+    files = sorted(f for f in root.rglob("*") if f.suffix in TABLES)
+    found = [file for file in files if named.search(file.relative_to(root).as_posix())]
+    if not found:
+        raise UserError(
+            f"data.root: no parquet or Arrow file in {root} is of the split {split}; expected its name "
+            f"in the file's or folder's, e.g. {split}-00000-of-00001.parquet"
+        )
+    return [Table(file) for file in found]
+
+
+def columns(table: Table) -> tuple[str, str]:
+    """Names of the columns of pictures and of labels."""
+    schema = table.schema
+    pictures = [field.name for field in schema if _is_picture(field.type)]
+    known = [name for name in LABELS if name in schema.names]
+    numbers = [name for name in known if pa.types.is_integer(schema.field(name).type)]
+    if not pictures or not numbers:
+        raise UserError(
+            f"{table.path} has columns {', '.join(schema.names)}: expected pictures (bytes, or bytes "
+            f"and path) and integer labels in one of {', '.join(LABELS)}"
+        )
+    return pictures[0], numbers[0]
+
+
+def _is_picture(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def class_names(root: Path) -> list[str]:
+    """The classes by label, as the training files' metadata names them; numbers where they do not."""
+    found = tables(root, "train")
+    _, label = columns(found[0])
+    metadata = json.loads((found[0].schema.metadata or {}).get(b"huggingface", b"{}"))
+    names = metadata.get("info", {}).get("features", {}).get(label, {}).get("names")
+    return list(names) if names else [str(k) for k in range(int(labels_of(found).max()) + 1)]
+
+
+def labels_of(found: list[Table]) -> np.ndarray:
+    """int64 (N,): every row's label, read without the pictures."""
+    parts = [
+        batch.column(0).to_numpy(zero_copy_only=False)
+        for table in found
+        for batch in table.batches(columns(table)[1])
+    ]
+    return np.concatenate(parts).astype(np.int64)

@@ -1,0 +1,132 @@
+"""A latent cache in several files: shards, and an index that joins them to one virtual dataset.
+
+The index is a cache like any other: any HDF5 reader sees one array in it. But HDF5 fills in zeros for a
+shard that is missing and does not ask whether it is the right one, so here the shards are checked first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nanogen.data import hdf5
+from nanogen.errors import UserError
+from nanogen.files import label
+
+LATENTS = ("latents", 1)  # format and version of a cache, and of the index of one
+SHARD = ("latent_shard", 1)
+OF_THE_CACHE = ("tokenizer", "tokenizer_hash", "data_hash", "dtype", "shape")
+Header = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which of how many shards one is, counted from 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """Raises UserError where ``text`` is not ``K-of-N`` with K from 1 to N."""
+        found = re.fullmatch(r"(\d+)-of-(\d+)", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise UserError(f"--shard {text}: expected K-of-N with K from 1 to N, e.g. 3-of-7")
+        return cls(int(found[1]), int(found[2]))
+
+    def rows(self, total: int, batch: int) -> range:
+        """Its run of ``total`` rows, cut at multiples of ``batch``: shards are then encoded in the same
+        batches as the whole, and so to the same bits. Where there are fewer batches than shards, some
+        are empty."""
+        batches = -(-total // batch)
+        first, last = (batches * k // self.count for k in (self.number - 1, self.number))
+        return range(min(total, first * batch), min(total, last * batch))
+
+
+def join(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
+    """Write ``output``, the index of the shards ``files`` of a `latents` stage; copies no latents.
+
+    It names the shards relative to its own folder, so both can be moved together. Raises UserError
+    where a shard is missing, damaged or of another configuration.
+    """
+    shards = _complete(stage, files)
+    shape = tuple(shards[0][1]["shape"])
+    layout = h5py.VirtualLayout(shape, np.float16)
+    labels, entries, start = [], [], 0
+    for path, header in shards:
+        with hdf5.opened(path, *SHARD) as file:
+            part = hdf5.stored(file, "latents")
+            labels.append(file["labels"][:])
+        name, stop = _below(path, output.parent), start + part.shape[0]
+        if part.shape[0]:
+            layout[start:stop] = h5py.VirtualSource(name, "latents", part.shape, np.float16)
+        entries.append({"file": name, "rows": part.shape[0], "content": header["content"]})
+        start = stop
+    if start != shape[0]:
+        raise UserError(f"{output}: its shards hold {start} latents, not {shape[0]}; make them again")
+    header = {key: shards[0][1][key] for key in OF_THE_CACHE} | {"shards": json.dumps(entries)}
+    with hdf5.create(output, {**label(*LATENTS, stage["hash"]), **header}) as index:
+        index.create_virtual_dataset("latents", layout)
+        index.create_dataset("labels", data=np.concatenate(labels))
+
+
+def _complete(stage: Mapping[str, Any], files: Sequence[Path]) -> list[tuple[Path, Header]]:
+    """The shards in their order with their headers; UserError unless they make up one cache."""
+    headers = [(Path(file), _header(Path(file), stage["hash"])) for file in files]
+    headers.sort(key=lambda item: item[1]["shard"])
+    first, expected = headers[0]
+    for path, header in headers:
+        different = [key for key in ("shards", *OF_THE_CACHE) if header[key] != expected[key]]
+        if different:
+            raise UserError(
+                f"{path} and {first} are not of one cache: they differ in {', '.join(different)}; "
+                "delete the one that is wrong and make it again"
+            )
+    if [header["shard"] for _, header in headers] != list(range(1, expected["shards"] + 1)):
+        numbers = ", ".join(str(header["shard"]) for _, header in headers)
+        raise UserError(f"{first.parent}: of {expected['shards']} shards there are only {numbers}")
+    return headers
+
+
+def _header(path: Path, hash_: str) -> Header:
+    found = hdf5.header(path, *SHARD, hash_)
+    return {**found, "shape": np.asarray(found["shape"]).tolist()}
+
+
+def _below(path: Path, folder: Path) -> str:
+    try:
+        return path.resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError:
+        raise UserError(
+            f"{path}: shards have to lie in or below {folder}, where their index is"
+        ) from None
+
+
+def parts(file: h5py.File, hash_: str) -> list[hdf5.Stored]:
+    """Where the latents of an open cache lie: in itself, or in the shards that it joins.
+
+    Raises UserError where a shard is missing, cut short, or not the one that was joined.
+    """
+    if "shards" not in file.attrs:
+        return [hdf5.stored(file, "latents")]
+    index = Path(file.filename)
+    found = []
+    for entry in json.loads(file.attrs["shards"]):
+        path = index.parent / entry["file"]
+        if not path.exists():
+            raise UserError(f"{index} joins {path}, which is missing; `snakemake {path}` makes it again")
+        with hdf5.opened(path, *SHARD, hash_) as shard:
+            part, content = hdf5.stored(shard, "latents"), shard.attrs["content"]
+        if part.shape[0] != entry["rows"] or content != entry["content"]:
+            raise UserError(
+                f"{path} was changed after {index} had joined it; delete {index} and make it again"
+            )
+        found.append(part)
+    return found

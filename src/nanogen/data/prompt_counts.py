@@ -1,0 +1,65 @@
+"""How many prompts and images a study's text-to-image evaluation has, before anything is fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nanogen.config import Study, load_run, prompt_lists, stages, variants
+from nanogen.config.load import available, load_prompt_file
+from nanogen.data import prompts
+
+READERS = {
+    "geneval": prompts.geneval_prompts,
+    "dpg": prompts.dpg_prompts,
+    "genai": prompts.genai_prompts,
+}
+TITLES = {"geneval": "GenEval", "simpleeval": "SimpleEval", "dpg": "DPG-Bench", "genai": "GenAI-Bench"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The prompts of one benchmark and the images of each; None prompts: known when they are fetched."""
+
+    benchmark: str
+    prompts: int | None
+    images: int
+
+    def __str__(self) -> str:
+        count = "an unknown number of" if self.prompts is None else self.prompts
+        return f"{count} prompts of {TITLES[self.benchmark]} x {self.images}"
+
+
+def asked(study: Study) -> list[Asked]:
+    """What every sample set of text to image is drawn of, in order; raises UserError for a list of
+    prompts that cannot be read."""
+    evaluation = load_run(study, study.methods[0], "t2i").evaluation
+    lists = {name: named for name, (_, named) in prompt_lists.own_lists(evaluation).items()}
+    stage, each = stages.prompts(study), evaluation.images_per_prompt
+
+    def count(benchmark: str, named: str | None) -> int | None:
+        if named in available("prompts"):
+            return load_prompt_file(named).prompts
+        return len(READERS[benchmark](stage, Path()))
+
+    found = [Asked("geneval", count("geneval", evaluation.prompts), each)]
+    if evaluation.simpleeval:
+        found.append(Asked("simpleeval", evaluation.simpleeval.prompts, 1))
+    images = {"dpg": each, "genai": prompts.GENAI_IMAGES}
+    return found + [Asked(name, count(name, named), images[name]) for name, named in lists.items()]
+
+
+def images_of_prompts(study: Study) -> str:
+    """A sentence: how many images a study draws of prompts, and of whose."""
+    found = asked(study)
+    per_set = sum((part.prompts or 0) * part.images for part in found)
+    unknown = any(part.prompts is None for part in found)
+    sets = sum(
+        len(variants.with_steps(load_run(study, method, "t2i"), variants.GUIDED))
+        for method in (*study.methods, *study.public)
+    )
+    least = "at least " if unknown else ""
+    return (
+        f"Images of prompts: {', '.join(map(str, found))}; {least}{per_set} in each of {sets} sample "
+        f"sets, {least}{sets * per_set} in all."
+    )

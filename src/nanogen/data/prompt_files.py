@@ -1,0 +1,124 @@
+"""Prompts from files: GenEval's with their metadata, or texts alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nanogen.data.scenes import RELATIONS
+from nanogen.errors import UserError
+from nanogen.files import explained, read_json
+
+Prompt = dict[str, Any]
+
+# ------------------------------------------------------------------------ GenEval's metadata
+
+
+def _check_object(item: Any, position: int, where: str) -> None:
+    if not isinstance(item, Mapping) or not isinstance(item.get("class"), str):
+        raise UserError(f"{where}: expected an object with a 'class', found {item!r}")
+    count = item.get("count")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise UserError(f"{where}: 'count' of {item['class']!r} must be a whole number from 1")
+    if not isinstance(item.get("color", ""), str):
+        raise UserError(f"{where}: 'color' of {item['class']!r} must be a word")
+    if "position" not in item:
+        return
+    match item["position"]:
+        case [str(relation), int(other)] if relation in RELATIONS and 0 <= other < position:
+            return
+    raise UserError(
+        f"{where}: 'position' of {item['class']!r} must be [relation, index of an earlier object], "
+        f"the relation one of {', '.join(RELATIONS)}; found {item['position']!r}"
+    )
+
+
+def _checked(item: Any, where: str) -> Prompt:
+    if not isinstance(item, Mapping):
+        raise UserError(f"{where}: expected GenEval's metadata (an object), found {item!r}")
+    for name in ("prompt", "tag"):
+        if not isinstance(item.get(name), str) or not item[name].strip():
+            raise UserError(f"{where}: {name!r} is missing or empty")
+    include, exclude = item.get("include"), item.get("exclude", [])
+    if not isinstance(include, list) or not include:
+        raise UserError(f"{where}: 'include' must list at least one object")
+    if not isinstance(exclude, list):
+        raise UserError(f"{where}: 'exclude' must be a list")
+    for position, entry in enumerate(include):
+        _check_object(entry, position, where)
+    for entry in exclude:
+        _check_object(entry, 0, where)
+    return dict(item)
+
+
+def _json_lines(path: Path) -> list[Any]:
+    with explained(path, "read"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return [json.loads(line) for line in lines if line.strip()]
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: a line is not valid JSON ({error})") from error
+
+
+def read_prompts(path: Path | str) -> list[Prompt]:
+    """Prompts from a file in one of GenEval's own formats.
+
+    ``.jsonl``: one prompt's metadata per line; else a list of them, or a map prompt -> metadata.
+    Raises UserError where the file is missing, no JSON, or an entry lacks something.
+    """
+    path = Path(path)
+    if path.suffix not in (".json", ".jsonl"):
+        raise UserError(
+            f"{path}: expected prompts with GenEval's metadata (tag, include), in .json or .jsonl"
+        )
+    content = _json_lines(path) if path.suffix == ".jsonl" else read_json(path)
+    if isinstance(content, Mapping):
+        content = [
+            {"prompt": text, **item} if isinstance(item, Mapping) else item
+            for text, item in content.items()
+        ]
+    if not isinstance(content, list) or not content:
+        raise UserError(f"{path}: expected a list of prompts, or a map from prompt to metadata")
+    return [_checked(item, f"{path}, prompt {number}") for number, item in enumerate(content, 1)]
+
+
+# ----------------------------------------------------------------------------- texts alone
+
+
+def _text(entry: Any, name: str | None, where: str) -> Prompt:
+    """One prompt of a list or, called ``name``, of a map; of GenEval's map the name is the text."""
+    if isinstance(entry, str):
+        entry = {"prompt": entry}
+    if not isinstance(entry, Mapping):
+        raise UserError(f"{where}: expected a text or {{prompt: text}}, found {entry!r}")
+    text = entry.get("prompt", name if "include" in entry else None)
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(f"{where}: 'prompt' is missing or empty")
+    tag = entry.get("tag")
+    return {"prompt": text.strip(), **({"tag": tag} if tag and isinstance(tag, str) else {})}
+
+
+def _text_lines(path: Path) -> list[str]:
+    with explained(path, "read"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.strip()]
+
+
+def read_texts(path: Path | str) -> list[Prompt]:
+    """Prompts of which only the text is needed, in order: ``{prompt, tag?}``.
+
+    ``.txt``: one per line; ``.jsonl``: a text or ``{prompt}`` per line; ``.json``: a list of these, or a
+    map such as GenAI-Bench's, number -> ``{prompt}``, or GenEval's, prompt -> metadata. Raises UserError
+    where the file is missing or of another kind, an entry has no text, or there is none.
+    """
+    path = Path(path)
+    readers = {".txt": _text_lines, ".jsonl": _json_lines, ".json": read_json}
+    if path.suffix not in readers:
+        raise UserError(f"{path}: expected prompts in .txt (one per line), .json or .jsonl")
+    content = readers[path.suffix](path)
+    if not isinstance(content, list | Mapping) or not content:
+        raise UserError(f"{path} holds no prompts; expected one per line, a list or a map of them")
+    named = content.items() if isinstance(content, Mapping) else ((None, entry) for entry in content)
+    return [_text(entry, name, f"{path}, prompt {n}") for n, (name, entry) in enumerate(named, 1)]

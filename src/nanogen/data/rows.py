@@ -1,0 +1,183 @@
+"""Rows of arrays on disk, read in few and large requests, and held a window at a time.
+
+A network file system answers a request for a megabyte about as fast as one for a row, and memory maps
+count every page ever touched as the process's own. So rows are read by position: those that lie
+close together in one request, into memory that is given back when their window is over.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nanogen.data.hdf5 import Stored
+from nanogen.errors import UserError
+
+if TYPE_CHECKING:
+    from nanogen.data.tar_images import TarImages
+
+GAP = 64 << 10  # bytes that are read and thrown away rather than asked for around
+MOST_BUFFERS = 512  # in one request; the operating system allows 1024
+LARGE = 64 << 10  # bytes of a row that is worth a request of its own
+
+
+class _Part:
+    """Consecutive rows that lie in one file."""
+
+    def __init__(self, stored: Stored, first: int):
+        self.first, self.path, self.offset = first, stored.path, stored.offset
+        self.file = io.FileIO(stored.path, "r") if stored.shape[0] else None
+
+    def read(self, buffers: Sequence[Any], offset: int) -> None:
+        """Fill the buffers with what lies from ``offset`` on; raises UserError where the file ends."""
+        assert self.file is not None
+        pending = list(buffers)
+        while pending:
+            count = os.preadv(self.file.fileno(), pending, offset)
+            if not count:
+                raise UserError(f"{self.path} is truncated; delete it and make it again")
+            offset += count
+            while pending and count >= len(pending[0]):
+                count -= len(pending.pop(0))
+            if count:
+                pending[0] = memoryview(pending[0])[count:]
+
+
+class Rows:
+    """An array (N, ...) whose rows lie one after the other in one file or several.
+
+    Indexing reads, and gives arrays; several threads may do so at once.
+
+    Attributes: ``shape``, ``dtype``, ``ndim``, ``row_bytes``.
+    """
+
+    def __init__(self, parts: Sequence[Stored]):
+        starts = np.cumsum([0, *(part.shape[0] for part in parts)])
+        self.shape = (int(starts[-1]), *parts[0].shape[1:])
+        self.dtype = parts[0].dtype
+        self.row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        self._parts = [_Part(part, int(start)) for part, start in zip(parts, starts, strict=False)]
+        self._stops: list[int] = starts[1:].tolist()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> np.ndarray:
+        """The rows of a slice, or at these places (B,), in the order asked for."""
+        if isinstance(rows, slice):
+            rows = np.arange(*rows.indices(len(self)))
+        return self.read(np.asarray(rows, np.int64))
+
+    def read(self, rows: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
+        """The rows at these places int64 (B,), written to the first B of ``into`` if it is given."""
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"row outside the {len(self)} that there are")
+        if into is None:
+            into = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        found = into[: len(rows)]
+        if found.size:
+            target = memoryview(found.reshape(-1)).cast("B")
+            for part, offset, buffers in self._requests(rows, target):
+                part.read(buffers, offset)
+        return found
+
+    def _runs(self, rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
+        """First row, place among ``rows`` and length of each run, consecutive in a file and there."""
+        order = np.argsort(rows, kind="stable")
+        rising = rows[order]
+        broken = (np.diff(rising) != 1) | (np.diff(order) != 1)
+        broken |= np.diff(np.searchsorted(self._stops, rising, side="right")) != 0
+        edges = np.concatenate([[0], np.flatnonzero(broken) + 1, [len(rows)]])
+        firsts = edges[:-1]
+        return zip(rising[firsts].tolist(), order[firsts].tolist(), np.diff(edges).tolist(), strict=True)
+
+    def _requests(self, rows: np.ndarray, target: memoryview) -> Iterator[tuple[_Part, int, list[Any]]]:
+        """Part, offset and buffers of each request, as large as runs that lie close together allow."""
+        size, between = self.row_bytes, memoryview(bytearray(GAP))
+        part, begin, end = None, 0, 0  # of the request so far; offsets in the part's file
+        buffers: list[Any] = []
+        for row, place, count in self._runs(rows):
+            following = self._parts[bisect_right(self._stops, row)]
+            offset = following.offset + (row - following.first) * size
+            gap = offset - end
+            if following is not part or not 0 <= gap <= GAP or len(buffers) > MOST_BUFFERS:
+                if part is not None:
+                    yield part, begin, buffers
+                part, begin, buffers, gap = following, offset, [], 0
+            if gap:
+                buffers.append(between[:gap])
+            buffers.append(target[place * size : (place + count) * size])
+            end = offset + count * size
+        if part is not None:
+            yield part, begin, buffers
+
+
+class Held:
+    """Rows of which the current windows are in memory, and the next is being read.
+
+    What is announced changes when a row is read, never what is read. Rows of ``LARGE`` bytes or more
+    are not held: each is a large request already, and a window of them might not fit.
+    """
+
+    def __init__(self, rows: Rows | TarImages):
+        self.rows = rows
+        self._reader = ThreadPoolExecutor(1, "reader")
+        self._windows: dict[int, tuple[np.ndarray, Future[np.ndarray]]] = {}
+
+    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
+        """Hold these windows, number -> its rows (rising), and no other."""
+        if self.rows.row_bytes >= LARGE:
+            return
+        before, self._windows = self._windows, {}
+        for number, rows in windows.items():
+            same = (n for n, (held, _) in before.items() if n == number or np.array_equal(held, rows))
+            known = next(same, None)
+            if known is not None:
+                self._windows[number] = before.pop(known)
+        for number, rows in windows.items():
+            if number not in self._windows:
+                over = before.popitem()[1][1] if before else None
+                self._windows[number] = rows, self._reader.submit(self._read, rows, over)
+
+    def _read(self, rows: np.ndarray, over: Future[np.ndarray] | None) -> np.ndarray:
+        """The rows, where they fit in the memory of a window that is ``over``: new memory costs time."""
+        memory = over.result().base if over and not over.exception() else None
+        if memory is None or len(memory) < len(rows):
+            # Windows differ a little in size; what is not written to takes no memory.
+            memory = np.empty((len(rows) + len(rows) // 4 + 1, *self.rows.shape[1:]), self.rows.dtype)
+        return self.rows.read(rows, memory)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """The rows at these places (B,), from memory where they are held."""
+        found, missing = None, np.ones(len(rows), bool)
+        for held, data in self._windows.values():
+            if not len(held) or not missing.any():
+                continue
+            at = np.searchsorted(held, rows).clip(max=len(held) - 1)
+            here = missing & (held[at] == rows)
+            if here.all():
+                return np.take(data.result(), at, axis=0)  # lets the reader run meanwhile
+            if here.any():
+                if found is None:
+                    found = np.empty((len(rows), *self.rows.shape[1:]), self.rows.dtype)
+                found[here] = np.take(data.result(), at[here], axis=0)
+                missing &= ~here
+        if found is None:
+            return self.rows[rows]
+        if missing.any():
+            found[missing] = self.rows[rows[missing]]
+        return found

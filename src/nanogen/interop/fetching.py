@@ -1,0 +1,186 @@
+"""What is fetched for a study: frozen networks, published statistics, data sets.
+
+From the hub (`nanogen.interop.hub`) or by a file's address (`nanogen.interop.address`).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from nanogen.errors import UserError, nearest
+from nanogen.files import atomic_folder, label, write_json
+from nanogen.identity import config_hash
+from nanogen.interop.address import fetch_file
+from nanogen.interop.hub import Repository, download
+
+log = logging.getLogger(__name__)
+MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
+STATISTICS_SUFFIX = ".npz"
+INDEX = "model_index.json"  # of a pipeline
+TEMPLATE_SUFFIX = ".jinja"  # how a chat is written for a pipeline's text encoder
+OTHER_PRECISION = re.compile(r"\.(fp16|bf16|non_ema)\b")
+DATA_SUFFIXES = (".parquet", ".arrow", ".tar", ".json", ".jsonl", ".txt")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+# ----------------------------------------------------------------------------------- models
+
+
+def model_files(names: Sequence[str], subfolder: str, repository: str) -> list[str]:
+    """A model's files: configuration, weights and tokenizer of one folder.
+
+    Raises UserError where there are no weights, or only pickled ones, which are not loaded.
+    """
+    folder = PurePosixPath(subfolder)
+    inside = [name for name in names if PurePosixPath(name).parent == folder]
+    chosen = [name for name in inside if name.endswith(MODEL_SUFFIXES)]
+    if not any(name.endswith(".safetensors") for name in chosen):
+        pickles = [name for name in inside if name.endswith(PICKLES)]
+        found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
+        raise UserError(
+            f"{repository}/{subfolder}: there are no *.safetensors{found}".replace("/:", ":")
+        )
+    return chosen
+
+
+def pipeline_files(names: Sequence[str], repository: str) -> list[str]:
+    """A pipeline's files: its index and, of every component's folder, configuration and weights.
+
+    A component's folder is one with a configuration. What lies beside them, such as the same weights in
+    one file or in another precision, is left out, and so is code. Raises UserError as ``model_files``
+    does, and where there is no index.
+    """
+    if INDEX not in names:
+        raise UserError(f"{repository} is no pipeline of diffusers: it has no {INDEX}")
+    configured = {PurePosixPath(name).parent for name in names if name.endswith("config.json")}
+    of_components = [
+        name
+        for name in names
+        if (folder := PurePosixPath(name).parent) in configured and len(folder.parts) == 1
+    ]
+    whole = [name for name in of_components if not OTHER_PRECISION.search(name)]
+    chosen = [name for name in whole if name.endswith((*MODEL_SUFFIXES, TEMPLATE_SUFFIX))]
+    if not any(name.endswith(".safetensors") for name in chosen):
+        pickles = [name for name in whole if name.endswith(PICKLES)]
+        found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
+        raise UserError(f"{repository}: its components have no *.safetensors{found}")
+    return [INDEX, *chosen]
+
+
+def _unnest(folder: Path, subfolder: str) -> None:
+    """Make the files of a sub-folder those of the folder itself."""
+    if not subfolder:
+        return
+    for file in sorted((folder / subfolder).iterdir()):
+        file.replace(folder / file.name)
+    shutil.rmtree(folder / PurePosixPath(subfolder).parts[0])
+
+
+def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
+    """Download the frozen network of a ``model`` stage whose source is download, and the published
+    moments that it names: from the hub, or its weights from a file's address."""
+    model, output = stage["model"], Path(output)
+    hub, file = model.get("hub"), model.get("file")
+    if not hub and not file:
+        raise UserError(f"models.{model['name']}: neither 'hub' nor 'file' says whence to download it")
+    started = time.monotonic()
+    instead = f"set models.{model['name']} to {{source: path, path: FOLDER}}"
+
+    def finish(folder: Path, **origin: str) -> None:
+        origin |= fetch_statistics(model, folder, output)
+        card = label("model", 1, stage["hash"], name=model["name"], kind=model["kind"])
+        card |= {"quality": {}, "seconds": round(time.monotonic() - started, 1)}
+        write_json(folder / "nanogen.json", {**card, **origin, "model": model})
+
+    if file:
+        from nanogen.models.network_files import read_pickled_state, save_state
+
+        weights = fetch_file(file, output.parent, instead)
+        with atomic_folder(output) as folder:
+            save_state(read_pickled_state(weights), {"_class_name": model["model_class"]}, folder)
+            finish(folder, url=file["url"], sha256=file["sha256"])
+    else:
+
+        def wanted(names: Sequence[str]) -> list[str]:
+            if model["kind"] == "pipeline":
+                return pipeline_files(names, hub["repo"])
+            return model_files(names, hub["subfolder"], hub["repo"])
+
+        def finish_repository(folder: Path, commit: str) -> None:
+            _unnest(folder, hub["subfolder"])
+            finish(folder, repository=hub["repo"], commit=commit)
+
+        download(
+            Repository(hub["repo"], hub["revision"], instead=instead),
+            output,
+            wanted,
+            finish_repository,
+        )
+    log.info("%s: %.1f s", output, time.monotonic() - started)
+
+
+def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> dict[str, str]:
+    """Put the published moments that ``model`` names into ``folder``; says where they came from.
+
+    They arrive in a hidden folder beside ``output``, the model's final folder, and continue there
+    when interrupted.
+    """
+    name, hub = model.get("statistics"), model.get("statistics_hub")
+    if not name or not hub:
+        return {}
+    file = f"{hub['subfolder']}/{name}{STATISTICS_SUFFIX}".lstrip("/")
+    instead = f"set models.{model['name']}.statistics to null to compare with the study's own images"
+    repository = Repository(hub["repo"], hub["revision"], "dataset", instead)
+    origin: dict[str, str] = {}
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        if file not in names:
+            known = [n for n in names if n.endswith(STATISTICS_SUFFIX)]
+            raise UserError(f"data set {hub['repo']} has no file {file}{nearest(file, known)}")
+        return [file]
+
+    def finish(_: Path, commit: str) -> None:
+        origin.update(statistics_repository=hub["repo"], statistics_commit=commit)
+
+    arrived = output.with_name(f".{output.name}.statistics")
+    download(repository, arrived, wanted, finish)
+    (arrived / file).replace(folder / f"{name}{STATISTICS_SUFFIX}")
+    shutil.rmtree(arrived)
+    return origin
+
+
+# ------------------------------------------------------------------------------------- data
+
+
+def fetch_data(pinned: str, output: Path | str) -> None:
+    """Download a data set's parquet files, tar shards and lists.
+
+    Args:
+        pinned: ``owner/name``, or ``owner/name@revision`` with a commit, tag or branch.
+
+    Raises UserError also where ``output`` holds something already.
+    """
+    output = Path(output)
+    name, _, revision = pinned.partition("@")
+    revision = revision or "main"
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output} exists already; remove it or choose another folder")
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        chosen = [n for n in names if n.endswith(DATA_SUFFIXES)]
+        if not any(n.endswith((".parquet", ".arrow", ".tar")) for n in chosen):
+            raise UserError(f"{name} holds no parquet or Arrow files and no tar shards")
+        return chosen
+
+    def finish(folder: Path, commit: str) -> None:
+        card = label("dataset", 1, config_hash([name, revision]), repository=name, commit=commit)
+        write_json(folder / "nanogen.json", card)
+
+    repository = Repository(name, revision, "dataset", "give the folder of a copy as data.root instead")
+    download(repository, output, wanted, finish)
+    log.info("%s: %s", output, name)

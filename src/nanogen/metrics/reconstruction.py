@@ -1,0 +1,275 @@
+"""How well a tokenizer gives images back, and how fast: rFID, PSNR, SSIM, LPIPS, images per second.
+
+Images are read and go through the tokenizer batch by batch, so memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanogen.data import hdf5
+from nanogen.data.image_sets import ImageSet, of_hdf5
+from nanogen.data.images import ImageFile
+from nanogen.errors import UserError
+from nanogen.files import label
+from nanogen.metrics.extractors import NETWORK_BATCH, Extractor, load_extractor, rounded_up
+from nanogen.metrics.frechet import Moments, few_images, frechet_distance, require_finite
+from nanogen.metrics.metric_files import write_metric
+from nanogen.metrics.similarity import psnr, ssim
+from nanogen.models.card import expect_model
+from nanogen.models.perceptual import load_perceptual
+from nanogen.models.training import seeded
+from nanogen.tokenizers import Tokenizer, load_tokenizer
+from nanogen.tokenizers.base import to_uint8, to_unit
+from nanogen.training.distributed import Processes, share
+
+RECONSTRUCTIONS = ("reconstructions", 1)  # format and version of the examples
+SCORES, EXAMPLES = "reconstruction.json", "reconstructions.h5"
+SHOWN = 8  # examples
+UNTRAINED = "untrained"
+# images (N, 3, H, W) in [0, 1] and what they were -> (N,)
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+class Codec:
+    """A tokenizer that encodes and decodes, with a clock for each.
+
+    Attributes:
+        seconds: spent on encoding and on decoding of ``images`` images; the first batch is sent
+            through twice and counts once, because libraries choose their algorithms in it.
+    """
+
+    def __init__(self, name: str, tokenizer: Tokenizer, device: torch.device):
+        self.name, self.tokenizer, self.device = name, tokenizer.to(device), device
+        self.images = 0
+        self.seconds = np.zeros(2)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 (N, H, W, 3) -> their reconstructions, rounded to uint8.
+
+        Raises UserError where they are not finite or of another size.
+        """
+        if not self.images:
+            self.tokenizer.decode(self.tokenizer.encode(images))
+        started = self._now()
+        latents = self.tokenizer.encode(images)
+        between = self._now()
+        decoded = self.tokenizer.decode(latents)
+        self.seconds += (between - started, self._now() - between)
+        self.images += len(images)
+        if decoded.shape[-2:] != images.shape[1:3]:
+            raise UserError(
+                f"{self.name} makes images of {decoded.shape[-1]} pixels of those of {images.shape[2]}; "
+                "data.resolution and the model's 'latent' do not fit"
+            )
+        if not torch.isfinite(decoded).all():
+            raise UserError(
+                f"the reconstructions of {self.name} are not finite (NaN or infinity): its weights are "
+                "broken; make the model again"
+            )
+        return to_uint8(decoded)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+@dataclass
+class Judged:
+    """What was found of the reconstructions of one codec.
+
+    Attributes:
+        moments: of the extractor's features.
+        distances: by name, (n,) of every batch.
+        examples: uint8 (n, H, W, 3) of every batch, those that are shown.
+    """
+
+    moments: Moments
+    distances: dict[str, list[np.ndarray]]
+    examples: list[np.ndarray] = field(default_factory=list)
+    images: int = 0
+    seconds: np.ndarray = field(default_factory=lambda: np.zeros(2))
+
+    def merge(self, other: Judged) -> None:
+        """Take in what another process found of the images that follow."""
+        self.moments.merge(other.moments)
+        for name, values in other.distances.items():
+            self.distances[name] += values
+        self.examples += other.examples
+        self.images += other.images
+        self.seconds = self.seconds + other.seconds
+
+    def mean(self, name: str) -> float:
+        return float(np.concatenate(self.distances[name]).mean(dtype=np.float64))
+
+
+def shown_rows(count: int) -> np.ndarray:
+    """Which of ``count`` images are kept as examples: ``SHOWN``, spread evenly, or all."""
+    return np.unique(np.linspace(0, count - 1, min(count, SHOWN)).round().astype(np.int64))
+
+
+def judge(
+    codecs: Mapping[Codec, Mapping[str, Distance]],
+    images: ImageSet,
+    first: int,
+    shown: np.ndarray,
+    extractor: Extractor,
+    batch: int,
+) -> tuple[Judged, list[Judged]]:
+    """The originals as the extractor sees them, and the reconstructions of every codec.
+
+    Args:
+        codecs: with the distances that each is judged by.
+        images: a share of the set, whose first image is number ``first`` of it.
+        shown: numbers of the images that are kept.
+        batch: images read at a time; the networks see ``NETWORK_BATCH``, so it changes no result.
+    """
+    real = Judged(Moments(extractor.width), {})
+    found = [Judged(Moments(extractor.width), {name: [] for name in by}) for by in codecs.values()]
+    for pictures in images.batches(rounded_up(batch)):
+        for part in np.split(pictures, range(NETWORK_BATCH, len(pictures), NETWORK_BATCH)):
+            kept = shown[(shown >= first) & (shown < first + len(part))] - first
+            _look(real, part, kept, extractor)
+            for (codec, by), judged in zip(codecs.items(), found, strict=True):
+                _compare(codec, by, judged, part, kept, extractor)
+            first += len(part)
+    return real, found
+
+
+def _look(judged: Judged, images: np.ndarray, kept: np.ndarray, extractor: Extractor) -> None:
+    features = extractor.in_network_batches(images).features
+    require_finite(features, f"the features of extractor {extractor.name}")
+    judged.moments.add(features)
+    judged.examples.append(images[kept])
+    judged.images += len(images)
+
+
+@torch.inference_mode()
+def _compare(
+    codec: Codec,
+    by: Mapping[str, Distance],
+    judged: Judged,
+    originals: np.ndarray,
+    kept: np.ndarray,
+    extractor: Extractor,
+) -> None:
+    given = torch.from_numpy(originals).to(codec.device)
+    made = codec(given)
+    judged.seconds = codec.seconds
+    pair = to_unit(made), to_unit(given)
+    for name, distance in by.items():
+        judged.distances[name].append(distance(*pair).cpu().numpy())
+    _look(judged, made.cpu().numpy(), kept, extractor)
+
+
+def _perceptual(folder: Path, model: Mapping[str, Any], device: torch.device) -> Distance:
+    network = load_perceptual(folder, model).to(device)
+    return lambda images, targets: network(2 * images - 1, 2 * targets - 1)
+
+
+def write_reconstruction(
+    stage: Mapping[str, Any],
+    val: Path,
+    folders: Mapping[str, Path],
+    output: Path,
+    batch: int,
+    group: Processes,
+) -> None:
+    """Make the files of a stage `reconstruction` in ``output``: the scores, and a few examples.
+
+    Args:
+        folders: of the ``tokenizer``, the ``extractor`` and, where the stage names one, the
+            ``perceptual`` network.
+        group: processes that each take a share of the images; every one of them calls this.
+
+    Raises UserError where an input is missing, damaged or made by another configuration.
+    """
+    count = len(ImageFile(val, stage["expects"]["val"]))
+    for role, folder in folders.items():
+        expect_model(folder, stage["expects"][role])
+    extractor = load_extractor(folders["extractor"], stage["extractor"])
+    codecs = _codecs(stage, folders, group.device)
+    start, stop = share(count, group.rank, group.world, NETWORK_BATCH)
+    images, shown = of_hdf5(val, "validation images", start, stop), shown_rows(count)
+    found = group.gathered(judge(codecs, images, start, shown, extractor, batch))
+    if not group.main:
+        return
+    (real, judged), *others = found
+    for other_real, other_judged in others:
+        real.merge(other_real)
+        for one, other in zip(judged, other_judged, strict=True):
+            one.merge(other)
+    _write_examples(stage, output / EXAMPLES, shown, real, judged[0])
+    protocol = _protocol(stage, count, extractor, group.device)
+    about = {"tokenizer": stage["tokenizer"]["name"]}
+    write_metric(output / SCORES, stage, "reconstruction", about, (values_of(real, judged), protocol))
+
+
+def _codecs(
+    stage: Mapping[str, Any], folders: Mapping[str, Path], device: torch.device
+) -> dict[Codec, dict[str, Distance]]:
+    """The tokenizer and, of one that the study trains, what it was before; with what judges them."""
+    model = stage["tokenizer"]
+    tokenizer = load_tokenizer(folders["tokenizer"], model)
+    by: dict[str, Distance] = {"psnr": psnr, "ssim": ssim}
+    if stage["perceptual"]:
+        by["lpips"] = _perceptual(folders["perceptual"], stage["perceptual"], device)
+    codecs = {Codec(model["name"], tokenizer, device): by}
+    if stage[UNTRAINED]:
+        with seeded(stage["seed"], "build", model["name"], "weights"):
+            before = tokenizer.untrained()
+        codecs[Codec(f"{model['name']}, untrained,", before, device)] = {"psnr": psnr}
+    return codecs
+
+
+def values_of(real: Judged, judged: list[Judged]) -> dict[str, float]:
+    """The scores by name, of the tokenizer and perhaps of what it was before its training."""
+    trained, *before = judged
+    encoded, decoded = trained.images / trained.seconds
+    values = {"rfid": _rfid(real, trained), **{name: trained.mean(name) for name in trained.distances}}
+    values |= {"encode_images_per_second": float(encoded), "decode_images_per_second": float(decoded)}
+    for other in before:
+        values |= {f"rfid_{UNTRAINED}": _rfid(real, other), f"psnr_{UNTRAINED}": other.mean("psnr")}
+    return values
+
+
+def _rfid(real: Judged, made: Judged) -> float:
+    moments = (part for m in (real.moments, made.moments) for part in (m.mean, m.covariance))
+    return frechet_distance(*moments)
+
+
+def _protocol(stage: Mapping[str, Any], count: int, extractor: Extractor, device: torch.device) -> str:
+    of, by = stage["extractor"], stage["perceptual"]
+    shortage = few_images(count, extractor.width)
+    threads = torch.get_num_threads()
+    cpu = f"a CPU with {threads} thread{'s' if threads > 1 else ''}"
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
+    sentences = [
+        f"{count} validation images and what becomes of them, rounded to 8 bits",
+        f"rFID: Frechet distance between both sets of the features of {of['name']} "
+        f"({of['model_class']}, {extractor.width} features)" + (f", {shortage}" if shortage else ""),
+        "PSNR and SSIM (Gaussian window of 11 x 11, data range 1): per image, then the mean",
+        *([f"LPIPS: the mean distance of {by['name']} ({by['model_class']})"] if by else []),
+        f"images/s: of one process on {where}, {NETWORK_BATCH} images at a time, float32",
+    ]
+    return "; ".join(sentences)
+
+
+def _write_examples(
+    stage: Mapping[str, Any], path: Path, rows: np.ndarray, real: Judged, made: Judged
+) -> None:
+    header = label(*RECONSTRUCTIONS, stage["hash"], tokenizer=stage["tokenizer"]["name"])
+    with hdf5.create(path, header) as file:
+        file["rows"] = rows
+        file["originals"] = np.concatenate(real.examples)
+        file["reconstructions"] = np.concatenate(made.examples)

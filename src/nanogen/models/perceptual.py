@@ -1,0 +1,108 @@
+"""Frozen perceptual distances: LPIPS (Zhang et al. 2018, arXiv 1801.03924, equation 1) and, where its
+weights are not at hand, the distance of a trained convolutional network's features.
+
+They are modules: float images (B, 3, H, W) in [-1, 1], twice, give (B,); the gradient reaches the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen.errors import UserError
+from nanogen.metrics.small_inception import SmallInception
+from nanogen.models.network_files import load_weights, read_config
+
+LPIPS = "lpips:vgg"
+SMALL_INCEPTION = "nanogen.SmallInception"
+
+
+class StageDistance(nn.Module):
+    """Distance of a trained convolutional network's features: LPIPS without learned weights.
+
+    Per stage the channels of every position are scaled to unit length; their squared difference is
+    summed over channels, averaged over positions and then over stages.
+    """
+
+    def __init__(self, network: SmallInception, size: int):
+        super().__init__()
+        self.network, self.size = network, size
+
+    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self.stages(targets)
+        pairs = zip(self.stages(images), wanted, strict=True)
+        per_stage = [(a - b).square().sum(1).mean((1, 2)) for a, b in pairs]
+        return torch.stack(per_stage).mean(0)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """Unit features (B, C, h, w) after every stage that has weights."""
+        if images.shape[-1] != self.size:
+            images = F.interpolate(images, (self.size, self.size), mode="bicubic")
+        found = []
+        for stage in self.network.body:
+            images = stage(images)
+            if not isinstance(stage, nn.MaxPool2d):
+                found.append(F.normalize(images, dim=1, eps=1e-6))
+        return found
+
+
+def load_perceptual(folder: Path, model: Mapping[str, Any]) -> nn.Module:
+    """The frozen distance in ``folder``, as the resolved configuration ``model`` names it.
+
+    Raises UserError where a file or the package is missing or the class is not known.
+    """
+    kind = model["model_class"]
+    if kind == SMALL_INCEPTION:
+        network = SmallInception(**read_config(folder)["arguments"])
+        return StageDistance(load_weights(network, folder), model["input_size"]).eval()
+    if kind == LPIPS:
+        return _Lpips(folder)
+    raise UserError(
+        f"config/models/{model['name']}.yaml: {kind} gives no perceptual distance; known are {LPIPS} "
+        f"and {SMALL_INCEPTION}"
+    )
+
+
+class _Lpips(nn.Module):
+    """The package's LPIPS on torchvision's VGG16, whose weights lie in the model's folder.
+
+    The package brings the learned weights of the distance; nothing is fetched.
+    """
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        try:
+            from lpips import LPIPS as Network
+        except ImportError as error:
+            raise UserError("the perceptual loss needs the package lpips: pip install lpips") from error
+        self.network = Network(net="vgg", pretrained=True, pnet_rand=True, verbose=False)
+        slices = [getattr(self.network.net, f"slice{i}") for i in range(1, 6)]
+        names = {name: layer for part in slices for name, layer in part.named_children()}
+        weights = _vgg(folder / "model.safetensors")
+        for name, layer in names.items():
+            if isinstance(layer, nn.Conv2d):
+                layer.load_state_dict({k: weights[f"features.{name}.{k}"] for k in ("weight", "bias")})
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor, targets: Tensor) -> Tensor:
+        return self.network(images, targets).flatten()
+
+
+def _vgg(path: Path) -> dict[str, Tensor]:
+    if not path.exists():
+        raise UserError(f"{path} is missing: torchvision's VGG16; fetch the model again")
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}); fetch the model again") from error
+    if "features.28.bias" not in weights:
+        raise UserError(f"{path} does not hold torchvision's VGG16, whose last layer is features.28")
+    return weights

@@ -1,0 +1,43 @@
+"""Tables that are there already: the paper's, or those that a study has made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from nanogen.config.paths import Paths
+from nanogen.config.study_schema import Study
+from nanogen.errors import UserError
+from nanogen.report import published
+from nanogen.report.rows import Row, read_rows
+
+Tables = dict[str, list[Row]]
+
+
+def _read(path: Path) -> list[Row]:
+    rows = read_rows(path, needs=("method", "name", "family"))
+    twice = [name for name, count in Counter(row["method"] for row in rows).items() if count > 1]
+    if twice:
+        raise UserError(f"{path} has {twice[0]!r} more than once; delete the file and make it again")
+    return rows
+
+
+def published_tables(names: Iterable[str]) -> Tables:
+    """The paper's, each method once: of Table 3 the rows at 100,000 iterations."""
+    return {name: published.comparable(name) for name in names}
+
+
+def study_tables(study: Study, names: Sequence[str], inputs: Iterable[Path], what: str) -> Tables:
+    """A study's, from ``inputs`` by file name, else from their usual places.
+
+    Raises UserError where one is missing, which says that ``what`` needs it, or has a method twice.
+    """
+    given = {path.stem: path for path in inputs}
+    tables = {}
+    for name in names:
+        path = given.get(name, Path(Paths(study).table(name)))
+        if not path.exists():
+            raise UserError(f"{path} does not exist; {what} needs it: make it with `snakemake {path}`")
+        tables[name] = _read(path)
+    return tables

@@ -1,0 +1,41 @@
+"""Whose prompts DPG-Bench and GenAI-Bench are measured on: their own, as published, or GenEval's."""
+
+from __future__ import annotations
+
+from nanogen.config import Study, load_run, prompt_lists, stages
+from nanogen.report.rows import Row
+
+TITLES = {"dpg": "DPG-Bench", "genai": "GenAI-Bench"}
+GENEVAL, OWN = "GenEval", "own"
+
+
+def _whose(study: Study) -> dict[str, str]:
+    """metric -> whose prompts, of the metrics that the study measures."""
+    own = prompt_lists.own_lists(load_run(study, study.methods[0], "t2i").evaluation)
+    return {metric: OWN if metric in own else GENEVAL for metric in stages.answering(study)}
+
+
+def cells(study: Study) -> Row:
+    """What a row of the CSV says of it: ``dpg_bench_prompts`` and ``genai_bench_prompts``."""
+    return {f"{metric}_bench_prompts": whose for metric, whose in _whose(study).items()}
+
+
+def _on_genevals(study: Study) -> list[str]:
+    return [TITLES[metric] for metric, whose in _whose(study).items() if whose == GENEVAL]
+
+
+def in_caption(study: Study) -> str:
+    """What a table's caption adds where a score is not of its benchmark's own prompts."""
+    names = _on_genevals(study)
+    own = "their own" if len(names) > 1 else "its own"
+    return f"; {' and '.join(names)} on GenEval's prompts, not on {own}" if names else ""
+
+
+def notes(study: Study) -> list[str]:
+    """A footnote where a score is not of its benchmark's own prompts."""
+    names = _on_genevals(study)
+    made = ", with questions made of them for DPG-Bench" if TITLES["dpg"] in names else ""
+    told = (
+        f"{' and '.join(names)}: of GenEval's prompts{made}; the published numbers are of the own ones."
+    )
+    return [told] * bool(names)

@@ -1,0 +1,1 @@
+"""Stage 1: tokenizers trained from images."""

@@ -1,0 +1,68 @@
+"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020, arXiv 2006.10738).
+
+Every number comes from draws that are given, so that equal draws change an image equally.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+DRAWS = 7  # per image: brightness, saturation, contrast, shift and hole in rows and in columns
+
+
+def augmented(images: Tensor, draws: Tensor, strength: Mapping[str, float]) -> Tensor:
+    """Colour, then translation, then cutout; differentiable in the images.
+
+    Args:
+        images: (B, 3, H, W) in about [-1, 1].
+        draws: (B, 7) uniform in [0, 1).
+        strength: ``color`` (1: as published), ``translation`` and ``cutout`` (the largest shift and the
+            hole's side, as shares of the image's side); 0 leaves a step out.
+    """
+    if strength["color"]:
+        images = recoloured(images, draws[:, :3], strength["color"])
+    if strength["translation"]:
+        images = translated(images, draws[:, 3:5], strength["translation"])
+    if strength["cutout"]:
+        images = with_hole(images, draws[:, 5:], strength["cutout"])
+    return images
+
+
+def recoloured(images: Tensor, draws: Tensor, strength: float) -> Tensor:
+    """Brightness + U(-1/2, 1/2), saturation times U(0, 2), contrast times U(1/2, 3/2) at strength 1."""
+    brightness, saturation, contrast = (strength * (draws - 0.5)).view(-1, 3, 1, 1, 1).unbind(1)
+    images = images + brightness
+    grey = images.mean(1, keepdim=True)
+    images = grey + (images - grey) * (1 + 2 * saturation)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return mean + (images - mean) * (1 + contrast)
+
+
+def translated(images: Tensor, draws: Tensor, share: float) -> Tensor:
+    """Shifted by whole pixels, at most ``share`` of the side each way; zeros move in."""
+    most = max(1, round(share * images.shape[-1]))
+    first = (draws * (2 * most + 1)).long()  # (B, 2)
+    padded = F.pad(images, (most, most, most, most)).permute(0, 2, 3, 1)
+    rows, columns = (
+        first[:, axis, None] + torch.arange(images.shape[2 + axis], device=images.device)
+        for axis in (0, 1)
+    )
+    which = torch.arange(len(images), device=images.device).view(-1, 1, 1)
+    return padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def with_hole(images: Tensor, draws: Tensor, share: float) -> Tensor:
+    """A square of zeros, ``share`` of the side wide, whose centre lies anywhere in the image."""
+    side = max(1, round(share * images.shape[-1]))
+    inside = []
+    for axis in (0, 1):
+        size = images.shape[2 + axis]
+        first = (draws[:, axis, None] * size).long() - side // 2
+        place = torch.arange(size, device=images.device)
+        inside.append((place >= first) & (place < first + side))
+    hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return images.masked_fill(hole, 0.0)

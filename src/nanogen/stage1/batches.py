@@ -1,0 +1,131 @@
+"""Batches of images for a tokenizer, every random number a function of the image's place.
+
+The endless training sequence has places 0, 1, ...; all draws of a place come from one generator seeded
+by (seed, model, place). So a run resumes from its step alone, and draws the same on any number of
+processes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanogen.data.order import Order
+from nanogen.errors import UserError
+from nanogen.identity import seed_for
+from nanogen.stage1.augmentation import DRAWS
+from nanogen.training.batches import prefetched
+from nanogen.training.distributed import Processes
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's share of a global batch, B images."""
+
+    images: Tensor  # uint8 (B, H, W, 3)
+    noise: Tensor  # (B, ...) standard normal, of the size that the tokenizer asks for
+    level: Tensor  # (B,) uniform in [0, 1), how strong the noise is
+    augment: Tensor  # (B, 2, 7) uniform in [0, 1), for the discriminator's augmentations
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+        values = (getattr(self, field.name) for field in fields(self))
+        return Batch(*(value.pin_memory().to(device, non_blocking=True) for value in values))
+
+
+class Batches:
+    """Batches of one process, by step, counted from 1.
+
+    Args:
+        images: uint8 (N, H, W, 3), in memory or mapped.
+        stage: a stage `model` with ``model.stage1``.
+        noise: shape of one image's noise.
+
+    Raises UserError where processes cannot share the batch, or images are smaller than the crop.
+    """
+
+    def __init__(
+        self, images: np.ndarray, stage: Mapping[str, Any], noise: tuple[int, ...], group: Processes
+    ):
+        model, self.images, self.noise = stage["model"], images, noise
+        self.keys = model["stage1"]
+        self.identity = (stage["seed"], "stage1", model["name"])
+        self.side = side_of(images, model)
+        self.size = self.keys["batch_size"]
+        if self.size % group.world:
+            raise UserError(
+                f"config/models/{model['name']}.yaml: stage1.batch_size {self.size} cannot be shared "
+                f"equally by {group.world} processes; choose a number that divides it"
+            )
+        share = self.size // group.world
+        self.share = range(group.rank * share, (group.rank + 1) * share)
+        self.order = Order(len(images), math.prod(images.shape[1:]), *self.identity)
+
+    def at(self, step: int) -> Batch:
+        """This process's share of the batch of ``step``."""
+        first = (step - 1) * self.size
+        drawn = [self._image(first + place) for place in self.share]
+        return Batch(*(torch.stack(part) for part in zip(*drawn, strict=True)))
+
+    def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
+        """Batches of the steps after ``start``, to ``stop``."""
+        return prefetched(lambda step: self.at(step).to(device), range(start + 1, stop + 1))
+
+    def _image(self, place: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The fields of `Batch` for one place; what every image needs is drawn first."""
+        generator = torch.Generator().manual_seed(seed_for(*self.identity, place))
+        level = torch.rand((), generator=generator)
+        noise = torch.randn(self.noise, generator=generator)
+        augment = torch.rand(2, DRAWS, generator=generator)
+        image = self._read(place)
+        if self.spliced(place):
+            image = _spliced(image, self._read(place - 1), generator)
+        if self.side < image.shape[0]:
+            image = _cropped(image, self.side, generator)
+        return image, noise, level, augment
+
+    def spliced(self, place: int) -> bool:
+        """Whether the image at a place continues as the one before it."""
+        return self.keys["splice"] and place % 2 == 1
+
+    def _read(self, place: int) -> Tensor:
+        (row,) = self.order.rows(place, 1)
+        return torch.from_numpy(np.array(self.images[row]))
+
+
+def side_of(images: np.ndarray, model: Mapping[str, Any]) -> int:
+    """Side of what is trained on: of the crop, or of the whole images; raises UserError where the
+    images are smaller than the crop."""
+    side, crop = images.shape[1], model["stage1"]["crop"]
+    if crop is None:
+        return side
+    if crop > side:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: stage1.crop {crop} is larger than the images, which "
+            f"have {side} pixels; lower it, or raise data.resolution"
+        )
+    return crop
+
+
+def _spliced(image: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
+    """``image`` (H, W, 3), which continues as ``other`` right of a random column.
+
+    An autoencoder for scenes with several objects learns from pictures of one; the classes of the
+    picture are lost, which it does not need.
+    """
+    cut = int(torch.randint(image.shape[1] + 1, (), generator=generator))
+    return torch.cat([image[:, :cut], other[:, cut:]], 1)
+
+
+def _cropped(image: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """A random square of (H, W, 3), ``side`` pixels wide."""
+    most = torch.tensor(image.shape[:2]) - side + 1
+    top, left = (torch.rand(2, generator=generator) * most).long().tolist()
+    return image[top : top + side, left : left + side]

@@ -1,0 +1,88 @@
+"""Batches of end-to-end tuning: images as a VAE learns them, and what its backbone is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanogen.backbones.embeddings import Condition
+from nanogen.identity import seed_for
+from nanogen.stage1 import batches as stage1
+from nanogen.training.batches import Batch, prefetched
+from nanogen.training.distributed import Processes
+
+
+@dataclass(frozen=True)
+class JointBatch:
+    """One process's share of a global batch: the same images for the VAE and for the backbone."""
+
+    pictures: stage1.Batch
+    latents: Batch  # without its ``x`` and ``patches``, which the networks make
+
+    def to(self, device: torch.device) -> JointBatch:
+        return JointBatch(self.pictures.to(device), self.latents.to(device))
+
+
+class JointBatches:
+    """Batches of one process, by step, counted from 1; a place's draws are its own (`stage1.batches`).
+
+    A spliced picture has no class, so the backbone is told none.
+
+    Args:
+        images: uint8 (N, H, W, 3), and their ``labels`` (N,).
+        stage: a stage `model` with ``end_to_end``.
+        noise: shape of one image's latent in the network's layout.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        stage: Mapping[str, Any],
+        noise: tuple[int, ...],
+        group: Processes,
+    ):
+        self.pictures = stage1.Batches(images, stage, noise, group)
+        self.labels, self.latent = labels, stage["joint"]["latent"]
+        self.classes = stage["joint"]["conditioner"]["classes"]
+
+    def at(self, step: int) -> JointBatch:
+        """This process's share of the batch of ``step``."""
+        first = (step - 1) * self.pictures.size
+        places = [first + place for place in self.pictures.share]
+        drawn = [self._draws(place) for place in places]
+        noise, normal, uniform = (torch.stack(part) for part in zip(*drawn, strict=True))
+        condition = Condition(labels=torch.tensor([self._label(place) for place in places]))
+        latents = Batch(
+            x=noise.new_empty(0),
+            noise=noise,
+            normal=normal,
+            uniform=uniform,
+            other_normal=normal,
+            condition=condition,
+            chance=0.0,
+        )
+        return JointBatch(self.pictures.at(step), latents)
+
+    def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[JointBatch]:
+        """Batches of the steps after ``start``, to ``stop``."""
+        return prefetched(lambda step: self.at(step).to(device), range(start + 1, stop + 1))
+
+    def _draws(self, place: int) -> tuple[Tensor, Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(seed_for(*self.pictures.identity, "end-to-end", place))
+        return (
+            torch.randn(*self.latent, generator=generator),
+            torch.randn((), generator=generator),
+            torch.rand((), generator=generator),
+        )
+
+    def _label(self, place: int) -> int:
+        if self.pictures.spliced(place):
+            return self.classes
+        (row,) = self.pictures.order.rows(place, 1)
+        return int(self.labels[row])

@@ -1,0 +1,102 @@
+"""The decoder of a representation autoencoder on a frozen encoder's features (Zheng et al. 2025,
+arXiv 2510.11690, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from nanogen.errors import UserError
+from nanogen.models.encoders import VisionEncoder, copy_encoder, load_encoder
+from nanogen.models.training import checked, seeded
+from nanogen.stage1.batches import Batch
+from nanogen.stage1.reconstructed import Reconstructed
+from nanogen.stage1.statistics import feature_moments
+from nanogen.stage1.terms import Term
+from nanogen.tokenizers.base import to_signed
+from nanogen.tokenizers.rae import RAE, write_statistics
+from nanogen.tokenizers.vit_decoder import ViTDecoder
+from nanogen.training.distributed import Processes
+
+ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
+
+
+def build(model: Mapping[str, Any], resolution: int) -> ViTDecoder:
+    """An untrained decoder of the configuration's architecture and latent size."""
+    keys = checked(model["architecture"], ARCHITECTURE, model["name"])
+    rows = model["latent"][1]
+    if resolution % rows:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: images of {resolution} pixels are no grid of {rows} "
+            f"equal patches; correct 'latent' or data.resolution"
+        )
+    return ViTDecoder(latent=tuple(model["latent"]), resolution=resolution, **keys)
+
+
+class DecoderTraining:
+    """A ViT decoder that learns images from normalised latents with noise.
+
+    The noise's standard deviation is drawn from U(0, tau) per image; tau is ``stage1.noise``.
+
+    Attributes:
+        learned: the network that is trained.
+        last: the weights of its last layer.
+        noise: shape of one image's noise.
+        terms: loss terms of its own, by name.
+
+    Raises UserError where the encoder's features are not of the configured size.
+    """
+
+    def __init__(
+        self,
+        stage: Mapping[str, Any],
+        images: np.ndarray,
+        folders: Mapping[str, Path],
+        group: Processes,
+    ):
+        self.stage, model = stage, stage["model"]
+        if model["stage1"]["crop"] is not None:
+            raise UserError(
+                f"config/models/{model['name']}.yaml: the decoder of an RAE learns whole images; leave "
+                "out stage1.crop"
+            )
+        self.folder, self.tau = folders["encoder"], model["stage1"]["noise"]
+        self.encoder = load_encoder(self.folder).eval().requires_grad_(False).to(group.device)
+        _check_grid(self.encoder, model, self.folder)
+        self.mean, self.var = feature_moments(
+            lambda x: self.encoder(x.to(group.device)).cpu(), images, group
+        )
+        with seeded(stage["seed"], "build", model["name"], "weights"):
+            self.learned: nn.Module = build(model, images.shape[1])
+        self.tokenizer = RAE(lambda: self.encoder, self.learned, self.mean, self.var).to(group.device)
+        self.last: Tensor = self.learned.pixels.weight
+        self.noise = tuple(model["latent"])
+        self.terms: dict[str, Term] = {}
+
+    def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
+        """What ``network``, which is `learned` as processes share it, makes of a batch."""
+        latents = self.tokenizer.encode(batch.images)
+        sigma = self.tau * batch.level.view(-1, 1, 1, 1)
+        return Reconstructed(
+            batch.images, to_signed(batch.images), network(latents + sigma * batch.noise)
+        )
+
+    def save(self, folder: Path) -> RAE:
+        """Write the trained tokenizer to ``folder``; it is returned."""
+        copy_encoder(self.folder, self.encoder.preprocessing, folder / "encoder")
+        self.learned.save_pretrained(folder / "decoder")
+        write_statistics(folder, self.mean, self.var, self.stage)
+        return self.tokenizer
+
+
+def _check_grid(encoder: VisionEncoder, model: Mapping[str, Any], folder: Path) -> None:
+    shape = (encoder.width, encoder.rows, encoder.rows)
+    if shape != tuple(model["latent"]):
+        raise UserError(
+            f"config/models/{model['name']}.yaml: 'latent' is {tuple(model['latent'])}, but the "
+            f"features of {folder} are {shape}"
+        )

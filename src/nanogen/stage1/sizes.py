@@ -1,0 +1,72 @@
+"""How large the networks of a tokenizer's training are, counted without allocating them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from nanogen.config import PIXELS, Study, load_model, load_run, stages
+from nanogen.models import encoder, timm_networks
+from nanogen.models.encoders import TransformerParts
+from nanogen.stage1 import rae, vae
+from nanogen.stage1.discriminator import Heads
+from nanogen.stage1.phases import Phases
+
+BUILDERS = {"rae": rae.build, "vae": vae.build}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Parameters of a tokenizer's training, and its length.
+
+    Attributes:
+        trained: of an RAE the decoder, of a VAE both halves.
+        heads: of the discriminator, which are trained; 0 without one.
+        frozen: of the encoder that they judge by.
+        phases: its epochs in steps.
+    """
+
+    name: str
+    trained: int
+    heads: int
+    frozen: int
+    phases: Phases
+
+
+def sizes(study: Study) -> Iterator[Size]:
+    """Every tokenizer that the study trains, in order of first use."""
+    names = {}
+    for task in study.tasks:
+        names |= dict.fromkeys(load_run(study, m, task).tokenizer for m in study.methods)
+    for name in names:
+        if name != PIXELS and load_model(study, name).source == "build":
+            yield size_of(study, name)
+
+
+def size_of(study: Study, name: str) -> Size:
+    """The sizes of one tokenizer's training."""
+    stage = stages.model(study, name)
+    model, data = stage["model"], stages.task_data(study, stage["model"]["data"])
+    keys, judge = model["stage1"], stage["networks"].get("discriminator")
+    heads = frozen = 0
+    with torch.device("meta"):
+        trained = _count(BUILDERS[model["kind"]](model, data.resolution))
+        if judge:
+            network = _encoder(judge)
+            frozen = _count(network)
+            heads = _count(Heads(TransformerParts.of(network).width, len(keys["adversarial"]["layers"])))
+    return Size(name, trained, heads, frozen, Phases.of(keys, data.train_images))
+
+
+def _encoder(model: dict[str, Any]) -> nn.Module:
+    if timm_networks.is_timm(model["model_class"]) and model["model_class"] != timm_networks.EVA:
+        return timm_networks.build(model["model_class"], model["architecture"])
+    return encoder.build(model)
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

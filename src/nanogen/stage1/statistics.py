@@ -1,0 +1,109 @@
+"""Mean and variance of latents or features over a data set: streaming, and mergeable over shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nanogen.errors import UserError
+from nanogen.models.training import batches, gather, progress
+from nanogen.training.distributed import Processes, share
+
+BATCH = 250
+
+
+class Statistics:
+    """Mean and variance per channel and position of latents that arrive in batches, in float64.
+
+    Each batch is centred on its own mean before it is squared, so a mean far larger than the spread
+    costs no digits; two partial results merge exactly but for the last digits (Chan, Golub and
+    LeVeque 1979).
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean = self._scatter = torch.zeros((), dtype=torch.float64)
+
+    def update(self, batch: Tensor) -> None:
+        """Take in latents (N, C, h, w), on any device; raises UserError if they are not finite or of
+        another shape than those before."""
+        if not len(batch):
+            return
+        if not torch.isfinite(batch).all():
+            raise UserError(
+                "the latents that statistics are taken of are not finite (NaN or infinity): the network "
+                "that made them, or the images it was given, are broken"
+            )
+        rows = batch.detach().double()
+        mean = rows.mean(0)
+        scatter = (rows - mean).square().sum(0)
+        self._merge(len(rows), mean.cpu(), scatter.cpu())
+
+    def merge(self, other: Statistics) -> None:
+        """Take in what ``other`` has seen, e.g. on another process."""
+        if other.count:
+            self._merge(other.count, other._mean, other._scatter)
+
+    def _merge(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+        if self.count and mean.shape != self._mean.shape:
+            raise UserError(
+                f"latents of size {_size(mean)} do not belong to statistics of size {_size(self._mean)}"
+            )
+        total = self.count + count
+        shift = mean - self._mean
+        self._scatter = self._scatter + scatter + shift.square() * (self.count * count / total)
+        self._mean = self._mean + shift * (count / total)
+        self.count = total
+
+    @property
+    def mean(self) -> Tensor:
+        """(C, h, w) float64; raises UserError before any latent was seen."""
+        self._require_one()
+        return self._mean
+
+    @property
+    def variance(self) -> Tensor:
+        """(C, h, w) float64, divided by the number of latents; raises UserError before any was seen."""
+        self._require_one()
+        return self._scatter / self.count
+
+    def _require_one(self) -> None:
+        if not self.count:
+            raise UserError("there is no image to take the features' statistics from")
+
+
+def _size(values: Tensor) -> str:
+    return "x".join(map(str, values.shape))
+
+
+@torch.no_grad()
+def feature_moments(
+    encode: Callable[[Tensor], Tensor], images: np.ndarray, group: Processes | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the features per channel and position, float32 (C, h, w), in one pass.
+
+    Args:
+        encode: uint8 (N, H, W, 3) -> features (N, C, h, w).
+        group: processes that each take their share of the images; every one of them calls this, and
+            gets the statistics of all images.
+
+    Raises UserError where there is no image or a feature is not finite.
+    """
+    start, stop = share(len(images), group.rank, group.world) if group else (0, len(images))
+    found = Statistics()
+    for part in progress(list(batches(stop - start, BATCH)), "statistics"):
+        found.update(encode(gather(images, slice(start + part.start, start + part.stop))))
+    if group:
+        found = _merged(found, group)
+    return found.mean.float(), found.variance.float()
+
+
+def _merged(own: Statistics, group: Processes) -> Statistics:
+    """The statistics of all processes, merged in the order of their ranks, on each of them."""
+    whole = Statistics()
+    for part in group.gathered(own):
+        whole.merge(part)
+    return group.shared(whole)

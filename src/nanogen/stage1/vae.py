@@ -1,0 +1,153 @@
+"""Autoencoders of diffusers' classes, trained from scratch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nanogen.errors import UserError, nearest
+from nanogen.models.loading import load_network, network_class, save_network
+from nanogen.models.training import checked, seeded
+from nanogen.stage1.batches import Batch, side_of
+from nanogen.stage1.reconstructed import Reconstructed
+from nanogen.stage1.statistics import feature_moments
+from nanogen.stage1.terms import Term
+from nanogen.tokenizers import normalisation
+from nanogen.tokenizers.base import to_signed
+from nanogen.tokenizers.latent_layouts import Plane, layout_of
+from nanogen.tokenizers.vae import VAE
+from nanogen.training.distributed import Processes
+
+LOG_VARIANCE = -6.0  # of the posterior at the start of training
+SCALE_IMAGES = 2000  # enough for a standard deviation over all cells to three digits
+
+
+def build(model: Mapping[str, Any], resolution: int) -> nn.Module:
+    """An untrained autoencoder of the configuration's class, architecture and latent size."""
+    layout = layout_of(model["model_class"])
+    network_type = network_class(model["model_class"])
+    keys = checked(model["architecture"], inspect.signature(network_type).parameters, model["name"])
+    channels, rows, _ = model["latent"]
+    try:
+        network = network_type(**layout.arguments(channels, resolution, keys))
+    except (ValueError, TypeError, IndexError) as error:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: this 'architecture' is none of "
+            f"{model['model_class']}: {error}"
+        ) from error
+    cells = resolution // layout.reduction(network.config)
+    if (layout.channels(network.config), cells) != (channels, rows):
+        raise UserError(
+            f"config/models/{model['name']}.yaml: this architecture makes "
+            f"{layout.channels(network.config)} channels and {cells} latent rows of {resolution} "
+            f"pixels, not {channels} and {rows}"
+        )
+    _narrow_posterior(network)
+    return network
+
+
+@torch.no_grad()
+def _narrow_posterior(network: Any) -> None:
+    """A posterior as wide as the prior would drown the image in noise at first."""
+    last = network.encoder.conv_out if network.quant_conv is None else network.quant_conv
+    last.bias[len(last.bias) // 2 :] = LOG_VARIANCE
+
+
+def _way(model: Mapping[str, Any]) -> str:
+    """How this network is to carry its latents' statistics."""
+    possible = layout_of(model["model_class"]).normalisations
+    way = model["normalisation"] or possible[0]
+    if way not in possible:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: {model['model_class']} cannot carry normalisation "
+            f"{way!r}{nearest(way, possible)}; it can be {' or '.join(possible)}"
+        )
+    return way
+
+
+class Coder(nn.Module):
+    """An autoencoder from images to reconstructions in one call, which processes can share."""
+
+    def __init__(self, network: nn.Module, layout: Plane):
+        super().__init__()
+        self.network, self.layout = network, layout
+
+    def forward(self, target: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (N, 3, H, W) in [-1, 1] and standard normal noise in the network's layout ->
+        reconstructions, mean and log-variance of the posterior."""
+        posterior = self.network.encode(self.layout.enter(target)).latent_dist
+        sampled = posterior.mean + posterior.std * noise
+        output = self.layout.leave(self.network.decode(sampled).sample)
+        return output, posterior.mean, posterior.logvar
+
+
+class VAETraining:
+    """An autoencoder that learns images from samples of its posterior.
+
+    Attributes as those of `nanogen.stage1.rae.DecoderTraining`; ``folders`` hold another autoencoder,
+    ``start``, where it goes on learning from that.
+    """
+
+    def __init__(
+        self,
+        stage: Mapping[str, Any],
+        images: np.ndarray,
+        folders: Mapping[str, Path],
+        group: Processes,
+    ):
+        model = stage["model"]
+        self.images, self.device, self.shape = images, group.device, tuple(model["latent"])
+        self.layout, self.way = layout_of(model["model_class"]), _way(model)
+        with seeded(stage["seed"], "build", model["name"], "weights"):
+            network = _network(model, images.shape[1], folders.get("start"))
+        self.terms: dict[str, Term] = {}
+        self.learned: nn.Module = Coder(network, self.layout)
+        self.last: Tensor = network.decoder.conv_out.weight
+        self.noise = _reached(self.learned, side_of(images, model))
+
+    def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
+        """What ``network``, which is `learned` as processes share it, makes of a batch."""
+        target = to_signed(batch.images)
+        return Reconstructed(batch.images, target, *network(target, batch.noise))
+
+    def sampled(self, made: Reconstructed, noise: Tensor) -> Tensor:
+        """The sample of the posterior that ``made`` came from, by the same ``noise``: latents
+        (B, C, h, w) as a backbone sees them, not normalised, with the graph."""
+        return self.layout.pack(made.mean + (0.5 * made.log_variance).exp() * noise)
+
+    def save(self, folder: Path) -> VAE:
+        """Write the trained tokenizer, with its latents' statistics, to ``folder``; it is returned."""
+        network = self.learned.network.eval()
+        raw = VAE(network, self.layout, self.shape, (1.0, 0.0)).to(self.device)
+        moments = feature_moments(
+            lambda x: raw.encode(x.to(self.device)).cpu(), self.images[:SCALE_IMAGES]
+        )
+        normalisation.write(network, self.way, *moments)
+        save_network(network, folder)
+        return VAE(network, self.layout, self.shape).to(self.device)
+
+
+def _network(model: Mapping[str, Any], resolution: int, start: Path | None) -> nn.Module:
+    """The autoencoder in the folder ``start``, or an untrained one."""
+    if start is None:
+        return build(model, resolution)
+    return load_network(start, model["model_class"]).requires_grad_(True)
+
+
+def _reached(coder: Coder, side: int) -> tuple[int, ...]:
+    """Freeze what an image does not reach (a film's time), for which processes would wait; the shape of
+    one image's latent in the network's layout."""
+    target = torch.zeros(1, 3, side, side)
+    posterior = coder.network.encode(coder.layout.enter(target)).latent_dist
+    output, *_ = coder(target, torch.zeros_like(posterior.mean))
+    output.sum().backward()
+    for parameter in coder.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+        parameter.grad = None
+    return tuple(posterior.mean.shape[1:])

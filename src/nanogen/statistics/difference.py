@@ -1,0 +1,39 @@
+"""Is a correlation stronger over some methods than over others, where the two share methods?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nanogen.statistics.bootstrap import expanded, samples
+from nanogen.statistics.coefficients import ENOUGH, pearson
+
+
+def strength_difference(
+    x: np.ndarray, y: np.ndarray, first: np.ndarray, second: np.ndarray, seed: int
+) -> tuple[float, tuple[float, float]] | None:
+    """|r| over the pairs ``first`` less |r| over ``second``, and its 95 % interval.
+
+    x, y: (n,); first, second: (n,), true for the pairs over which each is taken. Both coefficients
+    come from the same resamples, so what their methods share does not widen the interval. None where
+    either has fewer than three pairs, or is constant.
+    """
+    if min(first.sum(), second.sum()) < ENOUGH:
+        return None
+
+    def strength(counts: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        inside = counts[:, mask]
+        found = np.full(len(counts), np.nan)
+        some = inside.sum(1) > 0
+        found[some] = np.abs(pearson(inside[some], x[mask], y[mask]))
+        return found
+
+    def difference(counts: np.ndarray) -> np.ndarray:
+        return strength(counts, first) - strength(counts, second)
+
+    (whole,) = difference(np.ones((1, len(x))))
+    values = difference(samples(len(x), seed))
+    values = values[np.isfinite(values)]
+    if not np.isfinite(whole) or not len(values):
+        return None
+    low, high = np.quantile(values, expanded(int(min(first.sum(), second.sum()))))
+    return float(whole), (float(low), float(high))

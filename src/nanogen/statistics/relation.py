@@ -1,0 +1,107 @@
+"""Everything that is said of how two columns go together over some methods."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nanogen.identity import seed_for
+from nanogen.statistics.bootstrap import interval, permutation_p, samples
+from nanogen.statistics.coefficients import COEFFICIENTS, ENOUGH, pearson
+
+Interval = tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A coefficient in [-1, 1], its p-value against none, its 95 % interval (none for fewer than 8)."""
+
+    value: float
+    p: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Pearson's r over all methods but one, and how far leaving that one out moves it."""
+
+    name: str
+    without: float
+    shift: float
+
+
+@dataclass(frozen=True)
+class Relation:
+    """The coefficients of n pairs.
+
+    Attributes:
+        permutation_p: of Pearson's r, which assumes no distribution.
+        influences: a method each, in the given order; none for fewer than four pairs.
+    """
+
+    n: int
+    pearson: Estimate
+    spearman: Estimate
+    kendall: Estimate
+    permutation_p: float
+    influences: tuple[Influence, ...]
+
+    @property
+    def range(self) -> Interval:
+        """The least and largest r that leaving out one method gives."""
+        found = [i.without for i in self.influences if math.isfinite(i.without)]
+        return (min(found), max(found)) if found else None
+
+    @property
+    def most_influential(self) -> Influence | None:
+        found = [i for i in self.influences if math.isfinite(i.shift)]
+        return max(found, key=lambda i: abs(i.shift), default=None)
+
+
+def _by_scipy(x: np.ndarray, y: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Coefficient and p-value by name; nan and nan where a series is constant."""
+    from scipy.stats import kendalltau, pearsonr, spearmanr
+
+    functions = {"pearson": pearsonr, "spearman": spearmanr, "kendall": kendalltau}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of constant series, which give nan
+        found = {name: function(x, y) for name, function in functions.items()}
+    return {name: (float(f.statistic), float(f.pvalue)) for name, f in found.items()}
+
+
+def influences(names: Sequence[str], x: np.ndarray, y: np.ndarray) -> tuple[Influence, ...]:
+    """Leave one out: r without each pair; nothing for fewer than four pairs."""
+    n = len(x)
+    if n <= ENOUGH:
+        return ()
+    (whole,) = pearson(np.ones((1, n)), x, y)
+    without = pearson(1 - np.eye(n), x, y)
+    return tuple(
+        Influence(name, float(r), float(r - whole)) for name, r in zip(names, without, strict=True)
+    )
+
+
+def relate(names: Sequence[str], x: Sequence[float], y: Sequence[float], what: str) -> Relation | None:
+    """The relation of two columns over the methods ``names``, each as long; None for fewer than three.
+
+    ``what`` says which columns and methods these are: it seeds the resampling, so that one line of a
+    table does not depend on the others.
+    """
+    if len(names) < ENOUGH:
+        return None
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    counts = samples(len(x), seed_for("bootstrap", what))
+    estimates = {
+        name: Estimate(value, p, interval(COEFFICIENTS[name], x, y, counts))
+        for name, (value, p) in _by_scipy(x, y).items()
+    }
+    return Relation(
+        n=len(x),
+        **estimates,
+        permutation_p=permutation_p(x, y, seed_for("permutation", what)),
+        influences=influences(names, x, y),
+    )

@@ -1,0 +1,37 @@
+"""Reading a training curve, ``train.jsonl``, back; torch is not needed for that."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from nanogen.errors import UserError
+from nanogen.files import explained
+
+Line = dict[str, float]
+
+
+def read_curve(path: Path) -> list[Line]:
+    """The lines of a training curve, each with ``step`` (rising), ``seconds`` and the means since the
+    line before.
+
+    Raises UserError where the file is not a curve, or has no line.
+    """
+    with explained(path, "read"):
+        text = path.read_text(encoding="utf-8")
+    lines: list[Line] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            found = {key: float(value) for key, value in json.loads(line).items()}
+        except (ValueError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"{path}, line {number} is not a line of a training curve: {error}"
+            ) from error
+        before = lines[-1]["step"] if lines else 0
+        if not found.get("step", 0) > before or not math.isfinite(found.get("seconds", math.nan)):
+            raise UserError(f"{path}, line {number}: expected a later step and its seconds")
+        lines.append(found)
+    if not lines:
+        raise UserError(f"{path} holds no line; delete the model's folder and train again")
+    return lines

@@ -1,0 +1,130 @@
+"""Parquet and Arrow exports: the same pictures as from a folder, a few at a time, damage named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import ipc, parquet
+
+from nanogen.config import load_run, load_study
+from nanogen.data.images import ImageFile, write_images
+from nanogen.errors import UserError
+
+NAMES = ["cat", "owl"]
+
+
+def stage(root: Path, split: str = "train", most: int = 100, unreadable: str = "refuse") -> dict:
+    data = {"name": "imagenet", "source": "folder", "resolution": 16, "root": str(root)}
+    data |= {"train_images": most, "val_images": most, "unreadable": unreadable}
+    data |= {"caption_template": "a photo of a {name}"}
+    return {"stage": "data", "hash": "abc", "seed": 7, "split": split, "data": data}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Noise, so that any exchange of two pictures shows; 70 of each class."""
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        for split, count in (("train", 70), ("val", 3)):
+            (tmp_path / "folder" / split / name).mkdir(parents=True)
+            for k in range(count):
+                image = Image.fromarray(rng.integers(0, 256, (17, 20, 3), np.uint8))
+                image.save(tmp_path / "folder" / split / name / f"{k:02}.png")
+    return tmp_path / "folder"
+
+
+def table(files: list[Path], nested: bool = True, names: bool = True) -> pa.Table:
+    contents = [{"bytes": f.read_bytes(), "path": f.name} for f in files]
+    if not nested:
+        contents = [content["bytes"] for content in contents]
+    columns = {"image": contents, "label": [NAMES.index(f.parent.name) for f in files]}
+    info = {"info": {"features": {"label": {"names": NAMES, "_type": "ClassLabel"}}}}
+    return pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(info)} if names else {})
+
+
+def exported(folder: Path, root: Path, layout: str) -> Path:
+    """The same pictures in the layout of a download from the hub, or of ``save_to_disk``."""
+    for split, hub in (("train", "train"), ("val", "validation")):
+        files = sorted((folder / split).rglob("*.png"))
+        half = len(files) // 3
+        for k, part in enumerate((files[:half], files[half:])):
+            name = f"{k:05}-of-00002"
+            if layout == "parquet":
+                path = root / "owner" / "data" / f"{hub}-{name}.parquet"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                parquet.write_table(table(part), path, row_group_size=20)
+                continue
+            path = root / hub / f"data-{name}.arrow"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = table(part, nested=False)
+            new = ipc.new_stream if k else ipc.new_file
+            with new(str(path), data.schema) as writer:
+                writer.write_table(data, max_chunksize=20)
+    return root
+
+
+@pytest.mark.parametrize("layout", ["parquet", "arrow"])
+def test_an_export_gives_the_file_that_the_folder_gives(folder, tmp_path, layout):
+    root = exported(folder, tmp_path / layout, layout)
+    for split, most in (("train", 100), ("train", 1000), ("val", 10)):
+        files = []
+        for source in (folder, root):
+            write_images(stage(source, split, most), tmp_path / "out.h5")
+            files.append((tmp_path / "out.h5").read_bytes())
+        assert files[0] == files[1]
+
+
+def test_classes_without_names_are_numbers(folder, tmp_path):
+    root = tmp_path / "plain"
+    root.mkdir()
+    files = sorted((folder / "train").rglob("*.png"))
+    parquet.write_table(table(files, names=False), root / "train.parquet")
+    write_images(stage(root), tmp_path / "out.h5")
+    file = ImageFile(tmp_path / "out.h5")
+    assert file.classes == ["0", "1"]
+    assert file.captions()[0] == "a photo of a 0"
+
+
+def test_a_study_of_photographs_takes_an_export(folder, tmp_path):
+    root = exported(folder, tmp_path / "parquet", "parquet")
+    run = load_run(load_study("folder", {"data_root": str(root)}), "jit", "imagenet")
+    assert run.conditioner.classes == 2
+
+
+def test_rows_that_hold_no_picture_are_named_and_refused_or_skipped(folder, tmp_path):
+    root = tmp_path / "broken"
+    root.mkdir()
+    data = table(sorted((folder / "train").rglob("*.png"))).to_pylist()
+    data[3]["image"]["bytes"] = b"no picture"
+    data[90]["image"]["bytes"] = None
+    parquet.write_table(pa.Table.from_pylist(data), root / "train-0.parquet")
+    with pytest.raises(UserError, match=r"2 files under.*(?s:.*)train-0\.parquet, row 90: it holds no"):
+        write_images(stage(root, most=1000), tmp_path / "out.h5")
+    assert not (tmp_path / "out.h5").exists()
+    write_images(stage(root, most=1000, unreadable="skip"), tmp_path / "out.h5")
+    assert len(ImageFile(tmp_path / "out.h5")) == 138
+
+
+def test_what_cannot_be_read_is_said_in_a_sentence(folder, tmp_path):
+    root = exported(folder, tmp_path / "parquet", "parquet")
+    shard = root / "owner" / "data" / "train-00001-of-00002.parquet"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.parquet is truncated or damaged"):
+        write_images(stage(root), tmp_path / "out.h5")
+    shard.write_bytes(whole[:500] + bytes(3000) + whole[3500:])
+    with pytest.raises(UserError, match=r"train-00001-of-00002\.parquet.*(damaged|row 0)"):
+        write_images(stage(root, most=1000), tmp_path / "out.h5")
+    parquet.write_table(pa.table({"text": ["a"]}), shard)
+    with pytest.raises(UserError, match="has columns text: expected pictures"):
+        write_images(stage(root), tmp_path / "out.h5")
+    for file in root.rglob("validation*"):
+        file.unlink()
+    shard.write_bytes(whole)
+    with pytest.raises(UserError, match=r"no parquet or Arrow file in .* is of the split val"):
+        write_images(stage(root, "val"), tmp_path / "out.h5")

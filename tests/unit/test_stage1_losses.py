@@ -1,0 +1,275 @@
+"""Stage 1's losses against values computed by hand, its augmentations, schedule and batches."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nanogen.config import load_study, stages
+from nanogen.errors import UserError
+from nanogen.stage1 import terms
+from nanogen.stage1.adversarial import adaptive_weight, hinge
+from nanogen.stage1.augmentation import augmented, recoloured, translated, with_hole
+from nanogen.stage1.batches import Batches
+from nanogen.stage1.discriminator import Heads
+from nanogen.stage1.phases import Phases, steps_in
+from nanogen.stage1.reconstructed import Reconstructed
+from nanogen.training.distributed import Processes
+from nanogen.training.schedule import cosine
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+FULL = {"color": 1.0, "translation": 0.125, "cutout": 0.5}
+
+
+def made(output: torch.Tensor, target: torch.Tensor, **more) -> Reconstructed:
+    return Reconstructed(torch.zeros(len(output), 1, 1, 3, dtype=torch.uint8), target, output, **more)
+
+
+def test_the_hinge_loss_by_hand():
+    real, fake = torch.tensor([[2.0, 0.5, -1.0]]), torch.tensor([[-2.0, 0.0, 1.0]])
+    # real: 0, 0.5, 2; fake: 0, 1, 2
+    assert float(hinge(real, fake)) == pytest.approx(0.5 * (2.5 / 3 + 1.0))
+
+
+def test_the_adaptive_weight_is_the_ratio_of_gradients_and_capped():
+    last = nn.Parameter(torch.tensor([1.0, 2.0]))
+    reconstruction = (last * torch.tensor([3.0, 4.0])).sum()  # its gradient is 5 long
+    adversarial = -(last * torch.tensor([0.0, 0.5])).sum()
+    found = adaptive_weight(reconstruction, adversarial, last, 1e4, ALONE)
+    assert float(found) == pytest.approx(10.0, rel=1e-5)
+    assert not found.requires_grad
+    assert float(adaptive_weight(reconstruction, adversarial, last, 7.0, ALONE)) == 7.0
+    assert float(adaptive_weight(reconstruction, 0 * adversarial, last, 1e4, ALONE)) == 1e4
+
+
+def test_pixel_terms_by_hand():
+    target = torch.zeros(1, 1, 2, 2)
+    output = torch.tensor([[[[1.0, 0.0], [0.0, 3.0]]]])
+    pair = made(output, target)
+    assert float(terms.l1(pair)) == pytest.approx(1.0)
+    assert float(terms.squared(pair)) == pytest.approx(2.5)
+    # rows: |-1|, |3|; columns: |-1|, |3|
+    assert float(terms.edge(pair)) == pytest.approx(4.0)
+
+
+def test_the_divergence_of_a_posterior_is_that_of_diffusers():
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    moments = torch.randn(3, 8, 2, 2, generator=torch.Generator().manual_seed(0))
+    posterior = DiagonalGaussianDistribution(moments)
+    image = torch.zeros(3, 3, 4, 4)
+    pair = made(image, image, mean=posterior.mean, log_variance=posterior.logvar)
+    assert float(terms.kl(pair)) == pytest.approx(float(posterior.kl().mean()), rel=1e-6)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.fixture
+def draws() -> torch.Tensor:
+    return torch.rand(4, 7, generator=torch.Generator().manual_seed(2))
+
+
+def test_equal_draws_augment_equally_and_others_otherwise(images, draws):
+    once, again = (augmented(images, draws, FULL) for _ in range(2))
+    assert torch.equal(once, again)
+    # an image's augmentation does not depend on its neighbours in the batch
+    assert torch.allclose(augmented(images[1:2], draws[1:2], FULL), once[1:2], atol=1e-6)
+    assert not torch.equal(augmented(images, draws.flip(0), FULL), once)
+    assert torch.equal(augmented(images, draws, dict.fromkeys(FULL, 0.0)), images)
+
+
+def test_augmentation_lets_the_gradient_through(images, draws):
+    images.requires_grad_()
+    augmented(images, draws, FULL).square().sum().backward()
+    assert images.grad is not None
+    assert (images.grad.flatten(1).norm(dim=1) > 0).all()
+    double = images.detach().double().requires_grad_()
+    keys = (draws.double(), FULL)
+    assert torch.autograd.gradcheck(lambda x: augmented(x[:1], keys[0][:1], keys[1]), (double,))
+
+
+def test_colours_change_as_published(images):
+    half = torch.full((4, 3), 0.5)
+    assert torch.allclose(recoloured(images, half, 1.0), images, atol=1e-6)
+    bright = recoloured(images, torch.tensor([[1.0, 0.5, 0.5]]).expand(4, 3), 1.0)
+    assert torch.allclose(bright, images + 0.5, atol=1e-6)
+    grey = recoloured(images, torch.tensor([[0.5, 0.0, 0.5]]).expand(4, 3), 1.0)
+    assert torch.allclose(grey, images.mean(1, keepdim=True).expand_as(images), atol=1e-6)
+    mean = images.mean((1, 2, 3), keepdim=True)
+    strong = recoloured(images, torch.tensor([[0.5, 0.5, 1.0]]).expand(4, 3), 1.0)
+    assert torch.allclose(strong, mean + 1.5 * (images - mean), atol=1e-6)
+
+
+def test_shifts_move_whole_pixels_and_fill_with_zeros(images):
+    still = translated(images, torch.full((4, 2), 0.5), 0.125)
+    assert torch.equal(still, images)
+    moved = translated(images, torch.tensor([[0.0, 0.999]]).expand(4, 2), 0.125)
+    assert torch.equal(moved[:, :, 2:, :-2], images[:, :, :-2, 2:])  # two rows down, two columns left
+    assert (moved[:, :, :2] == 0).all()
+    assert (moved[:, :, :, -2:] == 0).all()
+
+
+def test_the_hole_has_its_size_and_lies_where_the_draws_say(images):
+    holed = with_hole(torch.ones_like(images), torch.tensor([[0.5, 0.5]]).expand(4, 2), 0.25)
+    assert (holed[:, :, 6:10, 6:10] == 0).all()
+    assert float((holed == 0).float().mean()) == pytest.approx((4 / 16) ** 2)
+
+
+def test_heads_judge_every_cell_of_every_layer():
+    torch.manual_seed(0)
+    heads = Heads(16, 2)
+    features = [torch.randn(5, 16, 4, 4), torch.randn(5, 16, 4, 4)]
+    logits = heads(features)
+    assert logits.shape == (5, 32)
+    alone = heads([x[:1] for x in features])
+    heads.eval()  # spectral norms no longer move
+    assert torch.allclose(heads(features)[:1], heads([x[:1] for x in features]), atol=1e-5)
+    assert alone.shape == (1, 32)
+
+
+# -------------------------------------------------------------------- schedule and configuration
+
+
+def test_epochs_become_steps_by_images_and_batch():
+    keys = stages.model(load_study("paper"), "rae-dinov2-b")["model"]["stage1"]
+    phases = Phases.of(keys, 1_281_167)
+    assert phases.steps == 40_036  # 16 epochs of batch 512
+    assert (phases.trained_from, phases.used_from) == (15_014, 20_018)
+    assert phases.rate(2502) == pytest.approx(2e-4)  # after one epoch
+    assert phases.rate(phases.steps) == pytest.approx(2e-5)
+    assert phases.discriminator_rate(phases.trained_from + 2502) == pytest.approx(2e-4)
+    assert phases.discriminator_rate(phases.steps) == pytest.approx(2e-5)
+    assert steps_in(0.54, 600, 16) == 20
+
+
+def test_the_cosine_rises_then_falls_to_its_end():
+    rates = [cosine(step, 100, 10, 1.0, 0.1) for step in range(1, 101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == max(rates) == 1.0
+    assert rates[54] == pytest.approx(0.55)
+    assert rates[-1] == pytest.approx(0.1)
+    assert all(a >= b for a, b in pairwise(rates[9:]))
+
+
+MISTAKES = [
+    ("rae-dinov2-b", {"stage1": {"terms": {"kl": 1}}}, "stage1.terms.kl means nothing to kind rae"),
+    ("rae-dinov2-b", {"stage1": {"crop": 16}}, "stage1.crop means nothing to kind rae"),
+    ("sd-vae-mse", {"stage1": {"noise": 0.5}}, "stage1.noise means nothing to kind vae"),
+    ("rae-dinov2-b", {"encoder": None}, "'encoder' must name a frozen network"),
+    ("sd-vae-mse", {"discriminator": None}, "'discriminator' must name .* for stage1.adversarial"),
+    ("sd-vae-mse", {"stage1": {"adversarial": {"used_from": 0}}}, "used_from 0.0 lies before"),
+    ("sd-vae-mse", {"stage1": None}, "it needs 'data' .* and 'stage1'"),
+]
+
+
+@pytest.mark.parametrize(("name", "keys", "sentence"), MISTAKES)
+def test_a_recipe_that_does_not_fit_is_refused_when_it_is_planned(name, keys, sentence):
+    with pytest.raises(UserError, match=sentence):
+        stages.model(load_study("nano", {"models": {name: keys}}), name)
+
+
+def test_how_a_training_is_watched_changes_no_hash():
+    hashes = {
+        stages.model(load_study("nano", {"models": {"sd-vae-mse": {"stage1": keys}}}), "sd-vae-mse")[
+            "hash"
+        ]
+        for keys in ({}, {"log_every": 7}, {"checkpoint_every": 3})
+    }
+    assert len(hashes) == 1
+
+
+# ------------------------------------------------------------------------------------- batches
+
+
+def stage_of(**keys) -> dict:
+    recipe = {"batch_size": 8, "splice": False, "crop": None, **keys}
+    return {"seed": 1, "model": {"name": "tok", "stage1": recipe}}
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    """40 pictures of one colour each, their own number."""
+    return np.tile(np.arange(40, dtype=np.uint8)[:, None, None, None], (1, 6, 6, 3))
+
+
+def test_any_number_of_processes_draws_the_same(pictures):
+    stage = stage_of(splice=True)
+    whole = Batches(pictures, stage, (4, 2, 2), ALONE).at(3)
+    for world in (2, 4, 8):
+        parts = [
+            Batches(pictures, stage, (4, 2, 2), Processes(rank, world, ALONE.device)).at(3)
+            for rank in range(world)
+        ]
+        for field in ("images", "noise", "level", "augment"):
+            assert torch.equal(
+                torch.cat([getattr(part, field) for part in parts]), getattr(whole, field)
+            ), (world, field)
+
+
+def test_every_image_is_seen_once_in_an_epoch(pictures):
+    batches = Batches(pictures, stage_of(), (1,), ALONE)
+    seen = torch.cat([batches.at(step).images[:, 0, 0, 0] for step in range(1, 6)])
+    assert sorted(seen.tolist()) == list(range(40))
+
+
+def test_every_second_image_is_continued_by_its_neighbour(pictures):
+    plain = Batches(pictures, stage_of(), (1,), ALONE).at(1).images[:, 0, :, 0]
+    mixed = Batches(pictures, stage_of(splice=True), (1,), ALONE).at(1).images[:, 0, :, 0]
+    assert torch.equal(mixed[::2], plain[::2])
+    cuts = set()
+    for row, own, other in zip(mixed[1::2], plain[1::2, 0], plain[::2, 0], strict=True):
+        kept = int((row == own).sum())
+        assert row.tolist() == [int(own)] * kept + [int(other)] * (6 - kept)
+        cuts.add(kept)
+    assert len(cuts) > 1
+
+
+def test_crops_are_squares_of_the_image(pictures):
+    gradient = np.arange(36, dtype=np.uint8).reshape(1, 6, 6, 1).repeat(3, 3).repeat(40, 0)
+    crops = Batches(gradient, stage_of(crop=4), (1,), ALONE).at(1).images
+    assert crops.shape == (8, 4, 4, 3)
+    first = crops[:, 0, 0, 0].long()
+    assert len(set(first.tolist())) > 2
+    assert torch.equal(crops[:, 3, 3, 0].long(), first + 3 * 6 + 3)
+
+
+def test_images_smaller_than_the_crop_are_refused(pictures):
+    with pytest.raises(UserError, match=r"stage1\.crop 8 is larger than the images, which have 6"):
+        Batches(pictures, stage_of(crop=8), (1,), ALONE)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(pictures):
+    with pytest.raises(UserError, match="batch_size 8 cannot be shared equally by 3 processes"):
+        Batches(pictures, stage_of(), (1,), Processes(0, 3, ALONE.device))
+
+
+def test_levels_fill_their_interval(pictures):
+    batches = Batches(pictures, stage_of(), (1,), ALONE)
+    levels = torch.cat([batches.at(step).level for step in range(1, 40)])
+    assert 0 <= levels.min() < 0.05
+    assert 0.95 < levels.max() < 1
+    assert math.isclose(float(levels.mean()), 0.5, abs_tol=0.06)
+
+
+def test_the_papers_decoders_and_discriminators_have_their_sizes(capsys):
+    from nanogen.cli import main
+
+    assert main(["params", "--study", "paper", "--tokenizers"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header == "tokenizer,steps,params,discriminator_heads,discriminator_frozen"
+    found = {row.split(",")[0]: [int(value) for value in row.split(",")[1:]] for row in rows}
+    encoders = ("dinov2-b", "dinov3-b", "siglip2-b", "pe-l", "langpe-l", "spatialpe-l")
+    assert set(found) == {f"rae-{name}" for name in encoders}
+    for steps, decoder, heads, frozen in found.values():
+        assert steps == 40_036
+        assert 440e6 < decoder < 450e6  # 28 blocks of width 1152
+        assert heads < 6e6
+        assert frozen == 21_670_272  # DINO's ViT-S/8

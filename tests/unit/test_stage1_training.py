@@ -1,0 +1,258 @@
+"""Tokenizers of the smoke study, trained by the command that the graph calls: what the adversary does,
+kills and resumes, processes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nanogen.cli import main
+from nanogen.config import load_study, stages
+from nanogen.data.images import ImageFile, write_images
+from nanogen.errors import UserError
+from nanogen.files import write_json
+from nanogen.models.card import read_card
+from nanogen.stage1.assembly import network_folders
+from nanogen.stage1.batches import Batches
+from nanogen.stage1.loop import Learner
+from nanogen.tokenizers import load_tokenizer
+from nanogen.training import checkpoint
+from nanogen.training.distributed import Processes
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+ADVERSARIAL = {"adversarial", "adaptive_weight", "discriminator", "accuracy_real", "accuracy_fake"}
+EVERY = 4  # steps between checkpoints
+
+# A process that is killed, without a warning, before it learns from one batch.
+KILLED = """
+import os, signal, sys
+from nanogen.cli import main
+from nanogen.stage1 import loop
+
+class Killed(loop.Learner):
+    def step(self, step, batch):
+        if step == {at}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(step, batch)
+
+loop.Learner = Killed
+main(sys.argv[1:])
+"""
+
+
+class Smoke:
+    """The smoke study's images and the small networks that its tokenizers are made with."""
+
+    def __init__(self, folder: Path):
+        torch.set_num_threads(1)
+        self.folder, self.study = folder, load_study("smoke")
+        for split in ("train", "val"):
+            write_images(stages.data(self.study, "imagenet", split), self.data(split))
+        self.networks = {name: folder / name for name in ("dinov2-b", "inception")}
+        for name, output in self.networks.items():
+            config = self._config(stages.model(self.study, name), output)
+            images = [f"--{split}={self.data(split)}" for split in ("train", "val")]
+            assert main(["build-model", f"--config={config}", f"--output={output}", *images]) == 0
+
+    def data(self, split: str) -> Path:
+        return self.folder / f"{split}.h5"
+
+    def images(self):
+        return ImageFile(self.data("train")).images
+
+    def stage(self, name: str, **keys) -> dict:
+        """The stage `model` of a tokenizer, with keys of it on top of the smoke study's."""
+        return stages.model(load_study("smoke", {"models": {name: keys}}), name)
+
+    def arguments(self, stage: dict, folder: Path, **networks: Path) -> list[str]:
+        """The command line that trains it in ``folder``."""
+        folder.mkdir(exist_ok=True)
+        named = {**self.networks, **networks}
+        return [
+            "train-tokenizer",
+            f"--config={self._config(stage, folder / 'stage')}",
+            f"--train={self.data('train')}",
+            f"--val={self.data('val')}",
+            *(f"--network={name}={path}" for name, path in named.items()),
+            f"--state={folder / 'state'}",
+            f"--output={folder / 'model'}",
+            f"--checkpoint-every={EVERY}",
+            "--log-every=2",
+        ]
+
+    @staticmethod
+    def _config(stage: dict, output: Path) -> Path:
+        path = output.with_suffix(".json")
+        write_json(path, stage)
+        return path
+
+    def learner(self, stage: dict) -> Learner:
+        folders = network_folders(stage, self.networks)
+        return Learner(stage, self.images(), folders, ALONE)
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Smoke:
+    return Smoke(tmp_path_factory.mktemp("smoke"))
+
+
+@pytest.fixture(scope="module")
+def stage(smoke) -> dict:
+    return smoke.stage("rae-dinov2-b")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(smoke, stage, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert main(smoke.arguments(stage, folder)) == 0
+    assert not (folder / "state").exists()
+    return folder / "model"
+
+
+def curve(model: Path) -> list[dict]:
+    """The lines of the training curve, without what is measured in time."""
+    lines = [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if "second" not in k} for line in lines]
+
+
+def same(one: Path, two: Path) -> bool:
+    file = Path("decoder/model.safetensors")
+    return (one / file).read_bytes() == (two / file).read_bytes() and curve(one) == curve(two)
+
+
+def test_the_log_shows_every_term_from_where_it_is_used(stage, undisturbed):
+    lines = {line["step"]: line for line in curve(undisturbed)}
+    assert list(lines) == list(range(2, 21, 2))
+    always = {"step", "loss", "l1", "squared", "grad_norm", "learning_rate"}
+    assert set(lines[2]) == always  # perceptual: after 4 steps; discriminator: 8, used: 11
+    assert set(lines[8]) == always | {"perceptual"}
+    assert set(lines[10]) == set(lines[8]) | ADVERSARIAL - {"adversarial", "adaptive_weight"}
+    for step in (12, 20):
+        assert set(lines[step]) == set(lines[8]) | ADVERSARIAL
+        assert all(0 <= lines[step][f"accuracy_{of}"] <= 1 for of in ("real", "fake"))
+        assert lines[step]["adaptive_weight"] > 0
+    card = read_card(undisturbed)
+    assert card["hash"] == stage["hash"]
+    assert {"psnr", "latent_std"} <= set(card["quality"])
+    assert load_tokenizer(undisturbed).latent_shape == (48, 4, 4)
+
+
+def test_the_adversarial_gradient_reaches_the_decoders_last_layer(smoke, stage):
+    learner = smoke.learner(stage)
+    step = learner.phases.used_from + 1
+    batch = Batches(smoke.images(), stage, learner.trainee.noise, ALONE).at(step)
+    made = learner.trainee.reconstructed(learner.network, batch)
+    losses, judged = learner.loss(made, step, batch.augment, learner.trainee.last)
+    assert judged is not None
+    gradients = torch.autograd.grad(losses["adversarial"], learner.trainee.last, retain_graph=True)
+    assert float(gradients[0].norm()) > 0
+    # balanced: the weighted gradient is 0.75 times as long as that of the other terms
+    rest = losses["loss"] - losses["adaptive_weight"] * losses["adversarial"]
+    other = torch.autograd.grad(rest, learner.trainee.last, retain_graph=True)[0].norm()
+    weighted = losses["adaptive_weight"] * gradients[0].norm()
+    assert float(weighted / other) == pytest.approx(0.75, rel=1e-3)
+    losses["loss"].backward()
+    assert all(p.grad is None for p in learner.loss.adversary.heads.parameters())
+
+
+def test_the_discriminator_learns_and_the_frozen_features_do_not(smoke, stage):
+    learner = smoke.learner(stage)
+    adversary = learner.loss.adversary
+    frozen = {k: v.clone() for k, v in adversary.features.state_dict().items()}
+    before = {k: v.clone() for k, v in adversary.heads.state_dict().items()}
+    step = learner.phases.trained_from + 1
+    batch = Batches(smoke.images(), stage, learner.trainee.noise, ALONE).at(step)
+    learner.step(step, batch)
+    assert all(torch.equal(frozen[k], v) for k, v in adversary.features.state_dict().items())
+    after = adversary.heads.state_dict()
+    assert not torch.equal(before["heads.0.logit.bias"], after["heads.0.logit.bias"])
+
+
+@pytest.mark.parametrize("at", [6, 15], ids=["before", "inside the adversarial phase"])
+def test_killed_and_continued_is_the_same_to_the_bit(smoke, stage, undisturbed, tmp_path, at):
+    arguments = smoke.arguments(stage, tmp_path)
+    code = KILLED.format(at=at)
+    killed = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert killed.returncode == -9, killed.stderr
+    assert not (tmp_path / "model").exists()
+    newest = checkpoint.found(tmp_path / "state")[-1]
+    assert newest.name == f"step-{(at - 1) // EVERY * EVERY:09d}.safetensors"
+    names = {name.split("/")[0] for name in load_file(newest)}
+    assert names == {"tokenizer", "discriminator"}
+    assert main(arguments) == 0
+    assert same(tmp_path / "model", undisturbed)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(smoke, stage, undisturbed, tmp_path):
+    command = [sys.executable, "-m", "nanogen", "launch", "--processes=2", "--"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = smoke.arguments(stage, tmp_path)
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for ours, theirs in zip(curve(tmp_path / "model"), curve(undisturbed), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+    latents = torch.randn(64, 48, 4, 4, generator=torch.Generator().manual_seed(0))
+    made = [load_tokenizer(folder).decode(latents) for folder in (tmp_path / "model", undisturbed)]
+    assert (made[0] - made[1]).abs().mean() < 1e-5
+
+
+def test_an_autoencoder_learns_from_the_same_losses(smoke, tmp_path):
+    stage = smoke.stage("sd-vae-mse")
+    assert main(smoke.arguments(stage, tmp_path)) == 0
+    last = curve(tmp_path / "model")[-1]
+    assert {"l1", "squared", "kl", "perceptual"} | ADVERSARIAL <= set(last)
+    assert all(key in ("discriminator", "adversarial") or value >= 0 for key, value in last.items())
+    assert load_tokenizer(tmp_path / "model").latent_shape == (4, 8, 8)
+
+
+def test_what_an_image_does_not_reach_is_not_trained(smoke):
+    """Processes would wait for the gradients of a film's convolutions in time."""
+    learner = smoke.learner(smoke.stage("qwen-image-vae"))
+    names = {name for name, p in learner.network.named_parameters() if not p.requires_grad}
+    assert names
+    assert all("time_conv" in name for name in names)
+
+
+def test_a_loss_that_is_not_a_number_ends_with_its_step_and_keeps_the_checkpoint(
+    smoke, tmp_path, capsys
+):
+    keys = {"optimizer": {"learning_rate": 1e30, "warmup_epochs": 0}}
+    stage = smoke.stage("rae-dinov2-b", stage1=keys)
+    assert main(smoke.arguments(stage, tmp_path)) == 2
+    said = capsys.readouterr().err
+    assert "rae-dinov2-b: the" in said
+    assert "at step 2; the last checkpoint is kept" in said
+    assert "stage1.optimizer.learning_rate in config/models/rae-dinov2-b.yaml" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_encoder_without_the_asked_grid_is_refused(smoke, tmp_path, capsys):
+    stage = smoke.stage("rae-dinov2-b", latent=[48, 8, 8])
+    assert main(smoke.arguments(stage, tmp_path)) == 2
+    said = capsys.readouterr().err
+    assert "'latent' is (48, 8, 8), but the features of" in said
+    assert "are (48, 4, 4)" in said
+
+
+def test_layers_that_the_discriminators_encoder_lacks_are_refused(smoke):
+    stage = smoke.stage("rae-dinov2-b", stage1={"adversarial": {"layers": [2, 9]}})
+    with pytest.raises(UserError, match=r"layers \[2, 9\]: its encoder has blocks 1 to 4"):
+        smoke.learner(stage)
+
+
+def test_a_network_of_another_configuration_is_refused(smoke, stage, tmp_path, capsys):
+    other = smoke.arguments(stage, tmp_path, inception=smoke.networks["dinov2-b"])
+    assert main(other) == 2
+    assert "another configuration" in capsys.readouterr().err
+    without = [a for a in smoke.arguments(stage, tmp_path) if "inception" not in a]
+    assert main(without) == 2
+    assert "needs inception as its perceptual: give --network inception=DIR" in capsys.readouterr().err
