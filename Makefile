@@ -7,7 +7,7 @@ BIN := .venv/bin
 RESULTS := results/$(STUDY)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-fast rehearsal lint format lock schemas clean
+.PHONY: all setup test test-setup test-fast rehearsal lint format lock schemas clean
 .DELETE_ON_ERROR:
 
 all: setup
@@ -16,7 +16,7 @@ all: setup
 	@nanogen summary --study $(STUDY) --report $(RESULTS)/report.html
 
 # Made again when a table or figure is newer than it.
-$(RESULTS)/report.html: $(wildcard $(RESULTS)/tables/*.csv $(RESULTS)/figures/*.png $(RESULTS)/figures/samples/*.png)
+$(RESULTS)/report.html: $(wildcard $(RESULTS)/explorer.html $(RESULTS)/tables/*.csv $(RESULTS)/figures/*.png $(RESULTS)/figures/samples/*.png)
 	@snakemake all --config study=$(STUDY) --report $@ --quiet all
 
 setup: .venv/installed
@@ -33,7 +33,13 @@ setup: .venv/installed
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: setup lint
+# What tests need besides Python; where it cannot be installed they are skipped and say so.
+test-setup: setup
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -qq --no-install-recommends chromium >/dev/null; } \
+	  || echo "Chromium is not installed: the tests of the explorer's page are skipped"
+
+test: test-setup lint
 	@$(BIN)/pytest
 
 test-fast: setup lint

@@ -7,6 +7,7 @@
 #   snakemake regimes                     are both tasks trained alike? from the training curves
 #   snakemake claims                      which of the paper's claims hold
 #   snakemake tokenizers                  what the tokenizers give back: their table and figure
+#   snakemake explorer                    one page to explore the tables in a browser
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
 #   snakemake -n all                      what would be run
@@ -41,12 +42,19 @@ rule all:
         sweep(),
         of_tokenizers(),
         grids(),
+        explorer(),
 
 
 rule sweep:
     """Each method's best guidance scale on ImageNet."""
     input:
         asked_sweep,
+
+
+rule explorer:
+    """A page to explore both axes in a browser."""
+    input:
+        explorer(),
 
 
 rule tokenizers:

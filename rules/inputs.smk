@@ -404,20 +404,24 @@ def grids():
 
 
 def metrics_of(wildcards):
+    return metric_files(wildcards.table)
+
+
+def metric_files(table):
     """Metric files that a measured table reads, Table 3 first the public models', and what it reads
     besides; the table of tokenizers reads their scores."""
-    if wildcards.table == "tokenizers":
+    if table == "tokenizers":
         return [PATHS.reconstruction(name) for name in TOKENIZERS]
-    task, guidances, metrics = MEASURED[wildcards.table]
-    public = PUBLIC if wildcards.table == "table3" else {}
-    methods = SWEPT if wildcards.table == "sweep" else STUDY.methods
+    task, guidances, metrics = MEASURED[table]
+    public = PUBLIC if table == "table3" else {}
+    methods = SWEPT if table == "sweep" else STUDY.methods
     sample_sets = [(name, variants.GUIDED) for name in public] + [
         (method, variant)
         for method in methods
         for guidance in guidances or shown_guidance(method, task)
         for variant in variants.with_steps(RUNS[method, task], guidance)
     ]
-    return beside_metrics(wildcards.table, task) + [
+    return beside_metrics(table, task) + [
         PATHS.metric(method, task, variant, metric)
         for method, variant in sample_sets
         for metric in metrics
@@ -456,3 +460,33 @@ def grid_source(wildcards):
     if wildcards.task == "t2i":
         return {"prompts": PATHS.prompts}
     return {"reference": PATHS.data("imagenet", "val")}
+
+
+# Which measured tables the explorer joins; a study of reproductions shows the paper's numbers there.
+EXPLORED = [name for name in ("table2", "table3", "table4") if name in MEASURED]
+
+
+def explorer():
+    return [f"{ROOT}/explorer.html"]
+
+
+def explored_tables(wildcards):
+    return [PATHS.table(name) for name in EXPLORED]
+
+
+def explored_metrics(wildcards):
+    """Metric files behind the explorer's tables, each once."""
+    return list(dict.fromkeys(path for name in EXPLORED for path in metric_files(name)))
+
+
+def explored_samples(wildcards):
+    """What the explorer's pictures are taken from: sample sets, prompts and the names of classes."""
+    public = [PATHS.samples(name, "t2i", variants.GUIDED) for name in PUBLIC]
+    sets = [
+        PATHS.samples(method, task, variant)
+        for (method, task), run in RUNS.items()
+        for guidance in SAMPLED[task]
+        for variant in variants.with_steps(run, guidance)
+    ]
+    named = [PATHS.prompts] * T2I + [PATHS.data("imagenet", "val")] * IMAGENET
+    return [*public, *sets, *named] if EXPLORED else []

@@ -146,3 +146,30 @@ rule sample_grid:
     shell:
         "python -m nanogen grid {params.options} --rows {params.rows} --columns {params.columns}"
         " --title {params.title:q} --output {output} > {log} 2> >(tee -i {log} >&2)"
+
+
+rule explorer_page:
+    input:
+        tables=explored_tables,
+        metrics=explored_metrics,
+        samples=explored_samples,
+    output:
+        report(
+            f"{ROOT}/explorer.html",
+            caption="../report/explorer.rst",
+            category="Explorer",
+            labels={"page": "explorer", "numbers": f"published and {STUDY.study}"},
+        ),
+    log:
+        f"{ROOT}/logs/explorer.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+        files=lambda wildcards, input: " ".join(
+            ["--input", *input.tables, *input.metrics] if EXPLORED else []
+        ),
+    shell:
+        "python -m nanogen explorer --source {params.study} {params.files}"
+        " --output {output} > {log} 2> >(tee -i {log} >&2)"

@@ -20,6 +20,7 @@ PACKAGE = {
     "huggingface_hub": "huggingface-hub",
     "t2v_metrics": "t2v-metrics",
     "torch_fidelity": "torch-fidelity",
+    "vl_convert": "vl-convert-python",
 }
 # Environments around a package that is installed nowhere else and decides over its own needs.
 FOREIGN = {"dpg": {"modelscope"}, "vqascore": {"t2v-metrics"}}

@@ -86,6 +86,14 @@ def test_figures_and_grids_are_pictures(done):
     assert "t2i-dinov2-b-cfg.png" in grids
 
 
+def test_the_explorer_shows_the_studys_samples_and_hashes(done):
+    page = (done / RESULTS / "explorer.html").read_text()
+    assert "Measured by study smoke" in page
+    assert page.count("data:image/png;base64,") == 9 * 6
+    (fid,) = (done / RESULTS).glob("runs/imagenet/jit/cfg/metrics/fid.json")
+    assert json.loads(fid.read_text())["hash"] in page
+
+
 def test_tokenizers_have_a_table_and_a_figure(done):
     from PIL import Image
 

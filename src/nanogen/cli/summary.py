@@ -31,12 +31,15 @@ def run(args: argparse.Namespace) -> None:
     study = read_study(args.study, args.given)
     root = Path(Paths(study).root)
     folder = args.benchmarks or root / "benchmarks"
-    width = None if sys.stdout.isatty() else terminal.PLAIN_WIDTH
+    console = Console(width=None if sys.stdout.isatty() else terminal.PLAIN_WIDTH)
     terminal.show(
-        Console(width=width),
+        console,
         study.study,
         args.table or sorted(root.glob("tables/*.csv")),
         args.figure or sorted(root.glob("figures/**/*.png")),
         args.report,
         terminal.durations(folder),
     )
+    if (page := root / "explorer.html").exists():
+        console.print("\nExplorer, for a browser", style="bold", highlight=False)
+        console.print(f"  {page}", highlight=False, soft_wrap=True)

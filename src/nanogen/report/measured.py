@@ -31,7 +31,7 @@ def _published(name: str, run: Run | PublicRun, steps: int | None, keys: Iterabl
     return {f"published_{key}": row.get(key) for key in keys}
 
 
-def _head(run: Run | PublicRun, steps: int | None) -> Row:
+def head(run: Run | PublicRun, steps: int | None) -> Row:
     """What a row is of; a method with several numbers of steps has a row for each, as in the paper."""
     if isinstance(run, PublicRun) or not run.sampling.more_steps:
         return {"method": run.method, "name": run.title, "family": run.family}
@@ -39,7 +39,7 @@ def _head(run: Run | PublicRun, steps: int | None) -> Row:
     return {"method": f"{run.method}-nfe{steps}", "name": name, "family": run.family}
 
 
-def _sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int]]:
+def sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int]]:
     """(run, sample set, steps) of every row."""
     for run in results.runs(task):
         for variant, steps in variants.with_steps(run, guidance).items():
@@ -91,11 +91,11 @@ def with_guidance(results: Results) -> Table:
     """Table 2: ImageNet with guidance, the untrained model's FID for reference."""
     extractors = stages.extractors(results.study)
     rows: list[Row] = []
-    for run, variant, steps in _sample_sets(results, "imagenet", variants.GUIDED):
+    for run, variant, steps in sample_sets(results, "imagenet", variants.GUIDED):
         untrained = results.metric("imagenet", run.method, variants.UNTRAINED, "fid")
         rows.append(
             {
-                **_head(run, steps),
+                **head(run, steps),
                 "guidance_scale": _guidance_scale(run),
                 **_distribution(results, run, variant, extractors),
                 "fid_untrained": untrained.value("fid"),
@@ -125,11 +125,11 @@ def without_guidance(results: Results) -> Table:
     extractors = stages.extractors(results.study)
     rows: list[Row] = [
         {
-            **_head(run, steps),
+            **head(run, steps),
             **_distribution(results, run, variant, extractors),
             **_published("table4", run, steps, ("fid", "is")),
         }
-        for run, variant, steps in _sample_sets(results, "imagenet", variants.UNGUIDED)
+        for run, variant, steps in sample_sets(results, "imagenet", variants.UNGUIDED)
     ]
     return Table(
         name="table4",
@@ -169,7 +169,7 @@ def _text_to_image_row(results: Results, run: Run | PublicRun, variant: str, ste
         results.metric("t2i", run.method, variant, name) for name in stages.answering(results.study)
     ]
     return {
-        **_head(run, steps),
+        **head(run, steps),
         **_size(results, run),
         "geneval": found.value("geneval"),
         **{name: metric.value(name) for metric in (found, *answered) for name in metric.values},
@@ -206,7 +206,7 @@ def _answer_chance_note(rows: list[Row]) -> list[str]:
 def text_to_image(results: Results) -> Table:
     """Table 3: public models, then the study's own; metrics of images of texts and chance levels."""
     public = [(run, variants.GUIDED, run.sampling.steps) for run in results.public()]
-    found = [*public, *_sample_sets(results, "t2i", variants.GUIDED)]
+    found = [*public, *sample_sets(results, "t2i", variants.GUIDED)]
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]
     beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
@@ -288,7 +288,7 @@ def sweep(results: Results) -> Table:
         fid, score = (results.metric("imagenet", run.method, variants.BEST, n) for n in ("fid", "is"))
         rows.append(
             {
-                **_head(run, run.sampling.steps),
+                **head(run, run.sampling.steps),
                 "guidance_scale": run.sampling.guidance_scale,
                 "best_scale": choice["scale"],
                 "fid": fid.value("fid"),

@@ -1,0 +1,159 @@
+"""Tables 2, 3 and 4 joined by method: what the explorer plots and ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nanogen.config import Study
+from nanogen.config.paths import Paths
+from nanogen.errors import UserError
+from nanogen.report import published
+from nanogen.report.columns import Column, column, columns, printed
+from nanogen.report.rows import Row, read_rows
+from nanogen.report.table import Table, marks
+
+# part of a method's numbers -> the table that holds it
+TABLES = {"cfg": "table2", "nocfg": "table4", "t2i": "table3"}
+GUIDANCE = ("cfg", "nocfg")
+AXES = {"cfg": "imagenet", "nocfg": "imagenet", "t2i": "t2i"}
+# What a leaderboard shows unless it is asked for every column.
+MAIN = ("fid", "is", "geneval", "dpg_bench", "genai_bench", "simpleeval")
+FACTS = ("iterations", "params")
+PUBLISHED_NOTE = (
+    "The paper's own numbers, Tables 2 to 4, at full scale: ImageNet 256 × 256, text to image after "
+    "100,000 iterations and with guidance 6.0."
+)
+Content = dict[str, Any]
+
+
+def published_source() -> Content:
+    """The paper's numbers; longer trainings of Table 3 stand beside a method's own as ``further``."""
+    source = _source(
+        "published",
+        "Published",
+        PUBLISHED_NOTE,
+        {part: published.comparable(name) for part, name in TABLES.items()}
+        | {"t2i": [row for row in published.rows("table3") if _first_length(row)]},
+    )
+    by_method = {row["method"]: row for row in source["rows"]}
+    shown = [found for key in ("geneval", "dpg_bench", "genai_bench") if (found := column(key))]
+    for row in published.rows("table3"):
+        if not _first_length(row):
+            title = f"{_fact(row, 'iterations')} iterations"
+            by_method[row["method"]]["further"].append({"title": title, "values": _numbers(row, shown)})
+    return source
+
+
+def _first_length(row: Row) -> bool:
+    return row.get("iterations") in (None, published.ITERATIONS)
+
+
+def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
+    """A study's numbers from its tables (CSV), those given or at their usual places.
+
+    Raises UserError where one is missing, or where a method stands in it twice.
+    """
+    given = {path.stem: path for path in inputs if path.suffix == ".csv"}
+    tables = {}
+    for part, name in TABLES.items():
+        if AXES[part] not in study.tasks:
+            continue
+        path = given.get(name, Path(Paths(study).table(name)))
+        if not path.exists():
+            raise UserError(
+                f"{path} does not exist; the explorer needs it: make it with `snakemake {path} "
+                f"--config study={study.study}`"
+            )
+        tables[part] = read_rows(path, needs=("method", "name", "family"))
+    note = (
+        f"Measured by study {study.study}, seed {study.seed}, one training per method. Its scale is its "
+        "own: read its order, not its values, beside the paper's."
+    )
+    return _source(study.study, f"Measured: {study.study}", note, tables)
+
+
+def _source(key: str, title: str, note: str, tables: Mapping[str, list[Row]]) -> Content:
+    """One set of numbers: its columns, and a row per method with its numbers on each axis."""
+    shown = {part: _numeric(rows) for part, rows in tables.items()}
+    rows = _joined(tables, shown)
+    for guidance in GUIDANCE:
+        _mark(rows, guidance, [c for part in (guidance, "t2i") for c in shown.get(part, ())])
+    described = {c.key: _described(c, AXES[part]) for part in shown for c in shown[part]}
+    guidances = [part for part in GUIDANCE if part in tables]
+    return {
+        "key": key,
+        "title": title,
+        "note": note,
+        "guidances": guidances,
+        "columns": list(described.values()),
+        "rows": rows,
+    }
+
+
+def _numeric(rows: list[Row]) -> list[Column]:
+    """The columns with numbers that can be plotted, without those quoted from the paper."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [c for c in columns(list(keys)) if c.digits is not None and c.group != "Published"]
+
+
+def _described(of: Column, axis: str) -> Content:
+    return {
+        "key": of.key,
+        "title": of.title,
+        "axis": axis,
+        "digits": of.digits,
+        "better": of.better,
+        "main": of.key in MAIN,
+    }
+
+
+def _numbers(row: Row, shown: Iterable[Column]) -> dict[str, float]:
+    """The finite numbers of a row; a cell that is empty, text or not a number is left out."""
+    return {
+        c.key: value
+        for c in shown
+        if isinstance(value := row.get(c.key), int | float) and math.isfinite(value)
+    }
+
+
+def _fact(row: Row, key: str) -> str | None:
+    known = column(key)
+    return printed(known, row[key]) if known and row.get(key) is not None else None
+
+
+def _joined(tables: Mapping[str, list[Row]], shown: Mapping[str, list[Column]]) -> list[Content]:
+    entries: dict[str, Content] = {}
+    for part, rows in tables.items():
+        for row in rows:
+            name = str(row["method"])
+            entry = entries.setdefault(
+                name,
+                {
+                    "method": name,
+                    "name": row["name"],
+                    "family": row["family"],
+                    "facts": {},
+                    "further": [],
+                },
+            )
+            if part in entry:
+                raise UserError(
+                    f"{TABLES[part]} has method {name} twice; the explorer needs one row of each, "
+                    "remove the other"
+                )
+            entry[part] = _numbers(row, shown[part])
+            facts = {known.heading: _fact(row, key) for key in FACTS if (known := column(key))}
+            entry["facts"] |= {heading: text for heading, text in facts.items() if text}
+    return list(entries.values())
+
+
+def _mark(rows: list[Content], guidance: str, shown: list[Column]) -> None:
+    """Which values are the best and second best of their column, as the tables print them."""
+    flat = [{"family": r["family"], **r.get(guidance, {}), **r.get("t2i", {})} for r in rows]
+    for row in rows:
+        row.setdefault("marks", {})[guidance] = {}
+    for (index, key), mark in marks(Table("", "", shown, flat)).items():
+        rows[index]["marks"][guidance][key] = mark
