@@ -49,6 +49,11 @@ class Step:
         return [f"node {index}" for index in range(self.nodes)]
 
 
+def in_job() -> bool:
+    """Whether this process is a SLURM job's script, and no task of one of its steps."""
+    return "SLURM_JOB_ID" in os.environ and "SLURM_LAUNCH_NODE_IPADDR" not in os.environ
+
+
 def step_here() -> Step:
     """The step of this process: that of SLURM inside an srun task, else this machine alone."""
     told = os.environ
@@ -69,7 +74,7 @@ def check_size(step: Step, nodes: int) -> None:
         where = f"SLURM's step has {step.nodes} ({step.listed})" if step.job else "this is one machine"
         raise UserError(
             f"{nodes} nodes were asked for, but {where}; "
-            "set nodes, tasks and mpi of the rule together (profiles/README.md)"
+            "set nodes and tasks of the rule together (profiles/README.md)"
         )
 
 

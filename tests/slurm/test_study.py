@@ -1,0 +1,45 @@
+"""The smoke study through `snakemake --profile slurm`, stage 2 on two nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+SITE = Path(__file__).parent / "site"
+ON_CLUSTER = ("--profile", "slurm", "--profile", str(SITE))
+STUDY = ("--config", "study=smoke", "methods=[jit]")
+RESULTS = "results/smoke"
+
+
+@pytest.fixture(scope="module")
+def local(working_copy, tmp_path_factory):
+    """The study on this machine, stage 2 by two processes."""
+    copy = working_copy(tmp_path_factory.mktemp("local"))
+    outcome = copy.snakemake("all", "--set-resources", "train:processes=2", *STUDY)
+    assert outcome.code == 0, outcome.text[-5000:]
+    return copy
+
+
+@pytest.fixture(scope="module")
+def submitted(cluster, working_copy, tmp_path_factory):
+    """The study on the cluster."""
+    copy = working_copy(tmp_path_factory.mktemp("submitted"))
+    outcome = copy.snakemake("all", *ON_CLUSTER, *STUDY)
+    assert outcome.code == 0, outcome.text[-5000:]
+    return copy
+
+
+def test_the_study_on_two_nodes_ends_with_the_tables_of_one_machine(local, submitted):
+    tables = sorted((local / RESULTS / "tables").rglob("*.csv"))
+    assert len(tables) == 7  # four of the paper's, three measured
+    for table in tables:
+        name = table.relative_to(local.folder)
+        assert (submitted / str(name)).read_text() == table.read_text(), name
+
+
+def test_its_weights_are_those_of_two_processes_of_one_machine(local, submitted):
+    for task in ("imagenet", "t2i"):
+        weights = f"{RESULTS}/runs/{task}/jit/model/model.safetensors"
+        assert (submitted / weights).read_bytes() == (local / weights).read_bytes()
