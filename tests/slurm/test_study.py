@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,20 +15,25 @@ RESULTS = "results/smoke"
 
 
 @pytest.fixture(scope="module")
-def local(working_copy, tmp_path_factory):
-    """The study on this machine, stage 2 by two processes."""
-    copy = working_copy(tmp_path_factory.mktemp("local"))
-    outcome = copy.snakemake("all", "--set-resources", "train:processes=2", *STUDY)
-    assert outcome.code == 0, outcome.text[-5000:]
-    return copy
-
-
-@pytest.fixture(scope="module")
 def submitted(cluster, working_copy, tmp_path_factory):
     """The study on the cluster."""
     copy = working_copy(tmp_path_factory.mktemp("submitted"))
     outcome = copy.snakemake("all", *ON_CLUSTER, *STUDY)
     assert outcome.code == 0, outcome.text[-5000:]
+    return copy
+
+
+@pytest.fixture(scope="module")
+def local(submitted, working_copy, tmp_path_factory):
+    """The same on this machine, from the trainings on, each of two processes."""
+    copy = working_copy(tmp_path_factory.mktemp("local"))
+    for made in ("results", ".snakemake"):
+        shutil.copytree(submitted / made, copy / made)
+    for again in ("runs", "tables", "figures"):
+        shutil.rmtree(copy / RESULTS / again)
+    outcome = copy.snakemake("all", "--set-resources", "train:processes=2", *STUDY)
+    assert outcome.code == 0, outcome.text[-5000:]
+    assert "rule make_data" not in outcome.text
     return copy
 
 
