@@ -1,7 +1,7 @@
 """What the executor asks of SLURM for each rule of the paper's study that needs GPUs.
 
-The commands of SLURM are stand-ins: `sbatch` writes down its arguments, `squeue` says that each job has
-failed, so that Snakemake submits it a second time. Snakemake and its executor are the real ones.
+The commands of SLURM are stand-ins: `sbatch` writes down its arguments, `squeue` says that each job is
+done; since it left no output, Snakemake submits it a second time. Snakemake and its executor are real.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ PAPER = ("--configfile", "config/studies/paper.yaml")
 STAND_IN = """#!/bin/sh
 case "${0##*/}" in
   sbatch) printf '%s\\0' "$@" > "$LINES_FOLDER/$$"; echo $$ ;;
-  squeue) for file in "$LINES_FOLDER"/*; do echo "${file##*/}|FAILED"; done ;;
+  squeue) for file in "$LINES_FOLDER"/*; do echo "${file##*/}|COMPLETED"; done ;;
   sinfo) echo "$PARTITIONS" ;;
   sacctmgr) echo research ;;
   scontrol) printf 'MinJobAge = 300 sec\\nMaxArraySize = 1001\\n' ;;
 esac
 """
-QUICK = ("--retries=1", "--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=1")
+QUICK = (
+    "--retries=1",
+    "--latency-wait=0",
+    "--slurm-status-command=squeue",
+    "--seconds-between-status-checks=1",
+    "--slurm-init-seconds-before-status-checks=1",
+)
 COMMANDS = ("sbatch", "squeue", "sinfo", "sacctmgr", "scontrol", "sacct", "sshare", "scancel")
 
 
@@ -143,7 +149,8 @@ def test_a_rule_with_gpus_asks_for_its_nodes(lines, rule):
 def test_every_rule_of_the_profile_is_one_of_the_graph(fresh):
     profile = yaml.safe_load((fresh / "profiles/slurm/config.yaml").read_text())
     text = "".join(path.read_text() for path in (fresh / "rules").iterdir())
-    assert set(profile["set-resources"]) <= set(re.findall(r"^ *(?:use )?rule (?:\w+ as )?(\w+)", text, re.MULTILINE))
+    rules = re.findall(r"^ *(?:use )?rule (?:\w+ as )?(\w+)", text, re.MULTILINE)
+    assert set(profile["set-resources"]) <= set(rules)
 
 
 def test_slurm_takes_the_lines_of_the_profile(cluster, lines):
