@@ -38,6 +38,9 @@ test-setup: setup
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "Chromium is not installed: the tests of the explorer's page are skipped"
+	@command -v slurmctld >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -qq --no-install-recommends slurm-wlm munge >/dev/null; } \
+	  || echo "SLURM is not installed: the tests that start a cluster are skipped"
 
 test: test-setup lint
 	@$(BIN)/pytest

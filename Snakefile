@@ -23,6 +23,7 @@ report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/site.smk"
 include: "rules/inputs.smk"
 include: "rules/data.smk"
 include: "rules/pretrained.smk"

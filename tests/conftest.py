@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from working_copy import WorkingCopy
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,3 +51,15 @@ def as_nobody() -> Callable[[], AbstractContextManager[None]]:
             os.seteuid(user)
 
     return unprivileged
+
+
+@pytest.fixture(scope="session")
+def working_copy() -> type[WorkingCopy]:
+    """``working_copy(folder)`` makes another copy."""
+    return WorkingCopy
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory) -> WorkingCopy:
+    """A copy in which nothing was run; for dry runs only."""
+    return WorkingCopy(tmp_path_factory.mktemp("fresh"))

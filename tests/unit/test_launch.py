@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from nanogen.config import stages
 from nanogen.files import write_json
 from nanogen.training.distributed import Processes
-from nanogen.training.launch import srun, torchrun_options
+from nanogen.training.launch import srun
 from nanogen.training.loop import train
 from nanogen.training.sources import TrainingData
 
@@ -68,10 +68,11 @@ def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_and_the_same_command_continues(tiny, tiny_images, tmp_path):
-    stage = stages.train(tiny(training={"steps": 400}), "jit", "imagenet")
-    _, expected = trained(tmp_path / "whole", stage, tiny_images, 1)
-    words = command(tmp_path / "cut", stage, tiny_images, 1)
+@pytest.mark.parametrize(("processes", "steps"), [(1, 400), (2, 100)])
+def test_ctrl_c_saves_and_the_same_command_continues(tiny, tiny_images, tmp_path, processes, steps):
+    stage = stages.train(tiny(training={"steps": steps}), "jit", "imagenet")
+    _, expected = trained(tmp_path / "whole", stage, tiny_images, processes)
+    words = command(tmp_path / "cut", stage, tiny_images, processes)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     curve = tmp_path / "cut" / "state" / "train.jsonl"
     while not curve.exists() and process.poll() is None:
@@ -79,11 +80,11 @@ def test_ctrl_c_saves_and_the_same_command_continues(tiny, tiny_images, tmp_path
     os.killpg(process.pid, signal.SIGINT)
     message = process.communicate(timeout=60)[1]
     assert process.returncode == 130, message
-    assert "of 400; the same command continues" in message
+    assert f"of {steps}; the same command continues" in message
     assert "Traceback" not in message
     assert not (tmp_path / "cut" / "model").exists()
     assert list((tmp_path / "cut" / "state").glob("step-*.safetensors"))
-    _, weights = trained(tmp_path / "cut", stage, tiny_images, 1)
+    _, weights = trained(tmp_path / "cut", stage, tiny_images, processes)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
@@ -129,16 +130,94 @@ def test_nothing_to_launch_is_a_sentence():
     assert "say what to launch" in done.stderr
 
 
-def test_options_on_one_machine_and_on_the_nodes_of_a_step(monkeypatch):
-    monkeypatch.delenv("SLURM_NNODES", raising=False)
-    assert torchrun_options(8, "train") == ["--standalone", "--nproc-per-node=8"]
-    monkeypatch.setenv("SLURM_NNODES", "4")
-    monkeypatch.setenv("SLURM_LAUNCH_NODE_IPADDR", "10.0.0.7")
-    monkeypatch.setenv("SLURM_JOB_ID", "123")
-    options = torchrun_options(8, "train")
-    assert "--nnodes=4" in options
-    assert "--nproc-per-node=8" in options
-    assert "--rdzv-endpoint=10.0.0.7:29500" in options
-    words = srun("srun", 4, "gpu:8", 8, ["train", "--config", "x.json"])
-    assert words[:5] == ["srun", "--nodes=4", "--ntasks=4", "--ntasks-per-node=1", "--gres=gpu:8"]
+def as_node(node: int, job: int, nodes: int = 2) -> dict[str, str]:
+    """The environment of an srun task on one of the nodes of a step, all of them this machine."""
+    told = {
+        "SLURM_JOB_ID": job,
+        "SLURM_NODEID": node,
+        "SLURM_STEP_NUM_NODES": nodes,
+        "SLURM_STEP_NODELIST": f"c[1-{nodes}]",
+        "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1",
+    }
+    return os.environ | {name: str(value) for name, value in told.items()}
+
+
+def on_nodes(*options: str) -> list[str]:
+    return [*NANOGEN, "launch", "--nodes", "2", "--wait", "60", *options, "--"]
+
+
+@pytest.mark.slow
+def test_two_nodes_train_to_the_bit_as_two_processes_of_one(tiny, tiny_images, tmp_path):
+    stage = stages.train(tiny(), "jit", "imagenet")
+    _, expected = trained(tmp_path / "one", stage, tiny_images, 2)
+    words = command(tmp_path / "two", stage, tiny_images, 1)
+    words = [*on_nodes(), *words[words.index("train") :]]
+    nodes = [
+        subprocess.Popen(words, env=as_node(node, os.getpid()), stderr=subprocess.PIPE, text=True)
+        for node in range(2)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in nodes]
+    assert [process.returncode for process in nodes] == [0, 0], said
+    _, weights = result(tmp_path / "two" / "model")
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_nodes_that_do_not_start_are_named():
+    words = [*NANOGEN, "launch", "--nodes=3", "--wait=2", "--processes=4", "--", "train"]
+    scontrol = {"PATH": ""}  # the nodes' names are then their numbers, whatever is installed here
+    done = subprocess.run(
+        words, env=as_node(0, os.getpid(), 3) | scontrol, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert (
+        "2 of 3 nodes did not start within 2 s: node 1 (ranks 4 to 7), node 2 (ranks 8 to 11)"
+        in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_a_first_node_that_does_not_answer_is_named():
+    words = [*NANOGEN, "launch", "--nodes=2", "--wait=2", "--", "train"]
+    done = subprocess.run(words, env=as_node(1, os.getpid()), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "did not reach" in done.stderr
+    assert "within 2 s" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("asked", [1, 4])
+def test_a_step_of_another_size_is_refused(asked):
+    words = [*NANOGEN, "launch", f"--nodes={asked}", "--", "train"]
+    done = subprocess.run(words, env=as_node(0, 1), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"{asked} nodes were asked for, but SLURM's step has 2 (c[1-2])" in done.stderr
+
+
+def test_several_nodes_without_slurm_are_refused():
+    done = subprocess.run(
+        [*NANOGEN, "launch", "--nodes=4", "--", "train"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "4 nodes were asked for, but this is one machine" in done.stderr
+
+
+def test_gpus_that_are_not_there_are_an_error_and_no_training_on_cpus():
+    words = [*NANOGEN, "launch", "--gres=gpu:8", "--processes=8", "--", "train"]
+    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(words, env=hidden, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "need 8 GPUs, but torch sees 0" in done.stderr
+
+
+def test_without_srun_its_absence_is_a_sentence():
+    words = [*NANOGEN, "launch", "--mpi=no-srun", "--nodes=2", "--", "train"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no-srun is not on this machine" in done.stderr
+
+
+def test_srun_starts_one_launcher_on_each_node():
+    words = srun("srun --label", 4, "gpu:8", 8, ["train", "--config", "x.json"])
+    assert words[:5] == ["srun", "--label", "--nodes=4", "--ntasks=4", "--ntasks-per-node=1"]
+    assert {"--gres=gpu:8", "--kill-on-bad-exit=1", "--nodes=4", "--processes=8"} <= set(words)
     assert words[-4:] == ["--", "train", "--config", "x.json"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 
 from nanogen.errors import UserError
@@ -11,22 +10,24 @@ from nanogen.errors import UserError
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, help="processes per node")
-    parser.add_argument("--mpi", default="", help="starts one task per node, e.g. srun; none: here")
-    parser.add_argument("--nodes", type=int, default=1, help="with --mpi: nodes")
-    parser.add_argument("--gres", default="", help="with --mpi: generic resources, e.g. gpu:8")
+    parser.add_argument("--mpi", default="", help="starts one task per node; none: srun in a SLURM job")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes that the step must have")
+    parser.add_argument("--gres", default="", help="what each node must have, e.g. gpu:8")
+    parser.add_argument("--wait", type=int, default=300, help="seconds for all nodes to start")
     parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="COMMAND ...")
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.training.launch import launch, srun
+    from nanogen.training.launch import launch, run_on_nodes
+    from nanogen.training.step import in_job
 
     command = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
     if not command:
         raise UserError("say what to launch, e.g. nanogen launch --processes 2 train --config ...")
-    if args.mpi:
-        started = srun(args.mpi, args.nodes, args.gres, args.processes, command)
-        code = subprocess.call(started)
+    mpi = args.mpi or ("srun" if in_job() else "")
+    if mpi:
+        code = run_on_nodes(mpi, args.nodes, args.gres, args.processes, command, args.wait)
     else:
-        code = launch(args.processes, command)
+        code = launch(args.processes, command, args.nodes, args.gres, args.wait)
     if code:
         sys.exit(code)

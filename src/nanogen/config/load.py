@@ -8,10 +8,10 @@ scale is a method's best on ImageNet.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -24,7 +24,23 @@ from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
+Resolved = TypeVar("Resolved")
 PIXELS = "pixels"  # the tokenizer of methods that have none
+
+
+def once(resolve: Callable[..., Resolved]) -> Callable[..., Resolved]:
+    """Resolve each part of a study once: a plan of a thousand jobs asks for the same few again and
+    again. A study does not change, and is kept, so that its id stays its own."""
+    known: dict[tuple[Any, ...], tuple[Study, Resolved]] = {}
+
+    @wraps(resolve)
+    def resolved(study: Study, *names: str) -> Resolved:
+        key = (id(study), Path.cwd(), *names)
+        if key not in known:
+            known[key] = study, resolve(study, *names)
+        return known[key][1]
+
+    return resolved
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -167,6 +183,7 @@ def _identity(study: Study, method: str, task: str) -> dict[str, Any]:
     }
 
 
+@once
 def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
     """The resolved configuration of one method on one task; of a public model, what can be said of
     a model that is not trained here."""
@@ -301,6 +318,7 @@ def _given_with_latents(study: Study, name: str) -> dict[str, str]:
     return {}
 
 
+@once
 def load_model(study: Study, name: str) -> Model:
     """A frozen network's configuration at the study's scale."""
     layers = [

@@ -137,6 +137,7 @@ def train_tokenizer(
             curve.check(step)
             checkpoint.save(state, stage["hash"], step, learner.state())
         if stopping:
+            group.barrier()  # the first that ends may end the others, and one of them is saving
             raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")
     if curve:
         curve.close()

@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from nanogen.training.peers import lost_peers_explained
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -75,7 +77,10 @@ def share(count: int, rank: int, world: int, block: int = 1) -> tuple[int, int]:
 
 @contextmanager
 def processes() -> Iterator[Processes]:
-    """Join the group that torchrun made: nccl on GPUs, gloo on CPUs; alone without torchrun."""
+    """Join the group that torchrun made: nccl on GPUs, gloo on CPUs; alone without torchrun.
+
+    Raises UserError where another process is gone.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
     cuda = torch.cuda.is_available()
@@ -87,7 +92,8 @@ def processes() -> Iterator[Processes]:
     if world > 1:
         dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Processes(rank, world, device)
+        with lost_peers_explained(rank, world):
+            yield Processes(rank, world, device)
     finally:
         if world > 1:
             dist.destroy_process_group()

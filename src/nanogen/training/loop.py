@@ -127,6 +127,7 @@ def train(
             curve.check(step)
             learner.save(state, stage["hash"], step)
         if stopping:
+            group.barrier()  # the first that ends may end the others, and one of them is saving
             raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")
         if online and online.due(step):
             if curve:

@@ -1,0 +1,16 @@
+# Before the first job is submitted: whether the cluster has what the profile names.
+from nanogen.config.site import check_slurm
+
+
+def named_resources(key):
+    """What the jobs that are submitted name as this resource, "" where they name nothing."""
+    submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
+    return {str(job.resources.get(key) or "") for job in submitted}
+
+
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        try:
+            check_slurm(named_resources("slurm_partition"), named_resources("slurm_account"))
+        except UserError as error:
+            raise WorkflowError(str(error)) from None

@@ -1,0 +1,17 @@
+"""The cluster that the tests of this folder share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from cluster import Cluster, unavailable
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    """Two nodes of SLURM; skips where they cannot be started."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started

@@ -1,0 +1,198 @@
+"""What the executor asks of SLURM for each rule of the paper's study that needs GPUs.
+
+The commands of SLURM are stand-ins: `sbatch` writes down its arguments, `squeue` says that each job is
+done; since it left no output, Snakemake submits it a second time. Snakemake and its executor are real.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from working_copy import ENVIRONMENT, Job, WorkingCopy
+
+pytestmark = pytest.mark.slow
+PAPER = ("--configfile", "config/studies/paper.yaml")
+STAND_IN = """#!/bin/sh
+case "${0##*/}" in
+  sbatch) printf '%s\\0' "$@" > "$LINES_FOLDER/$$"; echo $$ ;;
+  squeue) for file in "$LINES_FOLDER"/*; do echo "${file##*/}|COMPLETED"; done ;;
+  sinfo) echo "$PARTITIONS" ;;
+  sacctmgr) echo research ;;
+  scontrol) printf 'MinJobAge = 300 sec\\nMaxArraySize = 1001\\n' ;;
+esac
+"""
+QUICK = (
+    "--retries=1",
+    "--latency-wait=0",
+    "--slurm-status-command=squeue",
+    "--seconds-between-status-checks=1",
+    "--slurm-init-seconds-before-status-checks=1",
+)
+COMMANDS = ("sbatch", "squeue", "sinfo", "sacctmgr", "scontrol", "sacct", "sshare", "scancel")
+
+
+class Recorder:
+    """Stand-ins for SLURM's commands, and what was submitted to them."""
+
+    def __init__(self, folder: Path):
+        self.lines, self.programs = folder / "lines", folder / "bin"
+        self.lines.mkdir()
+        self.programs.mkdir()
+        for name in COMMANDS:
+            (self.programs / name).write_text(STAND_IN)
+            (self.programs / name).chmod(0o755)
+
+    def snakemake(self, copy: WorkingCopy, *arguments: str, partitions: str = "gpu"):
+        path = f"{self.programs}:{ENVIRONMENT['PATH']}"
+        told = {"PATH": path, "LINES_FOLDER": str(self.lines), "PARTITIONS": partitions}
+        return subprocess.run(
+            copy.command("--profile", "slurm", *arguments),
+            cwd=copy.folder,
+            env=ENVIRONMENT | told,
+            capture_output=True,
+            text=True,
+        )
+
+    def submitted(self) -> Iterator[tuple[str, list[str]]]:
+        """(rule, options) of each job, without the command that it runs."""
+        for file in sorted(self.lines.iterdir(), key=lambda file: file.stat().st_mtime_ns):
+            words = file.read_text().split("\0")[:-1]
+            rule = re.fullmatch(r"rule_(.+?)(_wildcards_.*)?", words[words.index("--comment") + 1])
+            yield rule[1], [word for word in words if not word.startswith("--wrap=")]
+
+
+# Nodes, GPUs of a node, cores, MB, minutes of the first and of the second attempt.
+ONE_GPU = (1, 1, 8, 64000)
+EXPECTED = {
+    "train": (4, 8, 64, 500000, 1440, 1440),
+    "sample": (1, 8, 64, 200000, 120, 240),
+    "extract_features": (1, 8, 64, 200000, 120, 240),
+    "train_tokenizer": (1, 8, 64, 500000, 2880, 2880),
+    "reconstruct": (*ONE_GPU, 120, 240),
+    "encode_latents": (*ONE_GPU, 1440, 2880),
+    "encode_features": (*ONE_GPU, 1440, 2880),
+    "encode_text": (*ONE_GPU, 1440, 2880),
+    "encode_prompts": (*ONE_GPU, 120, 240),
+    "reference": (*ONE_GPU, 480, 960),
+    "score_text": (*ONE_GPU, 120, 240),
+}
+
+
+def independent(jobs: list[Job], rules: set[str]) -> dict[str, Job]:
+    """A job of each rule, as far as none of them follows from another one."""
+    maker = {path: job for job in jobs for path in job.outputs}
+
+    def ancestors(job: Job) -> set[str]:
+        found: set[str] = set()
+        todo = list(job.inputs)
+        while todo:
+            path = todo.pop()
+            if path not in found:
+                found.add(path)
+                todo += maker[path].inputs if path in maker else []
+        return found
+
+    chosen: dict[str, Job] = {}
+    needed: set[str] = set()
+    for job in jobs:
+        if job.rule not in rules or job.rule in chosen or needed & set(job.outputs):
+            continue
+        made = {path for other in chosen.values() for path in other.outputs}
+        if not made & (before := ancestors(job)):
+            chosen[job.rule] = job
+            needed |= before
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def lines(working_copy, tmp_path_factory) -> dict[str, list[list[str]]]:
+    """By rule, sbatch's options for the first and the second attempt."""
+    copy = working_copy(tmp_path_factory.mktemp("paper"))
+    recorder = Recorder(tmp_path_factory.mktemp("slurm"))
+    jobs, missing = copy.plan("all", *PAPER).jobs, set(EXPECTED)
+    while missing:
+        chosen = independent(jobs, missing)
+        assert chosen, f"not planned: {missing}"
+        missing -= set(chosen)
+        for path in {path for job in chosen.values() for path in job.inputs}:
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path).touch()
+            os.utime(copy / path, (0, 0))  # of one time: none looks newer than what is made of it
+        targets = [job.outputs[0] for job in chosen.values()]
+        done = recorder.snakemake(copy, *targets, *PAPER, *QUICK)
+        assert done.returncode == 1, done.stderr[-3000:]
+    found: dict[str, list[list[str]]] = {}
+    for rule, options in recorder.submitted():
+        found.setdefault(rule, []).append(options)
+    return found
+
+
+@pytest.mark.parametrize("rule", EXPECTED)
+def test_a_rule_with_gpus_asks_for_its_nodes(lines, rule):
+    nodes, gpus, cores, memory, *minutes = EXPECTED[rule]
+    assert len(lines[rule]) == 2
+    for options, limit in zip(lines[rule], minutes, strict=True):
+        line = " ".join(options)
+        assert f"--nodes={nodes} --requeue --cpus-per-task={cores}" in line
+        assert line.endswith(f"--gres=gpu:{gpus}")
+        assert f"-A research -p gpu -t {limit} --mem {memory}" in line.replace("  ", " ")
+        assert "--ntasks" not in line  # one task per node; what is per GPU may wait for ever
+        assert ("--signal=TERM@300" in options) == rule.startswith("train")
+
+
+def test_every_rule_of_the_profile_is_one_of_the_graph(fresh):
+    profile = yaml.safe_load((fresh / "profiles/slurm/config.yaml").read_text())
+    text = "".join(path.read_text() for path in (fresh / "rules").iterdir())
+    rules = re.findall(r"^ *(?:use )?rule (?:\w+ as )?(\w+)", text, re.MULTILINE)
+    assert set(profile["set-resources"]) <= set(rules)
+
+
+def test_slurm_takes_the_lines_of_the_profile(cluster, lines):
+    """The real sbatch, which submits nothing here; the cluster has two nodes, so four become two."""
+    for options, _ in lines.values():
+        words = [option.replace("--nodes=4", "--nodes=2") for option in options]
+        cluster.run("sbatch", "--test-only", *words, "--wrap=true")
+
+
+@pytest.mark.parametrize(
+    ("partitions", "site", "sentence"),
+    [
+        (
+            "main\ndebug",
+            None,
+            "this cluster has no partition 'gpu'; valid are: debug, main; set it under",
+        ),
+        (
+            "main\ndebug",
+            {"mem_mb": 1000},
+            "names no slurm_partition and this cluster has no default: set it",
+        ),
+        (
+            "gpu*",
+            {"slurm_account": "reserch"},
+            "slurm_account 'reserch' is none that you may charge; did you",
+        ),
+    ],
+)
+def test_a_profile_that_does_not_fit_the_cluster_is_one_sentence(
+    working_copy, tmp_path, partitions, site, sentence
+):
+    (tmp_path / "copy").mkdir()
+    copy, options = working_copy(tmp_path / "copy"), []
+    if site:
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site" / "config.yaml").write_text(yaml.safe_dump({"default-resources": site}))
+        options = ["--profile", str(tmp_path / "site")]
+    recorder = Recorder(tmp_path)
+    target = ["results/smoke/data/t2i/val.h5", "--config", "study=smoke"]
+    done = recorder.snakemake(copy, *options, *target, partitions=partitions)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(recorder.submitted())
