@@ -28,8 +28,9 @@ from nanogen.backbones import Condition, load
 from nanogen.config import PIXELS, load_run, load_study, stages, terms
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
+from nanogen.data.prompt_files import GENEVAL, of_benchmark
 from nanogen.data.prompted_scenes import scene_of
-from nanogen.data.prompts import GENEVAL, of_benchmark, prompts_of
+from nanogen.data.prompts import prompts_of
 from nanogen.data.render import render
 from nanogen.data.simple_prompts import BENCHMARK
 from nanogen.errors import UserError

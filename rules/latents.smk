@@ -9,7 +9,7 @@ scattergather:
 
 # With one shard the cache is the shard; with more, as many jobs encode and one joins their files.
 SHARDED = STUDY.latent_shards > 1
-PART = "/{scatteritem}" if SHARDED else ""
+CACHE = "{tokenizer}/{scatteritem}" if SHARDED else "{tokenizer}"
 
 
 rule encode_latents:
@@ -17,11 +17,11 @@ rule encode_latents:
         data=lambda wildcards: PATHS.data(wildcards.task, "train"),
         tokenizer=lambda wildcards: PATHS.model_card(wildcards.tokenizer),
     output:
-        f"{ROOT}/latents/{{task}}/{{tokenizer}}{PART}.h5",
+        f"{ROOT}/latents/{{task}}/{CACHE}.h5",
     log:
-        f"{ROOT}/logs/encode_latents/{{task}}-{{tokenizer}}{PART}.log",
+        f"{ROOT}/logs/encode_latents/{{task}}-{CACHE}.log",
     benchmark:
-        f"{ROOT}/benchmarks/encode_latents/{{task}}-{{tokenizer}}{PART}.tsv"
+        f"{ROOT}/benchmarks/encode_latents/{{task}}-{CACHE}.tsv"
     priority: 35
     conda:
         "../envs/train.yaml"

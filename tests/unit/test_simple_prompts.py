@@ -12,9 +12,9 @@ import pytest
 from nanogen.config import load_study, stages
 from nanogen.data.captions import noun, one, pair, several
 from nanogen.data.contents import MISSES, Content, Thing, meaning, near_misses
-from nanogen.data.prompt_files import read_prompts
+from nanogen.data.prompt_files import GENEVAL, of_benchmark, read_prompts
 from nanogen.data.prompted_scenes import scene_of
-from nanogen.data.prompts import GENEVAL, of_benchmark, prompts_of, scene_prompts
+from nanogen.data.prompts import prompts_of, scene_prompts
 from nanogen.data.render import box, render
 from nanogen.data.simple_prompts import BENCHMARK, FOILS, LEVELS, OBJECTS, SCENES, simple_prompts
 from nanogen.errors import UserError

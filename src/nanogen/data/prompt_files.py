@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from nanogen.files import explained, read_json
 Prompt = dict[str, Any]
 
 # ------------------------------------------------------------------------ GenEval's metadata
+
+GENEVAL = "geneval"
 
 
 def _check_object(item: Any, position: int, where: str) -> None:
@@ -122,3 +124,8 @@ def read_texts(path: Path | str) -> list[Prompt]:
         raise UserError(f"{path} holds no prompts; expected one per line, a list or a map of them")
     named = content.items() if isinstance(content, Mapping) else ((None, entry) for entry in content)
     return [_text(entry, name, f"{path}, prompt {n}") for n, (name, entry) in enumerate(named, 1)]
+
+
+def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[int]:
+    """Where the prompts of one benchmark stand; those that name none are GenEval's."""
+    return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]

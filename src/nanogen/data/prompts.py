@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from nanogen.data import captions
-from nanogen.data.prompt_files import read_prompts, read_texts
+from nanogen.data import captions, question_graphs
+from nanogen.data.prompt_files import GENEVAL, read_prompts, read_texts
 from nanogen.data.scenes import COLORS, MOST_OBJECTS, RADII, RELATIONS, SHAPES
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
@@ -24,7 +24,6 @@ from nanogen.identity import seed_for
 
 log = logging.getLogger(__name__)
 Prompt = dict[str, Any]
-GENEVAL = "geneval"
 MOST_PER_TAG = 16
 GENAI_IMAGES = (
     1  # of a prompt, as GenAI-Bench's own script draws (genai_bench/generate.py of t2v_metrics)
@@ -181,9 +180,7 @@ def dpg_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
     but their questions, which are found by ``item_id``. Otherwise as `geneval_prompts`."""
     if not (source := stage.get("dpg")):
         return []
-    from nanogen.metrics import dpg
-
-    texts = dpg.read_prompts(questions_file(source, folder))
+    texts = question_graphs.read_prompts(questions_file(source, folder))
     return [{"prompt": text, "benchmark": "dpg", "item_id": item} for item, text in texts.items()]
 
 
@@ -194,11 +191,6 @@ def genai_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
         return []
     found = read_texts(_file(source, "genai_prompts", folder))
     return [{**prompt, "benchmark": "genai", "images": GENAI_IMAGES} for prompt in found]
-
-
-def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[int]:
-    """Where the prompts of one benchmark stand; those that name none are GenEval's."""
-    return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]
 
 
 def prompts_of(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:

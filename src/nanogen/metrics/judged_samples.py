@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nanogen.data import hdf5
-from nanogen.data.prompts import of_benchmark
+from nanogen.data.prompt_files import of_benchmark
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nanogen.data.prompts import GENEVAL
+from nanogen.data.prompt_files import GENEVAL
+from nanogen.data.question_graphs import Graph
 from nanogen.data.questions import check_complete, item_of, read_questions
 from nanogen.errors import UserError
 from nanogen.metrics import dpg, vqa_score
@@ -68,7 +69,7 @@ def read_samples(stage: Mapping[str, Any], samples: Path, prompts_file: Path, me
     return SampleSet(judged.images, judged.of_image, judged.prompts, judged.about, whose)
 
 
-def answers(graph: dpg.Graph, samples: SampleSet, model: VQAModel) -> list[tuple[str, np.ndarray]]:
+def answers(graph: Graph, samples: SampleSet, model: VQAModel) -> list[tuple[str, np.ndarray]]:
     """For every image its prompt's item in ``graph``, and whether each of the item's questions is
     answered with yes, bool."""
     items = [item_of(int(place), samples.prompts[place]) for place in samples.of_image]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.data import hdf5
-from nanogen.data.prompts import GENEVAL
+from nanogen.data.prompt_files import GENEVAL
 from nanogen.data.simple_prompts import BENCHMARK
 from nanogen.metrics import simpleeval
 from nanogen.metrics.feature_files import FEATURES, REFERENCE

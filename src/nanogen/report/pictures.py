@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanogen.data import hdf5
-from nanogen.data.prompts import GENEVAL, of_benchmark
+from nanogen.data.prompt_files import GENEVAL, of_benchmark
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label, read_json
 
