@@ -58,7 +58,7 @@ def test_correlations_claims_and_times_are_of_the_studys_methods(done):
     tables = done / RESULTS / "tables"
     correlations = rows(tables / "correlations.csv")
     assert {row["n"] for row in correlations if row["families"] == "rae+vae+pixel"} == {"3"}
-    assert "too few for an interval" in (tables / "correlations.md").read_text()
+    assert "Too few methods for an interval" in (tables / "correlations.md").read_text()
     assert {row["verdict"] for row in rows(tables / "claims.csv")} <= {
         "holds",
         "fails",
