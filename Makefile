@@ -1,5 +1,5 @@
 # make all    set up and run the small study: tables, figures, report
-# make test   every test; make test-fast: the everyday part
+# make test   every test; make test-fast: the everyday part; make test-cluster: on a SLURM
 # make rehearsal   all runs of the full study on random networks and a few images
 STUDY ?= nano
 PYTHON ?= python3
@@ -7,7 +7,7 @@ BIN := .venv/bin
 RESULTS := results/$(STUDY)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-setup test-fast rehearsal lint format lock schemas clean
+.PHONY: all setup test test-setup test-fast test-cluster rehearsal lint format lock schemas clean
 .DELETE_ON_ERROR:
 
 all: setup
@@ -38,15 +38,19 @@ test-setup: setup
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "Chromium is not installed: the tests of the explorer's page are skipped"
+
+test: test-setup lint
+	@$(BIN)/pytest --ignore=tests/slurm
+
+# A SLURM of two nodes on this machine, which takes over /etc/slurm while it runs.
+test-cluster: setup
 	@command -v slurmctld >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -qq --no-install-recommends slurm-wlm munge >/dev/null; } \
 	  || echo "SLURM is not installed: the tests that start a cluster are skipped"
-
-test: test-setup lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest tests/slurm
 
 test-fast: setup lint
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" --ignore=tests/slurm
 
 # The full study's rules at its resolution and sizes of latents, on random networks and 8 images.
 rehearsal: setup
