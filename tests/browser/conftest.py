@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -115,11 +115,8 @@ def _samples(study, method: str, task: str, variant: str) -> None:
         file["images"], file["labels"] = images, np.arange(6)
 
 
-@pytest.fixture(scope="session")
-def study_folder(tmp_path_factory) -> Iterator[Path]:
-    """A working directory with the metric files, samples and tables of six of nano's methods."""
-    folder, before = tmp_path_factory.mktemp("study"), Path.cwd()
-    os.chdir(folder)
+def _measured_study() -> None:
+    """Write the metric files, samples and tables of six of nano's methods here."""
     study = load_study("nano", {"methods": list(METHODS)})
     random = np.random.default_rng(0)
     prompts = [{"prompt": f"a photo of {n} circles", "tag": "counting"} for n in range(6)]
@@ -135,13 +132,21 @@ def study_folder(tmp_path_factory) -> Iterator[Path]:
     for table in ("table2", "table3", "table4"):
         prefix = Paths(study).table(table).removesuffix(".csv")
         assert main(["table", table, "--study", "nano", "--given", KEYS, "--output-prefix", prefix]) == 0
-    yield folder
-    os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory) -> Path:
+    """A folder with the metric files, samples and tables of six of nano's methods."""
+    folder = tmp_path_factory.mktemp("study")
+    with chdir(folder):
+        _measured_study()
+    return folder
 
 
 @pytest.fixture(scope="session")
 def study_page(study_folder) -> Path:
     """The page of that study, with the paper's numbers beside it."""
     path = study_folder / "explorer.html"
-    assert main(["explorer", "--source", "nano", "--given", KEYS, "--output", str(path)]) == 0
+    with chdir(study_folder):
+        assert main(["explorer", "--source", "nano", "--given", KEYS, "--output", str(path)]) == 0
     return path

@@ -15,8 +15,10 @@ from nanogen.objectives.reg import Reg
 from nanogen.sampling.euler import Guidance, euler, time_grid
 from nanogen.training.batches import Batch
 
+KINDS = ("label", "text", "reg")
 
-@pytest.fixture(params=["label", "text", "reg"])
+
+@pytest.fixture(params=KINDS)
 def golden(request, golden_folder):
     data = np.load(golden_folder / f"ddt_{request.param}.npz")
     meta = json.loads(str(data["meta"]))
@@ -65,10 +67,9 @@ def test_forward(golden):
         assert_close(output.cls, values["out1"])
 
 
+@pytest.mark.parametrize("golden", ["text"], indirect=True)
 def test_dropping_padded_text_changes_nothing(golden):
     model, values, condition = golden
-    if condition.tokens is None:
-        pytest.skip("labels have no padding")
     longest = int(condition.mask.sum(1).max())
     condition = Condition(tokens=condition.tokens[:, :longest], mask=condition.mask[:, :longest])
     with torch.no_grad():
@@ -98,11 +99,12 @@ def test_loss(golden):
             assert_close(weighted, values["loss/loss_reg"])
 
 
-@pytest.mark.parametrize("name", ["sample", "sample_cfg2_t0_0.9"])
+SAMPLES = [(kind, "sample") for kind in KINDS] + [("label", "sample_cfg2_t0_0.9")]
+
+
+@pytest.mark.parametrize(("golden", "name"), SAMPLES, indirect=["golden"])
 def test_sampler(golden, name):
     model, values, condition = golden
-    if name not in values:
-        pytest.skip("only the golden file for labels holds a guided sample")
     guidance = Guidance() if name == "sample" else Guidance(2.0, (0.0, 0.9))
     result = euler(
         model,

@@ -8,13 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import pytest
 from cluster import Cluster
 from safetensors.torch import load_file
 
 from nanogen.config import load_study, stages
 from nanogen.data.images import write_images
-from nanogen.files import write_json
 
 pytestmark = pytest.mark.slow
 STUDY = {
@@ -31,16 +31,7 @@ class Training:
 
     def __init__(self, folder: Path, images: Path, stage: dict):
         self.folder = folder
-        write_json(folder / "train.json", stage)
-        options = {
-            "--config": folder / "train.json",
-            "--data": images,
-            "--state": folder / "state",
-            "--output": folder / "model",
-            "--checkpoint-every": 1000,
-            "--log-every": 10,
-        }
-        self.words = ["train", *(str(word) for pair in options.items() for word in pair)]
+        self.words = commands.train(folder, stage, images, log_every=10)
 
     @property
     def checkpoints(self) -> list[Path]:

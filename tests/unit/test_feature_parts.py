@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import h5py
+import networks
 import numpy as np
 import pytest
 
@@ -19,8 +20,6 @@ from nanogen.files import label, read_json, write_json
 from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.feature_spaces import METRICS
 from nanogen.metrics.scores import score_distribution
-from nanogen.models.card import write_card
-from nanogen.models.stand_ins import write_stand_in
 from nanogen.training.distributed import share
 
 NAMES = ("inception", "convnext")
@@ -40,11 +39,7 @@ def study(tiny):
 def place(study, tmp_path_factory) -> Path:
     """A folder with the networks, a sample set, the reference and the stage's configuration."""
     place = tmp_path_factory.mktemp("features")
-    for name in NAMES:
-        stage = stages.model(study, name)
-        (place / name).mkdir()
-        write_stand_in({**stage, "resolution": 32}, place / name)
-        write_card(place / name, stage, {}, 0.0)
+    networks.write_random(study, NAMES, place)
     for split in ("train", "val"):
         write_images(stages.data(study, "imagenet", split), place / f"{split}.h5")
     train, val = (ImageFile(place / f"{split}.h5") for split in ("train", "val"))

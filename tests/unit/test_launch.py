@@ -10,12 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import commands
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from nanogen.config import stages
-from nanogen.files import write_json
 from nanogen.training.distributed import Processes
 from nanogen.training.launch import srun
 from nanogen.training.loop import train
@@ -26,18 +26,8 @@ NANOGEN = [sys.executable, "-m", "nanogen"]
 
 def command(folder: Path, stage: dict, images: Path, processes: int) -> list[str]:
     """`nanogen launch ... train` of the stage, with its files below ``folder``."""
-    folder.mkdir(exist_ok=True)
-    write_json(folder / "train.json", stage)
-    options = {
-        "--config": folder / "train.json",
-        "--data": images,
-        "--state": folder / "state",
-        "--output": folder / "model",
-        "--checkpoint-every": 1000,
-        "--log-every": 2,
-    }
-    words = [str(word) for pair in options.items() for word in pair]
-    return [*NANOGEN, "launch", "--processes", str(processes), "--", "train", *words]
+    words = commands.train(folder, stage, images, log_every=2)
+    return [*NANOGEN, "launch", "--processes", str(processes), "--", *words]
 
 
 def trained(folder: Path, stage: dict, images: Path, processes: int) -> tuple[list[float], dict]:

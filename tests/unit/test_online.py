@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import networks
 import numpy as np
 import pytest
 import torch
@@ -29,7 +30,6 @@ from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.scores import score_distribution, score_geneval
 from nanogen.models.card import write_card
 from nanogen.models.network_files import save_network
-from nanogen.models.stand_ins import write_stand_in
 from nanogen.sampling.generate import Generator, generate, labels_of
 from nanogen.sampling.inputs import class_conditions, text_conditions
 from nanogen.tokenizers.pixels import Pixels
@@ -95,10 +95,7 @@ def classes(tiny):
 def place(classes, tiny_images, tmp_path_factory) -> Path:
     """A folder with an extractor that is not trained and the reference file made by it."""
     place, study = tmp_path_factory.mktemp("online"), classes()
-    stage = stages.model(study, "inception")
-    (place / "inception").mkdir()
-    write_stand_in({**stage, "resolution": 32}, place / "inception")
-    write_card(place / "inception", stage, {}, 0.0)
+    networks.write_random(study, ("inception",), place)
     write_images(stages.data(study, "imagenet", "val"), place / "val.h5")
     real = (ImageFile(path) for path in (tiny_images, place / "val.h5"))
     folders = {"inception": place / "inception"}

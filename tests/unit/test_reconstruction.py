@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import networks
 import numpy as np
 import pytest
 import torch
@@ -20,9 +21,7 @@ from nanogen.files import read_json, write_json
 from nanogen.metrics.extractors import load_extractor
 from nanogen.metrics.reconstruction import Codec, judge, shown_rows, values_of
 from nanogen.metrics.similarity import psnr, ssim
-from nanogen.models.card import write_card
 from nanogen.models.perceptual import load_perceptual
-from nanogen.models.stand_ins import write_stand_in
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.base import to_unit
 from nanogen.tokenizers.pixels import Pixels
@@ -45,11 +44,7 @@ def study(tiny):
 def place(study, tmp_path_factory) -> Path:
     """A folder with validation images, the networks, and the stage as if the study trained the VAE."""
     place = tmp_path_factory.mktemp("reconstruction")
-    for name in NAMES:
-        stage = stages.model(study, name)
-        (place / name).mkdir()
-        write_stand_in({**stage, "resolution": 32}, place / name)
-        write_card(place / name, stage, {}, 0.0)
+    networks.write_random(study, NAMES, place)
     write_images(stages.data(study, "imagenet", "val"), place / "val.h5")
     write_json(place / "stage.json", {**stages.reconstruction(study, "sd-vae-mse"), "untrained": True})
     return place

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import h5py
+import networks
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,8 +22,6 @@ from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.feature_spaces import METRICS
 from nanogen.metrics.published_moments import read_moments
 from nanogen.metrics.scores import score_distribution
-from nanogen.models.card import write_card
-from nanogen.models.stand_ins import write_stand_in
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +38,7 @@ def study(tiny):
 def place(study, tmp_path_factory) -> Path:
     """A folder with the networks, real images, a set of images as PNG, NPZ and HDF5, a reference."""
     place = tmp_path_factory.mktemp("score")
-    for name in ("inception", "convnext"):
-        stage = stages.model(study, name)
-        (place / name).mkdir()
-        write_stand_in({**stage, "resolution": 32}, place / name)
-        write_card(place / name, stage, {}, 0.0)
+    networks.write_random(study, ("inception", "convnext"), place)
     for split in ("train", "val"):
         write_images(stages.data(study, "imagenet", split), place / f"{split}.h5")
     images = ImageFile(place / "val.h5").images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,27 @@ def stage_arguments(parser: argparse.ArgumentParser, *inputs: str, output: str) 
     for name in inputs:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help=output)
+
+
+def at_least_one(option: str) -> Callable[[str], int]:
+    """The type of an ``option`` that counts; raises UserError below 1."""
+
+    def number(text: str) -> int:
+        if (value := int(text)) < 1:
+            raise UserError(f"{option} {value}: it must be at least 1")
+        return value
+
+    return number
+
+
+def batch_argument(parser: argparse.ArgumentParser) -> None:
+    """Add --batch-size, of images that are read for a network."""
+    parser.add_argument(
+        "--batch-size",
+        type=at_least_one("--batch-size"),
+        default=128,
+        help="images read at a time; changes no result, the networks see 32 at a time (default: 128)",
+    )
 
 
 def read_stage(path: Path, name: str) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nanogen.cli.common import named_folders, read_stage, stage_arguments
-from nanogen.errors import UserError
+from nanogen.cli.common import batch_argument, named_folders, read_stage, stage_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,17 +12,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--extractor", action="append", required=True, metavar="NAME=DIR", help="repeat for each"
     )
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=128,
-        help="images read at a time; changes no result, the networks see 32 at a time (default: 128)",
-    )
+    batch_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.batch_size < 1:
-        raise UserError(f"--batch-size {args.batch_size}: it must be at least 1")
     from nanogen.metrics.feature_files import write_features
     from nanogen.training.distributed import processes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nanogen.cli.common import read_stage, stage_arguments
+from nanogen.cli.common import batch_argument, read_stage, stage_arguments
 from nanogen.errors import UserError
 
 
@@ -18,17 +18,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         output="a folder for reconstruction.json (the scores) and reconstructions.h5 (a few images)",
     )
     parser.add_argument("--perceptual", type=Path, help="the network of LPIPS, where it is measured")
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=128,
-        help="images read at a time; changes no result, the networks see 32 at a time (default: 128)",
-    )
+    batch_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.batch_size < 1:
-        raise UserError(f"--batch-size {args.batch_size}: it must be at least 1")
     stage = read_stage(args.config, "reconstruction")
     folders = {"tokenizer": args.tokenizer, "extractor": args.extractor}
     if stage["perceptual"]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nanogen.cli.common import read_stage
+from nanogen.cli.common import at_least_one, read_stage
 from nanogen.errors import UserError
 
 BY_HAND = (
@@ -32,7 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, help="by hand: X.png (a grid) or a folder; a set: HDF5"
     )
-    parser.add_argument("--batch-size", type=int, default=50, help="images at a time (default: 50)")
+    size = at_least_one("--batch-size")
+    parser.add_argument("--batch-size", type=size, default=50, help="images at a time (default: 50)")
     hand = parser.add_argument_group("by hand; what is not given is as the model's study has it")
     hand.add_argument(
         "--prompt", action="append", metavar="TEXT", help="what to show (text to image); repeatable"
@@ -58,8 +59,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.batch_size < 1:
-        raise UserError(f"--batch-size {args.batch_size}: it must be at least 1")
     if args.config is None:
         _refuse(args, OF_A_SET, "belongs to a study's sample set and needs --config STAGE")
         _by_hand(args)

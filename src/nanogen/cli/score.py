@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from nanogen.cli.common import at_least_one, batch_argument
 from nanogen.errors import UserError
 
 EXAMPLE = (
@@ -35,23 +36,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", default="nano", help="whose extractors: name or file (default: nano)")
     parser.add_argument(
         "--resize",
-        type=int,
+        type=at_least_one("--resize"),
         metavar="SIDE",
         help="scale and crop every image to SIDE x SIDE first",
     )
-    parser.add_argument(
-        "--batch-size",
-        type=int,
-        default=128,
-        help="images read at a time; changes no result, the networks see 32 at a time (default: 128)",
-    )
+    batch_argument(parser)
     parser.add_argument("--output", type=Path, help="write values and protocols as JSON")
 
 
 def run(args: argparse.Namespace) -> None:
-    for option, value in (("--batch-size", args.batch_size), ("--resize", args.resize)):
-        if value is not None and value < 1:
-            raise UserError(f"{option} {value}: it must be at least 1")
     from nanogen.config import load_study
     from nanogen.metrics.score_images import Wanted, check_metrics, score_images
 

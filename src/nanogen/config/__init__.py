@@ -9,7 +9,8 @@ from nanogen.config.load import (
     load_study,
     study_from,
 )
-from nanogen.config.schema import Model, PublicRun, Run
+from nanogen.config.model_schema import Model
+from nanogen.config.schema import PublicRun, Run
 from nanogen.config.study_schema import Study
 
 __all__ = [

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from nanogen.config.load import SECTIONS
-from nanogen.config.schema import Model, PublicRun, Run
+from nanogen.config.model_schema import Model
+from nanogen.config.schema import PublicRun, Run
 from nanogen.config.study_schema import Latents, Study
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

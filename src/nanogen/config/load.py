@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import yaml
 
 from nanogen.config import terms
-from nanogen.config.schema import Model, PromptFile, PublicRun, Run
+from nanogen.config.model_schema import Model, PromptFile
+from nanogen.config.schema import PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.data import photographs

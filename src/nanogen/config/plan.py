@@ -19,7 +19,8 @@ from nanogen.config.load import (
     load_run,
     read_yaml,
 )
-from nanogen.config.schema import Evaluation, Model, RemoteFile, Run
+from nanogen.config.model_schema import Model, RemoteFile
+from nanogen.config.schema import Evaluation, Run
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 

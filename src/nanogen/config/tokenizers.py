@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nanogen.config.schema import Model
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 
 ROLES = ("encoder", "perceptual", "discriminator")

@@ -129,12 +129,17 @@ def _torchrun(step: Step, processes: int, command: Sequence[str]) -> int:
 
 @contextmanager
 def passing_on_signals() -> Iterator[None]:
-    """Within, a request to stop goes to the child processes, and this one waits for them to end."""
+    """Within, a request to stop goes to the child processes, and this one waits for them to end.
+
+    Without a child, before the first or after the last, it ends at once and by itself: an exception
+    raised here may land in a finaliser, where Python would print it and go on.
+    """
 
     def pass_on(number: int, _: Any) -> None:
         children = _children()
         if not children:
-            sys.exit(128 + number)
+            sys.stderr.flush()
+            os._exit(128 + number)
         for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, number)

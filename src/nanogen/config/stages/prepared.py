@@ -11,7 +11,8 @@ from nanogen.config.load import (
     load_model,
     load_run,
 )
-from nanogen.config.schema import Data, Model, Run
+from nanogen.config.model_schema import Model
+from nanogen.config.schema import Data, Run
 from nanogen.config.stages import tuned
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.study_schema import Study

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nanogen.config.load import load_model, load_run
-from nanogen.config.schema import Backbone, Conditioner, Model, Objective
+from nanogen.config.model_schema import Model
+from nanogen.config.schema import Backbone, Conditioner, Objective
 from nanogen.config.study_schema import Study
 from nanogen.config.terms import REPA_HEADS
 from nanogen.config.tokenizer_schema import EndToEnd

@@ -1,0 +1,132 @@
+"""What a file in config/models may contain: one network on disk, frozen while a method trains."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from nanogen.config.section import Section
+from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
+
+Source = Literal["build", "download", "path", "random", "package"]
+
+
+class Hub(Section):
+    """A repository on the Hugging Face hub, pinned."""
+
+    repo: str = Field(description="owner/name")
+    revision: str = Field("main", description="commit, tag or branch; pin a commit to be exact")
+    subfolder: str = Field("", description="folder inside the repository")
+    size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
+    gated: bool = Field(False, description="needs an accepted licence and HF_TOKEN")
+
+
+class RemoteFile(Section):
+    """A file that lies at an address, not in a repository of the hub; its content is pinned."""
+
+    url: str = Field(
+        pattern=r"^(https?|file)://", description="its address; file:///PATH where you have a copy"
+    )
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its content")
+    size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
+    licence: str = Field("not known here", description="as its page named it, for the plan")
+
+
+class PromptFile(RemoteFile):
+    """A file in config/prompts: where prompts, or questions about them, are fetched from."""
+
+    prompts: int | None = Field(None, gt=0, description="how many prompts it has, for the plan")
+
+
+class ModelTraining(Section):
+    """How a small stand-in is trained from scratch (only where source is build; not a tokenizer)."""
+
+    steps: int = Field(gt=0, description="optimizer steps")
+    batch_size: int = Field(64, gt=0, description="images or texts per step")
+    learning_rate: float = Field(1e-3, gt=0, description="largest rate of the schedule")
+    options: dict[str, float] = Field(default_factory=dict, description="weights of loss terms")
+
+
+class Model(Section):
+    """One frozen network, a folder as ``save_pretrained`` writes it: built, downloaded or given."""
+
+    name: str = Field(description="the file's name in config/models, not a key of the file")
+    kind: Literal[
+        "encoder",
+        "vae",
+        "rae",
+        "text_encoder",
+        "extractor",
+        "detector",
+        "color_classifier",
+        "vqa",
+        "perceptual",
+        "weak_scorer",
+        "pipeline",
+    ] = Field(
+        description="what it does: image features, latents (vae, rae), text features, metrics "
+        "(extractor, detector, vqa), a distance of images (perceptual), SimpleEval's comparison of "
+        "images with texts (weak_scorer), or images of texts (pipeline, of a public model)"
+    )
+    model_class: str = Field(
+        description="class in transformers, diffusers, timm, torch-fidelity or nanogen"
+    )
+    source: Source = Field(
+        "build",
+        description="build: train it; download: hub; path: yours; random: not trained; package: the "
+        "package that runs it fetches it",
+    )
+    path: str | None = Field(None, description="the folder, where source is path")
+    hub: Hub | None = Field(None, description="where source is download")
+    file: RemoteFile | None = Field(
+        None, description="where source is download and it is on no hub: a file of its weights"
+    )
+    encoder: str | None = Field(None, description="rae: whose features are the latents")
+    perceptual: str | None = Field(
+        None,
+        description="vae, rae, where built: network of the term perceptual",
+    )
+    discriminator: str | None = Field(
+        None, description="vae, rae, where built: frozen vision encoder that the adversary judges by"
+    )
+    input_size: int | None = Field(None, description="side in pixels the network is fed")
+    image_mean: tuple[float, float, float] = Field(
+        (0.5, 0.5, 0.5), description="subtracted from images in [0, 1], per channel"
+    )
+    image_std: tuple[float, float, float] = Field(
+        (0.5, 0.5, 0.5), description="images are divided by this after the mean, per channel"
+    )
+    interpolation: Literal["bicubic", "bilinear"] = Field(
+        "bicubic", description="encoder: how images are brought to input_size, without antialiasing"
+    )
+    latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
+    scaling: tuple[float, float] | None = Field(
+        None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"
+    )
+    normalisation: Literal["scale", "scale-shift", "channel", "batch-norm"] | None = Field(
+        None, description="vae, where built: how it carries its latents' statistics; none: by class"
+    )
+    width: int | None = Field(None, description="encoder, text_encoder: width of the features")
+    max_tokens: int | None = Field(None, description="text_encoder, vqa: longest text in tokens")
+    fdr_constant: float | None = Field(
+        None, description="extractor: Frechet distance of train and validation images; none: measured"
+    )
+    statistics: str | None = Field(
+        None, description="extractor: published reference moments (.npz); none: made from the data"
+    )
+    statistics_hub: Hub | None = Field(
+        None, description="extractor: data set on the hub that the statistics are fetched from"
+    )
+    color_classifier: str | None = Field(
+        None, description="detector: names the objects' colours, a file in config/models"
+    )
+    architecture: dict[str, Any] = Field(
+        default_factory=dict, description="keyword arguments of the class's own configuration"
+    )
+    training: ModelTraining | None = Field(None, description="where source is build, but vae and rae")
+    stage1: TokenizerTraining | None = Field(None, description="vae, rae: where source is build")
+    end_to_end: EndToEnd | None = Field(
+        None, description="vae, where built: it is another VAE, tuned together with a backbone"
+    )
+    data: str | None = Field(None, description="the task whose training images it is trained on")

@@ -1,0 +1,20 @@
+"""A study's networks with random weights, as if it had trained them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from nanogen.config import stages
+from nanogen.config.study_schema import Study
+from nanogen.models.card import write_card
+from nanogen.models.stand_ins import write_stand_in
+
+
+def write_random(study: Study, names: Iterable[str], place: Path) -> None:
+    """Write the networks, one folder each, below ``place``; the study has their source as random."""
+    for name in names:
+        stage = stages.model(study, name)
+        (place / name).mkdir()
+        write_stand_in({**stage, "resolution": 32}, place / name)
+        write_card(place / name, stage, {}, 0.0)
