@@ -58,8 +58,13 @@ def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "steps"), [(1, 400), (2, 100)])
-def test_ctrl_c_saves_and_the_same_command_continues(tiny, tiny_images, tmp_path, processes, steps):
+@pytest.mark.parametrize(
+    ("processes", "steps", "number", "code"),
+    [(1, 400, signal.SIGINT, 130), (2, 100, signal.SIGINT, 130), (2, 100, signal.SIGUSR1, 75)],
+)
+def test_a_signal_saves_and_the_same_command_continues(
+    tiny, tiny_images, tmp_path, processes, steps, number, code
+):
     stage = stages.train(tiny(training={"steps": steps}), "jit", "imagenet")
     _, expected = trained(tmp_path / "whole", stage, tiny_images, processes)
     words = command(tmp_path / "cut", stage, tiny_images, processes)
@@ -67,9 +72,9 @@ def test_ctrl_c_saves_and_the_same_command_continues(tiny, tiny_images, tmp_path
     curve = tmp_path / "cut" / "state" / "train.jsonl"
     while not curve.exists() and process.poll() is None:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     message = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, message
+    assert process.returncode == code, message
     assert f"of {steps}; the same command continues" in message
     assert "Traceback" not in message
     assert not (tmp_path / "cut" / "model").exists()

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanogen.cli.common import named_folders, read_stage, stage_arguments
+from nanogen.cli.common import named_folders, read_stage, saving_arguments, stage_arguments
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     online.add_argument("--reference", type=Path, help="class-conditional: the real images' moments")
     online.add_argument("--prompts", type=Path, help="text to image: the evaluation's prompts")
     online.add_argument("--prompt-text", type=Path, help="text to image: the prompts' text features")
-    parser.add_argument("--state", type=Path, required=True, help="folder to save and resume from")
-    parser.add_argument("--checkpoint-every", type=int, default=1000, help="steps")
-    parser.add_argument("--log-every", type=int, default=50, help="steps")
+    saving_arguments(parser, checkpoint_every=1000)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,7 +58,8 @@ def run(args: argparse.Namespace) -> None:
             networks = term_networks(stage, folders, group.device)
             every = (args.checkpoint_every, args.log_every)
             online = _online(args, stage, folders, group) if args.online else None
-            train(stage, source, args.state, args.output, group, *every, networks, online)
+            places = (args.state, args.output)
+            train(stage, source, *places, group, *every, networks, online, args.deadline)
             if group.main:
                 shutil.rmtree(args.state, ignore_errors=True)
 

@@ -34,11 +34,15 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """True on all processes if ``flag`` is true on one, so that all act at the same step."""
+        return bool(self.largest(int(flag)))
+
+    def largest(self, number: int) -> int:
+        """The largest of the processes' numbers, on each of them."""
         if self.world == 1:
-            return flag
-        value = torch.tensor(float(flag), device=self.device)
+            return number
+        value = torch.tensor(number, device=self.device)
         dist.all_reduce(value, dist.ReduceOp.MAX)
-        return bool(value.item())
+        return int(value.item())
 
     def mean(self, value: Tensor) -> Tensor:
         """The average of a scalar over all processes, on each of them, without its gradient."""

@@ -95,6 +95,7 @@ def train(
     log_every: int,
     networks: Mapping[str, nn.Module] | None = None,
     online: Online | None = None,
+    deadline: float | None = None,
 ) -> None:
     """Train the run of a ``train`` stage from its newest checkpoint in ``state`` to the end.
 
@@ -102,7 +103,7 @@ def train(
     ``online`` evaluates the average in between, on every process.
     ``output`` becomes the model's folder: config.json, model.safetensors (the average),
     train.jsonl, online.jsonl where it was evaluated, and nanogen.json. Raises Interrupted after a
-    signal, with the state saved.
+    signal or when the ``deadline``, a UNIX time, is near, with the state saved.
     """
     steps = stage["training"]["steps"]
     learner = Learner(stage, group, networks)
@@ -113,7 +114,7 @@ def train(
         online.begin(logs[-1], start, learner.ema.state())
     curve = _curve(stage, state, start, log_every) if group.main else None
     batches = Batches(source, stage, group.rank, group.world)
-    stop = StopRequest()
+    stop = StopRequest(deadline)
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
         before = weights_of(learner.model) if step % log_every == 0 or step == steps else None
         measured = learner.step(step, batch)
@@ -122,13 +123,13 @@ def train(
         if curve:
             curve.step(step, **measured)
         # Stop only where a line of the curve was written: the resumed curve is then the same.
-        stopping = step % log_every == 0 and step < steps and group.any(stop.asked)
-        if curve and (stopping or step % checkpoint_every == 0):
+        code = group.largest(stop.code()) if step % log_every == 0 and step < steps else 0
+        if curve and (code or step % checkpoint_every == 0):
             curve.check(step)
             learner.save(state, stage["hash"], step)
-        if stopping:
+        if code:
             group.barrier()  # the first that ends may end the others, and one of them is saving
-            raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")
+            raise Interrupted(step, steps, code)
         if online and online.due(step):
             if curve:
                 curve.check(step)  # which also waits for the device, whose steps are training time

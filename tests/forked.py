@@ -1,0 +1,111 @@
+"""Trainings by processes that are forked from one that has imported torch, which takes seconds.
+
+Run as a program it reads a job in JSON from each line of its input and answers with the exit codes of
+the job's processes. These see what torchrun would tell them and run `nanogen` as it runs anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Forks:
+    """The program, while tests use it."""
+
+    def __enter__(self) -> Forks:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.program = subprocess.Popen([sys.executable, __file__], text=True, **pipes)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.program.communicate(timeout=60)
+
+    def run(
+        self,
+        words: list[str],
+        log: Path,
+        processes: int = 1,
+        kill: tuple[Path, int, float] | None = None,
+    ) -> list[int]:
+        """Exit codes of the processes that run ``nanogen`` with these words; ``log`` is what they say.
+
+        With ``kill``, a file, a number and seconds, they are killed so long after the file has as many
+        lines; a code is then that of the signal, negative.
+        """
+        job = {"words": words, "log": str(log), "processes": processes, "kill": kill}
+        print(json.dumps(job, default=str), file=self.program.stdin, flush=True)
+        return json.loads(self.program.stdout.readline())
+
+
+def _child(job: dict[str, Any], rank: int, port: int, group: int) -> None:
+    from nanogen.cli import main
+
+    os.setpgid(0, group)
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": job["processes"]}
+    told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in told.items()})
+    log = os.open(job["log"], os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    code = 1
+    try:
+        code = main(job["words"])
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _start(job: dict[str, Any]) -> list[int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children: list[int] = []
+    for rank in range(job["processes"]):
+        group = children[0] if children else 0
+        child = os.fork()
+        if not child:
+            _child(job, rank, port, group)
+        os.setpgid(child, group or child)
+        children.append(child)
+    return children
+
+
+def _kill(children: list[int], file: str, lines: int, seconds: float) -> None:
+    def written() -> int:
+        return Path(file).read_bytes().count(b"\n") if Path(file).exists() else 0
+
+    while written() < lines and not os.waitid(
+        os.P_PID, children[0], os.WEXITED | os.WNOHANG | os.WNOWAIT
+    ):
+        time.sleep(0.001)
+    time.sleep(seconds)
+    os.killpg(children[0], signal.SIGKILL)
+
+
+def _serve() -> None:
+    import h5py  # noqa: F401  imported once for all jobs
+    import torch
+
+    import nanogen.training.loop  # noqa: F401
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        job = json.loads(line)
+        children = _start(job)
+        if job["kill"]:
+            _kill(children, *job["kill"])
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+        sys.stdout.write(f"{json.dumps(codes)}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _serve()
