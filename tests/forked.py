@@ -13,8 +13,13 @@ import socket
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+# Imported once for all jobs: what a training does, the second one because optimizers do.
+IMPORTED = ("torch", "torch._dynamo", "torch.distributed.fsdp", "nanogen.cli.train")
+IMPORTED += ("nanogen.training.loop", "nanogen.training.sources", "nanogen.training.sharding")
 
 
 class Forks:
@@ -37,6 +42,8 @@ class Forks:
     ) -> list[int]:
         """Exit codes of the processes that run ``nanogen`` with these words; ``log`` is what they say.
 
+        Where the first word is MODULE:FUNCTION, that is called with the others, and returns the code.
+
         With ``kill``, a file, a number and seconds, they are killed so long after the file has as many
         lines; a code is then that of the signal, negative.
         """
@@ -57,7 +64,8 @@ def _child(job: dict[str, Any], rank: int, port: int, group: int) -> None:
     os.dup2(log, 2)
     code = 1
     try:
-        code = main(job["words"])
+        module, _, name = job["words"][0].partition(":")
+        code = getattr(import_module(module), name)(*job["words"][1:]) if name else main(job["words"])
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -91,12 +99,8 @@ def _kill(children: list[int], file: str, lines: int, seconds: float) -> None:
 
 
 def _serve() -> None:
-    import h5py  # noqa: F401  imported once for all jobs
-    import torch
-
-    import nanogen.training.loop  # noqa: F401
-
-    torch.set_num_threads(1)
+    for module in IMPORTED:
+        import_module(module)
     for line in sys.stdin:
         job = json.loads(line)
         children = _start(job)

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import commands
 import pytest
 import torch
+import torch.distributed as dist
 from forked import Forks
 from safetensors.torch import load_file
 
+from nanogen.backbones import Condition, build
+from nanogen.cli import main
 from nanogen.config import stages
+from nanogen.config.study_schema import Study
+from nanogen.files import write_json
+from nanogen.training.distributed import Processes
+from nanogen.training.loop import compile_blocks
+from nanogen.training.sharding import SHARDINGS, whole
 
 STEPS, CUT = 24, 4  # it stops after CUT; 20 steps remain
-WAYS = {"one": (1, []), "two": (2, [])}
+WAYS = {"one": (1, []), "two": (2, []), "fsdp": (2, ["--sharding", "fsdp"])}
 
 
 class Result(NamedTuple):
-    losses: list[float]  # of each step after CUT
+    curve: dict[str, list[float]]  # of each step after CUT: loss, grad_norm, update
     weights: dict[str, torch.Tensor]
 
 
@@ -30,37 +39,37 @@ def forks():
         yield program
 
 
-@pytest.fixture(scope="module")
-def stage(tiny) -> dict:
-    keys = {"warmup_steps": 2, "decay_start": 12, "decay_end": STEPS}
-    return stages.train(tiny(training={"steps": STEPS, "optimizer": keys}), "jit", "imagenet")
-
-
 class Trainings:
-    """Trainings of one stage, each in a folder of its own."""
+    """Trainings on the tiny study's images, each in a folder of its own."""
 
-    def __init__(self, forks: Forks, stage: dict, images: Path, folder: Path):
-        self.forks, self.stage, self.images, self.folder = forks, stage, images, folder
+    def __init__(self, forks: Forks, study: Callable[..., Study], images: Path, folder: Path):
+        self.forks, self.study, self.images, self.folder = forks, study, images, folder
 
-    def run(self, name: str, way: str, *options: str, code: int = 0) -> Path:
+    def stage(self, **keys: Any) -> dict:
+        schedule = {"warmup_steps": 2, "decay_start": 12, "decay_end": STEPS}
+        study = self.study(training={"steps": STEPS, "optimizer": schedule}, **keys)
+        return stages.train(study, "jit", "imagenet")
+
+    def run(self, name: str, way: str, *options: str, code: int = 0, **keys: Any) -> Path:
         """Train in the way named; returns the folder."""
         processes, more = WAYS[way]
         folder = self.folder / name
-        words = commands.train(folder, self.stage, self.images, log_every=1)
+        words = commands.train(folder, self.stage(**keys), self.images, log_every=1)
         codes = self.forks.run([*words, *more, *options], folder / "log", processes)
         assert codes == [code] * processes, (folder / "log").read_text()
         return folder
 
     def result(self, folder: Path) -> Result:
         lines = [json.loads(line) for line in (folder / "model" / "train.jsonl").open()]
-        losses = [line["loss"] for line in lines if line["step"] > CUT]
-        assert len(losses) == STEPS - CUT
-        return Result(losses, load_file(folder / "model" / "model.safetensors"))
+        assert [line["step"] for line in lines][-(STEPS - CUT) :] == list(range(CUT + 1, STEPS + 1))
+        names = ("loss", "grad_norm", "update")
+        curve = {name: [line[name] for line in lines[-(STEPS - CUT) :]] for name in names}
+        return Result(curve, load_file(folder / "model" / "model.safetensors"))
 
 
 @pytest.fixture(scope="module")
-def trainings(forks, stage, tiny_images, tmp_path_factory) -> Trainings:
-    return Trainings(forks, stage, tiny_images, tmp_path_factory.mktemp("trainings"))
+def trainings(forks, tiny, tiny_images, tmp_path_factory) -> Trainings:
+    return Trainings(forks, tiny, tiny_images, tmp_path_factory.mktemp("trainings"))
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +86,15 @@ def interrupted(trainings) -> dict[str, Path]:
 
 
 def assert_close(one: Result, other: Result) -> None:
-    assert one.losses == pytest.approx(other.losses, abs=1e-4)
+    assert one.curve["loss"] == pytest.approx(other.curve["loss"], abs=1e-4)
+    for name in ("grad_norm", "update"):
+        assert one.curve[name] == pytest.approx(other.curve[name], rel=1e-3)
     for name, weights in other.weights.items():
         torch.testing.assert_close(one.weights[name], weights, atol=1e-5, rtol=1e-4, msg=name)
 
 
 def assert_equal(one: Result, other: Result) -> None:
-    assert one.losses == other.losses
+    assert one.curve == other.curve
     assert all(torch.equal(one.weights[name], weights) for name, weights in other.weights.items())
 
 
@@ -100,3 +111,68 @@ def test_interrupted_one_way_and_continued_another_it_is_the_same_training(
     assert_close(continued, undisturbed["one"])
     if before == way:
         assert_equal(continued, undisturbed[way])
+
+
+@pytest.mark.parametrize("way", list(WAYS))
+def test_small_parts_of_a_batch_add_up_to_it(trainings, undisturbed, way):
+    folder = trainings.run(f"parts-{way}", way, "--micro-batch", "5")
+    assert_close(trainings.result(folder), undisturbed[way])
+
+
+OTHERS = {
+    "meanflow": {
+        "objective": {"kind": "meanflow", "prediction": "v", "meanflow": {"share": 0.5, "kappa": 0.3}},
+        "sampling": {"guidance_scale": 1},
+    },
+    "terms": {"objective": {"terms": {"internal-guidance": {"coefficient": 0.5, "depth": 1}}}},
+}
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_other_objectives_are_sharded_as_well(trainings, name):
+    keys = {"overrides": {"methods": {"jit": OTHERS[name]}}}
+    one = trainings.run(f"{name}-one", "one", **keys)
+    sharded = trainings.run(f"{name}-fsdp", "fsdp", "--micro-batch", "4", **keys)
+    assert_close(trainings.result(sharded), trainings.result(one))
+
+
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
+def test_the_average_begins_with_the_main_processes_weights(forks, trainings, tmp_path, sharding):
+    stage = trainings.stage()
+    write_json(tmp_path / "train.json", stage)
+    words = ["in_processes:average_of_others", str(tmp_path / "train.json"), sharding]
+    assert forks.run(words, tmp_path / "log", 2) == [0, 0], (tmp_path / "log").read_text()
+    expected = dict(build({**stage, "seed": 0}).named_parameters())
+    for rank in range(2):
+        average = load_file(tmp_path / f"average-{sharding}-{rank}.safetensors")
+        assert all(torch.equal(average[name], weights) for name, weights in expected.items())
+
+
+def test_a_negative_micro_batch_is_refused(trainings, tmp_path, capsys):
+    words = commands.train(tmp_path, trainings.stage(), trainings.images, log_every=1)
+    assert main([*words, "--micro-batch", "-1"]) == 2
+    assert "--micro-batch -1: it must be at least 0" in capsys.readouterr().err
+
+
+@pytest.fixture
+def alone_in_a_group():
+    """A process group of this process alone, in which networks can be sharded."""
+    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+    yield Processes(0, 1, torch.device("cpu"))
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("sharding", list(SHARDINGS))
+def test_compiled_blocks_can_be_shared(trainings, alone_in_a_group, sharding):
+    """The compiler's last step, code for the device, is left out: it takes a minute here."""
+    stage = trainings.stage()
+    plain, compiled = build(stage), build(stage)
+    compile_blocks(compiled, backend="aot_eager")
+    shared = SHARDINGS[sharding](compiled, alone_in_a_group)
+    x = torch.randn(2, *stage["latent"], generator=torch.Generator().manual_seed(0))
+    inputs = (x, torch.tensor([0.2, 0.7]), Condition(labels=torch.tensor([0, 1])))
+    for network in (plain, shared):
+        network(*inputs).image.sub(x).square().mean().backward()
+    for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        if one.grad is not None:
+            torch.testing.assert_close(whole(other.grad), one.grad, msg=name)

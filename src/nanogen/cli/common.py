@@ -22,12 +22,12 @@ def stage_arguments(parser: argparse.ArgumentParser, *inputs: str, output: str) 
     parser.add_argument("--output", type=Path, required=True, help=output)
 
 
-def at_least_one(option: str) -> Callable[[str], int]:
-    """The type of an ``option`` that counts; raises UserError below 1."""
+def at_least(option: str, least: int) -> Callable[[str], int]:
+    """The type of an ``option`` that counts; raises UserError below ``least``."""
 
     def number(text: str) -> int:
-        if (value := int(text)) < 1:
-            raise UserError(f"{option} {value}: it must be at least 1")
+        if (value := int(text)) < least:
+            raise UserError(f"{option} {value}: it must be at least {least}")
         return value
 
     return number
@@ -37,7 +37,7 @@ def batch_argument(parser: argparse.ArgumentParser) -> None:
     """Add --batch-size, of images that are read for a network."""
     parser.add_argument(
         "--batch-size",
-        type=at_least_one("--batch-size"),
+        type=at_least("--batch-size", 1),
         default=128,
         help="images read at a time; changes no result, the networks see 32 at a time (default: 128)",
     )

@@ -7,7 +7,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanogen.cli.common import named_folders, read_stage, saving_arguments, stage_arguments
+from nanogen.cli.common import (
+    at_least,
+    named_folders,
+    read_stage,
+    saving_arguments,
+    stage_arguments,
+)
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +44,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     online.add_argument("--prompts", type=Path, help="text to image: the evaluation's prompts")
     online.add_argument("--prompt-text", type=Path, help="text to image: the prompts' text features")
     saving_arguments(parser, checkpoint_every=1000)
+    processes = parser.add_argument_group("work of the processes, which changes no result but rounding")
+    processes.add_argument(
+        "--sharding",
+        choices=["none", "fsdp"],
+        default="none",
+        help="none: each process holds the whole network; fsdp: each holds a part (default: none)",
+    )
+    processes.add_argument(
+        "--micro-batch",
+        type=at_least("--micro-batch", 0),
+        default=0,
+        help="the most samples that a process takes at a time; 0: its share of the batch (default: 0)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -46,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.objectives import term_networks
     from nanogen.training.checkpoint import locked
     from nanogen.training.distributed import processes
-    from nanogen.training.loop import train
+    from nanogen.training.loop import Execution, train
     from nanogen.training.sources import TrainingData
 
     stage = read_stage(args.config, "train")
@@ -59,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
             every = (args.checkpoint_every, args.log_every)
             online = _online(args, stage, folders, group) if args.online else None
             places = (args.state, args.output)
-            train(stage, source, *places, group, *every, networks, online, args.deadline)
+            execution = Execution(args.sharding, args.micro_batch, args.deadline)
+            train(stage, source, *places, group, *every, networks, online, execution)
             if group.main:
                 shutil.rmtree(args.state, ignore_errors=True)
 

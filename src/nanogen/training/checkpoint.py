@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label, explained, label
 from nanogen.training.ema import EMA
+from nanogen.training.sharding import placed
 
 FORMAT = ("checkpoint", 1)
 KEPT = 2
@@ -71,7 +72,10 @@ class Learned:
     ema: EMA | None = None
 
     def state(self) -> dict[str, Tensor]:
-        """Everything by name: ``model/...``, ``optimizer/<parameter>/<moment>`` and ``ema/...``."""
+        """Everything by name: ``model/...``, ``optimizer/<parameter>/<moment>`` and ``ema/...``.
+
+        Where the network is sharded, tensors are in parts (`nanogen.training.sharding.gathered`).
+        """
         names = {id(parameter): name for name, parameter in self.network.named_parameters()}
         tensors = under("model", self.network.state_dict())
         for parameter, state in self.optimizer.state.items():
@@ -79,11 +83,14 @@ class Learned:
         return tensors | (under("ema", self.ema.state()) if self.ema else {})
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` gave."""
-        self.network.load_state_dict(below("model", tensors))
+        """Continue from what `state` gave, whole."""
+        now = self.network.state_dict()
+        weights = {name: placed(v, now.get(name, v)) for name, v in below("model", tensors).items()}
+        self.network.load_state_dict(weights)
         for name, parameter in self.network.named_parameters():
             for key, value in below(f"optimizer/{name}", tensors).items():
-                self.optimizer.state[parameter][key] = value.to(parameter.device)
+                moment = placed(value, parameter) if value.dim() else value  # the step is a scalar
+                self.optimizer.state[parameter][key] = moment.to(parameter.device)
         if self.ema:
             self.ema.load(below("ema", tensors))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanogen.training.peers import lost_peers_explained
 
@@ -101,14 +101,3 @@ def processes() -> Iterator[Processes]:
     finally:
         if world > 1:
             dist.destroy_process_group()
-
-
-def parallel(model: nn.Module, group: Processes) -> nn.Module:
-    """Wrap for gradient averaging if there is more than one process.
-
-    DDP broadcasts rank 0's weights when it wraps, so an EMA copied afterwards is the same everywhere.
-    """
-    if group.world == 1:
-        return model
-    ids = [group.device.index] if group.device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(model, device_ids=ids)
