@@ -21,6 +21,7 @@ from nanogen.errors import UserError
 from nanogen.files import label, read_json, write_json
 from nanogen.metrics.detector import load_detector, train_detector
 from nanogen.metrics.detector_training import true_metadata
+from nanogen.metrics.extractor_targets import target_of
 from nanogen.metrics.extractors import load_extractor, train_extractor
 from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.feature_spaces import METRICS
@@ -35,9 +36,13 @@ CHANGES = {
         "inception": {"training": {"steps": 80}},
         "convnext": {"training": {"steps": 3}},
         "detector": {"training": {"steps": 70}},
+        "dinov2": {"training": {"steps": 40}},
+        "mae": {"training": {"steps": 120}},
+        "siglip": {"training": {"steps": 40}},
     },
 }
-TRAINERS = {"inception": train_extractor, "convnext": train_extractor, "detector": train_detector}
+EXTRACTORS = ("inception", "convnext", "dinov2", "mae", "siglip")
+TRAINERS = {**dict.fromkeys(EXTRACTORS, train_extractor), "detector": train_detector}
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +134,33 @@ def test_images_of_another_size_are_resized_for_the_network(study, build):
     grey = np.full((2, 80, 80, 3), 200, np.uint8)
     small = extractor(grey[:, :32, :32]).features
     np.testing.assert_allclose(extractor(grey).features, small, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "measure", "without"),
+    # one of 100 images; the mean of all images everywhere; one of the different captions of 100 images
+    [("dinov2", "view_found", 0.01), ("mae", "masked_psnr", 15.0), ("siglip", "caption_found", 0.02)],
+)
+def test_transformers_learn_without_classes(study, data, build, name, measure, without):
+    folder, quality = build(name)
+    assert quality[measure] > without + 0.02
+    extractor = load_extractor(folder, stages.model(study, name)["model"])
+    features = extractor(data["imagenet", "val"].images[:20]).features
+    assert features.shape == (20, extractor.width)
+    assert features.std(0).min() > 0
+
+
+def test_a_held_out_caption_may_have_words_that_training_had_not(data):
+    train, val = data["imagenet", "train"], data["t2i", "val"]  # "a photo of a red circle", relations
+    learnt = target_of("captions", train)
+    held_out = target_of("captions", val, learnt.learned)
+    rows = torch.arange(10)
+    assert 0 <= held_out.quality(torch.randn(10, held_out.outputs), rows)["caption_found"] <= 1
+
+
+def test_an_unknown_target_is_refused_with_the_nearest(data):
+    with pytest.raises(UserError, match="'place'; did you mean 'places'"):
+        target_of("place", data["imagenet", "val"])
 
 
 def test_a_convnext_of_timm_is_averaged_over_space(study, data, build):

@@ -13,6 +13,7 @@ from nanogen.config.paths import Paths
 from nanogen.files import label, write_json
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
+SPACES = ("inception", "convnext", "dinov2", "mae", "siglip")
 FIDS = {"dinov2-b": 7.123456789, "sd-vae-mse": 9.5, "jit": 21.25}
 SCORES = {"dinov2-b": 0.5, "sd-vae-mse": 0.75, "jit": 0.25}
 
@@ -38,8 +39,8 @@ def study(tmp_path, monkeypatch):
             for name, values in {
                 "fid": {"fid": fid * factor},
                 "is": {"is": 30 / fid},
-                "fdr": {"fdr_inception": fid / 2, "fdr_convnext": fid / 3},
-                "mind": {"mind_inception": fid * 2, "mind_convnext": fid * 3},
+                "fdr": {f"fdr_{space}": fid / n for n, space in enumerate(SPACES, 2)},
+                "mind": {f"mind_{space}": fid * n for n, space in enumerate(SPACES, 2)},
                 "pr": {"precision": 0.75, "recall": 1 / fid},
                 "sfid": {"sfid": fid + 1},
             }.items():
@@ -85,8 +86,8 @@ def few_steps(tmp_path, monkeypatch):
         for name, values in {
             "fid": {"fid": fid},
             "is": {"is": 3.0},
-            "fdr": {"fdr_inception": 1.0, "fdr_convnext": 1.0},
-            "mind": {"mind_inception": 1.0, "mind_convnext": 1.0},
+            "fdr": {f"fdr_{space}": 1.0 for space in SPACES},
+            "mind": {f"mind_{space}": 1.0 for space in SPACES},
             "pr": {"precision": 0.5, "recall": 0.5},
             "sfid": {"sfid": 1.0},
         }.items():
@@ -329,4 +330,4 @@ def test_a_narrow_terminal_loses_columns_but_not_the_score(study):
     narrow = [column.key for column in fitting(table, 50)]
     assert narrow[0] == "name"
     assert {"fid", "is"} <= set(narrow)
-    assert len(narrow) < len(fitting(table, 200)) == len(table.columns)
+    assert len(narrow) < len(fitting(table, 400)) == len(table.columns)

@@ -9,8 +9,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from nanogen.cli import main
+from nanogen.config import model_schema, study_schema, tokenizer_schema
 from nanogen.config import schema as sections
-from nanogen.config import study_schema, tokenizer_schema
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMAS = CONFIG / "schema"
@@ -32,11 +32,11 @@ DOCUMENTED = {
     "evaluation": sections.Evaluation,
     "evaluation.simpleeval": sections.SimpleEval,
     "sampling, of a public model": sections.PipelineSampling,
-    "A model's file": sections.Model,
-    "hub, of a model": sections.Hub,
-    "file, of a model": sections.RemoteFile,
-    "a file in config/prompts": sections.PromptFile,
-    "training, of a model": sections.ModelTraining,
+    "A model's file": model_schema.Model,
+    "hub, of a model": model_schema.Hub,
+    "file, of a model": model_schema.RemoteFile,
+    "a file in config/prompts": model_schema.PromptFile,
+    "training, of a model": model_schema.ModelTraining,
     "stage1, of a model": tokenizer_schema.TokenizerTraining,
     "stage1.optimizer": tokenizer_schema.TokenizerOptimizer,
     "stage1.terms": tokenizer_schema.TokenizerTerms,

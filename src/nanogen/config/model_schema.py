@@ -46,6 +46,9 @@ class ModelTraining(Section):
     batch_size: int = Field(64, gt=0, description="images or texts per step")
     learning_rate: float = Field(1e-3, gt=0, description="largest rate of the schedule")
     options: dict[str, float] = Field(default_factory=dict, description="weights of loss terms")
+    target: Literal["classes", "places", "views", "pixels", "captions"] = Field(
+        "classes", description="extractor: what it learns (nanogen.metrics.extractor_targets)"
+    )
 
 
 class Model(Section):

@@ -1,8 +1,8 @@
 """Networks of timm: a folder with ``config.json`` and ``model.safetensors``.
 
 ``timm:NAME`` is a registered model (`vit_pe_core_large_patch14_336`), its folder as timm publishes it
-on the hub; ``timm:Eva`` and ``timm:ConvNeXt`` are timm's classes themselves, their folders as `save`
-writes them.
+on the hub; ``timm:Eva``, ``timm:ConvNeXt`` and ``timm:VisionTransformer`` are timm's classes
+themselves, their folders as `save` writes them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from nanogen.models.network_files import load_weights, read_config, save_network
 PREFIX = "timm:"
 EVA = "timm:Eva"  # the class behind timm's Perception Encoders
 CONVNEXT = "timm:ConvNeXt"
-MODULES = {EVA: "timm.models.eva", CONVNEXT: "timm.models.convnext"}
+VIT = "timm:VisionTransformer"
+MODULES = {
+    EVA: "timm.models.eva",
+    CONVNEXT: "timm.models.convnext",
+    VIT: "timm.models.vision_transformer",
+}
 
 
 def is_timm(class_name: str) -> bool:

@@ -1,0 +1,225 @@
+"""What the small study's feature extractors learn, each something else, as the networks of the paper do.
+
+| target | stands for | learns |
+|---|---|---|
+| ``classes`` | Inception | the image's class |
+| ``places`` | ConvNeXt V2 | class and place of the first object; of photographs, how they were turned |
+| ``views`` | DINOv2 | that two crops show one image, without any label |
+| ``pixels`` | MAE | the image, of which half the patches are hidden |
+| ``captions`` | SigLIP | which caption belongs to which image |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nanogen.data.images import ImageFile
+from nanogen.errors import UserError, nearest
+from nanogen.models.training import psnr
+
+TURNS = 4
+PLACE_WEIGHT = 1.0
+SMALLEST_CROP = 0.6  # of the side; less shows no object of some scenes
+VIEW_WIDTH = 64
+HIDDEN = 0.5  # of the patches; MAE hides 0.75 of 196, here they are 16
+PATCH = 8
+CELLS = 8  # per side of the averaged image that is given back
+CAPTION_WIDTH = 64
+
+Fed = Callable[[np.ndarray, Tensor, torch.Generator], np.ndarray]
+
+
+def _as_it_is(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
+    return images
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a network learns of the images of one file.
+
+    Attributes:
+        outputs: how many numbers per image that the network is shown.
+        loss: (outputs (B, n), rows (B,)) -> scalar.
+        quality: (outputs (B, n), rows (B,)) -> named numbers, means over the images.
+        fed: (images uint8 (B, H, W, 3), rows (B,), generator) -> the images the network is shown.
+        learned: what is trained beside the network, and not kept.
+    """
+
+    outputs: int
+    loss: Callable[[Tensor, Tensor], Tensor]
+    quality: Callable[[Tensor, Tensor], dict[str, float]]
+    fed: Fed = _as_it_is
+    learned: nn.Module = field(default_factory=nn.Module)
+
+
+def target_of(name: str, data: ImageFile, learned: nn.Module | None = None) -> Target:
+    """The target ``name`` of the table above for the images of ``data``.
+
+    ``learned`` is that of the same target for other images: a held-out file is judged by what the
+    training images taught. Raises UserError for another name.
+    """
+    if name not in TARGETS:
+        raise UserError(f"an extractor cannot learn {name!r}{nearest(name, TARGETS)}")
+    return TARGETS[name](data, learned)
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    return float((logits.argmax(1) == labels).float().mean())
+
+
+def _classes(data: ImageFile, _: nn.Module | None) -> Target:
+    labels = torch.from_numpy(data.labels)
+    return Target(
+        len(data.classes),
+        lambda out, rows: F.cross_entropy(out, labels[rows]),
+        lambda out, rows: {"accuracy": _accuracy(out, labels[rows])},
+    )
+
+
+def _places(data: ImageFile, learned: nn.Module | None) -> Target:
+    """The class and, of the first object, the box (x0, y0, x1, y1) as fractions of the side."""
+    if data.objects is None:
+        return _turns(data)
+    labels, classes, side = torch.from_numpy(data.labels), len(data.classes), data.images.shape[2]
+    boxes = torch.tensor([objects[0]["box"] for objects in data.objects], dtype=torch.float32) / side
+
+    def loss(out: Tensor, rows: Tensor) -> Tensor:
+        place = F.smooth_l1_loss(out[:, classes:], boxes[rows], beta=0.05)
+        return F.cross_entropy(out[:, :classes], labels[rows]) + PLACE_WEIGHT * place
+
+    def quality(out: Tensor, rows: Tensor) -> dict[str, float]:
+        error = (out[:, classes:] - boxes[rows]).abs().mean() * side
+        return {"accuracy": _accuracy(out[:, :classes], labels[rows]), "box_error_pixels": float(error)}
+
+    return Target(classes + 4, loss, quality)
+
+
+def _turns(data: ImageFile) -> Target:
+    """By how many quarter turns a photograph was rotated (Gidaris et al. 2018, arXiv 1803.07728);
+    image i always by i modulo 4."""
+    turns = torch.arange(len(data)) % TURNS
+
+    def turned(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
+        return np.stack([np.rot90(x, k) for x, k in zip(images, turns[rows].tolist(), strict=True)])
+
+    return Target(
+        TURNS,
+        lambda out, rows: F.cross_entropy(out, turns[rows]),
+        lambda out, rows: {"rotation_accuracy": _accuracy(out, turns[rows])},
+        turned,
+    )
+
+
+def view(images: np.ndarray, generator: torch.Generator) -> np.ndarray:
+    """Of uint8 (B, H, W, 3) a square crop each, brought back to the size, lighter or darker."""
+    count, side = images.shape[:2]
+    share, left, top, light = torch.rand(4, count, generator=generator).double().numpy()
+    size = SMALLEST_CROP + (1 - SMALLEST_CROP) * share
+    grid = (np.arange(side) + 0.5) / side
+    columns, rows = (  # (B, side), of the pixel nearest to where the crop looks
+        ((start * (1 - size))[:, None] + size[:, None] * grid) * side for start in (left, top)
+    )
+    image = np.arange(count)[:, None, None]
+    crops = images[image, rows.astype(int)[:, :, None], columns.astype(int)[:, None, :]]
+    return np.clip(crops * (0.8 + 0.4 * light)[:, None, None, None], 0, 255).astype(np.uint8)
+
+
+def _views(data: ImageFile, _: nn.Module | None) -> Target:
+    """Outputs of two views agree, and say different things of different images in each dimension
+    (VICReg: Bardes et al. 2022, arXiv 2105.04906, with its weights): the simplest training that, as
+    DINOv2's, has no labels."""
+
+    def two_views(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
+        return np.concatenate([view(images, generator), view(images, generator)])
+
+    def loss(out: Tensor, rows: Tensor) -> Tensor:
+        one, other = out.chunk(2)
+        apart = sum(F.relu(1 - (part.var(0) + 1e-4).sqrt()).mean() for part in (one, other))
+        cross = sum(part.T.cov().fill_diagonal_(0).square().sum() for part in (one, other))
+        return 25 * F.mse_loss(one, other) + 12.5 * apart + cross / out.shape[1]
+
+    def quality(out: Tensor, rows: Tensor) -> dict[str, float]:
+        nearest_view = torch.cdist(*out.chunk(2)).argmin(1)
+        return {"view_found": float((nearest_view == torch.arange(len(rows))).float().mean())}
+
+    return Target(VIEW_WIDTH, loss, quality, two_views)
+
+
+def _pixels(data: ImageFile, _: nn.Module | None) -> Target:
+    """The whole image, averaged over cells, in [-1, 1], from one whose hidden patches are grey."""
+    shape = (CELLS, CELLS)
+
+    def hidden(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
+        patches = images.shape[1] // PATCH
+        order = torch.rand(len(images), patches**2, generator=generator).argsort(1).argsort(1)
+        mask = (order < round(HIDDEN * patches**2)).view(-1, patches, patches).numpy()
+        pixels = mask.repeat(PATCH, 1).repeat(PATCH, 2)[..., None]
+        return np.where(pixels, np.uint8(128), images)
+
+    def error(out: Tensor, rows: Tensor) -> Tensor:
+        """(B,) mean squares."""
+        images = torch.from_numpy(np.array(data.images[rows.numpy()])).permute(0, 3, 1, 2).float()
+        cells = F.adaptive_avg_pool2d(images / 127.5 - 1, shape).flatten(1)
+        return (out - cells).square().mean(1)
+
+    return Target(
+        3 * CELLS**2,
+        lambda out, rows: error(out, rows).mean(),
+        lambda out, rows: {"masked_psnr": psnr(float(error(out, rows).mean()))},
+        hidden,
+    )
+
+
+class _Texts(nn.Module):
+    """Sums of learned word vectors (T, width), and the scale and shift of agreement with images."""
+
+    def __init__(self, texts: list[str]):
+        super().__init__()
+        self.numbers = {word: n for n, word in enumerate(sorted({w for t in texts for w in t.split()}))}
+        self.words = nn.EmbeddingBag(len(self.numbers), CAPTION_WIDTH, mode="sum")
+        self.scale, self.shift = nn.Parameter(torch.tensor(10.0)), nn.Parameter(torch.tensor(-5.0))
+
+    def forward(self, texts: list[str]) -> Tensor:
+        known = [[self.numbers[w] for w in text.split() if w in self.numbers] for text in texts]
+        starts = np.cumsum([0, *map(len, known)])[:-1]
+        return self.words(torch.tensor([n for text in known for n in text]), torch.tensor(starts))
+
+
+def _captions(data: ImageFile, learned: nn.Module | None) -> Target:
+    """Every pair of image and caption in a batch is told to belong together or not, by itself
+    (SigLIP: Zhai et al. 2023, arXiv 2303.15343); images of one caption belong to it all."""
+    captions = data.captions("short")
+    texts = learned or _Texts(captions)
+
+    def agreement(out: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T) of images with the batch's T different captions, and which belong together."""
+        said = [captions[row] for row in rows.tolist()]
+        different = sorted(set(said))
+        own = torch.tensor([different.index(text) for text in said])
+        cosine = F.normalize(out, dim=1) @ F.normalize(texts(different), dim=1).T
+        return texts.scale * cosine + texts.shift, own
+
+    def loss(out: Tensor, rows: Tensor) -> Tensor:
+        logits, own = agreement(out, rows)
+        sign = 2 * F.one_hot(own, logits.shape[1]) - 1
+        return -F.logsigmoid(sign * logits).sum(1).mean()
+
+    def quality(out: Tensor, rows: Tensor) -> dict[str, float]:
+        return {"caption_found": _accuracy(*agreement(out, rows))}
+
+    return Target(CAPTION_WIDTH, loss, quality, learned=texts)
+
+
+TARGETS = {
+    "classes": _classes,
+    "places": _places,
+    "views": _views,
+    "pixels": _pixels,
+    "captions": _captions,
+}
