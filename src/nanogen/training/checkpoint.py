@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
-from nanogen.files import atomic_path, check_label, explained, label
+from nanogen.files import atomic_path, check_label, explained, label, remove_temporary, write_text
 from nanogen.training.ema import EMA
 from nanogen.training.sharding import placed
 
@@ -35,21 +36,33 @@ log = logging.getLogger(__name__)
 def locked(folder: Path) -> Iterator[None]:
     """Hold the state folder; raises UserError if another training holds it.
 
-    The lock belongs to the process, so that a killed one leaves none behind.
+    The lock belongs to the process, also seen from another node, so that a killed one leaves none
+    behind. The file says who holds it. What a killed one was writing is removed.
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / "lock", "w")  # noqa: SIM115  closed below, after the lock is given up
+        handle = open(folder / "lock", "a+")  # noqa: SIM115  closed below, after the lock is given up
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another training is writing to {folder}; wait for it or stop it first"
-            ) from error
+        with explained(folder, "lock"):
+            _lock(handle, folder)
+        handle.truncate(0)
         handle.write(f"{os.uname().nodename} {os.getpid()}\n")
         handle.flush()
+        remove_temporary(folder)
         yield
+
+
+def _lock(handle: TextIO, folder: Path) -> None:
+    """Raises UserError with the name of the process that has the lock."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.seek(0)
+        node, _, process = handle.read().strip().partition(" ")
+        who = f" (process {process} on {node})" if process else ""
+        raise UserError(
+            f"another training{who} is writing to {folder}; wait for it or stop it first"
+        ) from error
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -139,4 +152,4 @@ def truncate_log(path: Path, step: int) -> None:
                     kept.append(line)
             except (json.JSONDecodeError, KeyError):
                 break  # the line that was being written when the process ended
-        path.write_text("".join(f"{line}\n" for line in kept))
+    write_text(path, "".join(f"{line}\n" for line in kept))
