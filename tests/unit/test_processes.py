@@ -15,11 +15,11 @@ import torch.distributed as dist
 from forked import Forks
 from safetensors.torch import load_file
 
-from nanogen.backbones import Condition, build
+from nanogen.backbones import Condition, build, load
 from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.config.study_schema import Study
-from nanogen.files import write_json
+from nanogen.files import read_json, write_json
 from nanogen.training.distributed import Processes
 from nanogen.training.loop import compile_blocks
 from nanogen.training.sharding import SHARDINGS, whole
@@ -111,6 +111,13 @@ def test_interrupted_one_way_and_continued_another_it_is_the_same_training(
     assert_close(continued, undisturbed["one"])
     if before == way:
         assert_equal(continued, undisturbed[way])
+
+
+def test_the_model_on_disk_does_not_tell_how_it_was_trained(trainings, undisturbed):
+    folders = [trainings.folder / f"whole-{way}" / "model" for way in WAYS]
+    assert all(read_json(f / "config.json") == read_json(folders[0] / "config.json") for f in folders)
+    counts = {read_json(folder / "nanogen.json")["quality"]["parameters"] for folder in folders}
+    assert counts == {sum(p.numel() for p in load(folder).parameters()) for folder in folders}
 
 
 @pytest.mark.parametrize("way", list(WAYS))

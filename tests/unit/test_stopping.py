@@ -47,8 +47,9 @@ def test_a_deadline_is_near_when_the_longest_interval_no_longer_fits():
 def test_the_end_of_a_slurm_job_is_the_deadline_unless_another_is_given(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
     assert end_of_job() is None
-    monkeypatch.setenv("SLURM_JOB_END_TIME", "0")  # no time at all
-    assert end_of_job() is None
+    for told in ("0", "Unknown"):  # no time at all
+        monkeypatch.setenv("SLURM_JOB_END_TIME", told)
+        assert end_of_job() is None
     monkeypatch.setenv("SLURM_JOB_END_TIME", "1790000000")
     assert end_of_job() == 1790000000
 

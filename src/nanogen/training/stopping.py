@@ -29,8 +29,8 @@ class Interrupted(KeyboardInterrupt):
 
 def end_of_job() -> float | None:
     """UNIX time at which SLURM ends this job; None where it does not say."""
-    end = float(os.environ.get("SLURM_JOB_END_TIME") or 0)
-    return end if end > 0 else None
+    told = os.environ.get("SLURM_JOB_END_TIME", "")
+    return float(told) if told.isdecimal() and int(told) else None
 
 
 class Deadline:
