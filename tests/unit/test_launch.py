@@ -30,9 +30,12 @@ def command(folder: Path, stage: dict, images: Path, processes: int) -> list[str
     return [*NANOGEN, "launch", "--processes", str(processes), "--", *words]
 
 
-def trained(folder: Path, stage: dict, images: Path, processes: int) -> tuple[list[float], dict]:
+def trained(
+    folder: Path, stage: dict, images: Path, processes: int, *options: str
+) -> tuple[list[float], dict]:
     """(losses, weights) of the training."""
-    done = subprocess.run(command(folder, stage, images, processes), capture_output=True, text=True)
+    words = [*command(folder, stage, images, processes), *options]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not (folder / "state").exists()  # nothing is left of a finished training
     return result(folder / "model")
@@ -43,14 +46,15 @@ def result(model: Path) -> tuple[list[float], dict]:
     return [json.loads(line)["loss"] for line in lines], load_file(model / "model.safetensors")
 
 
-def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path):
+@pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp", marks=pytest.mark.slow)])
+def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, sharding):
     stage = stages.train(tiny(), "jit", "imagenet")
     source = TrainingData(stage, None, tiny_images, None)
     alone = Processes(0, 1, torch.device("cpu"))
     (tmp_path / "state").mkdir()
     train(stage, source, tmp_path / "state", tmp_path / "one", alone, 1000, 2)
     one_losses, one = result(tmp_path / "one")
-    two_losses, two = trained(tmp_path / "two", stage, tiny_images, 2)
+    two_losses, two = trained(tmp_path / "two", stage, tiny_images, 2, "--sharding", sharding)
     assert len(one_losses) == 4
     assert two_losses == pytest.approx(one_losses, abs=1e-4)
     for name, weights in one.items():

@@ -120,6 +120,19 @@ def test_the_model_on_disk_does_not_tell_how_it_was_trained(trainings, undisturb
     assert counts == {sum(p.numel() for p in load(folder).parameters()) for folder in folders}
 
 
+def test_parts_of_the_weights_learn_what_whole_ones_do(undisturbed):
+    assert_close(undisturbed["fsdp"], undisturbed["two"])
+
+
+def test_bfloat16_is_of_the_matrix_products_only(trainings):
+    keys = {"overrides": {"methods": {"jit": {"training": {"precision": "bf16"}}}}}
+    one, two, sharded = (trainings.result(trainings.run(f"bf16-{way}", way, **keys)) for way in WAYS)
+    for other in (two, sharded):  # the gradients of other parts of the batch are rounded
+        assert other.curve["loss"] == pytest.approx(one.curve["loss"], rel=0.02)
+    assert sharded.curve["loss"] == pytest.approx(two.curve["loss"], rel=1e-3)
+    assert {weights.dtype for weights in sharded.weights.values()} == {torch.float32}
+
+
 @pytest.mark.parametrize("way", list(WAYS))
 def test_small_parts_of_a_batch_add_up_to_it(trainings, undisturbed, way):
     folder = trainings.run(f"parts-{way}", way, "--micro-batch", "5")
