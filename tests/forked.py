@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ def _child(job: dict[str, Any], rank: int, port: int, group: int) -> None:
     try:
         module, _, name = job["words"][0].partition(":")
         code = getattr(import_module(module), name)(*job["words"][1:]) if name else main(job["words"])
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)

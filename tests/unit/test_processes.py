@@ -24,6 +24,7 @@ from nanogen.training.distributed import Processes
 from nanogen.training.loop import compile_blocks
 from nanogen.training.sharding import SHARDINGS, whole
 
+pytestmark = pytest.mark.slow  # about a minute
 STEPS, CUT = 24, 4  # it stops after CUT; 20 steps remain
 WAYS = {"one": (1, []), "two": (2, []), "fsdp": (2, ["--sharding", "fsdp"])}
 
