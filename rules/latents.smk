@@ -5,11 +5,14 @@
 
 scattergather:
     latents=STUDY.latent_shards,
+    text=STUDY.text_shards,
 
 
 # With one shard the cache is the shard; with more, as many jobs encode and one joins their files.
 SHARDED = STUDY.latent_shards > 1
 CACHE = "{tokenizer}/{scatteritem}" if SHARDED else "{tokenizer}"
+TEXT_SHARDED = STUDY.text_shards > 1
+TEXT = "{model}/{scatteritem}" if TEXT_SHARDED else "{model}"
 
 
 rule encode_latents:
@@ -82,19 +85,39 @@ rule encode_text:
         data=PATHS.data("t2i", "train"),
         encoder=lambda wildcards: PATHS.model_card(wildcards.model),
     output:
-        f"{ROOT}/text/t2i/{{model}}.h5",
+        f"{ROOT}/text/t2i/{TEXT}.h5",
     log:
-        f"{ROOT}/logs/encode_text/{{model}}.log",
+        f"{ROOT}/logs/encode_text/{TEXT}.log",
     benchmark:
-        f"{ROOT}/benchmarks/encode_text/{{model}}.tsv"
+        f"{ROOT}/benchmarks/encode_text/{TEXT}.tsv"
     conda:
         "../envs/train.yaml"
     params:
         config=configured(lambda study, model: stages.text(study, "t2i", model), "model"),
         encoder=lambda wildcards, input: Path(input.encoder).parent,
+        shard=lambda wildcards: f" --shard {wildcards.scatteritem}" if TEXT_SHARDED else "",
     shell:
         "python -m nanogen encode-text --config {params.config} --data {input.data:q}"
-        " --encoder {params.encoder:q} --output {output} 2> >(tee -i {log} >&2)"
+        " --encoder {params.encoder:q}{params.shard} --output {output} 2> >(tee -i {log} >&2)"
+
+
+if TEXT_SHARDED:
+
+    rule join_text:
+        input:
+            gather.text(f"{ROOT}/text/t2i/{{{{model}}}}/{{scatteritem}}.h5"),
+        output:
+            f"{ROOT}/text/t2i/{{model}}.h5",
+        log:
+            f"{ROOT}/logs/join_text/{{model}}.log",
+        localrule: True
+        conda:
+            "../envs/train.yaml"
+        params:
+            config=configured(lambda study, model: stages.text(study, "t2i", model), "model"),
+        shell:
+            "python -m nanogen join-text --config {params.config} --output {output} {input:q}"
+            " 2> >(tee -i {log} >&2)"
 
 
 rule encode_prompts:

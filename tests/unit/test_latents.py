@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from torch import Tensor
 from nanogen.data import hdf5
 from nanogen.data.caches import LatentFile, TextFile
 from nanogen.data.images import ImageFile
+from nanogen.data.latent_shards import Share
+from nanogen.data.text_shards import join_texts
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.models.card import expect_model, read_card, write_card
@@ -146,6 +150,50 @@ def test_text_features_are_the_last_hidden_state_of_each_text_alone(text_folder,
             with torch.no_grad():
                 alone = network(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
             np.testing.assert_allclose(cache.tokens(i, k), alone.numpy(), atol=4e-3)
+
+
+def text_shards(folder, encoder, count: int) -> list[Path]:
+    """The texts' features in so many shards below ``folder``, made in the wrong order."""
+    files = [folder / "text" / f"{k}-of-{count}.h5" for k in range(count, 0, -1)]
+    for k, file in zip(range(count, 0, -1), files, strict=True):
+        write_text_features(text_stage(), TEXTS, encoder, file, Share(k, count))
+    return files
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_any_number_of_shards_holds_the_same_text_features(text_folder, tmp_path, monkeypatch, count):
+    monkeypatch.setattr("nanogen.models.text_features.CHUNK", 4)  # texts: two of the four items
+    own = encoder(text_folder)
+    write_text_features(text_stage(), TEXTS, own, tmp_path / "whole.h5")
+    join_texts(text_stage(), text_shards(tmp_path, own, count), tmp_path / "text.h5")
+    whole, joined = TextFile(tmp_path / "whole.h5"), TextFile(tmp_path / "text.h5", "3" * 16)
+    assert (joined.kinds, joined.width, len(joined)) == (whole.kinds, whole.width, len(whole))
+    np.testing.assert_array_equal(joined.offsets, whole.offsets)
+    np.testing.assert_array_equal(joined.features, whole.features)
+    for one, other in zip(
+        joined.batch([3, 0, 2], [1, 1, 0]), whole.batch([3, 0, 2], [1, 1, 0]), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    with h5py.File(tmp_path / "text.h5") as file:  # as any other program reads it
+        np.testing.assert_array_equal(file["tokens"][:], whole.features)
+
+
+def test_text_shards_that_are_not_one_whole_cache_are_refused(text_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("nanogen.models.text_features.CHUNK", 4)
+    first, second = reversed(text_shards(tmp_path, encoder(text_folder), 2))
+    index = tmp_path / "text.h5"
+    with pytest.raises(UserError, match="of 2 shards there are only 1"):
+        join_texts(text_stage(), [first], index)
+    with pytest.raises(UserError, match=r"carries hash 3333.*expects 8888"):
+        join_texts({**text_stage(), "hash": "8" * 16}, [first, second], index)
+    join_texts(text_stage(), [first, second], index)
+    cut = encoder(text_folder, max_tokens=2)
+    write_text_features(text_stage(), TEXTS, cut, second, Share(2, 2))
+    with pytest.raises(UserError, match=r"2-of-2\.h5 was changed after .*text\.h5 had joined it"):
+        TextFile(index)
+    second.unlink()
+    with pytest.raises(UserError, match=r"text\.h5 joins .*2-of-2\.h5, which is missing"):
+        TextFile(index)
 
 
 def test_a_batch_of_text_is_padded_on_the_right_with_zeros(text_folder, tmp_path):

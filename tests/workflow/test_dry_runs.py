@@ -285,6 +285,15 @@ def test_latents_are_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
     }
 
 
+def test_text_is_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
+    plan = fresh.plan("caches", *OF_THREE, "text_shards=2", "tasks=[t2i]")
+    folder = "results/nano-three/text/t2i"
+    shards = {f"{folder}/qwen3/{k}-of-2.h5" for k in (1, 2)}
+    assert {path for job in plan.of("encode_text") for path in job.outputs} == shards
+    (joined,) = plan.of("join_text")
+    assert (joined.outputs, set(joined.inputs)) == ([f"{folder}/qwen3.h5"], shards)
+
+
 @pytest.mark.slow
 def test_without_caches_a_training_reads_images_and_tokenizer(fresh):
     plan = fresh.plan("models", *OF_THREE, "cache=never")

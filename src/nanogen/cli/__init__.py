@@ -29,6 +29,7 @@ COMMANDS = {
     "join-latents": ("join_latents", "join the shards of a latent cache"),
     "encode-features": ("encode_features", "cache a vision encoder's features of a data set"),
     "encode-text": ("encode_text", "cache the text features of captions or prompts"),
+    "join-text": ("join_text", "join the shards of text features"),
     "train-tokenizer": (
         "train_tokenizer",
         "stage 1: train one tokenizer (start it with torchrun)",

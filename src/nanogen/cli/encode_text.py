@@ -19,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--data", type=Path, help="images whose captions are encoded")
     source.add_argument("--prompts", type=Path, help="prompts of an evaluation (JSON)")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of the text encoder")
+    parser.add_argument("--shard", metavar="K-of-N", help="write only this shard of the cache")
     parser.add_argument("--output", type=Path, required=True, help="the cache, HDF5 of format text")
 
 
@@ -33,9 +34,11 @@ def run(args: argparse.Namespace) -> None:
         else _captions(args.data, expected["data"])
     )
     expect_model(args.encoder, expected["encoder"])
+    from nanogen.data.latent_shards import Share
     from nanogen.models.text_features import TextEncoder, write_text_features
 
-    write_text_features(stage, texts, TextEncoder(args.encoder, stage["model"]), args.output)
+    share = Share.parse(args.shard) if args.shard else None
+    write_text_features(stage, texts, TextEncoder(args.encoder, stage["model"]), args.output, share)
 
 
 def _captions(path: Path, hash: str) -> dict[str, Sequence[str]]:

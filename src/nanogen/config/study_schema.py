@@ -95,6 +95,9 @@ class Study(Section):
     latent_shards: int = Field(
         1, gt=0, description="jobs that share the encoding of one data set by one tokenizer"
     )
+    text_shards: int = Field(
+        1, gt=0, description="jobs that share the encoding of the captions by one text encoder"
+    )
     trained: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
     )

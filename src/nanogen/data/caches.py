@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nanogen.data import hdf5, latent_shards
+from nanogen.data import hdf5, latent_shards, text_shards
 from nanogen.data.latent_shards import LATENTS
 from nanogen.data.rows import Rows
+from nanogen.data.text_shards import TEXT
 from nanogen.errors import UserError
 
-TEXT = ("text", 1)  # format and version
 VISION = ("vision", 1)
 VISION_PARTS = {"cls": 2, "patches": 4}  # name of the dataset -> its dimensions
 
@@ -111,7 +111,8 @@ class TextFile:
         with hdf5.opened(self.path, *TEXT, hash) as file:
             for name in ("tokens", "offsets"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.features = Rows([hdf5.stored(file, "tokens")])
+            hash_ = str(file.attrs["hash"])
+            self.features = Rows(latent_shards.parts(file, hash_, "tokens", text_shards.SHARD))
             self.offsets: np.ndarray = file["offsets"][:]
             self.kinds: list[str] = json.loads(file.attrs["kinds"])
             self.width = int(file.attrs["width"])

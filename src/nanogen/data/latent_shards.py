@@ -56,7 +56,7 @@ def join(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
     It names the shards relative to its own folder, so both can be moved together. Raises UserError
     where a shard is missing, damaged or of another configuration.
     """
-    shards = _complete(stage, files)
+    shards = complete(files, SHARD, stage["hash"], OF_THE_CACHE)
     shape = tuple(shards[0][1]["shape"])
     layout = h5py.VirtualLayout(shape, np.float16)
     labels, entries, start = [], [], 0
@@ -64,7 +64,7 @@ def join(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
         with hdf5.opened(path, *SHARD) as file:
             part = hdf5.stored(file, "latents")
             labels.append(file["labels"][:])
-        name, stop = _below(path, output.parent), start + part.shape[0]
+        name, stop = below(path, output.parent), start + part.shape[0]
         if part.shape[0]:
             layout[start:stop] = h5py.VirtualSource(name, "latents", part.shape, np.float16)
         entries.append({"file": name, "rows": part.shape[0], "content": header["content"]})
@@ -77,13 +77,20 @@ def join(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
         index.create_dataset("labels", data=np.concatenate(labels))
 
 
-def _complete(stage: Mapping[str, Any], files: Sequence[Path]) -> list[tuple[Path, Header]]:
-    """The shards in their order with their headers; UserError unless they make up one cache."""
-    headers = [(Path(file), _header(Path(file), stage["hash"])) for file in files]
+def complete(
+    files: Sequence[Path], shard: tuple[str, int], hash_: str, of_the_cache: Sequence[str]
+) -> list[tuple[Path, Header]]:
+    """The shards in their order with their headers; UserError unless they make up one cache.
+
+    Args:
+        shard: their format and its version.
+        of_the_cache: keys of the header that all have in common.
+    """
+    headers = [(Path(file), _header(Path(file), shard, hash_)) for file in files]
     headers.sort(key=lambda item: item[1]["shard"])
     first, expected = headers[0]
     for path, header in headers:
-        different = [key for key in ("shards", *OF_THE_CACHE) if header[key] != expected[key]]
+        different = [key for key in ("shards", *of_the_cache) if header[key] != expected[key]]
         if different:
             raise UserError(
                 f"{path} and {first} are not of one cache: they differ in {', '.join(different)}; "
@@ -95,12 +102,12 @@ def _complete(stage: Mapping[str, Any], files: Sequence[Path]) -> list[tuple[Pat
     return headers
 
 
-def _header(path: Path, hash_: str) -> Header:
-    found = hdf5.header(path, *SHARD, hash_)
-    return {**found, "shape": np.asarray(found["shape"]).tolist()}
+def _header(path: Path, shard: tuple[str, int], hash_: str) -> Header:
+    return {key: np.asarray(v).tolist() for key, v in hdf5.header(path, *shard, hash_).items()}
 
 
-def _below(path: Path, folder: Path) -> str:
+def below(path: Path, folder: Path) -> str:
+    """The name of ``path`` seen from ``folder``; raises UserError where it lies elsewhere."""
     try:
         return path.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError:
@@ -109,21 +116,24 @@ def _below(path: Path, folder: Path) -> str:
         ) from None
 
 
-def parts(file: h5py.File, hash_: str) -> list[hdf5.Stored]:
-    """Where the latents of an open cache lie: in itself, or in the shards that it joins.
+def parts(
+    file: h5py.File, hash_: str, name: str = "latents", shard: tuple[str, int] = SHARD
+) -> list[hdf5.Stored]:
+    """Where the latents of an open cache lie, or what else its ``name`` is: in itself, or in the shards
+    that it joins, whose format is ``shard``.
 
     Raises UserError where a shard is missing, cut short, or not the one that was joined.
     """
     if "shards" not in file.attrs:
-        return [hdf5.stored(file, "latents")]
+        return [hdf5.stored(file, name)]
     index = Path(file.filename)
     found = []
     for entry in json.loads(file.attrs["shards"]):
         path = index.parent / entry["file"]
         if not path.exists():
             raise UserError(f"{index} joins {path}, which is missing; `snakemake {path}` makes it again")
-        with hdf5.opened(path, *SHARD, hash_) as shard:
-            part, content = hdf5.stored(shard, "latents"), shard.attrs["content"]
+        with hdf5.opened(path, *shard, hash_) as opened:
+            part, content = hdf5.stored(opened, name), opened.attrs["content"]
         if part.shape[0] != entry["rows"] or content != entry["content"]:
             raise UserError(
                 f"{path} was changed after {index} had joined it; delete {index} and make it again"

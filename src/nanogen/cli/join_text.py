@@ -1,0 +1,19 @@
+"""`nanogen join-text`: make one cache of the text features that several jobs encoded."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nanogen.cli.common import read_stage, stage_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    stage_arguments(parser, output="the cache's index, an HDF5 file of format text")
+    parser.add_argument("shards", type=Path, nargs="+", help="all shards, in or below its folder")
+
+
+def run(args: argparse.Namespace) -> None:
+    from nanogen.data.text_shards import join_texts
+
+    join_texts(read_stage(args.config, "text"), args.shards, args.output)
