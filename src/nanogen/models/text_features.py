@@ -30,7 +30,7 @@ BATCH = 64
 
 
 class TextEncoder:
-    """A frozen text encoder with its tokenizer, truncating at ``max_tokens``.
+    """A frozen text encoder with its tokenizer, truncating at ``max_tokens``; on a GPU if there is one.
 
     Args:
         folder: as ``save_pretrained`` writes both.
@@ -40,7 +40,8 @@ class TextEncoder:
     """
 
     def __init__(self, folder: Path, model: Mapping[str, Any]):
-        self.network: nn.Module = load_network(folder, model["model_class"])
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network: nn.Module = load_network(folder, model["model_class"]).to(self.device)
         self.tokenizer = _tokenizer(folder)
         self.max_tokens = int(model["max_tokens"])
         self.width = int(self.network.config.hidden_size)
@@ -81,8 +82,10 @@ class TextEncoder:
             target[: len(row)] = torch.tensor(row)
         mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
         hidden = self.network(
-            input_ids=padded, attention_mask=mask.long(), use_cache=False
-        ).last_hidden_state
+            input_ids=padded.to(self.device),
+            attention_mask=mask.long().to(self.device),
+            use_cache=False,
+        ).last_hidden_state.cpu()
         return (states[:length].numpy() for states, length in zip(hidden, lengths, strict=True))
 
 

@@ -26,7 +26,8 @@ def write_features(stage: Mapping[str, Any], images: Any, encoder: Vision, outpu
     Args:
         images: an ImageFile; it is read in order, so that the file is the same every time.
     """
-    part = stage["part"]
+    part, device = stage["part"], torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = encoder.to(device)
     encode = {"cls": encoder.cls, "patches": encoder.patches}[part]
     grid = (encoder.rows, encoder.rows) if part == "patches" else ()
     shape = (len(images), encoder.width, *grid)
@@ -34,7 +35,7 @@ def write_features(stage: Mapping[str, Any], images: Any, encoder: Vision, outpu
     with hdf5.create(output, _header(stage)) as file:
         features = file.create_dataset(part, shape, np.float16)
         for rows in progress(list(batches(len(images), BATCH)), f"{part} features"):
-            encoded = encode(to_signed(gather(images.images, rows))).numpy()
+            encoded = encode(to_signed(gather(images.images, rows).to(device))).cpu().numpy()
             features[rows] = finite_half(encoded, f"features of {images.path}")
         file.create_dataset("labels", data=np.asarray(images.labels, np.int64))
 
