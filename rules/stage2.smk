@@ -25,6 +25,8 @@ rule train:
             wildcards.method, wildcards.task
         ].training.checkpoint_every,
         log_every=lambda wildcards: RUNS[wildcards.method, wildcards.task].training.log_every,
+        sharding=lambda wildcards: RUNS[wildcards.method, wildcards.task].training.sharding,
+        micro_batch=lambda wildcards: RUNS[wildcards.method, wildcards.task].training.micro_batch,
     params:
         config=configured(stages.train, "method", "task", "weights"),
         state=state_folder,
@@ -34,4 +36,5 @@ rule train:
         " --gres '{resources.gres}' --processes {resources.processes} --"
         " train --config {params.config} {params.inputs} --state {params.state}"
         " --output $(dirname {output.card}) --checkpoint-every {resources.checkpoint_every}"
-        " --log-every {resources.log_every} 2> >(tee -i {log} >&2)"
+        " --log-every {resources.log_every} --sharding {resources.sharding}"
+        " --micro-batch {resources.micro_batch} 2> >(tee -i {log} >&2)"

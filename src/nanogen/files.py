@@ -58,6 +58,15 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp-{os.getpid()}")
 
 
+def remove_temporary(folder: Path) -> None:
+    """Remove what killed processes were writing in ``folder``; nobody else may write there meanwhile.
+
+    Besides our names those of safetensors, which writes a file of its own before it renames it to ours.
+    """
+    for path in (*folder.glob(".*.tmp-*"), *folder.glob(".tmp*")):
+        path.unlink()
+
+
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary file name; it becomes ``path`` if the block ends well, else it is removed."""

@@ -143,7 +143,7 @@ def test_a_rule_with_gpus_asks_for_its_nodes(lines, rule):
         assert line.endswith(f"--gres=gpu:{gpus}")
         assert f"-A research -p gpu -t {limit} --mem {memory}" in line.replace("  ", " ")
         assert "--ntasks" not in line  # one task per node; what is per GPU may wait for ever
-        assert ("--signal=TERM@300" in options) == rule.startswith("train")
+        assert ("--signal=USR1@300" in options) == rule.startswith("train")
 
 
 def test_every_rule_of_the_profile_is_one_of_the_graph(fresh):

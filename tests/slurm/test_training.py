@@ -97,9 +97,10 @@ def same_weights(one: Training, other: Training) -> bool:
     return all(value.equal(other.weights[name]) for name, value in one.weights.items())
 
 
-def test_sigterm_saves_and_the_next_job_continues(cluster, training, undisturbed):
+@pytest.mark.parametrize("name", ["TERM", "USR1"])  # cancelled, or before the time limit
+def test_a_signal_saves_and_the_next_job_continues(cluster, training, undisturbed, name):
     job = training.submit(cluster)
-    cluster.run("scancel", "--signal=TERM", str(job))
+    cluster.run("scancel", f"--signal={name}", str(job))
     cluster.wait_for(job, "FAILED")
     assert "of 240; the same command continues" in training.said
     assert "Traceback" not in training.said

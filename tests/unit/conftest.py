@@ -60,7 +60,7 @@ def tiny_images(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def own_signal_handlers():
     """A training replaces the handlers; give pytest's back."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
     yield
     for number, handler in zip(numbers, before, strict=True):

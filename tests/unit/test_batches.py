@@ -65,6 +65,21 @@ def test_processes_share_the_batch_that_one_would_draw(world):
         assert torch.equal(labels, whole.condition.labels)
 
 
+@pytest.mark.parametrize(
+    ("most", "sizes"),
+    [(0, [24]), (100, [24]), (24, [24]), (23, [12] * 2), (5, [4] * 6), (1, [1] * 24)],
+)
+def test_a_batch_is_cut_into_the_fewest_equal_parts(most, sizes):
+    whole = Batches(Numbered(50), stage()).at(3)
+    parts = whole.parts(most)
+    assert [len(part.x) for part in parts] == sizes
+    assert {part.chance for part in parts} == {whole.chance}
+    for name in ("x", "noise", "normal", "uniform", "other_normal"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
+    labels = torch.cat([part.condition.labels for part in parts])
+    assert torch.equal(labels, whole.condition.labels)
+
+
 def test_processes_that_cannot_share_equally_are_refused():
     with pytest.raises(UserError, match="batch_size 24 holds 6 chunks of 4 samples, which 5 processes"):
         Batches(Numbered(50), stage(), 0, 5)

@@ -30,9 +30,12 @@ def command(folder: Path, stage: dict, images: Path, processes: int) -> list[str
     return [*NANOGEN, "launch", "--processes", str(processes), "--", *words]
 
 
-def trained(folder: Path, stage: dict, images: Path, processes: int) -> tuple[list[float], dict]:
+def trained(
+    folder: Path, stage: dict, images: Path, processes: int, *options: str
+) -> tuple[list[float], dict]:
     """(losses, weights) of the training."""
-    done = subprocess.run(command(folder, stage, images, processes), capture_output=True, text=True)
+    words = [*command(folder, stage, images, processes), *options]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not (folder / "state").exists()  # nothing is left of a finished training
     return result(folder / "model")
@@ -43,14 +46,15 @@ def result(model: Path) -> tuple[list[float], dict]:
     return [json.loads(line)["loss"] for line in lines], load_file(model / "model.safetensors")
 
 
-def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path):
+@pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp", marks=pytest.mark.slow)])
+def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, sharding):
     stage = stages.train(tiny(), "jit", "imagenet")
     source = TrainingData(stage, None, tiny_images, None)
     alone = Processes(0, 1, torch.device("cpu"))
     (tmp_path / "state").mkdir()
     train(stage, source, tmp_path / "state", tmp_path / "one", alone, 1000, 2)
     one_losses, one = result(tmp_path / "one")
-    two_losses, two = trained(tmp_path / "two", stage, tiny_images, 2)
+    two_losses, two = trained(tmp_path / "two", stage, tiny_images, 2, "--sharding", sharding)
     assert len(one_losses) == 4
     assert two_losses == pytest.approx(one_losses, abs=1e-4)
     for name, weights in one.items():
@@ -58,8 +62,13 @@ def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "steps"), [(1, 400), (2, 100)])
-def test_ctrl_c_saves_and_the_same_command_continues(tiny, tiny_images, tmp_path, processes, steps):
+@pytest.mark.parametrize(
+    ("processes", "steps", "number", "code"),
+    [(1, 400, signal.SIGINT, 130), (2, 100, signal.SIGINT, 130), (2, 100, signal.SIGUSR1, 75)],
+)
+def test_a_signal_saves_and_the_same_command_continues(
+    tiny, tiny_images, tmp_path, processes, steps, number, code
+):
     stage = stages.train(tiny(training={"steps": steps}), "jit", "imagenet")
     _, expected = trained(tmp_path / "whole", stage, tiny_images, processes)
     words = command(tmp_path / "cut", stage, tiny_images, processes)
@@ -67,9 +76,9 @@ def test_ctrl_c_saves_and_the_same_command_continues(tiny, tiny_images, tmp_path
     curve = tmp_path / "cut" / "state" / "train.jsonl"
     while not curve.exists() and process.poll() is None:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     message = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, message
+    assert process.returncode == code, message
     assert f"of {steps}; the same command continues" in message
     assert "Traceback" not in message
     assert not (tmp_path / "cut" / "model").exists()

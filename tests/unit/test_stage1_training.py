@@ -191,6 +191,14 @@ def test_killed_and_continued_is_the_same_to_the_bit(smoke, stage, undisturbed, 
 
 
 @pytest.mark.slow
+def test_out_of_time_it_saves_and_continues_to_the_same_bit(smoke, stage, undisturbed, tmp_path, capsys):
+    words = smoke.arguments(stage, tmp_path)
+    assert main([*words, "--deadline=0"]) == 75
+    assert "out of time: stopped after step 2 of 20" in capsys.readouterr().err
+    assert main(words) == 0
+    assert same(tmp_path / "model", undisturbed)
+
+
 def test_two_processes_learn_what_one_does(smoke, stage, undisturbed, tmp_path):
     command = [sys.executable, "-m", "nanogen", "launch", "--processes=2", "--"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

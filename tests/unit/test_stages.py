@@ -55,6 +55,7 @@ def test_every_stage_has_its_own_hash():
     [
         {"report": {"figures": {"figure1": {"width": 6}}}},
         {"training": {"checkpoint_every": 7, "log_every": 3}},
+        {"training": {"sharding": "fsdp", "micro_batch": 4}},
         {"training": {"evaluate_every": 5, "evaluate_images": 9}},
         {"sampling": {"batch_size": 17}},
         {"study": "other"},

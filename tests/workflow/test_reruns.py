@@ -81,7 +81,7 @@ def test_one_tokenizers_training_concerns_its_own_methods(finished):
 @pytest.mark.parametrize(
     "keys",
     [
-        {"training": {"checkpoint_every": 7, "log_every": 3}},
+        {"training": {"checkpoint_every": 7, "log_every": 3, "sharding": "fsdp", "micro_batch": 8}},
         {"sampling": {"batch_size": 10}},
     ],
 )

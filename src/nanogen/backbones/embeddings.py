@@ -23,6 +23,10 @@ class Condition:
         moved = (None if v is None else v.to(device, non_blocking=True) for v in vars(self).values())
         return Condition(*moved)
 
+    def rows(self, rows: slice) -> Condition:
+        """That of some of the samples."""
+        return Condition(*(None if v is None else v[rows] for v in vars(self).values()))
+
 
 def patches(x: Tensor, patch: int) -> Tensor:
     """(B, C, H, W) -> (B, H/p * W/p, C * p * p), each patch in the order (C, p, p)."""

@@ -45,7 +45,8 @@ def _class_name(backbone: type[InContextEncoder]) -> str:
 
 
 def save(folder: Path, model: InContextEncoder, weights: dict[str, Tensor]) -> None:
-    write_json(folder / "config.json", {"model_class": _class_name(type(model)), **model.config})
+    named = _class_name(CLASSES[model.config["kind"]])  # a sharded network has a class of its own
+    write_json(folder / "config.json", {"model_class": named, **model.config})
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / "model.safetensors")
 
 

@@ -9,6 +9,7 @@ import sys
 
 from nanogen import __version__
 from nanogen.errors import UserError, nearest
+from nanogen.training.stopping import CANCELLED, Interrupted
 
 # command -> (module in nanogen.cli, what it does); each module has arguments(parser), run(args)
 COMMANDS = {
@@ -82,7 +83,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted."""
+    """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted, 75 when out of
+    time."""
     argv = sys.argv[1:] if argv is None else argv
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     name = _parser().parse_args(argv[:1] or ["--help"]).command
@@ -99,5 +101,5 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as error:
         print(f"nanogen {name}: {error or 'interrupted'}", file=sys.stderr)
-        return 130
+        return error.code if isinstance(error, Interrupted) else CANCELLED
     return 0

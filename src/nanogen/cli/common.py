@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from nanogen.errors import UserError
 from nanogen.files import read_json
+from nanogen.training.stopping import end_of_job
 
 
 def stage_arguments(parser: argparse.ArgumentParser, *inputs: str, output: str) -> None:
@@ -19,12 +22,12 @@ def stage_arguments(parser: argparse.ArgumentParser, *inputs: str, output: str) 
     parser.add_argument("--output", type=Path, required=True, help=output)
 
 
-def at_least_one(option: str) -> Callable[[str], int]:
-    """The type of an ``option`` that counts; raises UserError below 1."""
+def at_least(option: str, least: int) -> Callable[[str], int]:
+    """The type of an ``option`` that counts; raises UserError below ``least``."""
 
     def number(text: str) -> int:
-        if (value := int(text)) < 1:
-            raise UserError(f"{option} {value}: it must be at least 1")
+        if (value := int(text)) < least:
+            raise UserError(f"{option} {value}: it must be at least {least}")
         return value
 
     return number
@@ -34,9 +37,32 @@ def batch_argument(parser: argparse.ArgumentParser) -> None:
     """Add --batch-size, of images that are read for a network."""
     parser.add_argument(
         "--batch-size",
-        type=at_least_one("--batch-size"),
+        type=at_least("--batch-size", 1),
         default=128,
         help="images read at a time; changes no result, the networks see 32 at a time (default: 128)",
+    )
+
+
+def moment(text: str) -> float:
+    """The type of an option that is a time, UNIX seconds or ISO 8601; raises UserError."""
+    with suppress(ValueError):
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise UserError(f"{text!r} is no time; write 2026-01-31T18:00, or seconds since 1970") from error
+
+
+def saving_arguments(parser: argparse.ArgumentParser, checkpoint_every: int) -> None:
+    """Add --state, --checkpoint-every, --log-every and --deadline of a training."""
+    parser.add_argument("--state", type=Path, required=True, help="folder to save and resume from")
+    parser.add_argument("--checkpoint-every", type=int, default=checkpoint_every, help="steps")
+    parser.add_argument("--log-every", type=int, default=50, help="steps")
+    parser.add_argument(
+        "--deadline",
+        type=moment,
+        default=end_of_job(),
+        help="save and end before this time, e.g. 2026-01-31T18:00 (default: the SLURM job's end)",
     )
 
 

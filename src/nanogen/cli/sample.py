@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nanogen.cli.common import at_least_one, read_stage
+from nanogen.cli.common import at_least, read_stage
 from nanogen.errors import UserError
 
 BY_HAND = (
@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, help="by hand: X.png (a grid) or a folder; a set: HDF5"
     )
-    size = at_least_one("--batch-size")
+    size = at_least("--batch-size", 1)
     parser.add_argument("--batch-size", type=size, default=50, help="images at a time (default: 50)")
     hand = parser.add_argument_group("by hand; what is not given is as the model's study has it")
     hand.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nanogen.cli.common import at_least_one, batch_argument
+from nanogen.cli.common import at_least, batch_argument
 from nanogen.errors import UserError
 
 EXAMPLE = (
@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", default="nano", help="whose extractors: name or file (default: nano)")
     parser.add_argument(
         "--resize",
-        type=at_least_one("--resize"),
+        type=at_least("--resize", 1),
         metavar="SIDE",
         help="scale and crop every image to SIDE x SIDE first",
     )

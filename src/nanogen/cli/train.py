@@ -7,7 +7,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanogen.cli.common import named_folders, read_stage, stage_arguments
+from nanogen.cli.common import (
+    at_least,
+    named_folders,
+    read_stage,
+    saving_arguments,
+    stage_arguments,
+)
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,9 +43,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     online.add_argument("--reference", type=Path, help="class-conditional: the real images' moments")
     online.add_argument("--prompts", type=Path, help="text to image: the evaluation's prompts")
     online.add_argument("--prompt-text", type=Path, help="text to image: the prompts' text features")
-    parser.add_argument("--state", type=Path, required=True, help="folder to save and resume from")
-    parser.add_argument("--checkpoint-every", type=int, default=1000, help="steps")
-    parser.add_argument("--log-every", type=int, default=50, help="steps")
+    saving_arguments(parser, checkpoint_every=1000)
+    processes = parser.add_argument_group("work of the processes, which changes no result but rounding")
+    processes.add_argument(
+        "--sharding",
+        choices=["none", "fsdp"],
+        default="none",
+        help="none: each process holds the whole network; fsdp: each holds a part (default: none)",
+    )
+    processes.add_argument(
+        "--micro-batch",
+        type=at_least("--micro-batch", 0),
+        default=0,
+        help="the most samples that a process takes at a time; 0: its share of the batch (default: 0)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.objectives import term_networks
     from nanogen.training.checkpoint import locked
     from nanogen.training.distributed import processes
-    from nanogen.training.loop import train
+    from nanogen.training.loop import Execution, train
     from nanogen.training.sources import TrainingData
 
     stage = read_stage(args.config, "train")
@@ -60,7 +77,9 @@ def run(args: argparse.Namespace) -> None:
             networks = term_networks(stage, folders, group.device)
             every = (args.checkpoint_every, args.log_every)
             online = _online(args, stage, folders, group) if args.online else None
-            train(stage, source, args.state, args.output, group, *every, networks, online)
+            places = (args.state, args.output)
+            execution = Execution(args.sharding, args.micro_batch, args.deadline)
+            train(stage, source, *places, group, *every, networks, online, execution)
             if group.main:
                 shutil.rmtree(args.state, ignore_errors=True)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nanogen.cli.common import named_folders, read_stage, stage_arguments
+from nanogen.cli.common import named_folders, read_stage, saving_arguments, stage_arguments
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a network that it is made with: encoder, perceptual distance, discriminator, the VAE that "
         "it starts from; may be repeated",
     )
-    parser.add_argument("--state", type=Path, required=True, help="folder to save and resume from")
-    parser.add_argument("--checkpoint-every", type=int, default=500, help="steps")
-    parser.add_argument("--log-every", type=int, default=50, help="steps")
+    saving_arguments(parser, checkpoint_every=500)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -66,8 +64,10 @@ def learn(args: argparse.Namespace, stage: Stage, make: Make) -> None:
     expected = stage["expects"]
     train, val = ImageFile(args.train, expected["data"]), ImageFile(args.val, expected["val"])
     with processes() as group, locked(args.state) if group.main else nullcontext():
-        every = (args.checkpoint_every, args.log_every)
         learner, batches = make(stage, train, folders, group)
-        train_tokenizer(stage, learner, batches, val.images, args.state, args.output, group, *every)
+        places, every = (args.state, args.output), (args.checkpoint_every, args.log_every)
+        train_tokenizer(
+            stage, learner, batches, val.images, *places, group, *every, deadline=args.deadline
+        )
         if group.main:
             shutil.rmtree(args.state, ignore_errors=True)

@@ -157,6 +157,13 @@ class Training(Section):
         "bf16", description="of matrix products in training; weights stay float32"
     )
     compile: bool = Field(False, description="torch.compile the backbone's blocks, where there is a GPU")
+    sharding: Literal["none", "fsdp"] = Field(
+        "none",
+        description="what each of several processes holds of the network: all (DDP), or a part (FSDP2)",
+    )
+    micro_batch: int = Field(
+        0, ge=0, description="the most samples that a process takes at a time; 0: its share of the batch"
+    )
     checkpoint_every: int = Field(gt=0, description="steps between saves of the resumable state")
     log_every: int = Field(gt=0, description="steps between lines of the training log")
     evaluate_every: int = Field(

@@ -25,7 +25,8 @@ from nanogen.stage1.on_device import OnDevice
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.tokenizers.vae import VAE
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes, parallel
+from nanogen.training.distributed import Processes
+from nanogen.training.sharding import parallel
 from nanogen.training.sources import on_grid
 
 PROBED = 1000  # images that describe the latents

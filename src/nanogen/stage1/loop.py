@@ -22,9 +22,10 @@ from nanogen.stage1.on_device import OnDevice
 from nanogen.stage1.phases import Phases
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes, parallel
+from nanogen.training.distributed import Processes
 from nanogen.training.ema import EMA
 from nanogen.training.log import TrainingLog
+from nanogen.training.sharding import parallel
 from nanogen.training.stopping import Interrupted, StopRequest
 
 log = logging.getLogger(__name__)
@@ -116,29 +117,30 @@ def train_tokenizer(
     group: Processes,
     checkpoint_every: int,
     log_every: int,
+    deadline: float | None = None,
 ) -> None:
     """Train the tokenizer of a stage `model` from its newest checkpoint in ``state`` to the end.
 
     ``val`` is uint8 (N, H, W, 3), held out. ``output`` becomes the tokenizer's folder, of averaged
-    weights, with its nanogen.json and train.jsonl. Raises Interrupted after a signal, with the state
-    saved.
+    weights, with its nanogen.json and train.jsonl. Raises Interrupted after a signal or when the
+    ``deadline``, a UNIX time, is near, with the state saved.
     """
     began = time.monotonic()
     steps, start = learner.phases.steps, learner.restore(state, stage["hash"])
     curve = _curve(stage, state, start, steps, log_every) if group.main else None
-    stop = StopRequest()
+    stop = StopRequest(deadline)
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
         measured = learner.step(step, batch)
         if curve:
             curve.step(step, **measured)
         # Stop only where a line of the curve was written: the resumed curve is then the same.
-        stopping = step % log_every == 0 and step < steps and group.any(stop.asked)
-        if curve and (stopping or step % checkpoint_every == 0):
+        code = group.largest(stop.code()) if step % log_every == 0 and step < steps else 0
+        if curve and (code or step % checkpoint_every == 0):
             curve.check(step)
             checkpoint.save(state, stage["hash"], step, learner.state())
-        if stopping:
+        if code:
             group.barrier()  # the first that ends may end the others, and one of them is saving
-            raise Interrupted(f"stopped after step {step} of {steps}; the same command continues")
+            raise Interrupted(step, steps, code)
     if curve:
         curve.close()
         _write(stage, output, learner, val, curve.path, began)

@@ -53,6 +53,18 @@ class Batch:
                 moved[field.name] = value.pin_memory().to(device, non_blocking=True)
         return replace(self, **moved)
 
+    def parts(self, most: int) -> list[Batch]:
+        """The fewest equal parts of at most ``most`` samples, in their order; itself where that is 0."""
+        count = len(self.x)
+        fewest = -(-count // most) if most else 1
+        size = count // next(n for n in range(fewest, count + 1) if count % n == 0)
+        return [self._rows(slice(i, i + size)) for i in range(0, count, size)]
+
+    def _rows(self, rows: slice) -> Batch:
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {name: value[rows] for name, value in held.items() if isinstance(value, Tensor)}
+        return replace(self, condition=self.condition.rows(rows), **tensors)
+
 
 class Source(Protocol):
     """Training data by index."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,8 +23,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
-from nanogen.files import atomic_path, check_label, explained, label
+from nanogen.files import atomic_path, check_label, explained, label, remove_temporary, write_text
 from nanogen.training.ema import EMA
+from nanogen.training.sharding import placed
 
 FORMAT = ("checkpoint", 1)
 KEPT = 2
@@ -34,21 +36,33 @@ log = logging.getLogger(__name__)
 def locked(folder: Path) -> Iterator[None]:
     """Hold the state folder; raises UserError if another training holds it.
 
-    The lock belongs to the process, so that a killed one leaves none behind.
+    The lock belongs to the process, also seen from another node, so that a killed one leaves none
+    behind. The file says who holds it. What a killed one was writing is removed.
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / "lock", "w")  # noqa: SIM115  closed below, after the lock is given up
+        handle = open(folder / "lock", "a+")  # noqa: SIM115  closed below, after the lock is given up
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another training is writing to {folder}; wait for it or stop it first"
-            ) from error
+        with explained(folder, "lock"):
+            _lock(handle, folder)
+        handle.truncate(0)
         handle.write(f"{os.uname().nodename} {os.getpid()}\n")
         handle.flush()
+        remove_temporary(folder)
         yield
+
+
+def _lock(handle: TextIO, folder: Path) -> None:
+    """Raises UserError with the name of the process that has the lock."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        handle.seek(0)
+        node, _, process = handle.read().strip().partition(" ")
+        who = f" (process {process} on {node})" if process else ""
+        raise UserError(
+            f"another training{who} is writing to {folder}; wait for it or stop it first"
+        ) from error
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -71,7 +85,10 @@ class Learned:
     ema: EMA | None = None
 
     def state(self) -> dict[str, Tensor]:
-        """Everything by name: ``model/...``, ``optimizer/<parameter>/<moment>`` and ``ema/...``."""
+        """Everything by name: ``model/...``, ``optimizer/<parameter>/<moment>`` and ``ema/...``.
+
+        Where the network is sharded, tensors are in parts (`nanogen.training.sharding.gathered`).
+        """
         names = {id(parameter): name for name, parameter in self.network.named_parameters()}
         tensors = under("model", self.network.state_dict())
         for parameter, state in self.optimizer.state.items():
@@ -79,11 +96,14 @@ class Learned:
         return tensors | (under("ema", self.ema.state()) if self.ema else {})
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` gave."""
-        self.network.load_state_dict(below("model", tensors))
+        """Continue from what `state` gave, whole."""
+        now = self.network.state_dict()
+        weights = {name: placed(v, now.get(name, v)) for name, v in below("model", tensors).items()}
+        self.network.load_state_dict(weights)
         for name, parameter in self.network.named_parameters():
             for key, value in below(f"optimizer/{name}", tensors).items():
-                self.optimizer.state[parameter][key] = value.to(parameter.device)
+                moment = placed(value, parameter) if value.dim() else value  # the step is a scalar
+                self.optimizer.state[parameter][key] = moment.to(parameter.device)
         if self.ema:
             self.ema.load(below("ema", tensors))
 
@@ -132,4 +152,4 @@ def truncate_log(path: Path, step: int) -> None:
                     kept.append(line)
             except (json.JSONDecodeError, KeyError):
                 break  # the line that was being written when the process ended
-        path.write_text("".join(f"{line}\n" for line in kept))
+    write_text(path, "".join(f"{line}\n" for line in kept))

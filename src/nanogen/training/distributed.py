@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanogen.training.peers import lost_peers_explained
 
@@ -34,11 +34,15 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """True on all processes if ``flag`` is true on one, so that all act at the same step."""
+        return bool(self.largest(int(flag)))
+
+    def largest(self, number: int) -> int:
+        """The largest of the processes' numbers, on each of them."""
         if self.world == 1:
-            return flag
-        value = torch.tensor(float(flag), device=self.device)
+            return number
+        value = torch.tensor(number, device=self.device)
         dist.all_reduce(value, dist.ReduceOp.MAX)
-        return bool(value.item())
+        return int(value.item())
 
     def mean(self, value: Tensor) -> Tensor:
         """The average of a scalar over all processes, on each of them, without its gradient."""
@@ -97,14 +101,3 @@ def processes() -> Iterator[Processes]:
     finally:
         if world > 1:
             dist.destroy_process_group()
-
-
-def parallel(model: nn.Module, group: Processes) -> nn.Module:
-    """Wrap for gradient averaging if there is more than one process.
-
-    DDP broadcasts rank 0's weights when it wraps, so an EMA copied afterwards is the same everywhere.
-    """
-    if group.world == 1:
-        return model
-    ids = [group.device.index] if group.device.type == "cuda" else None
-    return nn.parallel.DistributedDataParallel(model, device_ids=ids)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from nanogen.training.sharding import placed
+
 
 class EMA:
     """``shadow <- decay * shadow + (1 - decay) * weights`` for every parameter.
@@ -25,9 +27,10 @@ class EMA:
         torch._foreach_lerp_(self.shadow, [p.detach() for p in self.weights], 1 - decay)
 
     def state(self) -> dict[str, Tensor]:
+        """The average by the parameters' names, in parts where the network is sharded."""
         return dict(zip(self.names, self.shadow, strict=True))
 
     @torch.no_grad()
     def load(self, state: dict[str, Tensor]) -> None:
         for name, value in zip(self.names, self.shadow, strict=True):
-            value.copy_(state[name])
+            value.copy_(placed(state[name], value))

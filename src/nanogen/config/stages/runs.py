@@ -27,8 +27,9 @@ from nanogen.config.stages.prepared import (
 from nanogen.config.study_schema import Study, Sweep
 from nanogen.errors import UserError
 
-# Keys of the training that say how it is watched and saved.
-NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every", "evaluate_every", "evaluate_images"}
+# Keys of the training that say how it is carried out, watched and saved.
+NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"}
+NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images"}
 
 
 def train(study: Study, method: str, task: str, weights: str = "") -> Stage:

@@ -1,0 +1,20 @@
+"""What tests let several processes do besides commands (`forked.Forks`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from nanogen.files import read_json
+from nanogen.training.distributed import processes
+from nanogen.training.loop import Execution, Learner
+
+
+def average_of_others(config: str, sharding: str) -> int:
+    """The average before the first step, where each process began with other weights."""
+    with processes() as group:
+        stage = {**read_json(config), "seed": group.rank}
+        average = Learner(stage, group, execution=Execution(sharding)).average()
+        save_file(average, Path(config).with_name(f"average-{sharding}-{group.rank}.safetensors"))
+    return 0

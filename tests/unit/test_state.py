@@ -1,0 +1,143 @@
+"""A training's state on disk: whole whatever ends the process, and one training's only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import commands
+import pytest
+import torch
+from forked import Forks
+from safetensors.torch import load_file
+
+from nanogen.config import stages
+from nanogen.errors import UserError
+from nanogen.training import checkpoint
+
+KILLS, STEPS, EVERY = 20, 400, 3
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[multiprocessing.Process]:
+    """Within, another process holds the state folder; it is killed in the end."""
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+
+    def hold() -> None:
+        with checkpoint.locked(folder):
+            ready.set()
+            signal.pause()
+
+    process = context.Process(target=hold)
+    process.start()
+    assert ready.wait(60)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def lock(folder: Path) -> None:
+    with checkpoint.locked(folder):
+        pass
+
+
+def test_who_holds_the_state_is_named_however_often_one_asks(tmp_path):
+    with held(tmp_path) as process:
+        named = rf"\(process {process.pid} on {os.uname().nodename}\) is writing to {tmp_path}"
+        for _ in range(2):
+            with pytest.raises(UserError, match=named):
+                lock(tmp_path)
+
+
+def test_the_lock_of_a_killed_training_holds_nobody(tmp_path):
+    with held(tmp_path):
+        pass
+    assert (tmp_path / "lock").read_text()
+    lock(tmp_path)
+
+
+def test_what_a_killed_training_was_writing_is_removed_by_the_next(tmp_path):
+    for name in (".step-000000005.safetensors.tmp-123", ".train.jsonl.tmp-123", ".tmpAY6k2w"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "train.jsonl").touch()
+    lock(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "train.jsonl"]
+
+
+def test_a_curve_that_cannot_be_written_anew_stays_as_it_was(tmp_path):
+    curve = tmp_path / "train.jsonl"
+    curve.write_text("".join(f'{{"step": {step}}}\n' for step in range(10)))
+    before, limits = curve.read_text(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*train.jsonl: File too large"):
+            checkpoint.truncate_log(curve, 5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert curve.read_text() == before
+
+
+def whole_files(state: Path) -> int:
+    """Checks that the state holds whole files only; returns the step of its newest checkpoint."""
+    files = [path for path in checkpoint.found(state) if load_file(path)]
+    names = {path.name for path in state.iterdir()}
+    unfinished = {name for name in names if name.startswith(".")}
+    assert names - unfinished <= {"lock", "train.jsonl", *(path.name for path in files)}
+    assert len(unfinished) <= 1  # of the last kill; the start after it removes it
+    return int(files[-1].stem.removeprefix("step-")) if files else 0
+
+
+@pytest.fixture
+def start(tiny, tiny_images, tmp_path) -> Iterator[Callable]:
+    """``start(folder, kill)``: train there, see `Forks.run`; returns the exit code and what is said."""
+    stage = stages.train(tiny(training={"steps": STEPS}), "jit", "imagenet")
+    with Forks() as forks:
+
+        def run(folder: Path, kill: tuple[Path, int, float] | None = None) -> tuple[int, str]:
+            words = commands.train(folder, stage, tiny_images, log_every=1)
+            (folder / "log").unlink(missing_ok=True)
+            words += ["--checkpoint-every", str(EVERY)]
+            (code,) = forks.run(words, folder / "log", kill=kill)
+            return code, (folder / "log").read_text()
+
+        yield run
+
+
+def losses(folder: Path) -> list[str]:
+    """The lines of the curve up to what is measured in time."""
+    lines = (folder / "model" / "train.jsonl").read_text().splitlines()
+    return [line.partition('"seconds"')[0] for line in lines]
+
+
+@pytest.mark.slow
+def test_twenty_kills_cost_the_steps_since_the_last_checkpoint_and_nothing_else(start, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole)[0] == 0
+    state, saved, continued = killed / "state", 0, 0
+    draws = random.Random(2026)
+    for _ in range(KILLS):
+        # That many steps into this start, counted by the curve, and a little later: also amid a save.
+        kill = (state / "train.jsonl", saved + draws.randint(0, 12), draws.uniform(0, 0.05))
+        code, said = start(killed, kill)
+        assert code == -signal.SIGKILL, said
+        continued += "continuing" in said
+        assert "continuing" not in said or f"continuing jit on imagenet after step {saved}\n" in said
+        before, saved = saved, whole_files(state)
+        assert saved >= before
+    assert continued
+    code, said = start(killed)
+    assert code == 0, said
+    assert f"continuing jit on imagenet after step {saved}" in said
+    assert not state.exists()
+    assert losses(killed) == losses(whole)
+    weights, expected = (load_file(folder / "model" / "model.safetensors") for folder in (killed, whole))
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
