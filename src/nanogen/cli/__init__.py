@@ -6,6 +6,9 @@ import argparse
 import importlib
 import logging
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from nanogen import __version__
 from nanogen.errors import UserError, nearest
@@ -81,6 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _record(args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
+    """Note beside its outputs how a step of the graph, a command with --config and --output, ran."""
+    config, output = getattr(args, "config", None), getattr(args, "output", None)
+    if not isinstance(config, Path) or not isinstance(output, Path):
+        return
+    from nanogen.files import read_json
+    from nanogen.provenance import facts, record
+
+    if facts.rank() == 0:
+        record.write(read_json(config), output, argv, began)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted."""
     argv = sys.argv[1:] if argv is None else argv
@@ -93,7 +108,10 @@ def main(argv: list[str] | None = None) -> int:
         module = importlib.import_module(f"nanogen.cli.{module_name}")
         parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
         module.arguments(parser)
-        module.run(parser.parse_args(argv[1:]))
+        args = parser.parse_args(argv[1:])
+        began = datetime.now(UTC)
+        module.run(args)
+        _record(args, argv, began)
     except UserError as error:
         print(f"nanogen {name}: {error}", file=sys.stderr)
         return 2
