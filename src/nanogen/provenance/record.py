@@ -48,10 +48,13 @@ def _checksum(path: Path) -> str | None:
 def header(path: Path) -> dict[str, Any]:
     """What a file says of itself (``nanogen.files.label``): of JSON, HDF5, or a folder's card.
 
-    Empty for a file of another kind; raises UserError for one that cannot be read.
+    Empty for a file of another kind and a folder without a card; raises UserError for one that cannot
+    be read.
     """
     if path.is_dir():
         path = path / CARD
+        if not path.exists():
+            return {}
     if path.suffix == ".json":
         content = read_json(path)
         return content if isinstance(content, dict) else {}
