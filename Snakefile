@@ -7,6 +7,7 @@
 #   snakemake regimes                     are both tasks trained alike? from the training curves
 #   snakemake claims                      which of the paper's claims hold
 #   snakemake tokenizers                  what the tokenizers give back: their table and figure
+#   snakemake leaderboard                 both axes, of this study and of entries handed in
 #   snakemake explorer                    one page to explore the tables in a browser
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
@@ -43,6 +44,7 @@ rule all:
         sweep(),
         of_tokenizers(),
         grids(),
+        leaderboard(),
         explorer(),
 
 
@@ -50,6 +52,12 @@ rule sweep:
     """Each method's best guidance scale on ImageNet."""
     input:
         asked_sweep,
+
+
+rule leaderboard:
+    """Both axes in one table: the study's methods, those handed in, the paper's."""
+    input:
+        asked_leaderboard,
 
 
 rule explorer:

@@ -462,6 +462,48 @@ def grid_source(wildcards):
     return {"reference": PATHS.data("imagenet", "val")}
 
 
+# Entries of the leaderboard: the study's own, one per row of its tables, and those handed in. A study
+# of reproductions has none: its methods differ in size and schedule.
+OWN_ENTRIES = (
+    {}
+    if STUDY.report.reproduction
+    else {name: f"{ROOT}/leaderboard/{name}.json" for name in submission.rows(STUDY)}
+)
+
+
+def submitted(wildcards):
+    """Metric files that the study's own entries are made of."""
+    shown = [name for name in ("table2", "table3", "table4") if name in MEASURED]
+    files = dict.fromkeys(path for name in shown for path in metric_files(name))
+    return [path for path in files if "/metrics/" in path]
+
+
+def entries(wildcards):
+    """The study's own entries, and those in the folder that it names."""
+    folder = STUDY.leaderboard.entries
+    if folder is None:
+        return list(OWN_ENTRIES.values())
+    handed_in = sorted(map(str, Path(folder).glob("*.json")))
+    if not handed_in:
+        raise WorkflowError(
+            f"leaderboard.entries: {folder} holds no entry (*.json); name the folder that they lie in"
+        )
+    return [*OWN_ENTRIES.values(), *handed_in]
+
+
+def leaderboard():
+    return [PATHS.table("leaderboard")] if OWN_ENTRIES else []
+
+
+def asked_leaderboard(wildcards):
+    if not OWN_ENTRIES:
+        raise WorkflowError(
+            f"study {STUDY.study} reproduces Table 1, whose methods differ in size and schedule: it has no "
+            "leaderboard"
+        )
+    return leaderboard()
+
+
 # Which measured tables the explorer joins; a study of reproductions shows the paper's numbers there.
 EXPLORED = [name for name in ("table2", "table3", "table4") if name in MEASURED]
 

@@ -173,3 +173,43 @@ rule explorer_page:
     shell:
         "python -m nanogen explorer --source {params.study} {params.files}"
         " --output {output} > {log} 2> >(tee -i {log} >&2)"
+
+
+rule submit:
+    input:
+        submitted,
+    output:
+        list(OWN_ENTRIES.values()) or f"{ROOT}/leaderboard/none.json",
+    log:
+        f"{ROOT}/logs/submit.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen submit --study {params.study}"
+        f" --output {ROOT}/leaderboard > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule leaderboard_table:
+    input:
+        entries,
+    output:
+        report(
+            PATHS.table("leaderboard"),
+            caption="../report/leaderboard.rst",
+            category="Tables",
+            labels={"table": "leaderboard", "numbers": STUDY.study},
+        ),
+        multiext(f"{ROOT}/tables/leaderboard", ".md", ".tex"),
+    log:
+        f"{ROOT}/logs/table/leaderboard.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        published="--published" if STUDY.leaderboard.published else "",
+    shell:
+        "python -m nanogen leaderboard --entries {input:q} {params.published}"
+        f" --output-prefix {ROOT}/tables/leaderboard > {{log}} 2> >(tee -i {{log}} >&2)"

@@ -9,8 +9,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from nanogen.cli import main
+from nanogen.config import model_schema, study_schema, tokenizer_schema
 from nanogen.config import schema as sections
-from nanogen.config import study_schema, tokenizer_schema
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMAS = CONFIG / "schema"
@@ -32,11 +32,11 @@ DOCUMENTED = {
     "evaluation": sections.Evaluation,
     "evaluation.simpleeval": sections.SimpleEval,
     "sampling, of a public model": sections.PipelineSampling,
-    "A model's file": sections.Model,
-    "hub, of a model": sections.Hub,
-    "file, of a model": sections.RemoteFile,
-    "a file in config/prompts": sections.PromptFile,
-    "training, of a model": sections.ModelTraining,
+    "A model's file": model_schema.Model,
+    "hub, of a model": model_schema.Hub,
+    "file, of a model": model_schema.RemoteFile,
+    "a file in config/prompts": model_schema.PromptFile,
+    "training, of a model": model_schema.ModelTraining,
     "stage1, of a model": tokenizer_schema.TokenizerTraining,
     "stage1.optimizer": tokenizer_schema.TokenizerOptimizer,
     "stage1.terms": tokenizer_schema.TokenizerTerms,
@@ -44,6 +44,7 @@ DOCUMENTED = {
     "stage1.adversarial.augmentation": tokenizer_schema.Augmentation,
     "end_to_end, of a model": tokenizer_schema.EndToEnd,
     "sweep, of a study": study_schema.Sweep,
+    "leaderboard, of a study": study_schema.Leaderboard,
     "report, of a study": study_schema.Report,
     "report.figures": study_schema.FigureStyle,
 }
@@ -109,7 +110,7 @@ def test_a_wrong_value_is_refused_inside_a_scale_block_and_an_override():
     assert wrong_steps.json_path == "$.overrides.methods.jit.training.steps"
 
 
-@pytest.mark.parametrize("kind", KIND.values())
+@pytest.mark.parametrize("kind", [*KIND.values(), "entry"])
 def test_every_key_says_what_it_means(kind):
     schema = validator(kind).schema
     sections = {"": schema, **schema["$defs"]}

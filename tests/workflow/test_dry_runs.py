@@ -9,7 +9,7 @@ from nanogen.config import load_study
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure2", "figure4", "figure5", "models",
     "caches", "correlations", "claims", "regimes", "tokenizers",
-    "explorer",
+    "explorer", "leaderboard",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
@@ -19,7 +19,7 @@ THREE = {
     "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3, "reconstruct": 2,
     "measured_table": 4, "published_table": 8, "derived_table": 6, "measured_figure": 7,
     "published_figure": 4,
-    "sample_grid": 9, "explorer_page": 1,
+    "sample_grid": 9, "explorer_page": 1, "submit": 1, "leaderboard_table": 1,
 }  # fmt: skip
 TEN = THREE | {
     "build_model": 8, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,

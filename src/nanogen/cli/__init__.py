@@ -65,6 +65,8 @@ COMMANDS = {
     "correlate": ("correlate", "do ImageNet's numbers tell text-to-image scores? with intervals"),
     "claims": ("claims", "which of the paper's claims hold, by its numbers or a study's"),
     "grid": ("grid", "a picture of sample images"),
+    "submit": ("submit", "leaderboard entries from metric files, or entries checked against them"),
+    "leaderboard": ("leaderboard", "leaderboard entries merged into a table of both axes"),
     "trace": ("trace", "where a number of a table comes from: files, commit, device, time, command"),
     "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
     "summary": ("summary", "what a finished study holds, for the terminal"),

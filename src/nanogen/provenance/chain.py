@@ -14,7 +14,6 @@ from nanogen.config import PIXELS, PublicRun, Run, Study, plan, stages, terms, v
 from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.stages import Stage
-from nanogen.provenance.cells import Cell
 from nanogen.report.collect import STAGES
 
 
@@ -35,12 +34,11 @@ class Link:
     depth: int = 0
 
 
-def chain(study: Study, cell: Cell) -> list[Link]:
-    """Every output behind a cell, each once, each before what it was made from."""
-    run, variant = cell.run, cell.variant
-    make = STAGES.get(cell.metric, stages.distribution)
-    path = Paths(study).metric(run.method, run.task, variant, cell.metric)
-    first = Link(f"metric {cell.metric}", Path(path), make(study, run.method, variant))
+def chain(study: Study, run: Run | PublicRun, variant: str, metric: str) -> list[Link]:
+    """Every output behind a metric file of one sample set, each once, before what it was made from."""
+    make = STAGES.get(metric, stages.distribution)
+    path = Paths(study).metric(run.method, run.task, variant, metric)
+    first = Link(f"metric {metric}", Path(path), make(study, run.method, variant))
     known = {link.stage["hash"]: link for link in _outputs(study, run, variant)}
     return list(_walk(first, known, set()))
 

@@ -32,7 +32,7 @@ def trace(study: Study, cell: Cell, verify: bool = False) -> list[Step]:
 
     Raises UserError where a file is there but cannot be read.
     """
-    links = chain(study, cell)
+    links = chain(study, cell.run, cell.variant, cell.metric)
     steps = [_step(link, cell.address.root, study, verify) for link in links]
     steps[0].missing.extend(_value_gap(cell, links[0]))
     return steps
