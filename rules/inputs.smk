@@ -355,6 +355,11 @@ if TOKENIZERS:
 SAMPLED = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
 
 
+# What `all` makes.
+ALL_TABLES = [*TABLES, *CORRELATIONS, "times", "regimes", "claims"]
+ALL_FIGURES = [*FIGURES, "figure2", "regimes"]
+
+
 def shown_guidance(method, task):
     """Which of a run's sample sets `all` shows."""
     if STUDY.report.reproduction:
@@ -502,6 +507,27 @@ def asked_leaderboard(wildcards):
             "leaderboard"
         )
     return leaderboard()
+
+
+def quoted(wildcards):
+    """Tables that the text's numbers are made of."""
+    sources = ["table2", "table3", "table4", "correlations", "claims"]
+    return [path for name in sources for path in tables(name)]
+
+
+def bundled(wildcards):
+    """Every table and figure in every format, the sample grids, the entries and the text's numbers."""
+    whole = tables(*ALL_TABLES) + of_tokenizers() + sweep() + leaderboard()
+    drawn = figures(*ALL_FIGURES)
+    tabled = [path for path in whole if path.endswith(".csv")]
+    pictures = [*drawn, *(path for path in whole if path.endswith(".png"))]
+    return [
+        *(str(Path(path).with_suffix(kind)) for path in tabled for kind in (".csv", ".md", ".tex")),
+        *(str(Path(path).with_suffix(kind)) for path in pictures for kind in (".pdf", ".png", ".svg")),
+        *grids(),
+        *OWN_ENTRIES.values(),
+        *([f"{ROOT}/numbers.tex"] if EXPLORED else []),
+    ]
 
 
 # Which measured tables the explorer joins; a study of reproductions shows the paper's numbers there.

@@ -213,3 +213,37 @@ rule leaderboard_table:
     shell:
         "python -m nanogen leaderboard --entries {input:q} {params.published}"
         f" --output-prefix {ROOT}/tables/leaderboard > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule numbers:
+    input:
+        quoted,
+    output:
+        f"{ROOT}/numbers.tex",
+    log:
+        f"{ROOT}/logs/numbers.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen numbers --study {params.study} --input {input} --output {output}"
+        " > {log} 2> >(tee -i {log} >&2)"
+
+
+rule archive:
+    input:
+        bundled,
+    output:
+        f"{ROOT}/bundle.zip",
+    log:
+        f"{ROOT}/logs/bundle.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen bundle --study {params.study} --input {input} --output {output}"
+        " > {log} 2> >(tee -i {log} >&2)"

@@ -9,7 +9,7 @@ from nanogen.config import load_study
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure2", "figure4", "figure5", "models",
     "caches", "correlations", "claims", "regimes", "tokenizers",
-    "explorer", "leaderboard",
+    "explorer", "leaderboard", "bundle",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
@@ -181,6 +181,12 @@ TARGETS = [
     ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
     ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
     ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    (
+        "leaderboard",
+        {"train": 6, "submit": 1, "leaderboard_table": 1},
+        {"measured_table", "sample_grid"},
+    ),
+    ("bundle", {"archive": 1, "numbers": 1, "sample_grid": 9}, {"explorer_page"}),
     ("tokenizers", {"reconstruct": 2, "train_tokenizer": 2}, {"train", "encode_latents"}),
     ("figure2", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
     ("regimes", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
@@ -294,3 +300,23 @@ def test_without_caches_a_training_reads_images_and_tokenizer(fresh):
     results = "results/nano-three"
     needed = {f"{results}/data/t2i/train.h5", f"{results}/models/sd-vae-mse/nanogen.json"}
     assert needed < set(job.inputs)
+
+
+def test_entries_handed_in_stand_on_the_leaderboard(fresh, tmp_path):
+    plan = fresh.plan("leaderboard", *OF_THREE, "leaderboard={published: false}")
+    (job,) = plan.of("leaderboard_table")
+    own = {f"results/nano-three/leaderboard/{name}.json" for name in ("dinov2-b", "sd-vae-mse", "jit")}
+    assert set(job.inputs) == own
+    (tmp_path / "theirs.json").write_text("{}")
+    plan = fresh.plan("leaderboard", *OF_THREE, f"leaderboard={{entries: {tmp_path}}}")
+    (job,) = plan.of("leaderboard_table")
+    assert set(job.inputs) == {*own, str(tmp_path / "theirs.json")}
+
+
+def test_a_leaderboard_that_cannot_be_made_is_refused(fresh, tmp_path):
+    outcome = fresh.snakemake("-n", "leaderboard", *OF_THREE, f"leaderboard={{entries: {tmp_path}}}")
+    assert outcome.code != 0
+    assert f"leaderboard.entries: {tmp_path} holds no entry (*.json)" in outcome.text
+    outcome = fresh.snakemake("-n", "leaderboard", "--config", "study=nano-table1")
+    assert outcome.code != 0
+    assert "study nano-table1 reproduces Table 1" in outcome.text

@@ -67,6 +67,8 @@ COMMANDS = {
     "grid": ("grid", "a picture of sample images"),
     "submit": ("submit", "leaderboard entries from metric files, or entries checked against them"),
     "leaderboard": ("leaderboard", "leaderboard entries merged into a table of both axes"),
+    "numbers": ("numbers", "the numbers that a text quotes, as LaTeX commands"),
+    "bundle": ("bundle", "a study's tables, figures and numbers in one archive, with checksums"),
     "trace": ("trace", "where a number of a table comes from: files, commit, device, time, command"),
     "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
