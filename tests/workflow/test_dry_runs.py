@@ -9,7 +9,7 @@ from nanogen.config import load_study
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure2", "figure4", "figure5", "models",
     "caches", "correlations", "claims", "regimes", "tokenizers",
-    "explorer", "leaderboard", "bundle",
+    "explorer", "leaderboard",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
