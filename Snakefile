@@ -2,7 +2,7 @@
 #
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
-#   snakemake figure1                     one figure; likewise figure2, figure4, figure5
+#   snakemake figure1                     one figure; likewise figure2 to figure5
 #   snakemake correlations                coefficients, intervals, p-values; tables and a figure
 #   snakemake regimes                     are both tasks trained alike? from the training curves
 #   snakemake claims                      which of the paper's claims hold
@@ -45,6 +45,7 @@ rule all:
         sweep(),
         of_tokenizers(),
         grids(),
+        lengths(),
         leaderboard(),
         explorer(),
 
@@ -120,6 +121,12 @@ rule figure2:
     input:
         tables("times"),
         figures("figure2"),
+
+
+rule figure3:
+    """The same prompts after half of the training and after all of it."""
+    input:
+        asked_lengths,
 
 
 rule figure4:

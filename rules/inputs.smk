@@ -134,8 +134,19 @@ def encoding_option(wildcards):
     return f" --encode {quote(stage_file(stages.latents(STUDY, wildcards.task, tokenizer)))}"
 
 
+# Runs whose training keeps averages on the way; then every training writes a file of them.
+KEEPS = any(run.training.keep for run in RUNS.values())
+
+
+def keep_option(wildcards):
+    """--keep and the steps after which the average is kept; nothing where no run of the study asks."""
+    steps = variants.kept(RUNS[wildcards.method, wildcards.task]).values()
+    return " ".join([" --keep", *map(str, steps)]) if KEEPS else ""
+
+
 def training_options(wildcards, input):
-    return as_options(wildcards, input) + encoding_option(wildcards) + online_option(wildcards)
+    options = as_options(wildcards, input) + encoding_option(wildcards)
+    return options + online_option(wildcards) + keep_option(wildcards)
 
 
 def as_options(wildcards, input):
@@ -185,6 +196,8 @@ def sampling_inputs(wildcards):
         inputs["model"] = PATHS.trained(wildcards.method, wildcards.task, weights)
     if run.tokenizer != PIXELS:
         inputs["tokenizer"] = PATHS.model_card(run.tokenizer)
+    if wildcards.variant.startswith(variants.AT):
+        inputs["kept"] = PATHS.kept(wildcards.method, wildcards.task)
     if wildcards.variant == variants.BEST:
         inputs["chosen-guidance"] = PATHS.guidance(wildcards.method)
     if run.conditioner.model:
@@ -467,6 +480,28 @@ def grid_source(wildcards):
     return {"reference": PATHS.data("imagenet", "val")}
 
 
+# Sample sets of one method after parts of its training and after all of it, by their headings (Figure 3).
+LENGTHS = {
+    f"{run.title}, {step} steps": PATHS.samples(method, task, variant)
+    for (method, task), run in RUNS.items()
+    if task == "t2i" and run.training.keep and method not in STUDY.trained.get(task, {})
+    for variant, step in {**variants.kept(run), variants.GUIDED: run.training.steps}.items()
+}
+
+
+def lengths():
+    return [PATHS.figure("figure3", "png")] if LENGTHS else []
+
+
+def asked_lengths(wildcards):
+    if not LENGTHS:
+        raise WorkflowError(
+            f"no method of study {STUDY.study} keeps the average of a part of its text-to-image training, "
+            "so there is nothing to compare; set e.g. --config 'training={keep: [0.5]}'"
+        )
+    return lengths()
+
+
 # Entries of the leaderboard: the study's own, one per row of its tables, and those handed in. A study
 # of reproductions has none: its methods differ in size and schedule.
 OWN_ENTRIES = (
@@ -525,6 +560,7 @@ def bundled(wildcards):
         *(str(Path(path).with_suffix(kind)) for path in tabled for kind in (".csv", ".md", ".tex")),
         *(str(Path(path).with_suffix(kind)) for path in pictures for kind in (".pdf", ".png", ".svg")),
         *grids(),
+        *lengths(),
         *OWN_ENTRIES.values(),
         *([f"{ROOT}/numbers.tex"] if EXPLORED else []),
     ]

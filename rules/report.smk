@@ -148,6 +148,30 @@ rule sample_grid:
         " --title {params.title:q} --output {output} > {log} 2> >(tee -i {log} >&2)"
 
 
+rule lengths_figure:
+    input:
+        prompts=PATHS.prompts,
+        samples=list(LENGTHS.values()),
+    output:
+        report(
+            PATHS.figure("figure3", "png"),
+            caption="../report/lengths.rst",
+            category="Samples",
+            labels={"task": "t2i", "method": "after half and all steps", "guidance": "cfg"},
+        ),
+    log:
+        f"{ROOT}/logs/lengths_figure.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        rows=" ".join(f"--row {quote(f'{heading}={path}')}" for heading, path in LENGTHS.items()),
+    shell:
+        "python -m nanogen grid {params.rows} --prompts {input.prompts:q}"
+        " --title 'The same prompts after parts of the training' --output {output}"
+        " > {log} 2> >(tee -i {log} >&2)"
+
+
 rule explorer_page:
     input:
         tables=explored_tables,

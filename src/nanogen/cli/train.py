@@ -40,6 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder to save and resume from")
     parser.add_argument("--checkpoint-every", type=int, default=1000, help="steps")
     parser.add_argument("--log-every", type=int, default=50, help="steps")
+    parser.add_argument(
+        "--keep", type=int, nargs="*", metavar="STEP", help="keep the average after these steps, too"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
             networks = term_networks(stage, folders, group.device)
             every = (args.checkpoint_every, args.log_every)
             online = _online(args, stage, folders, group) if args.online else None
-            train(stage, source, args.state, args.output, group, *every, networks, online)
+            train(stage, source, args.state, args.output, group, *every, networks, online, args.keep)
             if group.main:
                 shutil.rmtree(args.state, ignore_errors=True)
 

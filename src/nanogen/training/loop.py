@@ -20,6 +20,7 @@ from nanogen.training import checkpoint
 from nanogen.training.batches import Batch, Batches, Source
 from nanogen.training.distributed import Processes, parallel
 from nanogen.training.ema import EMA
+from nanogen.training.kept import Kept
 from nanogen.training.log import TrainingLog
 from nanogen.training.online import Online
 from nanogen.training.schedule import learning_rate
@@ -95,13 +96,15 @@ def train(
     log_every: int,
     networks: Mapping[str, nn.Module] | None = None,
     online: Online | None = None,
+    keep: Sequence[int] | None = None,
 ) -> None:
     """Train the run of a ``train`` stage from its newest checkpoint in ``state`` to the end.
 
     ``networks`` are those the objective's terms compare with, by term, on the group's device;
     ``online`` evaluates the average in between, on every process.
     ``output`` becomes the model's folder: config.json, model.safetensors (the average),
-    train.jsonl, online.jsonl where it was evaluated, and nanogen.json. Raises Interrupted after a
+    train.jsonl, online.jsonl where it was evaluated, kept.safetensors (the averages after the steps
+    ``keep``) unless that is none, and nanogen.json. Raises Interrupted after a
     signal, with the state saved.
     """
     steps = stage["training"]["steps"]
@@ -112,6 +115,9 @@ def train(
         logs.append(state / "online.jsonl")
         online.begin(logs[-1], start, learner.ema.state())
     curve = _curve(stage, state, start, log_every) if group.main else None
+    kept = Kept(keep, state, stage["hash"]) if group.main and keep is not None else None
+    if kept:
+        kept.begin(start)
     batches = Batches(source, stage, group.rank, group.world)
     stop = StopRequest()
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
@@ -121,6 +127,8 @@ def train(
             measured["update"] = update_size(before, learner.model)
         if curve:
             curve.step(step, **measured)
+        if kept:
+            kept(step, learner.ema.state())
         # Stop only where a line of the curve was written: the resumed curve is then the same.
         stopping = step % log_every == 0 and step < steps and group.any(stop.asked)
         if curve and (stopping or step % checkpoint_every == 0):
@@ -136,7 +144,7 @@ def train(
                 online(step, learner.ema.state())
     if curve:
         curve.close()
-        write(stage, output, learner.model, learner.ema, logs)
+        write(stage, output, learner.model, learner.ema, logs, kept)
     group.barrier()
 
 
@@ -150,11 +158,20 @@ def _curve(stage: dict[str, Any], state: Path, start: int, log_every: int) -> Tr
     return TrainingLog(file, name, start, training["steps"], log_every, training["batch_size"])
 
 
-def write(stage: dict[str, Any], output: Path, model: nn.Module, ema: EMA, logs: Sequence[Path]) -> None:
+def write(
+    stage: dict[str, Any],
+    output: Path,
+    model: nn.Module,
+    ema: EMA,
+    logs: Sequence[Path],
+    kept: Kept | None = None,
+) -> None:
     """The finished model's folder; the first of the ``logs`` is the training curve."""
     text = logs[0].read_text()
     with atomic_folder(output) as folder:
         save(folder, model, ema.state())
+        if kept:
+            kept.write(folder)
         for file in logs:
             (folder / file.name).write_text(file.read_text())
         write_json(folder / "stage.json", stage)
