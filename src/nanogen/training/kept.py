@@ -70,7 +70,7 @@ def read(path: Path, step: int, hash_: str) -> dict[str, Tensor]:
         raise UserError(f"{path} cannot be read ({error}); delete it and train again") from error
     if not found:
         raise UserError(
-            f"{path} holds no average of step {step}: training.keep was another when it was made; delete "
-            "it, and the same command trains again"
+            f"{path} holds no average of step {step}: training.keep was another when it was made; "
+            "delete it, and the same command trains again"
         )
     return found
