@@ -2,11 +2,13 @@
 #
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
-#   snakemake figure1                     one figure; likewise figure2, figure4, figure5
+#   snakemake figure1                     one figure; likewise figure2 to figure5
 #   snakemake correlations                coefficients, intervals, p-values; tables and a figure
 #   snakemake regimes                     are both tasks trained alike? from the training curves
 #   snakemake claims                      which of the paper's claims hold
 #   snakemake tokenizers                  what the tokenizers give back: their table and figure
+#   snakemake leaderboard                 both axes, of this study and of entries handed in
+#   snakemake bundle                      tables, figures and the text's numbers in one archive
 #   snakemake explorer                    one page to explore the tables in a browser
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake all --config study=smoke    another study
@@ -38,11 +40,13 @@ include: "rules/report.smk"
 rule all:
     default_target: True
     input:
-        tables(*TABLES, *CORRELATIONS, "times", "regimes", "claims"),
-        figures(*FIGURES, "figure2", "regimes"),
+        tables(*ALL_TABLES),
+        figures(*ALL_FIGURES),
         sweep(),
         of_tokenizers(),
         grids(),
+        lengths(),
+        leaderboard(),
         explorer(),
 
 
@@ -50,6 +54,18 @@ rule sweep:
     """Each method's best guidance scale on ImageNet."""
     input:
         asked_sweep,
+
+
+rule leaderboard:
+    """Both axes in one table: the study's methods, those handed in, the paper's."""
+    input:
+        asked_leaderboard,
+
+
+rule bundle:
+    """All tables, figures and numbers in one archive."""
+    input:
+        f"{ROOT}/bundle.zip",
 
 
 rule explorer:
@@ -105,6 +121,12 @@ rule figure2:
     input:
         tables("times"),
         figures("figure2"),
+
+
+rule figure3:
+    """The same prompts after half of the training and after all of it."""
+    input:
+        asked_lengths,
 
 
 rule figure4:

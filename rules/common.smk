@@ -25,6 +25,7 @@ from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
+from nanogen.leaderboard import submission
 from nanogen.report.published import reproduced_variant
 
 try:
@@ -81,9 +82,10 @@ def configured(make, *fields):
 
 
 def study_file():
-    """The resolved study for the report's commands, without the styles, which figures are given by
-    themselves: a change of one figure's style then concerns that figure only."""
-    keys = STUDY.model_dump(mode="json", exclude={"extends", "report"})
+    """The resolved study for the report's commands, without the styles and the leaderboard's guests, which
+    their commands are given by themselves: a change of one figure's style then concerns that figure only.
+    """
+    keys = STUDY.model_dump(mode="json", exclude={"extends", "report", "leaderboard"})
     if STUDY.report.reproduction:  # all of the looks that changes what a table is of
         keys["report"] = {"reproduction": True}
     content = canonical_json(keys)

@@ -134,8 +134,19 @@ def encoding_option(wildcards):
     return f" --encode {quote(stage_file(stages.latents(STUDY, wildcards.task, tokenizer)))}"
 
 
+# Runs whose training keeps averages on the way; then every training writes a file of them.
+KEEPS = any(run.training.keep for run in RUNS.values())
+
+
+def keep_option(wildcards):
+    """--keep and the steps after which the average is kept; nothing where no run of the study asks."""
+    steps = variants.kept(RUNS[wildcards.method, wildcards.task]).values()
+    return " ".join([" --keep", *map(str, steps)]) if KEEPS else ""
+
+
 def training_options(wildcards, input):
-    return as_options(wildcards, input) + encoding_option(wildcards) + online_option(wildcards)
+    options = as_options(wildcards, input) + encoding_option(wildcards)
+    return options + online_option(wildcards) + keep_option(wildcards)
 
 
 def as_options(wildcards, input):
@@ -185,6 +196,8 @@ def sampling_inputs(wildcards):
         inputs["model"] = PATHS.trained(wildcards.method, wildcards.task, weights)
     if run.tokenizer != PIXELS:
         inputs["tokenizer"] = PATHS.model_card(run.tokenizer)
+    if wildcards.variant.startswith(variants.AT):
+        inputs["kept"] = PATHS.kept(wildcards.method, wildcards.task)
     if wildcards.variant == variants.BEST:
         inputs["chosen-guidance"] = PATHS.guidance(wildcards.method)
     if run.conditioner.model:
@@ -355,6 +368,11 @@ if TOKENIZERS:
 SAMPLED = {"imagenet": ["cfg", "nocfg"], "t2i": ["cfg"]}
 
 
+# What `all` makes.
+ALL_TABLES = [*TABLES, *CORRELATIONS, "times", "regimes", "claims"]
+ALL_FIGURES = [*FIGURES, "figure2", "regimes"]
+
+
 def shown_guidance(method, task):
     """Which of a run's sample sets `all` shows."""
     if STUDY.report.reproduction:
@@ -460,6 +478,92 @@ def grid_source(wildcards):
     if wildcards.task == "t2i":
         return {"prompts": PATHS.prompts}
     return {"reference": PATHS.data("imagenet", "val")}
+
+
+# Sample sets of one method after parts of its training and after all of it, by their headings (Figure 3).
+LENGTHS = {
+    f"{run.title}, {step} steps": PATHS.samples(method, task, variant)
+    for (method, task), run in RUNS.items()
+    if task == "t2i" and run.training.keep and method not in STUDY.trained.get(task, {})
+    for variant, step in {**variants.kept(run), variants.GUIDED: run.training.steps}.items()
+}
+
+
+def lengths():
+    return [PATHS.figure("figure3", "png")] if LENGTHS else []
+
+
+def asked_lengths(wildcards):
+    if not LENGTHS:
+        raise WorkflowError(
+            f"no method of study {STUDY.study} keeps the average of a part of its text-to-image training, "
+            "so there is nothing to compare; set e.g. --config 'training={keep: [0.5]}'"
+        )
+    return lengths()
+
+
+# Entries of the leaderboard: the study's own, one per row of its tables, and those handed in. A study
+# of reproductions has none: its methods differ in size and schedule.
+OWN_ENTRIES = (
+    {}
+    if STUDY.report.reproduction
+    else {name: f"{ROOT}/leaderboard/{name}.json" for name in submission.rows(STUDY)}
+)
+
+
+def submitted(wildcards):
+    """Metric files that the study's own entries are made of."""
+    shown = [name for name in ("table2", "table3", "table4") if name in MEASURED]
+    files = dict.fromkeys(path for name in shown for path in metric_files(name))
+    return [path for path in files if "/metrics/" in path]
+
+
+def entries(wildcards):
+    """The study's own entries, and those in the folder that it names."""
+    folder = STUDY.leaderboard.entries
+    if folder is None:
+        return list(OWN_ENTRIES.values())
+    handed_in = sorted(map(str, Path(folder).glob("*.json")))
+    if not handed_in:
+        raise WorkflowError(
+            f"leaderboard.entries: {folder} holds no entry (*.json); name the folder that they lie in"
+        )
+    return [*OWN_ENTRIES.values(), *handed_in]
+
+
+def leaderboard():
+    return [PATHS.table("leaderboard")] if OWN_ENTRIES else []
+
+
+def asked_leaderboard(wildcards):
+    if not OWN_ENTRIES:
+        raise WorkflowError(
+            f"study {STUDY.study} reproduces Table 1, whose methods differ in size and schedule: it has no "
+            "leaderboard"
+        )
+    return leaderboard()
+
+
+def quoted(wildcards):
+    """Tables that the text's numbers are made of."""
+    sources = ["table2", "table3", "table4", "correlations", "claims"]
+    return [path for name in sources for path in tables(name)]
+
+
+def bundled(wildcards):
+    """Every table and figure in every format, the sample grids, the entries and the text's numbers."""
+    whole = tables(*ALL_TABLES) + of_tokenizers() + sweep() + leaderboard()
+    drawn = figures(*ALL_FIGURES)
+    tabled = [path for path in whole if path.endswith(".csv")]
+    pictures = [*drawn, *(path for path in whole if path.endswith(".png"))]
+    return [
+        *(str(Path(path).with_suffix(kind)) for path in tabled for kind in (".csv", ".md", ".tex")),
+        *(str(Path(path).with_suffix(kind)) for path in pictures for kind in (".pdf", ".png", ".svg")),
+        *grids(),
+        *lengths(),
+        *OWN_ENTRIES.values(),
+        *([f"{ROOT}/numbers.tex"] if EXPLORED else []),
+    ]
 
 
 # Which measured tables the explorer joins; a study of reproductions shows the paper's numbers there.

@@ -148,6 +148,30 @@ rule sample_grid:
         " --title {params.title:q} --output {output} > {log} 2> >(tee -i {log} >&2)"
 
 
+rule lengths_figure:
+    input:
+        prompts=PATHS.prompts,
+        samples=list(LENGTHS.values()),
+    output:
+        report(
+            PATHS.figure("figure3", "png"),
+            caption="../report/lengths.rst",
+            category="Samples",
+            labels={"task": "t2i", "method": "after half and all steps", "guidance": "cfg"},
+        ),
+    log:
+        f"{ROOT}/logs/lengths_figure.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        rows=" ".join(f"--row {quote(f'{heading}={path}')}" for heading, path in LENGTHS.items()),
+    shell:
+        "python -m nanogen grid {params.rows} --prompts {input.prompts:q}"
+        " --title 'The same prompts after parts of the training' --output {output}"
+        " > {log} 2> >(tee -i {log} >&2)"
+
+
 rule explorer_page:
     input:
         tables=explored_tables,
@@ -173,3 +197,77 @@ rule explorer_page:
     shell:
         "python -m nanogen explorer --source {params.study} {params.files}"
         " --output {output} > {log} 2> >(tee -i {log} >&2)"
+
+
+rule submit:
+    input:
+        submitted,
+    output:
+        list(OWN_ENTRIES.values()) or f"{ROOT}/leaderboard/none.json",
+    log:
+        f"{ROOT}/logs/submit.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen submit --study {params.study}"
+        f" --output {ROOT}/leaderboard > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule leaderboard_table:
+    input:
+        entries,
+    output:
+        report(
+            PATHS.table("leaderboard"),
+            caption="../report/leaderboard.rst",
+            category="Tables",
+            labels={"table": "leaderboard", "numbers": STUDY.study},
+        ),
+        multiext(f"{ROOT}/tables/leaderboard", ".md", ".tex"),
+    log:
+        f"{ROOT}/logs/table/leaderboard.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        published="--published" if STUDY.leaderboard.published else "",
+    shell:
+        "python -m nanogen leaderboard --entries {input:q} {params.published}"
+        f" --output-prefix {ROOT}/tables/leaderboard > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+rule numbers:
+    input:
+        quoted,
+    output:
+        f"{ROOT}/numbers.tex",
+    log:
+        f"{ROOT}/logs/numbers.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen numbers --study {params.study} --input {input} --output {output}"
+        " > {log} 2> >(tee -i {log} >&2)"
+
+
+rule archive:
+    input:
+        bundled,
+    output:
+        f"{ROOT}/bundle.zip",
+    log:
+        f"{ROOT}/logs/bundle.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen bundle --study {params.study} --input {input} --output {output}"
+        " > {log} 2> >(tee -i {log} >&2)"

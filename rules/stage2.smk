@@ -5,6 +5,11 @@ rule train:
     input:
         unpack(training_inputs),
     output:
+        **(
+            {"kept": f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/kept.safetensors"}
+            if KEEPS
+            else {}
+        ),
         card=f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/nanogen.json",
         weights=f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/model.safetensors",
         config=f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/config.json",

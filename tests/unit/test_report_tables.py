@@ -5,74 +5,19 @@ import json
 from pathlib import Path
 
 import pytest
+from measured import SPACES, TAGS, write_metric, write_smoke
 
 from nanogen.cli import main
 from nanogen.config import load_study, stages
 from nanogen.config.load import CONFIG
 from nanogen.config.paths import Paths
-from nanogen.files import label, write_json
-
-TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
-SPACES = ("inception", "convnext", "dinov2", "mae", "siglip")
-FIDS = {"dinov2-b": 7.123456789, "sd-vae-mse": 9.5, "jit": 21.25}
-SCORES = {"dinov2-b": 0.5, "sd-vae-mse": 0.75, "jit": 0.25}
-
-
-def _metric(paths: Paths, stage, key, values: dict[str, float]) -> None:
-    task, method, variant, name = key
-    header = label("metric", 1, stage["hash"])
-    about = {"task": task, "method": method, "variant": variant, "metric": name}
-    protocol = f"{name} by the test's protocol"
-    content = {**header, **about, "values": values, "protocol": protocol, "inputs": {}}
-    write_json(paths.metric(method, task, variant, name), content)
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """The nano study's metric files and model cards below an empty working directory."""
+    """The smoke study's metric files and model cards below an empty working directory."""
     monkeypatch.chdir(tmp_path)
-    study = load_study("smoke")
-    paths = Paths(study)
-    for method, fid in FIDS.items():
-        for factor, variant in enumerate(("cfg", "nocfg", "untrained"), start=1):
-            stage = stages.distribution(study, method, variant)
-            for name, values in {
-                "fid": {"fid": fid * factor},
-                "is": {"is": 30 / fid},
-                "fdr": {f"fdr_{space}": fid / n for n, space in enumerate(SPACES, 2)},
-                "mind": {f"mind_{space}": fid * n for n, space in enumerate(SPACES, 2)},
-                "pr": {"precision": 0.75, "recall": 1 / fid},
-                "sfid": {"sfid": fid + 1},
-            }.items():
-                _metric(paths, stage, ("imagenet", method, variant, name), values)
-        score = SCORES[method]
-        _metric(
-            paths,
-            stages.geneval(study, method, "cfg"),
-            ("t2i", method, "cfg", "geneval"),
-            {
-                "geneval": score,
-                **dict.fromkeys(TAGS, score),
-                "image_accuracy": score,
-                "prompt_accuracy": score / 2,
-                "chance": 0.0625,
-                **{f"chance_{tag}": 0.0625 for tag in TAGS},
-            },
-        )
-        stage = stages.question_scores(study, method, "cfg")
-        for name, key in (("dpg", "dpg_bench"), ("genai", "genai_bench")):
-            values = {key: score / 2, f"chance_{key}": 0.125 * score}
-            _metric(paths, stage, ("t2i", method, "cfg", name), values)
-        simple = {"simpleeval": score, "simpleeval_low": score - 0.1, "simpleeval_high": score + 0.1}
-        _metric(
-            paths,
-            stages.simpleeval(study, method, "cfg"),
-            ("t2i", method, "cfg", "simpleeval"),
-            {**simple, "simpleeval_chance": 0.25},
-        )
-        card = label("model", 1, stages.train(study, method, "t2i")["hash"])
-        write_json(paths.trained(method, "t2i"), {**card, "quality": {"parameters": 1634221}})
-    return study
+    return write_smoke()
 
 
 @pytest.fixture
@@ -91,7 +36,7 @@ def few_steps(tmp_path, monkeypatch):
             "pr": {"precision": 0.5, "recall": 0.5},
             "sfid": {"sfid": 1.0},
         }.items():
-            _metric(Paths(study), stage, ("imagenet", "meanflow", variant, name), values)
+            write_metric(Paths(study), stage, ("imagenet", "meanflow", variant, name), values)
     Path("mine.yaml").write_text(
         "{study: nano, extends: nano, methods: [meanflow], tasks: [imagenet]}\n"
     )

@@ -44,6 +44,7 @@ DOCUMENTED = {
     "stage1.adversarial.augmentation": tokenizer_schema.Augmentation,
     "end_to_end, of a model": tokenizer_schema.EndToEnd,
     "sweep, of a study": study_schema.Sweep,
+    "leaderboard, of a study": study_schema.Leaderboard,
     "report, of a study": study_schema.Report,
     "report.figures": study_schema.FigureStyle,
 }
@@ -109,7 +110,7 @@ def test_a_wrong_value_is_refused_inside_a_scale_block_and_an_override():
     assert wrong_steps.json_path == "$.overrides.methods.jit.training.steps"
 
 
-@pytest.mark.parametrize("kind", KIND.values())
+@pytest.mark.parametrize("kind", [*KIND.values(), "entry"])
 def test_every_key_says_what_it_means(kind):
     schema = validator(kind).schema
     sections = {"": schema, **schema["$defs"]}

@@ -7,23 +7,24 @@ import pytest
 from nanogen.config import load_study
 
 NAMED = {
-    "table1", "table2", "table3", "table4", "figure1", "figure2", "figure4", "figure5", "models",
-    "caches", "correlations", "claims", "regimes", "tokenizers",
-    "explorer",
+    "table1", "table2", "table3", "table4", "figure1", "figure2", "figure3", "figure4", "figure5",
+    "models", "caches", "correlations", "claims", "regimes", "tokenizers",
+    "explorer", "leaderboard",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
 THREE = {
     "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 7, "train_tokenizer": 2,
-    "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 12,
+    "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 14,
     "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3, "reconstruct": 2,
     "measured_table": 4, "published_table": 8, "derived_table": 6, "measured_figure": 7,
     "published_figure": 4,
-    "sample_grid": 9, "explorer_page": 1,
+    "sample_grid": 9, "explorer_page": 1, "submit": 1, "leaderboard_table": 1,
+    "lengths_figure": 1,
 }  # fmt: skip
 TEN = THREE | {
     "build_model": 8, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,
-    "encode_features": 2, "train": 21, "sample": 43, "extract_features": 32,
+    "encode_features": 2, "train": 21, "sample": 45, "extract_features": 32,
     "score_distribution": 32, "score_text": 11, "reconstruct": 5,
     "sample_grid": 33,
 }  # fmt: skip
@@ -179,8 +180,15 @@ TARGETS = [
     ("table2", {"train": 3, "measured_table": 1}, {"score_text"}),
     ("table3", {"train": 3, "score_text": 3}, {"reference"}),
     ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    ("figure3", {"train": 2, "sample": 4, "lengths_figure": 1}, {"score_text", "sample_grid"}),
     ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
     ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    (
+        "leaderboard",
+        {"train": 6, "submit": 1, "leaderboard_table": 1},
+        {"measured_table", "sample_grid"},
+    ),
+    ("bundle", {"lengths_figure": 1, "archive": 1, "numbers": 1, "sample_grid": 9}, {"explorer_page"}),
     ("tokenizers", {"reconstruct": 2, "train_tokenizer": 2}, {"train", "encode_latents"}),
     ("figure2", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
     ("regimes", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
@@ -303,3 +311,35 @@ def test_without_caches_a_training_reads_images_and_tokenizer(fresh):
     results = "results/nano-three"
     needed = {f"{results}/data/t2i/train.h5", f"{results}/models/sd-vae-mse/nanogen.json"}
     assert needed < set(job.inputs)
+
+
+def test_entries_handed_in_stand_on_the_leaderboard(fresh, tmp_path):
+    plan = fresh.plan("leaderboard", *OF_THREE, "leaderboard={published: false}")
+    (job,) = plan.of("leaderboard_table")
+    own = {f"results/nano-three/leaderboard/{name}.json" for name in ("dinov2-b", "sd-vae-mse", "jit")}
+    assert set(job.inputs) == own
+    (tmp_path / "theirs.json").write_text("{}")
+    plan = fresh.plan("leaderboard", *OF_THREE, f"leaderboard={{entries: {tmp_path}}}")
+    (job,) = plan.of("leaderboard_table")
+    assert set(job.inputs) == {*own, str(tmp_path / "theirs.json")}
+
+
+def test_a_leaderboard_that_cannot_be_made_is_refused(fresh, tmp_path):
+    outcome = fresh.snakemake("-n", "leaderboard", *OF_THREE, f"leaderboard={{entries: {tmp_path}}}")
+    assert outcome.code != 0
+    assert f"leaderboard.entries: {tmp_path} holds no entry (*.json)" in outcome.text
+    outcome = fresh.snakemake("-n", "leaderboard", "--config", "study=nano-table1")
+    assert outcome.code != 0
+    assert "study nano-table1 reproduces Table 1" in outcome.text
+
+
+def test_figure_3_needs_a_training_that_keeps_an_average(fresh):
+    plan = fresh.plan("figure3", *OF_THREE)
+    early = {job["method"]: job for job in plan.of("sample") if job["variant"] == "at-4200"}
+    assert early.keys() == {"dinov2-b", "sd-vae-mse"}
+    for name, job in early.items():
+        assert f"results/nano-three/runs/t2i/{name}/model/kept.safetensors" in job.inputs
+    outcome = fresh.snakemake("-n", "figure3", "--config", "methods=[jit]")
+    assert outcome.code != 0
+    assert "no method of study nano keeps the average" in outcome.text
+    assert "kept.safetensors" not in fresh.plan("models", "--config", "methods=[jit]").text

@@ -15,7 +15,9 @@ from nanogen.config import load_study, stages
 from nanogen.data import hdf5
 from nanogen.files import label
 
-REPORTS = {"measured_table", "derived_table", "measured_figure", "explorer_page"}
+REPORTS = {
+    "measured_table", "derived_table", "measured_figure", "explorer_page", "submit", "leaderboard_table",
+}  # fmt: skip
 STUDY = ("--config", "study=nano-three")
 
 

@@ -6,13 +6,17 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
+from working_copy import ENVIRONMENT
 
 pytestmark = pytest.mark.slow
 SMOKE = ("--config", "study=smoke")
 RESULTS = "results/smoke"
+ENVIRONMENT_OF_STEPS = {**ENVIRONMENT, "PYTHONPATH": "src"}
 METRICS = ("fid", "is", "fdr", "mind", "pr", "sfid")
 
 
@@ -80,6 +84,8 @@ def test_figures_and_grids_are_pictures(done):
         assert extremes[0] < 100 < extremes[1], name  # ink on paper
         assert (figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert "<svg" in (figures / f"{name}.svg").read_text()[:2000]
+    with Image.open(figures / "figure3.png") as picture:
+        assert len(picture.convert("RGB").getcolors(1 << 20)) > 100
     grids = sorted(path.name for path in (figures / "samples").iterdir())
     assert len(grids) == 9
     assert "imagenet-jit-cfg.png" in grids
@@ -128,6 +134,19 @@ def test_every_metric_says_where_it_comes_from(done):
         assert content["values"], path
         assert content["protocol"], path
         assert content["inputs"], path
+
+
+def test_every_number_leads_back_to_data_and_weights(done):
+    cells = ("table2.csv:dinov2-b:fid", "table4.csv:jit:recall", "table3.csv:sd-vae-mse:dpg_bench")
+    for cell in cells:
+        address = f"{RESULTS}/tables/{cell}"
+        command = [sys.executable, "-m", "nanogen", "trace", address, "--verify", "--json"]
+        traced = subprocess.run(command, cwd=done.folder, env=ENVIRONMENT_OF_STEPS, capture_output=True)
+        steps = json.loads(traced.stdout)
+        assert len(steps) > 8
+        for step in steps:
+            assert step["command"].startswith("nanogen "), step
+            assert [text for text in step["missing"] if "no checkout" not in text] == [], step
 
 
 def test_nothing_temporary_is_left(done):

@@ -6,6 +6,9 @@ import argparse
 import importlib
 import logging
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from nanogen import __version__
 from nanogen.errors import UserError, nearest
@@ -64,6 +67,11 @@ COMMANDS = {
     "correlate": ("correlate", "do ImageNet's numbers tell text-to-image scores? with intervals"),
     "claims": ("claims", "which of the paper's claims hold, by its numbers or a study's"),
     "grid": ("grid", "a picture of sample images"),
+    "submit": ("submit", "leaderboard entries from metric files, or entries checked against them"),
+    "leaderboard": ("leaderboard", "leaderboard entries merged into a table of both axes"),
+    "numbers": ("numbers", "the numbers that a text quotes, as LaTeX commands"),
+    "bundle": ("bundle", "a study's tables, figures and numbers in one archive, with checksums"),
+    "trace": ("trace", "where a number of a table comes from: files, commit, device, time, command"),
     "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
 }
@@ -83,6 +91,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _record(args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
+    """Note beside its outputs how a step of the graph, a command with --config and --output, ran."""
+    config, output = getattr(args, "config", None), getattr(args, "output", None)
+    if not isinstance(config, Path) or not isinstance(output, Path):
+        return
+    from nanogen.files import read_json
+    from nanogen.provenance import facts, record
+
+    if facts.rank() == 0:
+        record.write(read_json(config), output, argv, began)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted, 75 when out of
     time."""
@@ -96,7 +116,10 @@ def main(argv: list[str] | None = None) -> int:
         module = importlib.import_module(f"nanogen.cli.{module_name}")
         parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
         module.arguments(parser)
-        module.run(parser.parse_args(argv[1:]))
+        args = parser.parse_args(argv[1:])
+        began = datetime.now(UTC)
+        module.run(args)
+        _record(args, argv, began)
     except UserError as error:
         print(f"nanogen {name}: {error}", file=sys.stderr)
         return 2

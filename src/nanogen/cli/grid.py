@@ -1,15 +1,23 @@
-"""nanogen grid: a picture of sample images, by class or with their prompts."""
+"""nanogen grid: a picture of sample images, by class or with their prompts, of one set or of several."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from nanogen.cli.common import named_folders
 from nanogen.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--samples", type=Path, required=True, help="a sample set (HDF5)")
+    shown = parser.add_mutually_exclusive_group(required=True)
+    shown.add_argument("--samples", type=Path, help="a sample set (HDF5)")
+    shown.add_argument(
+        "--row",
+        action="append",
+        metavar="HEADING=FILE",
+        help="text to image: a row of the images that several sample sets share; repeat it",
+    )
     parser.add_argument("--prompts", type=Path, help="text to image: the prompts (JSON)")
     parser.add_argument("--reference", type=Path, help="classes: real images and their class names")
     parser.add_argument("--rows", type=int, default=4)
@@ -18,12 +26,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the picture (PNG)")
 
 
+def _prompts(args: argparse.Namespace) -> Path:
+    if args.prompts is None:
+        raise UserError("--row shows images of prompts: give --prompts FILE")
+    return args.prompts
+
+
 def run(args: argparse.Namespace) -> None:
     from nanogen.report import pictures
 
     if args.rows < 1 or args.columns < 1:
         raise UserError(f"--rows {args.rows} --columns {args.columns}: both must be at least 1")
-    if args.prompts:
+    if args.row:
+        lines, note = pictures.same_prompts(named_folders("--row", args.row), _prompts(args))
+    elif args.prompts:
         lines, note = pictures.prompt_lines(args.samples, args.prompts, args.rows, args.columns)
     else:
         lines, note = pictures.class_lines(args.samples, args.reference, args.rows, args.columns)

@@ -19,7 +19,7 @@ BY_HAND = (
     "seed",
     "text_encoder",
 )
-OF_A_SET = ("prompts", "text", "pipeline", "chosen_guidance")
+OF_A_SET = ("prompts", "text", "pipeline", "chosen_guidance", "kept")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +55,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     sample_set.add_argument("--prompts", type=Path, help="prompts, for text to image")
     sample_set.add_argument("--text", type=Path, help="the prompts' text features")
     sample_set.add_argument("--chosen-guidance", type=Path, help="the scale that a sweep found")
+    sample_set.add_argument("--kept", type=Path, help="averages that the training kept on the way")
     sample_set.add_argument("--pipeline", type=Path, help="folder of a public model's pipeline")
 
 
@@ -92,7 +93,9 @@ def _by_hand(args: argparse.Namespace) -> None:
 
 
 def _sample_set(args: argparse.Namespace) -> None:
+    from nanogen.data.shown_prompts import first_images
     from nanogen.sampling.generate import generate, labels_of
+    from nanogen.sampling.subset import Subset
     from nanogen.training.distributed import processes
 
     stage = _with_scale(read_stage(args.config, "sample"), args.chosen_guidance)
@@ -100,6 +103,9 @@ def _sample_set(args: argparse.Namespace) -> None:
     with processes() as group:
         generator, conditions, prompts = drawing(stage, args, group.device)
         labels = labels_of(stage, prompts)
+        if "kept" in stage:
+            chosen = first_images(labels, prompts or [], stage["shown"])
+            generator, labels = Subset(generator, chosen), labels[chosen]
         generate(stage, generator, labels, conditions, args.batch_size, group, args.output)
 
 
@@ -123,7 +129,10 @@ def _trained(stage: dict[str, Any], args: argparse.Namespace, device: Any) -> Dr
     """A trained model with its sampler."""
     from nanogen.sampling.generate import Generator
 
-    generator = Generator(stage, _model(stage, args.model), _tokenizer(stage, args), device)
+    model = _model(stage, args.model)
+    if "kept" in stage:
+        _load_kept(model, stage, args.kept)
+    generator = Generator(stage, model, _tokenizer(stage, args), device)
     return generator, *_conditions(stage, args)
 
 
@@ -155,6 +164,15 @@ def _model(stage: dict[str, Any], folder: Path | None) -> Any:
         raise UserError(f"variant {stage['variant']} needs --model DIR")
     expect_model(folder, stage["expects"]["model"])
     return load(folder)
+
+
+def _load_kept(model: Any, stage: dict[str, Any], path: Path | None) -> None:
+    """Replace the weights by the average that the training kept after the stage's step."""
+    from nanogen.training.kept import read
+
+    if path is None:
+        raise UserError(f"variant {stage['variant']} needs --kept FILE")
+    model.load_state_dict(read(path, stage["kept"], stage["expects"]["model"]))
 
 
 def _tokenizer(stage: dict[str, Any], args: argparse.Namespace) -> Any:

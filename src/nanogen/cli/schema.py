@@ -1,4 +1,4 @@
-"""`nanogen schema`: the JSON schemas of the configuration files, written or compared."""
+"""`nanogen schema`: the JSON schemas of configuration files and entries, written or compared."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ def run(args: argparse.Namespace) -> None:
 
 def schema_files() -> dict[str, str]:
     """File name -> text of every schema."""
-    from nanogen.config.json_schemas import json_schemas
+    from nanogen.config.json_schemas import entry_schema, json_schemas
+    from nanogen.leaderboard.entry import Entry
 
+    schemas = {**json_schemas(), "entry": entry_schema(Entry)}
     return {
         f"{kind}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-        for kind, schema in json_schemas().items()
+        for kind, schema in schemas.items()
     }
 
 

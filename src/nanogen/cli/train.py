@@ -44,6 +44,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     online.add_argument("--prompts", type=Path, help="text to image: the evaluation's prompts")
     online.add_argument("--prompt-text", type=Path, help="text to image: the prompts' text features")
     saving_arguments(parser, checkpoint_every=1000)
+    parser.add_argument(
+        "--keep", type=int, nargs="*", metavar="STEP", help="keep the average after these steps, too"
+    )
     processes = parser.add_argument_group("work of the processes, which changes no result but rounding")
     processes.add_argument(
         "--sharding",
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
             online = _online(args, stage, folders, group) if args.online else None
             places = (args.state, args.output)
             execution = Execution(args.sharding, args.micro_batch, args.deadline)
-            train(stage, source, *places, group, *every, networks, online, execution)
+            train(stage, source, *places, group, *every, networks, online, args.keep, execution)
             if group.main:
                 shutil.rmtree(args.state, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""JSON schemas of the configuration files, for editors, made from the pydantic sections.
+"""JSON schemas of the configuration files and of what is handed in, made from the pydantic sections.
 
 A file holds only a part of what is resolved (a method's file, for example, the keys in which the
 method differs), so the schemas check names, types and ranges, and ask for few keys; what is missing
@@ -35,6 +35,11 @@ def json_schemas() -> dict[str, Schema]:
         "task": _scaled(task, "A task, config/tasks/NAME.yaml", ("scales",)),
         "model": _scaled(model, "A frozen network, config/models/NAME.yaml", ("kind", "scales")),
     }
+
+
+def entry_schema(entry: type[BaseModel]) -> Schema:
+    """Schema of a leaderboard entry, which is given whole: its keys are required."""
+    return _titled(_without_titles(entry.model_json_schema()), "A leaderboard entry, METHOD.json")
 
 
 def _without_titles(schema: Any) -> Any:

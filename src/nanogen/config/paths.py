@@ -71,6 +71,10 @@ class Paths:
         given = self.study.trained.get(task, {}).get(method + weights)
         return f"{given or self.run(method, task) + '/model' + weights}/nanogen.json"
 
+    def kept(self, method: str, task: str) -> str:
+        """The averages that a training kept on the way."""
+        return f"{self.run(method, task)}/model/kept.safetensors"
+
     def samples(self, method: str, task: str, variant: str) -> str:
         return f"{self.run(method, task)}/{variant}/samples.h5"
 

@@ -6,7 +6,7 @@ network on disk, ``model_schema``).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -171,6 +171,9 @@ class Training(Section):
     )
     evaluate_images: int = Field(
         200, ge=2, description="images per such evaluation, of class-conditional runs"
+    )
+    keep: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=list, description="shares of the steps after which the average is kept, too"
     )
     optimizer: Optimizer = Field(description="AdamW and its schedule")
 

@@ -46,6 +46,13 @@ class Report(Section):
     grid_rows: int = Field(4, description="rows of a sample grid")
 
 
+class Leaderboard(Section):
+    """What `snakemake leaderboard` shows beside the study's own methods; changes no number."""
+
+    entries: str | None = Field(None, description="a folder of entries handed in, METHOD.json each")
+    published: bool = Field(True, description="show the paper's own numbers, too")
+
+
 class Overrides(Section):
     """Keys of a run set for single tasks or methods of this study."""
 
@@ -102,5 +109,6 @@ class Study(Section):
         default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
     )
     sweep: Sweep | None = Field(None, description="search for each method's best guidance scale")
+    leaderboard: Leaderboard = Field(Leaderboard(), description="what stands beside the study's methods")
     report: Report = Field(Report(), description="look of figures and grids")
     overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")

@@ -7,6 +7,9 @@ whose guidance is part of its training (MeanFlow): there ``nocfg`` has weights o
 
 Where the study sweeps the guidance, ``sweep-1.5`` is a small set at that scale, and ``best`` a whole one
 at the scale whose small set had the lowest FID, which is not known before those are measured.
+
+``at-500`` is of the average after 500 steps, where the training keeps it: a few images of ``cfg``, drawn
+from the same noise, to look at and not to score.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError
 
 GUIDED, UNGUIDED, UNTRAINED = "cfg", "nocfg", "untrained"
-SWEEP, BEST = "sweep-", "best"
-PATTERN = f"({GUIDED}|{UNGUIDED})(-nfe[0-9]+)?|{UNTRAINED}|{SWEEP}[0-9]+([.][0-9]+)?|{BEST}"
+SWEEP, BEST, AT = "sweep-", "best", "at-"
+PATTERN = f"({GUIDED}|{UNGUIDED})(-nfe[0-9]+)?|{UNTRAINED}|{SWEEP}[0-9]+([.][0-9]+)?|{BEST}|{AT}[0-9]+"
+SHOWN = 8  # images of a set that is looked at
 OWN_WEIGHTS = f"-{UNGUIDED}"  # what the folder of such weights is called after ``model``
 
 
@@ -54,7 +58,30 @@ def scale_of(run: Run, variant: str) -> float | None:
     guidance = guidance_of(variant)
     if guidance.startswith(SWEEP):
         return float(guidance.removeprefix(SWEEP))
-    return {GUIDED: run.sampling.guidance_scale, BEST: None}.get(guidance, 1.0)
+    guided = guidance == GUIDED or guidance.startswith(AT)
+    return run.sampling.guidance_scale if guided else {BEST: None}.get(guidance, 1.0)
+
+
+def kept(run: Run) -> dict[str, int]:
+    """The sample sets of averages that a training keeps, and the steps after which it does."""
+    steps = sorted({max(1, round(share * run.training.steps)) for share in run.training.keep})
+    return {f"{AT}{step}": step for step in steps}
+
+
+def kept_step(run: Run, variant: str) -> int | None:
+    """The step that a sample set's average is of, None for one of the trained model.
+
+    Raises UserError for a step that the training does not keep, or where there are no prompts to show.
+    """
+    if not variant.startswith(AT):
+        return None
+    known = kept(run) if run.task == "t2i" else {}
+    if variant not in known:
+        raise UserError(
+            f"{run.method} on {run.task} has no sample set {variant!r}; training.keep gives "
+            f"{', '.join(known) or 'none (and prompts are shown only)'}"
+        )
+    return known[variant]
 
 
 def swept(sweep: Sweep) -> dict[str, float]:

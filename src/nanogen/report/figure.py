@@ -112,6 +112,11 @@ def panels(name: str, tables: Mapping[str, list[Row]], families: Sequence[str]) 
 
 
 def _known(name: str) -> None:
+    if name == "figure3":
+        raise UserError(
+            "Figure 3 shows chosen images of the paper's own networks, which no published number gives "
+            "back; `snakemake figure3` draws a study's own, after half and after all of its training"
+        )
     if name not in FID_TABLES:
         raise UserError(f"unknown figure {name!r}{nearest(name, FID_TABLES)}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanogen.data import hdf5
-from nanogen.data.prompt_files import GENEVAL, of_benchmark
+from nanogen.data.shown_prompts import first_images, spread
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label, read_json
 
@@ -45,11 +45,6 @@ class Line:
     apart: bool = False
 
 
-def _spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` indices spread over 0 ... count - 1, all of them if there are fewer."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, wanted)).round()})
-
-
 def _class_names(reference: Path | None) -> tuple[list[str], dict[int, np.ndarray]]:
     """Class names of an images file and one real image of each class that it holds."""
     if reference is None:
@@ -77,7 +72,7 @@ def class_lines(
         labels, images = file["labels"][:], hdf5.memmap(file, "images")
         present = np.unique(labels)
         lines = []
-        for label in present[_spread(len(present), rows)]:
+        for label in present[spread(len(present), rows)]:
             cells = [Cell(np.array(images[i])) for i in np.flatnonzero(labels == label)[:columns]]
             if label in real:
                 cells.insert(0, Cell(real[int(label)]))
@@ -98,11 +93,46 @@ def prompt_lines(samples: Path, prompts: Path, rows: int, columns: int) -> tuple
                 f"{samples} refers to prompt {labels.max()}, {prompts} holds {len(texts)}; "
                 "give the prompts it was sampled from"
             )
-        shown, first = np.unique(labels, return_index=True)
-        first = first[np.isin(shown, of_benchmark(content["prompts"], GENEVAL))]
-        chosen = first[_spread(len(first), rows * columns)]
+        chosen = first_images(labels, content["prompts"], rows * columns)
         cells = [Cell(np.array(images[i]), texts[labels[i]]) for i in chosen]
     return [Line("", cells[i : i + columns]) for i in range(0, len(cells), columns)], ""
+
+
+def same_prompts(sets: Mapping[str, Path], prompts: Path) -> tuple[list[Line], str]:
+    """One row per sample set, by its heading: the images that all of them drew from the same noise for
+    the same prompt, which stands below the last row.
+
+    Raises UserError where the sets share no image.
+    """
+    content = read_json(prompts)
+    check_label(content, prompts, *PROMPTS, None)
+    found = {heading: _by_noise(path) for heading, path in sets.items()}
+    first, *others = found.values()
+    shared = [key for key in first if all(key in other for other in others)]
+    if not shared:
+        names = ", ".join(map(str, sets.values()))
+        raise UserError(f"{names} share no image: they must be of the same prompts and seeds")
+    texts = [content["prompts"][label]["prompt"] for label, _ in shared]
+    last = list(found)[-1]
+    lines = [
+        Line(
+            heading,
+            [
+                Cell(images[key], text if heading == last else "")
+                for key, text in zip(shared, texts, strict=True)
+            ],
+        )
+        for heading, images in found.items()
+    ]
+    return lines, "each column: one prompt, from the same noise"
+
+
+def _by_noise(samples: Path) -> dict[tuple[int, int], np.ndarray]:
+    """The images of a sample set by (prompt, seed)."""
+    with hdf5.opened(samples, *SAMPLES) as file:
+        images = hdf5.memmap(file, "images")
+        keys = zip(file["labels"][:].tolist(), file["seeds"][:].tolist(), strict=True)
+        return {key: np.array(images[i]) for i, key in enumerate(keys)}
 
 
 def _font(size: int, bold: bool = False) -> FreeTypeFont:

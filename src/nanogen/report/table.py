@@ -36,6 +36,7 @@ class Table:
         notes: footnotes, one sentence or two each.
         identity, more: keys that only the CSV holds, before and after the printed ones.
         ranked: mark the best and second best value of a column.
+        apart: of each group by itself, whose numbers are not comparable with the others'.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Table:
     identity: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     ranked: bool = True
+    apart: bool = False
 
     @property
     def keys(self) -> list[str]:
@@ -70,23 +72,26 @@ def marks(table: Table) -> dict[tuple[int, str], Mark]:
     Compared as printed, so that equal looking values share a mark. A column with fewer than two
     different values, or no direction, has none; the worst value is not marked as second best.
     """
+    whole = [list(enumerate(table.rows))]
+    blocks = [rows for _, rows in table.groups()] if table.apart else whole
     found: dict[tuple[int, str], Mark] = {}
-    if not table.ranked:
-        return found
-    for column in table.columns:
-        if column.better is None:
-            continue
-        cells = {
-            index: float(printed(column, row[column.key]))
-            for index, row in enumerate(table.rows)
-            if isinstance(row.get(column.key), int | float) and row.get("family") != UNRANKED
-        }
-        order = sorted(set(cells.values()), reverse=column.better == "higher")
-        if len(order) < 2:
-            continue
-        for index, value in cells.items():
-            if value == order[0]:
-                found[index, column.key] = "best"
-            elif value == order[1] != order[-1]:
-                found[index, column.key] = "second"
+    for rows in blocks if table.ranked else ():
+        for column in table.columns:
+            if column.better is not None:
+                found |= _marked(column, rows)
     return found
+
+
+def _marked(column: Column, rows: list[tuple[int, Row]]) -> dict[tuple[int, str], Mark]:
+    cells = {
+        index: float(printed(column, row[column.key]))
+        for index, row in rows
+        if isinstance(row.get(column.key), int | float) and row.get("family") != UNRANKED
+    }
+    order = sorted(set(cells.values()), reverse=column.better == "higher")
+    if len(order) < 2:
+        return {}
+    ranks: dict[float, Mark] = {order[0]: "best"}
+    if order[1] != order[-1]:
+        ranks[order[1]] = "second"
+    return {(index, column.key): ranks[value] for index, value in cells.items() if value in ranks}

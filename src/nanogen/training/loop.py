@@ -21,6 +21,7 @@ from nanogen.training import checkpoint
 from nanogen.training.batches import Batch, Batches, Source
 from nanogen.training.distributed import Processes
 from nanogen.training.ema import EMA
+from nanogen.training.kept import Kept
 from nanogen.training.log import TrainingLog
 from nanogen.training.online import Online
 from nanogen.training.schedule import learning_rate
@@ -136,6 +137,7 @@ def train(
     log_every: int,
     networks: Mapping[str, nn.Module] | None = None,
     online: Online | None = None,
+    keep: Sequence[int] | None = None,
     execution: Execution = Execution(),
 ) -> None:
     """Train the run of a ``train`` stage from its newest checkpoint in ``state`` to the end.
@@ -143,8 +145,9 @@ def train(
     ``networks`` are those the objective's terms compare with, by term, on the group's device;
     ``online`` evaluates the average in between, on every process.
     ``output`` becomes the model's folder: config.json, model.safetensors (the average),
-    train.jsonl, online.jsonl where it was evaluated, and nanogen.json. Raises Interrupted after a
-    signal or when the deadline is near, with the state saved.
+    train.jsonl, online.jsonl where it was evaluated, kept.safetensors (the averages after the steps
+    ``keep``) unless that is none, and nanogen.json. Raises Interrupted after a signal or when the
+    deadline is near, with the state saved.
     """
     steps = stage["training"]["steps"]
     learner = Learner(stage, group, networks, execution)
@@ -154,6 +157,9 @@ def train(
         logs.append(state / "online.jsonl")
         online.begin(logs[-1], start, learner.average())
     curve = _curve(stage, state, start, log_every) if group.main else None
+    kept = None if keep is None else Kept(keep, state, stage["hash"], group)
+    if kept:
+        kept.begin(start)
     batches = Batches(source, stage, group.rank, group.world)
     stop = StopRequest(execution.deadline)
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
@@ -163,6 +169,8 @@ def train(
             measured["update"] = update_size(before, learner.model)
         if curve:
             curve.step(step, **measured)
+        if kept:
+            kept(step, learner.ema.state())
         # Stop only where a line of the curve was written: the resumed curve is then the same.
         code = group.largest(stop.code()) if step % log_every == 0 and step < steps else 0
         if code or step % checkpoint_every == 0:
@@ -180,7 +188,7 @@ def train(
     average = gathered(learner.ema.state(), group)
     if curve:
         curve.close()
-        write(stage, output, learner.model, average, logs)
+        write(stage, output, learner.model, average, logs, kept)
     group.barrier()
 
 
@@ -200,11 +208,14 @@ def write(
     model: nn.Module,
     weights: dict[str, Tensor],
     logs: Sequence[Path],
+    kept: Kept | None = None,
 ) -> None:
     """The finished model's folder, of averaged weights; the first of the ``logs`` is the curve."""
     text = logs[0].read_text()
     with atomic_folder(output) as folder:
         save(folder, model, weights)
+        if kept:
+            kept.write(folder)
         for file in logs:
             (folder / file.name).write_text(file.read_text())
         write_json(folder / "stage.json", stage)

@@ -29,7 +29,7 @@ from nanogen.errors import UserError
 
 # Keys of the training that say how it is carried out, watched and saved.
 NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"}
-NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images"}
+NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "keep"}
 
 
 def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
@@ -105,6 +105,7 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
     sampling["steps"] = variants.steps_of(run, variant)
     sampling["guidance_scale"] = variants.scale_of(run, variant)
     expects = {"model": made["hash"]}
+    kept = variants.kept_step(run, variant)
     if variant == variants.BEST:
         expects["guidance"] = guidance(study, method)["hash"]
     if run.tokenizer != PIXELS:
@@ -125,6 +126,7 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
         sampling=sampling,
         tokenizer=run.tokenizer,
         train={key: value for key, value in made.items() if key != "use"},
+        **({"kept": kept, "shown": variants.SHOWN} if kept else {}),
     )
 
 

@@ -39,7 +39,8 @@ def shown_sets(results: Results) -> Iterator[SampleSet]:
             yield SampleSet(str(head(run, steps)["method"]), part, run, variant)
 
 
-def _metrics(results: Results, of: SampleSet) -> tuple[str, ...]:
+def metrics_of(results: Results, of: SampleSet) -> tuple[str, ...]:
+    """Names of the metric files of one sample set."""
     if of.run.task == "imagenet":
         return DISTRIBUTION
     simple = ("simpleeval",) if of.run.evaluation.simpleeval else ()
@@ -49,7 +50,7 @@ def _metrics(results: Results, of: SampleSet) -> tuple[str, ...]:
 def of_set(results: Results, of: SampleSet) -> list[dict[str, Any]]:
     """Name, hash, protocol, inputs and program of each metric; raises UserError where one is missing
     or of another configuration."""
-    names = _metrics(results, of)
+    names = metrics_of(results, of)
     return [_described(results.metric(of.run.task, of.run.method, of.variant, n)) for n in names]
 
 

@@ -1,0 +1,28 @@
+"""nanogen leaderboard: entries merged into a table that shows both axes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nanogen.errors import UserError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: nanogen leaderboard --entries entries --published --output-prefix board"
+    parser.add_argument(
+        "--entries", type=Path, nargs="+", default=[], metavar="PATH", help="files, or folders of *.json"
+    )
+    parser.add_argument("--published", action="store_true", help="the paper's own numbers, too")
+    parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md and .tex")
+
+
+def run(args: argparse.Namespace) -> None:
+    if not args.entries and not args.published:
+        raise UserError("nothing to show: give --entries PATH, --published or both")
+    from nanogen.leaderboard import board, entry
+    from nanogen.report import render
+
+    found = board.table(entry.read_all(args.entries), args.published)
+    for path in render.write(found, args.output_prefix):
+        print(path)

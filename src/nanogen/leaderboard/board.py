@@ -1,0 +1,171 @@
+"""Entries merged into one table that shows both axes.
+
+The paper asks that both be reported (section 3.2): an entry with one axis only is called
+task-specific. Numbers are ranked among those of one source, since another study has another scale,
+other data and another protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from nanogen.leaderboard.entry import Entry
+from nanogen.report import published
+from nanogen.report.collect import NAMES
+from nanogen.report.columns import columns
+from nanogen.report.correlation_words import shown
+from nanogen.report.rows import Row, is_number
+from nanogen.report.table import UNRANKED, Table
+from nanogen.statistics.coefficients import ENOUGH, pearson
+
+NAME = "leaderboard"
+PUBLISHED = "paper (published)"
+AXES = {"imagenet": "ImageNet", "t2i": "text to image"}
+BOTH = "both"
+# (task, guidance) -> column: the name of the number in the metric files
+SHOWN = {
+    ("imagenet", "with"): {"fid": "fid", "is": "is"},
+    ("imagenet", "without"): {"fid_unguided": "fid", "is_unguided": "is"},
+    ("t2i", "with"): {
+        "geneval": "geneval",
+        "dpg_bench": "dpg_bench",
+        "genai_bench": "genai_bench",
+        "simpleeval": "simpleeval",
+    },
+}
+PUBLISHED_TABLES = {
+    ("imagenet", "with"): "table2",
+    ("imagenet", "without"): "table4",
+    ("t2i", "with"): "table3",
+}
+RANKS = {"imagenet_rank": ("fid", False), "t2i_rank": ("geneval", True)}  # whether more is better
+NOTE = (
+    "Axes: a method with numbers on one axis only is task-specific; the paper recommends to report both "
+    "(section 3.2). Ranks and marks compare the methods of one source, which share data and protocol."
+)
+
+
+def table(entries: Sequence[Entry], with_published: bool) -> Table:
+    """The leaderboard of these entries and, if asked for, of the paper's own numbers."""
+    rows = [_row(entry) for entry in entries] + (_published_rows() if with_published else [])
+    rows = [_labelled(row) for row in sorted(rows, key=_place)]
+    for _, group in groupby(rows, lambda row: row["source"]):
+        _rank(list(group))
+    shown_keys = [key for keys in SHOWN.values() for key in keys if any(key in row for row in rows)]
+    return Table(
+        name=NAME,
+        caption="Methods on both axes: ImageNet and text to image.",
+        columns=columns(["name", "axes", *RANKS, *shown_keys]),
+        rows=rows,
+        grouped_by="source",
+        notes=[NOTE, *_relations(rows), *_gaps(entries), *_sources(entries, with_published)],
+        identity=("method", "source", "family"),
+        more=("hash",),
+        apart=True,
+    )
+
+
+def _row(entry: Entry) -> Row:
+    about = {"method": entry.method.name, "name": entry.method.title, "family": entry.method.family}
+    row: Row = {**about, "source": entry.source, "hash": entry.hash}
+    for (task, guidance), keys in SHOWN.items():
+        scores = entry.of(task, guidance)
+        values = scores.values if scores else {}
+        row |= {key: values[name] for key, name in keys.items() if name in values}
+    return row
+
+
+def _published_rows() -> list[Row]:
+    """The paper's, each method once: text to image after 100,000 iterations."""
+    found: dict[str, Row] = {}
+    for axis, name in PUBLISHED_TABLES.items():
+        for source in published.comparable(name):
+            about = {key: source[key] for key in ("method", "name", "family")}
+            row = found.setdefault(str(source["method"]), {**about, "source": PUBLISHED, "hash": None})
+            values = {key: source.get(name) for key, name in SHOWN[axis].items()}
+            row |= {key: value for key, value in values.items() if is_number(value)}
+    return list(found.values())
+
+
+def _labelled(row: Row) -> Row:
+    """The row with the axes that it has numbers on."""
+    has = [
+        title
+        for task, title in AXES.items()
+        if any(key in row for (of, _), keys in SHOWN.items() if of == task for key in keys)
+    ]
+    return {**row, "axes": BOTH if len(has) == len(AXES) else f"task-specific: {', '.join(has)}"}
+
+
+def _place(row: Row) -> tuple[bool, str, int, int, str]:
+    """Sources by name, the paper's last; in each the paper's order of families and methods."""
+    families = ("rae", "vae", "pixel", "few-step", "public")
+    name, source = str(row["method"]), str(row["source"])
+    order = published.rank(name, table="table3" if row["family"] == UNRANKED else "table2")
+    return source == PUBLISHED, source, families.index(str(row["family"])), order, name
+
+
+def _rank(rows: list[Row]) -> None:
+    """Write the place of each method among these on either axis; equal numbers share one."""
+    for column, (key, more) in RANKS.items():
+        ranked = [row for row in rows if is_number(row.get(key)) and row["family"] != UNRANKED]
+        values = [float(row[key]) * (-1 if more else 1) for row in ranked]
+        for row, value in zip(ranked, values, strict=True):
+            row[column] = 1 + sum(other < value for other in values)
+
+
+def _relations(rows: list[Row]) -> list[str]:
+    """Per source, how FID and GenEval are related, and over how many of its methods."""
+    sentences = []
+    for source, group in groupby(rows, lambda row: row["source"]):
+        found = [row for row in group if row["family"] != UNRANKED]
+        latent = [row for row in found if row["family"] in published.LATENT_FAMILIES]
+        of_latent, of_all = _relation(latent), _relation(found)
+        sentences.append(
+            f"{source}, guided FID and GenEval: {of_latent} methods with latents; {of_all} methods."
+        )
+    return sentences
+
+
+def _relation(rows: list[Row]) -> str:
+    """Pearson's r in words, with the number of rows that have both values."""
+    pairs = [row for row in rows if is_number(row.get("fid")) and is_number(row.get("geneval"))]
+    x, y = (np.array([row[key] for row in pairs], float) for key in ("fid", "geneval"))
+    r = float(pearson(np.ones((1, len(pairs))), x, y)[0]) if len(pairs) >= ENOUGH else np.nan
+    told = f"r = {shown(r)}" if np.isfinite(r) else "r is undefined"
+    return f"{told}, n = {len(pairs)} of {len(rows)}"
+
+
+def _gaps(entries: Iterable[Entry]) -> list[str]:
+    """Why cells are empty."""
+    return [
+        f"{entry.method.title} ({entry.source}): no {NAMES.get(gap.metric, gap.metric)} {gap.guidance} "
+        f"guidance, {gap.reason}."
+        for entry in entries
+        for gap in entry.missing
+    ]
+
+
+def _sources(entries: Sequence[Entry], with_published: bool) -> list[str]:
+    """What each source measured with, and how."""
+    notes = []
+    for source in dict.fromkeys(entry.source for entry in entries):
+        protocols: dict[str, list[str]] = {}
+        for name, sentence in _protocols([entry for entry in entries if entry.source == source]):
+            protocols.setdefault(sentence, []).append(NAMES.get(name, name))
+        told = (f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in protocols.items())
+        notes += [f"{source}, {sentence}" for sentence in told]
+    return [*notes, *[f"{PUBLISHED}: Tables 2 to 4, at full scale."] * with_published]
+
+
+def _protocols(entries: Iterable[Entry]) -> Iterable[tuple[str, str]]:
+    """(metric, protocol) of every metric that the table shows."""
+    for entry in entries:
+        for scores in entry.scores:
+            wanted = SHOWN.get((scores.task, scores.guidance), {}).values()
+            for name, measured in scores.metrics.items():
+                if measured.values.keys() & set(wanted):
+                    yield name, measured.protocol

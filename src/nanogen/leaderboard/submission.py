@@ -1,0 +1,141 @@
+"""Entries made from a study's finished metric files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nanogen.config import PublicRun, Run, Study, variants
+from nanogen.config.paths import Paths
+from nanogen.data import hdf5
+from nanogen.errors import UserError, nearest
+from nanogen.leaderboard import entry
+from nanogen.leaderboard.entry import Entry, Guidance, Measured, Method, Missing, Scores
+from nanogen.provenance import record
+from nanogen.provenance.chain import chain
+from nanogen.report.collect import Metric, Results
+from nanogen.report.explorer.provenance import SampleSet, metrics_of, shown_sets
+from nanogen.report.measured import head
+
+GUIDANCE: dict[str, Guidance] = {variants.GUIDED: "with", variants.UNGUIDED: "without"}
+
+
+def rows(study: Study, methods: Sequence[str] = ()) -> dict[str, list[SampleSet]]:
+    """The sample sets of every entry that a study can hand in, by the method's name in the tables.
+
+    Args:
+        methods: of these only, by their names in the configuration or in the tables.
+
+    Raises UserError for a method that the study has not.
+    """
+    found: dict[str, list[SampleSet]] = {}
+    for of in shown_sets(Results(study)):
+        found.setdefault(of.row, []).append(of)
+    known = {*found, *study.methods, *study.public}
+    for method in methods:
+        if method not in known:
+            raise UserError(f"study {study.study} has no method {method!r}{nearest(method, known)}")
+    if not methods:
+        return found
+    return {n: sets for n, sets in found.items() if n in methods or sets[0].run.method in methods}
+
+
+def submit(study: Study, methods: Sequence[str] = ()) -> list[Entry]:
+    """An entry for each of the methods, from the metric files that are there.
+
+    Raises UserError where a method has none, or where one is of another configuration or holds NaN.
+    """
+    results = Results(study)
+    return [_entry(results, name, sets) for name, sets in rows(study, methods).items()]
+
+
+def _entry(results: Results, name: str, sets: list[SampleSet]) -> Entry:
+    scores, missing = [], []
+    for of in sets:
+        measured, gaps = _measured(results, of)
+        missing += gaps
+        if measured:
+            scores.append(_scores(results, of, measured))
+    study = results.study
+    if not scores:
+        raise UserError(
+            f"study {study.study} has no finished metric file of {name}; make them with "
+            f"`snakemake table2 table3 table4 --config study={study.study}`"
+        )
+    about = Method(name=name, family=sets[0].run.family, title=_title(sets[0]))
+    return entry.make(study.study, about, scores, missing, _provenance(study, sets))
+
+
+def _title(of: SampleSet) -> str:
+    """The name in print; a few-step method's tells how many steps its samples were drawn with."""
+    run = of.run
+    steps = None if isinstance(run, PublicRun) else variants.steps_of(run, of.variant)
+    return str(head(run, steps)["name"])
+
+
+def _key(of: SampleSet) -> tuple[str, Guidance]:
+    return of.run.task, GUIDANCE[variants.guidance_of(of.variant)]
+
+
+def _measured(results: Results, of: SampleSet) -> tuple[dict[str, Measured], list[Missing]]:
+    """The metrics of a sample set, and those whose file is not there."""
+    found, missing = {}, []
+    task, guidance = _key(of)
+    for name in metrics_of(results, of):
+        path = Path(results.paths.metric(of.run.method, task, of.variant, name))
+        if path.exists():
+            metric = results.metric(task, of.run.method, of.variant, name)
+            found[name] = _of_file(metric, Path(results.paths.root))
+        else:
+            gap = {"task": task, "guidance": guidance, "metric": name}
+            missing.append(Missing(**gap, reason=f"{path} does not exist"))
+    return found, missing
+
+
+def _of_file(metric: Metric, root: Path) -> Measured:
+    return Measured(
+        values={name: metric.value(name) for name in metric.values},
+        protocol=metric.protocol,
+        hash=metric.hash,
+        file=metric.path.relative_to(root).as_posix(),
+        sha256=str(record.checksums(metric.path)[metric.path.name]),
+    )
+
+
+def _scores(results: Results, of: SampleSet, measured: dict[str, Measured]) -> Scores:
+    task, guidance = _key(of)
+    file = Path(results.paths.samples(of.run.method, task, of.variant))
+    return Scores(task=task, guidance=guidance, samples=_images(file, of.run), metrics=measured)
+
+
+def _images(file: Path, run: Run | PublicRun) -> int | None:
+    """How many images a sample set has, from its file or, of ImageNet, from the configuration."""
+    if file.exists():
+        with hdf5.opened(file, "samples", 1) as samples:
+            return len(samples["images"])
+    return run.evaluation.images if run.task == "imagenet" else None
+
+
+def _provenance(study: Study, sets: list[SampleSet]) -> entry.Provenance:
+    """What all steps behind the sample sets' scores were run with."""
+    files: dict[Path, None] = {}
+    for of in sets:
+        results = Results(study)
+        for name in metrics_of(results, of):
+            files |= {link.path: None for link in chain(study, of.run, of.variant, name) if link.path}
+    notes = {path: record.read(path) for path in files if path.exists()}
+    known = [note for note in notes.values() if note]
+    versions = {f"{name} {number}" for note in known for name, number in note["versions"].items()}
+    return entry.Provenance(
+        seed=study.seed,
+        commits=sorted({note["commit"] for note in known if note["commit"]}),
+        versions=sorted(versions),
+        devices=sorted({note["device"] for note in known}),
+        unrecorded=[_inside(path, study) for path in files if not notes.get(path)],
+    )
+
+
+def _inside(path: Path, study: Study) -> str:
+    """A path as an entry names it: of the study's own files relative to its results."""
+    root = Path(Paths(study).root)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

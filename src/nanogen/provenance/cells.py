@@ -1,0 +1,159 @@
+"""A cell of a measured table: its address, its value, and which metric file of the study holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nanogen.config import PublicRun, Run, Study, load_run, variants
+from nanogen.errors import UserError, nearest
+from nanogen.report.collect import Results
+from nanogen.report.columns import FID_AT
+from nanogen.report.measured import FIRST_EXTRACTOR, head, sample_sets
+from nanogen.report.published import reproduced_variant
+from nanogen.report.rows import Row, Value, read_rows
+
+# table -> (task, guidance of its sample sets); Table 1's differ from method to method
+TRACED = {
+    "table1": ("imagenet", ""),
+    "table2": ("imagenet", variants.GUIDED),
+    "table3": ("t2i", variants.GUIDED),
+    "table4": ("imagenet", variants.UNGUIDED),
+    "sweep": ("imagenet", variants.BEST),
+}
+# What is in the name of a text-to-image column -> the metric file that holds it; the others GenEval's.
+OF_TEXT = {"simpleeval": "simpleeval", "dpg": "dpg", "genai": "genai", "vqa_score": "genai"}
+CONFIGURED = {
+    "method", "name", "family", "source", "space", "epochs", "iterations", "prediction", "nfe",
+    "guidance", "guidance_scale", "params", "hash", "dpg_bench_prompts", "genai_bench_prompts",
+}  # fmt: skip
+NAME = "TABLE:METHOD:COLUMN, e.g. results/nano/tables/table2.csv:dinov2-b:fid"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a number stands: a study's table (CSV), the row's method, the column."""
+
+    table: Path
+    method: str
+    column: str
+
+    @property
+    def study(self) -> str:
+        """The study's name, by the table's folder ``results/<study>/tables``."""
+        return self.table.absolute().parts[-3]
+
+    @property
+    def root(self) -> Path:
+        """The folder that ``results`` lies in: the study's paths are relative to it."""
+        return self.table.parent.parent.parent.parent
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A measured number and the metric file that it was read from.
+
+    Attributes:
+        value: as the table holds it.
+        key: what the metric file calls it.
+    """
+
+    address: Address
+    value: Value
+    run: Run | PublicRun
+    variant: str
+    metric: str
+    key: str
+
+
+def parse(text: str) -> Address:
+    """The address ``TABLE:METHOD:COLUMN``; raises UserError unless it is of a measured table."""
+    parts = text.rsplit(":", 2)
+    if len(parts) != 3 or not all(parts):
+        raise UserError(f"{text!r} names no cell: expected {NAME}")
+    table = Path(parts[0]).with_suffix(".csv")
+    if table.parent.name == "published":
+        raise UserError(
+            f"{table} holds the paper's own numbers, copied from config/published: no step made them"
+        )
+    if table.stem not in TRACED:
+        raise UserError(
+            f"{table.stem!r} is no table of metric files{nearest(table.stem, TRACED)}; what is made of "
+            "other tables is traced in those"
+        )
+    return Address(table, *parts[1:])
+
+
+def read(address: Address, study: Study) -> Cell:
+    """The cell at an address; raises UserError where the table, its row or its column is unknown."""
+    if not address.table.exists():
+        found = [path.name for path in address.table.parent.glob("*.csv")]
+        raise UserError(f"there is no table {address.table}{nearest(address.table.name, found)}")
+    row = _row(address, study)
+    column = address.column
+    if column not in row:
+        raise UserError(f"{address.table} has no column {column!r}{nearest(column, map(str, row))}")
+    if column in CONFIGURED or column.startswith("published_") or column == "best_scale":
+        raise UserError(f"{column} of {address.table} is not measured: {_origin(column, address)}")
+    run, variant = _sample_set(address, study)
+    variant, metric, key = _metric(address.table.stem, column, variant)
+    return Cell(address, row[column], run, variant, metric, key)
+
+
+def _row(address: Address, study: Study) -> Row:
+    rows = read_rows(address.table, needs=["method"])
+    if address.table.stem == "table1":  # which has the paper's rows, too
+        rows = [row for row in rows if row.get("source") == study.study]
+    for row in rows:
+        if row["method"] == address.method:
+            return row
+    known = [str(row["method"]) for row in rows]
+    raise UserError(f"{address.table} has no method {address.method!r}{nearest(address.method, known)}")
+
+
+def _origin(column: str, address: Address) -> str:
+    if column.startswith("published_"):
+        return f"it is the paper's own number, in config/published/{address.table.stem}.csv"
+    if column == "best_scale":
+        return f"it is chosen by the FID at each scale; trace a column {FID_AT}SCALE"
+    return "it is of the configuration, which `nanogen config` prints"
+
+
+def _sample_sets(address: Address, study: Study) -> Iterator[tuple[str, Run | PublicRun, str]]:
+    """(row's method, run, sample set) of every row."""
+    task, guidance = TRACED[address.table.stem]
+    results = Results(study)
+    if address.table.stem == "table1":
+        for method in study.methods:
+            run = load_run(study, method, task)
+            yield method, run, reproduced_variant(run)
+        return
+    if task == "t2i":
+        for public in results.public():
+            yield public.method, public, guidance
+    for run, variant, steps in sample_sets(results, task, guidance):
+        yield str(head(run, steps)["method"]), run, variant
+
+
+def _sample_set(address: Address, study: Study) -> tuple[Run | PublicRun, str]:
+    sets = {name: (run, variant) for name, run, variant in _sample_sets(address, study)}
+    if address.method not in sets:
+        raise UserError(
+            f"study {study.study} has no method {address.method!r}{nearest(address.method, sets)}; give "
+            "the keys that the table was made with as --given"
+        )
+    return sets[address.method]
+
+
+def _metric(table: str, column: str, variant: str) -> tuple[str, str, str]:
+    """(sample set, metric file, its name for the number) of a column."""
+    if column == "fid_untrained":
+        return variants.UNTRAINED, "fid", "fid"
+    if column.startswith(FID_AT):
+        return f"{variants.SWEEP}{column.removeprefix(FID_AT)}", "fid", "fid"
+    if table == "table3":
+        found = (metric for part, metric in OF_TEXT.items() if part in column)
+        return variant, next(found, "geneval"), column
+    per_extractor = column.partition("_")[0]
+    return variant, FIRST_EXTRACTOR.get(column, per_extractor), column

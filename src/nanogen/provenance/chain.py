@@ -1,0 +1,112 @@
+"""The chain behind a metric file: what each file was made from, back to data and frozen networks.
+
+Every stage names the hashes of what it reads (``expects``). An index of a study's stages by hash turns
+these names into files, and a walk from the metric file's stage gives the whole chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nanogen.config import PIXELS, PublicRun, Run, Study, plan, stages, terms, variants
+from nanogen.config.latent_caches import latents_of
+from nanogen.config.paths import Paths
+from nanogen.config.stages import Stage
+from nanogen.report.collect import STAGES
+
+
+@dataclass(frozen=True)
+class Link:
+    """One output of the chain.
+
+    Attributes:
+        what: what it is, e.g. ``samples``.
+        path: the file, or a network's folder; None where it is never stored.
+        stage: the configuration that the study makes it with; only a hash where it makes none of it.
+        depth: how many steps it is away from the metric file.
+    """
+
+    what: str
+    path: Path | None
+    stage: Stage
+    depth: int = 0
+
+
+def chain(study: Study, run: Run | PublicRun, variant: str, metric: str) -> list[Link]:
+    """Every output behind a metric file of one sample set, each once, before what it was made from."""
+    make = STAGES.get(metric, stages.distribution)
+    path = Paths(study).metric(run.method, run.task, variant, metric)
+    first = Link(f"metric {metric}", Path(path), make(study, run.method, variant))
+    known = {link.stage["hash"]: link for link in _outputs(study, run, variant)}
+    return list(_walk(first, known, set()))
+
+
+def _walk(link: Link, known: dict[str, Link], seen: set[str]) -> Iterator[Link]:
+    """The link, then what it was made from, depth first."""
+    yield link
+    for name, hash_ in link.stage.get("expects", {}).items():
+        if hash_ in seen:
+            continue
+        seen.add(hash_)
+        source = known.get(hash_) or Link(name, None, {"hash": hash_})
+        yield from _walk(Link(source.what, source.path, source.stage, link.depth + 1), known, seen)
+
+
+def _outputs(study: Study, run: Run | PublicRun, variant: str) -> Iterator[Link]:
+    """What a sample set and its scores can be made from."""
+    yield from _shared(study)
+    yield from _of_sample_set(study, run, variant)
+    if isinstance(run, Run):
+        yield from _of_training(study, run)
+
+
+def _shared(study: Study) -> Iterator[Link]:
+    """Data, prompts, frozen networks and the reference."""
+    paths = Paths(study)
+    for task in study.tasks:
+        for split in ("train", "val"):
+            stage = stages.data(study, task, split)
+            yield Link(f"{task} data, {split}", Path(paths.data(task, split)), stage)
+    for name in plan.models_of(study):
+        yield Link(f"network {name}", Path(paths.model(name)), stages.model(study, name))
+    if "imagenet" in study.tasks:
+        yield Link("reference", Path(paths.reference), stages.reference(study))
+    if "t2i" in study.tasks:
+        yield Link("prompts", Path(paths.prompts), stages.prompts(study))
+        if "dpg" in stages.answering(study):
+            yield Link("questions", Path(paths.questions), stages.questions(study))
+
+
+def _of_sample_set(study: Study, run: Run | PublicRun, variant: str) -> Iterator[Link]:
+    paths, named = Paths(study), (run.method, run.task)
+    samples = stages.sample(study, *named, variant)
+    yield Link("samples", Path(paths.samples(*named, variant)), samples)
+    if run.task == "imagenet":
+        features = stages.features(study, run.method, variant)
+        yield Link("features", Path(paths.features(*named, variant)), features)
+    if variant == variants.BEST:
+        guidance = stages.guidance(study, run.method)
+        yield Link("chosen guidance", Path(paths.guidance(run.method)), guidance)
+        for name in variants.swept(study.sweep) if study.sweep else ():
+            metric = Path(paths.metric(*named, name, "fid"))
+            yield Link(f"metric fid, {name}", metric, stages.distribution(study, run.method, name))
+            yield from _of_sample_set(study, run, name)
+
+
+def _of_training(study: Study, run: Run) -> Iterator[Link]:
+    paths, task = Paths(study), run.task
+    for weights in variants.trainings(run):
+        card = Path(paths.trained(run.method, task, weights))
+        yield Link("trained model", card.parent, stages.trained_model(study, run.method, task, weights))
+    if run.tokenizer != PIXELS:
+        cached = latents_of(study)[task, run.tokenizer].cached
+        file = Path(paths.latents(task, run.tokenizer)) if cached else None
+        yield Link("latents", file, stages.latents(study, task, run.tokenizer))
+    for of in (task, "prompts") if run.conditioner.model else ():
+        encoder = str(run.conditioner.model)
+        yield Link(f"text of {of}", Path(paths.text(of, encoder)), stages.text(study, of, encoder))
+    for part, encoder in terms.caches(run).items():
+        stage = stages.vision(study, task, encoder, part)
+        yield Link(f"vision features, {part}", Path(paths.vision(task, encoder, part)), stage)

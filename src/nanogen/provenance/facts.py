@@ -1,0 +1,73 @@
+"""What a step ran with: the program's commit, the packages' versions, the device."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+import nanogen
+
+# Packages whose version can change a number; those that a step has not imported are left out.
+PACKAGES = ("torch", "numpy", "scipy", "h5py", "safetensors", "diffusers", "transformers", "timm")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
+    except OSError:  # git is not installed
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@cache
+def commit() -> str | None:
+    """The commit of the checkout that this program is run from, ``+changes`` after it where files under
+    version control differ from it; None of a program that is no checkout (installed, or a copy)."""
+    package = Path(nanogen.__file__).resolve().parent
+    root = _git(package, "rev-parse", "--show-toplevel")
+    # A copy may lie inside another repository, whose commit says nothing of this program.
+    if root is None or Path(root).resolve() / "src" / "nanogen" != package:
+        return None
+    head = _git(package, "rev-parse", "HEAD")
+    changed = _git(package, "status", "--porcelain", "--untracked-files=no")
+    return head and f"{head}{'+changes' if changed else ''}"
+
+
+def versions() -> dict[str, str]:
+    """Python's, this program's, and those of the packages that this process has imported."""
+    used = [name for name in PACKAGES if name in sys.modules]
+    packages = {name: metadata.version(name) for name in used}
+    return {"python": platform.python_version(), "nanogen": nanogen.__version__, **packages}
+
+
+def _processor() -> str:
+    """The processor's name, or its kind where the system does not tell more."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def device() -> str:
+    """Name of the GPU that this process used, else of the processor. Imports no torch."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return str(torch.cuda.get_device_name())
+    return _processor()
+
+
+def rank() -> int:
+    """This process's number among those of the step, from 0; torchrun sets it."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def processes() -> int:
+    """How many processes share the step."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,0 +1,107 @@
+"""A step's record: a small JSON beside each output, with what no output holds itself.
+
+Outputs of the same configuration are equal byte for byte, whenever and wherever they are made, and
+their hash names them. What differs between two runs (time, device, command, commit) therefore stands
+beside them: ``samples.h5.provenance`` for a file, ``provenance.json`` inside a model's folder. The name
+of a file's record ends otherwise than ``.json``, so that ``metrics/*.json`` are metric files only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nanogen.errors import UserError
+from nanogen.files import check_label, label, read_json, write_json
+from nanogen.provenance import facts
+
+FORMAT = ("provenance", 1)
+CARD = "nanogen.json"  # makes a folder one output
+OF_FOLDER = "provenance.json"
+OF_FILE = ".provenance"
+CHECKSUM_LIMIT = 1 << 32  # bytes; larger caches are known by their configuration's hash alone
+
+
+def place(output: Path) -> Path:
+    """Where the record of an output is: of a file, or of a folder with a card."""
+    return output / OF_FOLDER if output.is_dir() else output.with_name(output.name + OF_FILE)
+
+
+def checksums(output: Path) -> dict[str, str | None]:
+    """SHA-256 of a file, or of each file of a folder, by name; None above ``CHECKSUM_LIMIT``."""
+    inside = sorted(path for path in output.rglob("*") if path.is_file()) if output.is_dir() else []
+    names = {path.relative_to(output).as_posix(): path for path in inside} or {output.name: output}
+    return {name: _checksum(path) for name, path in names.items() if name != OF_FOLDER}
+
+
+def _checksum(path: Path) -> str | None:
+    if path.stat().st_size > CHECKSUM_LIMIT:
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def header(path: Path) -> dict[str, Any]:
+    """What a file says of itself (``nanogen.files.label``): of JSON, HDF5, or a folder's card.
+
+    Empty for a file of another kind and a folder without a card; raises UserError for one that cannot
+    be read.
+    """
+    if path.is_dir():
+        path = path / CARD
+        if not path.exists():
+            return {}
+    if path.suffix == ".json":
+        content = read_json(path)
+        return content if isinstance(content, dict) else {}
+    if path.suffix != ".h5":
+        return {}
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return {key: str(value) for key, value in file.attrs.items()}
+    except OSError as error:
+        raise UserError(f"{path} is not a readable HDF5 file ({error})") from error
+
+
+def products(output: Path, hash_: str) -> list[Path]:
+    """What a step with this hash made under ``output``: the file, the folder if it has a card, else
+    those of the folder's files that carry the hash (a folder of metrics is shared by several steps)."""
+    if output.is_file() or (output / CARD).is_file():
+        return [output]
+    if not output.is_dir():
+        return []
+    labelled = [path for path in sorted(output.iterdir()) if path.suffix in (".json", ".h5")]
+    return [path for path in labelled if header(path).get("hash") == hash_]
+
+
+def write(stage: Mapping[str, Any], output: Path, argv: Sequence[str], began: datetime) -> None:
+    """Record how the step ``stage`` made ``output``: what it ran as, on, from when and how long (s)."""
+    about = {
+        "command": shlex.join(["nanogen", *argv]),
+        "commit": facts.commit(),
+        "versions": facts.versions(),
+        "device": facts.device(),
+        "processes": facts.processes(),
+        "began": began.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
+        "configuration": dict(stage),
+    }
+    for product in products(output, stage["hash"]):
+        sums = {"sha256": checksums(product)}
+        write_json(place(product), {**label(*FORMAT, stage["hash"]), **about, **sums})
+
+
+def read(output: Path) -> dict[str, Any] | None:
+    """The record of an output, None where there is none; raises UserError for one of another format."""
+    path = place(output)
+    if not path.exists():
+        return None
+    content = read_json(path)
+    check_label(content, path, *FORMAT, None)
+    return content
