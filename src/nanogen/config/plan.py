@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import prompt_lists, stages, terms, tokenizers, variants
+from nanogen.config import prompt_lists, stages, terms, variants
 from nanogen.config.latent_caches import FLOAT16, latents_of
 from nanogen.config.load import (
     CONFIG,
-    PIXELS,
     available,
     latent_shape,
     load_model,
@@ -20,54 +19,13 @@ from nanogen.config.load import (
     read_yaml,
 )
 from nanogen.config.model_schema import Model, RemoteFile
-from nanogen.config.schema import Evaluation, Run
+from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
+from nanogen.config.used_networks import models_of
 from nanogen.errors import UserError
 
 PLACE = 24  # bytes that say where a picture lies
 MEAN_TOKENS = 60  # of a caption, for the estimate of the text cache
-
-
-def models_of(study: Study) -> list[str]:
-    """Names of every frozen network that the study's rules may use, in order of first use."""
-    names: dict[str, None] = {}
-    for task in study.tasks:
-        for method in study.methods:
-            run = load_run(study, method, task)
-            if run.tokenizer != PIXELS:
-                names |= dict.fromkeys(_with_networks(study, run.tokenizer))
-            if run.conditioner.model:
-                names[run.conditioner.model] = None
-            names |= dict.fromkeys(terms.encoders(run))
-        if task == "t2i":
-            names |= dict.fromkeys(load_run(study, method, task).pipeline for method in study.public)
-        evaluation = load_run(study, study.methods[0], task).evaluation
-        used = evaluation.extractors if task == "imagenet" else _judges(evaluation)
-        names |= dict.fromkeys(name for name in used if name)
-        if task == "t2i" and evaluation.detector:
-            colors = load_model(study, evaluation.detector).color_classifier
-            names |= {colors: None} if colors else {}
-    if stages.tokenizers(study) and not study.report.reproduction:
-        names |= dict.fromkeys(stages.reconstruction_networks(study).values())
-    return list(names)
-
-
-def _with_networks(study: Study, name: str) -> list[str]:
-    """A network after those that it is made with, if it is made here."""
-    model = load_model(study, name)
-    used = tokenizers.networks_of(model).values() if model.source == "build" else []
-    return [*(each for other in used for each in _with_networks(study, other)), name]
-
-
-def _judges(evaluation: Evaluation) -> list[str | None]:
-    """Who judges images of texts."""
-    simple = evaluation.simpleeval
-    return [
-        evaluation.detector,
-        evaluation.dpg,
-        evaluation.genai,
-        simple.scorer if simple else None,
-    ]
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def _entry(results: Results, name: str, sets: list[SampleSet]) -> Entry:
             f"`snakemake table2 table3 table4 --config study={study.study}`"
         )
     about = Method(name=name, family=sets[0].run.family, title=_title(sets[0]))
-    return entry.make(study.study, about, scores, missing, _provenance(study, sets))
+    return entry.make(study.study, about, scores, missing, _provenance(results, sets))
 
 
 def _title(of: SampleSet) -> str:
@@ -116,13 +116,14 @@ def _images(file: Path, run: Run | PublicRun) -> int | None:
     return run.evaluation.images if run.task == "imagenet" else None
 
 
-def _provenance(study: Study, sets: list[SampleSet]) -> entry.Provenance:
+def _provenance(results: Results, sets: list[SampleSet]) -> entry.Provenance:
     """What all steps behind the sample sets' scores were run with."""
-    files: dict[Path, None] = {}
+    study = results.study
+    files: dict[Path, None] = {}  # each once, in order
     for of in sets:
-        results = Results(study)
         for name in metrics_of(results, of):
-            files |= {link.path: None for link in chain(study, of.run, of.variant, name) if link.path}
+            links = chain(study, of.run, of.variant, name)
+            files |= dict.fromkeys(link.path for link in links if link.path)
     notes = {path: record.read(path) for path in files if path.exists()}
     known = [note for note in notes.values() if note]
     versions = {f"{name} {number}" for note in known for name, number in note["versions"].items()}

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanogen.config import PIXELS, PublicRun, Run, Study, plan, stages, terms, variants
+from nanogen.config import PIXELS, PublicRun, Run, Study, stages, terms, variants
 from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.stages import Stage
+from nanogen.config.used_networks import models_of
 from nanogen.report.collect import STAGES
 
 
@@ -69,7 +70,7 @@ def _shared(study: Study) -> Iterator[Link]:
         for split in ("train", "val"):
             stage = stages.data(study, task, split)
             yield Link(f"{task} data, {split}", Path(paths.data(task, split)), stage)
-    for name in plan.models_of(study):
+    for name in models_of(study):
         yield Link(f"network {name}", Path(paths.model(name)), stages.model(study, name))
     if "imagenet" in study.tasks:
         yield Link("reference", Path(paths.reference), stages.reference(study))

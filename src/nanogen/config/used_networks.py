@@ -1,0 +1,50 @@
+"""Which frozen networks a study uses."""
+
+from __future__ import annotations
+
+from nanogen.config import stages, terms, tokenizers
+from nanogen.config.load import PIXELS, load_model, load_run
+from nanogen.config.schema import Evaluation
+from nanogen.config.study_schema import Study
+
+
+def models_of(study: Study) -> list[str]:
+    """Names of every frozen network that the study's rules may use, in order of first use."""
+    names: dict[str, None] = {}
+    for task in study.tasks:
+        for method in study.methods:
+            run = load_run(study, method, task)
+            if run.tokenizer != PIXELS:
+                names |= dict.fromkeys(_with_networks(study, run.tokenizer))
+            if run.conditioner.model:
+                names[run.conditioner.model] = None
+            names |= dict.fromkeys(terms.encoders(run))
+        if task == "t2i":
+            names |= dict.fromkeys(load_run(study, method, task).pipeline for method in study.public)
+        evaluation = load_run(study, study.methods[0], task).evaluation
+        used = evaluation.extractors if task == "imagenet" else _judges(evaluation)
+        names |= dict.fromkeys(name for name in used if name)
+        if task == "t2i" and evaluation.detector:
+            colors = load_model(study, evaluation.detector).color_classifier
+            names |= {colors: None} if colors else {}
+    if stages.tokenizers(study) and not study.report.reproduction:
+        names |= dict.fromkeys(stages.reconstruction_networks(study).values())
+    return list(names)
+
+
+def _with_networks(study: Study, name: str) -> list[str]:
+    """A network after those that it is made with, if it is made here."""
+    model = load_model(study, name)
+    used = tokenizers.networks_of(model).values() if model.source == "build" else []
+    return [*(each for other in used for each in _with_networks(study, other)), name]
+
+
+def _judges(evaluation: Evaluation) -> list[str | None]:
+    """Who judges images of texts."""
+    simple = evaluation.simpleeval
+    return [
+        evaluation.detector,
+        evaluation.dpg,
+        evaluation.genai,
+        simple.scorer if simple else None,
+    ]
