@@ -12,8 +12,7 @@ highlight_language = "none"
 
 html_theme = "furo"
 html_title = "NanoGen"
-html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files = ["equations.css", "site.css"]  # nanogen.docs.font makes the first
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nanogen.docs import commands, keys, methods, targets, tasks
+from nanogen.docs.font import style_sheet
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, write_text
 
@@ -45,6 +46,7 @@ def assemble(root: Path, source: Path) -> None:
     shutil.copytree(root / "docs", source, ignore=shutil.ignore_patterns("conf.py", "__pycache__"))
     for place, target in ELSEWHERE.items():
         write_text(source / target, (root / place).read_text(encoding="utf-8"))
+    write_text(source / "_static/equations.css", style_sheet())
     for target, page in GENERATED.items():
         write_text(source / target, page(root))
     written_at = {target: place for place, target in ELSEWHERE.items()}
@@ -79,7 +81,9 @@ def _sphinx(configuration: Path, source: Path, output: Path, doctrees: Path) -> 
     said = StringIO()
     try:
         with patch_docutils(configuration), docutils_namespace():
-            app = Sphinx(source, configuration, output, doctrees, "html", status=None, warning=said)
+            folders = (source, configuration, output, doctrees)
+            made = {"html_static_path": [str(source / "_static")]}
+            app = Sphinx(*folders, "html", confoverrides=made, status=None, warning=said)
             app.build(force_all=True)
     except SphinxError as error:
         raise UserError(f"the site cannot be built: {error}") from error

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
 
 from nanogen.errors import UserError
 
 
 def mathml(tex: str, block: bool) -> str:
     """One equation; raises UserError for TeX that is not understood."""
+    from latex2mathml.converter import convert
+
     try:
-        return tex2mathml(tex, as_block=block)
-    except MathError as error:
-        raise UserError(f"the equation {tex!r} cannot be drawn: {error}") from error
+        drawn = convert(tex, display="block" if block else "inline")
+    except Exception as error:  # its errors have no common class
+        raise UserError(f"the equation {tex!r} cannot be drawn: {type(error).__name__}") from error
+    if "\\" in drawn:  # a command that it does not know is left as it is
+        raise UserError(f"the equation {tex!r} cannot be drawn: it has a command that is not known")
+    return drawn
 
 
 def _inline(writer: Any, node: nodes.math) -> None:

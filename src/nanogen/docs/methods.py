@@ -10,7 +10,7 @@ from nanogen.docs.markdown import code, table
 
 STUDIES = {"paper": "the paper's size", "nano-all": "the small size"}
 FAMILIES = {
-    "rae": "representation autoencoders (RAE)",
+    "rae": "RAE",
     "vae": "VAE",
     "pixel": "pixel space",
     "few-step": "few steps",
