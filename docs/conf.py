@@ -3,6 +3,7 @@
 project = "NanoGen"
 copyright = "the authors of NanoGen, Apache-2.0"
 language = "en"
+smartquotes = False  # two hyphens begin an option
 
 extensions = ["myst_parser", "nanogen.docs.mathml"]
 myst_enable_extensions = ["dollarmath"]

@@ -186,7 +186,7 @@ def test_the_two_tasks_are_compared_line_by_line():
 
 def test_every_method_of_the_paper_is_listed_with_its_latent():
     page = methods.page()
-    assert [name for name in load_study("paper").methods if f"| `{name}` |" not in page] == []
+    assert [name for name in load_study("paper").methods if f"(`{name}`) |" not in page] == []
     assert "## At the paper's size: 25 methods" in page
     assert "| `rae-dinov2-b` | 768×16×16 | 1 | 256 | velocity |" in page
     assert "| none | 3×256×256 | 16 | 256 | clean image |" in page

@@ -67,7 +67,7 @@ def described(name: str) -> str:
         if rows:
             parts.append(table(("option", "meaning"), rows))
     if parser.epilog:
-        parts.append(f"{plain(parser.epilog)}\n")
+        parts.append(f"For example:\n\n```\n{parser.epilog.removeprefix('example: ')}\n```\n")
     return "\n".join(parts)
 
 
@@ -101,5 +101,5 @@ def meaning(action: argparse.Action, parser: argparse.ArgumentParser) -> Iterato
     silent = action.default in (None, [], argparse.SUPPRESS) or isinstance(action.default, bool)
     if not silent and "default" not in (action.help or ""):
         yield f"default: {code(action.default)}"
-    if isinstance(action, argparse._AppendAction):
+    if isinstance(action, argparse._AppendAction) and "repeat" not in (action.help or ""):
         yield "may be repeated"

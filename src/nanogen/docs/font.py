@@ -13,7 +13,8 @@ RANGES = (
     *((0x2190, 0x21FF), (0x2200, 0x22FF), (0x2308, 0x230B), (0x27E6, 0x27EF), (0x1D434, 0x1D467)),
     *((0x1D49C, 0x1D4CF), (0x1D538, 0x1D56B), (0x1D6E2, 0x1D71B)),
 )
-STYLE = """@font-face {{ font-family: "Equations"; src: url("data:font/woff;base64,{font}"); }}
+STYLE = """/* STIX Two Math, The STIX Fonts Project Authors, SIL Open Font License 1.1 */
+@font-face {{ font-family: "Equations"; src: url("data:font/woff;base64,{font}"); }}
 math {{ font-family: "Equations", math; }}
 """
 

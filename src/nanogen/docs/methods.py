@@ -15,7 +15,7 @@ FAMILIES = {
     "pixel": "pixel space",
     "few-step": "few steps",
 }
-INTRODUCTION = """# The methods
+INTRODUCTION = """# List of the methods
 
 Made from `config/methods/` and the studies `paper` and `nano-all`. A latent is channels × rows ×
 columns; of a pixel method it is the image. The tokens are the image's own, after patching.
@@ -30,7 +30,7 @@ def page() -> str:
 def _at_scale(name: str, title: str) -> str:
     study = load_study(name)
     rows = [_row(study, method) for method in study.methods]
-    header = ("title", "name", "family", "tokenizer", "latent", "patch", "tokens", "predicts", "adds")
+    header = ("title and name", "family", "tokenizer", "latent", "patch", "tokens", "predicts", "adds")
     return f"## At {title}: {len(rows)} methods, study `{name}`\n\n{table(header, rows)}"
 
 
@@ -40,7 +40,7 @@ def _row(study: Study, method: str) -> tuple[object, ...]:
     tokens = rows * columns // run.backbone.patch**2
     tokenizer = "none" if run.tokenizer == PIXELS else code(run.tokenizer)
     latent = f"{channels}×{rows}×{columns}"
-    names = (run.title, code(method), FAMILIES[run.family], tokenizer)
+    names = (f"{run.title} ({code(method)})", FAMILIES[run.family], tokenizer)
     return (*names, latent, run.backbone.patch, tokens, _predicted(run), _added(run))
 
 
