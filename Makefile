@@ -1,5 +1,6 @@
 # make all    set up and run the small study: tables, figures, report
 # make test   every test; make test-fast: the everyday part; make test-cluster: on a SLURM
+# make docs   the documentation as a site, build/docs/index.html
 # make rehearsal   all runs of the full study on random networks and a few images
 STUDY ?= nano
 PYTHON ?= python3
@@ -7,7 +8,7 @@ BIN := .venv/bin
 RESULTS := results/$(STUDY)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-setup test-fast test-cluster rehearsal lint format lock schemas clean
+.PHONY: all setup test test-setup test-fast test-cluster docs rehearsal lint format lock schemas clean
 .DELETE_ON_ERROR:
 
 all: setup
@@ -52,6 +53,11 @@ test-cluster: setup
 test-fast: setup lint
 	@$(BIN)/pytest -m "not slow" --ignore=tests/slurm
 
+# The site opens from disk and asks for nothing from the network.
+docs: setup
+	@snakemake docs --quiet rules
+	@echo "build/docs/index.html"
+
 # The full study's rules at its resolution and sizes of latents, on random networks and 8 images.
 rehearsal: setup
 	@snakemake all --config study=rehearsal --quiet rules
@@ -78,4 +84,4 @@ schemas: setup
 	@$(BIN)/nanogen schema --output config/schema
 
 clean:
-	rm -rf results .snakemake
+	rm -rf results build .snakemake

@@ -11,6 +11,7 @@
 #   snakemake bundle                      tables, figures and the text's numbers in one archive
 #   snakemake explorer                    one page to explore the tables in a browser
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
+#   snakemake docs                        the documentation as a site, build/docs/index.html
 #   snakemake all --config study=smoke    another study
 #   snakemake -n all                      what would be run
 from snakemake.utils import min_version
@@ -35,9 +36,11 @@ include: "rules/stage2.smk"
 include: "rules/sampling.smk"
 include: "rules/metrics.smk"
 include: "rules/report.smk"
+include: "rules/docs.smk"
 
 
 rule all:
+    """Every table and figure of the study, its grids of images and its explorer."""
     default_target: True
     input:
         tables(*ALL_TABLES),
@@ -74,6 +77,12 @@ rule explorer:
         explorer(),
 
 
+rule docs:
+    """The documentation as a site that opens from disk, build/docs/index.html."""
+    input:
+        SITE,
+
+
 rule tokenizers:
     """How well and how fast each tokenizer gives images back, and pictures of it."""
     input:
@@ -93,31 +102,37 @@ rule caches:
 
 
 rule table1:
+    """Known methods as reported and as reproduced, each at its own size and length."""
     input:
         tables("table1"),
 
 
 rule table2:
+    """The ImageNet axis with guidance."""
     input:
         tables("table2"),
 
 
 rule table3:
+    """The text-to-image axis."""
     input:
         tables("table3"),
 
 
 rule table4:
+    """The ImageNet axis without guidance."""
     input:
         tables("table4"),
 
 
 rule figure1:
+    """FID with guidance against each text-to-image score."""
     input:
         figures("figure1"),
 
 
 rule figure2:
+    """The wall-clock time of 100,000 training steps per method."""
     input:
         tables("times"),
         figures("figure2"),
@@ -130,11 +145,13 @@ rule figure3:
 
 
 rule figure4:
+    """As Figure 1, with the methods of pixel space, without and with guidance."""
     input:
         figures("figure4"),
 
 
 rule figure5:
+    """As Figure 1, FID without guidance."""
     input:
         figures("figure5"),
 

@@ -54,6 +54,16 @@ def as_nobody() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The documentation's site."""
+    from nanogen.docs.build import build
+
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    build(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def working_copy() -> type[WorkingCopy]:
     """``working_copy(folder)`` makes another copy."""
     return WorkingCopy

@@ -16,6 +16,8 @@ ENVS = sorted(ROOT.glob("envs/*.yaml"))
 # Where a package is imported by another name than it is installed by.
 PACKAGE = {
     "PIL": "pillow",
+    "fontTools": "fonttools",
+    "myst_parser": "myst-parser",
     "yaml": "pyyaml",
     "huggingface_hub": "huggingface-hub",
     "t2v_metrics": "t2v-metrics",

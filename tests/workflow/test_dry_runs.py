@@ -9,7 +9,7 @@ from nanogen.config import load_study
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure2", "figure3", "figure4", "figure5",
     "models", "caches", "correlations", "claims", "regimes", "tokenizers",
-    "explorer", "leaderboard",
+    "explorer", "leaderboard", "docs",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
@@ -172,7 +172,8 @@ def test_a_study_without_a_sweep_says_how_to_set_one(fresh):
 @pytest.mark.slow
 def test_every_named_target_is_there(fresh):
     whole = fresh.plan(*sorted(NAMED), *OF_THREE)
-    assert whole.rules == {**{rule: n for rule, n in THREE.items() if rule != "sample_grid"}}
+    expected = {rule: n for rule, n in THREE.items() if rule != "sample_grid"}
+    assert whole.rules == {**expected, "site": 1}
 
 
 TARGETS = [
@@ -343,3 +344,8 @@ def test_figure_3_needs_a_training_that_keeps_an_average(fresh):
     assert outcome.code != 0
     assert "no method of study nano keeps the average" in outcome.text
     assert "kept.safetensors" not in fresh.plan("models", "--config", "methods=[jit]").text
+
+
+def test_the_documentation_needs_no_study_and_no_study_needs_it(fresh):
+    assert fresh.plan("docs").rules == {"site": 1}
+    assert "site" not in fresh.plan("table2", *OF_THREE).rules

@@ -39,7 +39,7 @@ COMMANDS = {
     ),
     "tune-tokenizer": (
         "tune_tokenizer",
-        "stage 1: tune a VAE end to end with a backbone (likewise)",
+        "stage 1: tune a VAE end to end with a backbone (start it with torchrun)",
     ),
     "reconstruct": ("reconstruct", "how well and how fast a tokenizer gives images back"),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
@@ -48,7 +48,7 @@ COMMANDS = {
     "sample": ("sample", "draw images from a trained model: by class or prompt, or a study's set"),
     "choose-guidance": ("choose_guidance", "the guidance scale of a sweep's lowest FID"),
     "import": ("import_checkpoint", "make a model folder from a checkpoint that the authors released"),
-    "export": ("export_checkpoint", "write a trained model as such a checkpoint"),
+    "export": ("export_checkpoint", "write a trained model as a checkpoint under the released names"),
     "reference": ("reference", "features and moments of the real images"),
     "extract-features": ("extract_features", "every extractor's features of one sample set"),
     "score-distribution": ("score_distribution", "FID, IS, FDr, MIND and the like from features"),
@@ -74,6 +74,7 @@ COMMANDS = {
     "trace": ("trace", "where a number of a table comes from: files, commit, device, time, command"),
     "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
+    "docs": ("docs", "the documentation as a site that opens from disk"),
 }
 
 

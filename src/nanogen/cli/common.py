@@ -89,7 +89,9 @@ def run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> Non
     """Add --study, --method and --task, which name one run."""
     parser.add_argument("--study", required=required, default="nano", help="name or YAML file")
     parser.add_argument("--method", required=required, help="a file in config/methods")
-    parser.add_argument("--task", required=required, choices=["imagenet", "t2i"])
+    parser.add_argument(
+        "--task", required=required, choices=["imagenet", "t2i"], help="a file in config/tasks"
+    )
 
 
 def stage_of_run(args: argparse.Namespace) -> dict[str, Any]:

@@ -20,9 +20,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--prompts", type=Path, help="text to image: the prompts (JSON)")
     parser.add_argument("--reference", type=Path, help="classes: real images and their class names")
-    parser.add_argument("--rows", type=int, default=4)
-    parser.add_argument("--columns", type=int, default=10)
-    parser.add_argument("--title", required=True)
+    parser.add_argument("--rows", type=int, default=4, help="rows of images (default: 4)")
+    parser.add_argument("--columns", type=int, default=10, help="images in a row (default: 10)")
+    parser.add_argument("--title", required=True, help="written above the images")
     parser.add_argument("--output", type=Path, required=True, help="the picture (PNG)")
 
 

@@ -14,7 +14,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=int, default=1, help="nodes that the step must have")
     parser.add_argument("--gres", default="", help="what each node must have, e.g. gpu:8")
     parser.add_argument("--wait", type=int, default=300, help="seconds for all nodes to start")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="COMMAND ...")
+    parser.add_argument(
+        "rest", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="a command and its options"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,0 +1,15 @@
+# The documentation as a site. It is of no study, so it does not lie in results/; nothing else needs it.
+
+
+rule site:
+    input:
+        documented,
+    output:
+        directory(SITE),
+    log:
+        "build/docs.log",
+    localrule: True
+    conda:
+        "../envs/docs.yaml"
+    shell:
+        "python -m nanogen docs --output {output} > {log} 2> >(tee -i {log} >&2)"

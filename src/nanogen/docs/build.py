@@ -1,0 +1,91 @@
+"""The site: hand-written pages and generated ones side by side, then Sphinx."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nanogen.docs import commands, keys, methods, targets, tasks
+from nanogen.docs.font import style_sheet
+from nanogen.errors import UserError
+from nanogen.files import atomic_folder, write_text
+
+GENERATED: dict[str, Callable[[Path], str]] = {
+    "reference/keys.md": lambda root: keys.page(),
+    "reference/commands.md": lambda root: commands.page(),
+    "reference/targets.md": targets.page,
+    "reference/methods.md": lambda root: methods.page(),
+    "reference/tasks.md": lambda root: tasks.page(),
+}
+# Pages that stand elsewhere in the repository, and where the site has them.
+ELSEWHERE = {"profiles/README.md": "reference/profiles.md", "CONTRIBUTING.md": "contributing.md"}
+LINK = re.compile(r"(?<=\]\()(?![a-z]+://|#)([^)\s#]+)")
+
+
+def build(root: Path, output: Path) -> None:
+    """Build the site of the repository in ``root``; ``output`` becomes a folder with index.html.
+
+    Raises UserError where a page cannot be read, or a link or an equation cannot be resolved.
+    """
+    if not (root / "docs/conf.py").is_file():
+        raise UserError(f"{root / 'docs'} holds no pages; run this command in a clone of the repository")
+    with TemporaryDirectory(prefix="nanogen-docs-") as folder:
+        source = Path(folder, "source")
+        assemble(root, source)
+        with atomic_folder(output) as made:
+            _sphinx(root / "docs", source, made, Path(folder, "doctrees"))
+            shutil.rmtree(made / "_sources", ignore_errors=True)
+
+
+def assemble(root: Path, source: Path) -> None:
+    """Write every page of the site to ``source``."""
+    shutil.copytree(root / "docs", source, ignore=shutil.ignore_patterns("conf.py", "__pycache__"))
+    for place, target in ELSEWHERE.items():
+        write_text(source / target, (root / place).read_text(encoding="utf-8"))
+    write_text(source / "_static/equations.css", style_sheet())
+    for target, page in GENERATED.items():
+        write_text(source / target, page(root))
+    written_at = {target: place for place, target in ELSEWHERE.items()}
+    for page in source.rglob("*.md"):
+        inside = page.relative_to(source).as_posix()
+        place = written_at.get(inside, f"docs/{inside}")
+        text = page.read_text(encoding="utf-8")
+        page.write_text(relinked(text, root / place, root, inside), encoding="utf-8")
+
+
+def relinked(text: str, place: Path, root: Path, inside: str) -> str:
+    """``text`` of the file ``place`` with links to pages of ELSEWHERE, and from them, as ``inside`` the
+    site."""
+
+    def link(found: re.Match[str]) -> str:
+        target = (place.parent / found[1]).resolve()
+        if not target.is_relative_to(root):
+            return found[1]
+        named = target.relative_to(root).as_posix()
+        page = ELSEWHERE.get(named, named.removeprefix("docs/") if named.startswith("docs/") else None)
+        return found[1] if page is None else "../" * inside.count("/") + page
+
+    return LINK.sub(link, text)
+
+
+def _sphinx(configuration: Path, source: Path, output: Path, doctrees: Path) -> None:
+    """Run Sphinx; every warning, such as a link that leads nowhere, is a mistake."""
+    from sphinx.application import Sphinx
+    from sphinx.errors import SphinxError
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    said = StringIO()
+    try:
+        with patch_docutils(configuration), docutils_namespace():
+            folders = (source, configuration, output, doctrees)
+            made = {"html_static_path": [str(source / "_static")]}
+            app = Sphinx(*folders, "html", confoverrides=made, status=None, warning=said)
+            app.build(force_all=True)
+    except SphinxError as error:
+        raise UserError(f"the site cannot be built: {error}") from error
+    if warnings := said.getvalue().replace(f"{source}/", "docs/").strip():
+        raise UserError(f"the site has mistakes:\n{warnings}")

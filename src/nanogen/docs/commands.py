@@ -1,0 +1,105 @@
+"""Every command of `nanogen` with its options, as a page: made from the parsers themselves."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from nanogen.cli import COMMANDS
+from nanogen.docs.markdown import code, plain, table
+
+# Commands that people type, before those that the graph calls.
+BY_HAND = {
+    "Look and plan": ("config", "params", "plan", "schema", "summary"),
+    "Draw, score and compare by hand": (
+        *("sample", "score", "score-t2i", "correlate", "claims", "explorer"),
+        *("import", "export", "docs"),
+    ),
+}
+INTRODUCTION = """# The command line
+
+Made from the programs' own parsers. Every command starts with `nanogen`; `nanogen COMMAND --help` says
+the same in a terminal. A command ends with 0 if it succeeded, 2 for a mistake that you can mend, which
+it names in one sentence, and 130 when it was interrupted.
+
+What a step of the graph reads and writes is listed in [](../formats.md).
+"""
+
+
+def page() -> str:
+    """The page of all commands, in Markdown."""
+    parts = [INTRODUCTION]
+    for title, names in groups().items():
+        parts.append(f"## {title}\n")
+        parts += [described(name) for name in names]
+    return "\n".join(parts)
+
+
+def groups() -> dict[str, list[str]]:
+    """Title -> commands; the graph's own are those that no other group names."""
+    named = {name for names in BY_HAND.values() for name in names}
+    found = {title: [name for name in names if name in COMMANDS] for title, names in BY_HAND.items()}
+    return found | {"Steps of the graph": [name for name in COMMANDS if name not in named]}
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, without running it."""
+    module, text = COMMANDS[name]
+    parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
+    importlib.import_module(f"nanogen.cli.{module}").arguments(parser)
+    return parser
+
+
+def described(name: str) -> str:
+    """A command's section: what it does, its options by group, an example."""
+    parser, text = parser_of(name), COMMANDS[name][1]
+    parts = [f"(nanogen-{name})=\n### {name}\n\n{text[0].upper()}{text[1:]}.\n"]
+    for group in parser._action_groups:
+        rows = [
+            (option_of(action), "; ".join(meaning(action, parser)))
+            for action in group._group_actions
+            if not isinstance(action, argparse._HelpAction)
+        ]
+        if rows and group.title not in ("positional arguments", "options"):
+            parts.append(f"{group.title[0].upper()}{group.title[1:]}:\n")
+        if rows:
+            parts.append(table(("option", "meaning"), rows))
+    if parser.epilog:
+        parts.append(f"For example:\n\n```\n{parser.epilog.removeprefix('example: ')}\n```\n")
+    return "\n".join(parts)
+
+
+def option_of(action: argparse.Action) -> str:
+    """An option as it is typed, with what follows it."""
+    value = _value(action)
+    if not action.option_strings:
+        return code(value)
+    return ", ".join(code(f"{name} {value}".strip()) for name in action.option_strings)
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    if action.nargs == argparse.REMAINDER:
+        return "..."
+    name = action.metavar or ("|".join(map(str, action.choices)) if action.choices else None)
+    value = name or (action.dest.upper().replace("_", "-") if action.option_strings else action.dest)
+    many = action.nargs in ("*", "+") or isinstance(action.nargs, int)
+    return f"{value} ..." if many else str(value)
+
+
+def meaning(action: argparse.Action, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The option's own words, whether it must be given and, where they leave it out, its default."""
+    if action.required and action.nargs != argparse.REMAINDER:
+        yield "*required*"
+    if action.help:
+        yield plain(parser._get_formatter()._expand_help(action))
+    elif action.type is Path:
+        yield "path of this input"
+    silent = action.default in (None, [], argparse.SUPPRESS) or isinstance(action.default, bool)
+    if not silent and "default" not in (action.help or ""):
+        yield f"default: {code(action.default)}"
+    if isinstance(action, argparse._AppendAction) and "repeat" not in (action.help or ""):
+        yield "may be repeated"
