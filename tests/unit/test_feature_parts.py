@@ -30,7 +30,7 @@ IMAGES = 150  # more than spatial features; the fifth batch of the network is no
 def study(tiny):
     return tiny(
         data={"train_images": 200, "val_images": IMAGES},
-        evaluation={"images": IMAGES},
+        evaluation={"images": IMAGES, "extractors": list(NAMES)},
         models={name: {"source": "random"} for name in NAMES},
     )
 

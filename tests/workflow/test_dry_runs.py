@@ -6,6 +6,7 @@ import pytest
 
 from nanogen.config import load_study
 
+EXTRACTORS = ("inception", "convnext", "dinov2", "mae", "siglip")
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure2", "figure3", "figure4", "figure5",
     "models", "caches", "correlations", "claims", "regimes", "tokenizers",
@@ -14,7 +15,7 @@ NAMED = {
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
 # methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
 THREE = {
-    "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 7, "train_tokenizer": 2,
+    "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 10, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 14,
     "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3, "reconstruct": 2,
     "measured_table": 4, "published_table": 8, "derived_table": 6, "measured_figure": 7,
@@ -23,7 +24,7 @@ THREE = {
     "lengths_figure": 1,
 }  # fmt: skip
 TEN = THREE | {
-    "build_model": 8, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,
+    "build_model": 11, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,
     "encode_features": 2, "train": 21, "sample": 45, "extract_features": 32,
     "score_distribution": 32, "score_text": 11, "reconstruct": 5,
     "sample_grid": 33,
@@ -148,7 +149,7 @@ def test_a_sweep_measures_small_sets_first_and_one_whole_set_then(fresh):
     keys = ("methods=[jit, meanflow]", "sweep={scales: [1.0, 2.5], images: 40}")
     plan = fresh.plan("sweep", "--config", *keys)
     assert plan.rules == {
-        **{"make_data": 2, "build_model": 2, "reference": 1, "train": 1, "sample": 3},
+        **{"make_data": 2, "build_model": 5, "reference": 1, "train": 1, "sample": 3},
         **{"extract_features": 3, "score_distribution": 3, "choose_guidance": 1},
         **{"measured_table": 1, "measured_figure": 1},
     }
@@ -221,7 +222,7 @@ def test_table_4_needs_nothing_of_text_to_image(fresh):
     assert not [job for job in plan.jobs if job["task"] == "t2i"]
     assert not {"encode_text", "encode_prompts", "make_prompts", "score_text"} & set(plan.rules)
     models = {job["model"] for job in plan.of("build_model")}
-    assert models == {"dinov2-b", "inception", "convnext"}
+    assert models == {"dinov2-b", *EXTRACTORS}
     assert not [path for job in plan.jobs for path in job.inputs + job.outputs if "t2i" in path]
 
 

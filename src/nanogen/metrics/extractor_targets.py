@@ -194,7 +194,7 @@ class _Texts(nn.Module):
 def _captions(data: ImageFile, learned: nn.Module | None) -> Target:
     """Every pair of image and caption in a batch is told to belong together or not, by itself
     (SigLIP: Zhai et al. 2023, arXiv 2303.15343); images of one caption belong to it all."""
-    captions = data.captions("short")
+    captions = data.captions("dense")
     texts = learned or _Texts(captions)
 
     def agreement(out: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
