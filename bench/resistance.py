@@ -45,7 +45,7 @@ from nanogen.tokenizers.pixels import Pixels
 from nanogen.training.batches import Batches, Source
 from nanogen.training.distributed import Processes, processes
 from nanogen.training.ema import EMA
-from nanogen.training.loop import Learner
+from nanogen.training.learner import Learner
 from nanogen.training.sources import TrainingData
 
 SCENES_PER_PROMPT = 16

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from nanogen.files import read_json
 from nanogen.training.distributed import processes
-from nanogen.training.loop import Execution, Learner
+from nanogen.training.learner import Execution, Learner
 
 
 def average_of_others(config: str, sharding: str) -> int:

@@ -35,9 +35,10 @@ from nanogen.sampling.inputs import class_conditions, text_conditions
 from nanogen.tokenizers.pixels import Pixels
 from nanogen.training import checkpoint
 from nanogen.training.distributed import Processes
-from nanogen.training.loop import Interrupted, train
+from nanogen.training.loop import train
 from nanogen.training.online import Inputs, Online
 from nanogen.training.sources import TrainingData
+from nanogen.training.stopping import Interrupted
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 EVALUATED = {

@@ -21,7 +21,7 @@ from nanogen.config import stages
 from nanogen.config.study_schema import Study
 from nanogen.files import read_json, write_json
 from nanogen.training.distributed import Processes
-from nanogen.training.loop import compile_blocks
+from nanogen.training.learner import compile_blocks
 from nanogen.training.sharding import SHARDINGS, whole
 
 pytestmark = pytest.mark.slow  # about a minute

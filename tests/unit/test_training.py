@@ -19,8 +19,9 @@ from nanogen.files import read_json
 from nanogen.training import checkpoint
 from nanogen.training.distributed import Processes
 from nanogen.training.ema import EMA
-from nanogen.training.loop import Interrupted, train
+from nanogen.training.loop import train
 from nanogen.training.sources import TrainingData
+from nanogen.training.stopping import Interrupted
 from nanogen.training.update_size import update_size, weights_of
 
 ALONE = Processes(0, 1, torch.device("cpu"))

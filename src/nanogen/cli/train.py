@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.objectives import term_networks
     from nanogen.training.checkpoint import locked
     from nanogen.training.distributed import processes
-    from nanogen.training.loop import Execution, train
+    from nanogen.training.learner import Execution
+    from nanogen.training.loop import train
     from nanogen.training.sources import TrainingData
 
     stage = read_stage(args.config, "train")

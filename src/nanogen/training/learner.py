@@ -1,0 +1,126 @@
+"""What learns: a network, its average and its optimizer, by one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from nanogen.backbones import build
+from nanogen.objectives import objective_of
+from nanogen.training import checkpoint
+from nanogen.training.batches import Batch
+from nanogen.training.distributed import Processes
+from nanogen.training.ema import EMA
+from nanogen.training.schedule import learning_rate
+from nanogen.training.sharding import accumulating, gathered, parallel, whole
+from nanogen.training.update_size import update_size, weights_of
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a training is carried out; none of it changes the result but for rounding.
+
+    Attributes:
+        sharding: how processes share the network (`nanogen.training.sharding`).
+        micro_batch: the most samples that a process takes at a time; 0: its whole share of the batch.
+        deadline: UNIX time before which it saves and ends; None: any.
+    """
+
+    sharding: str = "none"
+    micro_batch: int = 0
+    deadline: float | None = None
+
+
+WHOLE = Execution()  # the whole network on each process, its whole share at a time, as long as it takes
+
+
+def optimizer_of(model: nn.Module, keys: dict[str, Any]) -> torch.optim.AdamW:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        trained,
+        lr=keys["learning_rate"],
+        betas=tuple(keys["betas"]),
+        weight_decay=keys["weight_decay"],
+        fused=True,
+    )
+
+
+class Learner:
+    """What an optimizer step changes: the network, its average, the optimizer's moments."""
+
+    def __init__(
+        self,
+        stage: dict[str, Any],
+        group: Processes,
+        networks: Mapping[str, nn.Module] | None = None,
+        execution: Execution = WHOLE,
+    ):
+        training = stage["training"]
+        self.keys, self.group, self.micro_batch = training["optimizer"], group, execution.micro_batch
+        self.objective = objective_of(stage, networks)
+        self.model = build(stage).to(group.device)
+        if training["compile"] and group.device.type == "cuda":
+            compile_blocks(self.model)
+        # Before the average, which it makes equal everywhere.
+        self.wrapped = parallel(self.model, group, execution.sharding)
+        self.ema, self.optimizer = EMA(self.model, training["ema"]), optimizer_of(self.model, self.keys)
+        self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
+        bf16 = training["precision"] == "bf16"
+        self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
+
+    def restore(self, state: Path, hash_: str) -> int:
+        """Continue from the newest checkpoint in ``state``; returns its step, 0 without one."""
+        start, tensors = checkpoint.newest(state, hash_)
+        if start:
+            self.learned.load(tensors)
+        return start
+
+    def save(self, state: Path, hash_: str, step: int) -> None:
+        """Write a checkpoint; all processes take part, the main one writes."""
+        tensors = gathered(self.learned.state(), self.group)
+        if self.group.main:
+            checkpoint.save(state, hash_, step, tensors)
+
+    def average(self) -> dict[str, Tensor]:
+        """The averaged weights, whole, on every process; all of them must ask."""
+        return {name: whole(value) for name, value in self.ema.state().items()}
+
+    def step(self, step: int, batch: Batch) -> dict[str, Any]:
+        """Learn from one batch; the named losses of the global batch, gradient norm, learning rate."""
+        rate = learning_rate(step - 1, self.keys)
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = rate
+        parts = batch.parts(self.micro_batch)
+        losses = [self._add_gradients(part, len(parts), part is not parts[-1]) for part in parts]
+        norm = whole(clip_grad_norm_(self.model.parameters(), self.keys["clip"]))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(step)
+        means = {name: self.group.mean(sum(part[name] for part in losses)) for name in losses[0]}
+        return {**means, "grad_norm": norm, "learning_rate": rate}
+
+    def measured_step(self, step: int, batch: Batch) -> dict[str, Any]:
+        """`step`, and ``update``, how far it moved the weights; copying them before takes time."""
+        before = weights_of(self.model)
+        measured = self.step(step, batch)
+        return {**measured, "update": update_size(before, self.model)}
+
+    def _add_gradients(self, part: Batch, parts: int, more: bool) -> dict[str, Tensor]:
+        """Those of one of as many equal ``parts``; what it adds to the mean of every loss."""
+        with accumulating(self.wrapped, more):
+            with self.autocast:
+                losses = self.objective(self.wrapped, part, self.model.conditioner)
+            (losses["loss"] / parts).backward()
+        return {name: value.detach() / parts for name, value in losses.items()}
+
+
+def compile_blocks(model: nn.Module, backend: str = "inductor") -> None:
+    """Compile what each block computes, inside of the hooks by which sharding gathers its weights."""
+    for block in model.blocks():
+        block.forward = torch.compile(block.forward, backend=backend)

@@ -1,0 +1,84 @@
+"""What is noted of a training on its way: its curve, averages that are kept, and evaluations."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from nanogen.training import checkpoint
+from nanogen.training.distributed import Processes
+from nanogen.training.kept import Kept
+from nanogen.training.learner import Learner
+from nanogen.training.log import TrainingLog
+from nanogen.training.online import Online
+
+log = logging.getLogger(__name__)
+
+
+class Watch:
+    """Beside the steps, on every process; the main one writes.
+
+    Args:
+        log_every: steps between lines of the curve.
+        online: evaluates the average in between; None: nothing does.
+        keep: steps whose averages are kept; None: no file of them is written.
+    """
+
+    def __init__(
+        self,
+        stage: dict[str, Any],
+        state: Path,
+        group: Processes,
+        log_every: int,
+        online: Online | None,
+        keep: Sequence[int] | None,
+    ):
+        self.stage, self.state, self.group, self.log_every = stage, state, group, log_every
+        self.online = online
+        self.kept = None if keep is None else Kept(keep, state, stage["hash"], group)
+        self.curve: TrainingLog | None = None
+        self.logs = [state / "train.jsonl", *([state / "online.jsonl"] if online else [])]
+
+    def begin(self, start: int, learner: Learner) -> None:
+        """Continue after step ``start``; raises UserError where what was asked for was not kept."""
+        if self.online:
+            self.online.begin(self.logs[1], start, learner.average())
+        if self.kept:
+            self.kept.begin(start)
+        if self.group.main:
+            self.curve = self._curve(start)
+
+    def _curve(self, start: int) -> TrainingLog:
+        stage, training = self.stage, self.stage["training"]
+        if start:
+            log.info("continuing %s on %s after step %d", stage["method"], stage["task"], start)
+        checkpoint.truncate_log(self.logs[0], start)
+        name, steps = f"{stage['method']} on {stage['task']}", training["steps"]
+        return TrainingLog(self.logs[0], name, start, steps, self.log_every, training["batch_size"])
+
+    def step(self, step: int, measured: dict[str, Any], learner: Learner) -> None:
+        """Note what a step measured, and the average after it if it is to be kept."""
+        if self.curve:
+            self.curve.step(step, **measured)
+        if self.kept:
+            self.kept(step, learner.ema.state())
+
+    def check(self, step: int) -> None:
+        """Raise UserError where a number noted since the last line is not finite."""
+        if self.curve:
+            self.curve.check(step)
+
+    def evaluate(self, step: int, learner: Learner) -> None:
+        """Evaluate the average if it is due; that is no time of training."""
+        if not self.online or not self.online.due(step):
+            return
+        self.check(step)  # which also waits for the device, whose steps are training time
+        with self.curve.paused() if self.curve else nullcontext():
+            self.online(step, learner.average())
+
+    def close(self) -> None:
+        if self.curve:
+            self.curve.close()
