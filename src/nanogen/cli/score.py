@@ -86,14 +86,14 @@ def _show(scores: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from nanogen.report.columns import column, printed
+    from nanogen.report.columns import Column, column, printed
 
     console = Console()
     table = Table("metric", box=box.SIMPLE_HEAD if console.is_terminal else box.ASCII)
     table.add_column("value", justify="right")
     for result in scores.values():
         for key, value in result["values"].items():
-            found = column(key)
+            found = column(key) or Column(key, key, 4)  # a metric that no table has yet
             table.add_row(found.title, printed(found, value))
     console.print(table)
     for name, result in scores.items():
