@@ -12,12 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen.backbones.embeddings import Condition, patches
-from nanogen.backbones.encoder import ClsToken, Final, InContextEncoder, Output, initialise
-from nanogen.backbones.layers import Attention, RMSNorm, Rotary2D, SwiGLU
-
-
-def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return x * (1 + scale) + shift
+from nanogen.backbones.encoder import ClsToken, InContextEncoder, Output
+from nanogen.backbones.final import ModulatedFinal, modulate
+from nanogen.backbones.layers import (
+    Attention,
+    RMSNorm,
+    Rotary2D,
+    SwiGLU,
+    patch_embedding,
+    zero_linear,
+)
 
 
 class DecoderBlock(nn.Module):
@@ -28,25 +32,13 @@ class DecoderBlock(nn.Module):
         self.norm1, self.norm2 = RMSNorm(width), RMSNorm(width)
         self.attention = Attention(width, heads)
         self.mlp = SwiGLU(width, mlp_ratio)
-        self.modulation = nn.Linear(width, 6 * width)
+        self.modulation = zero_linear(width, 6 * width)
 
     def forward(self, x: Tensor, s: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         """``x`` and ``s`` (B, T, D); ``s`` already went through a SiLU."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(s).chunk(6, dim=-1)
         x = x + gate1 * self.attention(modulate(self.norm1(x), shift1, scale1), angles, None)
         return x + gate2 * self.mlp(modulate(self.norm2(x), shift2, scale2))
-
-
-class ModulatedFinal(Final):
-    """The final layer with shift and scale from ``s``."""
-
-    def __init__(self, width: int, values: int, cls_width: int | None, pixels: tuple[int, int] | None):
-        super().__init__(width, values, cls_width, pixels)
-        self.modulation = nn.Linear(width, 2 * width)
-
-    def forward(self, x: Tensor, s: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
-        shift, scale = self.modulation(s).chunk(2, dim=-1)
-        return self.read(modulate(self.norm(x), shift, scale), cells)
 
 
 class DDT(InContextEncoder):
@@ -56,6 +48,8 @@ class DDT(InContextEncoder):
     t is an interval's length and ``absolute`` (B,) the time of its noisy end (MeanFlow).
     The further arguments are InContextEncoder's.
     """
+
+    final_layer = ModulatedFinal
 
     def __init__(
         self,
@@ -74,16 +68,15 @@ class DDT(InContextEncoder):
             "kind": kind,
         }
         encoder_width, mlp_ratio = self.config["encoder_width"], self.config["mlp_ratio"]
-        self.decoder_patches = nn.Linear(self.values, decoder_width)
+        self.decoder_patches = patch_embedding(self.values, decoder_width)
         self.decoder_cls = None if self.cls_width is None else ClsToken(self.cls_width, decoder_width)
         same = encoder_width == decoder_width
         self.project = nn.Identity() if same else nn.Linear(encoder_width, decoder_width)
         self.decoder = nn.ModuleList(
             DecoderBlock(decoder_width, decoder_heads, mlp_ratio) for _ in range(decoder_depth)
         )
-        self.final = ModulatedFinal(decoder_width, self.values, self.cls_width, self.pixels)
+        self.final = self.final_layer(decoder_width, self.values, self.cls_width, self.pixels)
         self.decoder_rotary = Rotary2D(decoder_width // decoder_heads, self.rows, self.columns)
-        initialise(self)
 
     def forward(
         self,
@@ -107,9 +100,8 @@ class DDT(InContextEncoder):
             x = block(x, s, angles)
         return self.final(x, s, cells)
 
+    def shallow_values(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.base(x, F.silu(x), cells)
+
     def blocks(self) -> list[nn.Module]:
         return [*self.encoder, *self.decoder]
-
-    def zeroed(self) -> list[nn.Linear]:
-        modulations = [block.modulation for block in self.decoder]
-        return [*super().zeroed(), *modulations, self.final.modulation, *self.final.outputs()]

@@ -41,6 +41,11 @@ def unpatch(tokens: Tensor, patch: int, channels: int, rows: int, columns: int) 
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, channels, rows * patch, columns * patch)
 
 
+def learned_tokens(tokens: int, width: int) -> nn.Parameter:
+    """(tokens, width), from N(0, 1 / width)."""
+    return nn.Parameter(torch.randn(tokens, width) / math.sqrt(width))
+
+
 class TimeEmbedding(nn.Module):
     """Gaussian Fourier features of t and an MLP; tokens are learned vectors plus the embedding."""
 
@@ -49,7 +54,9 @@ class TimeEmbedding(nn.Module):
         # Frozen, and yet a parameter: published parameter counts include it.
         self.frequencies = nn.Parameter(torch.randn(frequencies), requires_grad=False)
         self.mlp = nn.Sequential(nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width))
-        self.tokens = nn.Parameter(torch.empty(tokens, width))
+        for linear in (self.mlp[0], self.mlp[2]):
+            nn.init.normal_(linear.weight, std=0.02)
+        self.tokens = learned_tokens(tokens, width)
 
     def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """``t`` (B,) in [0, 1] -> base embedding (B, D), tokens (B, tokens, D)."""
@@ -65,7 +72,8 @@ class LabelConditioner(nn.Module):
         super().__init__()
         self.classes = classes
         self.table = nn.Embedding(classes + 1, width)
-        self.tokens = nn.Parameter(torch.empty(tokens, width))
+        nn.init.normal_(self.table.weight, std=0.02)
+        self.tokens = learned_tokens(tokens, width)
 
     def forward(self, condition: Condition) -> tuple[Tensor, None]:
         return self.tokens + self.table(condition.labels)[:, None], None

@@ -21,8 +21,8 @@ from nanogen.backbones.embeddings import (
     TimeEmbedding,
     unpatch,
 )
-from nanogen.backbones.layers import Attention, RMSNorm, Rotary2D, SwiGLU
-from nanogen.backbones.neural_field import NeuralField
+from nanogen.backbones.final import Final
+from nanogen.backbones.layers import Attention, RMSNorm, Rotary2D, SwiGLU, patch_embedding
 
 
 class Output(NamedTuple):
@@ -70,35 +70,6 @@ class ClsToken(nn.Module):
         return self.norm(self.linear(cls))[:, None]
 
 
-class Final(nn.Module):
-    """RMS norm and Linear to the values of a patch; with REG a second Linear to the cls feature.
-
-    Where ``pixels`` (channels, patch) is given, a neural field takes the place of the first Linear.
-    """
-
-    def __init__(
-        self, width: int, values: int, cls_width: int | None, pixels: tuple[int, int] | None = None
-    ):
-        super().__init__()
-        self.norm = RMSNorm(width)
-        self.field = None if pixels is None else NeuralField(width, *pixels)
-        self.linear = None if pixels is not None else nn.Linear(width, values)
-        self.cls = None if cls_width is None else nn.Linear(width, cls_width)
-
-    def forward(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Tokens (B, [1 +] N, D), noisy patches (B, N, C p p) -> patches (B, N, p p C), cls (B, Z)."""
-        return self.read(self.norm(x), cells)
-
-    def read(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
-        image, cls = (x, None) if self.cls is None else (x[:, 1:], self.cls(x[:, 0]))
-        return (self.field(image, cells) if self.linear is None else self.linear(image)), cls
-
-    def outputs(self) -> list[nn.Linear]:
-        """The Linears that make the output; they begin at zero."""
-        first = self.linear if self.field is None else self.field.out
-        return [first] if self.cls is None else [first, self.cls]
-
-
 REPA_HEADS = {
     # the authors' code, and the original (Yu et al. 2024, arXiv 2410.06940, section 3)
     "linear": lambda width, wanted: nn.Linear(width, wanted),
@@ -123,7 +94,10 @@ class InContextEncoder(nn.Module):
             many further tokens (MeanFlow).
 
     ``config`` holds all of them, for the file beside the weights; a backbone adds its own.
+    ``final_layer`` is the class of its final layers.
     """
+
+    final_layer: type[Final] = Final
 
     def __init__(
         self,
@@ -156,7 +130,7 @@ class InContextEncoder(nn.Module):
         self.cls_width = cls_width
         self.pixels = (channels, patch) if head == "neural-field" else None
         self.prefix = 0 if cls_width is None else 1  # tokens before the image's
-        self.encoder_patches = nn.Linear(self.values, width)
+        self.encoder_patches = patch_embedding(self.values, width)
         self.encoder_cls = None if cls_width is None else ClsToken(cls_width, width)
         self.time = TimeEmbedding(width, time_tokens)
         self.absolute_time = TimeEmbedding(width, time_tokens) if absolute_time else None
@@ -169,7 +143,7 @@ class InContextEncoder(nn.Module):
         self.encoder_rotary = Rotary2D(width // encoder_heads, self.rows, self.columns)
         self.repa_depth, self.guidance_depth = repa_depth, guidance_depth
         self.repa = None if repa_depth is None else REPA_HEADS[repa_head](width, repa_width)
-        self.base = None if guidance_depth is None else Final(width, self.values, cls_width)
+        self.base = None if guidance_depth is None else self.final_layer(width, self.values, cls_width)
 
     def encode(
         self,
@@ -199,8 +173,12 @@ class InContextEncoder(nn.Module):
         base = None
         if self.base is not None:
             shallow = F.silu(read[self.guidance_depth] + time[:, None])
-            base = self.output(*self.base(shallow, cells))
+            base = self.output(*self.shallow_values(shallow, cells))
         return Encoded(sequence[:, :count], time, hidden, base)
+
+    def shallow_values(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the second head of internal guidance makes of tokens ``x`` (B, [1 +] N, D)."""
+        return self.base(x, cells)
 
     def joined(self, image: Tensor, token: ClsToken | None, cls: Tensor | None) -> Tensor:
         """The cls token, where there is one, in front of the image's."""
@@ -213,36 +191,3 @@ class InContextEncoder(nn.Module):
     def blocks(self) -> list[nn.Module]:
         """The repeated parts, which are worth compiling."""
         return list(self.encoder)
-
-    def zeroed(self) -> list[nn.Linear]:
-        """Linears that begin at zero, so that the untrained network's output is zero."""
-        return [] if self.base is None else self.base.outputs()
-
-
-def _xavier(linear: nn.Linear, parts: int = 1) -> None:
-    """Xavier-uniform, each of the ``parts`` fused projections as if it stood alone."""
-    for part in linear.weight.chunk(parts):
-        nn.init.xavier_uniform_(part)
-    nn.init.zeros_(linear.bias)
-
-
-@torch.no_grad()
-def initialise(model: InContextEncoder) -> None:
-    """Xavier Linears; N(0, 0.02) tables, tokens and time MLP; zero modulation and output Linears."""
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            _xavier(module)
-        elif isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-    for block in model.blocks():
-        _xavier(block.attention.qkv, 3)
-        _xavier(block.mlp.gate_value, 2)
-    for time in filter(None, (model.time, model.absolute_time)):
-        for linear in (time.mlp[0], time.mlp[2]):
-            nn.init.normal_(linear.weight, std=0.02)
-        nn.init.normal_(time.tokens, std=0.02)
-    if isinstance(model.conditioner, LabelConditioner):
-        nn.init.normal_(model.conditioner.tokens, std=0.02)
-    for linear in model.zeroed():
-        nn.init.zeros_(linear.weight)
-        nn.init.zeros_(linear.bias)

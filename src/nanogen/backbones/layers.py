@@ -1,5 +1,9 @@
 """The transformer's parts: RMS norm, rotary positions, attention, SwiGLU.
 
+Each module draws its own initial weights, distributed as in the authors' code. A Linear has torch's
+default, weight and bias uniform within 1 / sqrt(inputs), unless it is made by a function here; fused
+projections have the same distribution as separate ones.
+
 Shapes: B batch, T tokens, D width, H heads, F = D / H features per head.
 """
 
@@ -10,6 +14,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen.backbones.attention import attention
+
+
+def zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A Linear that begins at zero."""
+    linear = nn.Linear(inputs, outputs)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def patch_embedding(values: int, width: int) -> nn.Linear:
+    """The Linear of a patch's values: Xavier-uniform weight, zero bias."""
+    linear = nn.Linear(values, width)
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 class RMSNorm(nn.Module):

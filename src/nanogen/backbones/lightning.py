@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition, patches
-from nanogen.backbones.encoder import Final, InContextEncoder, Output, initialise
+from nanogen.backbones.encoder import InContextEncoder, Output
 
 
 class LightningDiT(InContextEncoder):
@@ -32,8 +32,9 @@ class LightningDiT(InContextEncoder):
     ):
         super().__init__(**encoder)
         self.config["kind"] = kind
-        self.final = Final(self.config["encoder_width"], self.values, self.cls_width, self.pixels)
-        initialise(self)
+        self.final = self.final_layer(
+            self.config["encoder_width"], self.values, self.cls_width, self.pixels
+        )
 
     def forward(
         self,
@@ -47,6 +48,3 @@ class LightningDiT(InContextEncoder):
         encoded = self.encode(cells, t, condition, cls, absolute)
         output = self.output(*self.final(encoded.tokens, cells))
         return output._replace(hidden=encoded.hidden, base=encoded.base)
-
-    def zeroed(self) -> list[nn.Linear]:
-        return [*super().zeroed(), *self.final.outputs()]

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen.backbones.layers import RMSNorm
+from nanogen.backbones.layers import RMSNorm, zero_linear
 
 
 def cosine_positions(patch: int, frequencies: int) -> Tensor:
@@ -41,7 +41,7 @@ class NeuralField(nn.Module):
         self.norm = RMSNorm(hidden)
         self.weights = nn.Linear(width, 2 * hidden * hidden)
         self.last_norm = RMSNorm(hidden)
-        self.out = nn.Linear(hidden, channels)
+        self.out = zero_linear(hidden, channels)
 
     def forward(self, tokens: Tensor, cells: Tensor) -> Tensor:
         noisy = cells.unflatten(-1, (self.channels, -1)).transpose(-1, -2)  # (B, N, p p, C)

@@ -40,6 +40,9 @@ _OUTSIDE = {
     "final_layer.adaln_modulation.1": "final.modulation",
     "final_layer.cls_linear": "final.cls",
     "final_layer": "final",
+    "base_final_layer.adaln_modulation.1": "base.modulation",
+    "base_final_layer": "base",
+    "repa_projector": "repa",
 }
 _IN_BLOCK = {
     "attn.proj": "attention.out",

@@ -1,0 +1,50 @@
+"""The final layer: from tokens to the values of a patch. It begins at zero, and so does the output."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nanogen.backbones.layers import RMSNorm, zero_linear
+from nanogen.backbones.neural_field import NeuralField
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return x * (1 + scale) + shift
+
+
+class Final(nn.Module):
+    """RMS norm and Linear to the values of a patch; with REG a second Linear to the cls feature.
+
+    Where ``pixels`` (channels, patch) is given, a neural field takes the place of the first Linear.
+    """
+
+    def __init__(
+        self, width: int, values: int, cls_width: int | None, pixels: tuple[int, int] | None = None
+    ):
+        super().__init__()
+        self.norm = RMSNorm(width)
+        self.field = None if pixels is None else NeuralField(width, *pixels)
+        self.linear = None if pixels is not None else zero_linear(width, values)
+        self.cls = None if cls_width is None else zero_linear(width, cls_width)
+
+    def forward(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Tokens (B, [1 +] N, D), noisy patches (B, N, C p p) -> patches (B, N, p p C), cls (B, Z)."""
+        return self.read(self.norm(x), cells)
+
+    def read(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        image, cls = (x, None) if self.cls is None else (x[:, 1:], self.cls(x[:, 0]))
+        return (self.field(image, cells) if self.linear is None else self.linear(image)), cls
+
+
+class ModulatedFinal(Final):
+    """The final layer with shift and scale from ``s``, which already went through a SiLU."""
+
+    def __init__(
+        self, width: int, values: int, cls_width: int | None, pixels: tuple[int, int] | None = None
+    ):
+        super().__init__(width, values, cls_width, pixels)
+        self.modulation = zero_linear(width, 2 * width)
+
+    def forward(self, x: Tensor, s: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        shift, scale = self.modulation(s).chunk(2, dim=-1)
+        return self.read(modulate(self.norm(x), shift, scale), cells)

@@ -1,0 +1,102 @@
+"""Initial weights are distributed as the authors' are."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from nanogen.backbones import DDT, LightningDiT
+from nanogen.interop.released import to_released
+
+DDTS = ("label", "text", "reg_repa", "meanflow", "internal_guidance")
+MANY = 1000  # numbers from which the standard deviation is known to 5 %
+
+
+def shared_arguments(theirs: dict) -> dict:
+    tokens = theirs["cond_arch"]
+    kind = theirs.get("condition_type", "label")
+    conditioner = {"kind": kind, "tokens": tokens["num_c_tokens"]}
+    if kind == "label":
+        conditioner["classes"] = theirs["num_classes"]
+    return {
+        "latent": (theirs["in_channels"], theirs["input_size"], theirs["input_size"]),
+        "conditioner": conditioner,
+        "text_width": theirs.get("context_dim"),
+        "time_tokens": tokens["num_t_tokens"],
+    }
+
+
+def ddt(theirs: dict) -> DDT:
+    encoder, decoder = zip(theirs["hidden_size"], theirs["depth"], theirs["num_heads"], strict=True)
+    return DDT(
+        **shared_arguments(theirs),
+        patch=theirs["patch_size"][0],
+        **dict(zip(("encoder_width", "encoder_depth", "encoder_heads"), encoder, strict=True)),
+        **dict(zip(("decoder_width", "decoder_depth", "decoder_heads"), decoder, strict=True)),
+        cls_width=theirs["z_dim"] if theirs.get("enable_reg") else None,
+        repa_depth=theirs.get("repa_layer_depth"),
+        repa_width=theirs.get("z_dim"),
+        guidance_depth=theirs.get("base_model_depth"),
+        absolute_time=theirs.get("is_meanflow", False),
+    )
+
+
+def lightning(theirs: dict) -> LightningDiT:
+    return LightningDiT(
+        **shared_arguments(theirs),
+        patch=theirs["patch_size"],
+        encoder_width=theirs["hidden_size"],
+        encoder_depth=theirs["depth"],
+        encoder_heads=theirs["num_heads"],
+    )
+
+
+def lightning_name(name: str) -> str:
+    """LightningDiT's public name of what is called ``name`` in DDT."""
+    return name.replace("s_embedder", "x_embedder").replace("layer.norm", "layer.norm_final")
+
+
+def expected(golden_folder, name: str) -> tuple[dict, dict]:
+    """Constructor arguments, and what is known of each parameter by its public name."""
+    model = json.loads((golden_folder / "initialisation.json").read_text())[name]
+    return model["arguments"], model["parameters"]
+
+
+def assert_distributed(weights: dict[str, torch.Tensor], known: dict) -> None:
+    """``weights`` have the names and shapes of ``known``, and each is distributed as it says."""
+    assert {k: list(v.shape) for k, v in weights.items()} == {k: v["shape"] for k, v in known.items()}
+    wrong = {k: known[k]["rule"] for k, v in weights.items() if not fits(v.detach().double(), known[k])}
+    assert not wrong
+
+
+def fits(weight: torch.Tensor, known: dict) -> bool:
+    rule, std = known["rule"], known["rule_std"]
+    if rule.startswith("constant"):
+        return bool((weight == float(rule.split()[-1])).all())
+    if rule.startswith("fixed"):
+        numbers = [float(weight.mean()), float(weight.std()), float(weight.abs().max())]
+        return numbers == pytest.approx([known["mean"], known["std"], known["absmax"]], abs=1e-4)
+    count = weight.numel()
+    spread = weight.std() / std - 1
+    centred = abs(weight.mean() - known["mean"]) < 6 * std / math.sqrt(count)
+    within = rule.startswith("normal") or weight.abs().max() <= math.sqrt(3) * std * (1 + 1e-4)
+    return bool(abs(spread) < (0.05 if count > MANY else 0.2) and centred and within)
+
+
+@pytest.mark.parametrize("name", DDTS)
+def test_of_ddt(golden_folder, name):
+    arguments, known = expected(golden_folder, name)
+    torch.manual_seed(0)
+    model = ddt(arguments)
+    assert_distributed(to_released(dict(model.named_parameters()), model), known)
+
+
+def test_of_lightningdit(golden_folder):
+    arguments, known = expected(golden_folder, "lightning")
+    torch.manual_seed(0)
+    model = lightning(arguments)
+    released = to_released(dict(model.named_parameters()), model)
+    assert_distributed({lightning_name(k): v for k, v in released.items()}, known)
