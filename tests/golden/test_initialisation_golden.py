@@ -10,8 +10,24 @@ import torch
 
 from nanogen.backbones import DDT, LightningDiT
 from nanogen.interop.released import to_released
+from nanogen.tokenizers.vit_decoder import ViTDecoder
 
 DDTS = ("label", "text", "reg_repa", "meanflow", "internal_guidance")
+DECODER = {  # our name -> the public one
+    "position": "decoder_pos_embed",
+    "token": "trainable_cls_token",
+    "embed": "decoder_embed",
+    "norm": "decoder_norm",
+    "pixels": "decoder_pred",
+}
+IN_DECODER_BLOCK = {
+    "qkv": [f"attention.attention.{part}" for part in ("query", "key", "value")],
+    "out": ["attention.output.dense"],
+    "mlp.0": ["intermediate.dense"],
+    "mlp.2": ["output.dense"],
+    "norm1": ["layernorm_before"],
+    "norm2": ["layernorm_after"],
+}
 MANY = 1000  # numbers from which the standard deviation is known to 5 %
 
 
@@ -100,3 +116,35 @@ def test_of_lightningdit(golden_folder):
     model = lightning(arguments)
     released = to_released(dict(model.named_parameters()), model)
     assert_distributed({lightning_name(k): v for k, v in released.items()}, known)
+
+
+def decoder_weights(model: ViTDecoder) -> dict[str, torch.Tensor]:
+    """Its parameters by public name, the fused ones apart."""
+    weights = {}
+    for name, value in model.named_parameters():
+        part, _, rest = name.partition(".")
+        if part != "blocks":
+            weights[DECODER[part] + ("." + rest if rest else "")] = value
+            continue
+        number, _, inside = rest.partition(".")
+        inside, _, kind = inside.rpartition(".")
+        public = IN_DECODER_BLOCK[inside]
+        for split, piece in zip(public, value.chunk(len(public)), strict=True):
+            weights[f"decoder_layers.{number}.{split}.{kind}"] = piece
+    return weights
+
+
+def test_of_the_decoder_of_an_rae(golden_folder):
+    arguments, known = expected(golden_folder, "rae_decoder")
+    side, width = 16, arguments["decoder_hidden_size"]
+    torch.manual_seed(0)
+    model = ViTDecoder(
+        latent=(arguments["hidden_size"], side, side),
+        resolution=side * arguments["patch_size"],
+        hidden_size=width,
+        num_hidden_layers=arguments["decoder_num_hidden_layers"],
+        num_attention_heads=arguments["decoder_num_attention_heads"],
+        mlp_ratio=arguments["decoder_intermediate_size"] / width,
+    )
+    assert_distributed(decoder_weights(model), known)
+    assert not model.position[0, 0].any()

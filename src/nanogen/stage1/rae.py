@@ -29,6 +29,11 @@ def build(model: Mapping[str, Any], resolution: int) -> ViTDecoder:
     """An untrained decoder of the configuration's architecture and latent size."""
     keys = checked(model["architecture"], ARCHITECTURE, model["name"])
     rows = model["latent"][1]
+    if keys.get("hidden_size", 0) % 4:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: architecture.hidden_size {keys['hidden_size']} is no "
+            "multiple of 4, which the table of positions needs"
+        )
     if resolution % rows:
         raise UserError(
             f"config/models/{model['name']}.yaml: images of {resolution} pixels are no grid of {rows} "

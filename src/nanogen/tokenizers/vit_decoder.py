@@ -38,11 +38,31 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+def _waves(places: Tensor, width: int) -> Tensor:
+    """(N,) -> (N, width): sines, then cosines, of each place at width / 2 frequencies."""
+    angles = places[:, None] * 10000.0 ** (-torch.arange(width // 2) / (width // 2))
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def position_table(rows: int, columns: int, width: int) -> Tensor:
+    """(1, 1 + rows * columns, width): zeros for the token in front, then sines and cosines of each cell.
+
+    The first half of the width tells the column and the second the row (He et al. 2022, "Masked
+    Autoencoders Are Scalable Vision Learners", whose decoder this is).
+    """
+    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    cells = [_waves(places.flatten(), width // 2) for places in (column, row)]
+    return F.pad(torch.cat(cells, dim=1), (0, 0, 1, 0))[None]
+
+
 class ViTDecoder(nn.Module):
     """Latents (N, C, h, w) -> images (N, 3, h * patch, w * patch), about [-1, 1].
 
-    One token per latent cell, a learned position each, and a Linear from every token to the pixels
-    of its patch. ``config`` holds the constructor's arguments.
+    A learned token in front, one token per latent cell, a learned position each, and a Linear from every
+    cell's token to the pixels of its patch. ``config`` holds the constructor's arguments.
+
+    Initial weights are torch's defaults but for the token, which is zero, and the positions
+    (`position_table`), for which ``hidden_size`` has to be a multiple of 4.
     """
 
     def __init__(
@@ -68,20 +88,24 @@ class ViTDecoder(nn.Module):
         self.latent_shape = (channels, rows, columns)
         self.patch = resolution // rows
         self.embed = nn.Linear(channels, hidden_size)
-        self.position = nn.Parameter(torch.zeros(1, rows * columns, hidden_size))
+        self.token = nn.Parameter(torch.zeros(1, 1, hidden_size))
+        self.position = nn.Parameter(position_table(rows, columns, hidden_size))
         self.blocks = nn.ModuleList(
             Block(hidden_size, num_attention_heads, mlp_ratio) for _ in range(num_hidden_layers)
         )
         self.norm = nn.LayerNorm(hidden_size)
         self.pixels = nn.Linear(hidden_size, 3 * self.patch**2)
-        nn.init.normal_(self.position, std=0.02)
 
     def forward(self, latents: Tensor) -> Tensor:
         _, rows, columns = self.latent_shape
-        x = self.embed(latents.flatten(2).transpose(1, 2)) + self.position  # (N, rows * columns, width)
+        cells = self.embed(latents.flatten(2).transpose(1, 2))  # (N, rows * columns, width)
+        x = (
+            torch.cat([self.token.to(cells.dtype).expand(len(cells), -1, -1), cells], dim=1)
+            + self.position
+        )
         for block in self.blocks:
             x = block(x)
-        x = self.pixels(self.norm(x))  # (N, rows * columns, 3 * patch * patch)
+        x = self.pixels(self.norm(x[:, 1:]))  # (N, rows * columns, 3 * patch * patch)
         x = x.unflatten(1, (rows, columns)).unflatten(3, (3, self.patch, self.patch))
         x = x.permute(0, 3, 1, 4, 2, 5)  # (N, 3, rows, patch, columns, patch)
         return x.flatten(4).flatten(2, 3)
