@@ -86,7 +86,7 @@ def test_loss(golden):
         nothing,
         nothing,
         condition,
-        chance=0.0,
+        step=0,
         cls=values.get("cls_clean"),
         cls_noise=values.get("cls_x0"),
     )

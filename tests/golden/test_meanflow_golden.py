@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from nanogen.backbones import DDT, Condition
+from nanogen.config.stages.runs import MEANFLOW_STEPS_SEED
 from nanogen.interop.released import from_released
 from nanogen.objectives import StraightPath, TrainingTime
-from nanogen.objectives.meanflow import MeanFlow, derivative, weighted
+from nanogen.objectives.meanflow import FlowMatchingSteps, MeanFlow, derivative, weighted
 from nanogen.sampling.average_velocity import average_steps
 from nanogen.sampling.euler import time_grid
+from nanogen.training.batches import Batch
 
 DROPPED = torch.tensor([False, True, False])  # "sample 1's condition is dropped", golden/README.md
 
@@ -47,7 +49,8 @@ def assert_close(actual, expected):
 
 
 def objective(kappa: float) -> MeanFlow:
-    return MeanFlow(StraightPath(0.05), TrainingTime(-0.4, 1, 1), kappa, share=0.25, dropout=0.1)
+    steps = FlowMatchingSteps(0.25, MEANFLOW_STEPS_SEED)
+    return MeanFlow(StraightPath(0.05), TrainingTime(-0.4, 1, 1), kappa, steps, dropout=0.1)
 
 
 def test_forward(golden):
@@ -86,3 +89,48 @@ def test_samples(golden, steps):
     model, values, condition = golden
     result = average_steps(model, values["noise"], condition, time_grid(steps, 1.0))
     assert_close(result, values[f"sample_nfe{steps}"])
+
+
+# ------------------------------------------------------------------------------- training times
+
+
+@pytest.fixture(scope="module")
+def times(golden_folder):
+    with np.load(golden_folder / "meanflow_times.npz") as data:
+        return {key: data[key] for key in data.files}
+
+
+def interval(step: int, normal: np.ndarray, other: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """Times t and r of ``step`` from its standard normal draws."""
+    draws, others = torch.from_numpy(normal), torch.from_numpy(other)
+    none = torch.zeros(len(draws), 1, 1, 1)
+    batch = Batch(none, none, draws, draws, others, Condition(labels=None), step)
+    t, r = objective(0.0).interval(batch)
+    return t, t if r is None else r
+
+
+def test_the_same_steps_are_flow_matching(times):
+    steps = FlowMatchingSteps(0.25, MEANFLOW_STEPS_SEED)
+    assert [step in steps for step in range(4096)] == times["step_is_fm"].astype(bool).tolist()
+
+
+def test_times_of_given_draws(times):
+    draws = times["draw/normal_1"], times["draw/normal_2"]
+    kinds = times["step_is_fm"].astype(bool)
+    flow, average = int(np.flatnonzero(kinds)[0]), int(np.flatnonzero(~kinds)[0])
+    t, r = interval(flow, *draws)
+    np.testing.assert_allclose(t, times["draw/fm_t"], rtol=0, atol=1e-6)
+    assert torch.equal(r, t)
+    t, r = interval(average, *draws)
+    np.testing.assert_allclose(t, times["draw/mf_t"], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(r, times["draw/mf_r"], rtol=0, atol=1e-6)
+
+
+def test_quantiles_of_the_times(times):
+    kinds = times["step_is_fm"].astype(bool)
+    draws = np.random.default_rng(1).standard_normal((2, 100_000))
+    flow, _ = interval(int(np.flatnonzero(kinds)[0]), *draws)
+    t, r = interval(int(np.flatnonzero(~kinds)[0]), *draws)
+    for name, values in {"fm_t": flow, "mf_t": t, "mf_r": r, "mf_h": t - r}.items():
+        found = np.quantile(values, times["probabilities"])
+        np.testing.assert_allclose(found, times[name], rtol=0, atol=0.01, err_msg=name)

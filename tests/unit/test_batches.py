@@ -73,7 +73,7 @@ def test_a_batch_is_cut_into_the_fewest_equal_parts(most, sizes):
     whole = Batches(Numbered(50), stage()).at(3)
     parts = whole.parts(most)
     assert [len(part.x) for part in parts] == sizes
-    assert {part.chance for part in parts} == {whole.chance}
+    assert {part.step for part in parts} == {whole.step}
     for name in ("x", "noise", "normal", "uniform", "other_normal"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
     labels = torch.cat([part.condition.labels for part in parts])

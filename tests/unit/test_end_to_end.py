@@ -99,7 +99,7 @@ class Step:
             uniform=torch.rand(6),
             other_normal=torch.randn(6),
             condition=Condition(labels=torch.randint(3, (6,))),
-            chance=0.0,
+            step=0,
             patches=torch.randn(6, 5, 4, 4),
         )
 

@@ -15,7 +15,7 @@ from nanogen.config import load_run, load_study, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.objectives import MeanFlow, StraightPath, TrainingTime, objective_of
-from nanogen.objectives.meanflow import derivative
+from nanogen.objectives.meanflow import FlowMatchingSteps, derivative
 from nanogen.sampling.average_velocity import average_steps
 from nanogen.sampling.euler import time_grid
 from nanogen.sampling.generate import Generator
@@ -59,7 +59,8 @@ def drawn(count: int = 6) -> tuple[torch.Tensor, ...]:
 
 
 def meanflow(kappa: float = 0.0) -> MeanFlow:
-    return MeanFlow(StraightPath(0.05), TrainingTime(-0.4, 1, 1), kappa, share=0.25, dropout=0.0)
+    steps = FlowMatchingSteps(0.25, 42)
+    return MeanFlow(StraightPath(0.05), TrainingTime(-0.4, 1, 1), kappa, steps, dropout=0.0)
 
 
 LABELS = Condition(labels=torch.arange(6))
@@ -135,21 +136,24 @@ class Noise:
         return {}
 
 
-def batch(stage: dict, chance: float) -> Batch:
-    return replace(Batches(Noise(), stage).at(0), chance=chance)
+KINDS = {"flow-matching": 0, "average": 6}  # a step of each
 
 
-@pytest.mark.parametrize("chance", [0.1, 0.9])  # below and above the share of 0.25
+def batch(stage: dict, kind: str) -> Batch:
+    return replace(Batches(Noise(), stage).at(0), step=KINDS[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_every_weight_is_trained_in_both_kinds_of_steps(stage, chance, precision):
+def test_every_weight_is_trained_in_both_kinds_of_steps(stage, kind, precision):
     model = build(stage)
     with torch.no_grad():
         for parameter in model.parameters():  # some are zero at first, which stops the gradient
             parameter.add_(0.05 * torch.randn_like(parameter))
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        losses = objective_of(stage)(model, batch(stage, chance), model.conditioner)
+        losses = objective_of(stage)(model, batch(stage, kind), model.conditioner)
     losses["loss"].backward()
-    assert 0.9 < float(losses["loss"]) <= 1.0  # error / (error + 0.01)
+    assert 0.9 < float(losses["loss"].detach()) <= 1.0  # error / (error + 0.01)
     assert all(value.isfinite() for value in losses.values())
     trained = [(name, p.grad) for name, p in model.named_parameters() if p.requires_grad]
     assert not [name for name, gradient in trained if gradient is None or not gradient.any()]
@@ -157,7 +161,7 @@ def test_every_weight_is_trained_in_both_kinds_of_steps(stage, chance, precision
 
 @pytest.mark.slow
 def test_compiled_blocks_have_the_derivative_of_the_plain_ones(stage):
-    model, inputs = build(stage), batch(stage, 0.1)
+    model, inputs = build(stage), batch(stage, "average")
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -175,14 +179,28 @@ def test_compiled_blocks_have_the_derivative_of_the_plain_ones(stage):
         torch.testing.assert_close(change(), expected)
 
 
-def test_a_quarter_of_the_steps_is_meant_for_the_average_and_processes_agree(stage):
-    alone = Batches(Noise(), stage)
-    chances = np.array([alone._chance(step) for step in range(2000)])
-    assert (chances < 0.25).mean() == pytest.approx(0.25, abs=0.03)
-    for rank in range(2):
-        assert [Batches(Noise(), stage, rank, 2).at(step).chance for step in range(3)] == list(
-            chances[:3]
-        )
+def test_a_quarter_of_the_steps_is_meant_for_the_average_wherever_a_run_begins():
+    steps = FlowMatchingSteps(0.25, 42)
+    kinds = [step in steps for step in range(2000)]
+    assert np.mean(kinds) == pytest.approx(0.75, abs=0.03)
+    resumed = FlowMatchingSteps(0.25, 42)
+    assert [step in resumed for step in range(1500, 2000)] == kinds[1500:]
+
+
+def test_a_flow_matching_step_takes_one_time_and_no_derivative(stage, monkeypatch):
+    def refused(*_):
+        raise AssertionError("a derivative was taken")
+
+    monkeypatch.setattr("nanogen.objectives.meanflow.derivative", refused)
+    model, objective = build(stage), objective_of(stage)
+    plain = batch(stage, "flow-matching")
+    losses = [
+        objective(model, one, model.conditioner)["loss"].detach()
+        for one in (plain, replace(plain, other_normal=plain.other_normal + 1))
+    ]
+    assert losses[0] == losses[1]
+    with pytest.raises(AssertionError, match="a derivative was taken"):
+        objective(model, batch(stage, "average"), model.conditioner)
 
 
 def test_the_network_of_a_flow_matching_method_has_no_second_time(tiny, stage):

@@ -77,7 +77,7 @@ def test_the_loss_is_the_mean_squared_error_of_velocities(prediction, expected):
     objective = FlowMatching(StraightPath(0.05), TrainingTime(0, 1, 1), prediction, 0.1)
     answer = x if prediction == "x" else noise - x
     condition = Condition(labels=torch.zeros(2, dtype=torch.int64))
-    batch = Batch(x, noise, t, t, t, condition, chance=0.0)
+    batch = Batch(x, noise, t, t, t, condition, step=0)
     for error, loss in ((0.0, 0.0), (0.5, expected)):
         predicted = objective.predicted_at(Oracle(answer, error), batch, t, condition)
         assert float(objective.error(predicted)) == pytest.approx(loss, rel=1e-5, abs=1e-10)

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nanogen.backbones import Condition, build
 from nanogen.cli import main
 from nanogen.config import load_study, plan, stages
-from nanogen.config.cost import PASSES, forward_flops, gpu_hours, training_flops
+from nanogen.config.cost import forward_flops, gpu_hours, training_flops
 
 # The papers' networks by what they see: exact counts for (ImageNet, text to image).
 COUNTS = {
@@ -112,8 +112,9 @@ def test_a_training_image_costs_about_one_teraflop():
     assert training_flops(text) == pytest.approx(1.7e12, rel=0.06)
     # 9 % of an H200 is the authors' speed: 100,000 steps in about 10 hours on 32 of them
     assert gpu_hours(label, 989, 0.09) == pytest.approx(320, rel=0.02)
-    meanflow = stages.train(study, "meanflow", "imagenet")
-    assert training_flops(meanflow) / forward_flops(meanflow) == PASSES["meanflow"] > 3
+    guided, plain = (stages.train(study, "meanflow", "imagenet", weights) for weights in ("", "-nocfg"))
+    assert training_flops(guided) / forward_flops(guided) == 0.75 * (3 + 1) + 0.25 * (3 + 2 + 2)
+    assert training_flops(plain) / forward_flops(plain) == 3 + 0.25 * 2
 
 
 def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):

@@ -129,6 +129,16 @@ def test_killed_at_once_and_continued_is_the_same_to_the_bit(stage, undisturbed,
     assert same(run(stage, tiny_images, tmp_path), undisturbed)
 
 
+def test_meanflow_continues_with_the_kind_of_step_that_is_due(tiny, tiny_images, tmp_path):
+    objective = {"kind": "meanflow", "prediction": "v"}
+    keys = {"methods": {"jit": {"objective": objective, "sampling": {"guidance_scale": 1.0}}}}
+    stage = stages.train(tiny(overrides=keys), "jit", "imagenet")
+    whole = run(stage, tiny_images, tmp_path / "whole")
+    with pytest.raises(Interrupted):  # before the seventh step, which is the only one of its kind
+        run(stage, tiny_images, tmp_path / "stopped", stop_at=3)
+    assert same(run(stage, tiny_images, tmp_path / "stopped"), whole)
+
+
 def test_a_truncated_checkpoint_falls_back_to_the_one_before(
     stage, undisturbed, tiny_images, tmp_path, caplog
 ):

@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# What a training step costs in forward passes: one forward, and a backward of twice its operations.
-# MeanFlow's forward-mode derivative adds the pass of the tangent in a quarter of the batches.
-PASSES = {"flow-matching": 3.0, "meanflow": 3.25}
+STEP = 3.0  # forward passes: one, and a backward of twice its operations
+DERIVATIVE = 2.0  # the same of a forward-mode derivative: values and tangents
+
+
+def passes(objective: Mapping[str, Any]) -> float:
+    """What the mean training step of an ``objective`` of a ``train`` stage costs in forward passes."""
+    if objective["kind"] == "flow-matching":
+        return STEP
+    share, guided = objective["meanflow"]["share"], objective["meanflow"]["kappa"] > 0
+    # Guidance reads two velocities, of which a flow-matching step has one anyway.
+    return STEP + share * DERIVATIVE + (1 + share if guided else 0)
 
 
 def forward_flops(stage: Mapping[str, Any]) -> float:
@@ -52,7 +60,7 @@ def _block(tokens: int, width: int, mlp_ratio: float) -> int:
 
 def training_flops(stage: Mapping[str, Any]) -> float:
     """Operations per training image; frozen networks of added loss terms are not counted."""
-    return PASSES[stage["objective"]["kind"]] * forward_flops(stage)
+    return passes(stage["objective"]) * forward_flops(stage)
 
 
 def gpu_hours(stage: Mapping[str, Any], tflops: float, utilisation: float) -> float:

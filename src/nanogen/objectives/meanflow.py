@@ -11,6 +11,7 @@ h = t - r by the time tokens and t by the absolute-time tokens.
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import torch
@@ -25,10 +26,29 @@ from nanogen.training.batches import Batch
 ERROR_OFFSET = 0.01  # of the adaptive weight: keeps it finite where the error vanishes
 
 
+class FlowMatchingSteps:
+    """Tells which steps of a run are plain flow matching; the others, ``share`` of them, are MeanFlow's.
+
+    Step n is flow matching where the n-th number of ``random.Random(seed)`` is below 1 - share, as in
+    the authors' code with the seed 42. Theirs starts anew when training is resumed; here the answer
+    depends on the step alone, so a resumed run has the steps of an undisturbed one.
+    """
+
+    def __init__(self, share: float, seed: int):
+        self.below, self._generator = 1 - share, random.Random(seed)
+        self._drawn: list[bool] = []
+
+    def __contains__(self, step: int) -> bool:
+        """Whether ``step``, counted from 0, is flow matching."""
+        while len(self._drawn) <= step:
+            self._drawn.append(self._generator.random() < self.below)
+        return self._drawn[step]
+
+
 class MeanFlow:
     """``objective(model, batch, conditioner)`` -> named losses; ``loss`` is the one to minimise.
 
-    Most steps are plain flow matching, h = 0, which needs no derivative; ``share`` of them take it.
+    Most steps are plain flow matching, h = 0, which needs no derivative; a share of them takes it.
     Which, is drawn per step and not per sample, so that all processes do the same work.
 
     Guidance is in the target: v + kappa (v_c - v_u) in place of v, with the network's own velocities
@@ -37,10 +57,15 @@ class MeanFlow:
     """
 
     def __init__(
-        self, path: StraightPath, times: TrainingTime, kappa: float, share: float, dropout: float
+        self,
+        path: StraightPath,
+        times: TrainingTime,
+        kappa: float,
+        flow_matching: FlowMatchingSteps,
+        dropout: float,
     ):
         self.path, self.times, self.dropout = path, times, dropout
-        self.kappa, self.share = kappa, share
+        self.kappa, self.flow_matching = kappa, flow_matching
 
     @classmethod
     def from_stage(cls, stage: dict[str, Any]) -> MeanFlow:
@@ -52,19 +77,29 @@ class MeanFlow:
             StraightPath(keys["t_eps"]),
             TrainingTime(keys["time_mu"], keys["time_sigma"], shift),
             keys["meanflow"]["kappa"],
-            keys["meanflow"]["share"],
+            FlowMatchingSteps(keys["meanflow"]["share"], keys["meanflow"]["steps_seed"]),
             stage["training"]["condition_dropout"],
         )
 
     def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:
-        """Losses of one batch; r and t are two draws, sorted, and r = t in flow-matching steps."""
+        """Losses of one batch, of the kind that its step is."""
         dropped = batch.uniform < self.dropout
         condition = conditioner.dropped(batch.condition, dropped)
-        one, other = self.times(batch.normal), self.times(batch.other_normal)
-        t = torch.maximum(one, other)
-        r = torch.minimum(one, other) if batch.chance < self.share else None
+        t, r = self.interval(batch)
         errors = self.errors(model, conditioner, batch.x, batch.noise, t, r, condition, dropped)
         return {"loss": weighted(errors).mean(), "velocity_error": errors.mean() / batch.x[0].numel()}
+
+    def interval(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Times t and r of the samples, each (B,): two draws, the larger t and the smaller r.
+
+        A flow-matching step draws one time, t, and no r, which equals it. Its times lie nearer to the
+        data than the larger of two draws does.
+        """
+        one = self.times(batch.normal)
+        if batch.step in self.flow_matching:
+            return one, None
+        other = self.times(batch.other_normal)
+        return torch.maximum(one, other), torch.minimum(one, other)
 
     def errors(
         self,
@@ -84,14 +119,16 @@ class MeanFlow:
         """
         z, v = self.path.sample(x, noise, t)
         network = model.module if isinstance(model, DistributedDataParallel) else model
-        with torch.no_grad():
-            target = self.guided(network, conditioner, z, v, t, condition, dropped)
-            if r is None:
-                h = torch.zeros_like(t)
-            else:
-                h = t - r
+        if r is None:  # u is the network's velocity, which guidance needs as well
+            u = velocity(model, z, t, condition)
+            with torch.no_grad():
+                target = self.guided(network, conditioner, z, v, t, condition, dropped, u.detach())
+        else:
+            h = t - r
+            with torch.no_grad():
+                target = self.guided(network, conditioner, z, v, t, condition, dropped)
                 target = target - _per_sample(h) * derivative(network, z, target, t, h, condition)
-        u = model(z, h, condition, absolute=t).image.float()
+            u = model(z, h, condition, absolute=t).image.float()
         return (u - target).square().flatten(1).sum(dim=1)
 
     def guided(
@@ -103,18 +140,28 @@ class MeanFlow:
         t: Tensor,
         condition: Condition,
         dropped: Tensor,
+        v_c: Tensor | None = None,
     ) -> Tensor:
-        """w v + (1 - w - kappa) v_u + kappa v_c with w = 1; plain ``v`` where ``dropped``."""
+        """w v + (1 - w - kappa) v_u + kappa v_c with w = 1; plain ``v`` where ``dropped``.
+
+        ``v_c`` (B, C, H, W) is computed unless it is known.
+        """
         if self.kappa == 0:
             return v
+        if v_c is None:
+            v_c = velocity(network, z, t, condition)
         null = conditioner.dropped(condition, torch.ones_like(dropped))
-        now = torch.zeros_like(t)
-        v_c, v_u = (network(z, now, c, absolute=t).image.float() for c in (condition, null))
+        v_u = velocity(network, z, t, null)
         return torch.where(_per_sample(dropped), v, v + self.kappa * (v_c - v_u))
 
 
 def _per_sample(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
+
+
+def velocity(network: nn.Module, z: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    """The average velocity over no time at all, (B, C, H, W) float32."""
+    return network(z, torch.zeros_like(t), condition, absolute=t).image.float()
 
 
 def derivative(

@@ -65,7 +65,7 @@ class JointBatches:
             uniform=uniform,
             other_normal=normal,
             condition=condition,
-            chance=0.0,
+            step=step - 1,
         )
         return JointBatch(self.pictures.at(step), latents)
 

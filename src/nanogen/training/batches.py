@@ -38,7 +38,7 @@ class Batch:
     uniform: Tensor  # (B,) in [0, 1), for dropping conditions
     other_normal: Tensor  # (B,) standard normal, for a second time
     condition: Condition
-    chance: float  # in [0, 1), one per step and the same on every process
+    step: int  # from 0, the same on every process
     cls: Tensor | None = None  # (B, Z) the frozen encoder's cls feature of x (REG)
     cls_noise: Tensor | None = None  # (B, Z) standard normal
     patches: Tensor | None = None  # (B, W, rows, columns) its patch features on the tokens' grid (REPA)
@@ -115,7 +115,7 @@ class Batches:
         )
         x, condition = self.source.load(rows, choice.numpy())
         added = self.source.features(rows) | dict(zip(["cls_noise"], cls, strict=False))
-        return Batch(x, noise, normal, uniform, other, condition, self._chance(step), **added)
+        return Batch(x, noise, normal, uniform, other, condition, step, **added)
 
     def _places(self, step: int) -> tuple[int, int]:
         """First place of this process's share of a step in the training sequence, and how many."""
@@ -138,10 +138,6 @@ class Batches:
         chunks = places % self.global_size // self.chunk
         mine = (chunks >= self.chunks.start) & (chunks < self.chunks.stop)
         return np.sort(self.order.rows(window.start, len(places))[mine])
-
-    def _chance(self, step: int) -> float:
-        generator = torch.Generator().manual_seed(seed_for(*self.identity, step))
-        return float(torch.rand((), generator=generator))
 
     def _draws(self, step: int, chunk: int) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(seed_for(*self.identity, step, chunk))

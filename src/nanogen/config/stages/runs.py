@@ -31,6 +31,9 @@ from nanogen.errors import UserError
 NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"}
 NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "keep"}
 
+# Draws which steps are MeanFlow's, the authors' for every run: methods, tasks and seeds share them.
+MEANFLOW_STEPS_SEED = 42
+
 
 def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
     """Stage 2: what changes the trained weights; ``weights`` as in ``variants.weights_of``."""
@@ -39,6 +42,8 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
     objective = run.objective.model_dump(mode="json")
     if weights == variants.OWN_WEIGHTS:
         objective["meanflow"]["kappa"] = 0.0
+    if objective["kind"] == "meanflow":
+        objective["meanflow"]["steps_seed"] = MEANFLOW_STEPS_SEED
     width = None
     if run.tokenizer == PIXELS:
         expects = {"data": data(study, task, "train")["hash"]}
