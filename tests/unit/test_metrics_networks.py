@@ -169,7 +169,7 @@ def test_a_convnext_of_timm_is_averaged_over_space(study, data, build):
     extractor = load_extractor(folder, stages.model(study, "convnext")["model"])
     output = extractor(data["imagenet", "val"].images[:3])
     assert output.features.shape == (3, extractor.width)
-    assert output.logits is None
+    assert output.logits.shape == (3, extractor.classes) == (3, 20)
 
 
 def photographs(data) -> list[ImageFile]:
@@ -180,9 +180,13 @@ def photographs(data) -> list[ImageFile]:
     return files
 
 
-def test_photographs_teach_the_second_extractor_rotations(study, data, tmp_path):
-    quality = train_extractor(stages.model(study, "convnext"), *photographs(data), tmp_path)
-    assert set(quality) == {"rotation_accuracy"}
+def test_photographs_teach_the_second_extractor_classes_and_rotations(study, data, tmp_path):
+    train, val = photographs(data)
+    stage = stages.model(study, "convnext")
+    quality = train_extractor(stage, train, val, tmp_path)
+    assert set(quality) == {"accuracy", "rotation_accuracy"}
+    logits = load_extractor(tmp_path, stage["model"])(val.images).logits
+    assert quality["accuracy"] == pytest.approx((logits.argmax(1) == val.labels).mean(), abs=1e-6)
 
 
 def test_real_images_score_far_better_than_noise(study, data, build, reference, tmp_path):
@@ -279,14 +283,15 @@ def test_any_timm_model_is_loaded_from_its_folder(study, tmp_path):
         save_torch(network.state_dict(), folder / "model.safetensors")
         output = load_extractor(folder, {**base, "model_class": f"timm:{name}"})(images)
         assert output.features.shape == (2, network.num_features)
-        assert output.logits is None
         assert (output.spatial is None) == (name == "test_vit")
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
         pixels = F.interpolate(pixels, (160, 160), mode="bicubic", antialias=True)
         with torch.no_grad():
             expected = network.forward_features((pixels - 0.5) / 0.25)
+            logits = network((pixels - 0.5) / 0.25)
         expected = expected[:, 0] if expected.ndim == 3 else expected.mean((2, 3))
         np.testing.assert_allclose(output.features, expected.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(output.logits, logits.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_everything_said_of_a_scene_is_judged_true(data):
