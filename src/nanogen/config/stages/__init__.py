@@ -34,10 +34,12 @@ from nanogen.config.stages.reconstructed import (
     tokenizers,
 )
 from nanogen.config.stages.runs import (
+    ACCURACY,
     distribution,
     extractors,
     features,
     guidance,
+    image_metrics,
     reference,
     sample,
     train,
@@ -45,6 +47,7 @@ from nanogen.config.stages.runs import (
 )
 
 __all__ = [
+    "ACCURACY",
     "VERSIONS",
     "Stage",
     "answering",
@@ -54,6 +57,7 @@ __all__ = [
     "features",
     "geneval",
     "guidance",
+    "image_metrics",
     "inputs",
     "latents",
     "model",

@@ -4,6 +4,7 @@ sample set's guidance may be chosen."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nanogen.config import terms, trained, variants
 from nanogen.config.load import (
@@ -193,6 +194,17 @@ def extractors(study: Study, task: str = "imagenet") -> list[str]:
     return load_run(study, study.methods[0], task).evaluation.extractors
 
 
+# Metric files of a sample set of the ImageNet axis.
+DISTRIBUTION = ("fid", "is", "fdr", "mind", "pr", "sfid")
+ACCURACY = "accuracy"
+
+
+def image_metrics(study: Study) -> tuple[str, ...]:
+    """Which of them the study has: the class accuracy only where it names a classifier."""
+    evaluation = load_run(study, study.methods[0], study.tasks[0]).evaluation
+    return (*DISTRIBUTION, ACCURACY) if evaluation.classifier else DISTRIBUTION
+
+
 def _extractor_hashes(study: Study) -> dict[str, str]:
     return {name: model(study, name)["hash"] for name in extractors(study)}
 
@@ -220,11 +232,18 @@ def features(study: Study, method: str, variant: str) -> Stage:
             **_extractor_hashes(study),
         },
         extractors=[model_keys(study, name) for name in extractors(study)],
+        **_classifier(load_run(study, method, "imagenet")),
     )
 
 
+def _classifier(run: Run) -> dict[str, Any]:
+    """The key ``classifier``, and how many classes it must know; left out where there is none."""
+    name = run.evaluation.classifier
+    return {"classifier": {"name": name, "classes": run.conditioner.classes}} if name else {}
+
+
 def distribution(study: Study, method: str, variant: str) -> Stage:
-    """FID, sFID, IS, FDr, MIND, precision and recall of one sample set."""
+    """FID, sFID, IS, FDr, MIND, precision and recall of one sample set, and its class accuracy."""
     run = load_run(study, method, "imagenet")
     return stage_of(
         "distribution",
@@ -234,4 +253,5 @@ def distribution(study: Study, method: str, variant: str) -> Stage:
         },
         mind_directions=run.evaluation.mind_directions,
         extractors=run.evaluation.extractors,
+        **_classifier(run),
     )
