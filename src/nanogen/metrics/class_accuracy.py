@@ -37,10 +37,10 @@ def class_accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     top = logits.argmax(1)
     hits = int((top == labels).sum())
     interval = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
-    drawn, named = (np.bincount(of, minlength=classes) / count for of in (labels, top))
+    drawn, named = (np.bincount(of, minlength=classes) for of in (labels, top))
     return {
         "accuracy": hits / count,
         "accuracy_low": float(interval.low),
         "accuracy_high": float(interval.high),
-        "accuracy_chance": float(drawn @ named),
+        "accuracy_chance": int(drawn @ named) / count**2,
     }

@@ -82,7 +82,7 @@ def _distribution(results: Results, run: Run, variant: str, extractors: list[str
     return {
         **{key: found[kind].value(key) for kind, key in spaces},
         **{key: found[kind].value(key) for key, kind in FIRST_EXTRACTOR.items()},
-        **{key: found[stages.ACCURACY].value(key) for key in _accuracy_keys(results.study)},
+        **{key: found["accuracy"].value(key) for key in _accuracy_keys(results.study)},
         "hash": found["fid"].hash,
     }
 
@@ -93,7 +93,7 @@ def _imagenet_keys(study: Study, extractors: list[str]) -> list[str]:
 
 
 def _accuracy_keys(study: Study) -> tuple[str, ...]:
-    return ACCURACY if stages.ACCURACY in stages.image_metrics(study) else ()
+    return ACCURACY if "accuracy" in stages.image_metrics(study) else ()
 
 
 def with_guidance(results: Results) -> Table:

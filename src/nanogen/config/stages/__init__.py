@@ -34,7 +34,6 @@ from nanogen.config.stages.reconstructed import (
     tokenizers,
 )
 from nanogen.config.stages.runs import (
-    ACCURACY,
     distribution,
     extractors,
     features,
@@ -47,7 +46,6 @@ from nanogen.config.stages.runs import (
 )
 
 __all__ = [
-    "ACCURACY",
     "VERSIONS",
     "Stage",
     "answering",

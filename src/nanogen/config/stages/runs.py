@@ -194,15 +194,20 @@ def extractors(study: Study, task: str = "imagenet") -> list[str]:
     return load_run(study, study.methods[0], task).evaluation.extractors
 
 
-# Metric files of a sample set of the ImageNet axis.
 DISTRIBUTION = ("fid", "is", "fdr", "mind", "pr", "sfid")
-ACCURACY = "accuracy"
 
 
 def image_metrics(study: Study) -> tuple[str, ...]:
-    """Which of them the study has: the class accuracy only where it names a classifier."""
-    evaluation = load_run(study, study.methods[0], study.tasks[0]).evaluation
-    return (*DISTRIBUTION, ACCURACY) if evaluation.classifier else DISTRIBUTION
+    """The metric files of a sample set of the ImageNet axis: the class accuracy's only where the study
+    names a classifier."""
+    return (*DISTRIBUTION, "accuracy") if _classifier(study) else DISTRIBUTION
+
+
+def _classifier(study: Study) -> dict[str, Any]:
+    """The key ``classifier``, and how many classes it must know; left out where there is none."""
+    run = load_run(study, study.methods[0], "imagenet")
+    name = run.evaluation.classifier
+    return {"classifier": {"name": name, "classes": run.conditioner.classes}} if name else {}
 
 
 def _extractor_hashes(study: Study) -> dict[str, str]:
@@ -232,14 +237,8 @@ def features(study: Study, method: str, variant: str) -> Stage:
             **_extractor_hashes(study),
         },
         extractors=[model_keys(study, name) for name in extractors(study)],
-        **_classifier(load_run(study, method, "imagenet")),
+        **_classifier(study),
     )
-
-
-def _classifier(run: Run) -> dict[str, Any]:
-    """The key ``classifier``, and how many classes it must know; left out where there is none."""
-    name = run.evaluation.classifier
-    return {"classifier": {"name": name, "classes": run.conditioner.classes}} if name else {}
 
 
 def distribution(study: Study, method: str, variant: str) -> Stage:
@@ -253,5 +252,5 @@ def distribution(study: Study, method: str, variant: str) -> Stage:
         },
         mind_directions=run.evaluation.mind_directions,
         extractors=run.evaluation.extractors,
-        **_classifier(run),
+        **_classifier(study),
     )
