@@ -222,6 +222,7 @@ def sampling_options(wildcards, input):
 
 # metrics
 EXTRACTORS = RUNS[FIRST, STUDY.tasks[0]].evaluation.extractors
+DISTRIBUTION = stages.image_metrics(STUDY)
 
 
 def extractor_cards(wildcards):
@@ -299,7 +300,6 @@ def simpleeval_command(wildcards, input, output):
 # report
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
-DISTRIBUTION = ["fid", "is", "fdr", "mind", "pr", "sfid"]
 TEXT_TO_IMAGE = ["geneval", *ANSWERING, *(["simpleeval"] if SIMPLE else [])]
 # Which sample sets a measured table reads: (task, guidance, metrics). A study of reproductions has
 # Table 1 only, whose methods differ in the guidance.

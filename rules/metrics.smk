@@ -52,12 +52,7 @@ rule score_distribution:
         features=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
         reference=PATHS.reference,
     output:
-        fid=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/fid.json",
-        inception_score=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/is.json",
-        fdr=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/fdr.json",
-        mind=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/mind.json",
-        precision_recall=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/pr.json",
-        sfid=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/sfid.json",
+        [f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/{name}.json" for name in DISTRIBUTION],
     log:
         f"{ROOT}/logs/score_distribution/{{method}}-{{variant}}.log",
     conda:
@@ -66,7 +61,7 @@ rule score_distribution:
         config=configured(stages.distribution, "method", "variant"),
     shell:
         "python -m nanogen score-distribution --config {params.config} --features {input.features:q}"
-        " --reference {input.reference:q} --output $(dirname {output.fid}) 2> >(tee -i {log} >&2)"
+        " --reference {input.reference:q} --output $(dirname {output[0]}) 2> >(tee -i {log} >&2)"
 
 
 if "t2i" in STUDY.tasks:

@@ -36,6 +36,12 @@ def write_smoke() -> Study:
                 "mind": {f"mind_{space}": fid * n for n, space in enumerate(SPACES, 2)},
                 "pr": {"precision": 0.75, "recall": 1 / fid},
                 "sfid": {"sfid": fid + 1},
+                "accuracy": {
+                    "accuracy": 3 / fid,
+                    "accuracy_low": 2 / fid,
+                    "accuracy_high": 4 / fid,
+                    "accuracy_chance": 0.05,
+                },
             }.items():
                 write_metric(paths, stage, ("imagenet", method, variant, name), values)
         score = SCORES[method]

@@ -91,6 +91,7 @@ def _imagenet(study, method: str, variant: str, random: np.random.Generator) -> 
         "mind": [f"mind_{space}" for space in spaces],
         "pr": ["precision", "recall"],
         "sfid": ["sfid"],
+        "accuracy": ["accuracy", "accuracy_low", "accuracy_high", "accuracy_chance"],
     }.items():
         values = {key: float(random.uniform(5, 30)) for key in keys}
         _metric(Paths(study), stage, ("imagenet", method, variant, name), values)

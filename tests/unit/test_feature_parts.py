@@ -18,7 +18,6 @@ from nanogen.data import hdf5
 from nanogen.data.images import ImageFile, write_images
 from nanogen.files import label, read_json, write_json
 from nanogen.metrics.feature_files import write_features, write_reference
-from nanogen.metrics.feature_spaces import METRICS
 from nanogen.metrics.scores import score_distribution
 from nanogen.training.distributed import share
 
@@ -31,7 +30,10 @@ def study(tiny):
     return tiny(
         data={"train_images": 200, "val_images": IMAGES},
         evaluation={"images": IMAGES, "extractors": list(NAMES)},
-        models={name: {"source": "random"} for name in NAMES},
+        models={
+            "inception": {"source": "random"},
+            "convnext": {"source": "random", "architecture": {"num_classes": 20}},
+        },
     )
 
 
@@ -47,7 +49,7 @@ def place(study, tmp_path_factory) -> Path:
     stage = stages.features(study, "jit", "cfg")
     header = label("samples", 1, stage["expects"]["samples"], method="jit", variant="cfg")
     with hdf5.create(place / "samples.h5", header) as file:
-        file["images"] = val.images
+        file["images"], file["labels"] = val.images, val.labels
     write_json(place / "stage.json", stage)
     return place
 
@@ -87,7 +89,11 @@ def scores(study, place: Path, features: Path) -> dict[str, float]:
     stage = stages.distribution(study, "jit", "cfg")
     folder = place / f"scores-{features.stem}"
     score_distribution(stage, features, place / "reference.h5", folder)
-    return {k: v for name in METRICS for k, v in read_json(folder / f"{name}.json")["values"].items()}
+    return {
+        key: value
+        for name in stages.image_metrics(study)
+        for key, value in read_json(folder / f"{name}.json")["values"].items()
+    }
 
 
 @pytest.mark.parametrize("batch", [1, 7])
@@ -98,7 +104,7 @@ def test_the_batch_size_changes_no_bit(study, place, usual, batch):
     expected = arrays(usual)
     assert set(expected) == {
         *("inception/features", "inception/logits", "inception/spatial/mu", "inception/spatial/sigma"),
-        "convnext/features",
+        *("convnext/features", "convnext/logits", "labels"),
     }
     assert expected["convnext/features"].std() > 0
     for name, values in arrays(again).items():

@@ -24,14 +24,14 @@ from nanogen.metrics.detector_training import true_metadata
 from nanogen.metrics.extractor_targets import target_of
 from nanogen.metrics.extractors import load_extractor, train_extractor
 from nanogen.metrics.feature_files import write_features, write_reference
-from nanogen.metrics.feature_spaces import METRICS
 from nanogen.metrics.geneval import judge
 from nanogen.metrics.scores import score_distribution, score_geneval
 from nanogen.models.card import write_card
 
 CHANGES = {
+    "methods": ["jit"],  # which is trained with no network, so any may judge its classes
     "data": {"train_images": 500, "val_images": 100},
-    "evaluation": {"extractors": ["inception"], "images": 100},
+    "evaluation": {"extractors": ["inception"], "classifier": "inception", "images": 100},
     "models": {
         "inception": {"training": {"steps": 80}},
         "convnext": {"training": {"steps": 3}},
@@ -97,14 +97,14 @@ def reference(study, data, build, tmp_path_factory):
     return path
 
 
-def _scores(study, images, build, reference, folder: Path) -> dict[str, dict]:
+def _scores(study, images, labels, build, reference, folder: Path) -> dict[str, dict]:
     features = stages.features(study, "jit", "cfg")
     hash_ = features["expects"]["samples"]
-    samples = _write_samples(folder / "samples.h5", hash_, "imagenet", images, [0] * len(images))
+    samples = _write_samples(folder / "samples.h5", hash_, "imagenet", images, labels)
     write_features(features, samples, {"inception": build("inception")[0]}, folder / "features.h5")
     stage = stages.distribution(study, "jit", "cfg")
     score_distribution(stage, folder / "features.h5", reference, folder / "metrics")
-    return {m: read_json(folder / "metrics" / f"{m}.json") for m in METRICS}
+    return {m: read_json(folder / "metrics" / f"{m}.json") for m in stages.image_metrics(study)}
 
 
 def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, data, build):
@@ -169,7 +169,7 @@ def test_a_convnext_of_timm_is_averaged_over_space(study, data, build):
     extractor = load_extractor(folder, stages.model(study, "convnext")["model"])
     output = extractor(data["imagenet", "val"].images[:3])
     assert output.features.shape == (3, extractor.width)
-    assert output.logits is None
+    assert output.logits.shape == (3, extractor.classes) == (3, 20)
 
 
 def photographs(data) -> list[ImageFile]:
@@ -180,17 +180,22 @@ def photographs(data) -> list[ImageFile]:
     return files
 
 
-def test_photographs_teach_the_second_extractor_rotations(study, data, tmp_path):
-    quality = train_extractor(stages.model(study, "convnext"), *photographs(data), tmp_path)
-    assert set(quality) == {"rotation_accuracy"}
+def test_photographs_teach_the_second_extractor_classes_and_rotations(study, data, tmp_path):
+    train, val = photographs(data)
+    stage = stages.model(study, "convnext")
+    quality = train_extractor(stage, train, val, tmp_path)
+    assert set(quality) == {"accuracy", "rotation_accuracy"}
+    logits = load_extractor(tmp_path, stage["model"])(val.images).logits
+    assert quality["accuracy"] == pytest.approx((logits.argmax(1) == val.labels).mean(), abs=1e-6)
 
 
 def test_real_images_score_far_better_than_noise(study, data, build, reference, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (100, 32, 32, 3), np.uint8)
     for name in ("real", "noise"):
         (tmp_path / name).mkdir()
-    real = _scores(study, data["imagenet", "val"].images, build, reference, tmp_path / "real")
-    bad = _scores(study, noise, build, reference, tmp_path / "noise")
+    val = data["imagenet", "val"]
+    real = _scores(study, val.images, val.labels, build, reference, tmp_path / "real")
+    bad = _scores(study, noise, val.labels, build, reference, tmp_path / "noise")
     with h5py.File(reference) as file:
         constant = file["inception"].attrs["fdr_constant"]
     for metric, name in (("fid", "fid"), ("fdr", "fdr_inception"), ("mind", "mind_inception")):
@@ -201,6 +206,35 @@ def test_real_images_score_far_better_than_noise(study, data, build, reference, 
     assert real["fdr"]["values"]["fdr_inception"] == pytest.approx(1, rel=1e-5)
     assert "100 generated images against 500 training images" in real["fid"]["protocol"]
     assert real["fid"]["inputs"] == stages.distribution(study, "jit", "cfg")["expects"]
+
+
+def test_a_class_is_named_in_real_images_and_by_chance_in_noise(study, data, build, reference, tmp_path):
+    val, right = data["imagenet", "val"], build("inception")[1]["accuracy"]
+    images = {
+        "real": val.images,
+        "noise": np.random.default_rng(0).integers(0, 256, val.images.shape, np.uint8),
+        "blank": np.full_like(val.images, 230),
+    }
+    found = {}
+    for name, shown in images.items():
+        (tmp_path / name).mkdir()
+        scores = _scores(study, shown, val.labels, build, reference, tmp_path / name)["accuracy"]
+        values = found[name] = scores["values"]
+        assert values["accuracy_low"] < values["accuracy"] < values["accuracy_high"]
+        assert values["accuracy_chance"] == pytest.approx(0.05, abs=0.01)
+        assert f"which no model is trained with, right on {right:.3f} of real" in scores["protocol"]
+    assert found["real"]["accuracy"] == pytest.approx(right, abs=1e-6)
+    assert found["noise"]["accuracy"] < 0.15
+    assert found["blank"]["accuracy"] < 0.15
+
+
+def test_a_classifier_of_other_classes_is_refused(study, data, build, tmp_path):
+    stage = stages.features(study, "jit", "cfg")
+    images, hash_ = data["imagenet", "val"].images[:4], stage["expects"]["samples"]
+    samples = _write_samples(tmp_path / "s.h5", hash_, "imagenet", images, [0] * 4)
+    other = {**stage, "classifier": {"name": "inception", "classes": 7}}
+    with pytest.raises(UserError, match="inception knows 20 classes, but the images are of 7"):
+        write_features(other, samples, {"inception": build("inception")[0]}, tmp_path / "f.h5")
 
 
 def test_inputs_of_another_configuration_are_refused(study, data, build, tmp_path):
@@ -279,14 +313,15 @@ def test_any_timm_model_is_loaded_from_its_folder(study, tmp_path):
         save_torch(network.state_dict(), folder / "model.safetensors")
         output = load_extractor(folder, {**base, "model_class": f"timm:{name}"})(images)
         assert output.features.shape == (2, network.num_features)
-        assert output.logits is None
         assert (output.spatial is None) == (name == "test_vit")
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
         pixels = F.interpolate(pixels, (160, 160), mode="bicubic", antialias=True)
         with torch.no_grad():
             expected = network.forward_features((pixels - 0.5) / 0.25)
+            logits = network((pixels - 0.5) / 0.25)
         expected = expected[:, 0] if expected.ndim == 3 else expected.mean((2, 3))
         np.testing.assert_allclose(output.features, expected.numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(output.logits, logits.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_everything_said_of_a_scene_is_judged_true(data):

@@ -42,7 +42,7 @@ from nanogen.training.stopping import Interrupted
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 EVALUATED = {
-    "evaluation": {"extractors": ["inception"], "images": 30},
+    "evaluation": {"extractors": ["inception"], "classifier": None, "images": 30},
     "models": {"inception": {"source": "random"}},
 }
 

@@ -35,6 +35,9 @@ def few_steps(tmp_path, monkeypatch):
             "mind": {f"mind_{space}": 1.0 for space in SPACES},
             "pr": {"precision": 0.5, "recall": 0.5},
             "sfid": {"sfid": 1.0},
+            "accuracy": dict.fromkeys(
+                ("accuracy", "accuracy_low", "accuracy_high", "accuracy_chance"), 0.5
+            ),
         }.items():
             write_metric(Paths(study), stage, ("imagenet", "meanflow", variant, name), values)
     Path("mine.yaml").write_text(

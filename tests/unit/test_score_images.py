@@ -29,7 +29,7 @@ def study(tiny):
     """Of 120 real images, which is more than the networks have features."""
     return tiny(
         data={"train_images": 500, "val_images": 120},
-        evaluation={"images": 120, "extractors": ["inception", "convnext"]},
+        evaluation={"images": 120, "extractors": ["inception", "convnext"], "classifier": None},
         models={name: {"source": "random"} for name in ("inception", "convnext")},
     )
 

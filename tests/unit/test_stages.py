@@ -94,6 +94,11 @@ def test_who_compares_concerns_no_sample():
     assert {name.split()[0] for name in names} == {"simpleeval"}
 
 
+def test_who_names_the_classes_concerns_no_sample():
+    names = changed(evaluation={"classifier": None})
+    assert names == {f"score {method} cfg" for method in load_study("nano").methods}
+
+
 def test_one_tokenizers_training_concerns_the_methods_that_use_it():
     names = changed(models={"sd-vae-mse": {"training": {"steps": 3}}})
     assert "train imagenet sd-vae-mse" in names

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 SMOKE = ("--config", "study=smoke")
 RESULTS = "results/smoke"
 ENVIRONMENT_OF_STEPS = {**ENVIRONMENT, "PYTHONPATH": "src"}
-METRICS = ("fid", "is", "fdr", "mind", "pr", "sfid")
+METRICS = ("fid", "is", "fdr", "mind", "pr", "sfid", "accuracy")
 
 
 @pytest.fixture(scope="module")

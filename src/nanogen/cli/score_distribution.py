@@ -1,4 +1,4 @@
-"""`nanogen score-distribution`: FID, sFID, IS, FDr, MIND, precision and recall from features."""
+"""`nanogen score-distribution`: FID, sFID, IS, FDr, MIND and other scores of images from features."""
 
 from __future__ import annotations
 

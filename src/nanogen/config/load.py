@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from nanogen.config import terms
+from nanogen.config import classifier, terms, tokenizers
 from nanogen.config.model_schema import Model, PromptFile
 from nanogen.config.schema import PublicRun, Run
 from nanogen.config.study_schema import Study
@@ -289,6 +289,7 @@ def _check(run: Run, study: Study) -> None:
             f"{channels}x{rows}x{columns}"
         )
     terms.check(run, run.tokenizer == PIXELS, where)
+    classifier.check(run, [*terms.encoders(run), *tokenizer_networks(study, run)], where)
     if run.conditioner.kind == "text" and run.conditioner.model is None:
         raise UserError(f"{where}: conditioner.model must name the text encoder")
     if run.conditioner.kind == "label" and run.conditioner.classes is None:
@@ -341,6 +342,18 @@ def load_model(study: Study, name: str) -> Model:
     if model.source == "download" and model.hub is None and model.file is None:
         raise UserError(f"models.{name}: source is download, but neither 'hub' nor 'file' says whence")
     return model
+
+
+def with_networks(study: Study, name: str) -> list[str]:
+    """A network after those that it is made with, if it is made here."""
+    model = load_model(study, name)
+    used = tokenizers.networks_of(model).values() if model.source == "build" else []
+    return [*(each for other in used for each in with_networks(study, other)), name]
+
+
+def tokenizer_networks(study: Study, run: Run) -> list[str]:
+    """The run's tokenizer after the networks that it is made with; none for pixels."""
+    return [] if run.tokenizer == PIXELS else with_networks(study, run.tokenizer)
 
 
 def load_prompt_file(name: str) -> PromptFile:

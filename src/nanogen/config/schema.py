@@ -213,6 +213,11 @@ class Evaluation(Section):
     untrained_images: int = Field(gt=0, description="images of the untrained model, for reference")
     images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn for every prompt")
     extractors: list[str] = Field(description="files in config/models, first: FID and IS")
+    classifier: str | None = Field(
+        None,
+        description="class accuracy: the extractor whose top class counts, one that no model is trained "
+        "with; none: not measured",
+    )
     perceptual: str | None = Field(
         None, description="LPIPS of reconstructions, a file in config/models; none: not measured"
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nanogen.config import stages, terms, tokenizers
-from nanogen.config.load import PIXELS, load_model, load_run
+from nanogen.config import stages, terms
+from nanogen.config.load import load_model, load_run, tokenizer_networks
 from nanogen.config.schema import Evaluation
 from nanogen.config.study_schema import Study
 
@@ -14,8 +14,7 @@ def models_of(study: Study) -> list[str]:
     for task in study.tasks:
         for method in study.methods:
             run = load_run(study, method, task)
-            if run.tokenizer != PIXELS:
-                names |= dict.fromkeys(_with_networks(study, run.tokenizer))
+            names |= dict.fromkeys(tokenizer_networks(study, run))
             if run.conditioner.model:
                 names[run.conditioner.model] = None
             names |= dict.fromkeys(terms.encoders(run))
@@ -30,13 +29,6 @@ def models_of(study: Study) -> list[str]:
     if stages.tokenizers(study) and not study.report.reproduction:
         names |= dict.fromkeys(stages.reconstruction_networks(study).values())
     return list(names)
-
-
-def _with_networks(study: Study, name: str) -> list[str]:
-    """A network after those that it is made with, if it is made here."""
-    model = load_model(study, name)
-    used = tokenizers.networks_of(model).values() if model.source == "build" else []
-    return [*(each for other in used for each in _with_networks(study, other)), name]
 
 
 def _judges(evaluation: Evaluation) -> list[str | None]:

@@ -3,7 +3,7 @@
 | target | stands for | learns |
 |---|---|---|
 | ``classes`` | Inception | the image's class |
-| ``places`` | ConvNeXt V2 | class and place of the first object; of photographs, how they were turned |
+| ``places`` | ConvNeXt V2 | class and place of the first object; of photographs, class and rotation |
 | ``views`` | DINOv2 | that two crops show one image, without any label |
 | ``pixels`` | MAE | the image, of which half the patches are hidden |
 | ``captions`` | SigLIP | which caption belongs to which image |
@@ -45,6 +45,8 @@ class Target:
 
     Attributes:
         outputs: how many numbers per image that the network is shown.
+        classes: how many of them, the first ones, are logits of the classes; these are kept with the
+            network, so that it is a classifier.
         loss: (outputs (B, n), rows (B,)) -> scalar.
         quality: (outputs (B, n), rows (B,)) -> named numbers, means over the images.
         fed: (images uint8 (B, H, W, 3), rows (B,), generator) -> the images the network is shown.
@@ -55,6 +57,7 @@ class Target:
     loss: Callable[[Tensor, Tensor], Tensor]
     quality: Callable[[Tensor, Tensor], dict[str, float]]
     fed: Fed = _as_it_is
+    classes: int = 0
     learned: nn.Module = field(default_factory=nn.Module)
 
 
@@ -74,11 +77,12 @@ def _accuracy(logits: Tensor, labels: Tensor) -> float:
 
 
 def _classes(data: ImageFile, _: nn.Module | None) -> Target:
-    labels = torch.from_numpy(data.labels)
+    labels, classes = torch.from_numpy(data.labels), len(data.classes)
     return Target(
-        len(data.classes),
+        classes,
         lambda out, rows: F.cross_entropy(out, labels[rows]),
         lambda out, rows: {"accuracy": _accuracy(out, labels[rows])},
+        classes=classes,
     )
 
 
@@ -97,23 +101,36 @@ def _places(data: ImageFile, learned: nn.Module | None) -> Target:
         error = (out[:, classes:] - boxes[rows]).abs().mean() * side
         return {"accuracy": _accuracy(out[:, :classes], labels[rows]), "box_error_pixels": float(error)}
 
-    return Target(classes + 4, loss, quality)
+    return Target(classes + 4, loss, quality, classes=classes)
 
 
 def _turns(data: ImageFile) -> Target:
-    """By how many quarter turns a photograph was rotated (Gidaris et al. 2018, arXiv 1803.07728);
-    image i always by i modulo 4."""
-    turns = torch.arange(len(data)) % TURNS
+    """The class of a photograph and, of a second copy, by how many quarter turns it was rotated
+    (Gidaris et al. 2018, arXiv 1803.07728); image i always by i modulo 4."""
+    turns, labels = torch.arange(len(data)) % TURNS, torch.from_numpy(data.labels)
+    classes = len(data.classes)
 
-    def turned(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
-        return np.stack([np.rot90(x, k) for x, k in zip(images, turns[rows].tolist(), strict=True)])
+    def twice(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
+        turned = [np.rot90(x, k) for x, k in zip(images, turns[rows].tolist(), strict=True)]
+        return np.concatenate([images, np.stack(turned)])
 
-    return Target(
-        TURNS,
-        lambda out, rows: F.cross_entropy(out, turns[rows]),
-        lambda out, rows: {"rotation_accuracy": _accuracy(out, turns[rows])},
-        turned,
-    )
+    def said(out: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the classes of upright images, and of the turns of the others."""
+        upright, turned = out.chunk(2)
+        return upright[:, :classes], turned[:, classes:]
+
+    def loss(out: Tensor, rows: Tensor) -> Tensor:
+        shown, rotation = said(out)
+        return F.cross_entropy(shown, labels[rows]) + F.cross_entropy(rotation, turns[rows])
+
+    def quality(out: Tensor, rows: Tensor) -> dict[str, float]:
+        shown, rotation = said(out)
+        return {
+            "accuracy": _accuracy(shown, labels[rows]),
+            "rotation_accuracy": _accuracy(rotation, turns[rows]),
+        }
+
+    return Target(classes + TURNS, loss, quality, twice, classes)
 
 
 def view(images: np.ndarray, generator: torch.Generator) -> np.ndarray:

@@ -24,16 +24,23 @@ VALIDATION_BATCH = 200
 
 
 class _WithHead(nn.Module):
-    """A timm backbone and a head on its pooled features; the head is not kept."""
+    """A timm network and a head on its pooled features, for what is not a class; it is not kept.
 
-    def __init__(self, backbone: nn.Module, outputs: int):
+    Where the network is a classifier, its logits are the first outputs.
+    """
+
+    def __init__(self, network: nn.Module, outputs: int):
         super().__init__()
-        self.backbone = backbone
-        width = backbone.num_features
-        self.head = nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, outputs))
+        self.network = network
+        width, others = network.num_features, outputs - network.num_classes
+        self.head = nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, others)) if others else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(pooled(self.backbone, self.backbone.forward_features(x)))
+        features = self.network.forward_features(x)
+        parts = [self.network.forward_head(features)] if self.network.num_classes else []
+        if self.head is not None:
+            parts.append(self.head(pooled(self.network, features)))
+        return torch.cat(parts, 1)
 
 
 class _Logits(nn.Module):
@@ -55,7 +62,7 @@ def _spread(network: nn.Module) -> None:
 
 
 def _networks(
-    model: Mapping[str, Any], data: ImageFile, outputs: int
+    model: Mapping[str, Any], data: ImageFile, target: Target
 ) -> tuple[nn.Module, nn.Module, dict[str, Any]]:
     """The network to train, the part of it to keep, and that part's configuration."""
     architecture, name = model["architecture"], model["model_class"]
@@ -64,9 +71,11 @@ def _networks(
         inception = SmallInception(**arguments)
         return _Logits(inception), inception, {"_class_name": name, "arguments": arguments}
     if name in timm_networks.MODULES:
-        backbone = timm_networks.build(name, architecture)
-        _spread(backbone)
-        return _WithHead(backbone, outputs), backbone, {"_class_name": name, "arguments": architecture}
+        arguments = {**({"num_classes": target.classes} if target.classes else {}), **architecture}
+        network = timm_networks.build(name, arguments)
+        _spread(network)
+        trained = _WithHead(network, target.outputs)
+        return trained, network, {"_class_name": name, "arguments": arguments}
     raise UserError(
         f"extractor {model['name']}: {name} cannot be trained here; trainable are "
         f"{', '.join([SMALL_INCEPTION, *timm_networks.MODULES])}, or set its source to download or path"
@@ -84,7 +93,7 @@ def train_and_save(
     name, learns = model["name"], model["training"]["target"]
     with seeded(stage["seed"], "weights", name):
         target = target_of(learns, train_images)
-        network, kept, config = _networks(model, train_images, target.outputs)
+        network, kept, config = _networks(model, train_images, target)
     mean, std = torch.tensor(model["image_mean"]), torch.tensor(model["image_std"])
     size = model["input_size"] or train_images.images.shape[1]
 

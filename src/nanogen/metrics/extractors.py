@@ -154,8 +154,9 @@ def pooled(network: nn.Module, features: Tensor) -> Tensor:
 def _of_timm(network: nn.Module) -> Forward:
     def forward(pixels: Tensor) -> Output:
         features = network.forward_features(pixels)
+        logits = network.forward_head(features) if network.num_classes else None
         spatial = spatial_features(features) if features.ndim == 4 else None
-        return Output(pooled(network, features), spatial=spatial)
+        return Output(pooled(network, features), logits, spatial)
 
     return forward
 
@@ -204,7 +205,8 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
     elif timm_networks.is_timm(kind):
         arguments = {**timm_networks.stored_arguments(config), **model["architecture"]}
         network = load_weights(timm_networks.build(kind, arguments), folder)
-        forward, width, classes = _of_timm(network), network.num_features, None
+        forward, width = _of_timm(network), network.num_features
+        classes = network.num_classes or None
     else:
         raise UserError(
             f"extractor {name}: unknown model_class {kind!r}; known are {SMALL_INCEPTION}, "

@@ -19,6 +19,7 @@ from nanogen.data import hdf5
 from nanogen.data.image_sets import ImageSet, of_hdf5
 from nanogen.errors import UserError
 from nanogen.files import label
+from nanogen.metrics import class_labels
 from nanogen.metrics.frechet import (
     Moments,
     few_images,
@@ -161,7 +162,8 @@ def _classes(extractor: Extractor) -> int:
     if extractor.classes is None:
         raise UserError(
             f"extractor {extractor.name} has no classes, but the first extractor gives the Inception "
-            "Score's logits: put a classifier such as inception first"
+            "Score's logits and evaluation.classifier the class accuracy's: name a network there that "
+            "classifies, such as inception"
         )
     return extractor.classes
 
@@ -200,9 +202,10 @@ def write_features(
     images = of_hdf5(samples, GENERATED)
     with hdf5.create(output, header) as file:
         for _, extractor, first in loaded(stage, folders):
-            write_extracted(
-                file.create_group(extractor.name), extractor, images, batch, logits=first, spatial=first
-            )
+            logits = class_labels.judges(stage, extractor) or first
+            group = file.create_group(extractor.name)
+            write_extracted(group, extractor, images, batch, logits=logits, spatial=first)
+        class_labels.write(stage, samples, folders, file)
 
 
 def _held_out(extractor: Extractor, val: ImageFile) -> Moments:

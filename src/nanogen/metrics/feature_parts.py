@@ -14,6 +14,7 @@ import numpy as np
 from nanogen.data import hdf5
 from nanogen.data.image_sets import of_hdf5
 from nanogen.files import label
+from nanogen.metrics import class_labels
 from nanogen.metrics.extractors import NETWORK_BATCH
 from nanogen.metrics.feature_files import (
     GENERATED,
@@ -56,7 +57,8 @@ def write_together(
     with hdf5.create(names[group.rank], label(*PART, stage["hash"])) as file:
         for _, extractor, first in loaded(stage, folders):
             part = file.create_group(extractor.name)
-            kinds = {"logits": first, "spatial": first, "part": True}
+            logits = class_labels.judges(stage, extractor) or first
+            kinds = {"logits": logits, "spatial": first, "part": True}
             extract(part, extractor, images, batch, **kinds, bar=group.main)
             if group.main:
                 log_extracted(extractor, count)
@@ -64,6 +66,7 @@ def write_together(
     if group.main:
         with ExitStack() as stack, hdf5.create(output, header) as file:
             join([stack.enter_context(hdf5.opened(n, *PART, stage["hash"])) for n in names], file)
+            class_labels.write(stage, samples, folders, file)
         _remove(names)
     group.barrier()
 

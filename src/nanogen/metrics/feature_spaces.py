@@ -14,6 +14,8 @@ import numpy as np
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
+from nanogen.metrics.class_accuracy import CONFIDENCE, class_accuracy
+from nanogen.metrics.class_labels import LABELS, REAL_ACCURACY
 from nanogen.metrics.distribution import inception_score, mind
 from nanogen.metrics.feature_files import SPATIAL
 from nanogen.metrics.frechet import few_images, frechet_distance, moments_of
@@ -93,7 +95,20 @@ class FeatureSpace:
 
     @property
     def logits(self) -> np.ndarray:
-        return self._part(self._samples, "logits", "the Inception Score")[:]
+        return self._part(self._samples, "logits", "a score of classes")[:]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The classes that the generated images were drawn for, int64 (n,)."""
+        file = self._samples.file
+        if LABELS not in file:
+            raise UserError(f"{file.filename} holds no labels, which the class accuracy needs")
+        return file[LABELS][:]
+
+    @property
+    def real_accuracy(self) -> float | None:
+        """How often the network names the class of real images it was not trained on, if it is known."""
+        return self._samples.attrs.get(REAL_ACCURACY)
 
     @property
     def constant(self) -> float:
@@ -197,7 +212,19 @@ def precision_and_recall(spaces: list[FeatureSpace]) -> Score:
     return {"precision": precision, "recall": recall}, protocol
 
 
-# metric -> (feature spaces, directions of MIND) -> its values and protocol
+def accuracy(space: FeatureSpace) -> Score:
+    """Class accuracy by the network of one space, which needs the images' labels beside its logits."""
+    logits, real = space.logits, space.real_accuracy
+    known = "" if real is None else f", right on {real:.3f} of real validation images"
+    protocol = (
+        f"{len(logits)} generated images: share whose class is the top one of the {logits.shape[1]} of "
+        f"{space.name} ({space.network}), which no model is trained with{known}; interval: "
+        f"{CONFIDENCE:.0%}, Wilson's; chance: the labels in random order"
+    )
+    return class_accuracy(logits, space.labels), protocol
+
+
+# metric of features alone -> (feature spaces, directions of MIND) -> its values and protocol
 METRICS: dict[str, Callable[[list[FeatureSpace], int], Score]] = {
     "fid": lambda spaces, _: fid(spaces),
     "is": lambda spaces, _: inception(spaces),

@@ -11,14 +11,15 @@ from nanogen.data.prompt_files import GENEVAL
 from nanogen.data.simple_prompts import BENCHMARK
 from nanogen.metrics import simpleeval
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
-from nanogen.metrics.feature_spaces import METRICS, FeatureSpace
+from nanogen.metrics.feature_spaces import METRICS, FeatureSpace, accuracy
 from nanogen.metrics.geneval import chance, check_classes, score
 from nanogen.metrics.judged_samples import JudgedSamples
 from nanogen.metrics.metric_files import Score, write_metric
 
 
 def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path, output: Path) -> None:
-    """Write one JSON per metric of `METRICS` for a stage `distribution` into ``output``.
+    """Write one JSON per metric of a stage `distribution` into ``output``: those of `METRICS`, and the
+    class accuracy where the stage names a classifier.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
@@ -28,8 +29,11 @@ def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path
         hdf5.opened(reference, *REFERENCE, expects["reference"]) as real,
     ):
         about = {key: str(samples.attrs[key]) for key in ("method", "variant")} | {"task": "imagenet"}
-        spaces = [FeatureSpace(name, samples, real) for name in stage["extractors"]]
-        results = {name: of(spaces, stage["mind_directions"]) for name, of in METRICS.items()}
+        spaces = {name: FeatureSpace(name, samples, real) for name in stage["extractors"]}
+        every, directions = list(spaces.values()), stage["mind_directions"]
+        results = {name: of(every, directions) for name, of in METRICS.items()}
+        if classifier := stage.get("classifier"):
+            results["accuracy"] = accuracy(spaces[classifier["name"]])
     for metric, result in results.items():
         write_metric(output / f"{metric}.json", stage, metric, about, result)
 

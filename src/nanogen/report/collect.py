@@ -20,7 +20,6 @@ from nanogen.sampling.sweep import read_choice
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
 GUIDANCE = "guidance.json"
-DISTRIBUTION = ("fid", "is", "fdr", "mind", "pr", "sfid")
 NAMES = {
     "fid": "FID",
     "is": "IS",
@@ -28,6 +27,7 @@ NAMES = {
     "mind": "MIND",
     "pr": "Precision and recall",
     "sfid": "sFID",
+    "accuracy": "Class accuracy",
     "geneval": "GenEval",
     "dpg": "DPG-Bench",
     "genai": "GenAI-Bench",

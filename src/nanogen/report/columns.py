@@ -76,6 +76,7 @@ _FIXED = (
     Column("sfid", "sFID", 2, "lower"),
     Column("precision", "Precision", 3, "higher"),
     Column("recall", "Recall", 3, "higher"),
+    Column("accuracy", "Class acc.", 3, "higher"),
     Column("fid_untrained", "FID untrained", 2),
     Column("fid_unguided", "FID", 2, "lower", group="Unguided"),
     Column("is_unguided", "IS", 1, "higher", group="Unguided"),

@@ -10,7 +10,7 @@ from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
 from nanogen.report import published, tokenizers, whose_prompts
-from nanogen.report.collect import DISTRIBUTION, Metric, Results
+from nanogen.report.collect import Metric, Results
 from nanogen.report.columns import FID_AT, TAGS, columns
 from nanogen.report.rows import Row
 from nanogen.report.table import Table
@@ -18,6 +18,8 @@ from nanogen.report.table import Table
 IDENTITY = ("method", "family")
 # column -> the metric file that holds it, of the scores that are not of every extractor
 FIRST_EXTRACTOR = {"fid": "fid", "is": "is", "sfid": "sfid", "precision": "pr", "recall": "pr"}
+# of the class accuracy: in the tables' CSV, but for the first not in print
+ACCURACY = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_chance")
 SIMPLEEVAL = ("simpleeval", "simpleeval_low", "simpleeval_high", "simpleeval_chance")
 PUBLIC_NOTE = (
     "Public models: trained by others on other data, drawn by their own pipelines as those draw by "
@@ -70,21 +72,28 @@ def _provenance(results: Results) -> list[str]:
 
 
 def _distribution(results: Results, run: Run, variant: str, extractors: list[str]) -> Row:
-    """FDr and MIND per extractor and the scores of the first extractor, of one sample set."""
+    """FDr and MIND per extractor, the scores of the first extractor and, if the study measures it, the
+    class accuracy, of one sample set."""
     found: dict[str, Metric] = {
-        name: results.metric("imagenet", run.method, variant, name) for name in DISTRIBUTION
+        name: results.metric("imagenet", run.method, variant, name)
+        for name in stages.image_metrics(results.study)
     }
     spaces = [(kind, f"{kind}_{name}") for kind in ("fdr", "mind") for name in extractors]
     return {
         **{key: found[kind].value(key) for kind, key in spaces},
         **{key: found[kind].value(key) for key, kind in FIRST_EXTRACTOR.items()},
+        **{key: found["accuracy"].value(key) for key in _accuracy_keys(results.study)},
         "hash": found["fid"].hash,
     }
 
 
-def _imagenet_keys(extractors: list[str]) -> list[str]:
+def _imagenet_keys(study: Study, extractors: list[str]) -> list[str]:
     per_extractor = (f"{kind}_{name}" for kind in ("fdr", "mind") for name in extractors)
-    return [*per_extractor, *FIRST_EXTRACTOR]
+    return [*per_extractor, *FIRST_EXTRACTOR, *_accuracy_keys(study)[:1]]
+
+
+def _accuracy_keys(study: Study) -> tuple[str, ...]:
+    return ACCURACY if "accuracy" in stages.image_metrics(study) else ()
 
 
 def with_guidance(results: Results) -> Table:
@@ -102,7 +111,7 @@ def with_guidance(results: Results) -> Table:
                 **_published("table2", run, steps, ("fid", "is")),
             }
         )
-    measured = [*_imagenet_keys(extractors), "fid_untrained"]
+    measured = [*_imagenet_keys(results.study, extractors), "fid_untrained"]
     keys = ["name", "guidance_scale", *measured, "published_fid", "published_is"]
     return Table(
         name="table2",
@@ -116,7 +125,7 @@ def with_guidance(results: Results) -> Table:
             PUBLISHED_NOTE,
         ],
         identity=IDENTITY,
-        more=("hash",),
+        more=(*_accuracy_keys(results.study), "hash"),
     )
 
 
@@ -131,14 +140,15 @@ def without_guidance(results: Results) -> Table:
         }
         for run, variant, steps in sample_sets(results, "imagenet", variants.UNGUIDED)
     ]
+    shown = _imagenet_keys(results.study, extractors)
     return Table(
         name="table4",
         caption=f"Class-conditional generation without guidance, study {results.study.study}.",
-        columns=columns(["name", *_imagenet_keys(extractors), "published_fid", "published_is"]),
+        columns=columns(["name", *shown, "published_fid", "published_is"]),
         rows=rows,
         notes=[*_provenance(results), PUBLISHED_NOTE],
         identity=IDENTITY,
-        more=("hash",),
+        more=(*_accuracy_keys(results.study), "hash"),
     )
 
 

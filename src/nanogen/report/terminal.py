@@ -48,6 +48,7 @@ _EXPENDABLE = (
     "position",
     "counting",
     "two_object",
+    "accuracy",
     "fid_untrained",
     "methods",
     "latent",

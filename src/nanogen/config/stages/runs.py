@@ -4,6 +4,7 @@ sample set's guidance may be chosen."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nanogen.config import terms, trained, variants
 from nanogen.config.load import (
@@ -198,6 +199,22 @@ def extractors(study: Study, task: str = "imagenet") -> list[str]:
     return load_run(study, study.methods[0], task).evaluation.extractors
 
 
+DISTRIBUTION = ("fid", "is", "fdr", "mind", "pr", "sfid")
+
+
+def image_metrics(study: Study) -> tuple[str, ...]:
+    """The metric files of a sample set of the ImageNet axis: the class accuracy's only where the study
+    names a classifier."""
+    return (*DISTRIBUTION, "accuracy") if _classifier(study) else DISTRIBUTION
+
+
+def _classifier(study: Study) -> dict[str, Any]:
+    """The key ``classifier``, and how many classes it must know; left out where there is none."""
+    run = load_run(study, study.methods[0], "imagenet")
+    name = run.evaluation.classifier
+    return {"classifier": {"name": name, "classes": run.conditioner.classes}} if name else {}
+
+
 def _extractor_hashes(study: Study) -> dict[str, str]:
     return {name: model(study, name)["hash"] for name in extractors(study)}
 
@@ -225,11 +242,12 @@ def features(study: Study, method: str, variant: str) -> Stage:
             **_extractor_hashes(study),
         },
         extractors=[model_keys(study, name) for name in extractors(study)],
+        **_classifier(study),
     )
 
 
 def distribution(study: Study, method: str, variant: str) -> Stage:
-    """FID, sFID, IS, FDr, MIND, precision and recall of one sample set."""
+    """FID, sFID, IS, FDr, MIND, precision and recall of one sample set, and its class accuracy."""
     run = load_run(study, method, "imagenet")
     return stage_of(
         "distribution",
@@ -239,4 +257,5 @@ def distribution(study: Study, method: str, variant: str) -> Stage:
         },
         mind_directions=run.evaluation.mind_directions,
         extractors=run.evaluation.extractors,
+        **_classifier(study),
     )

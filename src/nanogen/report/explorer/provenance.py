@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from nanogen.config import PublicRun, Run, stages, variants
 from nanogen.files import read_json
-from nanogen.report.collect import DISTRIBUTION, NAMES, Metric, Results
+from nanogen.report.collect import NAMES, Metric, Results
 from nanogen.report.measured import head, sample_sets
 
 # part of a method's numbers -> (task, guidance), as in ``entries``
@@ -42,7 +42,7 @@ def shown_sets(results: Results) -> Iterator[SampleSet]:
 def metrics_of(results: Results, of: SampleSet) -> tuple[str, ...]:
     """Names of the metric files of one sample set."""
     if of.run.task == "imagenet":
-        return DISTRIBUTION
+        return stages.image_metrics(results.study)
     simple = ("simpleeval",) if of.run.evaluation.simpleeval else ()
     return ("geneval", *stages.answering(results.study), *simple)
 

@@ -1,0 +1,46 @@
+"""Class accuracy: the share of images whose class, the one they were drawn for, a classifier names."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nanogen.errors import UserError
+from nanogen.metrics.frechet import require_finite
+
+CONFIDENCE = 0.95
+
+
+def class_accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """``accuracy``, top-1, with the ends of its interval and its chance level.
+
+    The interval is Wilson's (J. Am. Stat. Assoc. 22, 1927), which also covers shares near 0 and 1. It
+    assumes independent images; a set with equally many images of each class varies slightly less.
+    ``accuracy_chance`` is the expected accuracy of the same top classes with the labels in random order:
+    1/classes where each class has equally many images.
+
+    Args:
+        logits: (n, classes).
+        labels: the images' classes, int (n,).
+
+    Raises UserError where there are no images, a label is no class or a logit is not finite.
+    """
+    from scipy.stats import binomtest
+
+    count, classes = logits.shape
+    if not count or len(labels) != count:
+        raise UserError(
+            f"{count} images and {len(labels)} labels: the class accuracy needs one label each"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise UserError(f"an image is of class {labels.max()}, but the classifier knows {classes}")
+    require_finite(logits, "the logits")
+    top = logits.argmax(1)
+    hits = int((top == labels).sum())
+    interval = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    drawn, named = (np.bincount(of, minlength=classes) for of in (labels, top))
+    return {
+        "accuracy": hits / count,
+        "accuracy_low": float(interval.low),
+        "accuracy_high": float(interval.high),
+        "accuracy_chance": int(drawn @ named) / count**2,
+    }

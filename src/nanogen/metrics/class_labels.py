@@ -1,0 +1,54 @@
+"""What a file of features holds so that the class accuracy can be told from it alone: beside the logits
+of the classifier the labels of the images, and how often the classifier is right on real images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+
+from nanogen.data import hdf5
+from nanogen.errors import UserError
+from nanogen.metrics.judged_samples import SAMPLES
+from nanogen.models.card import read_card
+
+if TYPE_CHECKING:
+    from nanogen.metrics.extractors import Extractor
+
+LABELS = "labels"
+REAL_ACCURACY = "real_accuracy"
+
+
+def judges(stage: Mapping[str, Any], extractor: Extractor) -> bool:
+    """Whether ``extractor`` is the classifier of a stage `features`.
+
+    Raises UserError where it is, and knows another number of classes than the images are of.
+    """
+    classifier = stage.get("classifier")
+    if classifier is None or classifier["name"] != extractor.name:
+        return False
+    if extractor.classes not in (None, classifier["classes"]):  # none: refused with what needs logits
+        raise UserError(
+            f"evaluation.classifier {extractor.name} knows {extractor.classes} classes, but the images "
+            f"are of {classifier['classes']}: name an extractor that was trained on these, or set "
+            "evaluation.classifier to null"
+        )
+    return True
+
+
+def write(
+    stage: Mapping[str, Any], samples: Path, folders: Mapping[str, Path], features: h5py.File
+) -> None:
+    """Complete ``features``, in which the classifier's logits stand; nothing without a classifier."""
+    classifier = stage.get("classifier")
+    if classifier is None:
+        return
+    name = classifier["name"]
+    with hdf5.opened(samples, *SAMPLES, stage["expects"]["samples"]) as file:
+        features[LABELS] = file["labels"][:]
+    card = read_card(folders[name])
+    accuracy = card["quality"].get("accuracy") if card else None
+    if accuracy is not None:  # of a network that others trained nothing is known
+        features[name].attrs[REAL_ACCURACY] = accuracy
