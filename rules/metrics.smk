@@ -28,8 +28,6 @@ rule extract_features:
         f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
     log:
         f"{ROOT}/logs/extract_features/{{method}}-{{variant}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/extract_features/{{method}}-{{variant}}.tsv"
     conda:
         "../envs/metrics.yaml"
     resources:
@@ -84,8 +82,6 @@ if "t2i" in STUDY.tasks:
             [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in MEASURED_HERE],
         log:
             f"{ROOT}/logs/score_text/{{method}}-{{variant}}.log",
-        benchmark:
-            f"{ROOT}/benchmarks/score_text/{{method}}-{{variant}}.tsv"
         conda:
             "../envs/metrics.yaml"
         params:

@@ -11,8 +11,6 @@ rule train_tokenizer:
         curve=f"{ROOT}/models/{{model}}/train.jsonl",
     log:
         f"{ROOT}/logs/train_tokenizer/{{model}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/train_tokenizer/{{model}}.tsv"
     wildcard_constraints:
         model=tokenizers_built(tuned=False),
     priority: 40
@@ -42,8 +40,6 @@ rule train_tokenizer:
 use rule train_tokenizer as tune_tokenizer with:
     log:
         f"{ROOT}/logs/tune_tokenizer/{{model}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/tune_tokenizer/{{model}}.tsv"
     wildcard_constraints:
         model=tokenizers_built(tuned=True),
     params:
@@ -63,8 +59,6 @@ rule reconstruct:
         examples=f"{ROOT}/tokenizers/{{tokenizer}}/reconstructions.h5",
     log:
         f"{ROOT}/logs/reconstruct/{{tokenizer}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/reconstruct/{{tokenizer}}.tsv"
     conda:
         "../envs/metrics.yaml"
     resources:

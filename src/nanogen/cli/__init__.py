@@ -73,6 +73,7 @@ COMMANDS = {
     "bundle": ("bundle", "a study's tables, figures and numbers in one archive, with checksums"),
     "trace": ("trace", "where a number of a table comes from: files, commit, device, time, command"),
     "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
+    "profile": ("profile", "where a study's time went: wall, processor and memory of every command"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
     "docs": ("docs", "the documentation as a site that opens from disk"),
 }
@@ -108,6 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted, 75 when out of
     time."""
     argv = sys.argv[1:] if argv is None else argv
+    began = datetime.now(UTC)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     name = _parser().parse_args(argv[:1] or ["--help"]).command
     try:
@@ -118,7 +120,6 @@ def main(argv: list[str] | None = None) -> int:
         parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
         module.arguments(parser)
         args = parser.parse_args(argv[1:])
-        began = datetime.now(UTC)
         module.run(args)
         _record(args, argv, began)
     except UserError as error:
