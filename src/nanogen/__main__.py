@@ -1,7 +1,12 @@
 """`python -m nanogen` is the same program as `nanogen`."""
 
-import sys
-
 from nanogen.cli import main
+from nanogen.ending import run_and_end
 
-sys.exit(main())
+
+def program() -> None:
+    run_and_end(main)
+
+
+if __name__ == "__main__":
+    program()

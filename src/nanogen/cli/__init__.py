@@ -126,6 +126,6 @@ def main(argv: list[str] | None = None) -> int:
         print(f"nanogen {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print(f"nanogen {name}: {error or 'interrupted'}", file=sys.stderr)
+        print(f"nanogen {name}: {str(error) or 'interrupted'}", file=sys.stderr)
         return error.code if isinstance(error, Interrupted) else CANCELLED
     return 0
