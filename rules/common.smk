@@ -81,6 +81,11 @@ def configured(make, *fields):
     return parameter
 
 
+def chained(commands):
+    """Arguments of `nanogen chain`."""
+    return " --then ".join(commands)
+
+
 def study_file():
     """The resolved study for the report's commands, without the styles and the leaderboard's guests, which
     their commands are given by themselves: a change of one figure's style then concerns that figure only.

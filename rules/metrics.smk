@@ -1,4 +1,4 @@
-# Metrics: features once per sample set, then small JSON files.
+# Metrics: small JSON files of each sample set.
 
 
 rule reference:
@@ -20,14 +20,17 @@ rule reference:
         " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
 
 
-rule extract_features:
+# Features lie beside the samples and are no output: where they are of these samples and extractors, they
+# are read again, so another metric or reference extracts nothing.
+rule score_images:
     input:
         extractors=extractor_cards,
         samples=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/samples.h5",
+        reference=PATHS.reference,
     output:
-        f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
+        [f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/{name}.json" for name in DISTRIBUTION],
     log:
-        f"{ROOT}/logs/extract_features/{{method}}-{{variant}}.log",
+        f"{ROOT}/logs/score_images/{{method}}-{{variant}}.log",
     conda:
         "../envs/metrics.yaml"
     resources:
@@ -36,35 +39,17 @@ rule extract_features:
         gres="",
         mpi="",
     params:
-        config=configured(stages.features, "method", "variant"),
-        extractors=extractor_options,
-    shell:
-        "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
-        " --gres '{resources.gres}' --processes {resources.processes} --"
-        " extract-features --config {params.config} --samples {input.samples:q}"
-        " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
-
-
-rule score_distribution:
-    input:
-        features=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
-        reference=PATHS.reference,
-    output:
-        fid=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/fid.json",
-        inception_score=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/is.json",
-        fdr=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/fdr.json",
-        mind=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/mind.json",
-        precision_recall=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/pr.json",
-        sfid=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/sfid.json",
-    log:
-        f"{ROOT}/logs/score_distribution/{{method}}-{{variant}}.log",
-    conda:
-        "../envs/metrics.yaml"
-    params:
+        extraction=configured(stages.features, "method", "variant"),
         config=configured(stages.distribution, "method", "variant"),
+        extractors=extractor_options,
+        features=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
     shell:
-        "python -m nanogen score-distribution --config {params.config} --features {input.features:q}"
-        " --reference {input.reference:q} --output $(dirname {output.fid}) 2> >(tee -i {log} >&2)"
+        "python -m nanogen chain launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
+        " --gres '{resources.gres}' --processes {resources.processes} --"
+        " extract-features --config {params.extraction} --samples {input.samples:q}"
+        " {params.extractors} --output {params.features}"
+        " --then score-distribution --config {params.config} --features {params.features}"
+        " --reference {input.reference:q} --output $(dirname {output[0]}) 2> >(tee -i {log} >&2)"
 
 
 if "t2i" in STUDY.tasks:

@@ -82,7 +82,7 @@ def test_the_record_of_a_launched_step_tells_of_its_processes(tmp_path):
     record.write({"hash": "a"}, tmp_path, ["extract-features"], START)
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", busy], check=True)
-    record.write_usage({"hash": "a"}, tmp_path)
+    record.write_usage({"hash": "a"}, tmp_path, START)
     noted = record.read(tmp_path / "fid.json")
     assert noted["command"] == "nanogen extract-features"
     assert noted["usage"]["user"] + noted["usage"]["system"] >= 0.29

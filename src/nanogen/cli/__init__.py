@@ -14,7 +14,8 @@ from nanogen import __version__
 from nanogen.errors import UserError, nearest
 from nanogen.training.stopping import CANCELLED, Interrupted
 
-# command -> (module in nanogen.cli, what it does); each module has arguments(parser), run(args)
+# command -> (module in nanogen.cli, what it does); each module has arguments(parser) and run(args), the
+# latter returns False where the output was there already
 COMMANDS = {
     "config": ("config", "print a resolved configuration and its hash, or the tasks' difference"),
     "params": ("params", "count parameters of a run, or of all, without allocating them"),
@@ -120,8 +121,8 @@ def main(argv: list[str] | None = None) -> int:
         parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
         module.arguments(parser)
         args = parser.parse_args(argv[1:])
-        module.run(args)
-        _record(args, argv, began)
+        if module.run(args) is not False:
+            _record(args, argv, began)
     except UserError as error:
         print(f"nanogen {name}: {error}", file=sys.stderr)
         return 2

@@ -105,11 +105,15 @@ def write(stage: Mapping[str, Any], output: Path, argv: Sequence[str], began: da
         write_json(place(product), content)
 
 
-def write_usage(stage: Mapping[str, Any], output: Path) -> None:
-    """Put what this process and its children used into the records of a step that the children ran."""
+def write_usage(stage: Mapping[str, Any], output: Path, began: datetime) -> None:
+    """Put what this process and its children used into the records of a step that the children ran.
+
+    Records of before ``began`` are of another run.
+    """
     share = usage.used_since_last_time().as_dict()
     for product in products(output, stage["hash"]):
-        if (noted := read(product)) is not None:
+        noted = read(product)
+        if noted is not None and datetime.fromisoformat(noted["began"]) >= began:
             write_json(place(product), {**noted, "usage": share})
 
 
