@@ -84,6 +84,7 @@ rule encode_text:
         f"{ROOT}/text/t2i/{TEXT}.h5",
     log:
         f"{ROOT}/logs/encode_text/{TEXT}.log",
+    priority: 25
     conda:
         "../envs/train.yaml"
     params:
@@ -122,6 +123,7 @@ rule encode_prompts:
         f"{ROOT}/text/prompts/{{model}}.h5",
     log:
         f"{ROOT}/logs/encode_prompts/{{model}}.log",
+    priority: 25
     conda:
         "../envs/train.yaml"
     params:

@@ -10,6 +10,7 @@ rule reference:
         PATHS.reference,
     log:
         f"{ROOT}/logs/reference.log",
+    priority: 25
     conda:
         "../envs/metrics.yaml"
     params:
@@ -31,6 +32,7 @@ rule score_images:
         [f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/{name}.json" for name in DISTRIBUTION],
     log:
         f"{ROOT}/logs/score_images/{{method}}-{{variant}}.log",
+    priority: 10
     conda:
         "../envs/metrics.yaml"
     resources:
@@ -43,13 +45,14 @@ rule score_images:
         config=configured(stages.distribution, "method", "variant"),
         extractors=extractor_options,
         features=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
+        metrics=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics",
     shell:
         "python -m nanogen chain launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
         " --gres '{resources.gres}' --processes {resources.processes} --"
         " extract-features --config {params.extraction} --samples {input.samples:q}"
         " {params.extractors} --output {params.features}"
         " --then score-distribution --config {params.config} --features {params.features}"
-        " --reference {input.reference:q} --output $(dirname {output[0]}) 2> >(tee -i {log} >&2)"
+        " --reference {input.reference:q} --output {params.metrics} 2> >(tee -i {log} >&2)"
 
 
 if "t2i" in STUDY.tasks:
@@ -67,6 +70,7 @@ if "t2i" in STUDY.tasks:
             [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in MEASURED_HERE],
         log:
             f"{ROOT}/logs/score_text/{{method}}-{{variant}}.log",
+        priority: 10
         conda:
             "../envs/metrics.yaml"
         params:

@@ -47,6 +47,7 @@ rule measured_table:
         f"{ROOT}/logs/table/{{table}}.log",
     wildcard_constraints:
         table="|".join(MEASURED_TABLES) or "(?!)",
+    priority: 5
     localrule: True
     conda:
         "../envs/report.yaml"

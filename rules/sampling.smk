@@ -10,6 +10,7 @@ rule sample:
         f"{ROOT}/runs/{{task}}/{{method}}/{{variant}}/samples.h5",
     log:
         f"{ROOT}/logs/sample/{{task}}-{{method}}-{{variant}}.log",
+    priority: 15
     conda:
         "../envs/train.yaml"
     resources:

@@ -1,6 +1,5 @@
 # Stage 1: tokenizers trained from scratch by torchrun, autoencoders and the decoders of representation
-# autoencoders; and every tokenizer measured, whoever trained it. Priorities put the heads of long chains
-# first, so that the last training does not run alone.
+# autoencoders; and every tokenizer measured, whoever trained it.
 
 
 rule train_tokenizer:
@@ -59,6 +58,7 @@ rule reconstruct:
         examples=f"{ROOT}/tokenizers/{{tokenizer}}/reconstructions.h5",
     log:
         f"{ROOT}/logs/reconstruct/{{tokenizer}}.log",
+    priority: 10
     conda:
         "../envs/metrics.yaml"
     resources:
