@@ -41,6 +41,9 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+# Priorities, in the rules: what long chains begin with is made first, so that no training comes last and
+# runs alone; pictures and the paper's own tables, which nothing waits for, fill the gaps at the end.
+
 # A step's program is the one beside this file, also in a conda environment that lacks it.
 shell.prefix(f"export PYTHONPATH={os.path.join(workflow.basedir, 'src')}:${{{{PYTHONPATH:-}}}}; ")
 
@@ -79,6 +82,11 @@ def configured(make, *fields):
             raise WorkflowError(str(error)) from None
 
     return parameter
+
+
+def chained(commands):
+    """Arguments of `nanogen chain`."""
+    return " --then ".join(commands)
 
 
 def study_file():

@@ -20,6 +20,7 @@ rule draw_inputs:
         f"{ROOT}/inputs/{{task}}/nanogen.json",
     log:
         f"{ROOT}/logs/draw_inputs/{{task}}.log",
+    priority: 50
     conda:
         "../envs/train.yaml"
     params:
@@ -35,6 +36,7 @@ rule make_data:
         f"{ROOT}/data/{{task}}/{{split}}.h5",
     log:
         f"{ROOT}/logs/make_data/{{task}}-{{split}}.log",
+    priority: 50
     conda:
         "../envs/train.yaml"
     params:

@@ -23,8 +23,6 @@ rule encode_latents:
         f"{ROOT}/latents/{{task}}/{CACHE}.h5",
     log:
         f"{ROOT}/logs/encode_latents/{{task}}-{CACHE}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/encode_latents/{{task}}-{CACHE}.tsv"
     priority: 35
     conda:
         "../envs/train.yaml"
@@ -65,8 +63,6 @@ rule encode_features:
         f"{ROOT}/features/{{task}}/{{model}}/{{part}}.h5",
     log:
         f"{ROOT}/logs/encode_features/{{task}}-{{model}}-{{part}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/encode_features/{{task}}-{{model}}-{{part}}.tsv"
     wildcard_constraints:
         part="cls|patches",
     priority: 30
@@ -88,8 +84,7 @@ rule encode_text:
         f"{ROOT}/text/t2i/{TEXT}.h5",
     log:
         f"{ROOT}/logs/encode_text/{TEXT}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/encode_text/{TEXT}.tsv"
+    priority: 25
     conda:
         "../envs/train.yaml"
     params:
@@ -128,6 +123,7 @@ rule encode_prompts:
         f"{ROOT}/text/prompts/{{model}}.h5",
     log:
         f"{ROOT}/logs/encode_prompts/{{model}}.log",
+    priority: 25
     conda:
         "../envs/train.yaml"
     params:

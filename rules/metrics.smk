@@ -1,4 +1,4 @@
-# Metrics: features once per sample set, then small JSON files.
+# Metrics: small JSON files of each sample set.
 
 
 rule reference:
@@ -10,6 +10,7 @@ rule reference:
         PATHS.reference,
     log:
         f"{ROOT}/logs/reference.log",
+    priority: 25
     conda:
         "../envs/metrics.yaml"
     params:
@@ -20,16 +21,18 @@ rule reference:
         " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
 
 
-rule extract_features:
+# Features lie beside the samples and are no output: where they are of these samples and extractors, they
+# are read again, so another metric or reference extracts nothing.
+rule score_images:
     input:
         extractors=extractor_cards,
         samples=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/samples.h5",
+        reference=PATHS.reference,
     output:
-        f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
+        [f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/{name}.json" for name in DISTRIBUTION],
     log:
-        f"{ROOT}/logs/extract_features/{{method}}-{{variant}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/extract_features/{{method}}-{{variant}}.tsv"
+        f"{ROOT}/logs/score_images/{{method}}-{{variant}}.log",
+    priority: 10
     conda:
         "../envs/metrics.yaml"
     resources:
@@ -38,30 +41,18 @@ rule extract_features:
         gres="",
         mpi="",
     params:
-        config=configured(stages.features, "method", "variant"),
-        extractors=extractor_options,
-    shell:
-        "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
-        " --gres '{resources.gres}' --processes {resources.processes} --"
-        " extract-features --config {params.config} --samples {input.samples:q}"
-        " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
-
-
-rule score_distribution:
-    input:
-        features=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
-        reference=PATHS.reference,
-    output:
-        [f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics/{name}.json" for name in DISTRIBUTION],
-    log:
-        f"{ROOT}/logs/score_distribution/{{method}}-{{variant}}.log",
-    conda:
-        "../envs/metrics.yaml"
-    params:
+        extraction=configured(stages.features, "method", "variant"),
         config=configured(stages.distribution, "method", "variant"),
+        extractors=extractor_options,
+        features=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
+        metrics=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics",
     shell:
-        "python -m nanogen score-distribution --config {params.config} --features {input.features:q}"
-        " --reference {input.reference:q} --output $(dirname {output[0]}) 2> >(tee -i {log} >&2)"
+        "python -m nanogen chain launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
+        " --gres '{resources.gres}' --processes {resources.processes} --"
+        " extract-features --config {params.extraction} --samples {input.samples:q}"
+        " {params.extractors} --output {params.features}"
+        " --then score-distribution --config {params.config} --features {params.features}"
+        " --reference {input.reference:q} --output {params.metrics} 2> >(tee -i {log} >&2)"
 
 
 if "t2i" in STUDY.tasks:
@@ -79,8 +70,7 @@ if "t2i" in STUDY.tasks:
             [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in MEASURED_HERE],
         log:
             f"{ROOT}/logs/score_text/{{method}}-{{variant}}.log",
-        benchmark:
-            f"{ROOT}/benchmarks/score_text/{{method}}-{{variant}}.tsv"
+        priority: 10
         conda:
             "../envs/metrics.yaml"
         params:

@@ -8,8 +8,6 @@ rule build_model:
         f"{ROOT}/models/{{model}}/nanogen.json",
     log:
         f"{ROOT}/logs/build_model/{{model}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/build_model/{{model}}.tsv"
     wildcard_constraints:
         model=names_of("build", "encoder", "text_encoder", "extractor", "detector", "vqa", "weak_scorer"),
     priority: 30

@@ -1,25 +1,35 @@
 # Tables, figures and sample grids. Commands here start without torch; each artefact is one target.
 
 
-rule published_table:
+# One process: it starts for longer than it writes, and what tables say of correlations is computed once.
+rule published_tables:
     output:
-        report(
-            f"{ROOT}/tables/published/{{table}}.csv",
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{table}", "numbers": "published"},
-        ),
-        multiext(f"{ROOT}/tables/published/{{table}}", ".md", ".tex"),
+        [
+            report(
+                f"{ROOT}/tables/published/{name}.csv",
+                caption="../report/table.rst",
+                category="Tables",
+                labels={"table": name, "numbers": "published"},
+            )
+            for name in PUBLISHED_TABLES
+        ],
+        [
+            f"{ROOT}/tables/published/{name}{kind}"
+            for name in PUBLISHED_TABLES
+            for kind in (".md", ".tex")
+        ],
     log:
-        f"{ROOT}/logs/table/published-{{table}}.log",
-    wildcard_constraints:
-        table="|".join(PUBLISHED_TABLES),
+        f"{ROOT}/logs/table/published.log",
     localrule: True
     conda:
         "../envs/report.yaml"
+    params:
+        tables=chained(
+            f"table {name} --published --output-prefix {ROOT}/tables/published/{name}"
+            for name in PUBLISHED_TABLES
+        ),
     shell:
-        "python -m nanogen table {wildcards.table} --published"
-        f" --output-prefix {ROOT}/tables/published/{{wildcards.table}} > {{log}} 2> >(tee -i {{log}} >&2)"
+        "python -m nanogen chain {params.tables} > {log} 2> >(tee -i {log} >&2)"
 
 
 rule measured_table:
@@ -37,6 +47,7 @@ rule measured_table:
         f"{ROOT}/logs/table/{{table}}.log",
     wildcard_constraints:
         table="|".join(MEASURED_TABLES) or "(?!)",
+    priority: 5
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -45,6 +56,37 @@ rule measured_table:
     shell:
         "python -m nanogen table {wildcards.table} --study {params.study} --input {input}"
         f" --output-prefix {ROOT}/tables/{{wildcards.table}} > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
+if "correlations" in DERIVED:
+
+    rule correlation_tables:
+        input:
+            [PATHS.table(name) for name in PLOTTED["correlations"]],
+        output:
+            [
+                report(
+                    PATHS.table(name),
+                    caption="../report/table.rst",
+                    category="Tables",
+                    labels={"table": name, "numbers": STUDY.study},
+                )
+                for name in CORRELATIONS
+            ],
+            [PATHS.table(name, kind) for name in CORRELATIONS for kind in ("md", "tex")],
+        log:
+            f"{ROOT}/logs/table/correlations.log",
+        localrule: True
+        conda:
+            "../envs/report.yaml"
+        params:
+            tables=lambda wildcards, input: chained(
+                f"table {name} --study {study_file()} --input {input}"
+                f" --output-prefix {ROOT}/tables/{name}"
+                for name in CORRELATIONS
+            ),
+        shell:
+            "python -m nanogen chain {params.tables} > {log} 2> >(tee -i {log} >&2)"
 
 
 rule derived_table:
@@ -61,7 +103,7 @@ rule derived_table:
     log:
         f"{ROOT}/logs/table/{{table}}.log",
     wildcard_constraints:
-        table="|".join(DERIVED),
+        table="|".join(name for name in DERIVED if name not in CORRELATIONS),
     localrule: True
     conda:
         "../envs/report.yaml"

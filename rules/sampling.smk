@@ -10,8 +10,7 @@ rule sample:
         f"{ROOT}/runs/{{task}}/{{method}}/{{variant}}/samples.h5",
     log:
         f"{ROOT}/logs/sample/{{task}}-{{method}}-{{variant}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/sample/{{task}}-{{method}}-{{variant}}.tsv"
+    priority: 15
     conda:
         "../envs/train.yaml"
     resources:

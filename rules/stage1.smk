@@ -1,6 +1,5 @@
 # Stage 1: tokenizers trained from scratch by torchrun, autoencoders and the decoders of representation
-# autoencoders; and every tokenizer measured, whoever trained it. Priorities put the heads of long chains
-# first, so that the last training does not run alone.
+# autoencoders; and every tokenizer measured, whoever trained it.
 
 
 rule train_tokenizer:
@@ -11,8 +10,6 @@ rule train_tokenizer:
         curve=f"{ROOT}/models/{{model}}/train.jsonl",
     log:
         f"{ROOT}/logs/train_tokenizer/{{model}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/train_tokenizer/{{model}}.tsv"
     wildcard_constraints:
         model=tokenizers_built(tuned=False),
     priority: 40
@@ -42,8 +39,6 @@ rule train_tokenizer:
 use rule train_tokenizer as tune_tokenizer with:
     log:
         f"{ROOT}/logs/tune_tokenizer/{{model}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/tune_tokenizer/{{model}}.tsv"
     wildcard_constraints:
         model=tokenizers_built(tuned=True),
     params:
@@ -63,8 +58,7 @@ rule reconstruct:
         examples=f"{ROOT}/tokenizers/{{tokenizer}}/reconstructions.h5",
     log:
         f"{ROOT}/logs/reconstruct/{{tokenizer}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/reconstruct/{{tokenizer}}.tsv"
+    priority: 10
     conda:
         "../envs/metrics.yaml"
     resources:

@@ -16,8 +16,6 @@ rule train:
         curve=f"{ROOT}/runs/{{task}}/{{method}}/model{{weights}}/train.jsonl",
     log:
         f"{ROOT}/logs/train/{{task}}-{{method}}{{weights}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/train/{{task}}-{{method}}{{weights}}.tsv"
     priority: 20
     conda:
         "../envs/train.yaml"

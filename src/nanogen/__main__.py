@@ -1,7 +1,19 @@
 """`python -m nanogen` is the same program as `nanogen`."""
 
-import sys
+import gc
 
 from nanogen.cli import main
+from nanogen.ending import run_and_end
 
-sys.exit(main())
+# New objects after which Python looks for garbage, in place of 700: there is none while it imports, and
+# looking takes a tenth of the time that torch and the libraries of networks need.
+OBJECTS = 10_000
+
+
+def program() -> None:
+    gc.set_threshold(OBJECTS)
+    run_and_end(main)
+
+
+if __name__ == "__main__":
+    program()

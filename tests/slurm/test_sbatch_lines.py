@@ -72,7 +72,7 @@ ONE_GPU = (1, 1, 8, 64000)
 EXPECTED = {
     "train": (4, 8, 64, 500000, 1440, 1440),
     "sample": (1, 8, 64, 200000, 120, 240),
-    "extract_features": (1, 8, 64, 200000, 120, 240),
+    "score_images": (1, 8, 64, 200000, 120, 240),
     "train_tokenizer": (1, 8, 64, 500000, 2880, 2880),
     "reconstruct": (*ONE_GPU, 120, 240),
     "encode_latents": (*ONE_GPU, 1440, 2880),

@@ -124,6 +124,31 @@ def test_two_processes_extract_what_one_does(study, place, usual):
     assert scores(study, place, place / "two.h5") == scores(study, place, usual)
 
 
+def test_features_are_extracted_once_as_long_as_nothing_before_them_changes(place, caplog, monkeypatch):
+    monkeypatch.chdir(place)
+    words = ["extract-features", "--config", "stage.json", "--samples", "samples.h5"]
+    words += [word for name in NAMES for word in ("--extractor", f"{name}={name}")]
+    caplog.set_level("INFO")
+
+    def extracted() -> bool:
+        caplog.clear()
+        assert main([*words, "--output", "again.h5"]) == 0
+        return "96 features of 150 images" in caplog.text
+
+    assert extracted()
+    first = read_json(place / "again.h5.provenance")
+    assert not extracted()
+    assert "again.h5: the features are there already" in caplog.text
+    assert read_json(place / "again.h5.provenance") == first
+    (place / "samples.h5").touch()
+    assert extracted()
+    (place / "convnext" / "model.safetensors").touch()
+    assert extracted()
+    (place / "again.h5").write_bytes((place / "again.h5").read_bytes()[:5000])
+    assert extracted()
+    assert not extracted()
+
+
 @pytest.mark.parametrize("count", [0, 1, 32, 33, 150, 50000])
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_shares_follow_each_other_and_are_cut_between_batches(count, world):

@@ -41,6 +41,8 @@ def test_a_step_notes_how_it_ran(config, tmp_path):
     assert {"python", "nanogen", "numpy", "h5py"} <= found["versions"].keys()
     assert found["device"]
     assert found["began"].endswith("+00:00")
+    assert found["usage"]["user"] > 0
+    assert found["usage"]["memory"] > 10 << 20
 
 
 def test_what_was_made_is_the_same_bytes_wherever_and_whenever_it_is_made(config, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from nanogen.cli import main
 from nanogen.config import load_study, stages
 from nanogen.config.load import CONFIG
 from nanogen.config.paths import Paths
+from nanogen.files import write_json
+from nanogen.provenance import record
 
 
 @pytest.fixture
@@ -257,11 +260,16 @@ def test_tables_that_a_study_has_not_are_refused(study, name, capsys):
     assert ("--published" if name == "table1" else "did you mean 'table2'") in capsys.readouterr().err
 
 
+def _record_of_a_training(folder: Path, seconds: float) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    began = datetime.now(UTC) - timedelta(seconds=seconds)
+    write_json(folder / "nanogen.json", {"hash": "a"})
+    record.write({"hash": "a"}, folder, ["train"], began)
+
+
 def test_the_summary_shows_tables_paths_and_times(study, capsys):
     main(["table", "table2", "--study", "smoke", "--output-prefix", "results/smoke/tables/table2"])
-    benchmark = Path("results/smoke/benchmarks/train/jit.tsv")
-    benchmark.parent.mkdir(parents=True)
-    benchmark.write_text("s\th:m:s\n75.5\t0:01:15\n")
+    _record_of_a_training(Path("results/smoke/runs/imagenet/jit/model"), 75.5)
     capsys.readouterr()
     table = "results/smoke/tables/table2.csv"
     assert main(["summary", "--study", "smoke", "--table", table]) == 0

@@ -17,16 +17,16 @@ NAMED = {
 THREE = {
     "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 10, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 14,
-    "extract_features": 9, "reference": 1, "score_distribution": 9, "score_text": 3, "reconstruct": 2,
-    "measured_table": 4, "published_table": 8, "derived_table": 6, "measured_figure": 7,
-    "published_figure": 4,
+    "reference": 1, "score_images": 9, "score_text": 3, "reconstruct": 2,
+    "measured_table": 4, "published_tables": 1, "correlation_tables": 1, "derived_table": 3,
+    "measured_figure": 7, "published_figure": 4,
     "sample_grid": 9, "explorer_page": 1, "submit": 1, "leaderboard_table": 1,
     "lengths_figure": 1,
 }  # fmt: skip
 TEN = THREE | {
     "build_model": 11, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,
-    "encode_features": 2, "train": 21, "sample": 45, "extract_features": 32,
-    "score_distribution": 32, "score_text": 11, "reconstruct": 5,
+    "encode_features": 2, "train": 21, "sample": 45,
+    "score_images": 32, "score_text": 11, "reconstruct": 5,
     "sample_grid": 33,
 }  # fmt: skip
 
@@ -150,8 +150,7 @@ def test_a_sweep_measures_small_sets_first_and_one_whole_set_then(fresh):
     plan = fresh.plan("sweep", "--config", *keys)
     assert plan.rules == {
         **{"make_data": 2, "build_model": 5, "reference": 1, "train": 1, "sample": 3},
-        **{"extract_features": 3, "score_distribution": 3, "choose_guidance": 1},
-        **{"measured_table": 1, "measured_figure": 1},
+        **{"score_images": 3, "choose_guidance": 1, "measured_table": 1, "measured_figure": 1},
     }
     assert {job["method"] for job in plan.of("sample")} == {"jit"}  # MeanFlow is guided in training
     inputs = {job["variant"]: job.inputs for job in plan.of("sample")}
@@ -178,7 +177,7 @@ def test_every_named_target_is_there(fresh):
 
 
 TARGETS = [
-    ("table1", {"published_table": 1}, {"train", "make_data"}),
+    ("table1", {"published_tables": 1}, {"train", "make_data"}),
     ("table2", {"train": 3, "measured_table": 1}, {"score_text"}),
     ("table3", {"train": 3, "score_text": 3}, {"reference"}),
     ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
@@ -194,8 +193,12 @@ TARGETS = [
     ("tokenizers", {"reconstruct": 2, "train_tokenizer": 2}, {"train", "encode_latents"}),
     ("figure2", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
     ("regimes", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
-    ("correlations", {"measured_table": 3, "derived_table": 3, "published_table": 3}, {"sample_grid"}),
-    ("claims", {"measured_table": 3, "derived_table": 2, "published_table": 1}, {"measured_figure"}),
+    (
+        "correlations",
+        {"measured_table": 3, "correlation_tables": 1, "published_tables": 1},
+        {"sample_grid"},
+    ),
+    ("claims", {"measured_table": 3, "derived_table": 2, "published_tables": 1}, {"measured_figure"}),
     ("models", {"train": 6}, {"sample", "reference", "measured_table"}),
     ("caches", {"encode_latents": 4, "encode_text": 1, "train_tokenizer": 2}, {"train", "sample"}),
 ]
@@ -237,7 +240,7 @@ def test_one_method_needs_its_own_tokenizer_only(fresh):
 def test_one_task_needs_nothing_of_the_other(fresh):
     plan = fresh.plan("all", *OF_THREE, "tasks=[t2i]")
     assert plan.rules["train"] == 3
-    assert not {"reference", "extract_features", "score_distribution"} & set(plan.rules)
+    assert not {"reference", "score_images"} & set(plan.rules)
     assert {job["table"] for job in plan.of("measured_table")} == {"table3", "tokenizers"}
 
 

@@ -16,7 +16,8 @@ from nanogen.data import hdf5
 from nanogen.files import label
 
 REPORTS = {
-    "measured_table", "derived_table", "measured_figure", "explorer_page", "submit", "leaderboard_table",
+    "measured_table", "correlation_tables", "derived_table", "measured_figure", "explorer_page",
+    "submit", "leaderboard_table",
 }  # fmt: skip
 STUDY = ("--config", "study=nano-three")
 
@@ -57,8 +58,7 @@ def test_one_methods_steps_concern_its_training_and_what_follows(finished):
     assert plan.rules["train"] == 2
     assert {job["method"] for job in plan.jobs if job["method"]} == {"jit"}
     assert set(plan.rules) == REPORTS | {
-        "train", "sample", "extract_features", "score_distribution", "score_text",
-        "sample_grid",
+        "train", "sample", "score_images", "score_text", "sample_grid",
     }  # fmt: skip
 
 

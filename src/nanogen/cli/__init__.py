@@ -14,7 +14,8 @@ from nanogen import __version__
 from nanogen.errors import UserError, nearest
 from nanogen.training.stopping import CANCELLED, Interrupted
 
-# command -> (module in nanogen.cli, what it does); each module has arguments(parser), run(args)
+# command -> (module in nanogen.cli, what it does); each module has arguments(parser) and run(args), the
+# latter returns False where the output was there already
 COMMANDS = {
     "config": ("config", "print a resolved configuration and its hash, or the tasks' difference"),
     "params": ("params", "count parameters of a run, or of all, without allocating them"),
@@ -73,6 +74,7 @@ COMMANDS = {
     "bundle": ("bundle", "a study's tables, figures and numbers in one archive, with checksums"),
     "trace": ("trace", "where a number of a table comes from: files, commit, device, time, command"),
     "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
+    "profile": ("profile", "where a study's time went: wall, processor and memory of every command"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
     "docs": ("docs", "the documentation as a site that opens from disk"),
 }
@@ -108,6 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted, 75 when out of
     time."""
     argv = sys.argv[1:] if argv is None else argv
+    began = datetime.now(UTC)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     name = _parser().parse_args(argv[:1] or ["--help"]).command
     try:
@@ -118,13 +121,12 @@ def main(argv: list[str] | None = None) -> int:
         parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
         module.arguments(parser)
         args = parser.parse_args(argv[1:])
-        began = datetime.now(UTC)
-        module.run(args)
-        _record(args, argv, began)
+        if module.run(args) is not False:
+            _record(args, argv, began)
     except UserError as error:
         print(f"nanogen {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        print(f"nanogen {name}: {error or 'interrupted'}", file=sys.stderr)
+        print(f"nanogen {name}: {str(error) or 'interrupted'}", file=sys.stderr)
         return error.code if isinstance(error, Interrupted) else CANCELLED
     return 0

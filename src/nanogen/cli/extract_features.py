@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from nanogen.cli.common import batch_argument, named_folders, read_stage, stage_arguments
+
+log = logging.getLogger(__name__)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,11 +18,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     batch_argument(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    from nanogen.metrics.feature_files import write_features
-    from nanogen.training.distributed import processes
+def run(args: argparse.Namespace) -> bool:
+    from nanogen.data import hdf5
+    from nanogen.metrics.feature_files import FEATURES, write_features
 
     stage = read_stage(args.config, "features")
     folders = named_folders("--extractor", args.extractor)
+    made_from = [args.samples, *(file for folder in folders.values() for file in folder.iterdir())]
+    if hdf5.is_made(args.output, *FEATURES, stage["hash"], made_from):
+        log.info("%s: the features are there already", args.output)
+        return False
+    from nanogen.training.distributed import processes
+
     with processes() as group:
         write_features(stage, args.samples, folders, args.output, args.batch_size, group)
+    return True

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from nanogen.errors import UserError
 
@@ -21,8 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from nanogen.training.launch import launch, run_on_nodes
-    from nanogen.training.step import in_job
+    from nanogen.training.step import in_job, step_here
 
+    began = datetime.now(UTC)
     command = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
     if not command:
         raise UserError("say what to launch, e.g. nanogen launch --processes 2 train --config ...")
@@ -33,3 +37,21 @@ def run(args: argparse.Namespace) -> None:
         code = launch(args.processes, command, args.nodes, args.gres, args.wait)
     if code:
         sys.exit(code)
+    if not mpi and args.nodes * args.processes > 1 and step_here().node == 0:
+        _note_usage(command, began)
+
+
+def _note_usage(command: Sequence[str], began: datetime) -> None:
+    """Into the records of a step that several processes ran, what all of this node's used.
+
+    The first of them wrote the records, and knows of itself only.
+    """
+    from nanogen.files import read_json
+    from nanogen.provenance import record
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--output", type=Path)
+    step, _ = parser.parse_known_args(command)
+    if step.config and step.output:
+        record.write_usage(read_json(step.config), step.output, began)

@@ -155,11 +155,12 @@ def _public(stage: dict[str, Any], args: argparse.Namespace, device: Any) -> Dra
 
 
 def _model(stage: dict[str, Any], folder: Path | None) -> Any:
-    from nanogen.backbones import build, load
+    from nanogen.backbones import load
     from nanogen.models.card import expect_model
+    from nanogen.sampling.untrained import untrained
 
     if stage["variant"] == "untrained":
-        return build(stage["train"])
+        return untrained(stage["train"])
     if folder is None:
         raise UserError(f"variant {stage['variant']} needs --model DIR")
     expect_model(folder, stage["expects"]["model"])

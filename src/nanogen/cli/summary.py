@@ -20,17 +20,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--figure", type=Path, nargs="*", default=[], help="figures and grids, else the study's"
     )
     parser.add_argument("--report", type=Path, help="Snakemake's report")
-    parser.add_argument("--benchmarks", type=Path, help="folder of Snakemake's benchmark files")
 
 
 def run(args: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from nanogen.report import terminal
+    from nanogen.report import profile, terminal
 
     study = read_study(args.study, args.given)
     root = Path(Paths(study).root)
-    folder = args.benchmarks or root / "benchmarks"
     console = Console(width=None if sys.stdout.isatty() else terminal.PLAIN_WIDTH)
     terminal.show(
         console,
@@ -38,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
         args.table or sorted(root.glob("tables/*.csv")),
         args.figure or sorted(root.glob("figures/**/*.png")),
         args.report,
-        terminal.durations(folder),
+        profile.runs(root),
     )
     if (page := root / "explorer.html").exists():
         console.print("\nExplorer, for a browser", style="bold", highlight=False)

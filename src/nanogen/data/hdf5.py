@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +109,16 @@ def header(path: Path | str, kind: str, version: int, hash_: str | None = None) 
     """The file's attributes as plain Python values."""
     with opened(path, kind, version, hash_) as file:
         return {k: v.item() if isinstance(v, np.generic) else v for k, v in file.attrs.items()}
+
+
+def is_made(path: Path, kind: str, version: int, hash_: str, made_from: Iterable[Path]) -> bool:
+    """Whether a whole file with this header is there, and newer than everything it was made from."""
+    try:
+        with opened(path, kind, version, hash_):
+            made = path.stat().st_mtime_ns
+            return all(source.stat().st_mtime_ns <= made for source in made_from)
+    except (UserError, OSError):  # it is made anew, and says then what is wrong with a source
+        return False
 
 
 @dataclass(frozen=True)

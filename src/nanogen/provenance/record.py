@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
-from nanogen.provenance import facts
+from nanogen.provenance import facts, usage
 
 FORMAT = ("provenance", 1)
 CARD = "nanogen.json"  # makes a folder one output
@@ -81,20 +81,40 @@ def products(output: Path, hash_: str) -> list[Path]:
 
 
 def write(stage: Mapping[str, Any], output: Path, argv: Sequence[str], began: datetime) -> None:
-    """Record how the step ``stage`` made ``output``: what it ran as, on, from when and how long (s)."""
+    """Record how the step ``stage`` made ``output``: what it ran as, on, from when, how long (s), and
+    the processor time and memory that it took.
+
+    A step may make several files. Each one's record is of the whole step: ``command`` and ``began`` tell
+    which records are of the same one.
+    """
+    made = products(output, stage["hash"])
+    sums = {product: checksums(product) for product in made}
     about = {
         "command": shlex.join(["nanogen", *argv]),
         "commit": facts.commit(),
         "versions": facts.versions(),
         "device": facts.device(),
         "processes": facts.processes(),
-        "began": began.isoformat(timespec="seconds"),
+        "began": began.isoformat(timespec="milliseconds"),
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
+        "usage": usage.used_since_last_time().as_dict(),
         "configuration": dict(stage),
     }
+    for product in made:
+        content = {**label(*FORMAT, stage["hash"]), **about, "sha256": sums[product]}
+        write_json(place(product), content)
+
+
+def write_usage(stage: Mapping[str, Any], output: Path, began: datetime) -> None:
+    """Put what this process and its children used into the records of a step that the children ran.
+
+    Records of before ``began`` are of another run.
+    """
+    share = usage.used_since_last_time().as_dict()
     for product in products(output, stage["hash"]):
-        sums = {"sha256": checksums(product)}
-        write_json(place(product), {**label(*FORMAT, stage["hash"]), **about, **sums})
+        noted = read(product)
+        if noted is not None and datetime.fromisoformat(noted["began"]) >= began:
+            write_json(place(product), {**noted, "usage": share})
 
 
 def read(output: Path) -> dict[str, Any] | None:
@@ -105,3 +125,12 @@ def read(output: Path) -> dict[str, Any] | None:
     content = read_json(path)
     check_label(content, path, *FORMAT, None)
     return content
+
+
+def read_all(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every output below ``root`` that has a record, with it, in the order of their names."""
+    of_files = {path.with_name(path.name.removesuffix(OF_FILE)) for path in root.rglob(f"*{OF_FILE}")}
+    of_folders = {path.parent for path in root.rglob(OF_FOLDER)}
+    for output in sorted(of_files | of_folders):
+        if (noted := read(output)) is not None:
+            yield output, noted

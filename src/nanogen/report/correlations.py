@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -71,8 +72,14 @@ class Question:
         return " ".join((self.guidance, self.axis, self.metric, self.families, self.subset))
 
     def answer(self) -> Relation | None:
-        names = [pair.name for pair in self.pairs]
-        return relate(names, [p.x for p in self.pairs], [p.y for p in self.pairs], self.what)
+        return _answer(self)
+
+
+@cache  # several tables made in one process ask the same
+def _answer(question: Question) -> Relation | None:
+    found = question.pairs
+    names = [pair.name for pair in found]
+    return relate(names, [p.x for p in found], [p.y for p in found], question.what)
 
 
 def pairs(tables: Tables, guidance: str, axis: str, metric: str, families: Sequence[str]) -> list[Pair]:

@@ -53,8 +53,13 @@ def _on_line(starts: np.ndarray, ends: np.ndarray, boxes: np.ndarray, sizes: np.
     """Whether lines from ``starts`` to ``ends`` (k, 2) run through ``boxes`` (m, 2): (k, m)."""
     along = np.linspace(0.1, 1.0, 14)[:, None, None]
     samples = starts + along * (ends - starts)[None]  # (14, k, 2)
-    inside = np.abs(samples[:, :, None, :] - boxes) < sizes / 2
-    return inside.all(axis=-1).any(axis=0)
+    return _within(samples[:, :, None, :], boxes, sizes / 2).any(axis=0)
+
+
+def _within(places: np.ndarray, centres: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Whether places (..., 2) lie in boxes; axis by axis, much faster than a reduction over two."""
+    across, up = (np.abs(places[..., i] - centres[..., i]) < half[..., i] for i in (0, 1))
+    return across & up
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,7 @@ def _fixed_cost(
     through = _on_line(start, ends, points[others], dots[others])
     cost += _LEADER_THROUGH_POINT * through.sum(axis=1)
     if len(trend):
-        inside = np.abs(trend[None] - centres[:, None]) < size / 2
-        cost += _ON_TREND * inside.all(axis=-1).any(axis=1)
+        cost += _ON_TREND * _within(trend[None], centres[:, None], size / 2).any(axis=1)
     return cost + _NOT_BESIDE * (np.abs(centres[:, 1] - point[1]) > size[1] * 0.6)
 
 

@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,11 +138,11 @@ def _by_noise(samples: Path) -> dict[tuple[int, int], np.ndarray]:
 
 def _font(size: int, bold: bool = False) -> FreeTypeFont:
     """DejaVu Sans, which matplotlib brings along: the same letters on every machine."""
-    import matplotlib
     from PIL import ImageFont
 
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
+    # found without an import of matplotlib, which takes longer than a picture does
+    place = Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
+    return ImageFont.truetype(str(place / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)
 
 
 def _wrapped(text: str, font: FreeTypeFont, width: int, most: int = 5) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanogen.errors import UserError
+from nanogen.report import profile
 from nanogen.report.columns import Column, columns, printed
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import Table, marks
@@ -108,33 +109,6 @@ def rich_table(table: Table, width: int, plain: bool) -> RichTable:
     return drawn
 
 
-@dataclass(frozen=True)
-class Duration:
-    """How long the jobs of one kind took together, in seconds."""
-
-    kind: str
-    jobs: int
-    seconds: float
-
-
-def durations(folder: Path) -> list[Duration]:
-    """Times from Snakemake's benchmark files below ``folder``, by subfolder, longest first.
-
-    A file directly in ``folder`` counts under its own name. No folder, no times.
-    """
-    totals: dict[str, tuple[int, float]] = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        if len(lines) < 2 or not lines[0].startswith("s\t"):
-            continue
-        within = path.relative_to(folder)
-        kind = within.parts[0] if len(within.parts) > 1 else within.stem
-        jobs, seconds = totals.get(kind, (0, 0.0))
-        totals[kind] = (jobs + 1, seconds + float(lines[-1].split("\t")[0]))
-    found = [Duration(kind, *total) for kind, total in totals.items()]
-    return sorted(found, key=lambda d: -d.seconds)
-
-
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -154,7 +128,7 @@ def show(
     tables: Sequence[Path],
     figures: Sequence[Path],
     report: Path | None,
-    times: Sequence[Duration],
+    runs: Sequence[profile.Run],
 ) -> None:
     """Print the tables, then the paths and times; raises UserError where a file is missing."""
     for path in [*figures, *([report] if report else [])]:
@@ -168,9 +142,9 @@ def show(
     _files(console, "Tables (also .md and .tex)", tables)
     _files(console, "Figures", figures)
     _files(console, "Report", [report] if report else [])
-    if times:
-        total = sum(d.seconds for d in times)
-        console.print(f"\nTime spent, all jobs: {_clock(total)}", style="bold", highlight=False)
-        for duration in times[:6]:
-            jobs = f"{duration.jobs} job{'s' if duration.jobs > 1 else ''}"
-            console.print(f"  {duration.kind}: {_clock(duration.seconds)} ({jobs})", highlight=False)
+    if runs:
+        whole = profile.total("all", runs)
+        console.print(f"\nTime spent, all jobs: {_clock(whole.seconds)}", style="bold", highlight=False)
+        for one in sorted(profile.totals(runs), key=lambda one: -one.seconds)[:6]:
+            jobs = f"{one.runs} job{'s' if one.runs > 1 else ''}"
+            console.print(f"  {one.command}: {_clock(one.seconds)} ({jobs})", highlight=False)

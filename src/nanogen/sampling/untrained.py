@@ -1,0 +1,43 @@
+"""Sampling from the initial weights: the output layers are zero, so nothing has to be computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nanogen.backbones import Condition, InContextEncoder, Output, build
+
+
+class Silent(nn.Module):
+    """What a network gives whose output layers are zero, without a pass through it."""
+
+    def __init__(self, network: InContextEncoder):
+        super().__init__()
+        self.conditioner = network.conditioner
+        self.has_base = network.base is not None
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        condition: Condition,
+        cls: Tensor | None = None,
+        absolute: Tensor | None = None,
+    ) -> Output:
+        output = Output(torch.zeros_like(x), None if cls is None else torch.zeros_like(cls))
+        return output._replace(base=output) if self.has_base else output
+
+
+def is_silent(network: InContextEncoder) -> bool:
+    """Whether all Linears that make the network's output are zero."""
+    heads = [network.final, *([] if network.base is None else [network.base])]
+    outputs = [linear for head in heads for linear in head.outputs()]
+    return not any(parameter.any() for linear in outputs for parameter in linear.parameters())
+
+
+def untrained(train: dict[str, Any]) -> nn.Module:
+    """The network of a stage ``train`` before its training, to draw from."""
+    network = build(train)
+    return Silent(network) if is_silent(network) else network

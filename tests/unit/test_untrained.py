@@ -1,0 +1,46 @@
+"""Images of the initial weights are drawn without the network, and are the ones that it would draw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nanogen.backbones import Condition, build
+from nanogen.config import stages
+from nanogen.sampling.generate import Generator
+from nanogen.sampling.untrained import Silent, is_silent, untrained
+from nanogen.tokenizers.base import to_uint8
+
+# prediction of the velocity, of the image, REG's cls feature, a second head, average velocities
+METHODS = ["sd-vae-mse", "jit", "dinov2-b-reg", "flux2-vae", "pixnerd", "meanflow"]
+
+
+class Shown:
+    """Decodes latents as if they were colours."""
+
+    def to(self, device):
+        return self
+
+    def decode_uint8(self, latents):
+        return to_uint8(latents[:, :3])
+
+
+def drawn(stage: dict, network: torch.nn.Module) -> np.ndarray:
+    generator = Generator(stage, network, Shown(), torch.device("cpu"))
+    return generator(np.arange(2), Condition(labels=torch.tensor([3, 5])))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_images_of_the_initial_weights_need_no_network(tiny, method):
+    stage = stages.sample(tiny(), method, "imagenet", "untrained")
+    silent = untrained(stage["train"])
+    assert isinstance(silent, Silent)
+    assert np.array_equal(drawn(stage, silent), drawn(stage, build(stage["train"])))
+
+
+def test_a_network_that_says_something_is_asked(tiny):
+    network = build(stages.train(tiny(), "jit", "imagenet"))
+    with torch.no_grad():
+        network.final.outputs()[0].bias[0] = 1e-3
+    assert not is_silent(network)
