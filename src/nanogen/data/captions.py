@@ -47,7 +47,7 @@ def short(scene: Scene) -> str:
         color = first.color if detail >= 0.5 else None
         return several(len(scene.objects), first.shape, color)
     second = scene.objects[1]
-    colored = scene.family == "colors" or (scene.family == "relation" and detail >= 0.5)
+    colored = scene.family == "colors" or (scene.family == "relation" and detail >= 0.4)
     joined = relation(first, second) if scene.family == "relation" else None
     return pair(
         one(first.shape, first.color if colored else None),

@@ -7,8 +7,9 @@ every resolution. Pictures of it are made by ``nanogen.data.render``, sentences 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -26,8 +27,9 @@ COLORS = {
 }
 # Units of 1/128 side, both ends included. An object alone has room, and its shape is then plain to
 # see in few pixels; objects in company are smaller, so that four of them fit.
-RADII = {"small": (18, 23), "large": (28, 38)}
-RADII_ALONE = {"small": (23, 29), "large": (34, 46)}
+Radii = dict[str, tuple[int, int]]
+RADII: Radii = {"small": (18, 21), "large": (25, 28)}
+RADII_ALONE = {"small": (24, 27), "large": (36, 40)}
 _SMALL_ALONE = 0.4  # share of small ones among objects alone
 BACKGROUNDS = {"light grey": (220, 228), "white": (244, 252)}  # levels, both ends included
 CLASSES = tuple(f"{color} {shape}" for color in COLORS for shape in SHAPES)
@@ -41,21 +43,43 @@ _HALF = {  # half width and half height of a shape of radius 1
     "triangle": (1.0, 0.875),
     "cross": (1.0, 1.0),
 }
-_GRID = 2  # positions are multiples of this
 _MARGIN = 2  # between an object and the image's edge
 _GAP = 5  # between two objects' boxes: more than a pixel at 32 x 32
+_LEAST_DETAIL = 0.25  # captions that say less teach less
 _JITTER = 12  # largest deviation of a colour's channel
 _VAL_SHARE = 64  # of 256 scenes, how many are for validation
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where an object's centre may lie: at most ``jitter`` units from (x, y) along each axis."""
+
+    x: int
+    y: int
+    jitter: int
+
+
+# A caption must change the expected image a lot for a small model to learn its words, so objects keep
+# to few places: one at the centre, two side by side or one above the other, three in a triangle,
+# four in the corners. One layout of as many places as there are objects is drawn.
+_CENTRE = Spot(64, 64, 5)
+_LAYOUTS: dict[int, tuple[tuple[tuple[int, int], ...], ...]] = {
+    2: (((32, 64), (96, 64)), ((64, 32), (64, 96))),
+    3: (((64, 32), (32, 96), (96, 96)), ((32, 32), (96, 32), (64, 96))),
+    4: (((32, 32), (96, 32), (32, 96), (96, 96)),),
+}
+_COMPANY_JITTER = 3
 
 # What a scene shows, the six tags of GenEval in a fixed mixture: one object serves the tags
 # single_object and colors and is half of all, since words are learned there; "several" serves
 # counting, and the last three their namesakes.
+Look = tuple[str, str, str]  # shape, colour, size
 Family = Literal["one", "several", "two", "relation", "colors"]
 MIXTURE: tuple[Family, ...] = (
-    *("one", "several", "one", "colors", "one"),
-    *("relation", "one", "two", "one", "several"),
-    *("one", "colors", "one", "relation", "one"),
-    *("several", "one", "two", "one", "relation"),
+    *("one", "several", "one", "colors", "relation"),
+    *("one", "colors", "two", "one", "several"),
+    *("one", "colors", "relation", "one", "colors"),
+    *("several", "one", "two", "relation", "relation"),
 )
 
 
@@ -137,28 +161,31 @@ def _near(rng: np.random.Generator, rgb: tuple[int, int, int], by: int) -> tuple
 
 def _object(
     rng: np.random.Generator,
-    shape: str,
-    color: str,
-    size: str,
-    radii: dict[str, tuple[int, int]] = RADII,
+    look: Look,
+    spot: Spot,
+    radii: Radii = RADII,
 ) -> SceneObject:
-    """An object of that look somewhere in the image, its colour not yet varied."""
-    at_radius, at_x, at_y = rng.random(3).tolist()
+    """An object of that look at that spot, inside the image, its colour not yet varied."""
+    shape, color, size = look
     low, high = radii[size]
-    radius = low + int(at_radius * (high + 1 - low))
-    first = -(-(radius + _MARGIN) // _GRID)  # rounded up
-    steps = UNITS // _GRID - 2 * first + 1
-    x, y = (_GRID * (first + int(at * steps)) for at in (at_x, at_y))
+    radius = int(rng.integers(low, high + 1))
+    x, y = (_near_centre(rng, centre, spot.jitter, radius) for centre in (spot.x, spot.y))
     return SceneObject(shape, color, size, x, y, radius, COLORS[color])
+
+
+def _near_centre(rng: np.random.Generator, centre: int, jitter: int, radius: int) -> int:
+    """A coordinate near ``centre`` at which an object of that radius keeps its margin to the edge."""
+    room = min(jitter, centre - radius - _MARGIN, UNITS - centre - radius - _MARGIN)
+    return centre + int(rng.integers(-room, room + 1))
 
 
 def _alone(rng: np.random.Generator, shape: str, color: str) -> tuple[SceneObject]:
     """The one object of a scene."""
     size = "small" if rng.random() < _SMALL_ALONE else "large"
-    return (_object(rng, shape, color, size, RADII_ALONE),)
+    return (_object(rng, (shape, color, size), _CENTRE, RADII_ALONE),)
 
 
-def _looks(rng: np.random.Generator, family: Family) -> list[tuple[str, str, str]]:
+def _looks(rng: np.random.Generator, family: Family) -> list[Look]:
     """Shape, colour and size of each object of a composed scene."""
     sizes = list(RADII)
     shapes = [SHAPES[i] for i in rng.permutation(len(SHAPES))]
@@ -174,31 +201,29 @@ def _looks(rng: np.random.Generator, family: Family) -> list[tuple[str, str, str
     ]
 
 
-def _placed(rng: np.random.Generator, looks: list[tuple[str, str, str]]) -> list[SceneObject] | None:
-    """Objects of these looks, none touching another; None where a few tries find no room."""
-    placed: list[SceneObject] = []
-    for look in looks:
-        for _ in range(12):
-            candidate = _object(rng, *look)
-            if all(_apart(candidate, other) for other in placed):
-                placed.append(candidate)
-                break
-        else:
-            return None
-    return placed
+def _placed(
+    rng: np.random.Generator, looks: Sequence[Look], *, shuffled: bool = False
+) -> tuple[SceneObject, ...]:
+    """Objects of these looks in one of the layouts for so many, none touching another.
+
+    They stand as one reads, from left to right and from top to bottom, unless they are ``shuffled``.
+    """
+    layouts = _LAYOUTS[len(looks)]
+    while True:
+        places = layouts[rng.integers(len(layouts))]
+        order = rng.permutation(len(places)) if shuffled else range(len(places))
+        spots = [Spot(*places[i], _COMPANY_JITTER) for i in order]
+        placed = tuple(_object(rng, look, spot) for look, spot in zip(looks, spots, strict=True))
+        if all(_apart(one, other) for one, other in combinations(placed, 2)):
+            return placed
 
 
 def _objects(rng: np.random.Generator, family: Family) -> tuple[SceneObject, ...]:
     if family == "one":
         color, shape = CLASSES[rng.integers(len(CLASSES))].split()
         return _alone(rng, shape, color)
-    while True:
-        # The looks stay while places are tried, or crowded scenes would become rare ones.
-        looks = _looks(rng, family)
-        for _ in range(20):
-            placed = _placed(rng, looks)
-            if placed and (family != "relation" or relation(*placed)):
-                return tuple(placed)
+    looks = _looks(rng, family)
+    return _placed(rng, looks, shuffled=family == "relation")
 
 
 def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
@@ -220,24 +245,25 @@ def _tinted(rng: np.random.Generator, objects: tuple[SceneObject, ...], family: 
     low, high = BACKGROUNDS[background]
     level = int(rng.integers(low, high + 1))
     tint = _near(rng, (level, level, level), 3)
-    return Scene(objects, background, tint, family, float(rng.random()))
+    return Scene(
+        objects, background, tint, family, _LEAST_DETAIL + (1 - _LEAST_DETAIL) * float(rng.random())
+    )
 
 
-def arranged(
-    rng: np.random.Generator, looks: list[tuple[str, str, str]], where: str | None = None
-) -> Scene:
-    """A scene of objects of these looks (shape, colour, size) at random places.
+def arranged(rng: np.random.Generator, looks: Sequence[Look], where: str | None = None) -> Scene:
+    """A scene of objects of these looks, in places as in composed scenes.
 
     ``where``, one of RELATIONS, says where the first lies as seen from the second. Raises UserError
-    where they find no room.
+    where there are more objects than places.
     """
+    if len(looks) > MOST_OBJECTS:
+        raise UserError(f"a scene has room for {MOST_OBJECTS} objects, not for {len(looks)}")
     if len(looks) == 1:
-        return _tinted(rng, (_object(rng, *looks[0], RADII_ALONE),), "one")
-    for _ in range(20000):  # two large ones beside each other find room once in 600 times
-        placed = _placed(rng, looks)
-        if placed and (where is None or relation(placed[0], placed[1]) == where):
-            return _tinted(rng, tuple(placed), "relation" if where else "two")
-    raise UserError(f"a scene of {len(looks)} objects as {looks[0]} has no room for them")
+        return _tinted(rng, (_object(rng, looks[0], _CENTRE, RADII_ALONE),), "one")
+    while True:
+        placed = _placed(rng, looks, shuffled=True)
+        if where is None or relation(placed[0], placed[1]) == where:
+            return _tinted(rng, placed, "relation" if where else "two")
 
 
 def draw(seed: int, split: str, kind: str, count: int) -> Iterator[Scene]:

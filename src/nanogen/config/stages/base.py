@@ -8,7 +8,7 @@ from nanogen.identity import config_hash
 
 VERSIONS = {
     "inputs": 1,
-    "data": 2,
+    "data": 3,
     "prompts": 2,
     "model": 4,
     "latents": 1,
