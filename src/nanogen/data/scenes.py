@@ -70,16 +70,16 @@ _LAYOUTS: dict[int, tuple[tuple[tuple[int, int], ...], ...]] = {
 }
 _COMPANY_JITTER = 3
 
-# What a scene shows, the six tags of GenEval in a fixed mixture: one object serves the tags
-# single_object and colors and is half of all, since words are learned there; "several" serves
-# counting, and the last three their namesakes.
 Look = tuple[str, str, str]  # shape, colour, size
+# What a scene shows, the six tags of GenEval in a fixed mixture. One object serves the tags
+# single_object and colors and is nearly half of all, since words are learned there; "several" serves
+# counting, and the last three their namesakes.
 Family = Literal["one", "several", "two", "relation", "colors"]
 MIXTURE: tuple[Family, ...] = (
     *("one", "several", "one", "colors", "relation"),
-    *("one", "colors", "two", "one", "several"),
-    *("one", "colors", "relation", "one", "colors"),
-    *("several", "one", "two", "relation", "relation"),
+    *("one", "colors", "one", "two", "one", "several"),
+    *("one", "relation", "one", "colors", "one"),
+    *("several", "two", "one", "relation"),
 )
 
 
