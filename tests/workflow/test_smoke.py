@@ -210,8 +210,8 @@ objective: {prediction: x}
 scales:
   nano:
     backbone: {patch: 2}
-    objective: {shift_base: 512}
-    sampling: {shift_base: 512, guidance_scale: 2.0}
+    objective: {shift_base: 64}
+    sampling: {shift_base: 64, guidance_scale: 2.0}
 """
 
 
