@@ -11,6 +11,7 @@
 #   snakemake bundle                      tables, figures and the text's numbers in one archive
 #   snakemake explorer                    one page to explore the tables in a browser
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
+#   snakemake seeds                       how far trainings differ, of a study with seeds above 1
 #   snakemake docs                        the documentation as a site, build/docs/index.html
 #   snakemake all --config study=smoke    another study
 #   snakemake -n all                      what would be run
@@ -45,6 +46,7 @@ rule all:
     input:
         tables(*ALL_TABLES),
         figures(*ALL_FIGURES),
+        seeds_table(),
         sweep(),
         of_tokenizers(),
         grids(),
@@ -57,6 +59,12 @@ rule sweep:
     """Each method's best guidance scale on ImageNet."""
     input:
         asked_sweep,
+
+
+rule seeds:
+    """How far the scores of one method differ from training to training."""
+    input:
+        asked_seeds,
 
 
 rule leaderboard:

@@ -26,13 +26,31 @@ from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
 from nanogen.leaderboard import submission
+from nanogen.report import seeds as report_seeds
 from nanogen.report.published import reproduced_variant
+
+
+class Runs(dict):
+    """The study's runs by method and task; a file of another one ends in a sentence."""
+
+    def __missing__(self, key):
+        method, task = key
+        known = ", ".join(dict.fromkeys(name for name, _ in self))
+        raise WorkflowError(
+            f"study {STUDY.study} has no run {method!r} on {task}; its runs are, on "
+            f"{' and '.join(STUDY.tasks)}, {known}"
+        )
+
 
 try:
     STUDY = study_from(config)
-    RUNS = {
-        (method, task): load_run(STUDY, method, task) for method in STUDY.methods for task in STUDY.tasks
-    }
+    RUNS = Runs(
+        {
+            (method, task): load_run(STUDY, method, task)
+            for method in STUDY.trainings
+            for task in STUDY.tasks
+        }
+    )
     PUBLIC = {name: load_run(STUDY, name, "t2i") for name in STUDY.public if "t2i" in STUDY.tasks}
     PATHS = Paths(STUDY)
     LATENTS = latents_of(STUDY)

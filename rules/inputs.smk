@@ -330,7 +330,7 @@ FIGURES = list(PLOTTED)
 CURVES = [
     f"{ROOT}/runs/{task}/{method}/model/train.jsonl"
     for method, task in RUNS
-    if method not in STUDY.trained.get(task, {})
+    if method in STUDY.methods and method not in STUDY.trained.get(task, {})
 ]
 # Tables made from others, or from the training curves, and what they read.
 DERIVED = {
@@ -361,7 +361,8 @@ if SWEPT:
     MEASURED_FIGURES.append("sweep")
 # Tokenizers are measured in every study but one of reproductions: a table, and a figure of pictures.
 TOKENIZERS = [] if STUDY.report.reproduction else list(stages.tokenizers(STUDY))
-MEASURED_TABLES = [*MEASURED, *(["tokenizers"] if TOKENIZERS else [])]
+SEEDS = ["seeds"] if STUDY.seeds > 1 else []
+MEASURED_TABLES = [*MEASURED, *(["tokenizers"] if TOKENIZERS else []), *SEEDS]
 if TOKENIZERS:
     PLOTTED["tokenizers"] = ["tokenizers"]
     MEASURED_FIGURES.append("tokenizers")
@@ -401,6 +402,32 @@ def of_tokenizers():
     return [PATHS.table("tokenizers"), PATHS.figure("tokenizers", "png")] if TOKENIZERS else []
 
 
+def seeds_table():
+    """The table of the seeds; nothing where each method is trained once."""
+    return [PATHS.table(name) for name in SEEDS]
+
+
+def seeds_metrics():
+    """The metric files of every training's sample sets with guidance that the table of the seeds reads."""
+    used = {(measure.task, measure.metric) for measure in report_seeds.measures(STUDY)}
+    return [
+        PATHS.metric(method, task, variant, metric)
+        for (method, task), run in RUNS.items()
+        for variant in variants.with_steps(run, variants.GUIDED)
+        for at, metric in sorted(used)
+        if at == task
+    ]
+
+
+def asked_seeds(wildcards):
+    if not SEEDS:
+        raise WorkflowError(
+            f"study {STUDY.study} trains each method once; set seeds, e.g. --config seeds=3, or take study "
+            "nano-seeds"
+        )
+    return seeds_table()
+
+
 def asked_sweep(wildcards):
     if not SWEPT:
         raise WorkflowError(
@@ -430,9 +457,11 @@ def metric_files(table):
     besides; the table of tokenizers reads their scores."""
     if table == "tokenizers":
         return [PATHS.reconstruction(name) for name in TOKENIZERS]
+    if table == "seeds":
+        return seeds_metrics()
     task, guidances, metrics = MEASURED[table]
     public = PUBLIC if table == "table3" else {}
-    methods = SWEPT if table == "sweep" else STUDY.methods
+    methods = SWEPT if table == "sweep" else STUDY.trainings
     sample_sets = [(name, variants.GUIDED) for name in public] + [
         (method, variant)
         for method in methods
@@ -456,7 +485,7 @@ def derived_from(wildcards):
 def beside_metrics(table, task):
     """Tables 1 and 3 print the models' sizes, a sweep's table what it chose."""
     if table in ("table1", "table3"):
-        return [PATHS.trained(method, task) for method in STUDY.methods]
+        return [PATHS.trained(method, task) for method in STUDY.trainings]
     return [PATHS.guidance(method) for method in SWEPT] if table == "sweep" else []
 
 
@@ -484,7 +513,10 @@ def grid_source(wildcards):
 LENGTHS = {
     f"{run.title}, {step} steps": PATHS.samples(method, task, variant)
     for (method, task), run in RUNS.items()
-    if task == "t2i" and run.training.keep and method not in STUDY.trained.get(task, {})
+    if task == "t2i"
+    and method in STUDY.methods
+    and run.training.keep
+    and method not in STUDY.trained.get(task, {})
     for variant, step in {**variants.kept(run), variants.GUIDED: run.training.steps}.items()
 }
 
@@ -552,7 +584,7 @@ def quoted(wildcards):
 
 def bundled(wildcards):
     """Every table and figure in every format, the sample grids, the entries and the text's numbers."""
-    whole = tables(*ALL_TABLES) + of_tokenizers() + sweep() + leaderboard()
+    whole = tables(*ALL_TABLES) + seeds_table() + of_tokenizers() + sweep() + leaderboard()
     drawn = figures(*ALL_FIGURES)
     tabled = [path for path in whole if path.endswith(".csv")]
     pictures = [*drawn, *(path for path in whole if path.endswith(".png"))]
@@ -589,6 +621,7 @@ def explored_samples(wildcards):
     sets = [
         PATHS.samples(method, task, variant)
         for (method, task), run in RUNS.items()
+        if method in STUDY.methods
         for guidance in SAMPLED[task]
         for variant in variants.with_steps(run, guidance)
     ]

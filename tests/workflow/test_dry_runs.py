@@ -353,3 +353,26 @@ def test_figure_3_needs_a_training_that_keeps_an_average(fresh):
 def test_the_documentation_needs_no_study_and_no_study_needs_it(fresh):
     assert fresh.plan("docs").rules == {"site": 1}
     assert "site" not in fresh.plan("table2", *OF_THREE).rules
+
+
+def test_seeds_train_again_on_the_same_tokenizers_and_caches(fresh):
+    plan = fresh.plan("seeds", "--config", "study=nano-seeds", "methods=[sd-vae-mse]")
+    names = {"sd-vae-mse", "sd-vae-mse.seed2", "sd-vae-mse.seed3"}
+    assert {job["method"] for job in plan.of("train")} == names
+    assert plan.rules["train"] == 2 * len(names)
+    assert {job["method"] for job in plan.of("score_text")} == names
+    assert plan.rules["train_tokenizer"] == 1
+    assert plan.rules["encode_latents"] == 2
+    assert [job.outputs[0] for job in plan.of("measured_table")] == [
+        "results/nano-seeds/tables/seeds.csv"
+    ]
+    read = {file for job in plan.of("train") for file in job.inputs if "/latents/" in file}
+    assert len(read) == 2
+
+
+def test_a_run_that_a_study_has_not_is_refused_by_name(fresh):
+    file = "results/nano-seeds/runs/t2i/sd-vae-mse.seed9/cfg/samples.h5"
+    outcome = fresh.snakemake("-n", file, "--config", "study=nano-seeds")
+    assert outcome.code != 0
+    assert "study nano-seeds has no run 'sd-vae-mse.seed9' on t2i" in outcome.text
+    assert "sd-vae-mse.seed3" in outcome.text

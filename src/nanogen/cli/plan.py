@@ -30,10 +30,11 @@ def run(args: argparse.Namespace) -> None:
     if not 0 < args.utilisation <= 1 or args.tflops <= 0:
         raise UserError("--utilisation must lie in (0, 1], --tflops above 0")
     study = load_study(args.study)
-    runs = len(study.methods) * len(study.tasks)
+    runs = len(study.trainings) * len(study.tasks)
+    each = f" x {study.seeds} seeds" if study.seeds > 1 else ""
     print(
         f"study {study.study}: {runs} trainings "
-        f"({len(study.methods)} methods x {len(study.tasks)} tasks)"
+        f"({len(study.methods)} methods x {len(study.tasks)} tasks{each})"
     )
     for line in _runs(study, args.tflops, args.utilisation):
         print(line)
@@ -57,7 +58,7 @@ def _runs(study: Study, tflops: float, utilisation: float) -> list[str]:
         f"{'cache':>7}"
     ]
     total = 0.0
-    for method in study.methods:
+    for method in study.trainings:
         for task in study.tasks:
             stage = stages.train(study, method, task)
             hours = gpu_hours(stage, tflops, utilisation)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    names = "table1 to table4, sweep, tokenizers, correlations, sensitivity, influence, claims, times"
-    parser.add_argument("name", help=f"{names} or regimes")
+    names = "table1 to table4, seeds, sweep, tokenizers, correlations, sensitivity, influence, claims"
+    parser.add_argument("name", help=f"{names}, times or regimes")
     source_arguments(parser)
     parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md and .tex")
 
@@ -26,7 +26,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _table(args: argparse.Namespace) -> Table:
-    from nanogen.report import claim_table, correlation_tables, measured, published, regimes, times
+    from nanogen.report import (
+        claim_table,
+        correlation_tables,
+        measured,
+        published,
+        regimes,
+        seeds,
+        times,
+    )
 
     study = None if args.published else read_study(args.study, args.given)
     if args.name in correlation_tables.TABLES:
@@ -39,4 +47,6 @@ def _table(args: argparse.Namespace) -> Table:
         return regimes.table(study)
     if args.name == times.NAME:
         return times.table(study, args.input)
+    if args.name == seeds.NAME:
+        return seeds.table(study, args.input)
     return measured.table(args.name, study, args.input)

@@ -40,7 +40,7 @@ def latents_of(study: Study) -> dict[tuple[str, str], Latents]:
     With `auto` those with the fewest bytes per training come first, as long as all together stay below
     the budget. A cache given by path is used in any case, and takes nothing of the budget.
     """
-    runs = [load_run(study, method, task) for task in study.tasks for method in study.methods]
+    runs = [load_run(study, method, task) for task in study.tasks for method in study.trainings]
     counts: dict[tuple[str, str], int] = {}
     for run in runs:
         if run.tokenizer != PIXELS:

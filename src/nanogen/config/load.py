@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from nanogen.config import classifier, terms, tokenizers
+from nanogen.config import classifier, replicates, terms, tokenizers
 from nanogen.config.model_schema import Model, PromptFile
 from nanogen.config.schema import PublicRun, Run
 from nanogen.config.study_schema import Study
@@ -123,6 +123,8 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
                 refuse_unknown(keys, section_of(Run, section), layer.where, section)
     for method in (*study.methods, *study.public):
         _check_listed(method, method in study.public)
+    if study.seeds > 1 and study.report.reproduction:
+        raise UserError("report.reproduction is of one training per method: leave out seeds")
     if study.sweep and sorted(set(study.sweep.scales)) != study.sweep.scales:
         raise UserError(f"sweep.scales {study.sweep.scales} must rise, each another than the rest")
     for kind in ("tasks", "methods"):
@@ -190,6 +192,10 @@ def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
     a model that is not trained here."""
     if method in study.public:
         return _load_public(study, method, task)
+    first, number = replicates.parsed(method)
+    if number > 1:
+        run = load_run(study, first, task)
+        return run.model_copy(update=replicates.identity(method, run.title, run.seed, study.seeds))
     general = {key: getattr(study, key) for key in SECTIONS}
     layers = [
         Layer(f"study {study.study}", {**general, **_identity(study, method, task)}),

@@ -248,8 +248,8 @@ class Named(Section):
 
     study: str = Field(description="name of the study")
     scale: Scale = Field(description="which block of the files' scales applies")
-    seed: int = Field(description="the study's seed")
-    method: str = Field(description="a file in config/methods")
+    seed: int = Field(description="of training and sampling: the study's, or a further training's own")
+    method: str = Field(description="a file in config/methods, or METHOD.seedN, its training number N")
     task: Task = Field(description="a file in config/tasks")
     title: str = Field(description="the method's name as the paper's tables print it")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from nanogen.config import replicates
 from nanogen.config.schema import Scale, Task
 from nanogen.config.section import Section
 
@@ -74,6 +75,9 @@ class Study(Section):
     scale: Scale = Field(description="which block of the method, task and model files applies")
     seed: int = Field(2026, description="every random number follows from it")
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
+    seeds: int = Field(
+        1, ge=1, description="trainings of each method; those after the first have seeds of their own"
+    )
     tasks: list[Task] = Field(min_length=1, description="files in config/tasks")
     public: list[str] = Field(
         default_factory=list,
@@ -112,3 +116,8 @@ class Study(Section):
     leaderboard: Leaderboard = Field(Leaderboard(), description="what stands beside the study's methods")
     report: Report = Field(Report(), description="look of figures and grids")
     overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")
+
+    @property
+    def trainings(self) -> list[str]:
+        """Every training on a task: the methods, each followed by its further seeds' names."""
+        return replicates.names_of(self.methods, self.seeds)

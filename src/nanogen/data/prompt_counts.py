@@ -56,7 +56,7 @@ def images_of_prompts(study: Study) -> str:
     unknown = any(part.prompts is None for part in found)
     sets = sum(
         len(variants.with_steps(load_run(study, method, "t2i"), variants.GUIDED))
-        for method in (*study.methods, *study.public)
+        for method in (*study.trainings, *study.public)
     )
     least = "at least " if unknown else ""
     return (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import PublicRun, Run, Study, load_run, stages
+from nanogen.config import PublicRun, Run, Study, load_run, replicates, stages
 from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
@@ -107,6 +107,10 @@ def tidy(metrics: Iterable[Metric]) -> list[Row]:
     ]
 
 
+def _method(run: Run) -> str:
+    return replicates.parsed(run.method)[0]
+
+
 class Results:
     """Access to a study's metric files, those given by name or those at their usual places."""
 
@@ -129,24 +133,28 @@ class Results:
                 self._guidance[path.parts[-2]] = path
                 continue
             found = read_metric(path)
-            if found.method not in (*study.methods, *study.public) or found.task not in study.tasks:
+            if found.method not in (*study.trainings, *study.public) or found.task not in study.tasks:
                 raise UserError(
                     f"{path} is of {found.method} on {found.task}, which study {study.study} has not"
                 )
             self._given[found.task, found.method, found.variant, found.metric] = found
 
     def runs(self, task: str) -> list[Run]:
-        """The study's runs on a task, in the order of the paper's tables."""
+        """The first run of each method on a task, in the order of the paper's tables."""
+        return [run for run in self.trainings(task) if replicates.is_first(run.method)]
+
+    def trainings(self, task: str) -> list[Run]:
+        """The runs of all seeds on a task, those of a method beside each other."""
         if task not in self.study.tasks:
             raise UserError(
                 f"study {self.study.study} has no task {task!r} (its tasks: "
                 f"{', '.join(self.study.tasks)}); add it with --config 'tasks=[imagenet,t2i]'"
             )
-        runs = [load_run(self.study, method, task) for method in self.study.methods]
+        runs = [load_run(self.study, method, task) for method in self.study.trainings]
         families = ("rae", "vae", "pixel", "few-step")
         return sorted(
             runs,
-            key=lambda r: (families.index(r.family), published.rank(r.method, r.sampling.steps)),
+            key=lambda r: (families.index(r.family), published.rank(_method(r), r.sampling.steps)),
         )
 
     def public(self) -> list[PublicRun]:

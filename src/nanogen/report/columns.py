@@ -115,6 +115,12 @@ _FIXED = (
     Column("face_value", "At face value"),
     Column("published_verdict", "Verdict", group="Published"),
     Column("section", "Section"),
+    Column("measure", "Score"),
+    Column("seeds", "Seeds"),
+    Column("mean", "Mean", 3),
+    Column("deviation", "SD", 3),
+    Column("minimum", "Min", 3),
+    Column("maximum", "Max", 3),
     *(Column(tag, title, 3, "higher", "GenEval by tag", alone=True) for tag, title in TAGS.items()),
 )
 _BY_KEY = {column.key: column for column in _FIXED}

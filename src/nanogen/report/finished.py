@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nanogen.config import replicates
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
@@ -23,6 +24,11 @@ def _read(path: Path) -> list[Row]:
     return rows
 
 
+def of_first_seeds(rows: Iterable[Row]) -> list[Row]:
+    """One row per method: further trainings of it are no further methods."""
+    return [row for row in rows if replicates.is_first(str(row["method"]))]
+
+
 def published_tables(names: Iterable[str]) -> Tables:
     """The paper's, each method once: of Table 3 the rows at 100,000 iterations."""
     return {name: published.comparable(name) for name in names}
@@ -31,7 +37,8 @@ def published_tables(names: Iterable[str]) -> Tables:
 def study_tables(study: Study, names: Sequence[str], inputs: Iterable[Path], what: str) -> Tables:
     """A study's, from ``inputs`` by file name, else from their usual places.
 
-    Raises UserError where one is missing, which says that ``what`` needs it, or has a method twice.
+    Of a method with several seeds the first. Raises UserError where a table is missing, which says that
+    ``what`` needs it, or has a method twice.
     """
     given = {path.stem: path for path in inputs}
     tables = {}
@@ -39,5 +46,5 @@ def study_tables(study: Study, names: Sequence[str], inputs: Iterable[Path], wha
         path = given.get(name, Path(Paths(study).table(name)))
         if not path.exists():
             raise UserError(f"{path} does not exist; {what} needs it: make it with `snakemake {path}`")
-        tables[name] = _read(path)
+        tables[name] = of_first_seeds(_read(path))
     return tables

@@ -42,8 +42,8 @@ def head(run: Run | PublicRun, steps: int | None) -> Row:
 
 
 def sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int]]:
-    """(run, sample set, steps) of every row."""
-    for run in results.runs(task):
+    """(run, sample set, steps) of every row, those of further seeds below their method's first."""
+    for run in results.trainings(task):
         for variant, steps in variants.with_steps(run, guidance).items():
             yield run, variant, steps
 
@@ -63,11 +63,12 @@ def _guidance_scale(run: Run) -> float:
 def _provenance(results: Results) -> list[str]:
     """Footnotes: how it was measured, and a hash of all configurations behind the numbers."""
     study = results.study
+    several = f"{study.seeds} trainings per method: the first with this seed, each other with its own"
+    trainings = several if study.seeds > 1 else "one training per method"
     hashes = sorted({metric.hash for metric in results.used})
     return [
         *results.protocols(),
-        f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, "
-        "one training per method.",
+        f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, {trainings}.",
     ]
 
 

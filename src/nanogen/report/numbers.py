@@ -16,7 +16,7 @@ from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 from nanogen.report import published
 from nanogen.report.columns import columns, printed
-from nanogen.report.finished import Tables, published_tables
+from nanogen.report.finished import Tables, of_first_seeds, published_tables
 from nanogen.report.render import tex_escaped
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import UNRANKED, Table, marks
@@ -48,7 +48,7 @@ def commands(study: Study, inputs: Iterable[Path]) -> Commands:
     files = list(inputs)
     paper = {path.stem: path for path in files if path.parent.name == "published"}
     own = {path.stem: path for path in files if path.parent.name != "published"}
-    tables = {name: read_rows(own[name], needs=NEEDS) for name in TABLES if name in own}
+    tables = {n: of_first_seeds(read_rows(own[n], needs=NEEDS)) for n in TABLES if n in own}
     found = {
         **_of("published", published_tables(TABLES), paper),
         **_of("measured", tables, own),

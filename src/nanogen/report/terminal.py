@@ -22,6 +22,7 @@ TITLES = {
     "table3": "Table 3: text-to-image generation",
     "table4": "Table 4: class-conditional generation without guidance",
     "tokenizers": "Tokenizers: what they give back of validation images",
+    "seeds": "Seeds: how far trainings of one method differ",
     "sweep": "Sweep: each method's best guidance scale",
     "times": "Figure 2: hours of training per 100,000 steps",
     "claims": "The paper's claims: does the study bear them out?",

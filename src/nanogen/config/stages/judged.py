@@ -32,7 +32,7 @@ def geneval(study: Study, method: str, variant: str) -> Stage:
             "prompts": prompts(study)["hash"],
             **{role: model(study, name)["hash"] for role, name in used.items()},
         },
-        seed=study.seed,
+        seed=run.seed,
         **{role: model_keys(study, name) for role, name in used.items()},
     )
 
@@ -113,7 +113,8 @@ def question_scores(study: Study, method: str, variant: str) -> Stage:
 
 def simpleeval(study: Study, method: str, variant: str) -> Stage:
     """SimpleEval of one sample set of the text-to-image axis."""
-    simple = load_run(study, method, "t2i").evaluation.simpleeval
+    run = load_run(study, method, "t2i")
+    simple = run.evaluation.simpleeval
     if simple is None:
         raise UserError("evaluation.simpleeval says how many prompts there are and who compares")
     return stage_of(
@@ -123,6 +124,6 @@ def simpleeval(study: Study, method: str, variant: str) -> Stage:
             "prompts": prompts(study)["hash"],
             "scorer": model(study, simple.scorer)["hash"],
         },
-        seed=study.seed,
+        seed=run.seed,
         scorer=model_keys(study, simple.scorer),
     )

@@ -63,7 +63,7 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
     stage = stage_of(
         "train",
         expects,
-        seed=study.seed,
+        seed=run.seed,
         method=method,
         task=task,
         latent=list(latent_shape(study, run)),
@@ -123,7 +123,7 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
     return stage_of(
         "sample",
         expects,
-        seed=study.seed,
+        seed=run.seed,
         method=method,
         task=task,
         variant=variant,

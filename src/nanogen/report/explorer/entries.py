@@ -12,6 +12,7 @@ from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.report import published
 from nanogen.report.columns import Column, column, columns, printed
+from nanogen.report.finished import of_first_seeds
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import Table, marks
 
@@ -67,7 +68,7 @@ def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
                 f"{path} does not exist; the explorer needs it: make it with `snakemake {path} "
                 f"--config study={study.study}`"
             )
-        tables[part] = read_rows(path, needs=("method", "name", "family"))
+        tables[part] = of_first_seeds(read_rows(path, needs=("method", "name", "family")))
     note = (
         f"Measured by study {study.study}, seed {study.seed}, one training per method. Its scale is its "
         "own: read its order, not its values, beside the paper's."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from nanogen.config import PublicRun, Run, stages, variants
+from nanogen.config import PublicRun, Run, replicates, stages, variants
 from nanogen.files import read_json
 from nanogen.report.collect import NAMES, Metric, Results
 from nanogen.report.measured import head, sample_sets
@@ -28,7 +28,7 @@ class SampleSet(NamedTuple):
 
 
 def shown_sets(results: Results) -> Iterator[SampleSet]:
-    """Every sample set that the study's Tables 2 to 4 score."""
+    """Every sample set of a first training that the study's Tables 2 to 4 score."""
     for part, (task, guidance) in PARTS.items():
         if task not in results.study.tasks:
             continue
@@ -36,7 +36,8 @@ def shown_sets(results: Results) -> Iterator[SampleSet]:
             for run in results.public():
                 yield SampleSet(run.method, part, run, variants.GUIDED)
         for run, variant, steps in sample_sets(results, task, guidance):
-            yield SampleSet(str(head(run, steps)["method"]), part, run, variant)
+            if replicates.is_first(run.method):
+                yield SampleSet(str(head(run, steps)["method"]), part, run, variant)
 
 
 def metrics_of(results: Results, of: SampleSet) -> tuple[str, ...]:

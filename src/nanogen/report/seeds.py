@@ -1,0 +1,119 @@
+"""The table of the seeds: how far the main scores of one method differ from training to training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+from nanogen.config import Run, Study, load_run, replicates, stages, variants
+from nanogen.errors import UserError
+from nanogen.identity import config_hash
+from nanogen.report.collect import Metric, Results
+from nanogen.report.columns import TAGS, column, columns
+from nanogen.report.measured import head
+from nanogen.report.rows import Row
+from nanogen.report.table import Table
+
+NAME = "seeds"
+TASKS = {"imagenet": "Class-conditional generation with guidance", "t2i": "Text-to-image generation"}
+NOTE = (
+    "Trainings of one method share data, frozen networks, tokenizers, caches and prompts. They differ "
+    "in what the seed decides: initial weights, order and noise of the training, noise of the samples. "
+    "SD: standard deviation over the trainings (n - 1)."
+)
+
+
+class Measure(NamedTuple):
+    """A number of a metric file that the table is about."""
+
+    task: str
+    metric: str
+    key: str
+
+    @property
+    def title(self) -> str:
+        known = column(self.key)
+        assert known is not None
+        return f"GenEval, {known.title}" if self.key in TAGS else known.title
+
+
+_MEASURES = (
+    Measure("imagenet", "fid", "fid"),
+    Measure("imagenet", "accuracy", "accuracy"),
+    Measure("t2i", "geneval", "geneval"),
+    Measure("t2i", "geneval", "colors"),
+    Measure("t2i", "geneval", "single_object"),
+    Measure("t2i", "dpg", "dpg_bench"),
+    Measure("t2i", "genai", "genai_bench"),
+    Measure("t2i", "simpleeval", "simpleeval"),
+)
+
+
+def measures(study: Study) -> list[Measure]:
+    """Those that the study measures, of its tasks."""
+    measured: set[str] = set()
+    if "imagenet" in study.tasks:
+        measured |= set(stages.image_metrics(study))
+    if "t2i" in study.tasks:
+        simple = load_run(study, study.methods[0], "t2i").evaluation.simpleeval
+        measured |= {"geneval", *stages.answering(study), *(["simpleeval"] if simple else [])}
+    return [m for m in _MEASURES if m.task in study.tasks and m.metric in measured]
+
+
+def _sample_sets(results: Results, task: str) -> Iterator[tuple[Run, str, Row]]:
+    """The first trainings' sample sets with guidance, and what a row of the table begins with."""
+    for run in results.runs(task):
+        for variant, steps in variants.with_steps(run, variants.GUIDED).items():
+            yield run, variant, head(run, steps)
+
+
+def _row(measure: Measure, of: Row, found: list[Metric]) -> Row:
+    values = [metric.value(measure.key) for metric in found]
+    return {
+        **of,
+        "task": measure.task,
+        "axis": TASKS[measure.task],
+        "metric": measure.key,
+        "measure": measure.title,
+        "seeds": len(values),
+        "mean": fmean(values),
+        "deviation": stdev(values),
+        "minimum": min(values),
+        "maximum": max(values),
+        "hash": config_hash(sorted(metric.hash for metric in found)),
+    }
+
+
+def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
+    """Mean, standard deviation, minimum and maximum over the trainings, per score and method.
+
+    Raises UserError where the study trains each method once, or a metric file is missing.
+    """
+    if study.seeds == 1:
+        raise UserError(
+            f"study {study.study} trains each method once; set seeds, e.g. --config seeds=3, or take "
+            "study nano-seeds"
+        )
+    results = Results(study, inputs)
+    numbers = range(1, study.seeds + 1)
+    rows: list[Row] = []
+    for measure in measures(study):
+        for run, variant, of in _sample_sets(results, measure.task):
+            names = [replicates.name_of(run.method, number) for number in numbers]
+            found = [results.metric(measure.task, name, variant, measure.metric) for name in names]
+            if all(measure.key in metric.values for metric in found):  # prompts may lack a tag
+                rows.append(_row(measure, of, found))
+    made = config_hash(sorted({metric.hash for metric in results.used}))
+    return Table(
+        name=NAME,
+        caption=f"The main scores over {study.seeds} trainings of each method, study {study.study}.",
+        columns=columns(["name", "measure", "seeds", "mean", "deviation", "minimum", "maximum"]),
+        rows=rows,
+        grouped_by="axis",
+        notes=[NOTE, f"Study {study.study}, configuration {made}, first seed {study.seed}."],
+        identity=("method", "family"),
+        more=("task", "metric", "hash"),
+        ranked=False,
+    )
