@@ -3,6 +3,7 @@
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
 #   snakemake figure1                     one figure; likewise figure2 to figure5
+#   snakemake overview                    samples of every method, for the same classes and prompts
 #   snakemake correlations                coefficients, intervals, p-values; tables and a figure
 #   snakemake regimes                     are both tasks trained alike? from the training curves
 #   snakemake claims                      which of the paper's claims hold
@@ -49,6 +50,7 @@ rule all:
         seeds_table(),
         sweep(),
         of_tokenizers(),
+        overview(),
         grids(),
         lengths(),
         leaderboard(),
@@ -162,6 +164,12 @@ rule figure5:
     """As Figure 1, FID without guidance."""
     input:
         figures("figure5"),
+
+
+rule overview:
+    """Samples of every method, for the same classes and the same prompts."""
+    input:
+        overview(),
 
 
 rule correlations:

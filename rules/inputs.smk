@@ -496,9 +496,27 @@ def plotted(wildcards):
     return found + [PATHS.reconstructions(name) for name in shown]
 
 
+def overview():
+    return [PATHS.figure("overview", "png")]
+
+
+def overview_samples():
+    """The sample sets that the overview shows, one per method and task."""
+    public = [PATHS.samples(name, "t2i", variants.GUIDED) for name in PUBLIC]
+    return public + [
+        PATHS.samples(method, task, shown_guidance(method, task)[0])
+        for task in STUDY.tasks
+        for method in STUDY.methods
+    ]
+
+
 def style_option(wildcards):
+    return style_of(wildcards.figure)
+
+
+def style_of(figure):
     """--style for the figures that the study styles; the others take their own default."""
-    style = STUDY.report.figures.get(wildcards.figure)
+    style = STUDY.report.figures.get(figure)
     return f"--style '{canonical_json(style.model_dump())}'" if style else ""
 
 
@@ -587,7 +605,7 @@ def bundled(wildcards):
     whole = tables(*ALL_TABLES) + seeds_table() + of_tokenizers() + sweep() + leaderboard()
     drawn = figures(*ALL_FIGURES)
     tabled = [path for path in whole if path.endswith(".csv")]
-    pictures = [*drawn, *(path for path in whole if path.endswith(".png"))]
+    pictures = [*overview(), *drawn, *(path for path in whole if path.endswith(".png"))]
     return [
         *(str(Path(path).with_suffix(kind)) for path in tabled for kind in (".csv", ".md", ".tex")),
         *(str(Path(path).with_suffix(kind)) for path in pictures for kind in (".pdf", ".png", ".svg")),

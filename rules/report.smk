@@ -190,6 +190,32 @@ rule sample_grid:
         " --title {params.title:q} --output {output} > {log} 2> >(tee -i {log} >&2)"
 
 
+rule overview_figure:
+    input:
+        samples=overview_samples(),
+        prompts=[PATHS.prompts] * T2I,
+        classes=[PATHS.data("imagenet", "val")] * IMAGENET,
+    output:
+        report(
+            PATHS.figure("overview", "png"),
+            caption="../report/overview.rst",
+            category="Figures",
+            labels={"figure": "overview", "numbers": STUDY.study},
+        ),
+        multiext(f"{ROOT}/figures/overview", ".pdf", ".svg"),
+    log:
+        f"{ROOT}/logs/figure/overview.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+        style=style_of("overview"),
+    shell:
+        "python -m nanogen figure overview --study {params.study} --input {input} {params.style}"
+        f" --output-prefix {ROOT}/figures/overview > {{log}} 2> >(tee -i {{log}} >&2)"
+
+
 rule lengths_figure:
     input:
         prompts=PATHS.prompts,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -276,6 +277,28 @@ def test_the_summary_shows_tables_paths_and_times(study, capsys):
     shown = capsys.readouterr().out
     assert "\x1b" not in shown  # no escape codes in a file
     assert all(text in shown for text in ("DINOv2-B", "7.12", "21.37", table, "train: 1 min 16 s"))
+
+
+def test_the_summary_begins_with_what_to_look_at_and_prints_the_main_tables(study, capsys):
+    main(["table", "table2", "--study", "smoke", "--output-prefix", "results/smoke/tables/table2"])
+    shutil.copy("results/smoke/tables/table2.csv", "results/smoke/tables/sweep.csv")
+    for name in ("figures/overview", "figures/figure1", "figures/samples/t2i-jit-cfg"):
+        path = Path(f"results/smoke/{name}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    capsys.readouterr()
+    assert main(["summary", "--study", "smoke"]) == 0
+    shown = capsys.readouterr().out
+    first, second, third, *rest = shown.splitlines()
+    assert first == "Study smoke"
+    assert second.startswith("  results/smoke/figures/overview.png  ")
+    assert third.startswith("  results/smoke/figures/figure1.png  ")
+    assert any("Table 2" in line for line in rest)
+    assert "Sweep:" not in shown
+    assert "results/smoke/tables/sweep.csv" in shown
+    assert "results/smoke/figures/samples/ (1 files)" in shown
+    assert main(["summary", "--study", "smoke", "--all"]) == 0
+    assert "Sweep:" in capsys.readouterr().out
 
 
 def test_a_narrow_terminal_loses_columns_but_not_the_score(study):

@@ -176,7 +176,7 @@ def test_the_paper_has_no_reconstructions(tmp_path, monkeypatch, capsys):
 
 
 def test_the_summary_prints_the_table(plotted, capsys):
-    assert main(["summary", "--study", "smoke"]) == 0
+    assert main(["summary", "--study", "smoke", "--all"]) == 0
     said = capsys.readouterr().out
     assert "Tokenizers: what they give back" in said
     assert "sd-vae-mse" in said

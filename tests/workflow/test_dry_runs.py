@@ -9,7 +9,7 @@ from nanogen.config import load_study
 EXTRACTORS = ("inception", "convnext", "dinov2", "mae", "siglip")
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure2", "figure3", "figure4", "figure5",
-    "models", "caches", "correlations", "claims", "regimes", "tokenizers",
+    "models", "caches", "correlations", "claims", "regimes", "tokenizers", "overview",
     "explorer", "leaderboard", "docs",
 }  # fmt: skip
 # What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
@@ -21,7 +21,7 @@ THREE = {
     "measured_table": 4, "published_tables": 1, "correlation_tables": 1, "derived_table": 3,
     "measured_figure": 7, "published_figure": 4,
     "sample_grid": 9, "explorer_page": 1, "submit": 1, "leaderboard_table": 1,
-    "lengths_figure": 1,
+    "lengths_figure": 1, "overview_figure": 1,
 }  # fmt: skip
 TEN = THREE | {
     "build_model": 11, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,

@@ -12,7 +12,7 @@ from nanogen.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    names = "figure1, figure2, figure4, figure5, correlations, regimes, tokenizers or sweep"
+    names = "figure1, figure2, figure4, figure5, correlations, regimes, tokenizers, sweep or overview"
     parser.add_argument("name", help=names)
     source_arguments(parser)
     parser.add_argument("--style", help="JSON: width, height, font_size, labels; else the study's")
@@ -28,7 +28,7 @@ def _style(text: str) -> FigureStyle:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.report import figure, forest, reconstructions, regimes, style, sweep, times
+    from nanogen.report import figure, forest, overview, reconstructions, regimes, style, sweep, times
 
     look = style.default(args.name)
     study = None if args.published else read_study(args.study, args.given)
@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> None:
         look = _style(args.style)
     if args.name == sweep.NAME:
         drawn, said = sweep.figure(study, args.input, look)
+    elif args.name == overview.NAME:
+        drawn, said = overview.figure(study, args.input, look)
     elif args.name == reconstructions.NAME:
         drawn, said = reconstructions.figure(study, args.input, look)
     elif args.name == times.FIGURE:

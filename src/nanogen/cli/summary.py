@@ -1,4 +1,4 @@
-"""nanogen summary: a finished study's tables in the terminal, and where everything lies."""
+"""nanogen summary: what to look at of a finished study, its main tables, where everything lies."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", required=True, help="a study's name or file")
     given_argument(parser)
     parser.add_argument(
-        "--table", type=Path, nargs="*", default=[], help="tables (CSV), else the study's"
+        "--table", type=Path, nargs="*", default=[], help="tables (CSV), else the study's main ones"
     )
+    parser.add_argument("--all", action="store_true", help="print every table of the study")
     parser.add_argument(
         "--figure", type=Path, nargs="*", default=[], help="figures and grids, else the study's"
     )
@@ -30,10 +31,13 @@ def run(args: argparse.Namespace) -> None:
     study = read_study(args.study, args.given)
     root = Path(Paths(study).root)
     console = Console(width=None if sys.stdout.isatty() else terminal.PLAIN_WIDTH)
+    tables = args.table or sorted(root.glob("tables/*.csv"))
+    whole = args.all or args.table
     terminal.show(
         console,
         study.study,
-        args.table or sorted(root.glob("tables/*.csv")),
+        [path for path in tables if whole or path.stem in terminal.MAIN],
+        tables,
         args.figure or sorted(root.glob("figures/**/*.png")),
         args.report,
         profile.runs(root),

@@ -136,7 +136,7 @@ def _by_noise(samples: Path) -> dict[tuple[int, int], np.ndarray]:
         return {key: np.array(images[i]) for i, key in enumerate(keys)}
 
 
-def _font(size: int, bold: bool = False) -> FreeTypeFont:
+def font_of(size: int, bold: bool = False) -> FreeTypeFont:
     """DejaVu Sans, which matplotlib brings along: the same letters on every machine."""
     from PIL import ImageFont
 
@@ -145,7 +145,7 @@ def _font(size: int, bold: bool = False) -> FreeTypeFont:
     return ImageFont.truetype(str(place / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)
 
 
-def _wrapped(text: str, font: FreeTypeFont, width: int, most: int = 5) -> list[str]:
+def wrapped(text: str, font: FreeTypeFont, width: int, most: int = 5) -> list[str]:
     """``text`` in at most ``most`` lines no wider than ``width`` pixels."""
     letters = max(8, int(width / (font.getlength("abcdefghij klmnop") / 17)))
     lines = textwrap.wrap(text, letters) or [""]
@@ -165,7 +165,7 @@ def _sized(image: np.ndarray, side: int) -> Image:
 
 
 def _caption_lines(line: Line, font: FreeTypeFont, width: int) -> list[list[str]]:
-    return [_wrapped(cell.caption, font, width) if cell.caption else [] for cell in line.cells]
+    return [wrapped(cell.caption, font, width) if cell.caption else [] for cell in line.cells]
 
 
 def compose(lines: Sequence[Line], title: str, note: str = "") -> Image:
@@ -179,7 +179,7 @@ def compose(lines: Sequence[Line], title: str, note: str = "") -> Image:
         raise UserError("there are no images to show: the sample file is empty")
     side = lines[0].cells[0].image.shape[0]
     cell = min(side * max(1, round(CELL / side)), LARGEST)
-    text, head = _font(11), _font(15, bold=True)
+    text, head = font_of(11), font_of(15, bold=True)
     left = max((int(text.getlength(line.heading)) for line in lines), default=0)
     left = left + 2 * GAP if left else GAP
     columns = max(len(line.cells) for line in lines)

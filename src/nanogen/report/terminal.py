@@ -1,7 +1,8 @@
-"""What a finished study holds, for a terminal: its tables as far as they fit, files and times."""
+"""What a finished study holds, for a terminal: what to look at first, tables, files and times."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,12 @@ TITLES = {
     "sweep": "Sweep: each method's best guidance scale",
     "times": "Figure 2: hours of training per 100,000 steps",
     "claims": "The paper's claims: does the study bear them out?",
+}
+MAIN = ("table1", "table2", "table3", "table4", "seeds")  # printed where not all are asked for
+# figure -> what there is to see
+FIRST_LOOK = {
+    "overview": "what every method draws, on both tasks",
+    "figure1": "does a better ImageNet FID mean a better text-to-image score?",
 }
 IN_FILES = ("correlations", "sensitivity", "influence", "regimes")  # too long to be read in a terminal
 # Left out first where a terminal is narrow; what is not listed stays.
@@ -116,32 +123,53 @@ def _clock(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def _files(console: Console, heading: str, paths: Sequence[Path]) -> None:
+def _files(console: Console, heading: str, paths: Sequence[Path | str]) -> None:
     if paths:
         console.print(f"\n{heading}", style="bold", highlight=False)
         for path in paths:
             console.print(f"  {path}", highlight=False, soft_wrap=True)
 
 
+def _first_look(console: Console, figures: Sequence[Path]) -> None:
+    """The pictures that say most, each with what it shows."""
+    for name, says in FIRST_LOOK.items():
+        for path in (path for path in figures if path.stem == name and path.parent.name == "figures"):
+            console.print(f"  {path}  {says}", highlight=False, soft_wrap=True)
+
+
+def _by_folder(paths: Sequence[Path]) -> list[str]:
+    """A study's own figures by name; of its sample sheets and the published ones, how many there are."""
+    own = [str(path) for path in paths if path.parent.name == "figures"]
+    folders = Counter(path.parent for path in paths if path.parent.name != "figures")
+    return [*own, *(f"{folder}/ ({count} files)" for folder, count in sorted(folders.items()))]
+
+
 def show(
     console: Console,
     study: str,
+    printed: Sequence[Path],
     tables: Sequence[Path],
     figures: Sequence[Path],
     report: Path | None,
     runs: Sequence[profile.Run],
 ) -> None:
-    """Print the tables, then the paths and times; raises UserError where a file is missing."""
+    """What to look at first, the tables ``printed``, the paths of all tables and figures, times.
+
+    Raises UserError where a file is missing.
+    """
     for path in [*figures, *([report] if report else [])]:
         if not path.exists():
             raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
     plain = not console.is_terminal
     console.print(f"Study {study}", style="bold", highlight=False)
-    for path in (path for path in tables if path.stem not in IN_FILES):
+    _first_look(console, figures)
+    for path in (path for path in printed if path.stem not in IN_FILES):
         console.print()
         console.print(rich_table(from_csv(path), console.width, plain))
-    _files(console, "Tables (also .md and .tex)", tables)
-    _files(console, "Figures", figures)
+    rest = [path for path in tables if path not in printed]
+    _files(console, "Tables (also .md and .tex)", printed)
+    _files(console, f"Further tables (nanogen summary --study {study} --all prints them)", rest)
+    _files(console, "Figures", _by_folder(figures))
     _files(console, "Report", [report] if report else [])
     if runs:
         whole = profile.total("all", runs)
