@@ -45,7 +45,7 @@ def test_labels_that_the_classifier_cannot_name_are_refused():
         class_accuracy(np.full((2, 4), np.nan, np.float32), np.array([0, 1]))
 
 
-@pytest.mark.parametrize("name", ["nano", "nano-three", "folder", "paper"])
+@pytest.mark.parametrize("name", ["nano", "nano-ten", "folder", "paper"])
 def test_a_study_measures_it_where_it_names_a_classifier(name, tmp_path):
     for split in ("train", "val"):
         (tmp_path / split / "cat").mkdir(parents=True)

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from nanogen.config import load_study, stages
 from nanogen.data import captions, scenes
-from nanogen.data.prompt_files import read_prompts
-from nanogen.data.prompts import scene_prompts, write_prompts
+from nanogen.data.prompt_files import GENEVAL, of_benchmark, read_prompts
+from nanogen.data.prompts import prompts_of, scene_prompts, write_prompts
+from nanogen.data.simple_prompts import BENCHMARK as SIMPLEEVAL
 from nanogen.errors import UserError
 from nanogen.metrics.geneval import TAGS
 
-GENEVAL = Path(__file__).parents[2].parent / "shared/reference/prompts/geneval.json"
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT.parent / "shared/reference/prompts/geneval.json"
+METRICS = ROOT / "docs/explanation/metrics.md"
 
 
 def stage(prompts: str, **data) -> dict:
@@ -30,10 +34,17 @@ def test_six_tags_distinct_and_seeded():
     assert prompts == scene_prompts(7) != scene_prompts(8)
 
 
-def test_every_prompt_is_worded_as_a_caption_that_training_has_seen():
-    seen = {captions.short(scene) for scene in scenes.draw(7, "train", "composed", 2500)}
-    common = [p for p in scene_prompts(7) if p["tag"] != "color_attr"]
-    assert [p["prompt"] for p in common if p["prompt"] not in seen] == []
+def test_prompts_are_worded_as_captions_and_the_docs_say_how_many_training_has_seen(tmp_path):
+    study = load_study("nano")
+    train = stages.data(study, "t2i", "train")
+    drawn = scenes.draw(train["seed"], "train", "composed", train["data"]["train_images"])
+    seen = {text for scene in drawn for text in (captions.short(scene), captions.dense(scene))}
+    prompts = prompts_of(stages.prompts(study), tmp_path)
+    geneval, simple = ([prompts[i] for i in of_benchmark(prompts, of)] for of in (GENEVAL, SIMPLEEVAL))
+    # a caption says of a shape at least its size or its colour
+    assert {p["prompt"] for p in geneval} - seen == {captions.one(shape) for shape in scenes.SHAPES}
+    counts = [f"{sum(p['prompt'] in seen for p in of)} of the {len(of)}" for of in (geneval, simple)]
+    assert [text for text in counts if text not in METRICS.read_text(encoding="utf-8")] == []
 
 
 def test_metadata_says_what_the_words_say():
@@ -72,9 +83,9 @@ def test_a_users_file_is_read_as_map_list_or_lines(tmp_path: Path):
     assert [read_prompts(file) for file in sorted(tmp_path.iterdir())] == [expected] * 3
 
 
-@pytest.mark.skipif(not GENEVAL.exists(), reason="the folder ../shared with GenEval's file is absent")
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="the folder ../shared with GenEval's file is absent")
 def test_genevals_own_file_is_read_whole():
-    prompts = read_prompts(GENEVAL)
+    prompts = read_prompts(PUBLISHED)
     assert len(prompts) == 553
     assert {p["tag"] for p in prompts} == set(TAGS)
 

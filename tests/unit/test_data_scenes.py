@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from itertools import combinations, product
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from nanogen.config import load_study
 from nanogen.data import captions, render, scenes
 from nanogen.data.images import ImageFile, write_images
 from nanogen.errors import UserError
@@ -35,13 +37,22 @@ def test_the_same_bytes_every_time_and_whatever_the_count(tmp_path: Path):
     assert list(scenes.draw(8, "train", "composed", 30)) != composed(30)
 
 
-@pytest.mark.parametrize("kind", ["single", "composed"])
-def test_splits_share_no_scene_and_repeat_none(kind: str):
-    keys = {
-        split: [scenes.key(s) for s in scenes.draw(7, split, kind, 500)] for split in ("train", "val")
-    }
-    assert len(set(keys["train"])) == len(set(keys["val"])) == 500
-    assert not set(keys["train"]) & set(keys["val"])
+def test_the_default_study_has_scenes_enough_and_validates_on_none_that_it_trains_on():
+    """Also across the tasks: a scene of one object may be drawn for either."""
+    nano = load_study("nano").data
+    counts = {"train": nano["train_images"], "val": nano["val_images"]}
+    keys: dict[str, set[str]] = {"train": set(), "val": set()}
+    for kind, (split, count) in product(("single", "composed"), counts.items()):
+        drawn = {scenes.key(scene) for scene in scenes.draw(2026, split, kind, count)}
+        assert len(drawn) == count
+        keys[split] |= drawn
+    assert not keys["train"] & keys["val"]
+
+
+def test_more_scenes_than_there_are_is_refused(monkeypatch):
+    monkeypatch.setattr(scenes, "_VAL_SHARE", 0)
+    with pytest.raises(UserError, match="not 5 distinct single scenes for the split val"):
+        list(scenes.draw(7, "val", "single", 5))
 
 
 def test_single_scenes_hold_one_object_and_balance_their_classes(tmp_path: Path):
@@ -64,9 +75,28 @@ def test_objects_lie_apart_inside_the_image_and_masks_show_them():
             typical = np.median(image[mask.astype(bool)], axis=0)
             distance = {color: abs(typical - rgb).sum() for color, rgb in scenes.COLORS.items()}
             assert min(distance, key=distance.get) == item.color
+            x0, y0, x1, y1 = render.box(mask)
+            (w, h), pixel = item.half, scenes.UNITS / 32
+            assert (x1 - x0, y1 - y0) == pytest.approx((2 * w / pixel, 2 * h / pixel), abs=2)  # whole
+        for one, other in combinations(map(render.box, visible), 2):
+            assert any(one[a] > other[a + 2] or other[a] > one[a + 2] for a in (0, 1))  # a pixel apart
         # Pixels that are no object's differ from the background only at antialiased edges.
         ground = np.abs(image[masks.sum(0) == 0].astype(int) - scene.background_rgb).max(1)
         assert np.mean(ground == 0) > 0.6
+
+
+def test_two_objects_stand_side_by_side_or_one_above_the_other():
+    pairs = [scene.objects for scene in composed() if len(scene.objects) == 2]
+    assert {scenes.relation(*pair) for pair in pairs} == set(scenes.RELATIONS)
+
+
+def test_objects_are_mentioned_as_one_reads_unless_a_relation_is_said():
+    told = Counter()
+    for scene in composed():
+        places = [(3 * item.y // scenes.UNITS, item.x) for item in scene.objects]  # row, column
+        told[scene.family == "relation", places == sorted(places)] += 1
+    assert told[False, False] == 0
+    assert min(told[True, False], told[True, True]) > 20
 
 
 def test_a_finer_image_shows_the_same_scene():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from itertools import product
 
 import numpy as np
 import pytest
@@ -230,16 +231,17 @@ class Workspace:
 
     def __init__(self, folder):
         self.folder, self.study = folder, load_study("nano", {"data": SIZES, "models": TINY})
-        for split in ("train", "val"):
-            write_images(stages.data(self.study, "imagenet", split), folder / f"{split}.h5")
+        for task, split in product(("imagenet", "t2i"), ("train", "val")):
+            write_images(stages.data(self.study, task, split), folder / f"{task}-{split}.h5")
         self.run("build-model", "dinov2-b")
         self.run("train-tokenizer", "va-vae", f"--state={folder / 'state'}")
         self.stage = stages.model(self.study, "e2e-va-vae")
 
     def run(self, command: str, name: str, *options: str, expected: int = 0):
-        config = self.folder / "stage.json"
-        write_json(config, stages.model(self.study, name))
-        files = [f"--{split}={self.folder / split}.h5" for split in ("train", "val")]
+        config, stage = self.folder / "stage.json", stages.model(self.study, name)
+        write_json(config, stage)
+        images = self.folder / stage["model"]["data"]
+        files = [f"--{split}={images}-{split}.h5" for split in ("train", "val")]
         given = [command, f"--config={config}", f"--output={self.folder / name}", *files, *options]
         assert main(given) == expected
         return self.folder / name
@@ -248,7 +250,7 @@ class Workspace:
         return [f"--network={name}={self.folder / name}" for name in ("dinov2-b", "va-vae")]
 
     def images(self, split: str) -> ImageFile:
-        return ImageFile(self.folder / f"{split}.h5")
+        return ImageFile(self.folder / f"imagenet-{split}.h5")
 
     def learner(self) -> JointLearner:
         roles = {"start": "va-vae", "encoder": "dinov2-b", "discriminator": "dinov2-b"}

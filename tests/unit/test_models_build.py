@@ -86,12 +86,11 @@ class Workspace:
     def __init__(self, folder):
         self.folder = folder
         self.study = load_study("nano", {"data": SIZES, "models": TINY})
-        for task in ("imagenet", "t2i"):
-            for split in ("train", "val"):
-                write_images(stages.data(self.study, task, split), self.data(task, split))
+        for split in ("train", "val"):
+            write_images(stages.data(self.study, "t2i", split), self.data(split))
 
-    def data(self, task, split):
-        return self.folder / f"{task}-{split}.h5"
+    def data(self, split):
+        return self.folder / f"{split}.h5"
 
     def run(self, command, stage, output, **options):
         config = self.folder / "stage.json"
@@ -107,8 +106,7 @@ class Workspace:
         return folder
 
     def train(self, stage, target, encoder=None):
-        task = stage["model"]["data"]
-        files = {"train": self.data(task, "train"), "val": self.data(task, "val")}
+        files = {"train": self.data("train"), "val": self.data("val")}
         if stage["model"]["kind"] not in ("vae", "rae"):
             return self.run("build-model", stage, target, **files)
         files["state"] = f"{target}-state"
@@ -136,7 +134,7 @@ def test_a_vae_is_trained_saved_and_scaled_to_unit_latents(workspace, vae):
     card = read_card(vae)
     assert card["hash"] == stages.model(workspace.study, "sd-vae-mse")["hash"]
     assert card["quality"]["latent_std"] == pytest.approx(1, abs=0.3)
-    images = ImageFile(workspace.data("imagenet", "train"))
+    images = ImageFile(workspace.data("train"))
     tokenizer = load_tokenizer(vae)
     latents = tokenizer.encode(torch.from_numpy(np.array(images.images)))
     assert latents.shape == (120, 4, 8, 8)
@@ -147,7 +145,7 @@ def test_a_vae_is_trained_saved_and_scaled_to_unit_latents(workspace, vae):
 def test_every_class_of_vae_is_trained_and_carries_its_statistics(workspace, name):
     folder = workspace.build(name)
     model = read_card(folder)["model"]
-    images = ImageFile(workspace.data("imagenet", "train")).images
+    images = ImageFile(workspace.data("train")).images
     latents = load_tokenizer(folder).encode(torch.from_numpy(np.array(images)))
     assert list(latents.shape[1:]) == model["latent"]
     by_channel = model["normalisation"] != "scale-shift"
@@ -160,7 +158,7 @@ def test_every_class_of_vae_is_trained_and_carries_its_statistics(workspace, nam
 @pytest.mark.parametrize("name", ["dinov3-b", "siglip2-b", "pe-l", "langpe-l", "spatialpe-l"])
 def test_every_class_of_encoder_is_trained_and_gives_a_grid_of_features(workspace, name):
     folder = workspace.build(name)
-    pictures = torch.from_numpy(np.array(ImageFile(workspace.data("imagenet", "val")).images))
+    pictures = torch.from_numpy(np.array(ImageFile(workspace.data("val")).images))
     features = load_encoder(folder)(pictures)
     assert features.shape == (40, 16, 4, 4)
     assert torch.isfinite(features).all()
@@ -170,7 +168,7 @@ def test_every_class_of_encoder_is_trained_and_gives_a_grid_of_features(workspac
 def test_a_rae_of_a_timm_encoder_is_self_contained(workspace):
     folder = workspace.build("rae-langpe-l", encoder=workspace.build("langpe-l", "its-encoder"))
     shutil.rmtree(workspace.folder / "its-encoder")
-    pictures = torch.from_numpy(np.array(ImageFile(workspace.data("imagenet", "val")).images))
+    pictures = torch.from_numpy(np.array(ImageFile(workspace.data("val")).images))
     assert load_tokenizer(folder).encode(pictures).shape == (40, 16, 4, 4)
 
 
@@ -194,7 +192,7 @@ def test_a_rae_is_self_contained_and_learns_to_reconstruct(workspace, encoder):
     folder = workspace.build("rae-dinov2-b", encoder=encoder)
     tokenizer = load_tokenizer(folder)
     assert tokenizer.latent_shape == (16, 4, 4)
-    images = ImageFile(workspace.data("imagenet", "train")).images
+    images = ImageFile(workspace.data("train")).images
     latents = tokenizer.encode(torch.from_numpy(np.array(images)))
     assert latents.mean(0).abs().max() < 1e-3
     grey = psnr(float(np.var(images / 127.5)))  # what a single colour for everything reaches
@@ -217,7 +215,7 @@ def test_a_text_encoder_learns_the_captions_and_feeds_the_cache(workspace):
     quality = read_card(folder)["quality"]
     assert quality["perplexity"] < quality["vocabulary"] / 4
     stage = stages.text(workspace.study, "t2i", "qwen3")
-    data = workspace.data("t2i", "train")
+    data = workspace.data("train")
     status, output = workspace.run(
         "encode-text", stage, workspace.folder / "text.h5", data=data, encoder=folder
     )
@@ -229,8 +227,8 @@ def test_a_text_encoder_learns_the_captions_and_feeds_the_cache(workspace):
 
 
 def test_latents_are_cached_by_the_command_and_only_for_their_tokenizer(workspace, vae, capsys):
-    stage = stages.latents(workspace.study, "imagenet", "sd-vae-mse")
-    data = workspace.data("imagenet", "train")
+    stage = stages.latents(workspace.study, "t2i", "sd-vae-mse")
+    data = workspace.data("train")
     status, output = workspace.run(
         "encode-latents", stage, workspace.folder / "latents.h5", data=data, tokenizer=vae
     )

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -53,16 +54,17 @@ class Smoke:
     def __init__(self, folder: Path):
         torch.set_num_threads(1)
         self.folder, self.study = folder, load_study("smoke")
-        for split in ("train", "val"):
-            write_images(stages.data(self.study, "imagenet", split), self.data(split))
+        for task, split in product(("imagenet", "t2i"), ("train", "val")):
+            write_images(stages.data(self.study, task, split), self.data(split, task))
         self.networks = {name: folder / name for name in ("dinov2-b", "inception")}
         for name, output in self.networks.items():
-            config = self._config(stages.model(self.study, name), output)
-            images = [f"--{split}={self.data(split)}" for split in ("train", "val")]
+            stage = stages.model(self.study, name)
+            config, task = self._config(stage, output), stage["model"]["data"]
+            images = [f"--{split}={self.data(split, task)}" for split in ("train", "val")]
             assert main(["build-model", f"--config={config}", f"--output={output}", *images]) == 0
 
-    def data(self, split: str) -> Path:
-        return self.folder / f"{split}.h5"
+    def data(self, split: str, task: str = "t2i") -> Path:
+        return self.folder / f"{task}-{split}.h5"
 
     def images(self):
         return ImageFile(self.data("train")).images
