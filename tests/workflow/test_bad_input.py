@@ -37,7 +37,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("options", "parts"), MISTAKES)
 def test_mistakes_in_the_configuration(fresh, options, parts):
-    outcome = fresh.snakemake("-n", "all", "--config", *options)
+    outcome = fresh.dry_run("all", "--config", *options)
     assert_refused(outcome, *parts)
 
 
@@ -50,12 +50,12 @@ def assert_refused(outcome, *parts: str) -> None:
 
 @pytest.mark.slow
 def test_a_folder_study_without_its_folder(fresh):
-    outcome = fresh.snakemake("-n", "all", *FOLDER)
+    outcome = fresh.dry_run("all", *FOLDER)
     assert_refused(outcome, "study folder reads a folder of photographs", "--config data_root=PATH")
 
 
 def test_a_data_root_that_is_not_there(fresh, tmp_path):
-    outcome = fresh.snakemake("-n", "all", *FOLDER, "--config", f"data_root={tmp_path}")
+    outcome = fresh.dry_run("all", *FOLDER, "--config", f"data_root={tmp_path}")
     assert_refused(outcome, f"data_root: there is no folder {tmp_path}/train", "PATH/train/CLASS/*")
 
 

@@ -12,8 +12,8 @@ NAMED = {
     "models", "caches", "correlations", "claims", "regimes", "tokenizers", "overview",
     "explorer", "leaderboard", "docs",
 }  # fmt: skip
-# What a study of an autoencoder's, a VAE's and a pixel method on both tasks runs, and one of ten
-# methods: MeanFlow has two trainings on one task and sample sets of one and of two steps.
+# What a study of an RAE, a VAE and a pixel method on both tasks runs; the default study, which has
+# MeanFlow besides (two trainings on one task, sample sets of one and of two steps); one of ten methods.
 THREE = {
     "make_data": 4, "make_prompts": 1, "make_questions": 1, "build_model": 10, "train_tokenizer": 2,
     "encode_latents": 4, "encode_text": 1, "encode_prompts": 1, "train": 6, "sample": 14,
@@ -23,7 +23,11 @@ THREE = {
     "sample_grid": 9, "explorer_page": 1, "submit": 1, "leaderboard_table": 1,
     "lengths_figure": 1, "overview_figure": 1,
 }  # fmt: skip
-TEN = THREE | {
+FOUR = THREE | {
+    "train": 9, "sample": 21, "score_images": 14, "score_text": 5,
+    "sample_grid": 15,
+}  # fmt: skip
+TEN = FOUR | {
     "build_model": 11, "train_tokenizer": 5, "tune_tokenizer": 1, "encode_latents": 10,
     "encode_features": 2, "train": 21, "sample": 45,
     "score_images": 32, "score_text": 11, "reconstruct": 5,
@@ -31,12 +35,12 @@ TEN = THREE | {
 }  # fmt: skip
 
 
-OF_THREE = ("--config", "study=nano-three")
+OF_NANO = ("--config", "study=nano")
 
 
 @pytest.mark.parametrize(
     ("study", "rules"),
-    [("nano", TEN), ("nano-three", THREE), pytest.param("smoke", THREE, marks=pytest.mark.slow)],
+    [("nano", FOUR), ("nano-ten", TEN), pytest.param("smoke", THREE, marks=pytest.mark.slow)],
 )
 def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study, rules):
     plan = fresh.plan("all", "--config", f"study={study}")
@@ -51,7 +55,7 @@ def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study, rules)
 
 @pytest.mark.slow
 def test_all_is_what_snakemake_makes_without_a_target(fresh):
-    assert fresh.plan().rules == TEN
+    assert fresh.plan().rules == FOUR
 
 
 @pytest.mark.slow
@@ -164,42 +168,42 @@ def test_a_sweep_measures_small_sets_first_and_one_whole_set_then(fresh):
 
 
 def test_a_study_without_a_sweep_says_how_to_set_one(fresh):
-    outcome = fresh.snakemake("-n", "sweep")
+    outcome = fresh.dry_run("sweep")
     assert outcome.code != 0
     assert "study nano sweeps no guidance; set its key sweep" in outcome.text
 
 
 @pytest.mark.slow
 def test_every_named_target_is_there(fresh):
-    whole = fresh.plan(*sorted(NAMED), *OF_THREE)
-    expected = {rule: n for rule, n in THREE.items() if rule != "sample_grid"}
+    whole = fresh.plan(*sorted(NAMED), *OF_NANO)
+    expected = {rule: n for rule, n in FOUR.items() if rule != "sample_grid"}
     assert whole.rules == {**expected, "site": 1}
 
 
 TARGETS = [
     ("table1", {"published_tables": 1}, {"train", "make_data"}),
-    ("table2", {"train": 3, "measured_table": 1}, {"score_text"}),
-    ("table3", {"train": 3, "score_text": 3}, {"reference"}),
-    ("figure1", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    ("table2", {"train": 4, "measured_table": 1}, {"score_text"}),
+    ("table3", {"train": 4, "score_text": 5}, {"reference"}),
+    ("figure1", {"train": 8, "measured_table": 2}, {"sample_grid"}),
     ("figure3", {"train": 2, "sample": 4, "lengths_figure": 1}, {"score_text", "sample_grid"}),
-    ("figure4", {"train": 6, "measured_table": 3}, {"sample_grid"}),
-    ("figure5", {"train": 6, "measured_table": 2}, {"sample_grid"}),
+    ("figure4", {"train": 9, "measured_table": 3}, {"sample_grid"}),
+    ("figure5", {"train": 8, "measured_table": 2}, {"sample_grid"}),
     (
         "leaderboard",
-        {"train": 6, "submit": 1, "leaderboard_table": 1},
+        {"train": 9, "submit": 1, "leaderboard_table": 1},
         {"measured_table", "sample_grid"},
     ),
-    ("bundle", {"lengths_figure": 1, "archive": 1, "numbers": 1, "sample_grid": 9}, {"explorer_page"}),
+    ("bundle", {"lengths_figure": 1, "archive": 1, "numbers": 1, "sample_grid": 15}, {"explorer_page"}),
     ("tokenizers", {"reconstruct": 2, "train_tokenizer": 2}, {"train", "encode_latents"}),
-    ("figure2", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
-    ("regimes", {"train": 6, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
+    ("figure2", {"train": 8, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
+    ("regimes", {"train": 8, "derived_table": 1, "measured_figure": 1}, {"sample", "measured_table"}),
     (
         "correlations",
         {"measured_table": 3, "correlation_tables": 1, "published_tables": 1},
         {"sample_grid"},
     ),
     ("claims", {"measured_table": 3, "derived_table": 2, "published_tables": 1}, {"measured_figure"}),
-    ("models", {"train": 6}, {"sample", "reference", "measured_table"}),
+    ("models", {"train": 9}, {"sample", "reference", "measured_table"}),
     ("caches", {"encode_latents": 4, "encode_text": 1, "train_tokenizer": 2}, {"train", "sample"}),
 ]
 
@@ -207,26 +211,27 @@ TARGETS = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("target", "planned", "absent"), TARGETS)
 def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
-    rules = fresh.plan(target, *OF_THREE).rules
+    rules = fresh.plan(target, *OF_NANO).rules
     assert {rule: rules[rule] for rule in planned} == planned
     assert not absent & set(rules)
 
 
 def test_a_study_of_one_task_has_claims_and_times_but_no_correlations_of_its_own(fresh):
-    plan = fresh.plan("all", *OF_THREE, "tasks=[imagenet]")
+    plan = fresh.plan("all", *OF_NANO, "tasks=[imagenet]")
     assert {job["table"] for job in plan.of("derived_table")} == {"times", "claims"}
     assert {job["figure"] for job in plan.of("measured_figure")} == {"figure2", "tokenizers"}
-    assert "results/nano-three/prompts/geneval.json" not in plan.of("derived_table")[0].inputs
+    assert "results/nano/prompts/geneval.json" not in plan.of("derived_table")[0].inputs
 
 
-def test_table_4_needs_nothing_of_text_to_image(fresh):
-    plan = fresh.plan("table4", *OF_THREE)
-    assert plan.rules["train"] == plan.rules["measured_table"] + 2 == 3
-    assert not [job for job in plan.jobs if job["task"] == "t2i"]
+def test_table_4_needs_of_text_to_image_only_the_images_that_tokenizers_learn_from(fresh):
+    plan = fresh.plan("table4", *OF_NANO)
+    assert (plan.rules["train"], plan.rules["measured_table"]) == (4, 1)
+    assert {job.rule for job in plan.jobs if job["task"] == "t2i"} == {"make_data"}
     assert not {"encode_text", "encode_prompts", "make_prompts", "score_text"} & set(plan.rules)
     models = {job["model"] for job in plan.of("build_model")}
     assert models == {"dinov2-b", *EXTRACTORS}
-    assert not [path for job in plan.jobs for path in job.inputs + job.outputs if "t2i" in path]
+    readers = {job.rule for job in plan.jobs if [path for path in job.inputs if "t2i" in path]}
+    assert readers == {"build_model", "train_tokenizer"}
 
 
 def test_one_method_needs_its_own_tokenizer_only(fresh):
@@ -238,17 +243,17 @@ def test_one_method_needs_its_own_tokenizer_only(fresh):
 
 @pytest.mark.slow
 def test_one_task_needs_nothing_of_the_other(fresh):
-    plan = fresh.plan("all", *OF_THREE, "tasks=[t2i]")
-    assert plan.rules["train"] == 3
+    plan = fresh.plan("all", *OF_NANO, "tasks=[t2i]")
+    assert plan.rules["train"] == 4
     assert not {"reference", "score_images"} & set(plan.rules)
     assert {job["table"] for job in plan.of("measured_table")} == {"table3", "tokenizers"}
 
 
 def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
-    plan = fresh.plan("--profile", "slurm", "all", *OF_THREE)
-    assert plan.rules == THREE
+    plan = fresh.plan("--profile", "slurm", "all", *OF_NANO)
+    assert plan.rules == FOUR
     trainings = plan.text.split("rule train:")[1:]
-    assert len(trainings) == 6
+    assert len(trainings) == FOUR["train"]
     assert all("nodes=4" in block and "processes=8" in block for block in trainings)
     assert all("gres=gpu:8" in block for block in trainings)
 
@@ -260,14 +265,14 @@ def test_the_cluster_profile_plans_the_papers_study(fresh):
 
 
 def test_what_evaluates_a_training_is_made_before_it(fresh):
-    plan = fresh.plan("all", *OF_THREE, "training={evaluate_every: 100}")
-    assert plan.rules == THREE
+    plan = fresh.plan("all", *OF_NANO, "training={evaluate_every: 100}")
+    assert plan.rules == FOUR
     needed = {
         "imagenet": {"reference/statistics.h5", "models/inception/nanogen.json"},
         "t2i": {"prompts/geneval.json", "text/prompts/qwen3.h5", "models/detector/nanogen.json"},
     }
     for job in plan.of("train"):
-        assert {f"results/nano-three/{name}" for name in needed[job["task"]]} < set(job.inputs)
+        assert {f"results/nano/{name}" for name in needed[job["task"]]} < set(job.inputs)
 
 
 def test_a_vae_is_tuned_from_the_one_that_it_is_compared_with(fresh):
@@ -287,9 +292,9 @@ def test_a_measured_table_1_is_told_that_it_is_one(fresh):
 
 
 def test_latents_are_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
-    plan = fresh.plan("caches", *OF_THREE, "latent_shards=3", "tasks=[imagenet]")
+    plan = fresh.plan("caches", *OF_NANO, "latent_shards=3", "tasks=[imagenet]")
     encoded = [path for job in plan.of("encode_latents") for path in job.outputs]
-    folder = "results/nano-three/latents/imagenet"
+    folder = "results/nano/latents/imagenet"
     names = ("rae-dinov2-b", "sd-vae-mse")
     assert sorted(encoded) == [f"{folder}/{name}/{k}-of-3.h5" for name in names for k in (1, 2, 3)]
     joined = {job.outputs[0]: set(job.inputs) for job in plan.of("join_latents")}
@@ -299,8 +304,8 @@ def test_latents_are_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
 
 
 def test_text_is_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
-    plan = fresh.plan("caches", *OF_THREE, "text_shards=2", "tasks=[t2i]")
-    folder = "results/nano-three/text/t2i"
+    plan = fresh.plan("caches", *OF_NANO, "text_shards=2", "tasks=[t2i]")
+    folder = "results/nano/text/t2i"
     shards = {f"{folder}/qwen3/{k}-of-2.h5" for k in (1, 2)}
     assert {path for job in plan.of("encode_text") for path in job.outputs} == shards
     (joined,) = plan.of("join_text")
@@ -309,50 +314,52 @@ def test_text_is_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
 
 @pytest.mark.slow
 def test_without_caches_a_training_reads_images_and_tokenizer(fresh):
-    plan = fresh.plan("models", *OF_THREE, "cache=never")
+    plan = fresh.plan("models", *OF_NANO, "cache=never")
     assert "encode_latents" not in plan.rules
     assert "Encoded in every training step instead of cached (cache: never):" in plan.text
     (job,) = [j for j in plan.of("train") if (j["method"], j["task"]) == ("sd-vae-mse", "t2i")]
-    results = "results/nano-three"
+    results = "results/nano"
     needed = {f"{results}/data/t2i/train.h5", f"{results}/models/sd-vae-mse/nanogen.json"}
     assert needed < set(job.inputs)
 
 
 def test_entries_handed_in_stand_on_the_leaderboard(fresh, tmp_path):
-    plan = fresh.plan("leaderboard", *OF_THREE, "leaderboard={published: false}")
+    plan = fresh.plan("leaderboard", *OF_NANO, "leaderboard={published: false}")
     (job,) = plan.of("leaderboard_table")
-    own = {f"results/nano-three/leaderboard/{name}.json" for name in ("dinov2-b", "sd-vae-mse", "jit")}
+    names = ("dinov2-b", "sd-vae-mse", "jit", "meanflow-nfe1", "meanflow-nfe2")
+    own = {f"results/nano/leaderboard/{name}.json" for name in names}
     assert set(job.inputs) == own
     (tmp_path / "theirs.json").write_text("{}")
-    plan = fresh.plan("leaderboard", *OF_THREE, f"leaderboard={{entries: {tmp_path}}}")
+    plan = fresh.plan("leaderboard", *OF_NANO, f"leaderboard={{entries: {tmp_path}}}")
     (job,) = plan.of("leaderboard_table")
     assert set(job.inputs) == {*own, str(tmp_path / "theirs.json")}
 
 
 def test_a_leaderboard_that_cannot_be_made_is_refused(fresh, tmp_path):
-    outcome = fresh.snakemake("-n", "leaderboard", *OF_THREE, f"leaderboard={{entries: {tmp_path}}}")
+    outcome = fresh.dry_run("leaderboard", *OF_NANO, f"leaderboard={{entries: {tmp_path}}}")
     assert outcome.code != 0
     assert f"leaderboard.entries: {tmp_path} holds no entry (*.json)" in outcome.text
-    outcome = fresh.snakemake("-n", "leaderboard", "--config", "study=nano-table1")
+    outcome = fresh.dry_run("leaderboard", "--config", "study=nano-table1")
     assert outcome.code != 0
     assert "study nano-table1 reproduces Table 1" in outcome.text
 
 
 def test_figure_3_needs_a_training_that_keeps_an_average(fresh):
-    plan = fresh.plan("figure3", *OF_THREE)
-    early = {job["method"]: job for job in plan.of("sample") if job["variant"] == "at-4200"}
+    plan = fresh.plan("figure3", *OF_NANO)
+    assert (plan.rules["train"], plan.rules["sample"], plan.rules["lengths_figure"]) == (2, 4, 1)
+    assert not {"score_text", "sample_grid"} & set(plan.rules)
+    early = {job["method"]: job for job in plan.of("sample") if job["variant"] == "at-800"}
     assert early.keys() == {"dinov2-b", "sd-vae-mse"}
     for name, job in early.items():
-        assert f"results/nano-three/runs/t2i/{name}/model/kept.safetensors" in job.inputs
-    outcome = fresh.snakemake("-n", "figure3", "--config", "methods=[jit]")
+        assert f"results/nano/runs/t2i/{name}/model/kept.safetensors" in job.inputs
+    outcome = fresh.dry_run("figure3", "--config", "methods=[jit]")
     assert outcome.code != 0
     assert "no method of study nano keeps the average" in outcome.text
     assert "kept.safetensors" not in fresh.plan("models", "--config", "methods=[jit]").text
 
 
-def test_the_documentation_needs_no_study_and_no_study_needs_it(fresh):
+def test_the_documentation_needs_no_study(fresh):
     assert fresh.plan("docs").rules == {"site": 1}
-    assert "site" not in fresh.plan("table2", *OF_THREE).rules
 
 
 def test_seeds_train_again_on_the_same_tokenizers_and_caches(fresh):

@@ -19,12 +19,12 @@ REPORTS = {
     "measured_table", "correlation_tables", "derived_table", "measured_figure", "explorer_page",
     "submit", "leaderboard_table",
 }  # fmt: skip
-STUDY = ("--config", "study=nano-three")
+STUDY = ("--config", "study=nano")
 
 
 @pytest.fixture(scope="module")
 def finished(working_copy, tmp_path_factory):
-    """A working copy whose study of three methods is finished, as far as Snakemake knows."""
+    """A working copy whose default study is finished, as far as Snakemake knows."""
     copy = working_copy(tmp_path_factory.mktemp("finished"))
     for job in copy.plan("all", *STUDY).jobs:
         for path in job.outputs:
@@ -74,7 +74,7 @@ def test_guidance_concerns_samples_but_no_training(finished):
 def test_one_tokenizers_training_concerns_its_own_methods(finished):
     plan = changed(finished, models={"sd-vae-mse": {"training": {"steps": 3}}})
     assert {job["model"] for job in plan.of("train_tokenizer", "build_model")} == {"sd-vae-mse"}
-    assert {job["method"] for job in plan.of("train")} == {"sd-vae-mse"}
+    assert {job["method"] for job in plan.of("train")} == {"sd-vae-mse", "meanflow"}
     assert {job["tokenizer"] for job in plan.of("reconstruct")} == {"sd-vae-mse"}
     assert not {"make_data", "encode_text", "reference"} & set(plan.rules)
 
@@ -93,7 +93,7 @@ def test_how_it_is_run_concerns_no_result(finished, keys):
 
 
 def test_a_deleted_sample_file_plans_no_training(finished, tmp_path):
-    name = "results/nano-three/runs/imagenet/jit/cfg/samples.h5"
+    name = "results/nano/runs/imagenet/jit/cfg/samples.h5"
     (finished / name).rename(tmp_path / "samples.h5")
     try:
         plan = finished.plan("all", name, *STUDY)
@@ -113,7 +113,7 @@ def cache_made_elsewhere(tmp_path_factory):
     for name in ("config.json", "nanogen.json"):
         (folder / name).write_text('{"hash": "0123456789abcdef"}')
     given = {t: {"file": str(folder / f"{t}.h5"), "tokenizer": str(folder)} for t in ("imagenet", "t2i")}
-    study = load_study("nano-three", {"latents": {t: {"rae-dinov2-b": one} for t, one in given.items()}})
+    study = load_study("nano", {"latents": {t: {"rae-dinov2-b": one} for t, one in given.items()}})
     for task, one in given.items():
         hash_ = stages.latents(study, task, "rae-dinov2-b")["hash"]
         header = label("latents", 1, hash_, tokenizer="rae-dinov2-b", tokenizer_hash="0123456789abcdef")
@@ -138,7 +138,7 @@ def test_caches_given_by_path_remove_encoding_and_tokenizer_training(fresh, cach
 
 def test_a_cache_of_other_images_is_refused_before_anything_is_run(fresh, cache_made_elsewhere):
     other = {"imagenet": {"rae-dinov2-b": cache_made_elsewhere["t2i"]}}
-    outcome = fresh.snakemake("-n", "all", *STUDY, f"latents={json.dumps(other)}")
+    outcome = fresh.dry_run("all", *STUDY, f"latents={json.dumps(other)}")
     assert outcome.code != 0
     assert f"{cache_made_elsewhere['t2i']['file']} was made by another configuration" in outcome.text
     assert "Traceback" not in outcome.text
