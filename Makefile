@@ -7,6 +7,8 @@ STUDY ?= nano
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := results/$(STUDY)
+# As many processes as cores; the tests of a file share what they train, so one process has them all.
+PYTEST := $(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all setup test test-setup test-fast test-cluster docs docs-figures rehearsal lint format lock schemas clean
@@ -42,7 +44,7 @@ test-setup: setup
 	  || echo "Chromium is not installed: the tests of the explorer's page are skipped"
 
 test: test-setup lint
-	@$(BIN)/pytest --ignore=tests/slurm
+	@$(PYTEST) --ignore=tests/slurm
 
 # A SLURM of two nodes on this machine, which takes over /etc/slurm while it runs.
 test-cluster: setup
@@ -52,7 +54,7 @@ test-cluster: setup
 	@$(BIN)/pytest tests/slurm
 
 test-fast: setup lint
-	@$(BIN)/pytest -m "not slow" --ignore=tests/slurm
+	@$(PYTEST) -m "not slow" --ignore=tests/slurm
 
 # The site opens from disk and asks for nothing from the network.
 docs: setup

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +15,13 @@ from working_copy import WorkingCopy
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(os.environ.get("NANOGEN_GOLDEN") or ROOT.parent / "shared" / "reference" / "golden")
+
+# Files of tests that take longest. Begun first, they leave no process alone at work at the end.
+LONGEST = ("workflow/test_smoke.py",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not str(item.path).endswith(LONGEST))
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +63,15 @@ def as_nobody() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """The documentation's site."""
+    """The documentation's site, built by the first of the test processes that needs it."""
     from nanogen.docs.build import build
 
-    folder = tmp_path_factory.mktemp("docs") / "site"
-    build(ROOT, folder)
+    temporary = tmp_path_factory.getbasetemp()
+    folder = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "site"
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            build(ROOT, folder)
     return folder
 
 
