@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.training.distributed import Processes
 from nanogen.training.launch import srun
@@ -123,10 +124,16 @@ def test_training_from_caches_imports_no_library_of_models(tiny, tiny_images, tm
     assert not loaded & {"transformers", "diffusers", "timm", "torchvision", "snakemake"}
 
 
-def test_nothing_to_launch_is_a_sentence():
-    done = subprocess.run([*NANOGEN, "launch", "--processes", "2"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "say what to launch" in done.stderr
+def refused(capsys, *words: str) -> str:
+    """What `nanogen launch` says that launches nothing."""
+    assert main(["launch", *words]) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+def test_nothing_to_launch_is_a_sentence(capsys):
+    assert "say what to launch" in refused(capsys, "--processes", "2")
 
 
 def as_node(node: int, job: int, nodes: int = 2) -> dict[str, str]:
@@ -161,58 +168,53 @@ def test_two_nodes_train_to_the_bit_as_two_processes_of_one(tiny, tiny_images, t
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
-def test_nodes_that_do_not_start_are_named():
-    words = [*NANOGEN, "launch", "--nodes=3", "--wait=2", "--processes=4", "--", "train"]
-    scontrol = {"PATH": ""}  # the nodes' names are then their numbers, whatever is installed here
-    done = subprocess.run(
-        words, env=as_node(0, os.getpid(), 3) | scontrol, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 2
-    assert (
-        "2 of 3 nodes did not start within 2 s: node 1 (ranks 4 to 7), node 2 (ranks 8 to 11)"
-        in done.stderr
-    )
-    assert "Traceback" not in done.stderr
+@pytest.fixture
+def on_node(monkeypatch):
+    """``on_node(node, job, nodes)``: this process is a task of such a step."""
+
+    def be(node: int, job: int, nodes: int = 2) -> None:
+        for name, value in as_node(node, job, nodes).items():
+            monkeypatch.setenv(name, value)
+
+    return be
 
 
-def test_a_first_node_that_does_not_answer_is_named():
-    words = [*NANOGEN, "launch", "--nodes=2", "--wait=2", "--", "train"]
-    done = subprocess.run(words, env=as_node(1, os.getpid()), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert "did not reach" in done.stderr
-    assert "within 2 s" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_nodes_that_do_not_start_are_named(capsys, monkeypatch, on_node):
+    on_node(0, os.getpid(), 3)
+    monkeypatch.setenv("PATH", "")  # the nodes' names are then their numbers, whatever is installed here
+    said = refused(capsys, "--nodes=3", "--wait=2", "--processes=4", "--", "train")
+    missing = "node 1 (ranks 4 to 7), node 2 (ranks 8 to 11)"
+    assert f"2 of 3 nodes did not start within 2 s: {missing}" in said
+
+
+def test_a_first_node_that_does_not_answer_is_named(capsys, on_node):
+    on_node(1, os.getpid())
+    said = refused(capsys, "--nodes=2", "--wait=2", "--", "train")
+    assert "did not reach" in said
+    assert "within 2 s" in said
 
 
 @pytest.mark.parametrize("asked", [1, 4])
-def test_a_step_of_another_size_is_refused(asked):
-    words = [*NANOGEN, "launch", f"--nodes={asked}", "--", "train"]
-    done = subprocess.run(words, env=as_node(0, 1), capture_output=True, text=True)
-    assert done.returncode == 2
-    assert f"{asked} nodes were asked for, but SLURM's step has 2 (c[1-2])" in done.stderr
+def test_a_step_of_another_size_is_refused(capsys, on_node, asked):
+    on_node(0, 1)
+    said = refused(capsys, f"--nodes={asked}", "--", "train")
+    assert f"{asked} nodes were asked for, but SLURM's step has 2 (c[1-2])" in said
 
 
-def test_several_nodes_without_slurm_are_refused():
-    done = subprocess.run(
-        [*NANOGEN, "launch", "--nodes=4", "--", "train"], capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "4 nodes were asked for, but this is one machine" in done.stderr
+def test_several_nodes_without_slurm_are_refused(capsys):
+    said = refused(capsys, "--nodes=4", "--", "train")
+    assert "4 nodes were asked for, but this is one machine" in said
 
 
-def test_gpus_that_are_not_there_are_an_error_and_no_training_on_cpus():
-    words = [*NANOGEN, "launch", "--gres=gpu:8", "--processes=8", "--", "train"]
-    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(words, env=hidden, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "need 8 GPUs, but torch sees 0" in done.stderr
+def test_gpus_that_are_not_there_are_an_error_and_no_training_on_cpus(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    said = refused(capsys, "--gres=gpu:8", "--processes=8", "--", "train")
+    assert "need 8 GPUs, but torch sees 0" in said
 
 
-def test_without_srun_its_absence_is_a_sentence():
-    words = [*NANOGEN, "launch", "--mpi=no-srun", "--nodes=2", "--", "train"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "no-srun is not on this machine" in done.stderr
+def test_without_srun_its_absence_is_a_sentence(capsys):
+    said = refused(capsys, "--mpi=no-srun", "--nodes=2", "--", "train")
+    assert "no-srun is not on this machine" in said
 
 
 def test_srun_starts_one_launcher_on_each_node():
