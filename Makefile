@@ -1,7 +1,7 @@
 # make all    set up and run the small study: tables, figures, report
 # make test   every test; make test-fast: the everyday part; make test-cluster: on a SLURM
 # make docs   the documentation as a site, build/docs/index.html
-# make docs-figures   the pictures of README.md, from the finished study
+# make docs-figures   pictures and numbers of README.md, from the finished study
 # make rehearsal   all runs of the full study on random networks and a few images
 STUDY ?= nano
 PYTHON ?= python3
@@ -65,9 +65,9 @@ docs: setup
 docs-figures:
 	@for figure in overview figure1; do test -e $(RESULTS)/figures/$$figure.png \
 	  || { echo "$(RESULTS)/figures/$$figure.png is not there: study $(STUDY) is not finished; run make all STUDY=$(STUDY)"; exit 1; }; done
-	@cp $(RESULTS)/figures/overview.png docs/images/samples.png
-	@cp $(RESULTS)/figures/figure1.png docs/images/figure1.png
-	@echo "docs/images/samples.png docs/images/figure1.png"
+	@cp $(RESULTS)/figures/overview.png $(RESULTS)/figures/figure1.png docs/images/
+	@python -m nanogen.docs.readme --study $(STUDY)
+	@echo "docs/images/overview.png docs/images/figure1.png README.md"
 
 # The full study's rules at its resolution and sizes of latents, on random networks and 8 images.
 rehearsal: setup
