@@ -17,11 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(os.environ.get("NANOGEN_GOLDEN") or ROOT.parent / "shared" / "reference" / "golden")
 
 # Files of tests that take longest. Begun first, they leave no process alone at work at the end.
-LONGEST = ("workflow/test_smoke.py",)
+LONGEST = ("test_smoke.py", "test_dry_runs.py", "test_reruns.py", "test_launch.py", "test_processes.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not str(item.path).endswith(LONGEST))
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")

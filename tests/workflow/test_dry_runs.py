@@ -40,7 +40,11 @@ OF_NANO = ("--config", "study=nano")
 
 @pytest.mark.parametrize(
     ("study", "rules"),
-    [("nano", FOUR), ("nano-ten", TEN), pytest.param("smoke", THREE, marks=pytest.mark.slow)],
+    [
+        ("nano", FOUR),
+        pytest.param("nano-ten", TEN, marks=pytest.mark.slow),
+        pytest.param("smoke", THREE, marks=pytest.mark.slow),
+    ],
 )
 def test_a_small_study_is_planned_whole_and_fetches_nothing(fresh, study, rules):
     plan = fresh.plan("all", "--config", f"study={study}")
@@ -124,6 +128,7 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert {"dinov2-b", "qwen3", "inception", "detector", "color-classifier"} <= fetched
 
 
+@pytest.mark.slow
 def test_models_of_packages_run_in_environments_of_their_own(fresh):
     evaluation = "{evaluation: {dpg: mplug, genai: clip-flant5}}"
     options = ("methods=[jit]", f"overrides={{tasks: {{t2i: {evaluation}}}}}")
@@ -135,6 +140,7 @@ def test_models_of_packages_run_in_environments_of_their_own(fresh):
     assert {job["model"] for job in plan.of("fetch_model")} == {"qwen3", *judges}
 
 
+@pytest.mark.slow
 def test_public_models_are_fetched_drawn_and_scored_but_not_trained(fresh):
     paper = ("--configfile", "config/studies/paper.yaml", "--config")
     plan = fresh.plan("table3", *paper, "methods=[jit]", "public=[flux-1]")
@@ -149,6 +155,7 @@ def test_public_models_are_fetched_drawn_and_scored_but_not_trained(fresh):
     assert f"{root}/runs/t2i/flux-1/cfg/metrics/geneval.json" in plan.of("measured_table")[0].inputs
 
 
+@pytest.mark.slow
 def test_a_sweep_measures_small_sets_first_and_one_whole_set_then(fresh):
     keys = ("methods=[jit, meanflow]", "sweep={scales: [1.0, 2.5], images: 40}")
     plan = fresh.plan("sweep", "--config", *keys)
@@ -167,6 +174,7 @@ def test_a_sweep_measures_small_sets_first_and_one_whole_set_then(fresh):
     assert plan.of("choose_guidance")[0].inputs == metrics
 
 
+@pytest.mark.slow
 def test_a_study_without_a_sweep_says_how_to_set_one(fresh):
     outcome = fresh.dry_run("sweep")
     assert outcome.code != 0
@@ -216,6 +224,7 @@ def test_a_target_plans_what_it_needs_only(fresh, target, planned, absent):
     assert not absent & set(rules)
 
 
+@pytest.mark.slow
 def test_a_study_of_one_task_has_claims_and_times_but_no_correlations_of_its_own(fresh):
     plan = fresh.plan("all", *OF_NANO, "tasks=[imagenet]")
     assert {job["table"] for job in plan.of("derived_table")} == {"times", "claims"}
@@ -249,6 +258,7 @@ def test_one_task_needs_nothing_of_the_other(fresh):
     assert {job["table"] for job in plan.of("measured_table")} == {"table3", "tokenizers"}
 
 
+@pytest.mark.slow
 def test_the_cluster_profile_plans_the_same_with_its_resources(fresh):
     plan = fresh.plan("--profile", "slurm", "all", *OF_NANO)
     assert plan.rules == FOUR
@@ -264,6 +274,7 @@ def test_the_cluster_profile_plans_the_papers_study(fresh):
     assert plan.rules["train"] == 51
 
 
+@pytest.mark.slow
 def test_what_evaluates_a_training_is_made_before_it(fresh):
     plan = fresh.plan("all", *OF_NANO, "training={evaluate_every: 100}")
     assert plan.rules == FOUR
@@ -275,6 +286,7 @@ def test_what_evaluates_a_training_is_made_before_it(fresh):
         assert {f"results/nano/{name}" for name in needed[job["task"]]} < set(job.inputs)
 
 
+@pytest.mark.slow
 def test_a_vae_is_tuned_from_the_one_that_it_is_compared_with(fresh):
     plan = fresh.plan("all", "--config", "study=nano-e2e")
     (tuning,) = plan.of("tune_tokenizer")
@@ -283,6 +295,7 @@ def test_a_vae_is_tuned_from_the_one_that_it_is_compared_with(fresh):
     assert {job["method"] for job in plan.of("train")} == {"flux1-vae", "e2e-flux1-vae"}
 
 
+@pytest.mark.slow
 def test_a_measured_table_1_is_told_that_it_is_one(fresh):
     plan = fresh.plan("table1", "--config", "study=nano-table1")
     assert plan.rules["train"] == 6
@@ -291,6 +304,7 @@ def test_a_measured_table_1_is_told_that_it_is_one(fresh):
     assert [s.report.reproduction for s in studies if s.study == "nano-table1"] == [True]
 
 
+@pytest.mark.slow
 def test_latents_are_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
     plan = fresh.plan("caches", *OF_NANO, "latent_shards=3", "tasks=[imagenet]")
     encoded = [path for job in plan.of("encode_latents") for path in job.outputs]
@@ -303,6 +317,7 @@ def test_latents_are_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
     }
 
 
+@pytest.mark.slow
 def test_text_is_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
     plan = fresh.plan("caches", *OF_NANO, "text_shards=2", "tasks=[t2i]")
     folder = "results/nano/text/t2i"
@@ -323,6 +338,7 @@ def test_without_caches_a_training_reads_images_and_tokenizer(fresh):
     assert needed < set(job.inputs)
 
 
+@pytest.mark.slow
 def test_entries_handed_in_stand_on_the_leaderboard(fresh, tmp_path):
     plan = fresh.plan("leaderboard", *OF_NANO, "leaderboard={published: false}")
     (job,) = plan.of("leaderboard_table")
@@ -335,6 +351,7 @@ def test_entries_handed_in_stand_on_the_leaderboard(fresh, tmp_path):
     assert set(job.inputs) == {*own, str(tmp_path / "theirs.json")}
 
 
+@pytest.mark.slow
 def test_a_leaderboard_that_cannot_be_made_is_refused(fresh, tmp_path):
     outcome = fresh.dry_run("leaderboard", *OF_NANO, f"leaderboard={{entries: {tmp_path}}}")
     assert outcome.code != 0
@@ -344,6 +361,7 @@ def test_a_leaderboard_that_cannot_be_made_is_refused(fresh, tmp_path):
     assert "study nano-table1 reproduces Table 1" in outcome.text
 
 
+@pytest.mark.slow
 def test_figure_3_needs_a_training_that_keeps_an_average(fresh):
     plan = fresh.plan("figure3", *OF_NANO)
     assert (plan.rules["train"], plan.rules["sample"], plan.rules["lengths_figure"]) == (2, 4, 1)
@@ -358,6 +376,7 @@ def test_figure_3_needs_a_training_that_keeps_an_average(fresh):
     assert "kept.safetensors" not in fresh.plan("models", "--config", "methods=[jit]").text
 
 
+@pytest.mark.slow
 def test_the_documentation_needs_no_study(fresh):
     assert fresh.plan("docs").rules == {"site": 1}
 
