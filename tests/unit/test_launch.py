@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import commands
@@ -47,15 +49,28 @@ def result(model: Path) -> tuple[list[float], dict]:
     return [json.loads(line)["loss"] for line in lines], load_file(model / "model.safetensors")
 
 
+@pytest.fixture(scope="module")
+def whole(tiny, tiny_images, tmp_path_factory) -> Callable[..., tuple[list[float], dict]]:
+    """``whole(processes, steps, sharding)``: what they train where nothing disturbs them, once each."""
+
+    @cache
+    def whole(processes: int, steps: int, sharding: str) -> tuple[list[float], dict]:
+        stage = stages.train(tiny(training={"steps": steps}), "jit", "imagenet")
+        folder, options = tmp_path_factory.mktemp("whole") / "run", ("--sharding", sharding)
+        return trained(folder, stage, tiny_images, processes, *options)
+
+    return whole
+
+
 @pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp", marks=pytest.mark.slow)])
-def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, sharding):
+def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, whole, sharding):
     stage = stages.train(tiny(), "jit", "imagenet")
     source = TrainingData(stage, None, tiny_images, None)
     alone = Processes(0, 1, torch.device("cpu"))
     (tmp_path / "state").mkdir()
     train(stage, source, tmp_path / "state", tmp_path / "one", alone, 1000, 2)
     one_losses, one = result(tmp_path / "one")
-    two_losses, two = trained(tmp_path / "two", stage, tiny_images, 2, "--sharding", sharding)
+    two_losses, two = whole(2, stage["training"]["steps"], sharding)
     assert len(one_losses) == 4
     assert two_losses == pytest.approx(one_losses, abs=1e-4)
     for name, weights in one.items():
@@ -68,10 +83,10 @@ def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, sharding):
     [(1, 400, signal.SIGINT, 130), (2, 100, signal.SIGINT, 130), (2, 100, signal.SIGUSR1, 75)],
 )
 def test_a_signal_saves_and_the_same_command_continues(
-    tiny, tiny_images, tmp_path, processes, steps, number, code
+    tiny, tiny_images, tmp_path, whole, processes, steps, number, code
 ):
     stage = stages.train(tiny(training={"steps": steps}), "jit", "imagenet")
-    _, expected = trained(tmp_path / "whole", stage, tiny_images, processes)
+    _, expected = whole(processes, steps, "none")
     words = command(tmp_path / "cut", stage, tiny_images, processes)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     curve = tmp_path / "cut" / "state" / "train.jsonl"
@@ -153,9 +168,9 @@ def on_nodes(*options: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_nodes_train_to_the_bit_as_two_processes_of_one(tiny, tiny_images, tmp_path):
+def test_two_nodes_train_to_the_bit_as_two_processes_of_one(tiny, tiny_images, tmp_path, whole):
     stage = stages.train(tiny(), "jit", "imagenet")
-    _, expected = trained(tmp_path / "one", stage, tiny_images, 2)
+    _, expected = whole(2, stage["training"]["steps"], "none")
     words = command(tmp_path / "two", stage, tiny_images, 1)
     words = [*on_nodes(), *words[words.index("train") :]]
     nodes = [
