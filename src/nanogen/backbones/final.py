@@ -35,6 +35,11 @@ class Final(nn.Module):
         image, cls = (x, None) if self.cls is None else (x[:, 1:], self.cls(x[:, 0]))
         return (self.field(image, cells) if self.linear is None else self.linear(image)), cls
 
+    def outputs(self) -> list[nn.Linear]:
+        """The Linears that make the output; they begin at zero."""
+        first = self.linear if self.field is None else self.field.out
+        return [first] if self.cls is None else [first, self.cls]
+
 
 class ModulatedFinal(Final):
     """The final layer with shift and scale from ``s``, which already went through a SiLU."""
