@@ -35,7 +35,7 @@ CHANGES = {
     "models": {
         "inception": {"training": {"steps": 80}},
         "convnext": {"training": {"steps": 3}},
-        "detector": {"training": {"steps": 70}},
+        "detector": {"training": {"steps": 140}},
         "dinov2": {"training": {"steps": 40}},
         "mae": {"training": {"steps": 120}},
         "siglip": {"training": {"steps": 40}},

@@ -88,7 +88,7 @@ def detector(tiny, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("detector")
     study = tiny(
         data={"train_images": 400, "val_images": 20},
-        models={"detector": {"training": {"steps": 70}}},
+        models={"detector": {"training": {"steps": 140}}},
     )
     files = []
     for split in ("train", "val"):

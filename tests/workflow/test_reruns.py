@@ -17,7 +17,7 @@ from nanogen.files import label
 
 REPORTS = {
     "measured_table", "correlation_tables", "derived_table", "measured_figure", "explorer_page",
-    "submit", "leaderboard_table",
+    "overview_figure", "submit", "leaderboard_table",
 }  # fmt: skip
 STUDY = ("--config", "study=nano")
 
