@@ -63,8 +63,8 @@ def mapped(path: Path) -> Iterator[np.ndarray]:
 
 def in_blocks(path: Path) -> Iterator[np.ndarray]:
     """Batches as training reads them."""
-    from nanogen.training.batches import Batches
-    from nanogen.training.sources import Latents
+    from nanogen.stage2.batches import Batches
+    from nanogen.stage2.dataset import Latents
 
     source = Latents(path, "bench")
     keys = {"batch_size": BATCH, "noise_chunk": 32}
@@ -82,7 +82,7 @@ def measure(reader: str, path: Path) -> None:
     """Read everything once; prints speed and memory beyond the start as JSON."""
     import torch  # noqa: F401  (both processes hold it, so that their memory compares)
 
-    from nanogen.training import sources  # noqa: F401
+    from nanogen.stage2 import dataset  # noqa: F401
 
     before, batches = memory("VmRSS"), READERS[reader](path)
     first = hdf5.stored_in(path, "latents").shape[0] // BATCH

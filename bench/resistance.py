@@ -40,13 +40,13 @@ from nanogen.metrics.detector import load_detector
 from nanogen.metrics.weak_scorer import load_weak_scorer
 from nanogen.models.text_features import TextEncoder
 from nanogen.sampling.generate import Generator, batches, labels_of
+from nanogen.stage2.batches import Batches, Dataset
+from nanogen.stage2.dataset import TrainingData
+from nanogen.stage2.learner import Learner
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.pixels import Pixels
-from nanogen.training.batches import Batches, Source
-from nanogen.training.distributed import Processes, processes
 from nanogen.training.ema import EMA
-from nanogen.training.learner import Learner
-from nanogen.training.sources import TrainingData
+from nanogen.training.processes import Processes, processes
 
 SCENES_PER_PROMPT = 16
 DRAWN_AT_ONCE = 50
@@ -134,7 +134,7 @@ class Bench:
         images, text = Path(paths.data("t2i", "train")), Path(paths.text("t2i", name))
         self.general = TrainingData(self.train, cached, images, text)
 
-    def trained_on(self, source: Source, steps: int, rate: float) -> nn.Module:
+    def trained_on(self, source: Dataset, steps: int, rate: float) -> nn.Module:
         """The model after more steps on ``source``, with a constant rate; its averaged weights."""
         training = self.train["training"]
         optimizer = {**training["optimizer"], "learning_rate": rate, "final_learning_rate": rate}

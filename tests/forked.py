@@ -20,7 +20,7 @@ from typing import Any
 
 # Imported once for all jobs: what a training does, the second one because optimizers do.
 IMPORTED = ("torch", "torch._dynamo", "torch.distributed.fsdp", "nanogen.cli.train")
-IMPORTED += ("nanogen.training.loop", "nanogen.training.sources", "nanogen.training.sharding")
+IMPORTED += ("nanogen.stage2.loop", "nanogen.stage2.dataset", "nanogen.training.sharding")
 
 
 class Forks:

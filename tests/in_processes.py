@@ -7,8 +7,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from nanogen.files import read_json
-from nanogen.training.distributed import processes
-from nanogen.training.learner import Execution, Learner
+from nanogen.stage2.learner import Execution, Learner
+from nanogen.training.processes import processes
 
 
 def average_of_others(config: str, sharding: str) -> int:

@@ -11,9 +11,9 @@ import torch
 from nanogen.backbones import DDT, Condition
 from nanogen.interop.released import from_released
 from nanogen.objectives import PREDICTIONS, FlowMatching, StraightPath, TrainingTime
+from nanogen.objectives.batch import Batch
 from nanogen.objectives.reg import Reg
 from nanogen.sampling.euler import Guidance, euler, time_grid
-from nanogen.training.batches import Batch
 
 KINDS = ("label", "text", "reg")
 

@@ -12,10 +12,10 @@ from nanogen.backbones import DDT, Condition
 from nanogen.config.stages.runs import MEANFLOW_STEPS_SEED
 from nanogen.interop.released import from_released
 from nanogen.objectives import StraightPath, TrainingTime
+from nanogen.objectives.batch import Batch
 from nanogen.objectives.meanflow import FlowMatchingSteps, MeanFlow, derivative, weighted
 from nanogen.sampling.average_velocity import average_steps
 from nanogen.sampling.euler import time_grid
-from nanogen.training.batches import Batch
 
 DROPPED = torch.tensor([False, True, False])  # "sample 1's condition is dropped", golden/README.md
 

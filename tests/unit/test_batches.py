@@ -11,8 +11,9 @@ from nanogen.config import stages
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import label
-from nanogen.training.batches import Batch, Batches
-from nanogen.training.sources import TrainingData
+from nanogen.objectives.batch import Batch
+from nanogen.stage2.batches import Batches
+from nanogen.stage2.dataset import TrainingData
 
 
 class Numbered:

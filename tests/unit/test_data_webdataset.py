@@ -14,8 +14,8 @@ from PIL import Image
 
 from nanogen.data.images import ImageFile, write_images
 from nanogen.errors import UserError
-from nanogen.training.batches import Batches
-from nanogen.training.sources import Pixels
+from nanogen.stage2.batches import Batches
+from nanogen.stage2.dataset import Pixels
 
 
 def stage(root: Path, split: str = "train", most: int = 100, unreadable: str = "refuse") -> dict:

@@ -23,6 +23,7 @@ from nanogen.data.images import ImageFile, write_images
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models.card import read_card
+from nanogen.objectives.batch import Batch
 from nanogen.stage1.end_to_end import Backbone, JointLoss
 from nanogen.stage1.joint_batches import JointBatches
 from nanogen.stage1.joint_learner import JointLearner
@@ -35,8 +36,7 @@ from nanogen.stage1.vae import build as build_vae
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.latent_layouts import layout_of
-from nanogen.training.batches import Batch
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
 ALONE = Processes(0, 1, torch.device("cpu"))

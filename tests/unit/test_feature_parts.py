@@ -19,7 +19,7 @@ from nanogen.data.images import ImageFile, write_images
 from nanogen.files import label, read_json, write_json
 from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.scores import score_distribution
-from nanogen.training.distributed import share
+from nanogen.training.processes import share
 
 NAMES = ("inception", "convnext")
 IMAGES = 150  # more than spatial features; the fifth batch of the network is not full

@@ -16,10 +16,10 @@ from nanogen.data.images import ImageFile
 from nanogen.data.latent_shards import Share, join
 from nanogen.errors import UserError
 from nanogen.files import label
+from nanogen.stage2.batches import Batches
+from nanogen.stage2.dataset import Latents
 from nanogen.tokenizers.base import Tokenizer, to_signed
 from nanogen.tokenizers.caching import write_latents, write_shard
-from nanogen.training.batches import Batches
-from nanogen.training.sources import Latents
 
 COUNT = 1000  # eight batches, the last of them smaller
 STAGE = {

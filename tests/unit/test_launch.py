@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 
 from nanogen.cli import main
 from nanogen.config import stages
-from nanogen.training.distributed import Processes
+from nanogen.stage2.dataset import TrainingData
+from nanogen.stage2.loop import train
 from nanogen.training.launch import srun
-from nanogen.training.loop import train
-from nanogen.training.sources import TrainingData
+from nanogen.training.processes import Processes
 
 NANOGEN = [sys.executable, "-m", "nanogen"]
 

@@ -15,12 +15,13 @@ from nanogen.config import load_run, load_study, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.objectives import MeanFlow, StraightPath, TrainingTime, objective_of
+from nanogen.objectives.batch import Batch
 from nanogen.objectives.meanflow import FlowMatchingSteps, derivative
 from nanogen.sampling.average_velocity import average_steps
 from nanogen.sampling.euler import time_grid
 from nanogen.sampling.generate import Generator
+from nanogen.stage2.batches import Batches
 from nanogen.tokenizers.pixels import Pixels
-from nanogen.training.batches import Batch, Batches
 
 SHAPE = (1, 2, 2)
 NOBODY = torch.zeros(6, dtype=torch.bool)

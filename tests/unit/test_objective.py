@@ -17,7 +17,7 @@ from nanogen.objectives import (
     shift_factor,
     shifted,
 )
-from nanogen.training.batches import Batch
+from nanogen.objectives.batch import Batch
 from nanogen.training.schedule import learning_rate
 
 

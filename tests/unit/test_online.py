@@ -32,12 +32,12 @@ from nanogen.models.card import write_card
 from nanogen.models.network_files import save_network
 from nanogen.sampling.generate import Generator, generate, labels_of
 from nanogen.sampling.inputs import class_conditions, text_conditions
+from nanogen.stage2.dataset import TrainingData
+from nanogen.stage2.evaluation import Inputs, Online
+from nanogen.stage2.loop import train
 from nanogen.tokenizers.pixels import Pixels
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes
-from nanogen.training.loop import train
-from nanogen.training.online import Inputs, Online
-from nanogen.training.sources import TrainingData
+from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
 ALONE = Processes(0, 1, torch.device("cpu"))

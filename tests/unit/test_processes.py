@@ -20,8 +20,8 @@ from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.config.study_schema import Study
 from nanogen.files import read_json, write_json
-from nanogen.training.distributed import Processes
-from nanogen.training.learner import compile_blocks
+from nanogen.stage2.learner import compile_blocks
+from nanogen.training.processes import Processes
 from nanogen.training.sharding import SHARDINGS, whole
 
 pytestmark = pytest.mark.slow  # about a minute

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nanogen.data.hdf5 import Stored
-from nanogen.data.rows import GAP, Held, Rows
+from nanogen.data.rows import GAP, Rows, WindowedRows
 from nanogen.errors import UserError
 
 VALUES = np.arange(700 * 6, dtype=np.float16).reshape(700, 2, 3)
@@ -57,7 +57,7 @@ def test_rows_that_are_not_there_and_files_that_end_early_are_refused(tmp_path):
 
 
 def test_held_windows_change_nothing_that_is_read(tmp_path):
-    held = Held(rows(tmp_path, 300, 400))
+    held = WindowedRows(rows(tmp_path, 300, 400))
     windows = {4: np.arange(0, 700, 3), 5: np.arange(1, 700, 3), 6: np.array([], np.int64)}
     asked = np.random.default_rng(0).permutation(700)
     held.ahead(windows)
@@ -68,7 +68,7 @@ def test_held_windows_change_nothing_that_is_read(tmp_path):
 
 
 def test_an_error_of_reading_ahead_reaches_who_asks(tmp_path):
-    held = Held(rows(tmp_path, 700))
+    held = WindowedRows(rows(tmp_path, 700))
     with open(tmp_path / "0.bin", "r+b") as file:
         file.truncate(100)
     held.ahead({0: np.arange(700)})

@@ -17,7 +17,7 @@ from nanogen.identity import seed_for
 from nanogen.sampling.euler import Guidance, euler, time_grid
 from nanogen.sampling.generate import Generator, generate, labels_of, noise_of
 from nanogen.tokenizers.pixels import Pixels
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

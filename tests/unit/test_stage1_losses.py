@@ -19,7 +19,7 @@ from nanogen.stage1.batches import Batches
 from nanogen.stage1.discriminator import Heads
 from nanogen.stage1.phases import Phases, steps_in
 from nanogen.stage1.reconstructed import Reconstructed
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 from nanogen.training.schedule import cosine
 
 ALONE = Processes(0, 1, torch.device("cpu"))

@@ -63,7 +63,7 @@ def test_what_cannot_be_averaged_is_refused():
 PROCESS = """
 import json, sys, numpy as np, torch
 from nanogen.stage1.statistics import feature_moments
-from nanogen.training.distributed import processes
+from nanogen.training.processes import processes
 images = np.random.default_rng(0).integers(0, 256, (301, 4, 4, 3), np.uint8)
 with processes() as group:
     mean, var = feature_moments(lambda batch: batch.permute(0, 3, 1, 2) / 255, images, group)

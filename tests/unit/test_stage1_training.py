@@ -25,7 +25,7 @@ from nanogen.stage1.batches import Batches
 from nanogen.stage1.loop import Learner
 from nanogen.tokenizers import load_tokenizer
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 ADVERSARIAL = {"adversarial", "adaptive_weight", "discriminator", "accuracy_real", "accuracy_fake"}

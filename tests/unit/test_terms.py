@@ -22,12 +22,12 @@ from nanogen.models.perceptual import load_perceptual
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
 from nanogen.sampling.euler import Guidance, euler
 from nanogen.sampling.generate import Generator, labels_of
+from nanogen.stage2.batches import Batches
+from nanogen.stage2.dataset import TrainingData
+from nanogen.stage2.loop import train
 from nanogen.tokenizers.base import to_signed, to_uint8
 from nanogen.training import checkpoint
-from nanogen.training.batches import Batches
-from nanogen.training.distributed import Processes
-from nanogen.training.loop import train
-from nanogen.training.sources import TrainingData
+from nanogen.training.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 LONGER = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "decay_end": 40}}

@@ -16,13 +16,13 @@ from safetensors.torch import load_file
 from nanogen.config import stages
 from nanogen.errors import UserError
 from nanogen.files import read_json
+from nanogen.stage2.dataset import TrainingData
+from nanogen.stage2.learner import update_size, weights_of
+from nanogen.stage2.loop import train
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes
 from nanogen.training.ema import EMA
-from nanogen.training.loop import train
-from nanogen.training.sources import TrainingData
+from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
-from nanogen.training.update_size import update_size, weights_of
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,17 @@ class Condition:
     labels: Tensor | None = None  # (B,) int64
     tokens: Tensor | None = None  # (B, L, width of the text encoder)
     mask: Tensor | None = None  # (B, L) true for real tokens
+
+    @classmethod
+    def from_text(cls, features: np.ndarray, mask: np.ndarray, tokens: int) -> Condition:
+        """Of text features (B, L, width) and which of them are real (B, L), at most ``tokens`` each.
+
+        A masked token is only a key, so dropping padding changes no number (reference: golden test).
+        """
+        return cls(
+            tokens=torch.from_numpy(features[:, :tokens]).float(),
+            mask=torch.from_numpy(mask[:, :tokens]),
+        )
 
     def to(self, device: torch.device) -> Condition:
         moved = (None if v is None else v.to(device, non_blocking=True) for v in vars(self).values())

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> bool:
     if hdf5.is_made(args.output, *FEATURES, stage["hash"], made_from):
         log.info("%s: the features are there already", args.output)
         return False
-    from nanogen.training.distributed import processes
+    from nanogen.training.processes import processes
 
     with processes() as group:
         write_features(stage, args.samples, folders, args.output, args.batch_size, group)

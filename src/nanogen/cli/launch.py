@@ -23,8 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from nanogen.cli import main
     from nanogen.training.launch import launch, run_on_nodes
-    from nanogen.training.step import in_job, step_here
+    from nanogen.training.nodes import in_job, step_here
 
     began = datetime.now(UTC)
     command = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     if mpi:
         code = run_on_nodes(mpi, args.nodes, args.gres, args.processes, command, args.wait)
     else:
-        code = launch(args.processes, command, args.nodes, args.gres, args.wait)
+        code = launch(args.processes, command, main, args.nodes, args.gres, args.wait)
     if code:
         sys.exit(code)
     if not mpi and args.nodes * args.processes > 1 and step_here().node == 0:

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
             raise UserError("this study measures LPIPS: give --perceptual, the network's folder")
         folders["perceptual"] = args.perceptual
     from nanogen.metrics.reconstruction import write_reconstruction
-    from nanogen.training.distributed import processes
+    from nanogen.training.processes import processes
 
     with processes() as group:
         write_reconstruction(stage, args.val, folders, args.output, args.batch_size, group)

@@ -80,7 +80,7 @@ def _by_hand(args: argparse.Namespace) -> None:
         raise UserError("give --model DIR, the folder of a trained model (or a study's --config STAGE)")
     from nanogen.config import trained
     from nanogen.sampling.by_hand import Wanted, draw, write
-    from nanogen.training.distributed import processes
+    from nanogen.training.processes import processes
 
     given = {name: getattr(args, name) for name in ("steps", "guidance", "seed", "text_encoder")}
     count = 1 if args.count is None else args.count
@@ -96,7 +96,7 @@ def _sample_set(args: argparse.Namespace) -> None:
     from nanogen.data.shown_prompts import first_images
     from nanogen.sampling.generate import generate, labels_of
     from nanogen.sampling.subset import Subset
-    from nanogen.training.distributed import processes
+    from nanogen.training.processes import processes
 
     stage = _with_scale(read_stage(args.config, "sample"), args.chosen_guidance)
     drawing = _public if "pipeline" in stage else _trained
@@ -169,7 +169,7 @@ def _model(stage: dict[str, Any], folder: Path | None) -> Any:
 
 def _load_kept(model: Any, stage: dict[str, Any], path: Path | None) -> None:
     """Replace the weights by the average that the training kept after the stage's step."""
-    from nanogen.training.kept import read
+    from nanogen.stage2.snapshots import read
 
     if path is None:
         raise UserError(f"variant {stage['variant']} needs --kept FILE")

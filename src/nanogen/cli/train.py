@@ -17,9 +17,9 @@ from nanogen.cli.common import (
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
-    from nanogen.training.distributed import Processes
-    from nanogen.training.encoding import Encoded
-    from nanogen.training.online import Online
+    from nanogen.stage2.dataset import Encoded
+    from nanogen.stage2.evaluation import Online
+    from nanogen.training.processes import Processes
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,11 +66,11 @@ def run(args: argparse.Namespace) -> None:
     from contextlib import nullcontext
 
     from nanogen.objectives import term_networks
+    from nanogen.stage2.dataset import TrainingData
+    from nanogen.stage2.learner import Execution
+    from nanogen.stage2.loop import train
     from nanogen.training.checkpoint import locked
-    from nanogen.training.distributed import processes
-    from nanogen.training.learner import Execution
-    from nanogen.training.loop import train
-    from nanogen.training.sources import TrainingData
+    from nanogen.training.processes import processes
 
     stage = read_stage(args.config, "train")
     folders = named_folders("--network", args.network)
@@ -94,7 +94,7 @@ def _encoded(args: argparse.Namespace, stage: dict[str, Any], group: Processes) 
         return None
     if not args.data or not args.tokenizer:
         raise UserError("--encode needs --data FILE and --tokenizer FOLDER")
-    from nanogen.training.encoding import Encoded
+    from nanogen.stage2.dataset import Encoded
 
     latents, chunk = read_stage(args.encode, "latents"), stage["training"]["noise_chunk"]
     expected = stage["expects"].get("latents", "none, but pixels")
@@ -105,7 +105,7 @@ def _online(
     args: argparse.Namespace, stage: dict[str, Any], folders: dict[str, Path], group: Processes
 ) -> Online:
     """The evaluation while training; what it needs is loaded here, before the first step."""
-    from nanogen.training.online import Inputs, Online
+    from nanogen.stage2.evaluation import Inputs, Online
 
     inputs = Inputs(folders, args.reference, args.prompts, args.prompt_text)
     return Online(read_stage(args.online, "online"), stage, inputs, group)

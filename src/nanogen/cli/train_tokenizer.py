@@ -14,7 +14,7 @@ from nanogen.errors import UserError
 if TYPE_CHECKING:
     from nanogen.data.images import ImageFile
     from nanogen.stage1.loop import Learner, Steps
-    from nanogen.training.distributed import Processes
+    from nanogen.training.processes import Processes
 
 Stage = dict[str, Any]
 Make = Callable[["Stage", "ImageFile", "dict[str, Path]", "Processes"], "tuple[Learner, Steps]"]
@@ -58,7 +58,7 @@ def learn(args: argparse.Namespace, stage: Stage, make: Make) -> None:
     from nanogen.stage1.assembly import network_folders
     from nanogen.stage1.loop import train_tokenizer
     from nanogen.training.checkpoint import locked
-    from nanogen.training.distributed import processes
+    from nanogen.training.processes import processes
 
     folders = network_folders(stage, named_folders("--network", args.network))
     expected = stage["expects"]

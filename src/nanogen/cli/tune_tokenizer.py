@@ -14,7 +14,7 @@ from nanogen.errors import UserError
 if TYPE_CHECKING:
     from nanogen.data.images import ImageFile
     from nanogen.stage1.loop import Learner, Steps
-    from nanogen.training.distributed import Processes
+    from nanogen.training.processes import Processes
 
 __all__ = ["arguments", "run"]
 

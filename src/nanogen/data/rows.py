@@ -126,7 +126,7 @@ class Rows:
             yield part, begin, buffers
 
 
-class Held:
+class WindowedRows:
     """Rows of which the current windows are in memory, and the next is being read.
 
     What is announced changes when a row is read, never what is read. Rows of ``LARGE`` bytes or more

@@ -34,7 +34,7 @@ from nanogen.models.card import expect_model
 if TYPE_CHECKING:
     from nanogen.data.images import ImageFile
     from nanogen.metrics.extractors import Extractor, Output
-    from nanogen.training.distributed import Processes
+    from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
 BATCH = 128

@@ -25,7 +25,7 @@ from nanogen.metrics.feature_files import (
     write_spatial,
 )
 from nanogen.metrics.frechet import Moments
-from nanogen.training.distributed import Processes, share
+from nanogen.training.processes import Processes, share
 
 PART = ("features-part", 1)
 ROWS = 4096  # copied at a time

@@ -29,7 +29,7 @@ from nanogen.models.perceptual import load_perceptual
 from nanogen.models.training import seeded
 from nanogen.tokenizers import Tokenizer, load_tokenizer
 from nanogen.tokenizers.base import to_uint8, to_unit
-from nanogen.training.distributed import Processes, share
+from nanogen.training.processes import Processes, share
 
 RECONSTRUCTIONS = ("reconstructions", 1)  # format and version of the examples
 SCORES, EXAMPLES = "reconstruction.json", "reconstructions.h5"

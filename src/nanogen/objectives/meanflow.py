@@ -20,8 +20,8 @@ from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
 
 from nanogen.backbones.embeddings import Condition
+from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import StraightPath, TrainingTime, shift_factor
-from nanogen.training.batches import Batch
 
 ERROR_OFFSET = 0.01  # of the adaptive weight: keeps it finite where the error vanishes
 

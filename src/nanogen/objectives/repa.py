@@ -37,3 +37,10 @@ class Repa:
         if batch.cls is not None:  # REG's token is aligned too
             tokens = torch.cat([batch.cls[:, None], tokens], dim=1)
         return self.distance(hidden, tokens)
+
+
+def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:
+    """Patch features (B, W, h, w) on the backbone's grid of tokens (B, W, rows, columns)."""
+    if patches.shape[-2:] == (rows, columns):
+        return patches
+    return F.interpolate(patches, (rows, columns), mode="bilinear", antialias=False)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.models.perceptual import load_perceptual
+from nanogen.objectives.batch import Batch
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 from nanogen.objectives.internal_guidance import InternalGuidance
 from nanogen.objectives.meanflow import MeanFlow
@@ -23,7 +24,6 @@ from nanogen.objectives.patch_features import PatchFeatures, load_patch_features
 from nanogen.objectives.perceptual import Perceptual
 from nanogen.objectives.reg import Reg
 from nanogen.objectives.repa import Repa
-from nanogen.training.batches import Batch
 
 Objective = Callable[[nn.Module, Batch, nn.Module], dict[str, Tensor]]
 Networks = Mapping[str, nn.Module]  # by term

@@ -25,7 +25,7 @@ from nanogen.identity import seed_for
 from nanogen.objectives import PREDICTIONS, shift_factor
 from nanogen.sampling.average_velocity import average_steps
 from nanogen.sampling.euler import Guidance, euler, time_grid
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
 

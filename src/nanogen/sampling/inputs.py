@@ -51,8 +51,7 @@ def text_conditions(stage: dict[str, Any], path: Path) -> Callable[[np.ndarray],
     Raises UserError where the file is missing or of another configuration.
     """
     from nanogen.data.caches import TextFile
-    from nanogen.training.sources import text_condition
 
     text = TextFile(path, stage["expects"]["text"])
     tokens = stage["train"]["conditioner"]["tokens"]
-    return lambda rows: text_condition(text, rows, 0, tokens)
+    return lambda rows: Condition.from_text(*text.batch(rows, 0), tokens)

@@ -17,7 +17,7 @@ from nanogen.stage1.discriminator import Heads, LayerFeatures
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.reconstructed import Reconstructed
 from nanogen.training.checkpoint import Learned
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 
 TINY = 1e-6  # keeps a vanishing gradient from dividing by zero; the cap bounds what comes of it

@@ -23,7 +23,7 @@ from nanogen.stage1.reconstructed import Reconstructed
 from nanogen.stage1.terms import Perceptual, Term
 from nanogen.stage1.vae import VAETraining
 from nanogen.tokenizers.base import Tokenizer
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 
 class Trainee(Protocol):

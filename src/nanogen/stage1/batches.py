@@ -20,8 +20,8 @@ from nanogen.data.order import Order
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.stage1.augmentation import DRAWS
-from nanogen.training.batches import prefetched
-from nanogen.training.distributed import Processes
+from nanogen.training.prefetch import prefetched
+from nanogen.training.processes import Processes
 
 
 @dataclass(frozen=True)

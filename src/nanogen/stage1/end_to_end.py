@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nanogen.objectives.batch import Batch
 from nanogen.objectives.flow_matching import FlowMatching
 from nanogen.objectives.repa import Repa
 from nanogen.stage1.adversarial import Judged
 from nanogen.stage1.latent_norm import LatentNorm
-from nanogen.training.batches import Batch
 
 Regularised = tuple[dict[str, Tensor], Judged | None]
 

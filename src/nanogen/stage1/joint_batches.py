@@ -12,9 +12,10 @@ from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
 from nanogen.identity import seed_for
+from nanogen.objectives.batch import Batch
 from nanogen.stage1 import batches as stage1
-from nanogen.training.batches import Batch, prefetched
-from nanogen.training.distributed import Processes
+from nanogen.training.prefetch import prefetched
+from nanogen.training.processes import Processes
 
 
 @dataclass(frozen=True)

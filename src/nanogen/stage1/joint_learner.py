@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 from nanogen import backbones
 from nanogen.models.encoders import load_encoder
 from nanogen.models.loading import load_network
+from nanogen.objectives.repa import on_grid
 from nanogen.stage1.end_to_end import Backbone, JointLoss
 from nanogen.stage1.joint_batches import JointBatch
 from nanogen.stage1.latent_norm import LatentNorm
@@ -25,9 +26,8 @@ from nanogen.stage1.on_device import OnDevice
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.tokenizers.vae import VAE
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
-from nanogen.training.sources import on_grid
 
 PROBED = 1000  # images that describe the latents
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 EPSILON = 1e-4
 

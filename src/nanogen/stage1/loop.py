@@ -22,9 +22,9 @@ from nanogen.stage1.on_device import OnDevice
 from nanogen.stage1.phases import Phases
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes
 from nanogen.training.ema import EMA
 from nanogen.training.log import TrainingLog
+from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 from nanogen.training.stopping import Interrupted, StopRequest
 

@@ -10,7 +10,7 @@ from nanogen.stage1.adversarial import Adversary, Judged
 from nanogen.stage1.reconstructed import Reconstructed
 from nanogen.stage1.terms import PLAIN, Term
 from nanogen.training.checkpoint import below, under
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 
 class TokenizerLoss:

@@ -20,7 +20,7 @@ from nanogen.stage1.terms import Term
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.rae import RAE, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nanogen.errors import UserError
 from nanogen.models.training import batches, gather, progress
-from nanogen.training.distributed import Processes, share
+from nanogen.training.processes import Processes, share
 
 BATCH = 250
 

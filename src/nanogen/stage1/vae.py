@@ -22,7 +22,7 @@ from nanogen.tokenizers import normalisation
 from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.latent_layouts import Plane, layout_of
 from nanogen.tokenizers.vae import VAE
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 LOG_VARIANCE = -6.0  # of the posterior at the start of training
 SCALE_IMAGES = 2000  # enough for a standard deviation over all cells to three digits

@@ -2,7 +2,7 @@
 
 They are weights, averages and optimizers' moments (`Learned`). Nothing else is needed to resume
 exactly: every random number and the order of the data are functions of the step
-(``nanogen.training.batches``).
+(``nanogen.stage2.batches``).
 """
 
 from __future__ import annotations

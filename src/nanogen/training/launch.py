@@ -12,13 +12,13 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nanogen.errors import UserError
-from nanogen.training.step import Step, check_devices, check_size, roll_call, step_here
+from nanogen.training.nodes import Step, check_devices, check_size, roll_call, step_here
 
 WAIT = 300  # seconds for all nodes of a step to start: Python and torch from a busy network disk
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -84,13 +84,19 @@ def run_on_nodes(
 
 
 def launch(
-    processes: int, command: Sequence[str], nodes: int = 1, gres: str = "", wait: int = WAIT
+    processes: int,
+    command: Sequence[str],
+    here: Callable[[list[str]], int],
+    nodes: int = 1,
+    gres: str = "",
+    wait: int = WAIT,
 ) -> int:
     """Run ``nanogen <command>`` on every process of every node; returns the first failing exit code.
 
-    ``processes`` are those of one node; ``gres`` are the GPUs that each node must have. Raises
-    UserError if nodes or GPUs are missing, at the latest after ``wait`` seconds. One process alone
-    needs no torchrun, which would import torch a second time: it runs here.
+    ``processes`` are those of one node; ``gres`` are the GPUs that each node must have; ``here`` is the
+    program itself, which runs a command in this process and returns its exit code. Raises UserError if
+    nodes or GPUs are missing, at the latest after ``wait`` seconds. One process alone needs no torchrun,
+    which would import torch a second time: it runs here.
     """
     # One thread per process unless told otherwise: torchrun would set this, with a warning.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -98,9 +104,7 @@ def launch(
     check_size(step, nodes)
     check_devices(gres, processes)
     if processes == nodes == 1:
-        from nanogen.cli import main
-
-        return main(list(command))
+        return here(list(command))
     # The first node holds the store until the step ends, so that all others have read it.
     _store, missing = roll_call(step, processes, wait) if nodes > 1 else (None, [])
     return 2 if missing else _torchrun(step, processes, command)

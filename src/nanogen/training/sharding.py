@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 
 def parallel(model: nn.Module, group: Processes, sharding: str = "none") -> nn.Module:

@@ -54,7 +54,7 @@ class StopRequest:
     """Notes SIGINT, SIGTERM and SIGUSR1 and watches the deadline, so that the loop saves before it ends.
 
     Args:
-        deadline: UNIX time at which the process must have ended; None: any.
+        deadline: UNIX time at which the process must have ended; None: no deadline.
     """
 
     def __init__(self, deadline: float | None = None):

@@ -9,11 +9,8 @@ numbers on any number of processes.
 from __future__ import annotations
 
 import math
-import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,50 +20,13 @@ from nanogen.backbones.embeddings import Condition
 from nanogen.data.order import Order, Window
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
+from nanogen.objectives.batch import Batch
+from nanogen.training.prefetch import prefetched
 
 FLOAT16 = 2  # bytes
-Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One process's share of a global batch of B samples."""
-
-    x: Tensor  # (B, C, H, W) float32, data
-    noise: Tensor  # (B, C, H, W) standard normal
-    normal: Tensor  # (B,) standard normal, for the times
-    uniform: Tensor  # (B,) in [0, 1), for dropping conditions
-    other_normal: Tensor  # (B,) standard normal, for a second time
-    condition: Condition
-    step: int  # from 0, the same on every process
-    cls: Tensor | None = None  # (B, Z) the frozen encoder's cls feature of x (REG)
-    cls_noise: Tensor | None = None  # (B, Z) standard normal
-    patches: Tensor | None = None  # (B, W, rows, columns) its patch features on the tokens' grid (REPA)
-
-    def to(self, device: torch.device) -> Batch:
-        if device.type == "cpu":
-            return self
-        moved = {"condition": self.condition.to(device)}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                moved[field.name] = value.pin_memory().to(device, non_blocking=True)
-        return replace(self, **moved)
-
-    def parts(self, most: int) -> list[Batch]:
-        """The fewest equal parts of at most ``most`` samples, in their order; itself where that is 0."""
-        count = len(self.x)
-        fewest = -(-count // most) if most else 1
-        size = count // next(n for n in range(fewest, count + 1) if count % n == 0)
-        return [self._rows(slice(i, i + size)) for i in range(0, count, size)]
-
-    def _rows(self, rows: slice) -> Batch:
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {name: value[rows] for name, value in held.items() if isinstance(value, Tensor)}
-        return replace(self, condition=self.condition.rows(rows), **tensors)
-
-
-class Source(Protocol):
+class Dataset(Protocol):
     """Training data by index."""
 
     def __len__(self) -> int: ...
@@ -87,7 +47,7 @@ class Source(Protocol):
 class Batches:
     """Batches of one process, by step."""
 
-    def __init__(self, source: Source, stage: dict[str, Any], rank: int = 0, world: int = 1):
+    def __init__(self, source: Dataset, stage: dict[str, Any], rank: int = 0, world: int = 1):
         training = stage["training"]
         self.source = source
         self.shape = tuple(stage["latent"])
@@ -164,22 +124,3 @@ class Batches:
             return self.at(step).to(device)
 
         return prefetched(make, range(start, stop))
-
-
-def prefetched(make: Callable[[int], Made], steps: range) -> Iterator[Made]:
-    """``make(step)`` of every step in order, two ahead, by a thread; its errors are raised here."""
-    ready: queue.Queue[Made | BaseException] = queue.Queue(maxsize=2)
-
-    def work() -> None:
-        try:
-            for step in steps:
-                ready.put(make(step))
-        except BaseException as error:  # handed to the consumer
-            ready.put(error)
-
-    threading.Thread(target=work, daemon=True).start()
-    for _ in steps:
-        item = ready.get()
-        if isinstance(item, BaseException):
-            raise item
-        yield item

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from nanogen.backbones.embeddings import Condition
 from nanogen.data.caches import LatentFile, TextFile, VisionFile
 from nanogen.data.images import ImageFile
-from nanogen.data.rows import Held
+from nanogen.data.rows import WindowedRows
 from nanogen.errors import UserError
-
-if TYPE_CHECKING:
-    from nanogen.training.encoding import Encoded
+from nanogen.models.card import expect_model
+from nanogen.objectives.repa import on_grid
+from nanogen.tokenizers import load_tokenizer
 
 
 class Latents:
@@ -27,7 +26,7 @@ class Latents:
     def __init__(self, path: Path, hash_: str):
         file = LatentFile(path, hash_)
         self.labels, self.shape = file.labels, file.shape
-        self.latents = Held(file.latents)
+        self.latents = WindowedRows(file.latents)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -45,7 +44,7 @@ class Pixels:
 
     def __init__(self, path: Path, hash_: str):
         file = ImageFile(path, hash_)
-        self.labels, self.images = file.labels, Held(file.rows())
+        self.labels, self.images = file.labels, WindowedRows(file.rows())
         _, height, width, channels = self.images.rows.shape
         self.shape = (channels, height, width)
 
@@ -83,18 +82,7 @@ class Captioned:
 
     def load(self, rows: np.ndarray, draws: np.ndarray) -> Condition:
         kinds = self.kinds[(draws * len(self.kinds)).astype(int)]
-        return text_condition(self.file, rows, kinds, self.tokens)
-
-
-def text_condition(file: TextFile, rows: np.ndarray, kinds: Any, tokens: int) -> Condition:
-    """The texts ``rows`` of ``file``, at most ``tokens`` each, trimmed to the longest.
-
-    A masked token is only a key, so dropping padding changes no number (reference: golden test).
-    """
-    features, mask = file.batch(rows, kinds)
-    return Condition(
-        tokens=torch.from_numpy(features[:, :tokens]).float(), mask=torch.from_numpy(mask[:, :tokens])
-    )
+        return Condition.from_text(*self.file.batch(rows, kinds), self.tokens)
 
 
 class Features:
@@ -107,7 +95,7 @@ class Features:
                 f"{path} holds features of other images than the training data; make it again from the "
                 "same data"
             )
-        self.features = Held(file.features)
+        self.features = WindowedRows(file.features)
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
         self.features.ahead(windows)
@@ -117,15 +105,8 @@ class Features:
         return torch.from_numpy(self.features[rows]).float()
 
 
-def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:
-    """Patch features (B, W, h, w) on the backbone's grid of tokens (B, W, rows, columns)."""
-    if patches.shape[-2:] == (rows, columns):
-        return patches
-    return F.interpolate(patches, (rows, columns), mode="bilinear", antialias=False)
-
-
 class TrainingData:
-    """Images and conditions of one run; see ``nanogen.training.batches.Source``.
+    """Images and conditions of one run; see ``nanogen.stage2.batches.Dataset``.
 
     ``encoded`` takes the place of a file of latents.
     """
@@ -185,7 +166,7 @@ class TrainingData:
         return found
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
-        """Read the rows of these windows in the background; see ``nanogen.data.rows.Held``."""
+        """Read the rows of these windows in the background; see ``nanogen.data.rows.WindowedRows``."""
         for part in (self.images, *self.added.values()):
             part.ahead(windows)
 
@@ -194,3 +175,50 @@ def _given(path: Path | None, option: str) -> Path:
     if path is None:
         raise UserError(f"this run needs {option} FILE")
     return path
+
+
+class Encoded:
+    """Images by index, as the latents that a cache of them would hold.
+
+    Args:
+        stage: the `latents` stage of that cache; the images and the tokenizer are those it expects.
+        expected: the hash of the latents that the run is trained on.
+        device: where the tokenizer works.
+        chunk: images that are encoded together. What a network says of an image differs in the last
+            digits with its batch, so this makes it the same on any number of processes.
+
+    Raises UserError where an input is missing or another than expected.
+    """
+
+    def __init__(
+        self,
+        stage: Mapping[str, Any],
+        expected: str,
+        images: Path,
+        tokenizer: Path,
+        device: torch.device,
+        chunk: int,
+    ):
+        if stage["hash"] != expected:
+            raise UserError(
+                f"--encode configures latents of hash {stage['hash']}, but the run is trained on those "
+                f"of hash {expected}; give the configuration of the same study"
+            )
+        file = ImageFile(images, stage["expects"]["data"])
+        self.labels, self.images = file.labels, WindowedRows(file.rows())
+        expect_model(tokenizer, stage["expects"]["tokenizer"])
+        self.tokenizer = load_tokenizer(tokenizer, stage["model"]).to(device)
+        self.shape = self.tokenizer.latent_shape
+        self.device, self.chunk = device, chunk
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
+        self.images.ahead(windows)
+
+    def load(self, rows: np.ndarray) -> Tensor:
+        """float32 (B, C, H, W), normalised and rounded as a cache is."""
+        images = torch.from_numpy(self.images[rows]).to(self.device)
+        encoded = torch.cat([self.tokenizer.encode(part) for part in images.split(self.chunk)])
+        return encoded.half().float().cpu()

@@ -1,26 +1,28 @@
-"""The training loop. It knows nothing of methods, tasks, devices, or how processes share the network."""
+"""The loop that trains a backbone. It knows nothing of methods, tasks and devices."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from nanogen.training import finished
-from nanogen.training.batches import Batches, Source
-from nanogen.training.distributed import Processes
-from nanogen.training.learner import WHOLE, Execution, Learner
-from nanogen.training.online import Online
+from nanogen.backbones import save
+from nanogen.files import atomic_folder, label, write_json
+from nanogen.stage2.batches import Batches, Dataset
+from nanogen.stage2.evaluation import Online
+from nanogen.stage2.learner import WHOLE, Execution, Learner
+from nanogen.stage2.monitor import Monitor
+from nanogen.training.processes import Processes
 from nanogen.training.sharding import gathered
 from nanogen.training.stopping import Interrupted, StopRequest
-from nanogen.training.watch import Watch
 
 
 def train(
     stage: dict[str, Any],
-    source: Source,
+    source: Dataset,
     state: Path,
     output: Path,
     group: Processes,
@@ -43,25 +45,54 @@ def train(
     steps = stage["training"]["steps"]
     learner = Learner(stage, group, networks, execution)
     start = learner.restore(state, stage["hash"])
-    watch = Watch(stage, state, group, log_every, online, keep)
-    watch.begin(start, learner)
+    monitor = Monitor(stage, state, group, log_every, online, keep)
+    monitor.begin(start, learner)
     batches = Batches(source, stage, group.rank, group.world)
     stop = StopRequest(execution.deadline)
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
         line = step % log_every == 0 or step == steps  # of the curve
         measured = learner.measured_step(step, batch) if line else learner.step(step, batch)
-        watch.step(step, measured, learner)
+        monitor.step(step, measured, learner)
         # Stop only where a line of the curve was written: the resumed curve is then the same.
         code = group.largest(stop.code()) if line and step < steps else 0
         if code or step % checkpoint_every == 0:
-            watch.check(step)
+            monitor.check(step)
             learner.save(state, stage["hash"], step)
         if code:
             group.barrier()  # the first that ends may end the others, and one of them is saving
             raise Interrupted(step, steps, code)
-        watch.evaluate(step, learner)
-    watch.close()
+        monitor.evaluate(step, learner)
+    monitor.close()
     average = gathered(learner.ema.state(), group)
     if group.main:
-        finished.write(stage, output, learner, average, watch)
+        _write_model(stage, output, learner, average, monitor)
     group.barrier()
+
+
+def _write_model(
+    stage: dict[str, Any], output: Path, learner: Learner, average: dict[str, Tensor], monitor: Monitor
+) -> None:
+    """Write the folder ``output`` of the finished training: the averaged weights, its curve and card."""
+    curve = monitor.logs[0].read_text()
+    with atomic_folder(output) as folder:
+        save(folder, learner.model, average)
+        if monitor.snapshots:
+            monitor.snapshots.write(folder)
+        for file in monitor.logs:
+            (folder / file.name).write_text(file.read_text())
+        write_json(folder / "stage.json", stage)
+        parameters = sum(p.numel() for p in learner.model.parameters())
+        card = label("model", 1, stage["hash"], name=stage["method"], kind="backbone")
+        quality = {"parameters": parameters, **_totals(curve)}
+        write_json(folder / "nanogen.json", {**card, "quality": quality})
+
+
+def _totals(curve: str) -> dict[str, float]:
+    lines = [json.loads(line) for line in curve.splitlines()]
+    seconds = sum(line["seconds"] for line in lines)
+    images = sum(line["seconds"] * line["images_per_second"] for line in lines)
+    return {
+        "loss": lines[-1]["loss"],
+        "seconds": round(seconds, 1),
+        "images_per_second": round(images / max(seconds, 1e-9), 1),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ from torch.nn.utils import clip_grad_norm_
 
 from nanogen.backbones import build
 from nanogen.objectives import objective_of
+from nanogen.objectives.batch import Batch
 from nanogen.training import checkpoint
-from nanogen.training.batches import Batch
-from nanogen.training.distributed import Processes
 from nanogen.training.ema import EMA
+from nanogen.training.processes import Processes
 from nanogen.training.schedule import learning_rate
 from nanogen.training.sharding import accumulating, gathered, parallel, whole
-from nanogen.training.update_size import update_size, weights_of
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Execution:
     Attributes:
         sharding: how processes share the network (`nanogen.training.sharding`).
         micro_batch: the most samples that a process takes at a time; 0: its whole share of the batch.
-        deadline: UNIX time before which it saves and ends; None: any.
+        deadline: UNIX time before which it saves and ends; None: no deadline.
     """
 
     sharding: str = "none"
@@ -124,3 +123,22 @@ def compile_blocks(model: nn.Module, backend: str = "inductor") -> None:
     """Compile what each block computes, inside of the hooks by which sharding gathers its weights."""
     for block in model.blocks():
         block.forward = torch.compile(block.forward, backend=backend)
+
+
+def weights_of(model: nn.Module) -> list[Tensor]:
+    """A copy of the trained weights, which takes as much memory as they do."""
+    return [p.detach().clone() for p in model.parameters() if p.requires_grad]
+
+
+def update_size(before: Sequence[Tensor], model: nn.Module) -> Tensor:
+    """Norm of the change since ``weights_of``, over the norm of the weights then; a scalar.
+
+    All processes must ask, where the network is sharded.
+    """
+    now = [p.detach() for p in model.parameters() if p.requires_grad]
+
+    def norm(tensors: list[Tensor]) -> Tensor:
+        return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
+
+    changes = [a - b for a, b in zip(now, before, strict=True)]
+    return whole(norm(changes)) / whole(norm(list(before)))

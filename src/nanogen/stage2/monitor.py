@@ -8,17 +8,17 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from nanogen.stage2.evaluation import Online
+from nanogen.stage2.learner import Learner
+from nanogen.stage2.snapshots import Snapshots
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes
-from nanogen.training.kept import Kept
-from nanogen.training.learner import Learner
 from nanogen.training.log import TrainingLog
-from nanogen.training.online import Online
+from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
 
 
-class Watch:
+class Monitor:
     """Beside the steps, on every process; the main one writes.
 
     Args:
@@ -38,7 +38,7 @@ class Watch:
     ):
         self.stage, self.state, self.group, self.log_every = stage, state, group, log_every
         self.online = online
-        self.kept = None if keep is None else Kept(keep, state, stage["hash"], group)
+        self.snapshots = None if keep is None else Snapshots(keep, state, stage["hash"], group)
         self.curve: TrainingLog | None = None
         self.logs = [state / "train.jsonl", *([state / "online.jsonl"] if online else [])]
 
@@ -46,8 +46,8 @@ class Watch:
         """Continue after step ``start``; raises UserError where what was asked for was not kept."""
         if self.online:
             self.online.begin(self.logs[1], start, learner.average())
-        if self.kept:
-            self.kept.begin(start)
+        if self.snapshots:
+            self.snapshots.begin(start)
         if self.group.main:
             self.curve = self._curve(start)
 
@@ -63,8 +63,8 @@ class Watch:
         """Note what a step measured, and the average after it if it is to be kept."""
         if self.curve:
             self.curve.step(step, **measured)
-        if self.kept:
-            self.kept(step, learner.ema.state())
+        if self.snapshots:
+            self.snapshots(step, learner.ema.state())
 
     def check(self, step: int) -> None:
         """Raise UserError where a number noted since the last line is not finite."""

@@ -21,7 +21,7 @@ from torch import Tensor
 from nanogen.errors import UserError
 from nanogen.files import explained
 from nanogen.training import checkpoint
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
 Weights = Mapping[str, Tensor]  # of the average, by the parameters' names

@@ -16,14 +16,14 @@ from torch import Tensor
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label, label
 from nanogen.training.checkpoint import under
-from nanogen.training.distributed import Processes
+from nanogen.training.processes import Processes
 from nanogen.training.sharding import gathered
 
 FORMAT = ("kept", 1)
 NAME = "kept.safetensors"
 
 
-class Kept:
+class Snapshots:
     """Keeps the average after each of ``steps``; ``state`` is the folder of the training state.
 
     Every process has one, since each may hold a part of the average; the main one writes.

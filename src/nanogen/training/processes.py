@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from nanogen.training.peers import lost_peers_explained
+from nanogen.errors import UserError
+
+# What the backends say when the other end of a connection is gone. Neither has a type for it.
+SIGNS = ("Connection reset by peer", "Connection closed by peer", "Broken pipe", "remote process exited")
 
 
 @dataclass(frozen=True)
@@ -101,3 +105,18 @@ def processes() -> Iterator[Processes]:
     finally:
         if world > 1:
             dist.destroy_process_group()
+
+
+@contextmanager
+def lost_peers_explained(rank: int, world: int) -> Iterator[None]:
+    """Within, an error of the connection to another of the ``world`` processes becomes a UserError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if world == 1 or not any(sign in str(error) for sign in SIGNS):
+            raise
+        here = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+        raise UserError(
+            f"rank {rank} on {here} lost another of the {world} processes: its node failed or it was "
+            "ended; the same command continues from the last checkpoint"
+        ) from error

@@ -1,0 +1,48 @@
+"""What an objective is given: one share of a global batch, with all its random draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from nanogen.backbones.embeddings import Condition
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's share of a global batch of B samples."""
+
+    x: Tensor  # (B, C, H, W) float32, data
+    noise: Tensor  # (B, C, H, W) standard normal
+    normal: Tensor  # (B,) standard normal, for the times
+    uniform: Tensor  # (B,) in [0, 1), for dropping conditions
+    other_normal: Tensor  # (B,) standard normal, for a second time
+    condition: Condition
+    step: int  # from 0, the same on every process
+    cls: Tensor | None = None  # (B, Z) the frozen encoder's cls feature of x (REG)
+    cls_noise: Tensor | None = None  # (B, Z) standard normal
+    patches: Tensor | None = None  # (B, W, rows, columns) its patch features on the tokens' grid (REPA)
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+        moved = {"condition": self.condition.to(device)}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                moved[field.name] = value.pin_memory().to(device, non_blocking=True)
+        return replace(self, **moved)
+
+    def parts(self, most: int) -> list[Batch]:
+        """The fewest equal parts of at most ``most`` samples, in their order; itself where that is 0."""
+        count = len(self.x)
+        fewest = -(-count // most) if most else 1
+        size = count // next(n for n in range(fewest, count + 1) if count % n == 0)
+        return [self._rows(slice(i, i + size)) for i in range(0, count, size)]
+
+    def _rows(self, rows: slice) -> Batch:
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {name: value[rows] for name, value in held.items() if isinstance(value, Tensor)}
+        return replace(self, condition=self.condition.rows(rows), **tensors)
