@@ -32,7 +32,7 @@ EXTRACTOR = "inception"
 def stage_and_network(folder: Path) -> dict[str, Any]:
     """The stage of the features; its network is written into ``folder``."""
     from nanogen.models.card import write_card
-    from nanogen.models.stand_ins import write_stand_in
+    from nanogen.small_networks.random_networks import write_random_network
 
     changes = {
         "evaluation": {"extractors": [EXTRACTOR]},
@@ -41,7 +41,7 @@ def stage_and_network(folder: Path) -> dict[str, Any]:
     study = load_study("nano", changes)
     model = stages.model(study, EXTRACTOR)
     (folder / EXTRACTOR).mkdir()
-    write_stand_in({**model, "resolution": SIDE}, folder / EXTRACTOR)
+    write_random_network({**model, "resolution": SIDE}, folder / EXTRACTOR)
     write_card(folder / EXTRACTOR, model, {}, 0.0)
     return stages.features(study, study.methods[0], "cfg")
 

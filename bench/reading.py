@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nanogen.caches.files import LATENTS
 from nanogen.data import hdf5
-from nanogen.data.caches import LATENTS
 from nanogen.files import label
 
 SHAPE = (4, 32, 32)

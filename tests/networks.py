@@ -8,7 +8,7 @@ from pathlib import Path
 from nanogen.config import stages
 from nanogen.config.study_schema import Study
 from nanogen.models.card import write_card
-from nanogen.models.stand_ins import write_stand_in
+from nanogen.small_networks.random_networks import write_random_network
 
 
 def write_random(study: Study, names: Iterable[str], place: Path) -> None:
@@ -16,5 +16,5 @@ def write_random(study: Study, names: Iterable[str], place: Path) -> None:
     for name in names:
         stage = stages.model(study, name)
         (place / name).mkdir()
-        write_stand_in({**stage, "resolution": 32}, place / name)
+        write_random_network({**stage, "resolution": 32}, place / name)
         write_card(place / name, stage, {}, 0.0)

@@ -125,7 +125,7 @@ def inception_stage(file: dict) -> dict:
 
 def test_the_inception_of_fid_is_fetched_and_loaded(server, tmp_path: Path):
     from nanogen.metrics.extractors import load_extractor
-    from nanogen.metrics.inception import InceptionV3
+    from nanogen.models.inception import InceptionV3
 
     torch.manual_seed(0)
     network = InceptionV3().eval()

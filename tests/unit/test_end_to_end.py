@@ -20,6 +20,7 @@ from nanogen.cli import main
 from nanogen.config import load_study, plan, stages
 from nanogen.config.validation import merged
 from nanogen.data.images import ImageFile, write_images
+from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models.card import read_card
@@ -34,7 +35,6 @@ from nanogen.stage1.reconstructed import Reconstructed
 from nanogen.stage1.vae import Coder
 from nanogen.stage1.vae import build as build_vae
 from nanogen.tokenizers import load_tokenizer
-from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted

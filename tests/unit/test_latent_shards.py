@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from nanogen.caches.files import LatentFile
+from nanogen.caches.latents import write_latents, write_shard
+from nanogen.caches.shards import Share, join_latents
 from nanogen.data import hdf5
-from nanogen.data.caches import LatentFile
 from nanogen.data.images import ImageFile
-from nanogen.data.latent_shards import Share, join
+from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError
 from nanogen.files import label
 from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import Latents
-from nanogen.tokenizers.base import Tokenizer, to_signed
-from nanogen.tokenizers.caching import write_latents, write_shard
+from nanogen.tokenizers.base import Tokenizer
 
 COUNT = 1000  # eight batches, the last of them smaller
 STAGE = {
@@ -63,7 +64,7 @@ def cache(folder, images, shards: int, stage=STAGE):
     files = [folder / "latents" / f"{name}.h5" for name in names]
     for name, file in zip(names, files, strict=True):
         write_shard(stage, images, Mixing(), file, Share.parse(name))
-    join(stage, files, index)
+    join_latents(stage, files, index)
     return index
 
 
@@ -146,14 +147,14 @@ def test_what_is_not_the_whole_of_one_cache_is_not_joined(images, tmp_path):
     shards = sorted((tmp_path / "latents").glob("*.h5"))
     output = tmp_path / "again.h5"
     with pytest.raises(UserError, match="of 3 shards there are only 1, 3"):
-        join(STAGE, [shards[0], shards[2]], output)
+        join_latents(STAGE, [shards[0], shards[2]], output)
     with pytest.raises(UserError, match=r"carries hash 1111.*expects 8888"):
-        join({**STAGE, "hash": "8" * 16}, shards, output)
+        join_latents({**STAGE, "hash": "8" * 16}, shards, output)
     write_shard(STAGE, images, Mixing(), tmp_path / "latents" / "1-of-2.h5", Share(1, 2))
     with pytest.raises(UserError, match=r"not of one cache: they differ in shards"):
-        join(STAGE, [tmp_path / "latents" / "1-of-2.h5", *shards[1:]], output)
+        join_latents(STAGE, [tmp_path / "latents" / "1-of-2.h5", *shards[1:]], output)
     with pytest.raises(UserError, match="shards have to lie in or below"):
-        join(STAGE, shards, tmp_path / "elsewhere" / "latents.h5")
+        join_latents(STAGE, shards, tmp_path / "elsewhere" / "latents.h5")
     assert not output.exists()
 
 

@@ -11,19 +11,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from nanogen.caches.files import LatentFile, TextFile
+from nanogen.caches.latents import write_latents
+from nanogen.caches.shards import Share, join_texts
+from nanogen.caches.text import write_text_features
 from nanogen.data import hdf5
-from nanogen.data.caches import LatentFile, TextFile
 from nanogen.data.images import ImageFile
-from nanogen.data.latent_shards import Share
-from nanogen.data.text_shards import join_texts
+from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.models.card import expect_model, read_card, write_card
 from nanogen.models.loading import save_network
-from nanogen.models.text_encoder import train_tokenizer
-from nanogen.models.text_features import TextEncoder, write_text_features
-from nanogen.tokenizers.base import Tokenizer, to_signed
-from nanogen.tokenizers.caching import write_latents
+from nanogen.models.text_features import TextEncoder
+from nanogen.small_networks.text_encoder import train_tokenizer
+from nanogen.tokenizers.base import Tokenizer
 
 TEXTS = {
     "short": ["a red circle", "", "a blue square", "a red circle"],
@@ -162,7 +163,7 @@ def text_shards(folder, encoder, count: int) -> list[Path]:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_any_number_of_shards_holds_the_same_text_features(text_folder, tmp_path, monkeypatch, count):
-    monkeypatch.setattr("nanogen.models.text_features.CHUNK", 4)  # texts: two of the four items
+    monkeypatch.setattr("nanogen.caches.text.CHUNK", 4)  # texts: two of the four items
     own = encoder(text_folder)
     write_text_features(text_stage(), TEXTS, own, tmp_path / "whole.h5")
     join_texts(text_stage(), text_shards(tmp_path, own, count), tmp_path / "text.h5")
@@ -179,7 +180,7 @@ def test_any_number_of_shards_holds_the_same_text_features(text_folder, tmp_path
 
 
 def test_text_shards_that_are_not_one_whole_cache_are_refused(text_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("nanogen.models.text_features.CHUNK", 4)
+    monkeypatch.setattr("nanogen.caches.text.CHUNK", 4)
     first, second = reversed(text_shards(tmp_path, encoder(text_folder), 2))
     index = tmp_path / "text.h5"
     with pytest.raises(UserError, match="of 2 shards there are only 1"):

@@ -19,7 +19,7 @@ from nanogen.metrics.geneval import COLORS, check_classes
 from nanogen.metrics.mask2former import GENEVAL_NAMES, enclosing_box, instances, surest_per_class
 from nanogen.metrics.scores import score_geneval
 from nanogen.models.card import write_card
-from nanogen.models.stand_ins import write_stand_in
+from nanogen.small_networks.random_networks import write_random_network
 
 STUDY = load_study("rehearsal")
 IMAGE = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8)
@@ -31,7 +31,7 @@ def folders(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
     made = {}
     for name in ("detector", "color-classifier"):
         stage, folder = stages.model(STUDY, name), tmp_path_factory.mktemp(name)
-        write_stand_in(stage, folder)
+        write_random_network(stage, folder)
         write_card(folder, stage, {}, 0.0)
         made[name] = (folder, {**stage["model"], "input_size": 96})
     return made

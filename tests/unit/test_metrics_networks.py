@@ -19,14 +19,15 @@ from nanogen.data.images import ImageFile, write_images
 from nanogen.data.prompts import write_prompts
 from nanogen.errors import UserError
 from nanogen.files import label, read_json, write_json
-from nanogen.metrics.detector import load_detector, train_detector
-from nanogen.metrics.detector_training import true_metadata
-from nanogen.metrics.extractor_targets import target_of
-from nanogen.metrics.extractors import load_extractor, train_extractor
+from nanogen.metrics.detector import load_detector
+from nanogen.metrics.extractors import load_extractor
 from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.geneval import judge
 from nanogen.metrics.scores import score_distribution, score_geneval
 from nanogen.models.card import write_card
+from nanogen.small_networks.detector import train_detector, true_metadata
+from nanogen.small_networks.extractor import train_extractor
+from nanogen.small_networks.extractor_targets import target_of
 
 CHANGES = {
     "methods": ["jit"],  # which is trained with no network, so any may judge its classes

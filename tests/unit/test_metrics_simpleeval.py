@@ -18,8 +18,9 @@ from nanogen.errors import UserError
 from nanogen.files import label, read_json
 from nanogen.metrics.scores import score_simpleeval
 from nanogen.metrics.simpleeval import Choices, interval, per_prompt, summarise
-from nanogen.metrics.weak_scorer import build_small, keyhole, load_weak_scorer, train_weak_scorer
+from nanogen.metrics.weak_scorer import build_small, keyhole, load_weak_scorer
 from nanogen.models.card import write_card
+from nanogen.small_networks.weak_scorer import train_weak_scorer
 
 PROMPTS = [
     {"tag": "easy", "prompt": "a", "statement": "a", "foils": ["b", "c"]},

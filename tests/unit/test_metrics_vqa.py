@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from nanogen.errors import UserError
 from nanogen.metrics import vqa_score
 from nanogen.metrics.vqa import load_vqa
-from nanogen.metrics.vqa_training import processor_of, word_tokenizer
 from nanogen.models.loading import save_network
+from nanogen.small_networks.vqa import processor_of, word_tokenizer
 
 QUESTIONS = ["Is there a circle?", "Is the square red?", "Are there two crosses of any kind at all?"]
 TEXTS = [*QUESTIONS, vqa_score.question("a red circle"), "Yes", "No"]
@@ -70,7 +70,7 @@ def _vilt(folder, answers=("no", "yes", "two")):
 
 
 def _blip(folder):
-    from nanogen.metrics.vqa_training import build, save
+    from nanogen.small_networks.vqa import build, save
 
     tokenizer = word_tokenizer(TEXTS)
     model = {

@@ -11,17 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from nanogen.caches.files import LatentFile, TextFile
 from nanogen.cli import main
 from nanogen.config import load_study, stages
 from nanogen.config.validation import merged
-from nanogen.data.caches import LatentFile, TextFile
 from nanogen.data.images import ImageFile, write_images
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models.card import read_card
-from nanogen.models.encoder import draw_mask, patches, spread
 from nanogen.models.encoders import load_encoder
-from nanogen.models.training import psnr, schedule
+from nanogen.small_networks.encoder import draw_mask, patches, spread
+from nanogen.small_networks.training import psnr, schedule
 from nanogen.stage1.statistics import feature_moments
 from nanogen.stage1.vae import build
 from nanogen.tokenizers import load_tokenizer

@@ -15,10 +15,10 @@ from nanogen.errors import UserError
 from nanogen.files import label, read_json
 from nanogen.metrics.question_scores import score_questions
 from nanogen.metrics.vqa import load_vqa
-from nanogen.metrics.vqa_questions import SHARES, pool_of
 from nanogen.metrics.vqa_score import Answers, text_of
-from nanogen.metrics.vqa_training import train_vqa
 from nanogen.sampling.generate import labels_of
+from nanogen.small_networks.vqa import train_vqa
+from nanogen.small_networks.vqa_questions import SHARES, pool_of
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
 CHANGES = {

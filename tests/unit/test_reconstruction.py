@@ -17,13 +17,13 @@ from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.data.image_sets import of_hdf5
 from nanogen.data.images import ImageFile, write_images
+from nanogen.data.pixels import to_unit
 from nanogen.files import read_json, write_json
 from nanogen.metrics.extractors import load_extractor
 from nanogen.metrics.reconstruction import Codec, judge, shown_rows, values_of
 from nanogen.metrics.similarity import psnr, ssim
 from nanogen.models.perceptual import load_perceptual
 from nanogen.tokenizers import load_tokenizer
-from nanogen.tokenizers.base import to_unit
 from nanogen.tokenizers.pixels import Pixels
 
 IMAGES = 150  # more than features; the last batch of the networks is not full

@@ -13,8 +13,8 @@ from nanogen.config import load_study, stages
 from nanogen.data.class_names import class_names, class_number
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
-from nanogen.models.text_encoder import build as build_text_encoder
-from nanogen.models.text_encoder import train_tokenizer
+from nanogen.small_networks.text_encoder import build as build_text_encoder
+from nanogen.small_networks.text_encoder import train_tokenizer
 
 
 def model_folder(folder, stage):

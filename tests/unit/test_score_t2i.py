@@ -15,9 +15,9 @@ from nanogen.data.drawn import drawn_images, read_image
 from nanogen.data.images import ImageFile, write_images
 from nanogen.errors import UserError
 from nanogen.files import read_json
-from nanogen.metrics.detector import train_detector
-from nanogen.metrics.vqa_training import train_vqa
 from nanogen.models.card import write_card
+from nanogen.small_networks.detector import train_detector
+from nanogen.small_networks.vqa import train_vqa
 
 PROMPTS = [
     {"tag": "single_object", "prompt": "a circle", "include": [{"class": "circle", "count": 1}]},

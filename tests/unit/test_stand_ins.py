@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nanogen.config import load_model, load_study, plan, stages
+from nanogen.data.pixels import to_signed
 from nanogen.files import read_json
 from nanogen.metrics.detector import load_detector
 from nanogen.metrics.extractors import load_extractor
@@ -14,11 +15,10 @@ from nanogen.metrics.published_moments import published_moments
 from nanogen.models.card import write_card
 from nanogen.models.encoders import load_encoder
 from nanogen.models.perceptual import load_perceptual
-from nanogen.models.stand_ins import write_stand_in
 from nanogen.models.text_features import TextEncoder
+from nanogen.small_networks.random_networks import write_random_network
 from nanogen.stage1.discriminator import load_features
 from nanogen.tokenizers import load_tokenizer
-from nanogen.tokenizers.base import to_signed
 
 pytestmark = pytest.mark.slow
 REHEARSAL = load_study("rehearsal")
@@ -40,7 +40,7 @@ def stand_in(tmp_path):
     def write(name):
         stage, folder = stages.model(REHEARSAL, name), tmp_path / name
         folder.mkdir()
-        write_stand_in(stage, folder)
+        write_random_network(stage, folder)
         write_card(folder, stage, {}, 0.0)
         return folder, stage["model"]
 
@@ -127,7 +127,7 @@ def test_weights_belong_to_the_name_and_the_seed(tmp_path):
     ):
         folder = tmp_path / str(index)
         folder.mkdir()
-        write_stand_in(stages.model(study, name), folder)
+        write_random_network(stages.model(study, name), folder)
         contents.append((folder / "diffusion_pytorch_model.safetensors").read_bytes())
         assert read_json(folder / "config.json")["_class_name"] == "AutoencoderKL"
     assert contents[0] == contents[1]

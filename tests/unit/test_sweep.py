@@ -16,7 +16,7 @@ from nanogen.config import load_study, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
-from nanogen.sampling.sweep import best_scale
+from nanogen.metrics.guidance_choice import best_scale
 
 SWEEP = {"scales": [1, 1.5, 3], "images": 20}
 SMOKE = {"study": "mine", "extends": "smoke", "tasks": ["imagenet"], "sweep": SWEEP}

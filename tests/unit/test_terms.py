@@ -14,18 +14,18 @@ from nanogen.config import load_run, stages
 from nanogen.config.validation import merged
 from nanogen.data import hdf5
 from nanogen.data.images import ImageFile
+from nanogen.data.pixels import to_signed, to_uint8
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
-from nanogen.metrics.small_inception import SmallInception
 from nanogen.models.network_files import save_network
 from nanogen.models.perceptual import load_perceptual
+from nanogen.models.small_inception import SmallInception
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
 from nanogen.sampling.euler import Guidance, euler
 from nanogen.sampling.generate import Generator, labels_of
 from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.loop import train
-from nanogen.tokenizers.base import to_signed, to_uint8
 from nanogen.training import checkpoint
 from nanogen.training.processes import Processes
 

@@ -8,9 +8,9 @@ import torch
 
 from nanogen.backbones import Condition, build
 from nanogen.config import stages
+from nanogen.data.pixels import to_uint8
 from nanogen.sampling.generate import Generator
 from nanogen.sampling.untrained import Silent, is_silent, untrained
-from nanogen.tokenizers.base import to_uint8
 
 # prediction of the velocity, of the image, REG's cls feature, a second head, average velocities
 METHODS = ["sd-vae-mse", "jit", "dinov2-b-reg", "flux2-vae", "pixnerd", "meanflow"]

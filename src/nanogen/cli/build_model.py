@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 # kind -> function (stage, train images, validation images, folder) -> quality
 TRAINERS = {
-    "encoder": "nanogen.models.encoder:train_encoder",
-    "text_encoder": "nanogen.models.text_encoder:train_text_encoder",
-    "extractor": "nanogen.metrics.extractors:train_extractor",
-    "detector": "nanogen.metrics.detector:train_detector",
-    "vqa": "nanogen.metrics.vqa_training:train_vqa",
-    "weak_scorer": "nanogen.metrics.weak_scorer:train_weak_scorer",
+    "encoder": "nanogen.small_networks.encoder:train_encoder",
+    "text_encoder": "nanogen.small_networks.text_encoder:train_text_encoder",
+    "extractor": "nanogen.small_networks.extractor:train_extractor",
+    "detector": "nanogen.small_networks.detector:train_detector",
+    "vqa": "nanogen.small_networks.vqa:train_vqa",
+    "weak_scorer": "nanogen.small_networks.weak_scorer:train_weak_scorer",
 }
 
 

@@ -20,6 +20,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.sampling.sweep import choose
+    from nanogen.metrics.guidance_choice import choose
 
     choose(read_stage(args.config, "guidance"), args.metric, args.output)

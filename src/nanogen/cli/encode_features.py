@@ -20,6 +20,6 @@ def run(args: argparse.Namespace) -> None:
     images = ImageFile(args.data, stage["expects"]["data"])
     expect_model(args.encoder, stage["expects"]["encoder"])
     encoder = load_vision(args.encoder, stage["model"])
-    from nanogen.models.vision_caching import write_features
+    from nanogen.caches.vision import write_features
 
     write_features(stage, images, encoder, args.output)

@@ -21,8 +21,8 @@ def run(args: argparse.Namespace) -> None:
     images = ImageFile(args.data, stage["expects"]["data"])
     expect_model(args.tokenizer, stage["expects"]["tokenizer"])
     tokenizer = load_tokenizer(args.tokenizer, stage["model"])
-    from nanogen.data.latent_shards import Share
-    from nanogen.tokenizers.caching import write_latents, write_shard
+    from nanogen.caches.latents import write_latents, write_shard
+    from nanogen.caches.shards import Share
 
     if args.shard:
         write_shard(stage, images, tokenizer, args.output, Share.parse(args.shard))

@@ -34,8 +34,9 @@ def run(args: argparse.Namespace) -> None:
         else _captions(args.data, expected["data"])
     )
     expect_model(args.encoder, expected["encoder"])
-    from nanogen.data.latent_shards import Share
-    from nanogen.models.text_features import TextEncoder, write_text_features
+    from nanogen.caches.shards import Share
+    from nanogen.caches.text import write_text_features
+    from nanogen.models.text_features import TextEncoder
 
     share = Share.parse(args.shard) if args.shard else None
     write_text_features(stage, texts, TextEncoder(args.encoder, stage["model"]), args.output, share)

@@ -14,6 +14,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.data.latent_shards import join
+    from nanogen.caches.shards import join_latents
 
-    join(read_stage(args.config, "latents"), args.shards, args.output)
+    join_latents(read_stage(args.config, "latents"), args.shards, args.output)

@@ -14,6 +14,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.data.text_shards import join_texts
+    from nanogen.caches.shards import join_texts
 
     join_texts(read_stage(args.config, "text"), args.shards, args.output)

@@ -15,10 +15,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from nanogen.files import atomic_folder
     from nanogen.models.card import write_card
-    from nanogen.models.stand_ins import write_stand_in
+    from nanogen.small_networks.random_networks import write_random_network
 
     stage = read_stage(args.config, "model")
     started = time.monotonic()
     with atomic_folder(args.output) as folder:
-        write_stand_in(stage, folder)
+        write_random_network(stage, folder)
         write_card(folder, stage, {}, time.monotonic() - started)

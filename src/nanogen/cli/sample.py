@@ -113,7 +113,7 @@ def _with_scale(stage: dict[str, Any], chosen: Path | None) -> dict[str, Any]:
     """The stage with the guidance scale that its sweep found, if it is drawn with that one."""
     if "guidance" not in stage["expects"]:
         return stage
-    from nanogen.sampling.sweep import read_choice
+    from nanogen.metrics.guidance_choice import read_choice
 
     if chosen is None:
         raise UserError(f"variant {stage['variant']} needs --chosen-guidance FILE")

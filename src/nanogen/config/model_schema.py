@@ -47,7 +47,7 @@ class ModelTraining(Section):
     learning_rate: float = Field(1e-3, gt=0, description="largest rate of the schedule")
     options: dict[str, float] = Field(default_factory=dict, description="weights of loss terms")
     target: Literal["classes", "places", "views", "pixels", "captions"] = Field(
-        "classes", description="extractor: what it learns (nanogen.metrics.extractor_targets)"
+        "classes", description="extractor: what it learns (nanogen.small_networks.extractor_targets)"
     )
 
 

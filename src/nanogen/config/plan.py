@@ -142,7 +142,7 @@ def _check_cache(study: Study, task: str, tokenizer: str) -> None:
     """Raise UserError unless a cache given by path is the one that the study's trainings read."""
     if (task, tokenizer) not in latents_of(study):
         return
-    from nanogen.data.caches import LatentFile
+    from nanogen.caches.files import LatentFile
 
     LatentFile(study.latents[task][tokenizer].file, stages.latents(study, task, tokenizer)["hash"])
 

@@ -7,7 +7,9 @@ than through h5py's chunked layout (docs/performance.md), so arrays are stored c
 from __future__ import annotations
 
 import io
+import logging
 import math
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ import numpy as np
 
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label
+
+log = logging.getLogger(__name__)
 
 
 class _Storage(io.FileIO):
@@ -182,3 +186,19 @@ def strings(file: h5py.File, name: str) -> list[str]:
 
 def write_strings(group: h5py.Group, name: str, values: list[str]) -> None:
     group.create_dataset(name, data=values, dtype=h5py.string_dtype("utf-8"))
+
+
+def announce(path: Path, what: str, count: int, size: int, written: int = 0) -> None:
+    """Log how large the file will be; raise UserError if the disk cannot hold it.
+
+    Args:
+        size: bytes in all; ``written`` of them are on the disk already.
+    """
+    log.info("%s: %d %s, %.1f MB", path, count, what, size / 1e6)
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    free, needed = shutil.disk_usage(folder).free, size - written
+    if needed > free:
+        raise UserError(
+            f"{path} needs {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free on its disk; "
+            "free some space, or put results/ on another disk"
+        )

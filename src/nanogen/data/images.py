@@ -21,8 +21,8 @@ import h5py
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.hdf5 import announce
 from nanogen.data.rows import Rows
-from nanogen.data.space import announce
 from nanogen.errors import UserError
 from nanogen.files import label
 

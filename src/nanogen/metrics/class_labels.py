@@ -11,7 +11,7 @@ import h5py
 
 from nanogen.data import hdf5
 from nanogen.errors import UserError
-from nanogen.metrics.judged_samples import SAMPLES
+from nanogen.metrics.benchmark_samples import SAMPLES
 from nanogen.models.card import read_card
 
 if TYPE_CHECKING:

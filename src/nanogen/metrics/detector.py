@@ -17,15 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nanogen.data.images import ImageFile
 from nanogen.errors import UserError, nearest
+from nanogen.metrics import mask2former
 from nanogen.metrics.extractors import prepare
-from nanogen.metrics.segmenter import Segmenter
-from nanogen.metrics.small_inception import SmallInception
 from nanogen.models.network_files import load_weights, read_config
+from nanogen.models.segmenter import Segmenter
+from nanogen.models.small_inception import SmallInception
 
 SHAPE_DETECTOR = "nanogen.ShapeDetector"
-MASK2FORMER = "Mask2FormerForUniversalSegmentation"
 SCENES, PHOTOGRAPHS = "segmenter", "classifier"
 Detections = list[dict[str, Any]]
 
@@ -165,12 +164,10 @@ def load_detector(
 
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """
-    if model["model_class"] == MASK2FORMER:
-        from nanogen.metrics import mask2former
-
+    if model["model_class"] == mask2former.MASK2FORMER:
         return mask2former.load(Path(folder), model, color_classifier)
     if model["model_class"] != SHAPE_DETECTOR:
-        known = (SHAPE_DETECTOR, MASK2FORMER)
+        known = (SHAPE_DETECTOR, mask2former.MASK2FORMER)
         raise UserError(
             f"detector {model['name']}: {model['model_class']} cannot be loaded"
             f"{nearest(model['model_class'], known)}"
@@ -182,12 +179,3 @@ def load_detector(
     detector = build_detector(config)
     load_weights(detector.network, Path(folder))
     return detector
-
-
-def train_detector(
-    stage: Mapping[str, Any], train: ImageFile, val: ImageFile, folder: Path
-) -> dict[str, float]:
-    """Train the detector of a stage `model` from scratch and save it; see `detector_training`."""
-    from nanogen.metrics.detector_training import train_and_save
-
-    return train_and_save(stage, train, val, folder)

@@ -16,11 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
-from nanogen.metrics.small_inception import SmallInception
 from nanogen.models import timm_networks
 from nanogen.models.network_files import load_weights, read_config
+from nanogen.models.small_inception import SmallInception
 
 SMALL_INCEPTION = "nanogen.SmallInception"
 INCEPTION = "torch-fidelity:inception-v3-compat"
@@ -192,7 +191,7 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
     folder, kind, name = Path(folder), model["model_class"], model["name"]
     config = read_config(folder)
     if kind == INCEPTION:
-        from nanogen.metrics import inception
+        from nanogen.models import inception
 
         network = load_weights(inception.InceptionV3(), folder)
         widths = (inception.WIDTH, inception.CLASSES)
@@ -217,12 +216,3 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
     size = model["input_size"] or published.get("input_size", (3, 224, 224))[-1]
     mean, std = (published.get(key, model[f"image_{key}"]) for key in ("mean", "std"))
     return Extractor(name, network, forward, width, classes, normalised(size, mean, std))
-
-
-def train_extractor(
-    stage: Mapping[str, Any], train: ImageFile, val: ImageFile, folder: Path
-) -> dict[str, float]:
-    """Train the extractor of a stage `model` from scratch and save it; see `extractor_training`."""
-    from nanogen.metrics.extractor_training import train_and_save
-
-    return train_and_save(stage, train, val, folder)

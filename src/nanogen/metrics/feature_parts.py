@@ -16,7 +16,7 @@ from nanogen.data.image_sets import of_hdf5
 from nanogen.files import label
 from nanogen.metrics import class_labels
 from nanogen.metrics.extractors import NETWORK_BATCH
-from nanogen.metrics.feature_files import (
+from nanogen.metrics.feature_extraction import (
     GENERATED,
     SPATIAL,
     extract,

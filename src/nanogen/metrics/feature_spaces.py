@@ -17,7 +17,7 @@ from nanogen.identity import seed_for
 from nanogen.metrics.class_accuracy import CONFIDENCE, class_accuracy
 from nanogen.metrics.class_labels import LABELS, REAL_ACCURACY
 from nanogen.metrics.distribution import inception_score, mind
-from nanogen.metrics.feature_files import SPATIAL
+from nanogen.metrics.feature_extraction import SPATIAL
 from nanogen.metrics.frechet import few_images, frechet_distance, moments_of
 from nanogen.metrics.metric_files import Score
 from nanogen.metrics.neighbours import precision_recall

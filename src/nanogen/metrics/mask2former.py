@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from nanogen.errors import UserError
 from nanogen.metrics.color_classifier import ColorClassifier, crop
-from nanogen.metrics.detector import MASK2FORMER
 from nanogen.metrics.geneval import MAX_PER_CLASS, MIN_SCORE
 from nanogen.models.loading import load_network, load_processor
 
@@ -37,6 +36,7 @@ GENEVAL_NAMES = {
     "keyboard": "computer keyboard",
 }
 Instance = tuple[int, float, np.ndarray]  # class number, score, mask bool (H, W)
+MASK2FORMER = "Mask2FormerForUniversalSegmentation"
 
 
 def instances(

@@ -20,7 +20,7 @@ from nanogen.data.question_graphs import Graph
 from nanogen.data.questions import check_complete, item_of, read_questions
 from nanogen.errors import UserError
 from nanogen.metrics import dpg, vqa_score
-from nanogen.metrics.judged_samples import JudgedSamples
+from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.metric_files import write_metric
 from nanogen.metrics.vqa_score import VQAModel
 
@@ -63,7 +63,7 @@ def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str)
 def read_samples(stage: Mapping[str, Any], samples: Path, prompts_file: Path, metric: str) -> SampleSet:
     """The images of a metric's own prompts, ``dpg`` or ``genai``, or of GenEval's where none of its own
     are drawn; raises UserError where the two files do not belong together."""
-    judged = JudgedSamples(stage["expects"], samples, prompts_file, metric, GENEVAL)
+    judged = BenchmarkSamples(stage["expects"], samples, prompts_file, metric, GENEVAL)
     _check_counts(judged.of_image, judged.prompts, stage["images_per_prompt"], str(samples))
     whose = OWN if judged.benchmark == metric else OF_GENEVAL
     return SampleSet(judged.images, judged.of_image, judged.prompts, judged.about, whose)

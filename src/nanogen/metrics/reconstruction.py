@@ -18,6 +18,7 @@ from torch import Tensor
 from nanogen.data import hdf5
 from nanogen.data.image_sets import ImageSet, of_hdf5
 from nanogen.data.images import ImageFile
+from nanogen.data.pixels import to_uint8, to_unit
 from nanogen.errors import UserError
 from nanogen.files import label
 from nanogen.metrics.extractors import NETWORK_BATCH, Extractor, load_extractor, rounded_up
@@ -25,10 +26,9 @@ from nanogen.metrics.frechet import Moments, few_images, frechet_distance, requi
 from nanogen.metrics.metric_files import write_metric
 from nanogen.metrics.similarity import psnr, ssim
 from nanogen.models.card import expect_model
+from nanogen.models.initialisation import seeded
 from nanogen.models.perceptual import load_perceptual
-from nanogen.models.training import seeded
 from nanogen.tokenizers import Tokenizer, load_tokenizer
-from nanogen.tokenizers.base import to_uint8, to_unit
 from nanogen.training.processes import Processes, share
 
 RECONSTRUCTIONS = ("reconstructions", 1)  # format and version of the examples
@@ -85,7 +85,7 @@ class Codec:
 
 
 @dataclass
-class Judged:
+class Errors:
     """What was found of the reconstructions of one codec.
 
     Attributes:
@@ -100,7 +100,7 @@ class Judged:
     images: int = 0
     seconds: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
-    def merge(self, other: Judged) -> None:
+    def merge(self, other: Errors) -> None:
         """Take in what another process found of the images that follow."""
         self.moments.merge(other.moments)
         for name, values in other.distances.items():
@@ -125,7 +125,7 @@ def judge(
     shown: np.ndarray,
     extractor: Extractor,
     batch: int,
-) -> tuple[Judged, list[Judged]]:
+) -> tuple[Errors, list[Errors]]:
     """The originals as the extractor sees them, and the reconstructions of every codec.
 
     Args:
@@ -134,8 +134,8 @@ def judge(
         shown: numbers of the images that are kept.
         batch: images read at a time; the networks see ``NETWORK_BATCH``, so it changes no result.
     """
-    real = Judged(Moments(extractor.width), {})
-    found = [Judged(Moments(extractor.width), {name: [] for name in by}) for by in codecs.values()]
+    real = Errors(Moments(extractor.width), {})
+    found = [Errors(Moments(extractor.width), {name: [] for name in by}) for by in codecs.values()]
     for pictures in images.batches(rounded_up(batch)):
         for part in np.split(pictures, range(NETWORK_BATCH, len(pictures), NETWORK_BATCH)):
             kept = shown[(shown >= first) & (shown < first + len(part))] - first
@@ -146,7 +146,7 @@ def judge(
     return real, found
 
 
-def _look(judged: Judged, images: np.ndarray, kept: np.ndarray, extractor: Extractor) -> None:
+def _look(judged: Errors, images: np.ndarray, kept: np.ndarray, extractor: Extractor) -> None:
     features = extractor.in_network_batches(images).features
     require_finite(features, f"the features of extractor {extractor.name}")
     judged.moments.add(features)
@@ -158,7 +158,7 @@ def _look(judged: Judged, images: np.ndarray, kept: np.ndarray, extractor: Extra
 def _compare(
     codec: Codec,
     by: Mapping[str, Distance],
-    judged: Judged,
+    judged: Errors,
     originals: np.ndarray,
     kept: np.ndarray,
     extractor: Extractor,
@@ -232,7 +232,7 @@ def _codecs(
     return codecs
 
 
-def values_of(real: Judged, judged: list[Judged]) -> dict[str, float]:
+def values_of(real: Errors, judged: list[Errors]) -> dict[str, float]:
     """The scores by name, of the tokenizer and perhaps of what it was before its training."""
     trained, *before = judged
     encoded, decoded = trained.images / trained.seconds
@@ -243,7 +243,7 @@ def values_of(real: Judged, judged: list[Judged]) -> dict[str, float]:
     return values
 
 
-def _rfid(real: Judged, made: Judged) -> float:
+def _rfid(real: Errors, made: Errors) -> float:
     moments = (part for m in (real.moments, made.moments) for part in (m.mean, m.covariance))
     return frechet_distance(*moments)
 
@@ -266,7 +266,7 @@ def _protocol(stage: Mapping[str, Any], count: int, extractor: Extractor, device
 
 
 def _write_examples(
-    stage: Mapping[str, Any], path: Path, rows: np.ndarray, real: Judged, made: Judged
+    stage: Mapping[str, Any], path: Path, rows: np.ndarray, real: Errors, made: Errors
 ) -> None:
     header = label(*RECONSTRUCTIONS, stage["hash"], tokenizer=stage["tokenizer"]["name"])
     with hdf5.create(path, header) as file:

@@ -12,7 +12,8 @@ import h5py
 from nanogen.data import hdf5
 from nanogen.data.image_sets import HDF5_SUFFIXES, ImageSet, array_names, open_images
 from nanogen.errors import UserError
-from nanogen.metrics.feature_files import REFERENCE, SPATIAL, write_moments, write_real
+from nanogen.metrics.feature_extraction import SPATIAL, write_moments
+from nanogen.metrics.feature_files import REFERENCE, write_real
 from nanogen.metrics.published_moments import read_moments
 from nanogen.models.card import read_card
 

@@ -19,7 +19,8 @@ from nanogen.data.image_sets import ImageSet, open_images
 from nanogen.errors import UserError, nearest
 from nanogen.files import label
 from nanogen.identity import config_hash
-from nanogen.metrics.feature_files import FEATURES, REFERENCE, write_extracted
+from nanogen.metrics.feature_extraction import write_extracted
+from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import METRICS, FeatureSpace
 from nanogen.metrics.metric_files import Score
 from nanogen.metrics.references import Chosen, Reference, open_reference

@@ -10,10 +10,10 @@ from nanogen.data import hdf5
 from nanogen.data.prompt_files import GENEVAL
 from nanogen.data.simple_prompts import BENCHMARK
 from nanogen.metrics import simpleeval
+from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import METRICS, FeatureSpace, accuracy
 from nanogen.metrics.geneval import chance, check_classes, score
-from nanogen.metrics.judged_samples import JudgedSamples
 from nanogen.metrics.metric_files import Score, write_metric
 
 
@@ -77,7 +77,7 @@ def score_geneval(
     from nanogen.metrics.detector import load_detector
     from nanogen.models.card import expect_model
 
-    judged = JudgedSamples(stage["expects"], samples, prompts_file, GENEVAL)
+    judged = BenchmarkSamples(stage["expects"], samples, prompts_file, GENEVAL)
     expect_model(detector_folder, stage["expects"]["detector"])
     color_classifier = None
     if color_classifier_folder is not None and "color_classifier" in stage:
@@ -99,7 +99,7 @@ def score_simpleeval(
     from nanogen.metrics.weak_scorer import load_weak_scorer
     from nanogen.models.card import expect_model, read_card
 
-    judged = JudgedSamples(stage["expects"], samples, prompts_file, BENCHMARK)
+    judged = BenchmarkSamples(stage["expects"], samples, prompts_file, BENCHMARK)
     expect_model(scorer_folder, stage["expects"]["scorer"])
     scorer = load_weak_scorer(scorer_folder, stage["scorer"])
     choices = simpleeval.Choices(judged.prompts)

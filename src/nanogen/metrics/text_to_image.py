@@ -30,8 +30,9 @@ from nanogen.errors import UserError, nearest
 from nanogen.files import label, write_json, write_text
 from nanogen.identity import config_hash
 from nanogen.metrics import dpg, scores, vqa_score
-from nanogen.metrics.detector import MASK2FORMER, load_detector
+from nanogen.metrics.detector import load_detector
 from nanogen.metrics.geneval import check_classes, judge
+from nanogen.metrics.mask2former import MASK2FORMER
 from nanogen.metrics.metric_files import METRIC
 from nanogen.metrics.question_scores import SampleSet, answers, shown
 from nanogen.metrics.vqa import load_vqa

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from nanogen.errors import UserError, nearest
 from nanogen.metrics.vqa_score import ANSWER, Answers, VQAModel, answer_probability
+from nanogen.models.batching import batches
+from nanogen.models.initialisation import seeded
 from nanogen.models.loading import load_network
-from nanogen.models.training import batches, seeded
 
 BATCH = 64  # pairs at a time; changes the rounding of sums, nothing else
 YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are asked for "Yes" and "No"

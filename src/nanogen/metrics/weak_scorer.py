@@ -30,10 +30,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
+from nanogen.models.batching import batches
 from nanogen.models.network_files import load_weights, read_config
-from nanogen.models.training import batches
 
 COARSE_MATCHER = "nanogen.CoarseMatcher"
 CLIP = "CLIPModel"
@@ -209,12 +208,3 @@ def load_weak_scorer(folder: Path | str, model: Mapping[str, Any]) -> WeakScorer
     scorer = build_small(config)
     load_weights(scorer.network, folder)
     return scorer
-
-
-def train_weak_scorer(
-    stage: Mapping[str, Any], train: ImageFile, val: ImageFile, folder: Path
-) -> dict[str, float]:
-    """Train the scorer of a stage `model` from scratch and save it; see `weak_scorer_training`."""
-    from nanogen.metrics.weak_scorer_training import train_and_save
-
-    return train_and_save(stage, train, val, folder)

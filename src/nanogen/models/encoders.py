@@ -16,7 +16,8 @@ from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
 from nanogen.models import timm_networks
 from nanogen.models.card import CARD, read_card
-from nanogen.models.loading import load_network
+from nanogen.models.initialisation import checked
+from nanogen.models.loading import load_network, network_class, save_network
 
 PREPROCESSING = "preprocessing.json"
 
@@ -26,6 +27,8 @@ TRANSFORMERS = {
     "DINOv3ViTModel": ("norm", True),
     "SiglipVisionModel": ("post_layernorm", False),
 }
+# where a class has these keys: a network so narrow does not leave its start with the large one's
+STARTING = {"layerscale_value": 1.0, "initializer_range": 0.1}
 
 
 @dataclass(frozen=True)
@@ -202,3 +205,32 @@ def copy_encoder(source: Path, preprocessing: Preprocessing, target: Path) -> No
         for file in source.glob(pattern):
             shutil.copyfile(file, target / file.name)
     preprocessing.write(target)
+
+
+def build_encoder(model: Mapping[str, Any]) -> nn.Module:
+    """An untrained encoder of the configuration's class and architecture."""
+    name = model["model_class"]
+    if name == timm_networks.EVA:
+        return timm_networks.build(name, _eva_arguments(model))
+    if name not in TRANSFORMERS:
+        raise UserError(
+            f"config/models/{model['name']}.yaml: {name} cannot be trained here, only "
+            f"{', '.join(TRANSFORMERS)} and {timm_networks.EVA}; set its source to download or path"
+        )
+    network = network_class(name)
+    valid = network.config_class().to_dict()
+    keys = checked(model["architecture"], valid, model["name"])
+    starting = {key: value for key, value in STARTING.items() if key in valid}
+    return network(network.config_class(**{"image_size": model["input_size"], **starting, **keys}))
+
+
+def _eva_arguments(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {"img_size": model["input_size"], **model["architecture"]}
+
+
+def save_encoder(network: nn.Module, model: Mapping[str, Any], folder: Path) -> None:
+    """Write a network that `build_encoder` made."""
+    if model["model_class"] == timm_networks.EVA:
+        timm_networks.save(network, _eva_arguments(model), folder)
+    else:
+        save_network(network, folder)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen.errors import UserError
-from nanogen.metrics.small_inception import SmallInception
 from nanogen.models.network_files import load_weights, read_config
+from nanogen.models.small_inception import SmallInception
 
 LPIPS = "lpips:vgg"
 SMALL_INCEPTION = "nanogen.SmallInception"

@@ -13,9 +13,9 @@ from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
+from nanogen.metrics.guidance_choice import read_choice
 from nanogen.report import published
 from nanogen.report.rows import Row
-from nanogen.sampling.sweep import read_choice
 
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
@@ -215,8 +215,8 @@ class Results:
         return card
 
     def guidance(self, method: str) -> dict[str, Any]:
-        """What a sweep chose (see ``nanogen.sampling.sweep.read_choice``); raises UserError where it
-        is missing or of another configuration."""
+        """What a sweep chose (see `nanogen.metrics.guidance_choice`); raises UserError where it is
+        missing or of another configuration."""
         path = self._guidance.get(method, Path(self.paths.guidance(method)))
         if not path.exists():
             raise UserError(

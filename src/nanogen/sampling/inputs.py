@@ -50,7 +50,7 @@ def text_conditions(stage: dict[str, Any], path: Path) -> Callable[[np.ndarray],
 
     Raises UserError where the file is missing or of another configuration.
     """
-    from nanogen.data.caches import TextFile
+    from nanogen.caches.files import TextFile
 
     text = TextFile(path, stage["expects"]["text"])
     tokens = stage["train"]["conditioner"]["tokens"]

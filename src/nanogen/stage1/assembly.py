@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
+from nanogen.models.initialisation import seeded
 from nanogen.models.perceptual import load_perceptual
-from nanogen.models.training import seeded
 from nanogen.stage1.adversarial import Adversary
 from nanogen.stage1.batches import Batch
 from nanogen.stage1.discriminator import Heads, load_features

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanogen.models.training import batches, gather
+from nanogen.models.batching import batches, gather
 from nanogen.stage1.statistics import BATCH
 
 RIDGE = 1e-3  # of the probe, in units of a latent's mean variance

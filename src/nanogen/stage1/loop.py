@@ -15,11 +15,11 @@ from torch.nn.utils import clip_grad_norm_
 
 from nanogen.files import atomic_folder
 from nanogen.models.card import write_card
-from nanogen.models.quality import reconstruction_quality
 from nanogen.stage1.assembly import Trainee, loss_of, trainee_of
 from nanogen.stage1.batches import Batch
 from nanogen.stage1.on_device import OnDevice
 from nanogen.stage1.phases import Phases
+from nanogen.stage1.quality import reconstruction_quality
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA

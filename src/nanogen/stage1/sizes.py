@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from nanogen.config import PIXELS, Study, load_model, load_run, stages
-from nanogen.models import encoder, timm_networks
+from nanogen.models import encoders, timm_networks
 from nanogen.models.encoders import TransformerParts
 from nanogen.stage1 import rae, vae
 from nanogen.stage1.discriminator import Heads
@@ -65,7 +65,7 @@ def size_of(study: Study, name: str) -> Size:
 def _encoder(model: dict[str, Any]) -> nn.Module:
     if timm_networks.is_timm(model["model_class"]) and model["model_class"] != timm_networks.EVA:
         return timm_networks.build(model["model_class"], model["architecture"])
-    return encoder.build(model)
+    return encoders.build_encoder(model)
 
 
 def _count(network: nn.Module) -> int:

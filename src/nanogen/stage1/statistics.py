@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nanogen.errors import UserError
-from nanogen.models.training import batches, gather, progress
+from nanogen.models.batching import batches, gather, progress
 from nanogen.training.processes import Processes, share
 
 BATCH = 250

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError, nearest
+from nanogen.models.initialisation import checked, seeded
 from nanogen.models.loading import load_network, network_class, save_network
-from nanogen.models.training import checked, seeded
 from nanogen.stage1.batches import Batch, side_of
 from nanogen.stage1.reconstructed import Reconstructed
 from nanogen.stage1.statistics import feature_moments
 from nanogen.stage1.terms import Term
 from nanogen.tokenizers import normalisation
-from nanogen.tokenizers.base import to_signed
 from nanogen.tokenizers.latent_layouts import Plane, layout_of
 from nanogen.tokenizers.vae import VAE
 from nanogen.training.processes import Processes

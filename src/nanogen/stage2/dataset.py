@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
-from nanogen.data.caches import LatentFile, TextFile, VisionFile
+from nanogen.caches.files import LatentFile, TextFile, VisionFile
 from nanogen.data.images import ImageFile
 from nanogen.data.rows import WindowedRows
 from nanogen.errors import UserError

@@ -11,10 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from nanogen.data.pixels import to_uint8
 from nanogen.errors import UserError, nearest
 from nanogen.files import read_json
 from nanogen.models.card import read_card
-from nanogen.tokenizers.base import Tokenizer, to_uint8
+from nanogen.tokenizers.base import Tokenizer
 
 LOADERS = {"vae": "nanogen.tokenizers.vae", "rae": "nanogen.tokenizers.rae"}
 

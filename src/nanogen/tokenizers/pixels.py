@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nanogen.tokenizers.base import Tokenizer, to_signed
+from nanogen.data.pixels import to_signed
+from nanogen.tokenizers.base import Tokenizer
 
 
 class Pixels(Tokenizer):

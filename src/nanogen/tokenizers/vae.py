@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError
 from nanogen.models.loading import load_network
 from nanogen.tokenizers import normalisation
-from nanogen.tokenizers.base import Tokenizer, to_signed
+from nanogen.tokenizers.base import Tokenizer
 from nanogen.tokenizers.latent_layouts import Plane, layout_of
 
 

@@ -12,26 +12,18 @@ import h5py
 import numpy as np
 import torch
 
+from nanogen.caches.half_precision import finite_half
+from nanogen.caches.shards import LATENT_SHARD, LATENTS, Share
 from nanogen.data import hdf5
-from nanogen.data.latent_shards import LATENTS, SHARD, Share
-from nanogen.data.space import announce
+from nanogen.data.hdf5 import announce
 from nanogen.errors import UserError
 from nanogen.files import label
-from nanogen.models.training import batches, gather, progress
+from nanogen.models.batching import batches, gather, progress
 from nanogen.tokenizers.base import Tokenizer
 
 log = logging.getLogger(__name__)
 BATCH = 128
 FLOAT16 = 2  # bytes
-
-
-def finite_half(values: np.ndarray, what: str) -> np.ndarray:
-    """``values`` as float16; raises UserError where one does not fit."""
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    if not np.isfinite(half).all():
-        raise UserError(f"{what} are not finite numbers below 65504, so float16 cannot hold them")
-    return half
 
 
 def write_latents(stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer, output: Path) -> None:
@@ -51,7 +43,7 @@ def write_latents(stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer, o
 def write_shard(
     stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer, output: Path, share: Share
 ) -> None:
-    """Write one shard of the same, format ``latent_shard`` 1; `latent_shards.join` makes a cache of all.
+    """Write one shard of the same, format ``latent_shard`` 1; `join_latents` makes a cache of all.
 
     All shards lie in one folder. Raises UserError where its disk has no space for those that are still
     to be written, so that none is begun that could not be joined.
@@ -63,7 +55,7 @@ def write_shard(
     announce(
         output.parent, f"latents of {_shape_text(tokenizer)}", len(images), size, _on_disk(output.parent)
     )
-    header = label(*SHARD, stage["hash"], shard=share.number, shards=share.count)
+    header = label(*LATENT_SHARD, stage["hash"], shard=share.number, shards=share.count)
     with hdf5.create(output, header | _cache(stage, images, tokenizer)) as file:
         file.attrs["content"] = _write(file, rows, tokenizer, images)
 

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
-from nanogen.metrics.extractor_targets import Target, target_of
 from nanogen.metrics.extractors import SMALL_INCEPTION, pooled, prepare
-from nanogen.metrics.small_inception import SmallInception
 from nanogen.models import timm_networks
+from nanogen.models.batching import batches
+from nanogen.models.initialisation import seeded
 from nanogen.models.network_files import save_network
-from nanogen.models.training import batches, seeded, train
+from nanogen.models.small_inception import SmallInception
+from nanogen.small_networks.extractor_targets import Target, target_of
+from nanogen.small_networks.training import train
 
 VALIDATION_BATCH = 200
 
@@ -82,7 +84,7 @@ def _networks(
     )
 
 
-def train_and_save(
+def train_extractor(
     stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
     """Train the extractor of ``stage`` and save its config.json and weights into ``folder``.

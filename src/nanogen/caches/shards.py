@@ -1,4 +1,7 @@
-"""A latent cache in several files: shards, and an index that joins them to one virtual dataset.
+"""A cache in several files: shards, and an index that joins them to one virtual dataset.
+
+A shard of latents holds those of a run of images, one of text features the texts of a run of items; then
+the index holds where every text begins in the joined tokens.
 
 The index is a cache like any other: any HDF5 reader sees one array in it. But HDF5 fills in zeros for a
 shard that is missing and does not ask whether it is the right one, so here the shards are checked first.
@@ -21,9 +24,12 @@ from nanogen.errors import UserError
 from nanogen.files import label
 
 LATENTS = ("latents", 1)  # format and version of a cache, and of the index of one
-SHARD = ("latent_shard", 1)
-OF_THE_CACHE = ("tokenizer", "tokenizer_hash", "data_hash", "dtype", "shape")
+LATENT_SHARD = ("latent_shard", 1)
+LATENT_KEYS = ("tokenizer", "tokenizer_hash", "data_hash", "dtype", "shape")
 Header = dict[str, Any]
+TEXT = ("text", 1)  # format and version of a cache, and of the index of one
+TEXT_SHARD = ("text_shard", 1)
+TEXT_KEYS = ("kinds", "width", "encoder_hash", "data_hash", "texts")
 
 
 @dataclass(frozen=True)
@@ -50,18 +56,18 @@ class Share:
         return range(min(total, first * batch), min(total, last * batch))
 
 
-def join(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
+def join_latents(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
     """Write ``output``, the index of the shards ``files`` of a `latents` stage; copies no latents.
 
     It names the shards relative to its own folder, so both can be moved together. Raises UserError
     where a shard is missing, damaged or of another configuration.
     """
-    shards = complete(files, SHARD, stage["hash"], OF_THE_CACHE)
+    shards = complete(files, LATENT_SHARD, stage["hash"], LATENT_KEYS)
     shape = tuple(shards[0][1]["shape"])
     layout = h5py.VirtualLayout(shape, np.float16)
     labels, entries, start = [], [], 0
     for path, header in shards:
-        with hdf5.opened(path, *SHARD) as file:
+        with hdf5.opened(path, *LATENT_SHARD) as file:
             part = hdf5.stored(file, "latents")
             labels.append(file["labels"][:])
         name, stop = below(path, output.parent), start + part.shape[0]
@@ -71,7 +77,7 @@ def join(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
         start = stop
     if start != shape[0]:
         raise UserError(f"{output}: its shards hold {start} latents, not {shape[0]}; make them again")
-    header = {key: shards[0][1][key] for key in OF_THE_CACHE} | {"shards": json.dumps(entries)}
+    header = {key: shards[0][1][key] for key in LATENT_KEYS} | {"shards": json.dumps(entries)}
     with hdf5.create(output, {**label(*LATENTS, stage["hash"]), **header}) as index:
         index.create_virtual_dataset("latents", layout)
         index.create_dataset("labels", data=np.concatenate(labels))
@@ -117,7 +123,7 @@ def below(path: Path, folder: Path) -> str:
 
 
 def parts(
-    file: h5py.File, hash_: str, name: str = "latents", shard: tuple[str, int] = SHARD
+    file: h5py.File, hash_: str, name: str = "latents", shard: tuple[str, int] = LATENT_SHARD
 ) -> list[hdf5.Stored]:
     """Where the latents of an open cache lie, or what else its ``name`` is: in itself, or in the shards
     that it joins, whose format is ``shard``.
@@ -140,3 +146,33 @@ def parts(
             )
         found.append(part)
     return found
+
+
+def join_texts(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
+    """Write ``output``, the index of the shards ``files`` of a `text` stage; copies no features.
+
+    It names the shards relative to its own folder, so both can be moved together. Raises UserError
+    where a shard is missing, damaged or of another configuration.
+    """
+    shards = complete(files, TEXT_SHARD, stage["hash"], TEXT_KEYS)
+    first, parts, lengths = shards[0][1], [], []
+    for path, _ in shards:
+        with hdf5.opened(path, *TEXT_SHARD) as file:
+            parts.append(hdf5.stored(file, "tokens"))
+            lengths.append(np.diff(file["offsets"][:]))
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    if len(offsets) - 1 != first["texts"]:
+        raise UserError(f"{output}: its shards do not hold {first['texts']} texts; make them again")
+    layout = h5py.VirtualLayout((int(offsets[-1]), first["width"]), np.float16)
+    entries, start = [], 0
+    for (path, header), part in zip(shards, parts, strict=True):
+        name, count = below(path, output.parent), part.shape[0]
+        if count:
+            source = h5py.VirtualSource(name, "tokens", part.shape, np.float16)
+            layout[start : start + count] = source
+        entries.append({"file": name, "rows": count, "content": header["content"]})
+        start += count
+    header = {key: first[key] for key in TEXT_KEYS} | {"shards": json.dumps(entries)}
+    with hdf5.create(output, {**label(*TEXT, stage["hash"]), **header}) as index:
+        index.create_virtual_dataset("tokens", layout)
+        index.create_dataset("offsets", data=offsets)

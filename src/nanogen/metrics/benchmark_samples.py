@@ -15,7 +15,7 @@ from nanogen.files import check_label, read_json
 SAMPLES = ("samples", 1)  # format and version
 
 
-class JudgedSamples:
+class BenchmarkSamples:
     """The images of a text-to-image sample set that belong to one benchmark's prompts, the first of
     ``benchmarks`` that has any.
 

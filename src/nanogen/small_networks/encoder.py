@@ -10,18 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen.errors import UserError
+from nanogen.data.pixels import to_signed
 from nanogen.identity import seed_for
-from nanogen.models import timm_networks
-from nanogen.models.encoders import TRANSFORMERS, Preprocessing, TransformerParts
-from nanogen.models.loading import network_class, save_network
-from nanogen.models.training import batches, checked, gather, psnr, seeded, train
-from nanogen.tokenizers.base import to_signed
+from nanogen.models.batching import batches, gather
+from nanogen.models.encoders import (
+    Preprocessing,
+    TransformerParts,
+    build_encoder,
+    save_encoder,
+)
+from nanogen.models.initialisation import seeded
+from nanogen.small_networks.training import psnr, train
 
 EVALUATION_BATCH = 250
 MASKED = 0.4  # fraction of the patches hidden
-# where a class has these keys: a network so narrow does not leave its start with the large one's
-STARTING = {"layerscale_value": 1.0, "initializer_range": 0.1}
 
 
 class Pretraining(nn.Module):
@@ -66,35 +68,6 @@ def draw_mask(count: int, length: int, generator: torch.Generator) -> Tensor:
     return order < round(MASKED * length)
 
 
-def build(model: Mapping[str, Any]) -> nn.Module:
-    """An untrained encoder of the configuration's class and architecture."""
-    name = model["model_class"]
-    if name == timm_networks.EVA:
-        return timm_networks.build(name, _eva_arguments(model))
-    if name not in TRANSFORMERS:
-        raise UserError(
-            f"config/models/{model['name']}.yaml: {name} cannot be trained here, only "
-            f"{', '.join(TRANSFORMERS)} and {timm_networks.EVA}; set its source to download or path"
-        )
-    network = network_class(name)
-    valid = network.config_class().to_dict()
-    keys = checked(model["architecture"], valid, model["name"])
-    starting = {key: value for key, value in STARTING.items() if key in valid}
-    return network(network.config_class(**{"image_size": model["input_size"], **starting, **keys}))
-
-
-def _eva_arguments(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {"img_size": model["input_size"], **model["architecture"]}
-
-
-def save(network: nn.Module, model: Mapping[str, Any], folder: Path) -> None:
-    """Write a network that `build` made."""
-    if model["model_class"] == timm_networks.EVA:
-        timm_networks.save(network, _eva_arguments(model), folder)
-    else:
-        save_network(network, folder)
-
-
 def train_encoder(stage: Mapping[str, Any], images: Any, val: Any, folder: Path) -> dict[str, float]:
     """Train on ``images`` (an ImageFile), save to ``folder``; its quality on ``val``.
 
@@ -108,7 +81,7 @@ def train_encoder(stage: Mapping[str, Any], images: Any, val: Any, folder: Path)
     preprocess = Preprocessing.of(model)
     labels = torch.from_numpy(images.labels)
     with seeded(stage["seed"], "build", model["name"], "weights"):
-        pretraining = Pretraining(build(model), len(images.classes))
+        pretraining = Pretraining(build_encoder(model), len(images.classes))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         batch = gather(images.images, rows)
@@ -122,7 +95,7 @@ def train_encoder(stage: Mapping[str, Any], images: Any, val: Any, folder: Path)
         return options["classes"] * F.cross_entropy(logits[:whole], labels[rows[:whole]]) + pixels
 
     train(pretraining, loss, stage, len(images))
-    save(pretraining.network, model, folder)
+    save_encoder(pretraining.network, model, folder)
     preprocess.write(folder)
     return _quality(pretraining, preprocess, val, stage["seed"])
 

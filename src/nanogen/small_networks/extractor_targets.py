@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError, nearest
-from nanogen.models.training import psnr
+from nanogen.small_networks.training import psnr
 
 TURNS = 4
 PLACE_WEIGHT = 1.0

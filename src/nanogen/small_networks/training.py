@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from nanogen.errors import UserError, nearest
+from nanogen.errors import UserError
 from nanogen.identity import seed_for
+from nanogen.models.batching import progress
 
 log = logging.getLogger(__name__)
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 
 WARMUP = 0.05  # fraction of the steps
 CLIP = 1.0
-
-
-@contextmanager
-def seeded(*parts: str | int) -> Iterator[None]:
-    """Draw initial weights from a seed of these names; the surrounding generator is untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(*parts))
-        yield
 
 
 def schedule(step: int, steps: int) -> float:
@@ -77,33 +66,6 @@ def train(network: nn.Module, loss: Loss, stage: Mapping[str, Any], rows: int) -
     network.eval()
 
 
-def progress(items: Iterable[Any], what: str) -> Iterable[Any]:
-    """A bar on a terminal, nothing elsewhere."""
-    return tqdm(items, what, disable=not sys.stderr.isatty(), leave=False)
-
-
-def batches(count: int, size: int) -> Iterator[slice]:
-    """Consecutive slices of at most ``size`` rows."""
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
-def gather(images: np.ndarray, rows: Tensor | slice) -> Tensor:
-    """Rows of a memory-mapped array, copied into a tensor."""
-    return torch.from_numpy(np.array(images[rows if isinstance(rows, slice) else rows.numpy()]))
-
-
 def psnr(squared_error: float) -> float:
     """Peak signal-to-noise ratio in dB of a mean squared error on images in [-1, 1]."""
     return 10 * math.log10(4.0 / max(squared_error, 1e-12))
-
-
-def checked(architecture: Mapping[str, Any], valid: Iterable[str], name: str) -> dict[str, Any]:
-    """``architecture`` as a dictionary; raises UserError at a key that is not among ``valid``."""
-    valid = list(valid)
-    for key in architecture:
-        if key not in valid:
-            raise UserError(
-                f"config/models/{name}.yaml: unknown key 'architecture.{key}'{nearest(key, valid)}"
-            )
-    return dict(architecture)

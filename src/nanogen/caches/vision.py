@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from nanogen.caches.files import VISION
+from nanogen.caches.half_precision import finite_half
+from nanogen.caches.latents import BATCH
 from nanogen.data import hdf5
-from nanogen.data.caches import VISION
-from nanogen.data.space import announce
+from nanogen.data.hdf5 import announce
+from nanogen.data.pixels import to_signed
 from nanogen.files import label
-from nanogen.models.training import batches, gather, progress
+from nanogen.models.batching import batches, gather, progress
 from nanogen.models.vision_features import Vision
-from nanogen.tokenizers.base import to_signed
-from nanogen.tokenizers.caching import BATCH, finite_half
 
 
 @torch.no_grad()

@@ -20,8 +20,9 @@ from nanogen.identity import seed_for
 from nanogen.metrics.geneval import relations
 from nanogen.metrics.simpleeval import Choices
 from nanogen.metrics.weak_scorer import COARSE_MATCHER, SmallScorer, build_small, keyhole
+from nanogen.models.initialisation import seeded
 from nanogen.models.network_files import save_network
-from nanogen.models.training import seeded, train
+from nanogen.small_networks.training import train
 
 LONGEST = 12  # words of a text
 SAID = 0.7  # how often a colour or size is mentioned
@@ -106,7 +107,7 @@ def quality(scorer: SmallScorer, data: ImageFile, seed: int) -> dict[str, float]
     return {"real": float(right.mean()), **parts}
 
 
-def train_and_save(
+def train_weak_scorer(
     stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
     """Train the weak scorer of ``stage``, save it into ``folder``; its `quality` on ``val_images``.

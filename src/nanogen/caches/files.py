@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nanogen.data import hdf5, latent_shards, text_shards
-from nanogen.data.latent_shards import LATENTS
+from nanogen.caches import shards
+from nanogen.caches.shards import LATENTS, TEXT
+from nanogen.data import hdf5
 from nanogen.data.rows import Rows
-from nanogen.data.text_shards import TEXT
 from nanogen.errors import UserError
 
 VISION = ("vision", 1)
@@ -43,7 +43,7 @@ class LatentFile:
         with hdf5.opened(self.path, *LATENTS, hash) as file:
             for name in ("latents", "labels"):
                 _stored(self.path, name in file, f"it has no {name!r}")
-            self.latents = Rows(latent_shards.parts(file, str(file.attrs["hash"])))
+            self.latents = Rows(shards.parts(file, str(file.attrs["hash"])))
             self.labels: np.ndarray = file["labels"][:]
             self.tokenizer = str(file.attrs["tokenizer"])
             self.tokenizer_hash = str(file.attrs["tokenizer_hash"])
@@ -112,7 +112,7 @@ class TextFile:
             for name in ("tokens", "offsets"):
                 _stored(self.path, name in file, f"it has no {name!r}")
             hash_ = str(file.attrs["hash"])
-            self.features = Rows(latent_shards.parts(file, hash_, "tokens", text_shards.SHARD))
+            self.features = Rows(shards.parts(file, hash_, "tokens", shards.TEXT_SHARD))
             self.offsets: np.ndarray = file["offsets"][:]
             self.kinds: list[str] = json.loads(file.attrs["kinds"])
             self.width = int(file.attrs["width"])

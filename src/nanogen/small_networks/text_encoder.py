@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen.errors import UserError
+from nanogen.models.batching import batches
+from nanogen.models.initialisation import checked, seeded
 from nanogen.models.loading import save_network
-from nanogen.models.training import batches, checked, seeded, train
+from nanogen.small_networks.training import train
 
 VOCABULARY = 512  # the most; captions of the small study need fewer
 END = "<|endoftext|>"

@@ -22,7 +22,6 @@ from nanogen.data.scenes import MOST_OBJECTS
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.metrics.detector import network_input
-from nanogen.metrics.detector_training import class_map
 from nanogen.metrics.vqa import (
     NO,
     YES,
@@ -30,9 +29,11 @@ from nanogen.metrics.vqa import (
     answered,
     encode_images,
 )
-from nanogen.metrics.vqa_questions import Pool, pool_of
+from nanogen.models.initialisation import checked, seeded
 from nanogen.models.loading import save_network
-from nanogen.models.training import checked, seeded, train
+from nanogen.small_networks.detector import class_map
+from nanogen.small_networks.training import train
+from nanogen.small_networks.vqa_questions import Pool, pool_of
 
 TRAINABLE = "BlipForQuestionAnswering"
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[DEC]", "[SEP]"

@@ -24,8 +24,10 @@ from nanogen.metrics.detector import (
     network_input,
 )
 from nanogen.metrics.geneval import relations, score
+from nanogen.models.batching import batches, gather
+from nanogen.models.initialisation import seeded
 from nanogen.models.network_files import save_network
-from nanogen.models.training import batches, gather, seeded, train
+from nanogen.small_networks.training import train
 
 SMALLEST = 0.5  # of the smallest training object: smaller regions are no objects
 COLOR_SAMPLE = 1000  # images whose pixels define the named colours
@@ -151,7 +153,7 @@ def _train_photographs(stage: Mapping[str, Any], data: ImageFile, detector: Whol
     train(detector.network, loss, stage, len(data))
 
 
-def train_and_save(
+def train_detector(
     stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
     """Train the detector of ``stage`` and save its config.json and weights into ``folder``.

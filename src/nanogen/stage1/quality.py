@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from nanogen.data.pixels import to_unit
 from nanogen.metrics.similarity import psnr
-from nanogen.models.training import batches, gather
+from nanogen.models.batching import batches, gather
 from nanogen.stage1.statistics import BATCH
-from nanogen.tokenizers.base import Tokenizer, to_unit
+from nanogen.tokenizers.base import Tokenizer
 
 
 @torch.no_grad()

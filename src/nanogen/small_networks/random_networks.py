@@ -14,10 +14,11 @@ import numpy as np
 from torch import nn
 
 from nanogen.errors import UserError, nearest
-from nanogen.models.training import seeded
+from nanogen.models import encoders
+from nanogen.models.initialisation import seeded
 
 
-def write_stand_in(stage: Mapping[str, Any], folder: Path) -> None:
+def write_random_network(stage: Mapping[str, Any], folder: Path) -> None:
     """Write the network of a stage `model` whose source is random into ``folder``, which exists.
 
     Its weights depend on the study's seed and its name. Raises UserError where the class is not known
@@ -34,14 +35,14 @@ def write_stand_in(stage: Mapping[str, Any], folder: Path) -> None:
 
 
 def _encoder(stage: Mapping[str, Any], folder: Path) -> None:
-    from nanogen.models import encoder, timm_networks
+    from nanogen.models import timm_networks
 
     model = stage["model"]
     if timm_networks.is_timm(model["model_class"]):
         network = timm_networks.build(model["model_class"], model["architecture"])
         timm_networks.save(network, model["architecture"], folder)
     else:
-        encoder.save(encoder.build(model), model, folder)
+        encoders.save_encoder(encoders.build_encoder(model), model, folder)
 
 
 def _vae(stage: Mapping[str, Any], folder: Path) -> None:
@@ -59,7 +60,7 @@ def _text_encoder(stage: Mapping[str, Any], folder: Path) -> None:
     """The tokenizer is trained on the prompts of drawn scenes; any other text can be written too."""
     from nanogen.data.prompts import scene_prompts
     from nanogen.models.loading import save_network
-    from nanogen.models.text_encoder import build, train_tokenizer
+    from nanogen.small_networks.text_encoder import build, train_tokenizer
 
     tokenizer = train_tokenizer([prompt["prompt"] for prompt in scene_prompts(stage["seed"])])
     network = build(stage["model"], len(tokenizer), tokenizer.pad_token_id)
@@ -70,9 +71,9 @@ def _text_encoder(stage: Mapping[str, Any], folder: Path) -> None:
 def _extractor(stage: Mapping[str, Any], folder: Path) -> None:
     """With the published moments that the configuration names: those of a standard normal."""
     from nanogen.metrics.extractors import INCEPTION, SMALL_INCEPTION
-    from nanogen.metrics.small_inception import SmallInception
     from nanogen.models import timm_networks
     from nanogen.models.network_files import save_network
+    from nanogen.models.small_inception import SmallInception
 
     model = stage["model"]
     if model["model_class"] == INCEPTION:
@@ -94,7 +95,7 @@ def _extractor(stage: Mapping[str, Any], folder: Path) -> None:
 
 def _inception() -> tuple[nn.Module, int]:
     """The one size there is; scaled so that features do not fade towards 0 from layer to layer."""
-    from nanogen.metrics.inception import WIDTH, InceptionV3
+    from nanogen.models.inception import WIDTH, InceptionV3
 
     network = InceptionV3()
     for module in network.modules():
@@ -112,7 +113,7 @@ def _detector(stage: Mapping[str, Any], folder: Path) -> None:
         Mask2FormerImageProcessor,
     )
 
-    from nanogen.metrics.detector import MASK2FORMER
+    from nanogen.metrics.mask2former import MASK2FORMER
     from nanogen.models.loading import save_network
 
     model = stage["model"]
@@ -166,7 +167,7 @@ def _weak_scorer(stage: Mapping[str, Any], folder: Path) -> None:
 
     from nanogen.data.simple_prompts import OBJECTS, simple_prompts
     from nanogen.models.loading import save_network
-    from nanogen.models.text_encoder import END, train_tokenizer
+    from nanogen.small_networks.text_encoder import END, train_tokenizer
 
     prompts = simple_prompts(stage["seed"], OBJECTS.name, 300)
     tokenizer = train_tokenizer([prompt["prompt"] for prompt in prompts])

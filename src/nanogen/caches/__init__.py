@@ -1,0 +1,1 @@
+"""What `encode-*` writes and training reads: latents, features of texts and images."""

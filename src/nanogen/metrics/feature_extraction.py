@@ -1,0 +1,159 @@
+"""Images through extractors into groups of an HDF5 file: features, logits and moments."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from nanogen.data.image_sets import ImageSet
+from nanogen.errors import UserError
+from nanogen.metrics.frechet import Moments, few_images, require_finite
+from nanogen.metrics.published_moments import PublishedMoments
+from nanogen.models.card import expect_model
+
+if TYPE_CHECKING:
+    from nanogen.metrics.extractors import Extractor, Output
+
+log = logging.getLogger(__name__)
+BATCH = 128
+GENERATED = "generated images"
+SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
+
+
+def checked_folder(
+    stage: Mapping[str, Any], model: Mapping[str, Any], folders: Mapping[str, Path]
+) -> Path:
+    """The folder given for ``model``; raises UserError if none is, or if it holds another model."""
+    name = model["name"]
+    if name not in folders:
+        raise UserError(f"no folder is given for extractor {name}: add --extractor {name}=FOLDER")
+    expect_model(folders[name], stage["expects"][name])
+    return folders[name]
+
+
+def loaded(
+    stage: Mapping[str, Any], folders: Mapping[str, Path]
+) -> Iterator[tuple[Mapping[str, Any], Extractor, bool]]:
+    """The stage's extractors, one after the other: (configuration, network, whether it is the first).
+
+    Raises UserError as `checked_folder` does, and for weights that are missing or damaged.
+    """
+    from nanogen.metrics.extractors import load_extractor
+
+    for position, model in enumerate(stage["extractors"]):
+        yield model, load_extractor(checked_folder(stage, model, folders), model), position == 0
+
+
+def extract(
+    group: h5py.Group,
+    extractor: Extractor,
+    images: ImageSet,
+    batch: int = BATCH,
+    *,
+    logits: bool = False,
+    spatial: bool = False,
+    part: bool = False,
+    bar: bool = True,
+) -> Moments | None:
+    """Write ``features`` of all images and, if asked for, ``logits``; returns the moments of the spatial
+    features, if asked for. Of a ``part`` of a set those features are written themselves (``spatial``).
+
+    ``batch`` images are read and written at a time, rounded up to whole batches of the network: it
+    changes no result. Raises UserError where the network has no logits or maps, or gives values that
+    are not finite.
+    """
+    from tqdm import tqdm
+
+    from nanogen.metrics.extractors import rounded_up
+
+    count, places, done = len(images), None, 0
+    features = group.create_dataset("features", (count, extractor.width), np.float32)
+    if logits:
+        classes = group.create_dataset("logits", (count, _classes(extractor)), np.float32)
+    shown = bar and sys.stderr.isatty()
+    with tqdm(total=count, desc=extractor.name, disable=not shown) as progress:
+        for pictures in images.batches(rounded_up(batch)):
+            output = extractor.in_network_batches(pictures)
+            rows = slice(done, done + len(pictures))
+            require_finite(output.features, f"the features of extractor {extractor.name}")
+            features[rows] = output.features
+            if logits:
+                classes[rows] = output.logits
+            if spatial and part:
+                _spatial_rows(group, _spatial(extractor, output), count)[rows] = output.spatial
+            elif spatial:
+                places = places or Moments(_spatial(extractor, output).shape[1])
+                places.add(output.spatial)
+            done = rows.stop
+            progress.update(len(pictures))
+    return places
+
+
+def _spatial_rows(group: h5py.Group, values: np.ndarray, count: int) -> h5py.Dataset:
+    """The dataset for ``count`` rows like ``values``; their width is known when the first are there."""
+    return group.require_dataset(SPATIAL, (count, values.shape[1]), np.float32)
+
+
+def write_extracted(
+    group: h5py.Group,
+    extractor: Extractor,
+    images: ImageSet,
+    batch: int = BATCH,
+    *,
+    logits: bool = False,
+    spatial: bool = False,
+) -> None:
+    """`extract` with the moments of the spatial features written, too (group ``spatial``)."""
+    places = extract(group, extractor, images, batch, logits=logits, spatial=spatial)
+    if places is not None:
+        write_spatial(group, places, images.name)
+    log_extracted(extractor, len(images))
+
+
+def write_spatial(group: h5py.Group, places: Moments, what: str) -> None:
+    write_moments(group.create_group(SPATIAL), places, described(places, what))
+
+
+def log_extracted(extractor: Extractor, count: int) -> None:
+    log.info("%s: %d features of %d images", extractor.name, extractor.width, count)
+
+
+def write_moments(group: h5py.Group, moments: Moments | PublishedMoments, source: str) -> None:
+    """Datasets ``mu`` (d,) and ``sigma`` (d, d), float64, and what they were made from."""
+    group.create_dataset("mu", data=moments.mean)
+    group.create_dataset("sigma", data=moments.covariance)
+    group.attrs["moments"] = source
+
+
+def described(moments: Moments, what: str) -> str:
+    """E.g. ``8000 training images``; says in the log, too, where they are too few."""
+    width = len(moments.mean)
+    note = few_images(moments.count, width)
+    if note:
+        log.warning("%s: %s", what, note)
+    return f"{moments.count} {what}" + (f" (too few for {width} features)" if note else "")
+
+
+def _classes(extractor: Extractor) -> int:
+    if extractor.classes is None:
+        raise UserError(
+            f"extractor {extractor.name} has no classes, but the first extractor gives the Inception "
+            "Score's logits and evaluation.classifier the class accuracy's: name a network there that "
+            "classifies, such as inception"
+        )
+    return extractor.classes
+
+
+def _spatial(extractor: Extractor, output: Output) -> np.ndarray:
+    if output.spatial is None:
+        raise UserError(
+            f"extractor {extractor.name} has no feature maps, but the first extractor gives sFID's "
+            "spatial features: put a convolutional network such as inception first"
+        )
+    return output.spatial

@@ -1,0 +1,28 @@
+"""Rows taken in batches: slices, copies of memory-mapped images, a bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+
+def progress(items: Iterable[Any], what: str) -> Iterable[Any]:
+    """A bar on a terminal, nothing elsewhere."""
+    return tqdm(items, what, disable=not sys.stderr.isatty(), leave=False)
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most ``size`` rows."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def gather(images: np.ndarray, rows: Tensor | slice) -> Tensor:
+    """Rows of a memory-mapped array, copied into a tensor."""
+    return torch.from_numpy(np.array(images[rows if isinstance(rows, slice) else rows.numpy()]))
