@@ -28,17 +28,17 @@ from nanogen.backbones import Condition, load
 from nanogen.config import PIXELS, load_run, load_study, stages, terms
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
-from nanogen.data.prompt_files import GENEVAL, of_benchmark
-from nanogen.data.prompted_scenes import scene_of
-from nanogen.data.prompts import prompts_of
-from nanogen.data.render import render
-from nanogen.data.simple_prompts import BENCHMARK
+from nanogen.data.scenes.render import render
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.metrics import geneval, simpleeval
 from nanogen.metrics.detector import load_detector
 from nanogen.metrics.weak_scorer import load_weak_scorer
 from nanogen.models.text_features import TextEncoder
+from nanogen.prompts.files import GENEVAL, of_benchmark
+from nanogen.prompts.ideal_scenes import scene_of
+from nanogen.prompts.prompts import prompts_of
+from nanogen.prompts.simpleeval import BENCHMARK
 from nanogen.sampling.generate import Generator, batches, labels_of
 from nanogen.stage2.batches import Batches, Dataset
 from nanogen.stage2.dataset import TrainingData

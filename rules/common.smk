@@ -9,6 +9,7 @@ from shlex import quote
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from snakemake.exceptions import WorkflowError
 
+from nanogen.caches import check_latents
 from nanogen.config import (
     PIXELS,
     load_model,
@@ -17,7 +18,7 @@ from nanogen.config import (
     stages,
     study_from,
     terms,
-    tokenizers,
+    tokenizer_networks,
     variants,
 )
 from nanogen.config.latent_caches import latents_of
@@ -55,7 +56,7 @@ try:
     PATHS = Paths(STUDY)
     LATENTS = latents_of(STUDY)
     MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
-    plan.check_paths(STUDY)
+    plan.check_paths(STUDY, check_latents)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -31,7 +31,7 @@ def tokenizer_inputs(wildcards):
     """Named inputs of a tokenizer's training: images, and the cards of the frozen networks that it is
     made with, as encoder, perceptual distance or discriminator."""
     model = MODELS[wildcards.model]
-    networks = dict.fromkeys(tokenizers.networks_of(model).values())
+    networks = dict.fromkeys(tokenizer_networks.networks_of(model).values())
     return {
         "train": PATHS.data(model.data, "train"),
         "val": PATHS.data(model.data, "val"),

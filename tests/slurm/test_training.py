@@ -14,7 +14,7 @@ from cluster import Cluster
 from safetensors.torch import load_file
 
 from nanogen.config import load_study, stages
-from nanogen.data.images import write_images
+from nanogen.data.image_import import write_images
 
 pytestmark = pytest.mark.slow
 STUDY = {

@@ -12,7 +12,7 @@ import torch
 from nanogen.config import load_study, stages
 from nanogen.config.study_schema import Study
 from nanogen.config.validation import merged
-from nanogen.data.images import write_images
+from nanogen.data.image_import import write_images
 
 TINY = {
     "data": {"train_images": 100, "val_images": 20},

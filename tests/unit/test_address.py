@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from nanogen.config import load_study, stages
-from nanogen.data.prompts import write_prompts
 from nanogen.errors import UserError
-from nanogen.interop.address import fetch_file
 from nanogen.interop.fetching import fetch_model
 from nanogen.models.network_files import read_pickled_state
+from nanogen.prompts.prompts import write_prompts
+from nanogen.remote_file import fetch_file
 
 CONTENT = bytes(range(256)) * 100
 INSTEAD = "give a path"

@@ -12,7 +12,8 @@ from PIL import Image
 from pyarrow import ipc, parquet
 
 from nanogen.config import load_run, load_study
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 
 NAMES = ["cat", "owl"]

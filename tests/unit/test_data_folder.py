@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from nanogen.data.crop import centre_crop, load
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 
 

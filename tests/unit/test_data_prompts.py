@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from nanogen.config import load_study, stages
-from nanogen.data import captions, scenes
-from nanogen.data.prompt_files import GENEVAL, of_benchmark, read_prompts
-from nanogen.data.prompts import prompts_of, scene_prompts, write_prompts
-from nanogen.data.simple_prompts import BENCHMARK as SIMPLEEVAL
+from nanogen.data.scenes import captions, scenes
 from nanogen.errors import UserError
 from nanogen.metrics.geneval import TAGS
+from nanogen.prompts.files import GENEVAL, of_benchmark, read_prompts
+from nanogen.prompts.prompts import prompts_of, scene_prompts, write_prompts
+from nanogen.prompts.simpleeval import BENCHMARK as SIMPLEEVAL
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT.parent / "shared/reference/prompts/geneval.json"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nanogen.config import stages
-from nanogen.data.prompts import scene_prompts, write_prompts
-from nanogen.data.questions import of_prompt, read_questions, write_questions
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
+from nanogen.prompts.prompts import scene_prompts, write_prompts
+from nanogen.prompts.questions import of_prompt, read_questions, write_questions
 
 CSV = (
     "item_id,text,proposition_id,dependency,tuple,question_natural_language\n"

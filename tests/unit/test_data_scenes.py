@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from nanogen.config import load_study
-from nanogen.data import captions, render, scenes
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
+from nanogen.data.scenes import captions, render, scenes
 from nanogen.errors import UserError
 from nanogen.metrics.geneval import relations
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import Pixels

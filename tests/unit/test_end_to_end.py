@@ -19,7 +19,8 @@ from nanogen.backbones.embeddings import Condition
 from nanogen.cli import main
 from nanogen.config import load_study, plan, stages
 from nanogen.config.validation import merged
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError
 from nanogen.files import write_json

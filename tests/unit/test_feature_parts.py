@@ -15,7 +15,8 @@ import pytest
 from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.data import hdf5
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.files import label, read_json, write_json
 from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.scores import score_distribution

@@ -10,7 +10,6 @@ import torch
 
 from nanogen.config import load_study, stages
 from nanogen.data import hdf5
-from nanogen.data.prompts import write_prompts
 from nanogen.errors import UserError
 from nanogen.files import label, read_json
 from nanogen.metrics.color_classifier import TEMPLATES, ColorClassifier, crop
@@ -19,6 +18,7 @@ from nanogen.metrics.geneval import COLORS, check_classes
 from nanogen.metrics.mask2former import GENEVAL_NAMES, enclosing_box, instances, surest_per_class
 from nanogen.metrics.scores import score_geneval
 from nanogen.models.card import write_card
+from nanogen.prompts.prompts import write_prompts
 from nanogen.small_networks.random_networks import write_random_network
 
 STUDY = load_study("rehearsal")

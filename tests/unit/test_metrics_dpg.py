@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nanogen.data.question_graphs import Question, read_table
 from nanogen.errors import UserError
 from nanogen.metrics.dpg import adjusted, score
+from nanogen.prompts.question_graphs import Question, read_table
 
 HEADER = "item_id,text,proposition_id,dependency,tuple,question_natural_language\n"
 

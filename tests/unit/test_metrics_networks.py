@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from nanogen.config import stages
 from nanogen.data import hdf5
-from nanogen.data.images import ImageFile, write_images
-from nanogen.data.prompts import write_prompts
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import label, read_json, write_json
 from nanogen.metrics.detector import load_detector
@@ -25,6 +25,7 @@ from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.geneval import judge
 from nanogen.metrics.scores import score_distribution, score_geneval
 from nanogen.models.card import write_card
+from nanogen.prompts.prompts import write_prompts
 from nanogen.small_networks.detector import train_detector, true_metadata
 from nanogen.small_networks.extractor import train_extractor
 from nanogen.small_networks.extractor_targets import target_of

@@ -9,17 +9,18 @@ import pytest
 
 from nanogen.config import stages
 from nanogen.data import hdf5
-from nanogen.data.images import ImageFile, write_images
-from nanogen.data.prompted_scenes import scene_of
-from nanogen.data.prompts import write_prompts
-from nanogen.data.render import render
-from nanogen.data.simple_prompts import BENCHMARK
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
+from nanogen.data.scenes.render import render
 from nanogen.errors import UserError
 from nanogen.files import label, read_json
 from nanogen.metrics.scores import score_simpleeval
 from nanogen.metrics.simpleeval import Choices, interval, per_prompt, summarise
 from nanogen.metrics.weak_scorer import build_small, keyhole, load_weak_scorer
 from nanogen.models.card import write_card
+from nanogen.prompts.ideal_scenes import scene_of
+from nanogen.prompts.prompts import write_prompts
+from nanogen.prompts.simpleeval import BENCHMARK
 from nanogen.small_networks.weak_scorer import train_weak_scorer
 
 PROMPTS = [

@@ -15,7 +15,8 @@ from nanogen.caches.files import LatentFile, TextFile
 from nanogen.cli import main
 from nanogen.config import load_study, stages
 from nanogen.config.validation import merged
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models.card import read_card

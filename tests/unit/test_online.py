@@ -21,8 +21,8 @@ from nanogen.backbones import load
 from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.data import hdf5
-from nanogen.data.images import ImageFile, write_images
-from nanogen.data.prompts import write_prompts
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import label, read_json, write_json
 from nanogen.metrics.detector import SHAPE_DETECTOR, build_detector
@@ -30,6 +30,7 @@ from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.scores import score_distribution, score_geneval
 from nanogen.models.card import write_card
 from nanogen.models.network_files import save_network
+from nanogen.prompts.prompts import write_prompts
 from nanogen.sampling.generate import Generator, generate, labels_of
 from nanogen.sampling.inputs import class_conditions, text_conditions
 from nanogen.stage2.dataset import TrainingData

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from nanogen.config import load, plan, stages
+from nanogen.config.prompt_counts import images_of_prompts
 from nanogen.data import hdf5
-from nanogen.data.prompt_counts import images_of_prompts
-from nanogen.data.prompt_files import read_texts
-from nanogen.data.prompts import prompts_of, write_prompts
-from nanogen.data.questions import write_questions
 from nanogen.errors import UserError
 from nanogen.files import label, read_json
+from nanogen.prompts.files import read_texts
+from nanogen.prompts.prompts import prompts_of, write_prompts
+from nanogen.prompts.questions import write_questions
 from nanogen.report.pictures import prompt_lines
 from nanogen.sampling.generate import labels_of
 

@@ -8,14 +8,15 @@ import pytest
 from nanogen.config import stages
 from nanogen.config.validation import merged
 from nanogen.data import hdf5
-from nanogen.data.images import ImageFile, write_images
-from nanogen.data.prompts import write_prompts
-from nanogen.data.questions import write_questions
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import label, read_json
 from nanogen.metrics.question_scores import score_questions
 from nanogen.metrics.vqa import load_vqa
 from nanogen.metrics.vqa_score import Answers, text_of
+from nanogen.prompts.prompts import write_prompts
+from nanogen.prompts.questions import write_questions
 from nanogen.sampling.generate import labels_of
 from nanogen.small_networks.vqa import train_vqa
 from nanogen.small_networks.vqa_questions import SHARES, pool_of

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from nanogen.cli import main
 from nanogen.config import stages
+from nanogen.data.image_import import write_images
 from nanogen.data.image_sets import of_hdf5
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.images import ImageFile
 from nanogen.data.pixels import to_unit
 from nanogen.files import read_json, write_json
 from nanogen.metrics.extractors import load_extractor

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from nanogen.config import load_model, load_run, load_study, plan, stages
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 
 REHEARSAL, PAPER = load_study("rehearsal"), load_study("paper")
@@ -85,7 +86,7 @@ def test_nothing_is_fetched():
 
 @pytest.mark.parametrize("task", PAPER.tasks)
 def test_the_drawn_data_set_is_imported_as_the_real_one(task, tmp_path):
-    from nanogen.data.drawn_inputs import write_inputs
+    from nanogen.data.scenes.rehearsal import write_inputs
 
     write_inputs(stages.inputs(REHEARSAL, task), tmp_path / "inputs")
     for split in ("train", "val"):
@@ -98,7 +99,7 @@ def test_the_drawn_data_set_is_imported_as_the_real_one(task, tmp_path):
 
 
 def test_a_source_without_a_format_is_refused(tmp_path):
-    from nanogen.data.drawn_inputs import write_inputs
+    from nanogen.data.scenes.rehearsal import write_inputs
 
     with pytest.raises(UserError, match="'scenes' cannot be drawn"):
         write_inputs(stages.inputs(load_study("nano"), "imagenet"), tmp_path / "inputs")

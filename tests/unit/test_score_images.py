@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.data import hdf5
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import label, read_json
 from nanogen.metrics.feature_files import write_features, write_reference

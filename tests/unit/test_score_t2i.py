@@ -11,8 +11,9 @@ from PIL import Image
 
 from nanogen.cli import main
 from nanogen.config import load_study, stages
-from nanogen.data.drawn import drawn_images, read_image
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
+from nanogen.data.prompted_images import drawn_images, read_image
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.models.card import write_card
@@ -104,8 +105,8 @@ def detector(tiny, tmp_path_factory) -> Path:
 @pytest.fixture
 def drawn(tmp_path: Path) -> tuple[Path, Path]:
     """Two images for each of two prompts: a right and a wrong one of the first, none of the second."""
-    from nanogen.data.render import render
-    from nanogen.data.scenes import draw
+    from nanogen.data.scenes.render import render
+    from nanogen.data.scenes.scenes import draw
 
     folder = tmp_path / "drawn"
     folder.mkdir()

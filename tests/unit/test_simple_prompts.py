@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from nanogen.config import load_study, stages
-from nanogen.data.captions import noun, one, pair, several
-from nanogen.data.contents import MISSES, Content, Thing, meaning, near_misses
-from nanogen.data.prompt_files import GENEVAL, of_benchmark, read_prompts
-from nanogen.data.prompted_scenes import scene_of
-from nanogen.data.prompts import prompts_of, scene_prompts
-from nanogen.data.render import box, render
-from nanogen.data.simple_prompts import BENCHMARK, FOILS, LEVELS, OBJECTS, SCENES, simple_prompts
+from nanogen.data.scenes.captions import noun, one, pair, several
+from nanogen.data.scenes.render import box, render
 from nanogen.errors import UserError
 from nanogen.metrics.geneval import judge
+from nanogen.prompts.contents import MISSES, Content, Thing, meaning, near_misses
+from nanogen.prompts.files import GENEVAL, of_benchmark, read_prompts
+from nanogen.prompts.ideal_scenes import scene_of
+from nanogen.prompts.prompts import prompts_of, scene_prompts
+from nanogen.prompts.simpleeval import BENCHMARK, FOILS, LEVELS, OBJECTS, SCENES, simple_prompts
 
 SHARED = Path(__file__).parents[2].parent / "shared/reference/prompts"
 RNG = np.random.default_rng(0)

@@ -17,9 +17,9 @@ from nanogen.cli import main
 from nanogen.config import load_study, stages, variants
 from nanogen.config.load import load_run
 from nanogen.data import hdf5
-from nanogen.data.shown_prompts import first_images
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
+from nanogen.prompts.files import first_images
 from nanogen.sampling.generate import Generator, generate, labels_of
 from nanogen.sampling.subset import Subset
 from nanogen.stage2 import snapshots

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 
 from nanogen.cli import main
 from nanogen.config import load_study, stages
-from nanogen.data.images import ImageFile, write_images
+from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models.card import read_card

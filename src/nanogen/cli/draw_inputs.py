@@ -12,6 +12,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.data.drawn_inputs import write_inputs
+    from nanogen.data.scenes.rehearsal import write_inputs
 
     write_inputs(read_stage(args.config, "inputs"), args.output)

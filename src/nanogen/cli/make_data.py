@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.data.images import write_images
+    from nanogen.data.image_import import write_images
 
     stage = read_stage(args.config, "data")
     if args.root and stage["data"]["root"] is None:

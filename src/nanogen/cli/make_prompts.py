@@ -12,6 +12,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.data.prompts import write_prompts
+    from nanogen.prompts.prompts import write_prompts
 
     write_prompts(read_stage(args.config, "prompts"), args.output)

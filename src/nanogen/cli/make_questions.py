@@ -12,6 +12,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.data.questions import write_questions
+    from nanogen.prompts.questions import write_questions
 
     write_questions(read_stage(args.config, "questions"), args.prompts, args.output)

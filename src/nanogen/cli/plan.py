@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     for line in _tokenizers(study):
         print(line)
     if "t2i" in study.tasks:
-        from nanogen.data.prompt_counts import images_of_prompts
+        from nanogen.config.prompt_counts import images_of_prompts
 
         print(images_of_prompts(study))
     for line in plan.notice(study) or ["Nothing to fetch; caches take less than 1 GB."]:

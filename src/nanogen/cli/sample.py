@@ -93,7 +93,7 @@ def _by_hand(args: argparse.Namespace) -> None:
 
 
 def _sample_set(args: argparse.Namespace) -> None:
-    from nanogen.data.shown_prompts import first_images
+    from nanogen.prompts.files import first_images
     from nanogen.sampling.generate import generate, labels_of
     from nanogen.sampling.subset import Subset
     from nanogen.training.processes import processes

@@ -1,16 +1,8 @@
 """Configuration: studies, methods, tasks and models, resolved once and validated."""
 
-from nanogen.config.load import (
-    PIXELS,
-    available,
-    latent_shape,
-    load_model,
-    load_run,
-    load_study,
-    study_from,
-)
+from nanogen.config.load import available, latent_shape, load_model, load_run, load_study, study_from
 from nanogen.config.model_schema import Model
-from nanogen.config.schema import PublicRun, Run
+from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.study_schema import Study
 
 __all__ = [

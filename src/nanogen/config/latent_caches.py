@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nanogen.config.load import PIXELS, load_model, load_run
+from nanogen.config.load import load_model, load_run
+from nanogen.config.schema import PIXELS
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 

@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 import yaml
 
-from nanogen.config import classifier, replicates, terms, tokenizers
+from nanogen.config import checks, replicates
 from nanogen.config.model_schema import Model, PromptFile
-from nanogen.config.schema import PublicRun, Run
+from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.study_schema import Study
+from nanogen.config.tokenizer_networks import networks_of
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.data import photographs
 from nanogen.errors import UserError, nearest
@@ -26,7 +27,6 @@ from nanogen.files import explained
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 Resolved = TypeVar("Resolved")
-PIXELS = "pixels"  # the tokenizer of methods that have none
 
 
 def once(resolve: Callable[..., Resolved]) -> Callable[..., Resolved]:
@@ -215,7 +215,7 @@ def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
         )
     )
     run = validate(Run, layers)
-    _check(run, study)
+    checks.check(run, latent_shape(study, run), tokenizer_networks(study, run))
     return run
 
 
@@ -270,54 +270,6 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
     return keys
 
 
-def _check(run: Run, study: Study) -> None:
-    where = f"{run.method} on {run.task} (study {run.study})"
-    if run.training.batch_size % run.training.noise_chunk:
-        raise UserError(
-            f"{where}: training.batch_size {run.training.batch_size} is not a multiple of "
-            f"training.noise_chunk {run.training.noise_chunk}"
-        )
-    if run.objective.kind == "meanflow":
-        _check_meanflow(run, where)
-    more = run.sampling.more_steps
-    if len({run.sampling.steps, *more}) <= len(more) or min(more, default=1) < 1:
-        raise UserError(
-            f"{where}: sampling.more_steps {more} must be positive, and each another number than the "
-            f"rest and sampling.steps {run.sampling.steps}"
-        )
-    low, high = run.sampling.guidance_interval
-    if not 0 <= low <= high <= 1:
-        raise UserError(f"{where}: sampling.guidance_interval {low, high} must lie in [0, 1]")
-    channels, rows, columns = latent_shape(study, run)
-    if rows % run.backbone.patch or columns % run.backbone.patch:
-        raise UserError(
-            f"{where}: backbone.patch {run.backbone.patch} does not divide the latent "
-            f"{channels}x{rows}x{columns}"
-        )
-    terms.check(run, run.tokenizer == PIXELS, where)
-    classifier.check(run, [*terms.encoders(run), *tokenizer_networks(study, run)], where)
-    if run.conditioner.kind == "text" and run.conditioner.model is None:
-        raise UserError(f"{where}: conditioner.model must name the text encoder")
-    if run.conditioner.kind == "label" and run.conditioner.classes is None:
-        raise UserError(f"{where}: conditioner.classes is missing")
-
-
-def _check_meanflow(run: Run, where: str) -> None:
-    """The average velocity is trained alone, as a velocity, with its guidance in the target."""
-    if run.objective.terms:
-        raise UserError(
-            f"{where}: objective meanflow has no added terms; leave out objective.terms "
-            f"({', '.join(run.objective.terms)})"
-        )
-    if run.objective.prediction != "v":
-        raise UserError(f"{where}: objective meanflow needs objective.prediction v")
-    if run.sampling.guidance_scale != 1:
-        raise UserError(
-            f"{where}: MeanFlow is guided by its training; set objective.meanflow.kappa in place of "
-            "sampling.guidance_scale"
-        )
-
-
 def _given_with_latents(study: Study, name: str) -> dict[str, str]:
     """Where a cache made elsewhere is used, so is the tokenizer that made it."""
     for caches in study.latents.values():
@@ -353,7 +305,7 @@ def load_model(study: Study, name: str) -> Model:
 def with_networks(study: Study, name: str) -> list[str]:
     """A network after those that it is made with, if it is made here."""
     model = load_model(study, name)
-    used = tokenizers.networks_of(model).values() if model.source == "build" else []
+    used = networks_of(model).values() if model.source == "build" else []
     return [*(each for other in used for each in with_networks(study, other)), name]
 
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section
 from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
+from nanogen.config.validation import Section
 
 Source = Literal["build", "download", "path", "random", "package"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,8 +121,11 @@ def _tokens(study: Study, run: Run) -> int:
     return rows * columns // run.backbone.patch**2
 
 
-def check_paths(study: Study) -> None:
-    """Raise UserError for a path in the configuration that is not there, or does not fit."""
+def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None:
+    """Raise UserError for a path in the configuration that is not there, or does not fit.
+
+    ``check_latents`` does so unless a file is the cache of latents of a hash (`nanogen.caches`).
+    """
     for task, caches in study.latents.items():
         for tokenizer, given in caches.items():
             where = f"latents.{task}.{tokenizer}"
@@ -130,21 +133,13 @@ def check_paths(study: Study) -> None:
                 raise UserError(f"{where}.file: there is no file {given.file}")
             if not Path(given.tokenizer).is_dir():
                 raise UserError(f"{where}.tokenizer: there is no folder {given.tokenizer}")
-            _check_cache(study, task, tokenizer)
+            if (task, tokenizer) in latents_of(study):  # the study's trainings read it
+                check_latents(given.file, stages.latents(study, task, tokenizer)["hash"])
     for task, folders in study.trained.items():
         for given in folders:
             method, separator, _ = given.partition(variants.OWN_WEIGHTS)
             if method in study.methods and task in study.tasks:
                 stages.trained_model(study, method, task, variants.OWN_WEIGHTS if separator else "")
-
-
-def _check_cache(study: Study, task: str, tokenizer: str) -> None:
-    """Raise UserError unless a cache given by path is the one that the study's trainings read."""
-    if (task, tokenizer) not in latents_of(study):
-        return
-    from nanogen.caches.files import LatentFile
-
-    LatentFile(study.latents[task][tokenizer].file, stages.latents(study, task, tokenizer)["hash"])
 
 
 def require_weights(

@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section
+from nanogen.config.validation import Section
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
+PIXELS = "pixels"  # the tokenizer of methods that have none
 
 
 # ---------------------------------------------------------------------------------------- data

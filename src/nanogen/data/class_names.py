@@ -22,7 +22,7 @@ def class_names(data: Mapping[str, Any], classes: int) -> list[str]:
     ImageNet, whose folders are WordNet numbers, by the words that timm has for them.
     """
     if data["source"] == "scenes":
-        from nanogen.data.scenes import CLASSES
+        from nanogen.data.scenes.scenes import CLASSES
 
         return list(CLASSES)
     names = _of_photographs(Path(data["root"])) if data["root"] else []

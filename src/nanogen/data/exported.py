@@ -11,8 +11,7 @@ import numpy as np
 
 from nanogen.data.crop import load
 from nanogen.data.exported_tables import Table, class_names, columns, labels_of, tables
-from nanogen.data.folder import caption, evenly, in_order
-from nanogen.data.images import Example, UnreadableFiles
+from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
 from nanogen.errors import UserError
 
 

@@ -15,22 +15,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow import ipc, parquet
 
-from nanogen.data.photographs import TABLES
 from nanogen.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import ipc
 
 SPLITS = {"train": "train", "val": "val|valid|validation"}
 LABELS = ("label", "labels", "cls", "fine_label")
 ROWS = 32  # pictures read at a time
+TABLES = (".parquet", ".arrow")
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -45,6 +49,8 @@ class Table:
 
     @cached_property
     def schema(self) -> pa.Schema:
+        from pyarrow import parquet
+
         with _explained(self.path):
             if self.path.suffix == ".parquet":
                 return parquet.read_schema(self.path)
@@ -53,6 +59,8 @@ class Table:
 
     def batches(self, *columns: str) -> Iterator[pa.RecordBatch]:
         """Rows of these columns in order, a few at a time."""
+        from pyarrow import parquet
+
         with _explained(self.path):
             if self.path.suffix == ".parquet":
                 with parquet.ParquetFile(self.path) as file:
@@ -65,6 +73,9 @@ class Table:
     @contextmanager
     def _stream(self) -> Iterator[Any]:
         """The file's record batches, mapped; Arrow's two layouts differ in how they begin."""
+        import pyarrow as pa
+        from pyarrow import ipc
+
         with pa.memory_map(str(self.path)) as source:
             if source.read(6) == b"ARROW1":
                 with ipc.open_file(source) as file:
@@ -101,6 +112,8 @@ def tables(root: Path, split: str) -> list[Table]:
 
 def columns(table: Table) -> tuple[str, str]:
     """Names of the columns of pictures and of labels."""
+    import pyarrow as pa
+
     schema = table.schema
     pictures = [field.name for field in schema if _is_picture(field.type)]
     known = [name for name in LABELS if name in schema.names]
@@ -114,6 +127,8 @@ def columns(table: Table) -> tuple[str, str]:
 
 
 def _is_picture(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)

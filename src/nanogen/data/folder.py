@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from nanogen.data.crop import load
-from nanogen.data.images import Example, UnreadableFiles
 from nanogen.data.photographs import class_folders, class_names
+from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 
 log = logging.getLogger(__name__)
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def caption(name: str, template: str) -> str:
-    """The caption of a class, from its folder's name: underscores are spaces."""
-    try:
-        return template.format(name=name.replace("_", " "))
-    except (KeyError, IndexError, ValueError) as error:
-        raise UserError(
-            f"data.caption_template {template!r} cannot be filled in: it may contain {{name}}, "
-            "the class, and no other braces"
-        ) from error
 
 
 def _files(folder: Path) -> list[Path]:
@@ -43,30 +27,6 @@ def _files(folder: Path) -> list[Path]:
     if not found:
         raise UserError(f"data.root: the class folder {folder} is empty; fill or remove it")
     return sorted(found)
-
-
-def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
-    """The first items of each group, at most ``most`` together, in parts as equal as can be."""
-    turns = sorted((turn, g) for g, group in enumerate(groups) for turn in range(len(group)))
-    taken = [0] * len(groups)
-    for _, g in turns[:most]:
-        taken[g] += 1
-    return [group[:count] for group, count in zip(groups, taken, strict=True)]
-
-
-def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``map`` over a few threads, results in order, only a short stretch held in memory."""
-    workers = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
-    remaining = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        pending = deque(pool.submit(function, item) for item in islice(remaining, 8 * workers))
-        try:
-            while pending:
-                yield pending.popleft().result()
-                pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 class Folder:

@@ -184,10 +184,6 @@ def strings(file: h5py.File, name: str) -> list[str]:
     return list(file[name].asstr()[:])
 
 
-def write_strings(group: h5py.Group, name: str, values: list[str]) -> None:
-    group.create_dataset(name, data=values, dtype=h5py.string_dtype("utf-8"))
-
-
 def announce(path: Path, what: str, count: int, size: int, written: int = 0) -> None:
     """Log how large the file will be; raise UserError if the disk cannot hold it.
 

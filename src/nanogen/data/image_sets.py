@@ -96,7 +96,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _folder(folder: Path, side: int | None) -> ImageSet:
-    from nanogen.data.folder import in_order
+    from nanogen.data.source import in_order
 
     files = _pictures(folder)
     if side is None:

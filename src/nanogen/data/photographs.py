@@ -9,7 +9,6 @@ from nanogen.errors import UserError
 from nanogen.files import explained
 
 log = logging.getLogger(__name__)
-TABLES = (".parquet", ".arrow")
 LAYOUT = (
     "expected ROOT/train/CLASS/* and ROOT/val/CLASS/*, or parquet or Arrow files of the splits train "
     "and validation"
@@ -18,6 +17,8 @@ LAYOUT = (
 
 def is_exported(root: Path | str) -> bool:
     """Whether tables lie in ``root``; a tree of class folders is not searched for them, it is large."""
+    from nanogen.data.exported_tables import TABLES
+
     root = Path(root)
     train = root / "train"
     inside = train.iterdir() if train.is_dir() else root.rglob("*")

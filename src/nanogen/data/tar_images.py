@@ -63,7 +63,7 @@ class TarImages:
 
     def read(self, rows: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
         """The images at these places int64 (B,), written to the first B of ``into`` if it is given."""
-        from nanogen.data.folder import in_order
+        from nanogen.data.source import in_order
 
         if into is None:
             into = np.empty((len(rows), *self.shape[1:]), np.uint8)

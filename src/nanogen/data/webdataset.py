@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nanogen.data.crop import load
-from nanogen.data.images import Example, UnreadableFiles
+from nanogen.data.source import Example, UnreadableFiles
 from nanogen.errors import UserError
 
 IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"})

@@ -1,6 +1,6 @@
 """What is fetched for a study: frozen networks, published statistics, data sets.
 
-From the hub (`nanogen.interop.hub`) or by a file's address (`nanogen.interop.address`).
+From the hub (`nanogen.interop.hub`) or by a file's address (`nanogen.remote_file`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from nanogen.errors import UserError, nearest
 from nanogen.files import atomic_folder, label, write_json
 from nanogen.identity import config_hash
-from nanogen.interop.address import fetch_file
 from nanogen.interop.hub import Repository, download
+from nanogen.remote_file import fetch_file
 
 log = logging.getLogger(__name__)
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")

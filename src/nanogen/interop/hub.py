@@ -20,7 +20,7 @@ from typing import Any
 
 from nanogen.errors import UserError
 from nanogen.files import explained
-from nanogen.interop.address import offline
+from nanogen.remote_file import offline
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from nanogen.data import hdf5
-from nanogen.data.prompt_files import of_benchmark
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
+from nanogen.prompts.files import of_benchmark
 
 SAMPLES = ("samples", 1)  # format and version
 

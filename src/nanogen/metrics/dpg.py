@@ -1,7 +1,7 @@
 """DPG-Bench (Hu et al. 2024, arXiv 2403.05135): what is made of the answers to its questions.
 
 Which model answers is another matter (`nanogen.metrics.vqa`), and so is where the questions come from
-(`nanogen.data.question_graphs`).
+(`nanogen.prompts.question_graphs`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from nanogen.data.question_graphs import Graph, Question
+from nanogen.prompts.question_graphs import Graph, Question
 
 
 def adjusted(questions: Sequence[Question], answers: Sequence[float]) -> list[float]:

@@ -15,14 +15,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nanogen.data.prompt_files import GENEVAL
-from nanogen.data.question_graphs import Graph
-from nanogen.data.questions import check_complete, item_of, read_questions
 from nanogen.errors import UserError
 from nanogen.metrics import dpg, vqa_score
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.metric_files import write_metric
 from nanogen.metrics.vqa_score import VQAModel
+from nanogen.prompts.files import GENEVAL
+from nanogen.prompts.question_graphs import Graph
+from nanogen.prompts.questions import check_complete, item_of, read_questions
 
 OWN, OF_GENEVAL = " of its own", " of GenEval, not of its own"
 SHIFTS = 2  # how many other prompts each image is asked about, for the chance level

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.data import hdf5
-from nanogen.data.prompt_files import GENEVAL
-from nanogen.data.simple_prompts import BENCHMARK
 from nanogen.metrics import simpleeval
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import METRICS, FeatureSpace, accuracy
 from nanogen.metrics.geneval import chance, check_classes, score
 from nanogen.metrics.metric_files import Score, write_metric
+from nanogen.prompts.files import GENEVAL
+from nanogen.prompts.simpleeval import BENCHMARK
 
 
 def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path, output: Path) -> None:

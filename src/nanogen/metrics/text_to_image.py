@@ -23,9 +23,7 @@ from nanogen.config.paths import Paths
 from nanogen.config.plan import require_weights
 from nanogen.config.schema import Evaluation
 from nanogen.config.study_schema import Study
-from nanogen.data.drawn import drawn_images, read_image
-from nanogen.data.prompt_files import read_prompts, read_texts
-from nanogen.data.questions import item_of, of_prompt
+from nanogen.data.prompted_images import drawn_images, read_image
 from nanogen.errors import UserError, nearest
 from nanogen.files import label, write_json, write_text
 from nanogen.identity import config_hash
@@ -38,6 +36,8 @@ from nanogen.metrics.question_scores import SampleSet, answers, shown
 from nanogen.metrics.vqa import load_vqa
 from nanogen.metrics.vqa_score import VQAModel
 from nanogen.models.card import read_card
+from nanogen.prompts.files import read_prompts, read_texts
+from nanogen.prompts.questions import item_of, of_prompt
 
 log = logging.getLogger(__name__)
 Prompt = Mapping[str, Any]
@@ -184,7 +184,7 @@ METRICS: dict[str, Metric] = {
 def score_images(
     names: Sequence[str], folder: Path, prompts_file: Path, networks: Networks
 ) -> dict[str, Result]:
-    """Every metric of ``names`` of the images in ``folder`` (`data.drawn`), by name.
+    """Every metric of ``names`` of the images in ``folder`` (`data.prompted_images`), by name.
 
     Raises UserError for an unknown metric, before anything is loaded, and where images, prompts or
     networks are not as they must be.

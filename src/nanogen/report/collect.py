@@ -15,7 +15,6 @@ from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.metrics.guidance_choice import read_choice
 from nanogen.report import published
-from nanogen.report.rows import Row
 
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
@@ -88,23 +87,6 @@ def read_metric(path: Path | str) -> Metric:
         raise UserError(
             f"{path} lacks {error.args[0]!r}; delete it and make it again with `snakemake {path}`"
         ) from error
-
-
-def tidy(metrics: Iterable[Metric]) -> list[Row]:
-    """One row per number: task, method, variant, metric, name, value, hash."""
-    return [
-        {
-            "task": m.task,
-            "method": m.method,
-            "variant": m.variant,
-            "metric": m.metric,
-            "name": name,
-            "value": m.value(name),
-            "hash": m.hash,
-        }
-        for m in metrics
-        for name in m.values
-    ]
 
 
 def _method(run: Run) -> str:

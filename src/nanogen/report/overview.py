@@ -20,10 +20,9 @@ from nanogen.config import PublicRun, Run, Study, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import FigureStyle
 from nanogen.data import hdf5
-from nanogen.data.prompt_files import GENEVAL, of_benchmark
-from nanogen.data.shown_prompts import spread
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
+from nanogen.prompts.files import GENEVAL, of_benchmark, spread
 from nanogen.report import pictures, published
 from nanogen.report.collect import Results
 from nanogen.report.measured import head

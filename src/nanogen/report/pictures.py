@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanogen.data import hdf5
-from nanogen.data.shown_prompts import first_images, spread
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label, read_json
+from nanogen.prompts.files import first_images, spread
 
 if TYPE_CHECKING:
     from PIL.Image import Image

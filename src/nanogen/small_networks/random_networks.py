@@ -58,8 +58,8 @@ def _vae(stage: Mapping[str, Any], folder: Path) -> None:
 
 def _text_encoder(stage: Mapping[str, Any], folder: Path) -> None:
     """The tokenizer is trained on the prompts of drawn scenes; any other text can be written too."""
-    from nanogen.data.prompts import scene_prompts
     from nanogen.models.loading import save_network
+    from nanogen.prompts.prompts import scene_prompts
     from nanogen.small_networks.text_encoder import build, train_tokenizer
 
     tokenizer = train_tokenizer([prompt["prompt"] for prompt in scene_prompts(stage["seed"])])
@@ -165,8 +165,8 @@ def _weak_scorer(stage: Mapping[str, Any], folder: Path) -> None:
     from tokenizers.processors import TemplateProcessing
     from transformers import CLIPConfig, CLIPModel
 
-    from nanogen.data.simple_prompts import OBJECTS, simple_prompts
     from nanogen.models.loading import save_network
+    from nanogen.prompts.simpleeval import OBJECTS, simple_prompts
     from nanogen.small_networks.text_encoder import END, train_tokenizer
 
     prompts = simple_prompts(stage["seed"], OBJECTS.name, 300)

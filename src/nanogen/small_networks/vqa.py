@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen.data.captions import noun
 from nanogen.data.images import ImageFile
-from nanogen.data.scenes import MOST_OBJECTS
+from nanogen.data.scenes.captions import noun
+from nanogen.data.scenes.scenes import MOST_OBJECTS
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.metrics.detector import network_input

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from nanogen.data import questions
 from nanogen.data.images import ImageFile
-from nanogen.data.prompts import TAGS
-from nanogen.data.scenes import MOST_OBJECTS, RELATIONS
+from nanogen.data.scenes.scenes import MOST_OBJECTS, RELATIONS
 from nanogen.metrics import vqa_score
 from nanogen.metrics.geneval import relations
+from nanogen.prompts import questions
+from nanogen.prompts.prompts import TAGS
 
 NEAR = 0.75  # share of the false questions that are near the truth, where there are any
 # Drawn more often than other kinds: all other questions depend on it, and it is learned last.

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanogen.data.contents import COUNTS, Content, Thing, near_misses, pick
 from nanogen.data.images import ImageFile
-from nanogen.data.scenes import RELATIONS
-from nanogen.data.simple_prompts import FOILS, SCENES
+from nanogen.data.scenes.scenes import RELATIONS
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.metrics.geneval import relations
@@ -22,6 +20,8 @@ from nanogen.metrics.simpleeval import Choices
 from nanogen.metrics.weak_scorer import COARSE_MATCHER, SmallScorer, build_small, keyhole
 from nanogen.models.initialisation import seeded
 from nanogen.models.network_files import save_network
+from nanogen.prompts.contents import COUNTS, Content, Thing, near_misses, pick
+from nanogen.prompts.simpleeval import FOILS, SCENES
 from nanogen.small_networks.training import train
 
 LONGEST = 12  # words of a text

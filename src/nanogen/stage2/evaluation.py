@@ -156,7 +156,7 @@ class Images:
 
     def _of_prompts(self, stage: dict[str, Any], inputs: Inputs) -> None:
         """All images of GenEval's prompts."""
-        from nanogen.data.prompt_files import GENEVAL, of_benchmark
+        from nanogen.prompts.files import GENEVAL, of_benchmark
         from nanogen.sampling.generate import labels_of
         from nanogen.sampling.inputs import prompts_of, text_conditions
 
@@ -224,10 +224,10 @@ class GenEval:
     """GenEval as the final evaluation's: the study's detector, on all of GenEval's prompts."""
 
     def __init__(self, stage: dict[str, Any], inputs: Inputs):
-        from nanogen.data.prompt_files import GENEVAL, of_benchmark
         from nanogen.metrics.detector import load_detector
         from nanogen.metrics.geneval import check_classes
         from nanogen.models.card import expect_model
+        from nanogen.prompts.files import GENEVAL, of_benchmark
         from nanogen.sampling.inputs import prompts_of
 
         folders = {}

@@ -9,15 +9,7 @@ code alters a stage's results.
 from __future__ import annotations
 
 from nanogen.config.stages.base import VERSIONS, Stage
-from nanogen.config.stages.judged import (
-    answering,
-    geneval,
-    online,
-    question_scores,
-    questions,
-    simpleeval,
-)
-from nanogen.config.stages.prepared import (
+from nanogen.config.stages.preparation import (
     data,
     inputs,
     latents,
@@ -27,7 +19,7 @@ from nanogen.config.stages.prepared import (
     text,
     vision,
 )
-from nanogen.config.stages.reconstructed import (
+from nanogen.config.stages.reconstructions import (
     reconstructed_task,
     reconstruction,
     reconstruction_networks,
@@ -43,6 +35,14 @@ from nanogen.config.stages.runs import (
     sample,
     train,
     trained_model,
+)
+from nanogen.config.stages.text_to_image import (
+    answering,
+    geneval,
+    online,
+    question_scores,
+    questions,
+    simpleeval,
 )
 
 __all__ = [

@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import terms, trained, variants
-from nanogen.config.load import (
-    PIXELS,
-    latent_shape,
-    load_model,
-    load_run,
-)
-from nanogen.config.schema import PublicRun, Run
+from nanogen.config.load import latent_shape, load_model, load_run
+from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.stages.base import Stage, stage_of
-from nanogen.config.stages.prepared import (
+from nanogen.config.stages.preparation import (
     data,
     feature_width,
     latents,

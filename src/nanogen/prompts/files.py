@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nanogen.data.scenes import RELATIONS
+import numpy as np
+
+from nanogen.data.scenes.scenes import RELATIONS
 from nanogen.errors import UserError
 from nanogen.files import explained, read_json
 
@@ -129,3 +131,19 @@ def read_texts(path: Path | str) -> list[Prompt]:
 def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[int]:
     """Where the prompts of one benchmark stand; those that name none are GenEval's."""
     return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """``wanted`` indices spread over 0 ... count - 1, all of them if there are fewer."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, wanted)).round()})
+
+
+def first_images(labels: np.ndarray, prompts: Sequence[Mapping[str, Any]], wanted: int) -> np.ndarray:
+    """Places (at most ``wanted``,) of the first image of each of the chosen prompts.
+
+    Args:
+        labels: int (N,), of which prompt each image is.
+    """
+    shown, first = np.unique(labels, return_index=True)
+    first = first[np.isin(shown, of_benchmark(prompts, GENEVAL))]
+    return first[spread(len(first), wanted)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nanogen.config import Study, load_run, prompt_lists, stages, variants
 from nanogen.config.load import available, load_prompt_file
-from nanogen.data import prompts
+from nanogen.prompts import prompts
 
 READERS = {
     "geneval": prompts.geneval_prompts,

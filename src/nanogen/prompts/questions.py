@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nanogen.data.captions import COUNTS
-from nanogen.data.prompt_files import GENEVAL, of_benchmark
-from nanogen.data.prompts import questions_file
-from nanogen.data.question_graphs import Graph, Question, graph_of, read_table
+from nanogen.data.scenes.captions import COUNTS
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
+from nanogen.prompts.files import GENEVAL, of_benchmark
+from nanogen.prompts.prompts import questions_file
+from nanogen.prompts.question_graphs import Graph, Question, graph_of, read_table
 
 log = logging.getLogger(__name__)
 FORMAT = ("questions", 1)

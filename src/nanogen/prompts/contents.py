@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nanogen.data.scenes import RELATIONS
+from nanogen.data.scenes.scenes import RELATIONS
 from nanogen.identity import canonical_json
 
 COUNTS = {1: "a", 2: "two", 3: "three", 4: "four"}

@@ -1,14 +1,14 @@
 """Captions of scenes: short ones that say more or less, dense ones that say everything.
 
 The wording of the short ones is also the wording of the evaluation's prompts, so the phrases below
-are shared with ``nanogen.data.prompts``.
+are shared with ``nanogen.prompts.prompts``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nanogen.data.scenes import UNITS, Scene, SceneObject, relation
+from nanogen.data.scenes.scenes import UNITS, Scene, SceneObject, relation
 
 COUNTS = {2: "two", 3: "three", 4: "four"}
 _PLURALS = {"cross": "crosses"}

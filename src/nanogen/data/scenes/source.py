@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nanogen.data import captions, render, scenes
-from nanogen.data.images import Example, Source
+from nanogen.data.scenes import captions, render, scenes
+from nanogen.data.source import Example, ImageSource
 from nanogen.errors import UserError
 
 
@@ -34,5 +34,5 @@ class Scenes:
                 image, scene.label, captions.short(scene), captions.dense(scene), masks, objects
             )
 
-    def without(self, names: set[str]) -> Source:
+    def without(self, names: set[str]) -> ImageSource:
         return self

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from nanogen.data import captions, question_graphs
-from nanogen.data.prompt_files import GENEVAL, read_prompts, read_texts
-from nanogen.data.scenes import COLORS, MOST_OBJECTS, RADII, RELATIONS, SHAPES
+from nanogen.data.scenes import captions
+from nanogen.data.scenes.scenes import COLORS, MOST_OBJECTS, RADII, RELATIONS, SHAPES
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.identity import seed_for
+from nanogen.prompts import question_graphs
+from nanogen.prompts.files import GENEVAL, read_prompts, read_texts
 
 log = logging.getLogger(__name__)
 Prompt = dict[str, Any]
@@ -124,7 +125,7 @@ def scene_prompts(seed: int) -> list[Prompt]:
 
 def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
     """One prompt per class of photographs; the class is named as its folder is."""
-    from nanogen.data.folder import caption
+    from nanogen.data.source import caption
 
     return [_prompt("single_object", caption(name, template), _object(name)) for name in classes]
 
@@ -136,7 +137,7 @@ def _file(source: Mapping[str, Any], key: str, folder: Path) -> Path:
     """The file that ``evaluation.<key>`` names; where it is fetched, it is kept in ``folder``."""
     if "file" not in source:
         return Path(source[key])
-    from nanogen.interop.address import fetch_file
+    from nanogen.remote_file import fetch_file
 
     return fetch_file(source["file"], folder, f"give its path as evaluation.{key}")
 
@@ -165,7 +166,7 @@ def _simpleeval(stage: Mapping[str, Any], geneval: Sequence[Prompt]) -> list[Pro
     """SimpleEval's prompts, where it is measured."""
     if not (simple := stage.get("simpleeval")):
         return []
-    from nanogen.data.simple_prompts import simple_prompts
+    from nanogen.prompts.simpleeval import simple_prompts
 
     return simple_prompts(stage["seed"], simple["vocabulary"], simple["prompts"], geneval)
 

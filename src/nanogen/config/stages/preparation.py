@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import prompt_lists, tokenizers
+from nanogen.config import prompt_lists, tokenizer_networks
 from nanogen.config.load import (
     available,
     load_model,
@@ -13,7 +13,7 @@ from nanogen.config.load import (
 )
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import Data, Run
-from nanogen.config.stages import tuned
+from nanogen.config.stages import end_to_end
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
@@ -109,7 +109,7 @@ def model(study: Study, name: str) -> Stage:
         check_buildable(study, config)
         expects["data"] = data(study, config.data, "train")["hash"]
         expects["val"] = data(study, config.data, "val")["hash"]
-    networks = tokenizers.networks_of(config)
+    networks = tokenizer_networks.networks_of(config)
     expects |= {role: model(study, other)["hash"] for role, other in networks.items()}
     if config.source in ("download", "package"):
         return stage_of("model", expects, model=keys)
@@ -117,7 +117,7 @@ def model(study: Study, name: str) -> Stage:
         resolution = task_data(study, "imagenet").resolution
         return stage_of("model", {}, model=keys, seed=study.seed, resolution=resolution)
     made_with = {role: model_keys(study, other) for role, other in networks.items()}
-    joint = {"joint": tuned.joint(study, config)} if config.end_to_end else {}
+    joint = {"joint": end_to_end.joint(study, config)} if config.end_to_end else {}
     return stage_of("model", expects, model=keys, seed=study.seed, networks=made_with, **joint)
 
 
@@ -130,7 +130,7 @@ def check_buildable(study: Study, config: Model) -> None:
             f"(the task it is trained on) and '{recipe}'; or set its source to download or path"
         )
     if recipe == "stage1":
-        tokenizers.check(config)
+        tokenizer_networks.check(config)
 
 
 def _keys(config: Model, others: set[str]) -> dict[str, Any]:

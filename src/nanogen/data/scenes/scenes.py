@@ -1,8 +1,8 @@
 """Scenes: coloured shapes on a plain background, drawn at random and described exactly.
 
 A scene is a handful of integers in units of 1/128 of the image's side, so that it is the same at
-every resolution. Pictures of it are made by ``nanogen.data.render``, sentences by
-``nanogen.data.captions``.
+every resolution. Pictures of it are made by ``nanogen.data.scenes.render``, sentences by
+``nanogen.data.scenes.captions``.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nanogen.config.load import PIXELS, load_model, load_run
-from nanogen.config.schema import Run
+from nanogen.config.load import load_model, load_run
+from nanogen.config.schema import PIXELS, Run
 from nanogen.config.stages.base import Stage, stage_of
-from nanogen.config.stages.prepared import data, model, model_keys
+from nanogen.config.stages.preparation import data, model, model_keys
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 

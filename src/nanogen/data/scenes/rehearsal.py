@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nanogen.data import captions, render, scenes
+from nanogen.data.scenes import captions, render, scenes
 from nanogen.errors import UserError, nearest
 from nanogen.files import atomic_folder, label, write_json
 

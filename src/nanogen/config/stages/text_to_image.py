@@ -11,7 +11,7 @@ from nanogen.config.load import (
 )
 from nanogen.config.schema import Run
 from nanogen.config.stages.base import Stage, stage_of
-from nanogen.config.stages.prepared import model, model_keys, prompts
+from nanogen.config.stages.preparation import model, model_keys, prompts
 from nanogen.config.stages.runs import reference, sample
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError

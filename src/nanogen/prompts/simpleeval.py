@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from nanogen.data.contents import COUNTS, Content, Thing, Vocabulary, meaning, near_misses, pick
-from nanogen.data.scenes import COLORS, RADII, RELATIONS, SHAPES
+from nanogen.data.scenes.scenes import COLORS, RADII, RELATIONS, SHAPES
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
+from nanogen.prompts.contents import COUNTS, Content, Thing, Vocabulary, meaning, near_misses, pick
 
 BENCHMARK = "simpleeval"
 FOILS = 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nanogen.data.scenes import MOST_OBJECTS, UNITS, Scene, SceneObject
+from nanogen.data.scenes.scenes import MOST_OBJECTS, UNITS, Scene, SceneObject
 
 SAMPLES = 4  # sample points per pixel and axis
 

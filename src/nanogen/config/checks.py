@@ -1,0 +1,63 @@
+"""What a resolved run must fulfil beyond the type of each of its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nanogen.config import classifier, terms
+from nanogen.config.schema import PIXELS, Run
+from nanogen.errors import UserError
+
+
+def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> None:
+    """Raise UserError where the run's keys do not fit each other.
+
+    Args:
+        latent: (channels, rows, columns) of what the backbone sees.
+        networks: its tokenizer and those that it is made with.
+    """
+    where = f"{run.method} on {run.task} (study {run.study})"
+    if run.training.batch_size % run.training.noise_chunk:
+        raise UserError(
+            f"{where}: training.batch_size {run.training.batch_size} is not a multiple of "
+            f"training.noise_chunk {run.training.noise_chunk}"
+        )
+    if run.objective.kind == "meanflow":
+        _check_meanflow(run, where)
+    more = run.sampling.more_steps
+    if len({run.sampling.steps, *more}) <= len(more) or min(more, default=1) < 1:
+        raise UserError(
+            f"{where}: sampling.more_steps {more} must be positive, and each another number than the "
+            f"rest and sampling.steps {run.sampling.steps}"
+        )
+    low, high = run.sampling.guidance_interval
+    if not 0 <= low <= high <= 1:
+        raise UserError(f"{where}: sampling.guidance_interval {low, high} must lie in [0, 1]")
+    channels, rows, columns = latent
+    if rows % run.backbone.patch or columns % run.backbone.patch:
+        raise UserError(
+            f"{where}: backbone.patch {run.backbone.patch} does not divide the latent "
+            f"{channels}x{rows}x{columns}"
+        )
+    terms.check(run, run.tokenizer == PIXELS, where)
+    classifier.check(run, [*terms.encoders(run), *networks], where)
+    if run.conditioner.kind == "text" and run.conditioner.model is None:
+        raise UserError(f"{where}: conditioner.model must name the text encoder")
+    if run.conditioner.kind == "label" and run.conditioner.classes is None:
+        raise UserError(f"{where}: conditioner.classes is missing")
+
+
+def _check_meanflow(run: Run, where: str) -> None:
+    """The average velocity is trained alone, as a velocity, with its guidance in the target."""
+    if run.objective.terms:
+        raise UserError(
+            f"{where}: objective meanflow has no added terms; leave out objective.terms "
+            f"({', '.join(run.objective.terms)})"
+        )
+    if run.objective.prediction != "v":
+        raise UserError(f"{where}: objective meanflow needs objective.prediction v")
+    if run.sampling.guidance_scale != 1:
+        raise UserError(
+            f"{where}: MeanFlow is guided by its training; set objective.meanflow.kappa in place of "
+            "sampling.guidance_scale"
+        )

@@ -1,0 +1,1 @@
+"""Drawn scenes: the small study's images with captions, masks and objects."""

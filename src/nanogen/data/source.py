@@ -1,0 +1,95 @@
+"""Where images come from, and what sources have in common.
+
+A *source* knows its classes and how many examples it has and yields them in a fixed order; the
+writer (`nanogen.data.image_import`) streams them into an image file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from nanogen.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects; of a
+    tar shard also where it lies."""
+
+    image: np.ndarray
+    label: int
+    short: str
+    dense: str
+    masks: np.ndarray | None = None
+    objects: list[dict[str, Any]] | None = None
+    place: tuple[int, int, int] | None = None  # shard, offset and size, where it lies in one
+
+
+class UnreadableFiles(Exception):
+    """Raised by a source after its last example, where files could not be read: name -> reason."""
+
+    def __init__(self, files: Mapping[str, str]):
+        super().__init__(f"{len(files)} unreadable files")
+        self.files = dict(files)
+
+
+class ImageSource(Protocol):
+    """Where examples come from."""
+
+    classes: list[str]
+
+    def __len__(self) -> int: ...
+
+    def examples(self) -> Iterator[Example]:
+        """All examples in order; raises UnreadableFiles at the end if any were left out."""
+        ...
+
+    def without(self, names: set[str]) -> ImageSource:
+        """The same source as if these files were not there."""
+        ...
+
+
+def caption(name: str, template: str) -> str:
+    """The caption of a class, from its folder's name: underscores are spaces."""
+    try:
+        return template.format(name=name.replace("_", " "))
+    except (KeyError, IndexError, ValueError) as error:
+        raise UserError(
+            f"data.caption_template {template!r} cannot be filled in: it may contain {{name}}, "
+            "the class, and no other braces"
+        ) from error
+
+
+def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
+    """The first items of each group, at most ``most`` together, in parts as equal as can be."""
+    turns = sorted((turn, g) for g, group in enumerate(groups) for turn in range(len(group)))
+    taken = [0] * len(groups)
+    for _, g in turns[:most]:
+        taken[g] += 1
+    return [group[:count] for group, count in zip(groups, taken, strict=True)]
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``map`` over a few threads, results in order, only a short stretch held in memory."""
+    workers = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
+    remaining = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        pending = deque(pool.submit(function, item) for item in islice(remaining, 8 * workers))
+        try:
+            while pending:
+                yield pending.popleft().result()
+                pending.extend(pool.submit(function, item) for item in islice(remaining, 1))
+        finally:
+            for future in pending:
+                future.cancel()
