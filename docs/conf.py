@@ -5,7 +5,7 @@ copyright = "the authors of NanoGen, Apache-2.0"
 language = "en"
 smartquotes = False  # two hyphens begin an option
 
-extensions = ["myst_parser", "nanogen.docs.mathml"]
+extensions = ["myst_parser", "nanogen.docs.equations"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 # Blocks without a language are commands and what they print.
@@ -13,7 +13,7 @@ highlight_language = "none"
 
 html_theme = "furo"
 html_title = "NanoGen"
-html_css_files = ["equations.css", "site.css"]  # nanogen.docs.font makes the first
+html_css_files = ["equations.css", "site.css"]  # nanogen.docs.equations makes the first
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False

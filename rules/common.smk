@@ -28,7 +28,7 @@ from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
 from nanogen.leaderboard import submission
 from nanogen.report import seeds as report_seeds
-from nanogen.report.published import reproduced_variant
+from nanogen.report.paper_tables import reproduced_variant
 
 
 class Runs(dict):

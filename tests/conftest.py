@@ -65,6 +65,7 @@ def as_nobody() -> Callable[[], AbstractContextManager[None]]:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
     """The documentation's site, built by the first of the test processes that needs it."""
+    from nanogen.cli import parsers
     from nanogen.docs.build import build
 
     temporary = tmp_path_factory.getbasetemp()
@@ -72,7 +73,7 @@ def site(tmp_path_factory) -> Path:
     with open(folder.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            build(ROOT, folder)
+            build(ROOT, folder, parsers())
     return folder
 
 

@@ -13,7 +13,7 @@ from nanogen.interop.released import from_released
 from nanogen.objectives import PREDICTIONS, FlowMatching, StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.reg import Reg
-from nanogen.sampling.euler import Guidance, euler, time_grid
+from nanogen.sampling.solvers import Guidance, euler, time_grid
 
 KINDS = ("label", "text", "reg")
 

@@ -14,8 +14,7 @@ from nanogen.interop.released import from_released
 from nanogen.objectives import StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.meanflow import FlowMatchingSteps, MeanFlow, derivative, weighted
-from nanogen.sampling.average_velocity import average_steps
-from nanogen.sampling.euler import time_grid
+from nanogen.sampling.solvers import average_steps, time_grid
 
 DROPPED = torch.tensor([False, True, False])  # "sample 1's condition is dropped", golden/README.md
 

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 
+from nanogen.claims import table as claims_table
 from nanogen.claims import verdict
 from nanogen.claims.numbers import Numbers
 from nanogen.claims.schema import Claims, read_claims
@@ -13,7 +14,6 @@ from nanogen.cli import main
 from nanogen.config.load import CONFIG
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
-from nanogen.report import claim_table
 
 PUBLISHED = {
     "reproduced-fid": "holds",
@@ -41,7 +41,7 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module")
 def published():
-    return {row["claim"]: row for row in claim_table.table(None).rows}
+    return {row["claim"]: row for row in claims_table.table(None).rows}
 
 
 def test_the_verdicts_on_the_papers_own_numbers(published):

@@ -10,9 +10,9 @@ import pytest
 
 from nanogen.backbones import parameter_count
 from nanogen.cli import main
-from nanogen.cli.config import task_difference
 from nanogen.config import load, load_model, load_run, load_study, stages
 from nanogen.config.load import available, study_from
+from nanogen.config.task_difference import task_difference
 from nanogen.errors import UserError
 
 

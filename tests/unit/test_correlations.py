@@ -143,9 +143,9 @@ def test_the_other_tables_of_the_paper_hold_its_coefficients(name, tmp_path):
 
 def test_the_figure_has_a_panel_per_score_and_every_format(tmp_path):
     from nanogen.config.study_schema import FigureStyle
-    from nanogen.report import forest, style
+    from nanogen.report import correlation_figure, style
 
-    drawn, said = forest.figure(None, [], FigureStyle(height=5))
+    drawn, said = correlation_figure.figure(None, [], FigureStyle(height=5))
     assert [axes.get_title(loc="left") for axes in drawn.axes] == ["GenEval", "DPG-Bench", "GenAI-Bench"]
     labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
     assert "Latent space (21)" in labels

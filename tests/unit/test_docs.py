@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from nanogen.cli import COMMANDS, main
-from nanogen.cli.config import task_difference
+from nanogen.cli import COMMANDS, main, parser_of, parsers
 from nanogen.config import load_study
 from nanogen.config.load import CONFIG
+from nanogen.config.task_difference import task_difference
 from nanogen.docs import build, commands, keys, methods, targets, tasks
-from nanogen.docs.mathml import mathml
+from nanogen.docs.equations import mathml
 from nanogen.errors import UserError
 
 ROOT = CONFIG.parent
@@ -119,13 +119,13 @@ def test_a_link_that_leads_nowhere_fails_the_build(tmp_path):
         (root / name).write_text(text, encoding="utf-8")
     (root / "docs/conf.py").write_text('extensions = ["myst_parser"]\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"docs/index\.md.*nowhere\.md"):
-        build.build(root, tmp_path / "site")
+        build.build(root, tmp_path / "site", parsers())
     assert not (tmp_path / "site").exists()
 
 
 def test_a_folder_without_pages_is_refused(tmp_path):
     with pytest.raises(UserError, match="in a clone of the repository"):
-        build.build(tmp_path, tmp_path / "site")
+        build.build(tmp_path, tmp_path / "site", parsers())
 
 
 def test_every_key_of_every_file_is_in_the_reference():
@@ -158,9 +158,9 @@ def test_a_key_is_shown_with_type_range_and_default(key, row):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_in_the_reference(name):
-    page = commands.page()
+    page = commands.page(parsers())
     part = page.split(f"(nanogen-{name})=\n")[1].partition("(nanogen-")[0]
-    options = commands.parser_of(name)._option_string_actions
+    options = parser_of(name)._option_string_actions
     assert {
         option for option in options if option not in ("-h", "--help") and option not in part
     } == set()
@@ -170,8 +170,10 @@ def test_every_command_and_option_is_in_the_reference(name):
 def test_commands_and_keys_are_listed_without_a_large_library():
     heavy = {"torch", "numpy", "h5py", "PIL", "matplotlib", "scipy", "transformers", "snakemake"}
     program = (
-        "import sys; from nanogen.docs import commands, keys, tasks; commands.page(); keys.page();"
-        f"tasks.page(); print(*({heavy!r} & set(sys.modules)))"
+        "import sys; from nanogen.cli import parsers\n"
+        "from nanogen.docs import commands, keys, tasks\n"
+        "commands.page(parsers()); keys.page(); tasks.page()\n"
+        f"print(*({heavy!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
@@ -215,7 +217,7 @@ def test_commands_in_the_pages_have_the_options_that_they_are_shown_with():
     wrong = []
     for page, words in typed("nanogen"):
         name, *rest = words
-        known = commands.parser_of(name)._option_string_actions if name in COMMANDS else {}
+        known = parser_of(name)._option_string_actions if name in COMMANDS else {}
         own = rest[: rest.index("--")] if "--" in rest else rest
         odd = [word for word in own if word.startswith("--") and word not in known]
         if odd or (name not in COMMANDS and name != "COMMAND"):
@@ -240,6 +242,6 @@ def test_snakemake_is_asked_for_targets_that_are_there():
 
 
 def test_the_command_says_where_the_site_is(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(build, "build", lambda root, output: None)
+    monkeypatch.setattr(build, "build", lambda root, output, parsers: None)
     assert main(["docs", "--output", str(tmp_path)]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "index.html")

@@ -26,13 +26,12 @@ from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models.card import read_card
 from nanogen.objectives.batch import Batch
-from nanogen.stage1.end_to_end import Backbone, JointLoss
+from nanogen.stage1.end_to_end import Backbone, JointLoss, LatentNorm
 from nanogen.stage1.joint_batches import JointBatches
 from nanogen.stage1.joint_learner import JointLearner
-from nanogen.stage1.latent_norm import LatentNorm
 from nanogen.stage1.latent_report import alignment
 from nanogen.stage1.loop import train_tokenizer
-from nanogen.stage1.reconstructed import Reconstructed
+from nanogen.stage1.terms import Reconstructed
 from nanogen.stage1.vae import Coder
 from nanogen.stage1.vae import build as build_vae
 from nanogen.tokenizers import load_tokenizer

@@ -17,9 +17,8 @@ from nanogen.errors import UserError
 from nanogen.objectives import MeanFlow, StraightPath, TrainingTime, objective_of
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.meanflow import FlowMatchingSteps, derivative
-from nanogen.sampling.average_velocity import average_steps
-from nanogen.sampling.euler import time_grid
 from nanogen.sampling.generate import Generator
+from nanogen.sampling.solvers import average_steps, time_grid
 from nanogen.stage2.batches import Batches
 from nanogen.tokenizers.pixels import Pixels
 

@@ -18,7 +18,7 @@ from nanogen.files import label, read_json
 from nanogen.prompts.files import read_texts
 from nanogen.prompts.prompts import prompts_of, write_prompts
 from nanogen.prompts.questions import write_questions
-from nanogen.report.pictures import prompt_lines
+from nanogen.report.sample_grids import prompt_lines
 from nanogen.sampling.generate import labels_of
 
 COLUMNS = (

@@ -9,8 +9,8 @@ import pytest
 
 from nanogen.cli import main
 from nanogen.files import write_json
-from nanogen.provenance import record
-from nanogen.provenance.usage import Usage
+from nanogen.records import record
+from nanogen.records.usage import Usage
 from nanogen.report import profile
 
 START = datetime(2026, 1, 31, 18, tzinfo=UTC)

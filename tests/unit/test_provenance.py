@@ -11,7 +11,7 @@ import pytest
 from nanogen.cli import main
 from nanogen.config import load_study, stages
 from nanogen.files import write_json
-from nanogen.provenance import facts, record
+from nanogen.records import facts, record
 
 STUDY = {"data": {"train_images": 20, "val_images": 20}}
 
@@ -71,7 +71,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def said_commit(source: Path) -> str:
-    code = "from nanogen.provenance import facts; print(facts.commit())"
+    code = "from nanogen.records import facts; print(facts.commit())"
     options = {
         "env": {"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin"},
         "capture_output": True,
@@ -82,7 +82,7 @@ def said_commit(source: Path) -> str:
 
 def test_the_commit_is_that_of_the_programs_own_checkout(tmp_path):
     package = tmp_path / "src" / "nanogen"
-    for name in ("__init__.py", "provenance/__init__.py", "provenance/facts.py"):
+    for name in ("__init__.py", "records/__init__.py", "records/facts.py"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text((Path(facts.__file__).parents[1] / name).read_text())
     assert said_commit(tmp_path / "src") == "None"

@@ -10,7 +10,7 @@ from nanogen.cli import main
 from nanogen.config.study_schema import FigureStyle
 from nanogen.data import hdf5
 from nanogen.files import label, write_json
-from nanogen.report import figure, style
+from nanogen.report import scatter_figures, style
 from nanogen.report.labels import place
 
 PLAIN = '{"labels": false}'
@@ -21,23 +21,23 @@ PLAIN = '{"labels": false}'
     [("figure1", (-0.555, -0.580, -0.377)), ("figure5", (-0.267, -0.369, -0.620))],
 )
 def test_published_correlations_over_21_latent_space_methods(name, expected):
-    (panels,) = figure.published_panels(name)
+    (panels,) = scatter_figures.published_panels(name)
     assert [panel.metric for panel in panels] == ["geneval", "dpg_bench", "genai_bench"]
     assert [len(panel.points) for panel in panels] == [21, 21, 21]
     assert tuple(round(panel.r, 3) for panel in panels) == expected
 
 
 def test_pixel_space_methods_strengthen_the_published_correlation():
-    without, with_guidance = figure.published_panels("figure4")
-    latent = figure.published_panels("figure1")[0]
+    without, with_guidance = scatter_figures.published_panels("figure4")
+    latent = scatter_figures.published_panels("figure1")[0]
     assert {len(panel.points) for panel in [*without, *with_guidance]} == {24}
     assert all(all_.r < some.r for all_, some in zip(with_guidance, latent, strict=True))
 
 
 def test_the_legend_of_one_panel_is_within_the_figure():
     families = ("rae", "vae", "pixel", "few-step")
-    points = tuple(figure.Point(f, f, x, 1.0 - 0.1 * x) for x, f in enumerate(families, 1))
-    drawn = figure.draw([[figure.Panel("geneval", "with CFG", points)]], FigureStyle())
+    points = tuple(scatter_figures.Point(f, f, x, 1.0 - 0.1 * x) for x, f in enumerate(families, 1))
+    drawn = scatter_figures.draw([[scatter_figures.Panel("geneval", "with CFG", points)]], FigureStyle())
     legend = drawn.legends[0].get_window_extent()
     assert legend.x0 >= 0
     assert legend.x1 <= drawn.bbox.x1
@@ -47,8 +47,8 @@ def test_the_legend_of_one_panel_is_within_the_figure():
 def test_correlation_is_pearsons():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 40))
-    assert figure.correlation(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1])
-    assert figure.correlation([1, 2, 3], [6, 4, 2]) == pytest.approx(-1)
+    assert scatter_figures.correlation(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert scatter_figures.correlation([1, 2, 3], [6, 4, 2]) == pytest.approx(-1)
 
 
 def _tables(folder, methods: int):
@@ -80,9 +80,9 @@ def test_two_points_have_no_r(tmp_path, capsys):
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     look = FigureStyle(labels=True)
-    rows = [figure.published_panels("figure1")[0][:1]]
+    rows = [scatter_figures.published_panels("figure1")[0][:1]]
     for name in ("a", "b"):
-        drawn = figure.draw(rows, look)
+        drawn = scatter_figures.draw(rows, look)
         with style.applied(look):
             style.save(drawn, str(tmp_path / name))
     for suffix in ("svg", "pdf", "png"):

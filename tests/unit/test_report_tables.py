@@ -14,7 +14,7 @@ from nanogen.config import load_study, stages
 from nanogen.config.load import CONFIG
 from nanogen.config.paths import Paths
 from nanogen.files import write_json
-from nanogen.provenance import record
+from nanogen.records import record
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_metrics_made_of_answers_are_columns_with_their_chance_level(study):
 
 
 def test_a_score_of_genevals_prompts_is_not_taken_for_the_published_one(study):
-    from nanogen.report.whose_prompts import cells, in_caption, notes
+    from nanogen.report.prompt_notes import cells, in_caption, notes
 
     main(["table", "table3", "--study", "smoke", "--output-prefix", "t"])
     text = Path("t.md").read_text(encoding="utf-8")

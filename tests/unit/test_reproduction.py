@@ -11,7 +11,7 @@ from nanogen.cli import main
 from nanogen.config import load_run, load_study, stages
 from nanogen.config.paths import Paths
 from nanogen.files import label, write_json
-from nanogen.report import published
+from nanogen.report import paper_tables
 from nanogen.report.rows import read_rows
 
 OURS = {
@@ -34,18 +34,18 @@ def test_sizes_are_the_tables_to_one_percent(method):
 @pytest.mark.parametrize("method", OURS)
 def test_length_steps_and_guidance_are_the_tables(method):
     run = load_run(load_study("table1"), method, "imagenet")
-    row = published.reproduction(run)[1]
+    row = paper_tables.reproduction(run)[1]
     epochs = run.training.steps * run.training.batch_size / run.data.train_images
     assert epochs == pytest.approx(row["epochs"], rel=0.01)
     assert run.sampling.steps == row["nfe"]
     assert run.objective.prediction == row["prediction"]
-    assert published.reproduced_variant(run) == {"yes": "cfg", "no": "nocfg"}[row["guidance"]]
+    assert paper_tables.reproduced_variant(run) == {"yes": "cfg", "no": "nocfg"}[row["guidance"]]
 
 
 def _measure(study, method: str, fid: float) -> None:
     """The files that a run of ``method`` leaves, with made-up scores."""
     paths, run = Paths(study), load_run(study, method, "imagenet")
-    variant = published.reproduced_variant(run)
+    variant = paper_tables.reproduced_variant(run)
     about = {"method": method, "task": "imagenet", "variant": variant}
     hash_ = stages.distribution(study, method, variant)["hash"]
     for metric, value in (("fid", fid), ("is", 7.0)):

@@ -14,8 +14,8 @@ from nanogen.backbones import Condition, build, save
 from nanogen.config import stages
 from nanogen.files import label, write_json
 from nanogen.identity import seed_for
-from nanogen.sampling.euler import Guidance, euler, time_grid
 from nanogen.sampling.generate import Generator, generate, labels_of, noise_of
+from nanogen.sampling.solvers import Guidance, euler, time_grid
 from nanogen.tokenizers.pixels import Pixels
 from nanogen.training.processes import Processes
 

@@ -12,7 +12,7 @@ from nanogen.config import load_run, load_study, stages
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
-from nanogen.report.finished import study_tables
+from nanogen.report.finished_tables import study_tables
 from nanogen.report.rows import read_rows
 
 NAMES = ["sd-vae-mse", "sd-vae-mse.seed2", "sd-vae-mse.seed3"]

@@ -20,8 +20,7 @@ from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.prompts.files import first_images
-from nanogen.sampling.generate import Generator, generate, labels_of
-from nanogen.sampling.subset import Subset
+from nanogen.sampling.generate import Generator, Subset, generate, labels_of
 from nanogen.stage2 import snapshots
 from nanogen.tokenizers.pixels import Pixels
 from nanogen.training.processes import Processes

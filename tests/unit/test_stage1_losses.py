@@ -18,7 +18,7 @@ from nanogen.stage1.augmentation import augmented, recoloured, translated, with_
 from nanogen.stage1.batches import Batches
 from nanogen.stage1.discriminator import Heads
 from nanogen.stage1.phases import Phases, steps_in
-from nanogen.stage1.reconstructed import Reconstructed
+from nanogen.stage1.terms import Reconstructed
 from nanogen.training.processes import Processes
 from nanogen.training.schedule import cosine
 

@@ -21,8 +21,8 @@ from nanogen.models.network_files import save_network
 from nanogen.models.perceptual import load_perceptual
 from nanogen.models.small_inception import SmallInception
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
-from nanogen.sampling.euler import Guidance, euler
 from nanogen.sampling.generate import Generator, labels_of
+from nanogen.sampling.solvers import Guidance, euler
 from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.loop import train

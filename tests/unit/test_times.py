@@ -8,7 +8,7 @@ import pytest
 from nanogen.cli import main
 from nanogen.config import load_study
 from nanogen.config.paths import Paths
-from nanogen.report.times import curve_path
+from nanogen.report.training_times import curve_path
 from nanogen.training.curve import read_curve
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nanogen.claims.schema import Claims, Group, Reach
 from nanogen.report.columns import Column, column, printed
-from nanogen.report.finished import Tables
+from nanogen.report.finished_tables import Tables
 from nanogen.report.rows import Row, is_number
 
 

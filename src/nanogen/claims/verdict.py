@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from nanogen.claims.checks import KINDS, Finding
 from nanogen.claims.numbers import Numbers
 from nanogen.claims.schema import Check, Claim
-
-WORDS = {True: "holds", False: "fails", None: "cannot be told"}
+from nanogen.report.columns import VERDICTS
 
 
 @dataclass(frozen=True)
-class Judged:
+class ClaimResult:
     """A claim with what was found of it, in order."""
 
     name: str
@@ -23,7 +22,7 @@ class Judged:
 
     @property
     def verdict(self) -> str:
-        return WORDS[self.so]
+        return VERDICTS[self.so]
 
     @property
     def numbers(self) -> str:
@@ -52,11 +51,11 @@ def _check(check: Check, numbers: Numbers) -> tuple[bool | None, list[Finding]]:
     return (most if getattr(check, "of", "every") == "most" else every)(told), findings
 
 
-def judge(numbers: Numbers) -> list[Judged]:
+def judge(numbers: Numbers) -> list[ClaimResult]:
     """Every claim of the file, in its order."""
     judged = []
     for name, claim in numbers.claims.claims.items():
         checked = [_check(check, numbers) for check in claim.checks]
         findings = tuple(finding for _, found in checked for finding in found)
-        judged.append(Judged(name, claim, every([so for so, _ in checked]), findings))
+        judged.append(ClaimResult(name, claim, every([so for so, _ in checked]), findings))
     return judged

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 from nanogen import __version__
 from nanogen.errors import UserError, nearest
@@ -94,13 +95,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"nanogen.cli.{COMMANDS[name][0]}")
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=COMMANDS[name][1])
+    _module(name).arguments(parser)
+    return parser
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parsers of all commands, by their names."""
+    return {name: parser_of(name) for name in COMMANDS}
+
+
 def _record(args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
     """Note beside its outputs how a step of the graph, a command with --config and --output, ran."""
     config, output = getattr(args, "config", None), getattr(args, "output", None)
     if not isinstance(config, Path) or not isinstance(output, Path):
         return
     from nanogen.files import read_json
-    from nanogen.provenance import facts, record
+    from nanogen.records import facts, record
 
     if facts.rank() == 0:
         record.write(read_json(config), output, argv, began)
@@ -116,12 +133,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             raise UserError(f"unknown command {name!r}{nearest(name, COMMANDS)}")
-        module_name, text = COMMANDS[name]
-        module = importlib.import_module(f"nanogen.cli.{module_name}")
-        parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
-        module.arguments(parser)
-        args = parser.parse_args(argv[1:])
-        if module.run(args) is not False:
+        args = parser_of(name).parse_args(argv[1:])
+        if _module(name).run(args) is not False:
             _record(args, argv, began)
     except UserError as error:
         print(f"nanogen {name}: {error}", file=sys.stderr)

@@ -15,9 +15,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     import json
 
-    from nanogen.report import claim_table
+    from nanogen.claims import table as claims_table
 
-    found = claim_table.table(named_source(args), args.input)
+    found = claims_table.table(named_source(args), args.input)
     if args.json:
         print(
             json.dumps(

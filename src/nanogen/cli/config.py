@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
 from nanogen.cli.common import run_arguments, stage_of_run
 from nanogen.config import load_run, load_study
+from nanogen.config.task_difference import task_difference
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,25 +31,6 @@ def run(args: argparse.Namespace) -> None:
     resolved = load_run(study, args.method, args.task).model_dump(mode="json")
     print(yaml.safe_dump(resolved, sort_keys=False, default_flow_style=None, width=100), end="")
     print(f"hash: {stage_of_run(args)['hash']}")
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _flat(item, f"{key}.{name}" if key else name)
-    else:
-        yield key, value
-
-
-def task_difference(study_name: str, method: str) -> list[tuple[str, Any, Any]]:
-    """(key, value on ImageNet, value on text to image) wherever the resolved runs differ."""
-    study = load_study(study_name)
-    one, two = (
-        dict(_flat(load_run(study, method, task).model_dump(mode="json")))
-        for task in ("imagenet", "t2i")
-    )
-    keys = dict.fromkeys([*one, *two])
-    return [(key, one.get(key), two.get(key)) for key in keys if one.get(key) != two.get(key)]
 
 
 def _print_difference(study: Any, method: str) -> None:

@@ -28,7 +28,16 @@ def _style(text: str) -> FigureStyle:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.report import figure, forest, overview, reconstructions, regimes, style, sweep, times
+    from nanogen.report import (
+        correlation_figure,
+        overview,
+        reconstructions,
+        regimes,
+        scatter_figures,
+        style,
+        sweep,
+        training_times,
+    )
 
     look = style.default(args.name)
     study = None if args.published else read_study(args.study, args.given)
@@ -42,18 +51,21 @@ def run(args: argparse.Namespace) -> None:
         drawn, said = overview.figure(study, args.input, look)
     elif args.name == reconstructions.NAME:
         drawn, said = reconstructions.figure(study, args.input, look)
-    elif args.name == times.FIGURE:
-        drawn, said = times.figure(study, args.input, look)
+    elif args.name == training_times.FIGURE:
+        drawn, said = training_times.figure(study, args.input, look)
     elif args.name == regimes.NAME:
         drawn, said = regimes.figure(study, look)
-    elif args.name == forest.NAME:
-        drawn, said = forest.figure(study, args.input, look)
+    elif args.name == correlation_figure.NAME:
+        drawn, said = correlation_figure.figure(study, args.input, look)
     elif study:
-        rows = figure.study_panels(args.name, study, args.input)
-        drawn, said = figure.draw(rows, look, f"FID ({study.study})"), figure.statements(rows)
+        rows = scatter_figures.study_panels(args.name, study, args.input)
+        drawn, said = (
+            scatter_figures.draw(rows, look, f"FID ({study.study})"),
+            scatter_figures.statements(rows),
+        )
     else:
-        rows = figure.published_panels(args.name)
-        drawn, said = figure.draw(rows, look), figure.statements(rows)
+        rows = scatter_figures.published_panels(args.name)
+        drawn, said = scatter_figures.draw(rows, look), scatter_figures.statements(rows)
     with style.applied(look):  # the files' settings, e.g. the salt of SVG's names
         paths = style.save(drawn, args.output_prefix)
     for line in [*said, *paths]:

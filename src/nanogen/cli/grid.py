@@ -33,15 +33,15 @@ def _prompts(args: argparse.Namespace) -> Path:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.report import pictures
+    from nanogen.report import sample_grids
 
     if args.rows < 1 or args.columns < 1:
         raise UserError(f"--rows {args.rows} --columns {args.columns}: both must be at least 1")
     if args.row:
-        lines, note = pictures.same_prompts(named_folders("--row", args.row), _prompts(args))
+        lines, note = sample_grids.same_prompts(named_folders("--row", args.row), _prompts(args))
     elif args.prompts:
-        lines, note = pictures.prompt_lines(args.samples, args.prompts, args.rows, args.columns)
+        lines, note = sample_grids.prompt_lines(args.samples, args.prompts, args.rows, args.columns)
     else:
-        lines, note = pictures.class_lines(args.samples, args.reference, args.rows, args.columns)
-    pictures.write(pictures.compose(lines, args.title, note), args.output)
+        lines, note = sample_grids.class_lines(args.samples, args.reference, args.rows, args.columns)
+    sample_grids.write(sample_grids.compose(lines, args.title, note), args.output)
     print(args.output)

@@ -48,7 +48,7 @@ def _note_usage(command: Sequence[str], began: datetime) -> None:
     The first of them wrote the records, and knows of itself only.
     """
     from nanogen.files import read_json
-    from nanogen.provenance import record
+    from nanogen.records import record
 
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--config", type=Path)

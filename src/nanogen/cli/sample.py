@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanogen.cli.common import at_least, read_stage
 from nanogen.errors import UserError
@@ -20,6 +20,10 @@ BY_HAND = (
     "text_encoder",
 )
 OF_A_SET = ("prompts", "text", "pipeline", "chosen_guidance", "kept")
+if TYPE_CHECKING:
+    from nanogen.sampling.draw import Drawn
+
+COLUMNS = 8  # of a grid that has one image of each text
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,23 +83,22 @@ def _by_hand(args: argparse.Namespace) -> None:
     if args.model is None:
         raise UserError("give --model DIR, the folder of a trained model (or a study's --config STAGE)")
     from nanogen.config import trained
-    from nanogen.sampling.by_hand import Wanted, draw, write
+    from nanogen.sampling.draw import Request, draw
     from nanogen.training.processes import processes
 
     given = {name: getattr(args, name) for name in ("steps", "guidance", "seed", "text_encoder")}
     count = 1 if args.count is None else args.count
-    wanted = Wanted(args.class_name or (), args.prompt or (), count, tokenizer=args.tokenizer, **given)
+    wanted = Request(args.class_name or (), args.prompt or (), count, tokenizer=args.tokenizer, **given)
     with processes() as group:
         drawn = draw(args.model, wanted, args.batch_size, group.device)
     stage = trained.read(args.model)
-    for path in write(drawn, args.output, count, f"{stage['method']} on {stage['task']}"):
+    for path in write_images(drawn, args.output, count, f"{stage['method']} on {stage['task']}"):
         print(path)
 
 
 def _sample_set(args: argparse.Namespace) -> None:
     from nanogen.prompts.files import first_images
-    from nanogen.sampling.generate import generate, labels_of
-    from nanogen.sampling.subset import Subset
+    from nanogen.sampling.generate import Subset, generate, labels_of
     from nanogen.training.processes import processes
 
     stage = _with_scale(read_stage(args.config, "sample"), args.chosen_guidance)
@@ -195,3 +198,26 @@ def _conditions(
     if args.prompts is None or args.text is None:
         raise UserError("text to image needs --prompts FILE and --text FILE")
     return text_conditions(stage, args.text), prompts_of(stage, args.prompts)
+
+
+def write_images(drawn: Sequence[Drawn], output: Path, count: int, title: str) -> list[Path]:
+    """Save a grid where ``output`` ends in .png, else one file per image in the folder ``output``.
+
+    A row of the grid is a text's ``count`` images, or several texts where each has one.
+    """
+    from PIL import Image
+
+    from nanogen.files import atomic_path
+    from nanogen.report.sample_grids import Cell, Line, compose
+
+    if output.suffix.lower() == ".png":
+        cells = [Cell(item.image, item.text) for item in drawn]
+        width = count if count > 1 else COLUMNS
+        lines = [Line("", cells[i : i + width]) for i in range(0, len(cells), width)]
+        pages = {output: compose(lines, title)}
+    else:
+        pages = {output / f"{i:05d}.png": Image.fromarray(d.image) for i, d in enumerate(drawn)}
+    for path, page in pages.items():
+        with atomic_path(path) as temporary:
+            page.save(temporary, format="PNG")
+    return list(pages)

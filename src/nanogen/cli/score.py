@@ -46,12 +46,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from nanogen.config import load_study
-    from nanogen.metrics.score_images import Wanted, check_metrics, score_images
+    from nanogen.metrics.score_images import Request, check_metrics, score_images
 
     metrics = list(dict.fromkeys(name.strip() for name in args.metrics.split(",")))
     check_metrics(metrics)
     extractors = _extractors(load_study(args.study), args.extractor)
-    wanted = Wanted(
+    wanted = Request(
         args.images, args.reference, extractors, metrics, args.resize, batch_size=args.batch_size
     )
     scores = score_images(wanted)

@@ -26,27 +26,27 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _table(args: argparse.Namespace) -> Table:
+    from nanogen.claims import table as claims_table
     from nanogen.report import (
-        claim_table,
         correlation_tables,
-        measured,
-        published,
+        paper_tables,
         regimes,
         seeds,
-        times,
+        study_tables,
+        training_times,
     )
 
     study = None if args.published else read_study(args.study, args.given)
     if args.name in correlation_tables.TABLES:
         return correlation_tables.table(args.name, study, args.input)
-    if args.name == claim_table.NAME:
-        return claim_table.table(study, args.input)
+    if args.name == claims_table.NAME:
+        return claims_table.table(study, args.input)
     if study is None:
-        return published.table(args.name)
+        return paper_tables.table(args.name)
     if args.name == regimes.NAME:
         return regimes.table(study)
-    if args.name == times.NAME:
-        return times.table(study, args.input)
+    if args.name == training_times.NAME:
+        return training_times.table(study, args.input)
     if args.name == seeds.NAME:
         return seeds.table(study, args.input)
-    return measured.table(args.name, study, args.input)
+    return study_tables.table(args.name, study, args.input)

@@ -10,45 +10,46 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nanogen.docs import commands, keys, methods, targets, tasks
-from nanogen.docs.font import style_sheet
+from nanogen.docs.equations import style_sheet
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, write_text
 
-GENERATED: dict[str, Callable[[Path], str]] = {
-    "reference/keys.md": lambda root: keys.page(),
-    "reference/commands.md": lambda root: commands.page(),
-    "reference/targets.md": targets.page,
-    "reference/methods.md": lambda root: methods.page(),
-    "reference/tasks.md": lambda root: tasks.page(),
+GENERATED: dict[str, Callable[[Path, commands.Parsers], str]] = {
+    "reference/keys.md": lambda root, parsers: keys.page(),
+    "reference/commands.md": lambda root, parsers: commands.page(parsers),
+    "reference/targets.md": lambda root, parsers: targets.page(root),
+    "reference/methods.md": lambda root, parsers: methods.page(),
+    "reference/tasks.md": lambda root, parsers: tasks.page(),
 }
 # Pages that stand elsewhere in the repository, and where the site has them.
 ELSEWHERE = {"profiles/README.md": "reference/profiles.md", "CONTRIBUTING.md": "contributing.md"}
 LINK = re.compile(r"(?<=\]\()(?![a-z]+://|#)([^)\s#]+)")
 
 
-def build(root: Path, output: Path) -> None:
+def build(root: Path, output: Path, parsers: commands.Parsers) -> None:
     """Build the site of the repository in ``root``; ``output`` becomes a folder with index.html.
 
-    Raises UserError where a page cannot be read, or a link or an equation cannot be resolved.
+    ``parsers`` are those of all commands. Raises UserError where a page cannot be read, or a link or an
+    equation cannot be resolved.
     """
     if not (root / "docs/conf.py").is_file():
         raise UserError(f"{root / 'docs'} holds no pages; run this command in a clone of the repository")
     with TemporaryDirectory(prefix="nanogen-docs-") as folder:
         source = Path(folder, "source")
-        assemble(root, source)
+        assemble(root, source, parsers)
         with atomic_folder(output) as made:
             _sphinx(root / "docs", source, made, Path(folder, "doctrees"))
             shutil.rmtree(made / "_sources", ignore_errors=True)
 
 
-def assemble(root: Path, source: Path) -> None:
+def assemble(root: Path, source: Path, parsers: commands.Parsers) -> None:
     """Write every page of the site to ``source``."""
     shutil.copytree(root / "docs", source, ignore=shutil.ignore_patterns("conf.py", "__pycache__"))
     for place, target in ELSEWHERE.items():
         write_text(source / target, (root / place).read_text(encoding="utf-8"))
     write_text(source / "_static/equations.css", style_sheet())
     for target, page in GENERATED.items():
-        write_text(source / target, page(root))
+        write_text(source / target, page(root, parsers))
     written_at = {target: place for place, target in ELSEWHERE.items()}
     for page in source.rglob("*.md"):
         inside = page.relative_to(source).as_posix()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from nanogen.cli import COMMANDS
 from nanogen.docs.markdown import code, plain, table
 
+Parsers = Mapping[str, argparse.ArgumentParser]  # of the commands, by their names
 # Commands that people type, before those that the graph calls.
 BY_HAND = {
     "Look and plan": ("config", "params", "plan", "schema", "summary"),
@@ -28,33 +27,25 @@ What a step of the graph reads and writes is listed in [](../formats.md).
 """
 
 
-def page() -> str:
+def page(parsers: Parsers) -> str:
     """The page of all commands, in Markdown."""
     parts = [INTRODUCTION]
-    for title, names in groups().items():
+    for title, names in groups(parsers).items():
         parts.append(f"## {title}\n")
-        parts += [described(name) for name in names]
+        parts += [described(name, parsers[name]) for name in names]
     return "\n".join(parts)
 
 
-def groups() -> dict[str, list[str]]:
+def groups(parsers: Parsers) -> dict[str, list[str]]:
     """Title -> commands; the graph's own are those that no other group names."""
     named = {name for names in BY_HAND.values() for name in names}
-    found = {title: [name for name in names if name in COMMANDS] for title, names in BY_HAND.items()}
-    return found | {"Steps of the graph": [name for name in COMMANDS if name not in named]}
+    found = {title: [name for name in names if name in parsers] for title, names in BY_HAND.items()}
+    return found | {"Steps of the graph": [name for name in parsers if name not in named]}
 
 
-def parser_of(name: str) -> argparse.ArgumentParser:
-    """The parser of one command, without running it."""
-    module, text = COMMANDS[name]
-    parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=text)
-    importlib.import_module(f"nanogen.cli.{module}").arguments(parser)
-    return parser
-
-
-def described(name: str) -> str:
+def described(name: str, parser: argparse.ArgumentParser) -> str:
     """A command's section: what it does, its options by group, an example."""
-    parser, text = parser_of(name), COMMANDS[name][1]
+    text = parser.description or ""
     parts = [f"(nanogen-{name})=\n### {name}\n\n{text[0].upper()}{text[1:]}.\n"]
     for group in parser._action_groups:
         rows = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanogen.cli.config import task_difference
+from nanogen.config.task_difference import task_difference
 from nanogen.docs.markdown import code, table
 
 STUDY, METHOD = "paper", "dinov2-b"

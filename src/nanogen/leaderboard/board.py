@@ -13,10 +13,10 @@ from itertools import groupby
 import numpy as np
 
 from nanogen.leaderboard.entry import Entry
-from nanogen.report import published
-from nanogen.report.collect import NAMES
+from nanogen.report import paper_tables
 from nanogen.report.columns import columns
 from nanogen.report.correlation_words import shown
+from nanogen.report.results import NAMES
 from nanogen.report.rows import Row, is_number
 from nanogen.report.table import UNRANKED, Table
 from nanogen.statistics.coefficients import ENOUGH, pearson
@@ -82,7 +82,7 @@ def _published_rows() -> list[Row]:
     """The paper's, each method once: text to image after 100,000 iterations."""
     found: dict[str, Row] = {}
     for axis, name in PUBLISHED_TABLES.items():
-        for source in published.comparable(name):
+        for source in paper_tables.comparable(name):
             about = {key: source[key] for key in ("method", "name", "family")}
             row = found.setdefault(str(source["method"]), {**about, "source": PUBLISHED, "hash": None})
             values = {key: source.get(name) for key, name in SHOWN[axis].items()}
@@ -104,7 +104,7 @@ def _place(row: Row) -> tuple[bool, str, int, int, str]:
     """Sources by name, the paper's last; in each the paper's order of families and methods."""
     families = ("rae", "vae", "pixel", "few-step", "public")
     name, source = str(row["method"]), str(row["source"])
-    order = published.rank(name, table="table3" if row["family"] == UNRANKED else "table2")
+    order = paper_tables.rank(name, table="table3" if row["family"] == UNRANKED else "table2")
     return source == PUBLISHED, source, families.index(str(row["family"])), order, name
 
 
@@ -122,7 +122,7 @@ def _relations(rows: list[Row]) -> list[str]:
     sentences = []
     for source, group in groupby(rows, lambda row: row["source"]):
         found = [row for row in group if row["family"] != UNRANKED]
-        latent = [row for row in found if row["family"] in published.LATENT_FAMILIES]
+        latent = [row for row in found if row["family"] in paper_tables.LATENT_FAMILIES]
         of_latent, of_all = _relation(latent), _relation(found)
         sentences.append(
             f"{source}, guided FID and GenEval: {of_latent} methods with latents; {of_all} methods."

@@ -8,8 +8,8 @@ from nanogen.config import variants
 from nanogen.errors import UserError
 from nanogen.leaderboard.entry import Entry, Measured, Scores
 from nanogen.leaderboard.submission import GUIDANCE
-from nanogen.provenance import record
-from nanogen.report.collect import Metric, read_metric
+from nanogen.records import record
+from nanogen.report.results import Metric, read_metric
 
 
 def check(found: Entry, results: Path) -> None:

@@ -11,11 +11,10 @@ from nanogen.data import hdf5
 from nanogen.errors import UserError, nearest
 from nanogen.leaderboard import entry
 from nanogen.leaderboard.entry import Entry, Guidance, Measured, Method, Missing, Scores
-from nanogen.provenance import record
 from nanogen.provenance.chain import chain
-from nanogen.report.collect import Metric, Results
-from nanogen.report.explorer.provenance import SampleSet, metrics_of, shown_sets
-from nanogen.report.measured import head
+from nanogen.records import record
+from nanogen.report.results import Metric, Results
+from nanogen.report.sample_sets import SampleSet, head, metrics_of, shown_sets
 
 GUIDANCE: dict[str, Guidance] = {variants.GUIDED: "with", variants.UNGUIDED: "without"}
 

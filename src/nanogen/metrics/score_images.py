@@ -30,7 +30,7 @@ OF_EVERY_EXTRACTOR = ("fdr", "mind")  # the other metrics are of the first extra
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Request:
     """What is scored and how.
 
     Attributes:
@@ -63,7 +63,7 @@ def check_metrics(names: Sequence[str]) -> None:
             raise UserError(f"--metrics: unknown metric {name!r}{nearest(name, METRICS)}")
 
 
-def score_images(wanted: Wanted) -> dict[str, Any]:
+def score_images(wanted: Request) -> dict[str, Any]:
     """The content of a file of format scores: what was scored how, and per metric values and protocol.
 
     Raises UserError where a file is missing, damaged or unfit for a metric, and for unknown metrics.
@@ -83,7 +83,7 @@ def score_images(wanted: Wanted) -> dict[str, Any]:
 
 @contextmanager
 def _features(
-    wanted: Wanted, images: ImageSet, reference: Reference, folder: Path
+    wanted: Request, images: ImageSet, reference: Reference, folder: Path
 ) -> Iterator[tuple[h5py.File, h5py.File]]:
     """The features of the images and of the reference, opened; every network is loaded once."""
     from nanogen.metrics.extractors import load_extractor
@@ -114,7 +114,7 @@ def _describe(group: h5py.Group, chosen: Chosen) -> None:
         group.attrs["fdr_constant"] = chosen.model["fdr_constant"]
 
 
-def _content(wanted: Wanted, images: ImageSet, scores: Mapping[str, Score]) -> dict[str, Any]:
+def _content(wanted: Request, images: ImageSet, scores: Mapping[str, Score]) -> dict[str, Any]:
     about = {
         "images": {"path": str(wanted.images), "count": len(images), "side": images.side},
         "reference": str(wanted.reference),

@@ -2,8 +2,7 @@
 
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 from nanogen.objectives.meanflow import MeanFlow
-from nanogen.objectives.path import StraightPath, TrainingTime, shift_factor, shifted
-from nanogen.objectives.prediction import PREDICTIONS
+from nanogen.objectives.path import PREDICTIONS, StraightPath, TrainingTime, shift_factor, shifted
 from nanogen.objectives.terms import objective_of, term_networks
 
 __all__ = [

@@ -9,8 +9,14 @@ from torch import Tensor, nn
 
 from nanogen.backbones import Condition, Output
 from nanogen.objectives.batch import Batch
-from nanogen.objectives.path import PathSample, StraightPath, TrainingTime, per_sample, shift_factor
-from nanogen.objectives.prediction import PREDICTIONS
+from nanogen.objectives.path import (
+    PREDICTIONS,
+    PathSample,
+    StraightPath,
+    TrainingTime,
+    per_sample,
+    shift_factor,
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from nanogen.objectives.flow_matching import FlowMatching, Predicted
 
 
 class InternalGuidance:
-    """Mean squared error of the shallower head's velocity (`nanogen.sampling.euler.Guidance`)."""
+    """Mean squared error of the shallower head's velocity (`nanogen.sampling.solvers.Guidance`)."""
 
     def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
         self.velocity_of = base.velocity_of

@@ -1,4 +1,5 @@
-"""The straight path between data (t = 0) and noise (t = 1), and the times it is trained at."""
+"""The straight path between data (t = 0) and noise (t = 1), the times it is trained at, and the
+velocity along it that a network's output means."""
 
 from __future__ import annotations
 
@@ -57,3 +58,18 @@ class TrainingTime:
     def __call__(self, normal: Tensor) -> Tensor:
         """Standard normal draws (B,) -> times (B,) in (0, 1)."""
         return shifted(torch.sigmoid(self.mu + self.sigma * normal), self.shift)
+
+
+def v_prediction(output: Tensor, x_t: Tensor, t: Tensor, t_eps: float) -> Tensor:
+    """The output is the velocity."""
+    return output
+
+
+def x_prediction(output: Tensor, x_t: Tensor, t: Tensor, t_eps: float) -> Tensor:
+    """The output is the clean image: velocity (x_t - output) / max(t, t_eps)."""
+    t = t.view(-1, *(1,) * (x_t.dim() - 1))
+    return (x_t - output) / t.clamp_min(t_eps)
+
+
+# what a network's output means -> how it becomes the velocity that losses and samplers use
+PREDICTIONS = {"v": v_prediction, "x": x_prediction}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from nanogen.config import PublicRun, Run, Study, load_run, variants
 from nanogen.errors import UserError, nearest
-from nanogen.report.collect import Results
 from nanogen.report.columns import FID_AT
-from nanogen.report.measured import FIRST_EXTRACTOR, head, sample_sets
-from nanogen.report.published import reproduced_variant
+from nanogen.report.paper_tables import reproduced_variant
+from nanogen.report.results import Results
 from nanogen.report.rows import Row, Value, read_rows
+from nanogen.report.sample_sets import FIRST_EXTRACTOR, head, sample_sets
 
 # table -> (task, guidance of its sample sets); Table 1's differ from method to method
 TRACED = {

@@ -15,7 +15,7 @@ from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.stages import Stage
 from nanogen.config.used_networks import models_of
-from nanogen.report.collect import STAGES
+from nanogen.report.results import STAGES
 
 
 @dataclass(frozen=True)

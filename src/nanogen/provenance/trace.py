@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import Study
-from nanogen.provenance import record
 from nanogen.provenance.cells import Cell
 from nanogen.provenance.chain import Link, chain
-from nanogen.report.collect import read_metric
+from nanogen.records import record
+from nanogen.report.results import read_metric
 
 WEIGHTS = "model.safetensors"
 

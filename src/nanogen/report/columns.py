@@ -26,6 +26,7 @@ TAGS = {
     "position": "Position",
     "color_attr": "Attributes",
 }
+VERDICTS = {True: "holds", False: "fails", None: "cannot be told"}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from statistics import median
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 from nanogen.report.columns import column
-from nanogen.report.finished import Tables, published_tables, study_tables
+from nanogen.report.finished_tables import Tables, published_tables, study_tables
 from nanogen.report.rows import Row, is_number
 from nanogen.statistics.relation import Relation, relate
 

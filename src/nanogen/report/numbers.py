@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from nanogen.claims.verdict import WORDS
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
-from nanogen.report import published
-from nanogen.report.columns import columns, printed
-from nanogen.report.finished import Tables, of_first_seeds, published_tables
+from nanogen.report import paper_tables
+from nanogen.report.columns import VERDICTS, columns, printed
+from nanogen.report.finished_tables import Tables, of_first_seeds, published_tables
 from nanogen.report.render import tex_escaped
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import UNRANKED, Table, marks
@@ -76,7 +75,7 @@ def _counts(source: str, tables: Tables) -> Commands:
     for rows in tables.values():
         families |= {str(row["method"]): str(row["family"]) for row in rows}
     ranked = [family for family in families.values() if family != UNRANKED]
-    latent = sum(family in published.LATENT_FAMILIES for family in ranked)
+    latent = sum(family in paper_tables.LATENT_FAMILIES for family in ranked)
     return {
         command_name(source, "methods"): str(len(ranked)),
         command_name(source, "methods latent"): str(latent),
@@ -115,7 +114,7 @@ def _claims(source: str, rows: Sequence[Row]) -> Commands:
     if not rows:
         return {}
     told = Counter(str(row["verdict"]) for row in rows)
-    counted = {command_name(source, "claims", word): str(told[word]) for word in WORDS.values()}
+    counted = {command_name(source, "claims", word): str(told[word]) for word in VERDICTS.values()}
     verdicts = {str(row["claim"]): tex_escaped(str(row["verdict"])) for row in rows}
     each = {command_name(source, "claim", claim): verdict for claim, verdict in verdicts.items()}
     return {command_name(source, "claims"): str(len(rows)), **counted, **each}

@@ -23,9 +23,9 @@ from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.prompts.files import GENEVAL, of_benchmark, spread
-from nanogen.report import pictures, published
-from nanogen.report.collect import Results
-from nanogen.report.measured import head
+from nanogen.report import paper_tables, sample_grids
+from nanogen.report.results import Results
+from nanogen.report.sample_sets import head
 from nanogen.report.style import FAINT, FAMILIES, INK, PNG_DPI, applied
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def shown(study: Study, task: str) -> Iterator[tuple[Run | PublicRun, str]]:
         yield from ((run, variants.GUIDED) for run in results.public())
     for run in results.runs(task):
         reproduced = study.report.reproduction
-        yield run, published.reproduced_variant(run) if reproduced else variants.GUIDED
+        yield run, paper_tables.reproduced_variant(run) if reproduced else variants.GUIDED
 
 
 def panels(study: Study, inputs: Sequence[Path] = ()) -> list[Panel]:
@@ -111,13 +111,13 @@ def _name(run: Run | PublicRun) -> str:
 
 def _labels(path: Path, hash_: str) -> dict[int, int]:
     """Class or prompt of a sample set -> where its first image lies."""
-    with hdf5.opened(path, *pictures.SAMPLES, hash_) as file:
+    with hdf5.opened(path, *sample_grids.SAMPLES, hash_) as file:
         labels, first = np.unique(file["labels"][:], return_index=True)
     return dict(zip(labels.tolist(), first.tolist(), strict=True))
 
 
 def _images(path: Path, first: Mapping[int, int], chosen: Mapping[int, str]) -> dict[int, np.ndarray]:
-    with hdf5.opened(path, *pictures.SAMPLES) as file:
+    with hdf5.opened(path, *sample_grids.SAMPLES) as file:
         images = hdf5.memmap(file, "images")
         return {label: np.array(images[first[label]]) for label in chosen}
 
@@ -126,7 +126,7 @@ def _classes(study: Study, inputs: Sequence[Path], there: Sequence[int]) -> dict
     """Classes spread over those that there are, and their names, of synonyms the first."""
     usual = Path(Paths(study).data("imagenet", "val"))
     path = next((p for p in inputs if p.name == usual.name), usual)
-    with hdf5.opened(path, *pictures.IMAGES) as file:
+    with hdf5.opened(path, *sample_grids.IMAGES) as file:
         names = json.loads(file.attrs.get("classes", "[]"))
     chosen = [there[i] for i in spread(len(there), COLUMNS)]
     known = {label: name.partition(",")[0] for label, name in enumerate(names)}
@@ -137,7 +137,7 @@ def _prompts(study: Study, inputs: Sequence[Path], there: Sequence[int]) -> dict
     """Prompts of different tags, those of a tag beside each other."""
     path = next((p for p in inputs if p.suffix == ".json"), Path(Paths(study).prompts))
     content = read_json(path)
-    check_label(content, path, *pictures.PROMPTS, None)
+    check_label(content, path, *sample_grids.PROMPTS, None)
     prompts: list[dict[str, Any]] = content["prompts"]
     by_tag: dict[str, list[int]] = {}
     for i in sorted(set(there) & set(of_benchmark(prompts, GENEVAL))):
@@ -192,13 +192,13 @@ class _Text:
         return round(self.size * PNG_DPI / 72 * LINE)
 
     def wrapped(self, words: str, width: int) -> list[str]:
-        return pictures.wrapped(words, self._font(), width)
+        return sample_grids.wrapped(words, self._font(), width)
 
     def width(self, words: str) -> int:
         return round(self._font().getlength(words))
 
     def _font(self) -> Any:
-        return pictures.font_of(round(self.size * PNG_DPI / 72), bold=self.bold)
+        return sample_grids.font_of(round(self.size * PNG_DPI / 72), bold=self.bold)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanogen.provenance import record
-from nanogen.provenance.usage import Usage
+from nanogen.records import record
+from nanogen.records.usage import Usage
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -16,11 +16,11 @@ import numpy as np
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError
-from nanogen.report.collect import Results
 from nanogen.report.columns import Column
+from nanogen.report.results import Results
 from nanogen.report.style import applied
 from nanogen.report.table import Table
-from nanogen.report.times import LOOKS, curve_path
+from nanogen.report.training_times import LOOKS, curve_path
 from nanogen.training.curve import Line, read_curve
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from nanogen.config import Run, Study, load_run, replicates, stages, variants
 from nanogen.errors import UserError
 from nanogen.identity import config_hash
-from nanogen.report.collect import Metric, Results
 from nanogen.report.columns import TAGS, column, columns
-from nanogen.report.measured import head
+from nanogen.report.results import Metric, Results
 from nanogen.report.rows import Row
+from nanogen.report.sample_sets import head
 from nanogen.report.table import Table
 
 NAME = "seeds"

@@ -23,8 +23,7 @@ from nanogen.data import hdf5
 from nanogen.files import label
 from nanogen.identity import seed_for
 from nanogen.objectives import PREDICTIONS, shift_factor
-from nanogen.sampling.average_velocity import average_steps
-from nanogen.sampling.euler import Guidance, euler, time_grid
+from nanogen.sampling.solvers import Guidance, average_steps, euler, time_grid
 from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -196,3 +195,17 @@ def _write(
         file["labels"] = labels.astype(np.int64)
         file["seeds"] = np.array([generator.seed_of(i) for i in range(len(labels))])
         file["guidance"] = np.full(len(labels), generator.guidance, np.float32)
+
+
+class Subset:
+    """Draws the images ``chosen`` (K,) of a set as its images 0 ... K - 1."""
+
+    def __init__(self, drawing: Drawing, chosen: np.ndarray):
+        self.drawing, self.chosen, self.guidance = drawing, chosen, drawing.guidance
+
+    def seed_of(self, index: int) -> int:
+        """The seed of one image's noise."""
+        return self.drawing.seed_of(int(self.chosen[index]))
+
+    def __call__(self, indices: np.ndarray, conditions: Any) -> np.ndarray:
+        return self.drawing(self.chosen[indices], conditions)

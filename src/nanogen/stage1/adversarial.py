@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from nanogen.stage1.augmentation import augmented
 from nanogen.stage1.discriminator import Heads, LayerFeatures
 from nanogen.stage1.phases import Phases
-from nanogen.stage1.reconstructed import Reconstructed
+from nanogen.stage1.terms import Reconstructed
 from nanogen.training.checkpoint import Learned
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
@@ -54,7 +54,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Discriminated:
     """Frozen features of a batch and of its reconstruction, each per layer (B, width, rows, rows);
     ``used``: the reconstruction's carry a gradient and the tokenizer is to learn from it."""
 
@@ -89,7 +89,7 @@ class Adversary:
         )
         self.learned = Learned(self.heads, optimizer)
 
-    def judge(self, made: Reconstructed, draws: Tensor, step: int) -> Judged | None:
+    def judge(self, made: Reconstructed, draws: Tensor, step: int) -> Discriminated | None:
         """What the discriminator sees at ``step`` (from 1); None before it is trained.
 
         Args:
@@ -102,9 +102,9 @@ class Adversary:
             real = self.features(augmented(made.target, draws[:, 0], self.keys["augmentation"]))
         with torch.set_grad_enabled(used):
             fake = self.features(augmented(made.output, draws[:, 1], self.keys["augmentation"]))
-        return Judged(real, fake, used)
+        return Discriminated(real, fake, used)
 
-    def losses(self, judged: Judged, reconstruction: Tensor, last: Tensor) -> dict[str, Tensor]:
+    def losses(self, judged: Discriminated, reconstruction: Tensor, last: Tensor) -> dict[str, Tensor]:
         """``adversarial`` of the tokenizer, with the graph, and ``adaptive_weight``, without.
 
         The weight holds the constant ``weight`` of the configuration. The heads get no gradient.
@@ -115,7 +115,7 @@ class Adversary:
         weight = adaptive_weight(reconstruction, loss, last, largest, self.group)
         return {"adversarial": loss, "adaptive_weight": self.keys["weight"] * weight}
 
-    def learn(self, judged: Judged, step: int) -> dict[str, Tensor]:
+    def learn(self, judged: Discriminated, step: int) -> dict[str, Tensor]:
         """One step of the discriminator; its loss and accuracies in [0, 1], of the global batch."""
         fake = [features.detach() for features in judged.fake]
         pairs = [torch.cat(pair) for pair in zip(judged.real, fake, strict=True)]

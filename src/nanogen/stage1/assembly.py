@@ -19,8 +19,7 @@ from nanogen.stage1.discriminator import Heads, load_features
 from nanogen.stage1.losses import TokenizerLoss
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.rae import DecoderTraining
-from nanogen.stage1.reconstructed import Reconstructed
-from nanogen.stage1.terms import Perceptual, Term
+from nanogen.stage1.terms import Perceptual, Reconstructed, Term
 from nanogen.stage1.vae import VAETraining
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.training.processes import Processes

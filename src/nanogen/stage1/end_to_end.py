@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.flow_matching import FlowMatching
 from nanogen.objectives.repa import Repa
-from nanogen.stage1.adversarial import Judged
-from nanogen.stage1.latent_norm import LatentNorm
+from nanogen.stage1.adversarial import Discriminated
+from nanogen.training.processes import Processes
 
-Regularised = tuple[dict[str, Tensor], Judged | None]
+Regularised = tuple[dict[str, Tensor], Discriminated | None]
+EPSILON = 1e-4  # of `LatentNorm`
 
 
 class Backbone(NamedTuple):
@@ -65,7 +66,7 @@ class JointLoss:
         backbone: Backbone,
         batch: Batch,
         regularise: Callable[[], Regularised],
-    ) -> tuple[dict[str, Tensor], Judged | None]:
+    ) -> tuple[dict[str, Tensor], Discriminated | None]:
         """Add the gradients of one batch; its named losses and what the VAE's discriminator saw.
 
         The backbone works on latents that are cut off from the VAE, so that of its losses only what is
@@ -91,3 +92,37 @@ class JointLoss:
         own, judged = regularise()
         (own["loss"] + self.vae_coefficient * (normalised * pull).sum()).backward()
         return {**own, "velocity": velocity, "repa": repa}, judged
+
+
+class LatentNorm(nn.Module):
+    """The BatchNorm between a VAE that is still learning and the backbone that learns from its latents:
+    ``(z - mean) / sqrt(var + 1e-4)`` per channel, without learned scale and shift.
+
+    A frozen VAE's latents are normalised by moments taken once. Here the latents move at every step, so
+    each batch is normalised by its own moments (Leng et al. 2025, arXiv 2504.10483, section 3), through
+    which the gradient flows: the VAE gains nothing by a larger or smaller latent. The buffers ``mean``
+    and ``var``, float32 (C,), follow the batches' moments.
+
+    Args:
+        momentum: share of the newest batch in them.
+    """
+
+    def __init__(self, channels: int, momentum: float):
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("var", torch.ones(channels))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (N, C, h, w), normalised by the moments of this process's N in float32."""
+        latents = latents.float()
+        var, mean = torch.var_mean(latents, (0, 2, 3), correction=0)
+        return (latents - mean.view(1, -1, 1, 1)) / (var + EPSILON).sqrt().view(1, -1, 1, 1)
+
+    @torch.no_grad()
+    def follow(self, latents: Tensor, group: Processes) -> None:
+        """Move the running moments towards those of a global batch, of which this is one share."""
+        mean = group.mean(latents.float().mean((0, 2, 3)))
+        square = group.mean(latents.float().square().mean((0, 2, 3)))
+        self.mean.lerp_(mean, self.momentum)
+        self.var.lerp_(square - mean.square(), self.momentum)

@@ -17,12 +17,10 @@ from nanogen import backbones
 from nanogen.models.encoders import load_encoder
 from nanogen.models.loading import load_network
 from nanogen.objectives.repa import on_grid
-from nanogen.stage1.end_to_end import Backbone, JointLoss
+from nanogen.stage1.end_to_end import Backbone, JointLoss, LatentNorm
 from nanogen.stage1.joint_batches import JointBatch
-from nanogen.stage1.latent_norm import LatentNorm
 from nanogen.stage1.latent_report import latent_statistics
-from nanogen.stage1.loop import Learner
-from nanogen.stage1.on_device import OnDevice
+from nanogen.stage1.loop import Learner, OnDevice
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.tokenizers.vae import VAE
 from nanogen.training import checkpoint

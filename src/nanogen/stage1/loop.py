@@ -17,7 +17,6 @@ from nanogen.files import atomic_folder
 from nanogen.models.card import write_card
 from nanogen.stage1.assembly import Trainee, loss_of, trainee_of
 from nanogen.stage1.batches import Batch
-from nanogen.stage1.on_device import OnDevice
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.quality import reconstruction_quality
 from nanogen.tokenizers.base import Tokenizer
@@ -176,3 +175,19 @@ def _curve(stage: Mapping[str, Any], state: Path, start: int, steps: int, log_ev
     rate = f"stage1.optimizer.learning_rate in config/models/{model['name']}.yaml"
     size = model["stage1"]["batch_size"]
     return TrainingLog(file, model["name"], start, steps, log_every, size, rate)
+
+
+class OnDevice(Tokenizer):
+    """Takes and gives tensors of the CPU, while ``inner`` works on its ``device``."""
+
+    def __init__(self, inner: Tokenizer, device: torch.device):
+        super().__init__()
+        self.inner, self.device, self.latent_shape = inner, device, inner.latent_shape
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        return self.inner.encode(images.to(self.device)).cpu()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.inner.decode(latents.to(self.device)).cpu()

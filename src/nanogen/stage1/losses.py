@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from nanogen.stage1.adversarial import Adversary, Judged
-from nanogen.stage1.reconstructed import Reconstructed
-from nanogen.stage1.terms import PLAIN, Term
+from nanogen.stage1.adversarial import Adversary, Discriminated
+from nanogen.stage1.terms import PLAIN, Reconstructed, Term
 from nanogen.training.checkpoint import below, under
 from nanogen.training.processes import Processes
 
@@ -40,7 +39,7 @@ class TokenizerLoss:
 
     def __call__(
         self, made: Reconstructed, step: int, draws: Tensor, last: Tensor
-    ) -> tuple[dict[str, Tensor], Judged | None]:
+    ) -> tuple[dict[str, Tensor], Discriminated | None]:
         """The tokenizer's losses at ``step`` (from 1) and what the discriminator saw, if it did.
 
         Args:
@@ -60,7 +59,7 @@ class TokenizerLoss:
             losses |= added
         return {"loss": total, **losses}, judged
 
-    def learn(self, judged: Judged | None, step: int) -> dict[str, Tensor]:
+    def learn(self, judged: Discriminated | None, step: int) -> dict[str, Tensor]:
         """The discriminator's step: ``discriminator`` (its loss), ``accuracy_real`` and
         ``accuracy_fake`` in [0, 1], all of the global batch; nothing before it is trained."""
         return self.adversary.learn(judged, step) if self.adversary and judged else {}

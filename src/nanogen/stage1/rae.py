@@ -15,9 +15,8 @@ from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, copy_encoder, load_encoder
 from nanogen.models.initialisation import checked, seeded
 from nanogen.stage1.batches import Batch
-from nanogen.stage1.reconstructed import Reconstructed
 from nanogen.stage1.statistics import feature_moments
-from nanogen.stage1.terms import Term
+from nanogen.stage1.terms import Reconstructed, Term
 from nanogen.tokenizers.rae import RAE, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 from nanogen.training.processes import Processes

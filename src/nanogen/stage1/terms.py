@@ -1,12 +1,30 @@
-"""A tokenizer's losses but the adversarial one: each gives one scalar of a `Reconstructed`."""
+"""What a tokenizer under training made of a batch, and all losses of it but the adversarial one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from nanogen.stage1.reconstructed import Reconstructed
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """Originals and reconstructions of B images, and what the latents came from.
+
+    Attributes:
+        images: uint8 (B, H, W, 3), as they are stored.
+        target: float32 (B, 3, H, W) in [-1, 1], the same.
+        output: float (B, 3, H, W) in about [-1, 1], with the tokenizer's graph.
+        mean, log_variance: of a VAE's posterior, both as its network lays them out; None of others.
+    """
+
+    images: Tensor
+    target: Tensor
+    output: Tensor
+    mean: Tensor | None = None
+    log_variance: Tensor | None = None
+
 
 Term = Callable[[Reconstructed], Tensor]
 

@@ -16,9 +16,8 @@ from nanogen.errors import UserError, nearest
 from nanogen.models.initialisation import checked, seeded
 from nanogen.models.loading import load_network, network_class, save_network
 from nanogen.stage1.batches import Batch, side_of
-from nanogen.stage1.reconstructed import Reconstructed
 from nanogen.stage1.statistics import feature_moments
-from nanogen.stage1.terms import Term
+from nanogen.stage1.terms import Reconstructed, Term
 from nanogen.tokenizers import normalisation
 from nanogen.tokenizers.latent_layouts import Plane, layout_of
 from nanogen.tokenizers.vae import VAE

@@ -10,9 +10,9 @@ from typing import Any
 from nanogen.config import Study
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
-from nanogen.report import published
+from nanogen.report import paper_tables
 from nanogen.report.columns import Column, column, columns, printed
-from nanogen.report.finished import of_first_seeds
+from nanogen.report.finished_tables import of_first_seeds
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import Table, marks
 
@@ -36,12 +36,12 @@ def published_source() -> Content:
         "published",
         "Published",
         PUBLISHED_NOTE,
-        {part: published.comparable(name) for part, name in TABLES.items()}
-        | {"t2i": [row for row in published.rows("table3") if _first_length(row)]},
+        {part: paper_tables.comparable(name) for part, name in TABLES.items()}
+        | {"t2i": [row for row in paper_tables.rows("table3") if _first_length(row)]},
     )
     by_method = {row["method"]: row for row in source["rows"]}
     shown = [found for key in ("geneval", "dpg_bench", "genai_bench") if (found := column(key))]
-    for row in published.rows("table3"):
+    for row in paper_tables.rows("table3"):
         if not _first_length(row):
             title = f"{_fact(row, 'iterations')} iterations"
             by_method[row["method"]]["further"].append({"title": title, "values": _numbers(row, shown)})
@@ -49,7 +49,7 @@ def published_source() -> Content:
 
 
 def _first_length(row: Row) -> bool:
-    return row.get("iterations") in (None, published.ITERATIONS)
+    return row.get("iterations") in (None, paper_tables.ITERATIONS)
 
 
 def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:

@@ -15,10 +15,10 @@ from nanogen import __version__
 from nanogen.config import Study
 from nanogen.config.paths import Paths
 from nanogen.files import write_text
-from nanogen.report import published
-from nanogen.report.collect import Results
+from nanogen.report import paper_tables, sample_sets
 from nanogen.report.explorer import provenance, thumbnails
 from nanogen.report.explorer.entries import Content, measured_source, published_source
+from nanogen.report.results import Results
 from nanogen.report.style import FAMILIES, Look
 
 # One module in this order; the last one starts the page.
@@ -61,7 +61,7 @@ def content(study: Study | None = None, inputs: Sequence[Path] = (), samples: in
             {"key": key, "title": look.title, "colour": look.colour, "shape": SHAPES[look.marker]}
             for key, look in looks.items()
         ],
-        "shown": list(published.LATENT_FAMILIES),
+        "shown": list(paper_tables.LATENT_FAMILIES),
         "sources": sources,
     }
 
@@ -70,7 +70,7 @@ def _measured(study: Study, inputs: Sequence[Path], samples: int) -> Content:
     source = measured_source(study, inputs)
     results = Results(study, [path for path in inputs if path.suffix == ".json"])
     rows: dict[str, dict[str, Any]] = {row["method"]: row for row in source["rows"]}
-    for found in provenance.shown_sets(results):
+    for found in sample_sets.shown_sets(results):
         row = rows.get(found.row)
         if row is None:
             continue  # a table given by hand may hold fewer methods

@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-from nanogen.config import PublicRun, Run, replicates, stages, variants
 from nanogen.files import read_json
-from nanogen.report.collect import NAMES, Metric, Results
-from nanogen.report.measured import head, sample_sets
-
-# part of a method's numbers -> (task, guidance), as in ``entries``
-PARTS = {
-    "cfg": ("imagenet", variants.GUIDED),
-    "nocfg": ("imagenet", variants.UNGUIDED),
-    "t2i": ("t2i", variants.GUIDED),
-}
-
-
-class SampleSet(NamedTuple):
-    """The images behind one part of a row."""
-
-    row: str
-    part: str
-    run: Run | PublicRun
-    variant: str
-
-
-def shown_sets(results: Results) -> Iterator[SampleSet]:
-    """Every sample set of a first training that the study's Tables 2 to 4 score."""
-    for part, (task, guidance) in PARTS.items():
-        if task not in results.study.tasks:
-            continue
-        if task == "t2i":
-            for run in results.public():
-                yield SampleSet(run.method, part, run, variants.GUIDED)
-        for run, variant, steps in sample_sets(results, task, guidance):
-            if replicates.is_first(run.method):
-                yield SampleSet(str(head(run, steps)["method"]), part, run, variant)
-
-
-def metrics_of(results: Results, of: SampleSet) -> tuple[str, ...]:
-    """Names of the metric files of one sample set."""
-    if of.run.task == "imagenet":
-        return stages.image_metrics(results.study)
-    simple = ("simpleeval",) if of.run.evaluation.simpleeval else ()
-    return ("geneval", *stages.answering(results.study), *simple)
+from nanogen.report.results import NAMES, Metric, Results
+from nanogen.report.sample_sets import SampleSet, metrics_of
 
 
 def of_set(results: Results, of: SampleSet) -> list[dict[str, Any]]:

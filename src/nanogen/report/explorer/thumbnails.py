@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from nanogen.config.paths import Paths
-from nanogen.report import pictures
-from nanogen.report.explorer.provenance import SampleSet
+from nanogen.report import sample_grids
+from nanogen.report.sample_sets import SampleSet
 
 SIDE = 112  # pixels: larger images are reduced to this side
 LOSSLESS = 64  # up to this side an image is smaller as PNG, and its pixels stay sharp
@@ -25,11 +25,11 @@ def of_set(paths: Paths, of: SampleSet, count: int) -> list[dict[str, str]]:
     if count < 1 or not samples.exists():
         return []
     if of.run.task == "t2i":
-        lines, _ = pictures.prompt_lines(samples, Path(paths.prompts), 1, count)
+        lines, _ = sample_grids.prompt_lines(samples, Path(paths.prompts), 1, count)
         found = [(cell.image, cell.caption) for line in lines for cell in line.cells]
     else:
         real = Path(paths.data("imagenet", "val"))
-        lines, _ = pictures.class_lines(samples, real if real.exists() else None, count, 1)
+        lines, _ = sample_grids.class_lines(samples, real if real.exists() else None, count, 1)
         found = [(line.cells[-1].image, line.heading) for line in lines]  # a real image may stand first
     return [{"source": data_address(image), "caption": caption} for image, caption in found]
 

@@ -10,7 +10,7 @@ from nanogen.config import replicates
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
-from nanogen.report import published
+from nanogen.report import paper_tables
 from nanogen.report.rows import Row, read_rows
 
 Tables = dict[str, list[Row]]
@@ -31,7 +31,7 @@ def of_first_seeds(rows: Iterable[Row]) -> list[Row]:
 
 def published_tables(names: Iterable[str]) -> Tables:
     """The paper's, each method once: of Table 3 the rows at 100,000 iterations."""
-    return {name: published.comparable(name) for name in names}
+    return {name: paper_tables.comparable(name) for name in names}
 
 
 def study_tables(study: Study, names: Sequence[str], inputs: Iterable[Path], what: str) -> Tables:

@@ -14,7 +14,7 @@ from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.metrics.guidance_choice import read_choice
-from nanogen.report import published
+from nanogen.report import paper_tables
 
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
@@ -136,13 +136,13 @@ class Results:
         families = ("rae", "vae", "pixel", "few-step")
         return sorted(
             runs,
-            key=lambda r: (families.index(r.family), published.rank(_method(r), r.sampling.steps)),
+            key=lambda r: (families.index(r.family), paper_tables.rank(_method(r), r.sampling.steps)),
         )
 
     def public(self) -> list[PublicRun]:
         """The study's public models, in the order of the paper's Table 3."""
         runs = [load_run(self.study, name, "t2i") for name in self.study.public]
-        return sorted(runs, key=lambda run: published.rank(run.method, table="table3"))
+        return sorted(runs, key=lambda run: paper_tables.rank(run.method, table="table3"))
 
     def _make(self, path: str) -> str:
         study = self.study.study

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from nanogen.config import PublicRun, Run, Study, stages, variants
 from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
-from nanogen.report import published, tokenizers, whose_prompts
-from nanogen.report.collect import Metric, Results
+from nanogen.report import paper_tables, prompt_notes, tokenizers
 from nanogen.report.columns import FID_AT, TAGS, columns
+from nanogen.report.results import Metric, Results
 from nanogen.report.rows import Row
+from nanogen.report.sample_sets import FIRST_EXTRACTOR, head, sample_sets
 from nanogen.report.table import Table
 
 IDENTITY = ("method", "family")
-# column -> the metric file that holds it, of the scores that are not of every extractor
-FIRST_EXTRACTOR = {"fid": "fid", "is": "is", "sfid": "sfid", "precision": "pr", "recall": "pr"}
 # of the class accuracy: in the tables' CSV, but for the first not in print
 ACCURACY = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_chance")
 SIMPLEEVAL = ("simpleeval", "simpleeval_low", "simpleeval_high", "simpleeval_chance")
@@ -29,23 +28,8 @@ PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; re
 
 
 def _published(name: str, run: Run | PublicRun, steps: int | None, keys: Iterable[str]) -> Row:
-    row = published.of_run(name, run, steps)
+    row = paper_tables.of_run(name, run, steps)
     return {f"published_{key}": row.get(key) for key in keys}
-
-
-def head(run: Run | PublicRun, steps: int | None) -> Row:
-    """What a row is of; a method with several numbers of steps has a row for each, as in the paper."""
-    if isinstance(run, PublicRun) or not run.sampling.more_steps:
-        return {"method": run.method, "name": run.title, "family": run.family}
-    name = f"{run.title} (NFE={steps})"
-    return {"method": f"{run.method}-nfe{steps}", "name": name, "family": run.family}
-
-
-def sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int]]:
-    """(run, sample set, steps) of every row, those of further seeds below their method's first."""
-    for run in results.trainings(task):
-        for variant, steps in variants.with_steps(run, guidance).items():
-            yield run, variant, steps
 
 
 def _trained_guidance_note(results: Results) -> list[str]:
@@ -184,7 +168,7 @@ def _text_to_image_row(results: Results, run: Run | PublicRun, variant: str, ste
         **_size(results, run),
         "geneval": found.value("geneval"),
         **{name: metric.value(name) for metric in (found, *answered) for name in metric.values},
-        **whose_prompts.cells(results.study),
+        **prompt_notes.cells(results.study),
         **_simpleeval(results, run, variant),
         **_published("table3", run, steps, ("geneval", "dpg_bench", "genai_bench")),
         "hash": found.hash,
@@ -228,13 +212,13 @@ def text_to_image(results: Results) -> Table:
     return Table(
         name="table3",
         caption=f"Text-to-image generation, study {results.study.study}"
-        f"{whose_prompts.in_caption(results.study)}.",
+        f"{prompt_notes.in_caption(results.study)}.",
         columns=columns(shown),
         rows=rows,
         notes=[
             _chance_note(rows, tags),
             *_answer_chance_note(rows),
-            *whose_prompts.notes(results.study),
+            *prompt_notes.notes(results.study),
             *[PUBLIC_NOTE] * bool(public),
             *_provenance(results),
             PUBLISHED_NOTE,
@@ -246,7 +230,7 @@ def text_to_image(results: Results) -> Table:
 
 def _measured_reproduction(results: Results, run: Run, space: str) -> Row:
     """The study's own row below the published ones."""
-    variant = published.reproduced_variant(run)
+    variant = paper_tables.reproduced_variant(run)
     fid, score = (results.metric("imagenet", run.method, variant, name) for name in ("fid", "is"))
     quality = results.card("imagenet", run.method).get("quality", {})
     seen = run.training.steps * run.training.batch_size
@@ -270,7 +254,7 @@ def reproduction(results: Results) -> Table:
     """Table 1: each method at its own size, as reported, as reproduced by the paper, as measured."""
     rows: list[Row] = []
     for run in results.runs("imagenet"):
-        given = published.reproduction(run)
+        given = paper_tables.reproduction(run)
         rows += [*given, _measured_reproduction(results, run, str(given[0]["space"]))]
     keys = ["name", "source", "epochs", "params", "prediction", "nfe", "guidance", "fid", "is"]
     return Table(

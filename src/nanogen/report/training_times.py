@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError
-from nanogen.report.collect import Results
 from nanogen.report.columns import columns
+from nanogen.report.results import Results
 from nanogen.report.rows import Row, is_number, number, read_rows
 from nanogen.report.style import FAINT, INK, applied
 from nanogen.report.table import GROUPS, Table

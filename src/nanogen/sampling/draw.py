@@ -14,15 +14,12 @@ from nanogen.backbones import Condition, load
 from nanogen.config import trained
 from nanogen.data.class_names import class_names, class_number
 from nanogen.errors import UserError
-from nanogen.files import atomic_path
 from nanogen.models.card import expect_model
 from nanogen.sampling.generate import Generator
 
-COLUMNS = 8  # of a grid that has one image of each text
-
 
 @dataclass(frozen=True)
-class Wanted:
+class Request:
     """What a user asks for; none means as the model's own configuration says.
 
     Attributes:
@@ -42,7 +39,7 @@ class Wanted:
     text_encoder: Path | None = None
 
 
-def draw(folder: Path, wanted: Wanted, batch_size: int, device: torch.device) -> list[Drawn]:
+def draw(folder: Path, wanted: Request, batch_size: int, device: torch.device) -> list[Drawn]:
     """The images, ``wanted.count`` of every class or prompt in the given order.
 
     Image i starts from the noise of generator seed_for(seed, "sample", i), as in a study's sample
@@ -69,7 +66,7 @@ class Drawn:
     image: np.ndarray
 
 
-def _stage(train: dict[str, Any], wanted: Wanted) -> dict[str, Any]:
+def _stage(train: dict[str, Any], wanted: Request) -> dict[str, Any]:
     """What a Generator is made from: the model's own sampling with the given options on top."""
     asked = {"steps": wanted.steps, "guidance_scale": wanted.guidance}
     for name, value in {"--count": wanted.count, "--steps": wanted.steps}.items():
@@ -110,7 +107,7 @@ def _tokenizer(train: dict[str, Any], folder: Path, given: Path | None) -> Any:
     return load_tokenizer(found, train["use"]["tokenizer"]["model"])
 
 
-def _conditions(train: dict[str, Any], folder: Path, wanted: Wanted) -> tuple[list[str], Condition]:
+def _conditions(train: dict[str, Any], folder: Path, wanted: Request) -> tuple[list[str], Condition]:
     """What is asked for, as texts and as conditions of as many rows."""
     if train["conditioner"]["kind"] == "text":
         if wanted.classes or not wanted.prompts:
@@ -127,7 +124,7 @@ def _conditions(train: dict[str, Any], folder: Path, wanted: Wanted) -> tuple[li
     )
 
 
-def _encoded(train: dict[str, Any], folder: Path, wanted: Wanted) -> Condition:
+def _encoded(train: dict[str, Any], folder: Path, wanted: Request) -> Condition:
     from torch.nn.utils.rnn import pad_sequence
 
     from nanogen.models.text_features import TextEncoder
@@ -144,25 +141,3 @@ def _encoded(train: dict[str, Any], folder: Path, wanted: Wanted) -> Condition:
 def _rows(condition: Condition, rows: np.ndarray) -> Condition:
     index = torch.from_numpy(rows)
     return Condition(*(None if value is None else value[index] for value in vars(condition).values()))
-
-
-def write(drawn: Sequence[Drawn], output: Path, count: int, title: str) -> list[Path]:
-    """Save a grid where ``output`` ends in .png, else one file per image in the folder ``output``.
-
-    A row of the grid is a text's ``count`` images, or several texts where each has one.
-    """
-    from PIL import Image
-
-    from nanogen.report.pictures import Cell, Line, compose
-
-    if output.suffix.lower() == ".png":
-        cells = [Cell(item.image, item.text) for item in drawn]
-        width = count if count > 1 else COLUMNS
-        lines = [Line("", cells[i : i + width]) for i in range(0, len(cells), width)]
-        pages = {output: compose(lines, title)}
-    else:
-        pages = {output / f"{i:05d}.png": Image.fromarray(d.image) for i, d in enumerate(drawn)}
-    for path, page in pages.items():
-        with atomic_path(path) as temporary:
-            page.save(temporary, format="PNG")
-    return list(pages)

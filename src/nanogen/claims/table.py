@@ -8,15 +8,15 @@ from pathlib import Path
 
 from nanogen.claims.numbers import Counts, Numbers
 from nanogen.claims.schema import TABLES, read_claims
-from nanogen.claims.verdict import Judged, judge
+from nanogen.claims.verdict import ClaimResult, judge
 from nanogen.config import load_run
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
-from nanogen.report import published
+from nanogen.report import paper_tables
 from nanogen.report.columns import Column, column
-from nanogen.report.finished import Tables, study_tables
+from nanogen.report.finished_tables import Tables, study_tables
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import Table
 
@@ -72,13 +72,13 @@ def numbers_of(study: Study | None, inputs: Sequence[Path] = ()) -> Numbers:
     """
     claims = read_claims()
     if study is None:
-        tables = {name: published.rows(name) for name in TABLES if name in published.CAPTIONS}
-        return Numbers(tables, claims, claims.published, published.ITERATIONS)
+        tables = {name: paper_tables.rows(name) for name in TABLES if name in paper_tables.CAPTIONS}
+        return Numbers(tables, claims, claims.published, paper_tables.ITERATIONS)
     tables = _measured_tables(study, [path for path in inputs if path.suffix == ".csv"])
     return Numbers(tables, claims, claims.measured, None, _counts(study, inputs))
 
 
-def _row(found: Judged, source: str) -> Row:
+def _row(found: ClaimResult, source: str) -> Row:
     return {
         "claim": found.name,
         "name": found.claim.says,

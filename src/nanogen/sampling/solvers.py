@@ -1,4 +1,5 @@
-"""The sampler: Euler steps from noise (t = 1) to data (t = 0) on a shifted grid."""
+"""The samplers, from noise (t = 1) to data (t = 0) on a shifted grid: Euler steps along the velocity, or
+few steps of the average velocity, which carries a sample across an interval at once."""
 
 from __future__ import annotations
 
@@ -96,3 +97,17 @@ def euler(
             v = velocities(state, times, condition)
         state = [x - (t - following) * dx for x, dx in zip(state, v, strict=True)]
     return state[0]
+
+
+@torch.no_grad()
+def average_steps(model: nn.Module, noise: Tensor, condition: Condition, grid: list[float]) -> Tensor:
+    """z_r = z_t - (t - r) u(z_t, r, t) for every interval [r, t] of ``grid``, which falls from 1 to 0.
+
+    ``noise`` (B, C, H, W); returns latents (B, C, H, W). Guidance is in the trained u
+    (``nanogen.objectives.meanflow``), so a step is one pass.
+    """
+    z = noise
+    for t, r in pairwise(grid):
+        times, lengths = (torch.full((len(z),), value, device=z.device) for value in (t, t - r))
+        z = z - (t - r) * model(z, lengths, condition, absolute=times).image.float()
+    return z

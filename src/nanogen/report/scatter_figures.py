@@ -15,9 +15,9 @@ import numpy as np
 
 from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError, nearest
-from nanogen.report import published, whose_prompts
+from nanogen.report import paper_tables, prompt_notes
 from nanogen.report.columns import column
-from nanogen.report.finished import published_tables, study_tables
+from nanogen.report.finished_tables import published_tables, study_tables
 from nanogen.report.labels import nearest_on_box, place
 from nanogen.report.rows import Row, number
 from nanogen.report.style import FAINT, FAMILIES, INK, applied
@@ -91,7 +91,7 @@ def _panel(metric: str, protocol: str, fids: list[Row], scores: list[Row], famil
         for row in fids
         if row["method"] in by_method and row["family"] in families
     )
-    elsewhere = any(row.get(f"{metric}_prompts") == whose_prompts.GENEVAL for row in scores)
+    elsewhere = any(row.get(f"{metric}_prompts") == prompt_notes.GENEVAL for row in scores)
     return Panel(metric, protocol, points, elsewhere)
 
 
@@ -124,7 +124,7 @@ def _known(name: str) -> None:
 def published_panels(name: str) -> list[list[Panel]]:
     """The paper's figure: 21 latent-space methods, in Figure 4 also the three of pixel space."""
     _known(name)
-    families = [*published.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
+    families = [*paper_tables.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
     return panels(name, published_tables(("table3", *FID_TABLES[name])), families)
 
 
@@ -137,7 +137,7 @@ def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[l
     tables = study_tables(study, ("table3", *FID_TABLES[name]), inputs, what=name)
     families: Sequence[str] = tuple(FAMILIES)
     if study.scale == "paper":
-        families = [*published.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
+        families = [*paper_tables.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
     return panels(name, tables, families)
 
 

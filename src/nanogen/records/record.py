@@ -17,7 +17,7 @@ from typing import Any
 
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
-from nanogen.provenance import facts, usage
+from nanogen.records import facts, usage
 
 FORMAT = ("provenance", 1)
 CARD = "nanogen.json"  # makes a folder one output

@@ -1,0 +1,27 @@
+"""What differs between a method's two tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nanogen.config import load_run, load_study
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _flat(item, f"{key}.{name}" if key else name)
+    else:
+        yield key, value
+
+
+def task_difference(study_name: str, method: str) -> list[tuple[str, Any, Any]]:
+    """(key, value on ImageNet, value on text to image) wherever the resolved runs differ."""
+    study = load_study(study_name)
+    one, two = (
+        dict(_flat(load_run(study, method, task).model_dump(mode="json")))
+        for task in ("imagenet", "t2i")
+    )
+    keys = dict.fromkeys([*one, *two])
+    return [(key, one.get(key), two.get(key)) for key in keys if one.get(key) != two.get(key)]

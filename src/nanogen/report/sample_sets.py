@@ -1,0 +1,64 @@
+"""The sample sets that a study's tables score, and the metric files of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from nanogen.config import PublicRun, Run, replicates, stages, variants
+from nanogen.report.results import Results
+from nanogen.report.rows import Row
+
+# column -> the metric file that holds it, of the scores that are not of every extractor
+FIRST_EXTRACTOR = {"fid": "fid", "is": "is", "sfid": "sfid", "precision": "pr", "recall": "pr"}
+# part of a method's numbers -> (task, guidance), as in ``entries``
+PARTS = {
+    "cfg": ("imagenet", variants.GUIDED),
+    "nocfg": ("imagenet", variants.UNGUIDED),
+    "t2i": ("t2i", variants.GUIDED),
+}
+
+
+def head(run: Run | PublicRun, steps: int | None) -> Row:
+    """What a row is of; a method with several numbers of steps has a row for each, as in the paper."""
+    if isinstance(run, PublicRun) or not run.sampling.more_steps:
+        return {"method": run.method, "name": run.title, "family": run.family}
+    name = f"{run.title} (NFE={steps})"
+    return {"method": f"{run.method}-nfe{steps}", "name": name, "family": run.family}
+
+
+def sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int]]:
+    """(run, sample set, steps) of every row, those of further seeds below their method's first."""
+    for run in results.trainings(task):
+        for variant, steps in variants.with_steps(run, guidance).items():
+            yield run, variant, steps
+
+
+class SampleSet(NamedTuple):
+    """The images behind one part of a row."""
+
+    row: str
+    part: str
+    run: Run | PublicRun
+    variant: str
+
+
+def shown_sets(results: Results) -> Iterator[SampleSet]:
+    """Every sample set of a first training that the study's Tables 2 to 4 score."""
+    for part, (task, guidance) in PARTS.items():
+        if task not in results.study.tasks:
+            continue
+        if task == "t2i":
+            for run in results.public():
+                yield SampleSet(run.method, part, run, variants.GUIDED)
+        for run, variant, steps in sample_sets(results, task, guidance):
+            if replicates.is_first(run.method):
+                yield SampleSet(str(head(run, steps)["method"]), part, run, variant)
+
+
+def metrics_of(results: Results, of: SampleSet) -> tuple[str, ...]:
+    """Names of the metric files of one sample set."""
+    if of.run.task == "imagenet":
+        return stages.image_metrics(results.study)
+    simple = ("simpleeval",) if of.run.evaluation.simpleeval else ()
+    return ("geneval", *stages.answering(results.study), *simple)
