@@ -49,7 +49,7 @@ rule all:
         figures(*ALL_FIGURES),
         seeds_table(),
         sweep(),
-        of_tokenizers(),
+        get_tokenizer_outputs(),
         overview(),
         grids(),
         lengths(),
@@ -60,7 +60,7 @@ rule all:
 rule sweep:
     """Each method's best guidance scale on ImageNet."""
     input:
-        asked_sweep,
+        get_sweep_outputs,
 
 
 rule seeds:
@@ -96,7 +96,7 @@ rule docs:
 rule tokenizers:
     """How well and how fast each tokenizer gives images back, and pictures of it."""
     input:
-        of_tokenizers(),
+        get_tokenizer_outputs(),
 
 
 rule models:

@@ -3,7 +3,7 @@
 
 rule site:
     input:
-        documented,
+        get_doc_sources,
     output:
         directory(SITE),
     log:

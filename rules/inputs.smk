@@ -397,7 +397,7 @@ def sweep():
     return [PATHS.table("sweep"), PATHS.figure("sweep", "png")] if SWEPT else []
 
 
-def of_tokenizers():
+def get_tokenizer_outputs():
     """Table and figure of the tokenizers; nothing where all methods work on pixels."""
     return [PATHS.table("tokenizers"), PATHS.figure("tokenizers", "png")] if TOKENIZERS else []
 
@@ -428,7 +428,7 @@ def asked_seeds(wildcards):
     return seeds_table()
 
 
-def asked_sweep(wildcards):
+def get_sweep_outputs(wildcards):
     if not SWEPT:
         raise WorkflowError(
             f"study {STUDY.study} sweeps no guidance; set its key sweep, "
@@ -489,7 +489,7 @@ def beside_metrics(table, task):
     return [PATHS.guidance(method) for method in SWEPT] if table == "sweep" else []
 
 
-def plotted(wildcards):
+def get_figure_inputs(wildcards):
     """What a measured figure reads: tables, and where it shows images those."""
     shown = TOKENIZERS if wildcards.figure == "tokenizers" else []
     found = [PATHS.table(name) for name in PLOTTED[wildcards.figure]]
@@ -561,7 +561,7 @@ OWN_ENTRIES = (
 )
 
 
-def submitted(wildcards):
+def get_entry_metrics(wildcards):
     """Metric files that the study's own entries are made of."""
     shown = [name for name in ("table2", "table3", "table4") if name in MEASURED]
     files = dict.fromkeys(path for name in shown for path in metric_files(name))
@@ -594,15 +594,15 @@ def asked_leaderboard(wildcards):
     return leaderboard()
 
 
-def quoted(wildcards):
+def get_number_tables(wildcards):
     """Tables that the text's numbers are made of."""
     sources = ["table2", "table3", "table4", "correlations", "claims"]
     return [path for name in sources for path in tables(name)]
 
 
-def bundled(wildcards):
+def get_bundle_files(wildcards):
     """Every table and figure in every format, the sample grids, the entries and the text's numbers."""
-    whole = tables(*ALL_TABLES) + seeds_table() + of_tokenizers() + sweep() + leaderboard()
+    whole = tables(*ALL_TABLES) + seeds_table() + get_tokenizer_outputs() + sweep() + leaderboard()
     drawn = figures(*ALL_FIGURES)
     tabled = [path for path in whole if path.endswith(".csv")]
     pictures = [*overview(), *drawn, *(path for path in whole if path.endswith(".png"))]
@@ -650,7 +650,7 @@ def explored_samples(wildcards):
 SITE = "build/docs"  # of no study: it tells of the program
 
 
-def documented(wildcards):
+def get_doc_sources(wildcards):
     """What the pages are written in or made from: another file of these makes the site anew."""
     root = Path(workflow.basedir)
     patterns = (

@@ -139,7 +139,7 @@ rule published_figure:
 
 rule measured_figure:
     input:
-        plotted,
+        get_figure_inputs,
     output:
         report(
             f"{ROOT}/figures/{{figure}}.png",
@@ -269,7 +269,7 @@ rule explorer_page:
 
 rule submit:
     input:
-        submitted,
+        get_entry_metrics,
     output:
         list(OWN_ENTRIES.values()) or f"{ROOT}/leaderboard/none.json",
     log:
@@ -309,7 +309,7 @@ rule leaderboard_table:
 
 rule numbers:
     input:
-        quoted,
+        get_number_tables,
     output:
         f"{ROOT}/numbers.tex",
     log:
@@ -326,7 +326,7 @@ rule numbers:
 
 rule archive:
     input:
-        bundled,
+        get_bundle_files,
     output:
         f"{ROOT}/bundle.zip",
     log:

@@ -13,7 +13,6 @@ from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
-from nanogen.metrics.guidance_choice import read_choice
 from nanogen.report import paper_tables
 
 METRIC = ("metric", 1)
@@ -199,6 +198,8 @@ class Results:
     def guidance(self, method: str) -> dict[str, Any]:
         """What a sweep chose (see `nanogen.metrics.guidance_choice`); raises UserError where it is
         missing or of another configuration."""
+        from nanogen.metrics.guidance_choice import read_choice
+
         path = self._guidance.get(method, Path(self.paths.guidance(method)))
         if not path.exists():
             raise UserError(
