@@ -17,7 +17,7 @@ import yaml
 
 from nanogen.config import classifier, replicates, terms, tokenizers
 from nanogen.config.model_schema import Model, PromptFile
-from nanogen.config.schema import PublicRun, Run
+from nanogen.config.schema import PRETRAINING, PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
 from nanogen.data import photographs
@@ -336,6 +336,8 @@ def load_model(study: Study, name: str) -> Model:
         Layer(f"study {study.study} (latents)", _given_with_latents(study, name)),
     ]
     model = validate(Model, layers)
+    if model.data == PRETRAINING and study.data.get("source") != "scenes":
+        model = model.model_copy(update={"data": "imagenet"})
     if model.source == "path":
         if not model.path:
             raise UserError(f"models.{name}: source is path, but no path is given")
