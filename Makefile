@@ -25,7 +25,11 @@ $(RESULTS)/report.html: $(wildcard $(RESULTS)/explorer.html $(RESULTS)/tables/*.
 
 setup: .venv/installed
 
-# Compiled at once: every job of a study imports these packages, also where Python may not write .pyc files.
+# What most jobs import is imported once, so that Python has it compiled when many jobs start, also those
+# that may not write .pyc files. Compiling all packages takes four times as long.
+WARM := import snakemake.cli, matplotlib.pyplot, pandas, scipy.stats, timm, torch._dynamo, diffusers, transformers; \
+  diffusers.AutoencoderKL, transformers.BlipForQuestionAnswering, transformers.Dinov2WithRegistersModel, \
+  transformers.Qwen3Model
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
 	  || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
@@ -33,8 +37,9 @@ setup: .venv/installed
 	  || { echo "python3 -m venv failed: install the package python3-venv"; exit 1; }
 	@echo "Installing the pinned packages into .venv (once)"
 	@$(BIN)/python -m pip install --quiet uv==0.13.8
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c '$(WARM)'
 	@touch $@
 
 # What tests need besides Python; where it cannot be installed they are skipped and say so.
