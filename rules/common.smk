@@ -27,6 +27,7 @@ from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
 from nanogen.leaderboard import submission
+from nanogen.report import overview as report_overview
 from nanogen.report import seeds as report_seeds
 from nanogen.report.published import reproduced_variant
 

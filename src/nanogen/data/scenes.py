@@ -292,8 +292,9 @@ def draw(seed: int, split: str, kind: str, count: int) -> Iterator[Scene]:
     """Yield ``count`` distinct scenes of one split.
 
     ``kind``: ``single`` (one object, the classes in turn), ``composed`` (MIXTURE in turn) or ``varied``
-    (MIXTURE in turn, objects anywhere in the image). Scene i is drawn from its own generator until it falls into the split and repeats none before it, so the
-    first scenes are the same whatever the count. Raises UserError where no new scene is found.
+    (MIXTURE in turn, objects anywhere in the image). Scene i is drawn from its own generator until it
+    falls into the split and repeats none before it, so the first scenes are the same whatever the
+    count. Raises UserError where no new scene is found.
     """
     seen: set[str] = set()
     for index in range(count):
