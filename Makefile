@@ -91,10 +91,10 @@ format: setup
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/snakefmt Snakefile rules
 
-# Resolve requirements.in again. Names, versions and hashes only, no addresses.
+# Resolve the dependencies in pyproject.toml again. Names, versions and hashes only, no addresses.
 lock: setup
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt requirements.in
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
+	  --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt pyproject.toml
 
 schemas: setup
 	@$(BIN)/nanogen schema --output config/schema
