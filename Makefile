@@ -25,11 +25,11 @@ $(RESULTS)/report.html: $(wildcard $(RESULTS)/explorer.html $(RESULTS)/tables/*.
 
 setup: .venv/installed
 
-# What most jobs import is imported once, so that Python has it compiled when many jobs start, also those
-# that may not write .pyc files. Compiling all packages takes four times as long.
-WARM := import snakemake.cli, matplotlib.pyplot, pandas, scipy.stats, timm, torch._dynamo, diffusers, transformers; \
-  diffusers.AutoencoderKL, transformers.BlipForQuestionAnswering, transformers.Dinov2WithRegistersModel, \
-  transformers.Qwen3Model
+# What most jobs import is imported once, so that it is compiled when many jobs start, also those that may
+# not write .pyc files. To compile all packages takes four times as long.
+WARM := import snakemake.cli, matplotlib.pyplot, pandas, scipy.stats, h5py, timm, torch._dynamo, \
+  torch.distributed.run, diffusers, transformers as t; diffusers.AutoencoderKL, t.Dinov2WithRegistersModel, \
+  t.DINOv3ViTModel, t.SiglipVisionModel, t.Qwen3Model, t.BlipForQuestionAnswering
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
 	  || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
@@ -40,6 +40,7 @@ WARM := import snakemake.cli, matplotlib.pyplot, pandas, scipy.stats, timm, torc
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c '$(WARM)'
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 # What tests need besides Python; where it cannot be installed they are skipped and say so.
