@@ -25,7 +25,11 @@ $(RESULTS)/report.html: $(wildcard $(RESULTS)/explorer.html $(RESULTS)/tables/*.
 
 setup: .venv/installed
 
-# Compiled at once: every job of a study imports these packages, also where Python may not write .pyc files.
+# What most jobs import is imported once, so that it is compiled when many jobs start, also those that may
+# not write .pyc files. To compile all packages takes four times as long.
+WARM := import snakemake.cli, matplotlib.pyplot, pandas, scipy.stats, h5py, timm, torch._dynamo, \
+  torch.distributed.run, diffusers, transformers as t; diffusers.AutoencoderKL, t.Dinov2WithRegistersModel, \
+  t.DINOv3ViTModel, t.SiglipVisionModel, t.Qwen3Model, t.BlipForQuestionAnswering
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
 	  || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }
@@ -33,8 +37,10 @@ setup: .venv/installed
 	  || { echo "python3 -m venv failed: install the package python3-venv"; exit 1; }
 	@echo "Installing the pinned packages into .venv (once)"
 	@$(BIN)/python -m pip install --quiet uv==0.13.8
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c '$(WARM)'
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 # What tests need besides Python; where it cannot be installed they are skipped and say so.
@@ -86,10 +92,10 @@ format: setup
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/snakefmt Snakefile rules
 
-# Resolve requirements.in again. Names, versions and hashes only, no addresses.
+# Resolve the dependencies in pyproject.toml again. Names, versions and hashes only, no addresses.
 lock: setup
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt requirements.in
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
+	  --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt pyproject.toml
 
 schemas: setup
 	@$(BIN)/nanogen schema --output config/schema

@@ -23,10 +23,12 @@ from nanogen.config import (
 )
 from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
+from nanogen.config.schema import PRETRAINING
 from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
 from nanogen.leaderboard import submission
+from nanogen.report import overview as report_overview
 from nanogen.report import seeds as report_seeds
 from nanogen.report.paper_tables import reproduced_variant
 

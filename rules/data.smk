@@ -36,6 +36,8 @@ rule make_data:
         f"{ROOT}/data/{{task}}/{{split}}.h5",
     log:
         f"{ROOT}/logs/make_data/{{task}}-{{split}}.log",
+    wildcard_constraints:
+        task=f"imagenet|t2i|{PRETRAINING}",
     priority: 50
     conda:
         "../envs/train.yaml"

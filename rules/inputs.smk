@@ -501,12 +501,11 @@ def overview():
 
 
 def overview_samples():
-    """The sample sets that the overview shows, one per method and task."""
-    public = [PATHS.samples(name, "t2i", variants.GUIDED) for name in PUBLIC]
-    return public + [
-        PATHS.samples(method, task, shown_guidance(method, task)[0])
+    """The sample sets that the overview shows."""
+    return [
+        PATHS.samples(run.method, task, variant)
         for task in STUDY.tasks
-        for method in STUDY.methods
+        for run, variant in report_overview.shown(STUDY, task)
     ]
 
 

@@ -206,6 +206,16 @@ def test_an_unknown_command_names_the_nearest(capsys):
     assert "did you mean 'train'" in capsys.readouterr().err
 
 
+def test_frozen_networks_learn_drawn_images_of_their_own_or_the_photographs(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+    nano = load_study("nano")
+    photographs = load_study("folder", {"data_root": str(tmp_path)})
+    assert load_model(nano, "dinov2-b").data == "pretraining"
+    assert stages.task_data(nano, "pretraining").scene == "varied"
+    assert load_model(photographs, "dinov2-b").data == "imagenet"
+
+
 def test_photographs_are_prompted_by_their_classes(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "train" / name).mkdir(parents=True)

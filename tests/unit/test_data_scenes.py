@@ -91,6 +91,19 @@ def test_two_objects_stand_side_by_side_or_one_above_the_other():
     assert {scenes.relation(*pair) for pair in pairs} == set(scenes.RELATIONS)
 
 
+def test_varied_scenes_show_objects_of_many_sizes_anywhere():
+    varied = list(scenes.draw(7, "train", "varied", 400))
+    alone = [scene.objects[0] for scene in varied if len(scene.objects) == 1]
+    for values in ([item.x for item in alone], [item.y for item in alone]):
+        assert np.ptp(values) > scenes.UNITS / 2
+    assert np.ptp([item.radius for item in alone]) >= 20
+    assert {len(scene.objects) for scene in varied} == {1, 2, 3, 4}
+    for scene in varied:
+        _, masks = render.render(scene, 64)
+        assert masks.any((1, 2)).sum() == len(scene.objects)
+        assert masks.sum(0).max() == 1  # none hides another
+
+
 def test_objects_are_mentioned_as_one_reads_unless_a_relation_is_said():
     told = Counter()
     for scene in composed():

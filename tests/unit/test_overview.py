@@ -28,10 +28,10 @@ TAGGED = {
 }
 
 
-def write_samples(study, task: str, method: str, labels: list[int]) -> None:
+def write_samples(study, task: str, method: str, labels: list[int], variant: str = "cfg") -> None:
     """Images whose grey value is their number."""
-    stage = stages.sample(study, method, task, "cfg")
-    path = Path(Paths(study).samples(method, task, "cfg"))
+    stage = stages.sample(study, method, task, variant)
+    path = Path(Paths(study).samples(method, task, variant))
     path.parent.mkdir(parents=True, exist_ok=True)
     with hdf5.create(path, label("samples", 1, stage["hash"])) as file:
         grey = np.arange(len(labels), dtype=np.uint8)
@@ -74,6 +74,16 @@ def test_every_method_shows_the_first_image_of_the_same_classes_and_prompts(draw
     number = next(iter(prompts.columns))
     first, second = (row.images[number] for row in prompts.rows)
     assert (first[0, 0, 0], second[0, 0, 0]) == (2 * (number - 1), 2 * number)
+
+
+def test_a_method_of_few_steps_has_a_row_for_each_number_of_steps(drawn):
+    study = load_study("smoke", {"methods": ["jit", "meanflow"]})
+    for task, labels in (("imagenet", list(range(20))), ("t2i", list(range(1, 13)))):
+        write_samples(study, task, "jit", labels)
+        for variant in ("cfg", "cfg-nfe2"):
+            write_samples(study, task, "meanflow", labels, variant)
+    for panel in overview.panels(study):
+        assert [row.name for row in panel.rows] == ["JiT", "MeanFlow (NFE=1)", "MeanFlow (NFE=2)"]
 
 
 def test_the_command_writes_the_figure_in_three_formats(drawn):

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from nanogen.config.load import CONFIG, read_yaml
-from nanogen.config.validation import Layer, Section, validate
+from nanogen.config.section import Section
+from nanogen.config.validation import Layer, validate
 from nanogen.errors import UserError, nearest
 from nanogen.report.columns import column
 

@@ -17,7 +17,7 @@ import yaml
 
 from nanogen.config import checks, replicates
 from nanogen.config.model_schema import Model, PromptFile
-from nanogen.config.schema import PIXELS, PublicRun, Run
+from nanogen.config.schema import PIXELS, PRETRAINING, PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.tokenizer_networks import networks_of
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
@@ -288,6 +288,8 @@ def load_model(study: Study, name: str) -> Model:
         Layer(f"study {study.study} (latents)", _given_with_latents(study, name)),
     ]
     model = validate(Model, layers)
+    if model.data == PRETRAINING and study.data.get("source") != "scenes":
+        model = model.model_copy(update={"data": "imagenet"})
     if model.source == "path":
         if not model.path:
             raise UserError(f"models.{name}: source is path, but no path is given")

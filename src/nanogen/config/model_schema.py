@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from nanogen.config.section import Section
 from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
-from nanogen.config.validation import Section
 
 Source = Literal["build", "download", "path", "random", "package"]
 
@@ -132,4 +132,8 @@ class Model(Section):
     end_to_end: EndToEnd | None = Field(
         None, description="vae, where built: it is another VAE, tuned together with a backbone"
     )
-    data: str | None = Field(None, description="the task whose training images it is trained on")
+    data: Literal["imagenet", "t2i", "pretraining"] | None = Field(
+        None,
+        description="the task whose training images it is trained on; pretraining: drawn ones that vary "
+        "more, or a study's own photographs of classes",
+    )

@@ -10,11 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nanogen.config.validation import Section
+from nanogen.config.section import Section
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
 PIXELS = "pixels"  # the tokenizer of methods that have none
+# Images for the networks that stay frozen. Drawn ones vary more than the tasks' do, as what public
+# networks were pretrained on does; a study of photographs has its own for this, too.
+PRETRAINING = "pretraining"
 
 
 # ---------------------------------------------------------------------------------------- data
@@ -31,8 +34,9 @@ class Data(Section):
     resolution: int = Field(gt=0, description="side of the square images in pixels")
     train_images: int = Field(gt=0, description="images to draw, or the most to take (training)")
     val_images: int = Field(gt=0, description="images to draw, or the most to take (validation)")
-    scene: Literal["single", "composed"] = Field(
-        "single", description="scenes only: one kind of object, or up to four with relations"
+    scene: Literal["single", "composed", "varied"] = Field(
+        "single",
+        description="scenes only: one object, up to four with relations, or as many anywhere",
     )
     root: str | None = Field(None, description="folder or shards: where the user's data lies")
     hub: list[str] = Field(

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nanogen.config import replicates
 from nanogen.config.schema import Scale, Task
-from nanogen.config.validation import Section
+from nanogen.config.section import Section
 
 
 class Latents(Section):

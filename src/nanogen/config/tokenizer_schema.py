@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.validation import Section
+from nanogen.config.section import Section
 
 
 class Schedule(Section):

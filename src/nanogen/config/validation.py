@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from nanogen.errors import UserError, nearest
 
@@ -91,9 +91,3 @@ def refuse_unknown(keys: Mapping[str, Any], model: type[BaseModel], where: str, 
         below = section_of(model, key)
         if below and isinstance(value, Mapping):
             refuse_unknown(value, below, where, f"{at}.{key}")
-
-
-class Section(BaseModel):
-    """A part of the configuration: immutable, and no key beyond those listed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat
 
 from nanogen.config.schema import Task
-from nanogen.config.validation import Layer, Section, validate
+from nanogen.config.section import Section
+from nanogen.config.validation import Layer, validate
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.identity import config_hash

@@ -65,13 +65,14 @@ class Panel:
 
 
 def shown(study: Study, task: str) -> Iterator[tuple[Run | PublicRun, str]]:
-    """Run and sample set of each row: with guidance, or as Table 1 scores a reproduction."""
+    """Run and sample set of each row: those with guidance, or what Table 1 scores of a reproduction."""
     results = Results(study)
-    if task == "t2i":
-        yield from ((run, variants.GUIDED) for run in results.public())
-    for run in results.runs(task):
-        reproduced = study.report.reproduction
-        yield run, paper_tables.reproduced_variant(run) if reproduced else variants.GUIDED
+    public = results.public() if task == "t2i" else []
+    for run in [*public, *results.runs(task)]:
+        if study.report.reproduction:
+            yield run, paper_tables.reproduced_variant(run)
+        else:
+            yield from ((run, variant) for variant in variants.with_steps(run, variants.GUIDED))
 
 
 def panels(study: Study, inputs: Sequence[Path] = ()) -> list[Panel]:
@@ -87,26 +88,30 @@ def panels(study: Study, inputs: Sequence[Path] = ()) -> list[Panel]:
 
 
 def _panel(study: Study, task: str, inputs: Sequence[Path]) -> Panel:
-    files = {}
+    sets = {}
     for run, variant in shown(study, task):
         usual = Path(Paths(study).samples(run.method, task, variant))
         path = next((p for p in inputs if p.parts[-4:] == usual.parts[-4:]), usual)
-        files[path] = run, stages.sample(study, run.method, task, variant)["hash"]
-    present = [_labels(path, hash_) for path, (_, hash_) in files.items()]
+        sets[path] = run, variant
+    present = [
+        _labels(path, stages.sample(study, run.method, task, variant)["hash"])
+        for path, (run, variant) in sets.items()
+    ]
     shared = sorted(set.intersection(*map(set, present)))
     if not shared:
-        raise UserError(f"{', '.join(map(str, files))} share no class or prompt; make them again")
+        raise UserError(f"{', '.join(map(str, sets))} share no class or prompt; make them again")
     chosen = _classes(study, inputs, shared) if task == "imagenet" else _prompts(study, inputs, shared)
     rows = [
-        Row(_name(run), run.family, _images(path, found, chosen))
-        for (path, (run, _)), found in zip(files.items(), present, strict=True)
+        Row(_name(run, variant), run.family, _images(path, found, chosen))
+        for (path, (run, variant)), found in zip(sets.items(), present, strict=True)
     ]
     drawn = "as Table 1 draws" if study.report.reproduction else "with guidance"
     return Panel(TITLES[task], f"{drawn}, the first image of each {UNITS[task]}", chosen, rows)
 
 
-def _name(run: Run | PublicRun) -> str:
-    return str(head(run, run.sampling.steps)["name"])
+def _name(run: Run | PublicRun, variant: str) -> str:
+    steps = variants.with_steps(run, variants.guidance_of(variant))[variant]
+    return str(head(run, steps)["name"])
 
 
 def _labels(path: Path, hash_: str) -> dict[int, int]:

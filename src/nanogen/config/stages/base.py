@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from nanogen.config.model_schema import Model
+from nanogen.config.schema import (
+    Backbone,
+    Conditioner,
+    Data,
+    Objective,
+    Sampling,
+    Training,
+)
+from nanogen.config.section import Section, identity
 from nanogen.identity import config_hash
 
 VERSIONS = {
@@ -27,10 +38,39 @@ VERSIONS = {
     "question_scores": 1,
     "simpleeval": 1,
 }
+# What the keys of a stage are sections of: one, a list of them, or several by name.
+SECTIONS: dict[str, type[Section]] = {
+    "backbone": Backbone,
+    "conditioner": Conditioner,
+    "data": Data,
+    "extractors": Model,
+    "model": Model,
+    "objective": Objective,
+    "pipeline": Model,
+    "sampling": Sampling,
+    "scorer": Model,
+    "tokenizer": Model,
+    "training": Training,
+}
+BY_NAME: dict[str, type[Section]] = {"models": Model, "networks": Model}
+INSIDE = ("joint", "train")  # keys that hold a stage's keys in turn
 Stage = dict[str, Any]
 
 
 def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
     """A stage with its hash; ``expects`` are the hashes of what it reads."""
     content = {"stage": name, "version": VERSIONS[name], "expects": expects, **keys}
-    return {**content, "hash": config_hash(content)}
+    return {**content, "hash": config_hash(_identity(content))}
+
+
+def _identity(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that count for a stage's hash."""
+    return {key: _identity_of(key, value) for key, value in keys.items()}
+
+
+def _identity_of(key: str, value: Any) -> Any:
+    if key in SECTIONS:
+        return identity(value, SECTIONS[key])
+    if key in BY_NAME:
+        return {name: identity(each, BY_NAME[key]) for name, each in value.items()}
+    return _identity(value) if key in INSIDE else value

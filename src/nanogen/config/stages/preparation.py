@@ -12,7 +12,7 @@ from nanogen.config.load import (
     load_run,
 )
 from nanogen.config.model_schema import Model
-from nanogen.config.schema import Data, Run
+from nanogen.config.schema import PRETRAINING, Data, Run
 from nanogen.config.stages import end_to_end
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.study_schema import Study
@@ -22,7 +22,10 @@ from nanogen.identity import config_hash
 
 
 def task_data(study: Study, task: str) -> Data:
-    """A task's data set; it does not depend on the method."""
+    """The data set of a task, or of pretraining; it does not depend on the method."""
+    if task == PRETRAINING:
+        alike = task_data(study, "imagenet")
+        return alike.model_copy(update={"name": PRETRAINING, "scene": "varied"})
     return load_run(study, study.methods[0], task).data
 
 

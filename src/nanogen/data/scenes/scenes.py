@@ -30,6 +30,7 @@ COLORS = {
 Radii = dict[str, tuple[int, int]]
 RADII: Radii = {"small": (18, 21), "large": (25, 28)}
 RADII_ALONE = {"small": (24, 27), "large": (36, 40)}
+RADII_VARIED: Radii = {"small": (23, 29), "large": (34, 46)}  # of objects alone anywhere
 _SMALL_ALONE = 0.4  # share of small ones among objects alone
 BACKGROUNDS = {"light grey": (220, 228), "white": (244, 252)}  # levels, both ends included
 CLASSES = tuple(f"{color} {shape}" for color in COLORS for shape in SHAPES)
@@ -69,6 +70,7 @@ _LAYOUTS: dict[int, tuple[tuple[tuple[int, int], ...], ...]] = {
     4: (((32, 32), (96, 32), (32, 96), (96, 96)),),
 }
 _COMPANY_JITTER = 3
+_ANYWHERE = Spot(64, 64, UNITS)
 
 Look = tuple[str, str, str]  # shape, colour, size
 # What a scene shows, the six tags of GenEval in a fixed mixture. One object serves the tags
@@ -179,10 +181,12 @@ def _near_centre(rng: np.random.Generator, centre: int, jitter: int, radius: int
     return centre + int(rng.integers(-room, room + 1))
 
 
-def _alone(rng: np.random.Generator, shape: str, color: str) -> tuple[SceneObject]:
+def _alone(
+    rng: np.random.Generator, shape: str, color: str, spot: Spot = _CENTRE, radii: Radii = RADII_ALONE
+) -> tuple[SceneObject]:
     """The one object of a scene."""
     size = "small" if rng.random() < _SMALL_ALONE else "large"
-    return (_object(rng, (shape, color, size), _CENTRE, RADII_ALONE),)
+    return (_object(rng, (shape, color, size), spot, radii),)
 
 
 def _looks(rng: np.random.Generator, family: Family) -> list[Look]:
@@ -213,9 +217,27 @@ def _placed(
         places = layouts[rng.integers(len(layouts))]
         order = rng.permutation(len(places)) if shuffled else range(len(places))
         spots = [Spot(*places[i], _COMPANY_JITTER) for i in order]
-        placed = tuple(_object(rng, look, spot) for look, spot in zip(looks, spots, strict=True))
-        if all(_apart(one, other) for one, other in combinations(placed, 2)):
+        if placed := _at(rng, looks, spots):
             return placed
+
+
+def _at(
+    rng: np.random.Generator, looks: Sequence[Look], spots: Sequence[Spot]
+) -> tuple[SceneObject, ...] | None:
+    """Objects of these looks at these spots; None if two of them touch."""
+    placed = tuple(_object(rng, look, spot) for look, spot in zip(looks, spots, strict=True))
+    return placed if all(_apart(one, other) for one, other in combinations(placed, 2)) else None
+
+
+def _varied(rng: np.random.Generator, family: Family) -> tuple[SceneObject, ...]:
+    """Objects anywhere in the image."""
+    if family == "one":
+        color, shape = CLASSES[rng.integers(len(CLASSES))].split()
+        return _alone(rng, shape, color, _ANYWHERE, RADII_VARIED)
+    looks = _looks(rng, family)
+    while (placed := _at(rng, looks, [_ANYWHERE] * len(looks))) is None:
+        pass
+    return placed
 
 
 def _objects(rng: np.random.Generator, family: Family) -> tuple[SceneObject, ...]:
@@ -234,7 +256,7 @@ def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
         objects: tuple[SceneObject, ...] = _alone(rng, shape, color)
     else:
         family = MIXTURE[index % len(MIXTURE)]
-        objects = _objects(rng, family)
+        objects = _varied(rng, family) if kind == "varied" else _objects(rng, family)
     return _tinted(rng, objects, family)
 
 
@@ -269,9 +291,10 @@ def arranged(rng: np.random.Generator, looks: Sequence[Look], where: str | None 
 def draw(seed: int, split: str, kind: str, count: int) -> Iterator[Scene]:
     """Yield ``count`` distinct scenes of one split.
 
-    ``kind``: ``single`` (one object, the classes in turn) or ``composed`` (MIXTURE in turn). Scene i
-    is drawn from its own generator until it falls into the split and repeats none before it, so the
-    first scenes are the same whatever the count. Raises UserError where no new scene is found.
+    ``kind``: ``single`` (one object, the classes in turn), ``composed`` (MIXTURE in turn) or ``varied``
+    (MIXTURE in turn, objects anywhere in the image). Scene i is drawn from its own generator until it
+    falls into the split and repeats none before it, so the first scenes are the same whatever the
+    count. Raises UserError where no new scene is found.
     """
     seen: set[str] = set()
     for index in range(count):

@@ -1,0 +1,69 @@
+"""What every part of the configuration is: immutable, and closed to unknown keys.
+
+A key that is added later is declared with ``added``: at the value that it was introduced with it does
+not count for a stage's hash, so a new option runs nothing again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+_UNSET = object()
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, and no key beyond those listed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def added(default: Any, *, introduced: Any = _UNSET, description: str, **constraints: Any) -> Any:
+    """A field for a key that is younger than the stages that it belongs to.
+
+    Args:
+        default: what the key is where a study does not set it.
+        introduced: what it was introduced with, where the default is another by now. Results made
+            before the key existed are those of this value, so it never changes.
+        constraints: of ``pydantic.Field``.
+    """
+    value = default if introduced is _UNSET else introduced
+    return Field(
+        default, description=description, json_schema_extra={"introduced": value}, **constraints
+    )
+
+
+def identity(value: Any, section: type[Section]) -> Any:
+    """A section's keys (JSON) without those that have the value they were introduced with.
+
+    ``value`` may lack keys of the section, or have others beside them.
+    """
+    if isinstance(value, list):
+        return [identity(each, section) for each in value]
+    if not isinstance(value, dict):
+        return value
+    fields = section.model_fields
+    kept = {}
+    for key, each in value.items():
+        field = fields.get(key)
+        if field is None:
+            kept[key] = each
+        elif not _as_introduced(field, each):
+            inner = _section_of(field.annotation)
+            kept[key] = identity(each, inner) if inner else each
+    return kept
+
+
+def _as_introduced(field: FieldInfo, value: Any) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and "introduced" in extra and extra["introduced"] == value
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    """The section that a field is, may be or lists."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    found = map(_section_of, get_args(annotation))
+    return next((section for section in found if section), None)

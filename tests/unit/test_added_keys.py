@@ -1,0 +1,116 @@
+"""A key that is added to the configuration changes no hash while it keeps the value it came with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nanogen.config.section import Section, added, identity
+
+ROOT = Path(__file__).resolve().parents[2]
+SECTIONS = {
+    "schema": ("Data", "Conditioner", "Backbone", "Objective", "Training", "Optimizer", "Sampling"),
+    "model_schema": ("Model", "ModelTraining"),
+    "tokenizer_schema": ("TokenizerTraining", "TokenizerTerms"),
+}
+INTRODUCED: dict[str, object] = {}  # every key declared with ``added``, and what it came with
+HASHES = """
+import json
+from nanogen.config import load_study, load_run, load_model, stages, variants
+
+found = {}
+for name in ("nano", "paper"):
+    study = load_study(name)
+    for method in study.methods:
+        for task in study.tasks:
+            run = load_run(study, method, task)
+            for weights in variants.trainings(run):
+                found[name, "train", method, task, weights] = stages.train(study, method, task, weights)
+            for variant in variants.with_steps(run, "cfg"):
+                found[name, "sample", method, task, variant] = stages.sample(study, method, task, variant)
+            if run.tokenizer != "pixels":
+                found[name, "model", run.tokenizer, "", ""] = stages.model(study, run.tokenizer)
+    found[name, "questions", "", "", ""] = stages.questions(study)
+    found[name, "reference", "", "", ""] = stages.reference(study)
+print(json.dumps({"/".join(key): stage["hash"] for key, stage in found.items()}))
+"""
+
+
+def hashes(package: Path) -> dict[str, str]:
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    result = subprocess.run(
+        [sys.executable, "-c", HASHES], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def with_options(tmp_path: Path, declared: str) -> Path:
+    """A copy of the package in which every section has one more key."""
+    shutil.copytree(ROOT / "src/nanogen", tmp_path / "src/nanogen")
+    (tmp_path / "config").symlink_to(ROOT / "config")
+    for module, classes in SECTIONS.items():
+        path = tmp_path / f"src/nanogen/config/{module}.py"
+        text = path.read_text()
+        for name in classes:
+            at = text.index("\n\n", text.index(f"class {name}(Section):\n"))  # after its docstring
+            text = f"{text[:at]}\n\n    newest: str = {declared}{text[at + 1 :]}"
+        path.write_text(text.replace("import Section", "import Section, added", 1))
+    return tmp_path / "src"
+
+
+def test_an_added_option_changes_no_hash_of_the_small_and_the_full_study(tmp_path):
+    package = with_options(tmp_path, 'added("off", description="an option")')
+    assert hashes(package) == hashes(ROOT / "src")
+
+
+def test_a_key_that_was_always_there_counts(tmp_path):
+    package = with_options(tmp_path, '"off"')
+    assert not set(hashes(package).values()) & set(hashes(ROOT / "src").values())
+
+
+class Inner(Section):
+    always: int = 1
+    solver: str = added("euler", description="")
+
+
+class Outer(Section):
+    inner: Inner | None = None
+    several: list[Inner] = []
+    order: int = added(2, introduced=1, description="")
+
+
+@pytest.mark.parametrize(
+    ("given", "counted"),
+    [
+        ({"inner": {"always": 1, "solver": "euler"}}, {"inner": {"always": 1}}),
+        ({"inner": {"solver": "heun"}}, {"inner": {"solver": "heun"}}),
+        ({"inner": None, "several": [{"solver": "euler"}]}, {"inner": None, "several": [{}]}),
+        ({"order": 1, "unknown": 3}, {"unknown": 3}),
+        ({"order": 2}, {"order": 2}),  # the default of today is not what older results had
+    ],
+)
+def test_only_the_value_of_the_introduction_is_left_out(given, counted):
+    assert identity(given, Outer) == counted
+
+
+def sections(base: type[Section]) -> set[type[Section]]:
+    return set(base.__subclasses__()).union(*map(sections, base.__subclasses__()))
+
+
+def test_the_values_of_the_introduction_stay():
+    """Whoever changes one changes what existing results stand for: declare ``introduced`` instead."""
+    found = {
+        f"{section.__name__}.{key}": field.json_schema_extra["introduced"]
+        for section in sections(Section)
+        if section.__module__.startswith("nanogen.")
+        for key, field in section.model_fields.items()
+        if field.json_schema_extra
+    }
+    assert found == INTRODUCED
