@@ -33,7 +33,8 @@ for name in ("nano", "paper"):
             for weights in variants.trainings(run):
                 found[name, "train", method, task, weights] = stages.train(study, method, task, weights)
             for variant in variants.with_steps(run, "cfg"):
-                found[name, "sample", method, task, variant] = stages.sample(study, method, task, variant)
+                stage = stages.sample(study, method, task, variant)
+                found[name, "sample", method, task, variant] = stage
             if run.tokenizer != "pixels":
                 found[name, "model", run.tokenizer, "", ""] = stages.model(study, run.tokenizer)
     found[name, "questions", "", "", ""] = stages.questions(study)
@@ -82,7 +83,7 @@ class Inner(Section):
 
 class Outer(Section):
     inner: Inner | None = None
-    several: list[Inner] = []
+    several: tuple[Inner, ...] = ()
     order: int = added(2, introduced=1, description="")
 
 
