@@ -222,7 +222,7 @@ def sampling_options(wildcards, input):
 
 # metrics
 EXTRACTORS = RUNS[FIRST, STUDY.tasks[0]].evaluation.extractors
-DISTRIBUTION = stages.image_metrics(STUDY)
+DISTRIBUTION = stages.metrics_of(STUDY, "imagenet")
 
 
 def extractor_cards(wildcards):
@@ -254,7 +254,8 @@ def answering_inputs(wildcards):
 
 
 SIMPLE = RUNS[FIRST, "t2i"].evaluation.simpleeval if "t2i" in STUDY.tasks else None
-MEASURED_HERE = ["geneval", *ANSWERED_HERE, *(["simpleeval"] if SIMPLE else [])]
+TEXT_TO_IMAGE = stages.metrics_of(STUDY, "t2i") if "t2i" in STUDY.tasks else []
+MEASURED_HERE = [metric for metric in TEXT_TO_IMAGE if metric not in PACKAGED]
 
 
 def weak_scorer(wildcards):
@@ -300,7 +301,6 @@ def simpleeval_command(wildcards, input, output):
 # report
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
-TEXT_TO_IMAGE = ["geneval", *ANSWERING, *(["simpleeval"] if SIMPLE else [])]
 # Which sample sets a measured table reads: (task, guidance, metrics). A study of reproductions has
 # Table 1 only, whose methods differ in the guidance.
 MEASURED = (

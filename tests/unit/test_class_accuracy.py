@@ -52,7 +52,9 @@ def test_a_study_measures_it_where_it_names_a_classifier(name, tmp_path):
     given = {"data_root": str(tmp_path)} if name == "folder" else {}
     study = load_study(name, given)
     without = load_study(name, {**given, "evaluation": {"classifier": None}})
-    assert set(stages.image_metrics(study)) - set(stages.image_metrics(without)) == {"accuracy"}
+    assert set(stages.metrics_of(study, "imagenet")) - set(stages.metrics_of(without, "imagenet")) == {
+        "accuracy"
+    }
     assert stages.features(study, "jit", "cfg")["classifier"]["name"] == "convnext"
     for stage in (stages.features, stages.distribution):
         assert "classifier" not in stage(without, "jit", "cfg")

@@ -92,7 +92,7 @@ def scores(study, place: Path, features: Path) -> dict[str, float]:
     score_distribution(stage, features, place / "reference.h5", folder)
     return {
         key: value
-        for name in stages.image_metrics(study)
+        for name in stages.metrics_of(study, "imagenet")
         for key, value in read_json(folder / f"{name}.json")["values"].items()
     }
 

@@ -106,7 +106,7 @@ def _scores(study, images, labels, build, reference, folder: Path) -> dict[str, 
     write_features(features, samples, {"inception": build("inception")[0]}, folder / "features.h5")
     stage = stages.distribution(study, "jit", "cfg")
     score_distribution(stage, folder / "features.h5", reference, folder / "metrics")
-    return {m: read_json(folder / "metrics" / f"{m}.json") for m in stages.image_metrics(study)}
+    return {m: read_json(folder / "metrics" / f"{m}.json") for m in stages.metrics_of(study, "imagenet")}
 
 
 def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, data, build):

@@ -20,8 +20,8 @@ from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import label, read_json
 from nanogen.metrics.feature_files import write_features, write_reference
-from nanogen.metrics.feature_spaces import METRICS
 from nanogen.metrics.published_moments import read_moments
+from nanogen.metrics.score_images import METRICS
 from nanogen.metrics.scores import score_distribution
 
 

@@ -32,7 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a file in config/models and the network's folder (default: where the study has it); "
         "repeat for each, the first gives FID, IS, precision, recall, sFID (default: the study's)",
     )
-    parser.add_argument("--metrics", default="fid", help="fid,is,fdr,mind,pr,sfid (default: fid)")
+    parser.add_argument(
+        "--metrics", default="fid", help="with commas, of fdr, mind, fid, is, sfid, pr (default: fid)"
+    )
     parser.add_argument("--study", default="nano", help="whose extractors: name or file (default: nano)")
     parser.add_argument(
         "--resize",

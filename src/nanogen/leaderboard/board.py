@@ -12,11 +12,11 @@ from itertools import groupby
 
 import numpy as np
 
+from nanogen.config import metrics
 from nanogen.leaderboard.entry import Entry
 from nanogen.report import paper_tables
 from nanogen.report.columns import columns
 from nanogen.report.correlation_words import shown
-from nanogen.report.results import NAMES
 from nanogen.report.rows import Row, is_number
 from nanogen.report.table import UNRANKED, Table
 from nanogen.statistics.coefficients import ENOUGH, pearson
@@ -27,14 +27,9 @@ AXES = {"imagenet": "ImageNet", "t2i": "text to image"}
 BOTH = "both"
 # (task, guidance) -> column: the name of the number in the metric files
 SHOWN = {
-    ("imagenet", "with"): {"fid": "fid", "is": "is"},
-    ("imagenet", "without"): {"fid_unguided": "fid", "is_unguided": "is"},
-    ("t2i", "with"): {
-        "geneval": "geneval",
-        "dpg_bench": "dpg_bench",
-        "genai_bench": "genai_bench",
-        "simpleeval": "simpleeval",
-    },
+    ("imagenet", "with"): {score.key: score.key for score in metrics.main_scores("imagenet")},
+    ("imagenet", "without"): {f"{s.key}_unguided": s.key for s in metrics.main_scores("imagenet")},
+    ("t2i", "with"): {score.key: score.key for score in metrics.main_scores("t2i")},
 }
 PUBLISHED_TABLES = {
     ("imagenet", "with"): "table2",
@@ -142,7 +137,7 @@ def _relation(rows: list[Row]) -> str:
 def _gaps(entries: Iterable[Entry]) -> list[str]:
     """Why cells are empty."""
     return [
-        f"{entry.method.title} ({entry.source}): no {NAMES.get(gap.metric, gap.metric)} {gap.guidance} "
+        f"{entry.method.title} ({entry.source}): no {metrics.title(gap.metric)} {gap.guidance} "
         f"guidance, {gap.reason}."
         for entry in entries
         for gap in entry.missing
@@ -155,7 +150,7 @@ def _sources(entries: Sequence[Entry], with_published: bool) -> list[str]:
     for source in dict.fromkeys(entry.source for entry in entries):
         protocols: dict[str, list[str]] = {}
         for name, sentence in _protocols([entry for entry in entries if entry.source == source]):
-            protocols.setdefault(sentence, []).append(NAMES.get(name, name))
+            protocols.setdefault(sentence, []).append(metrics.title(name))
         told = (f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in protocols.items())
         notes += [f"{source}, {sentence}" for sentence in told]
     return [*notes, *[f"{PUBLISHED}: Tables 2 to 4, at full scale."] * with_published]

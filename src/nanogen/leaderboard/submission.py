@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nanogen.config import PublicRun, Run, Study, variants
+from nanogen.config import PublicRun, Run, Study, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.data import hdf5
 from nanogen.errors import UserError, nearest
@@ -14,7 +14,7 @@ from nanogen.leaderboard.entry import Entry, Guidance, Measured, Method, Missing
 from nanogen.provenance.chain import chain
 from nanogen.records import record
 from nanogen.report.results import Metric, Results
-from nanogen.report.sample_sets import SampleSet, head, metrics_of, shown_sets
+from nanogen.report.sample_sets import SampleSet, head, shown_sets
 
 GUIDANCE: dict[str, Guidance] = {variants.GUIDED: "with", variants.UNGUIDED: "without"}
 
@@ -80,7 +80,7 @@ def _measured(results: Results, of: SampleSet) -> tuple[dict[str, Measured], lis
     """The metrics of a sample set, and those whose file is not there."""
     found, missing = {}, []
     task, guidance = _key(of)
-    for name in metrics_of(results, of):
+    for name in stages.metrics_of(results.study, of.run.task):
         path = Path(results.paths.metric(of.run.method, task, of.variant, name))
         if path.exists():
             metric = results.metric(task, of.run.method, of.variant, name)
@@ -120,7 +120,7 @@ def _provenance(results: Results, sets: list[SampleSet]) -> entry.Provenance:
     study = results.study
     files: dict[Path, None] = {}  # each once, in order
     for of in sets:
-        for name in metrics_of(results, of):
+        for name in stages.metrics_of(study, of.run.task):
             links = chain(study, of.run, of.variant, name)
             files |= dict.fromkeys(link.path for link in links if link.path)
     notes = {path: record.read(path) for path in files if path.exists()}

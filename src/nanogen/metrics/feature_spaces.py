@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nanogen.config.metrics import Metric
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
@@ -133,11 +135,24 @@ class FeatureSpace:
         return Frechet.between(self.name, *own, real)
 
 
+@dataclass(frozen=True)
+class Options:
+    """How features are scored.
+
+    Attributes:
+        mind_directions: random projections that MIND averages over.
+        classifier: the extractor whose top class counts for the class accuracy, if there is one.
+    """
+
+    mind_directions: int = 1000
+    classifier: str | None = None
+
+
 def _space(space: FeatureSpace, width: int) -> str:
     return f"{space.name} ({space.network}, {width} features)"
 
 
-def fid(spaces: list[FeatureSpace]) -> Score:
+def fid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """Frechet distance in the first extractor's space."""
     found = spaces[0].frechet
     protocol = (
@@ -147,7 +162,7 @@ def fid(spaces: list[FeatureSpace]) -> Score:
     return {"fid": found.distance}, protocol
 
 
-def sfid(spaces: list[FeatureSpace]) -> Score:
+def sfid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """sFID (Nash et al. 2021, arXiv 2103.03841): the same of features that are not pooled."""
     found = spaces[0].spatial
     protocol = (
@@ -158,7 +173,7 @@ def sfid(spaces: list[FeatureSpace]) -> Score:
     return {"sfid": found.distance}, protocol
 
 
-def fdr(spaces: list[FeatureSpace]) -> Score:
+def fdr(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """Frechet distance in every space, divided by the space's constant."""
     constants = ", ".join(
         f"{s.name} {s.constant:.6g} against {s.frechet.source}{s.frechet.shortage}" for s in spaces
@@ -170,17 +185,18 @@ def fdr(spaces: list[FeatureSpace]) -> Score:
     return {f"fdr_{s.name}": s.frechet.distance / s.constant for s in spaces}, protocol
 
 
-def mind_scores(spaces: list[FeatureSpace], directions: int) -> Score:
+def mind_scores(spaces: Sequence[FeatureSpace], options: Options) -> Score:
     """MIND in every space, against the features of the real images themselves."""
     protocol = (
         f"{len(spaces[0])} generated images against {spaces[0].real_images}, "
-        f"the larger set subsampled to the smaller, {directions} directions from seed 2020, "
-        f"features of {', '.join(s.name for s in spaces)}"
+        f"the larger set subsampled to the smaller, {options.mind_directions} directions from seed "
+        f"2020, features of {', '.join(s.name for s in spaces)}"
     )
-    return {f"mind_{s.name}": mind(s.features, s.real, directions) for s in spaces}, protocol
+    scores = {f"mind_{s.name}": mind(s.features, s.real, options.mind_directions) for s in spaces}
+    return scores, protocol
 
 
-def inception(spaces: list[FeatureSpace]) -> Score:
+def inception(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """Inception Score from the first extractor's logits."""
     logits = spaces[0].logits
     splits = min(IS_SPLITS, len(logits))
@@ -199,7 +215,7 @@ def _some(rows: np.ndarray, count: int) -> np.ndarray:
     return rows[np.sort(generator.choice(len(rows), count, replace=False))]
 
 
-def precision_and_recall(spaces: list[FeatureSpace]) -> Score:
+def precision_and_recall(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """Precision and recall in the first extractor's space, of equally many images on both sides."""
     space = spaces[0]
     count = min(len(space), len(space.real))
@@ -212,8 +228,9 @@ def precision_and_recall(spaces: list[FeatureSpace]) -> Score:
     return {"precision": precision, "recall": recall}, protocol
 
 
-def accuracy(space: FeatureSpace) -> Score:
-    """Class accuracy by the network of one space, which needs the images' labels beside its logits."""
+def accuracy(spaces: Sequence[FeatureSpace], options: Options) -> Score:
+    """Class accuracy by the classifier's network, which needs the images' labels beside its logits."""
+    space = next(space for space in spaces if space.name == options.classifier)
     logits, real = space.logits, space.real_accuracy
     known = "" if real is None else f", right on {real:.3f} of real validation images"
     protocol = (
@@ -224,12 +241,10 @@ def accuracy(space: FeatureSpace) -> Score:
     return class_accuracy(logits, space.labels), protocol
 
 
-# metric of features alone -> (feature spaces, directions of MIND) -> its values and protocol
-METRICS: dict[str, Callable[[list[FeatureSpace], int], Score]] = {
-    "fid": lambda spaces, _: fid(spaces),
-    "is": lambda spaces, _: inception(spaces),
-    "fdr": lambda spaces, _: fdr(spaces),
-    "mind": mind_scores,
-    "pr": lambda spaces, _: precision_and_recall(spaces),
-    "sfid": lambda spaces, _: sfid(spaces),
-}
+Measure = Callable[[Sequence[FeatureSpace], Options], Score]
+
+
+def measure(metric: Metric) -> Measure:
+    """The function that measures a metric of the stage ``distribution``."""
+    module, _, function = metric.function.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -14,6 +14,7 @@ from typing import Any
 
 import h5py
 
+from nanogen.config import metrics
 from nanogen.data import hdf5
 from nanogen.data.image_sets import ImageSet, open_images
 from nanogen.errors import UserError, nearest
@@ -21,12 +22,13 @@ from nanogen.files import label
 from nanogen.identity import config_hash
 from nanogen.metrics.feature_extraction import write_extracted
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
-from nanogen.metrics.feature_spaces import METRICS, FeatureSpace
+from nanogen.metrics.feature_spaces import FeatureSpace, Options, measure
 from nanogen.metrics.metric_files import Score
 from nanogen.metrics.references import Chosen, Reference, open_reference
 
 SCORES = ("scores", 1)
-OF_EVERY_EXTRACTOR = ("fdr", "mind")  # the other metrics are of the first extractor
+# Those that need features alone, and no labels.
+METRICS = {m.name: m for m in metrics.METRICS if m.stage == "distribution" and not m.needs}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Request:
     @property
     def used(self) -> Sequence[Chosen]:
         """The extractors that the metrics need."""
-        every = set(self.metrics) & set(OF_EVERY_EXTRACTOR)
+        every = any(METRICS[name].per_extractor for name in self.metrics)
         return self.extractors if every else self.extractors[:1]
 
 
@@ -77,7 +79,8 @@ def score_images(wanted: Request) -> dict[str, Any]:
         _features(wanted, images, reference, Path(folder)) as (samples, real),
     ):
         spaces = [FeatureSpace(chosen.name, samples, real) for chosen in wanted.used]
-        scores = {name: METRICS[name](spaces, wanted.mind_directions) for name in wanted.metrics}
+        options = Options(wanted.mind_directions)
+        scores = {name: measure(METRICS[name])(spaces, options) for name in wanted.metrics}
     return _content(wanted, images, scores)
 
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nanogen.config import metrics
 from nanogen.data import hdf5
 from nanogen.metrics import simpleeval
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
-from nanogen.metrics.feature_spaces import METRICS, FeatureSpace, accuracy
+from nanogen.metrics.feature_spaces import FeatureSpace, Options, measure
 from nanogen.metrics.geneval import chance, check_classes, score
 from nanogen.metrics.metric_files import Score, write_metric
 from nanogen.prompts.files import GENEVAL
@@ -18,8 +19,7 @@ from nanogen.prompts.simpleeval import BENCHMARK
 
 
 def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path, output: Path) -> None:
-    """Write one JSON per metric of a stage `distribution` into ``output``: those of `METRICS`, and the
-    class accuracy where the stage names a classifier.
+    """Write one JSON per metric of a stage `distribution` into ``output``.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
@@ -29,11 +29,10 @@ def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path
         hdf5.opened(reference, *REFERENCE, expects["reference"]) as real,
     ):
         about = {key: str(samples.attrs[key]) for key in ("method", "variant")} | {"task": "imagenet"}
-        spaces = {name: FeatureSpace(name, samples, real) for name in stage["extractors"]}
-        every, directions = list(spaces.values()), stage["mind_directions"]
-        results = {name: of(every, directions) for name, of in METRICS.items()}
-        if classifier := stage.get("classifier"):
-            results["accuracy"] = accuracy(spaces[classifier["name"]])
+        spaces = [FeatureSpace(name, samples, real) for name in stage["extractors"]]
+        options = Options(stage["mind_directions"], stage.get("classifier", {}).get("name"))
+        asked = [metrics.BY_NAME[name] for name in stage["use"]["metrics"]]
+        results = {metric.name: measure(metric)(spaces, options) for metric in asked}
     for metric, result in results.items():
         write_metric(output / f"{metric}.json", stage, metric, about, result)
 

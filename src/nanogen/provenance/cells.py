@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanogen.config import PublicRun, Run, Study, load_run, variants
+from nanogen.config import PublicRun, Run, Study, load_run, metrics, variants
 from nanogen.errors import UserError, nearest
 from nanogen.report.columns import FID_AT
 from nanogen.report.paper_tables import reproduced_variant
 from nanogen.report.results import Results
 from nanogen.report.rows import Row, Value, read_rows
-from nanogen.report.sample_sets import FIRST_EXTRACTOR, head, sample_sets
+from nanogen.report.sample_sets import head, sample_sets
 
 # table -> (task, guidance of its sample sets); Table 1's differ from method to method
 TRACED = {
@@ -22,8 +22,6 @@ TRACED = {
     "table4": ("imagenet", variants.UNGUIDED),
     "sweep": ("imagenet", variants.BEST),
 }
-# What is in the name of a text-to-image column -> the metric file that holds it; the others GenEval's.
-OF_TEXT = {"simpleeval": "simpleeval", "dpg": "dpg", "genai": "genai", "vqa_score": "genai"}
 CONFIGURED = {
     "method", "name", "family", "source", "space", "epochs", "iterations", "prediction", "nfe",
     "guidance", "guidance_scale", "params", "hash", "dpg_bench_prompts", "genai_bench_prompts",
@@ -97,7 +95,7 @@ def read(address: Address, study: Study) -> Cell:
     if column in CONFIGURED or column.startswith("published_") or column == "best_scale":
         raise UserError(f"{column} of {address.table} is not measured: {_origin(column, address)}")
     run, variant = _sample_set(address, study)
-    variant, metric, key = _metric(address.table.stem, column, variant)
+    variant, metric, key = _metric(column, variant)
     return Cell(address, row[column], run, variant, metric, key)
 
 
@@ -146,14 +144,13 @@ def _sample_set(address: Address, study: Study) -> tuple[Run | PublicRun, str]:
     return sets[address.method]
 
 
-def _metric(table: str, column: str, variant: str) -> tuple[str, str, str]:
+def _metric(column: str, variant: str) -> tuple[str, str, str]:
     """(sample set, metric file, its name for the number) of a column."""
     if column == "fid_untrained":
         return variants.UNTRAINED, "fid", "fid"
     if column.startswith(FID_AT):
         return f"{variants.SWEEP}{column.removeprefix(FID_AT)}", "fid", "fid"
-    if table == "table3":
-        found = (metric for part, metric in OF_TEXT.items() if part in column)
-        return variant, next(found, "geneval"), column
-    per_extractor = column.partition("_")[0]
-    return variant, FIRST_EXTRACTOR.get(column, per_extractor), column
+    metric = metrics.holder(column)
+    if metric is None:
+        raise UserError(f"no metric file holds {column}")
+    return variant, metric.name, column

@@ -10,12 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanogen.config import PIXELS, PublicRun, Run, Study, stages, terms, variants
+from nanogen.config import (
+    PIXELS,
+    PublicRun,
+    Run,
+    Study,
+    load_model,
+    stages,
+    terms,
+    variants,
+)
 from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.stages import Stage
 from nanogen.config.used_networks import models_of
-from nanogen.report.results import STAGES
 
 
 @dataclass(frozen=True)
@@ -37,9 +45,8 @@ class Link:
 
 def chain(study: Study, run: Run | PublicRun, variant: str, metric: str) -> list[Link]:
     """Every output behind a metric file of one sample set, each once, before what it was made from."""
-    make = STAGES.get(metric, stages.distribution)
     path = Paths(study).metric(run.method, run.task, variant, metric)
-    first = Link(f"metric {metric}", Path(path), make(study, run.method, variant))
+    first = Link(f"metric {metric}", Path(path), stages.metric(study, run.method, variant, metric))
     known = {link.stage["hash"]: link for link in _outputs(study, run, variant)}
     return list(_walk(first, known, set()))
 
@@ -66,11 +73,13 @@ def _outputs(study: Study, run: Run | PublicRun, variant: str) -> Iterator[Link]
 def _shared(study: Study) -> Iterator[Link]:
     """Data, prompts, frozen networks and the reference."""
     paths = Paths(study)
-    for task in study.tasks:
+    networks = models_of(study)
+    trained_on = {str(of) for name in networks if (of := load_model(study, name).data)}
+    for data in dict.fromkeys((*study.tasks, *sorted(trained_on))):
         for split in ("train", "val"):
-            stage = stages.data(study, task, split)
-            yield Link(f"{task} data, {split}", Path(paths.data(task, split)), stage)
-    for name in models_of(study):
+            stage = stages.data(study, data, split)
+            yield Link(f"{data} data, {split}", Path(paths.data(data, split)), stage)
+    for name in networks:
         yield Link(f"network {name}", Path(paths.model(name)), stages.model(study, name))
     if "imagenet" in study.tasks:
         yield Link("reference", Path(paths.reference), stages.reference(study))

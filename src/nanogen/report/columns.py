@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nanogen.config import metrics
 from nanogen.report.rows import Value
 
 DASH = "–"
@@ -18,14 +19,6 @@ EXTRACTORS = {
 }
 P_VALUES = ("p_value", "permutation_p")
 FID_AT = "fid_at_"  # a sweep's column per guidance scale
-TAGS = {
-    "single_object": "1 object",
-    "two_object": "2 objects",
-    "counting": "Counting",
-    "colors": "Colors",
-    "position": "Position",
-    "color_attr": "Attributes",
-}
 VERDICTS = {True: "holds", False: "fails", None: "cannot be told"}
 
 
@@ -72,28 +65,7 @@ _FIXED = (
     Column("guidance", "Guidance"),
     Column("guidance_scale", "Scale", 1),
     Column("best_scale", "Best scale", 2),
-    Column("fid", "FID", 2, "lower"),
-    Column("is", "IS", 1, "higher"),
-    Column("sfid", "sFID", 2, "lower"),
-    Column("precision", "Precision", 3, "higher"),
-    Column("recall", "Recall", 3, "higher"),
-    Column("accuracy", "Class acc.", 3, "higher"),
     Column("fid_untrained", "FID untrained", 2),
-    Column("fid_unguided", "FID", 2, "lower", group="Unguided"),
-    Column("is_unguided", "IS", 1, "higher", group="Unguided"),
-    Column("geneval", "GenEval", 3, "higher"),
-    Column("dpg_bench", "DPG-Bench", 3, "higher"),
-    Column("genai_bench", "GenAI-Bench", 3, "higher"),
-    Column("chance", "GenEval chance", 3),
-    Column("simpleeval", "SimpleEval", 3, "higher"),
-    Column("simpleeval_low", "95 % from", 3, group="SimpleEval"),
-    Column("simpleeval_high", "to", 3, group="SimpleEval"),
-    Column("simpleeval_chance", "chance", 3, group="SimpleEval"),
-    Column("published_fid", "FID", 2, group="Published"),
-    Column("published_is", "IS", 1, group="Published"),
-    Column("published_geneval", "GenEval", 3, group="Published"),
-    Column("published_dpg_bench", "DPG-Bench", 3, group="Published"),
-    Column("published_genai_bench", "GenAI-Bench", 3, group="Published"),
     Column("channels", "Channels"),
     Column("compression", "Compression", 1),
     Column("latent", "Latent"),
@@ -122,10 +94,25 @@ _FIXED = (
     Column("deviation", "SD", 3),
     Column("minimum", "Min", 3),
     Column("maximum", "Max", 3),
-    *(Column(tag, title, 3, "higher", "GenEval by tag", alone=True) for tag, title in TAGS.items()),
 )
-_BY_KEY = {column.key: column for column in _FIXED}
-_PER_EXTRACTOR = {"fdr": "FDr", "mind": "MIND"}
+_SCORES = [score for metric in metrics.METRICS if not metric.per_extractor for score in metric.scores]
+_BY_KEY = {
+    column.key: column
+    for column in (
+        *_FIXED,
+        *(Column(s.key, s.heading, s.digits, s.better, s.group, s.alone) for s in _SCORES),
+        *(
+            Column(f"{s.key}_unguided", s.heading, s.digits, s.better, "Unguided")
+            for s in metrics.main_scores("imagenet")
+        ),
+        *(
+            Column(f"published_{s.key}", s.heading, s.digits, group="Published")
+            for s in _SCORES
+            if s.published
+        ),
+    )
+}
+_PER_EXTRACTOR = {s.key: s for m in metrics.METRICS if m.per_extractor for s in m.scores}
 
 
 def column(key: str) -> Column | None:
@@ -134,8 +121,8 @@ def column(key: str) -> Column | None:
         return Column(key, key.removeprefix(FID_AT), 2, group="FID at scale")
     family, _, extractor = key.partition("_")
     if family in _PER_EXTRACTOR and extractor:
-        heading = EXTRACTORS.get(extractor, extractor)
-        return Column(key, heading, 2, "lower", _PER_EXTRACTOR[family])
+        score, heading = _PER_EXTRACTOR[family], EXTRACTORS.get(extractor, extractor)
+        return Column(key, heading, score.digits, score.better, score.heading)
     return _BY_KEY.get(key)
 
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
+from nanogen.config.metrics import main_scores
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 from nanogen.report.columns import column
@@ -20,7 +21,7 @@ from nanogen.report.finished_tables import Tables, published_tables, study_table
 from nanogen.report.rows import Row, is_number
 from nanogen.statistics.relation import Relation, relate
 
-METRICS = ("geneval", "dpg_bench", "genai_bench", "simpleeval")
+METRICS = tuple(score.key for score in main_scores("t2i"))
 GUIDANCE = {"yes": "table2", "no": "table4"}  # with and without; where its ImageNet numbers stand
 TABLES = ("table2", "table4", "table3")
 LATENT = ("rae", "vae")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import PublicRun, Run, Study, load_run, replicates, stages
+from nanogen.config import PublicRun, Run, Study, load_run, metrics, replicates, stages
 from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
@@ -18,26 +18,6 @@ from nanogen.report import paper_tables
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
 GUIDANCE = "guidance.json"
-NAMES = {
-    "fid": "FID",
-    "is": "IS",
-    "fdr": "FDr",
-    "mind": "MIND",
-    "pr": "Precision and recall",
-    "sfid": "sFID",
-    "accuracy": "Class accuracy",
-    "geneval": "GenEval",
-    "dpg": "DPG-Bench",
-    "genai": "GenAI-Bench",
-    "simpleeval": "SimpleEval",
-}
-# metric -> the stage that measures it; the others come from one
-STAGES = {
-    "geneval": stages.geneval,
-    "dpg": stages.question_scores,
-    "genai": stages.question_scores,
-    "simpleeval": stages.simpleeval,
-}
 
 
 @dataclass(frozen=True)
@@ -176,7 +156,7 @@ class Results:
         return found
 
     def _expected(self, method: str, variant: str, name: str) -> str:
-        return STAGES.get(name, stages.distribution)(self.study, method, variant)["hash"]
+        return stages.metric(self.study, method, variant, name)["hash"]
 
     def card(self, task: str, method: str) -> dict[str, Any]:
         """The card of a trained model; raises UserError where it is missing or of other weights."""
@@ -213,7 +193,7 @@ class Results:
         by_sentence: dict[str, list[str]] = {}
         for metric in self.used:
             names = by_sentence.setdefault(metric.protocol, [])
-            name = NAMES.get(metric.metric, metric.metric)
+            name = metrics.title(metric.metric)
             name += f" {UNTRAINED}" if metric.variant == UNTRAINED else ""
             if name not in names:
                 names.append(name)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from nanogen.config import PublicRun, Run, replicates, stages, variants
+from nanogen.config import PublicRun, Run, replicates, variants
 from nanogen.report.results import Results
 from nanogen.report.rows import Row
 
-# column -> the metric file that holds it, of the scores that are not of every extractor
-FIRST_EXTRACTOR = {"fid": "fid", "is": "is", "sfid": "sfid", "precision": "pr", "recall": "pr"}
 # part of a method's numbers -> (task, guidance), as in ``entries``
 PARTS = {
     "cfg": ("imagenet", variants.GUIDED),
@@ -54,11 +52,3 @@ def shown_sets(results: Results) -> Iterator[SampleSet]:
         for run, variant, steps in sample_sets(results, task, guidance):
             if replicates.is_first(run.method):
                 yield SampleSet(str(head(run, steps)["method"]), part, run, variant)
-
-
-def metrics_of(results: Results, of: SampleSet) -> tuple[str, ...]:
-    """Names of the metric files of one sample set."""
-    if of.run.task == "imagenet":
-        return stages.image_metrics(results.study)
-    simple = ("simpleeval",) if of.run.evaluation.simpleeval else ()
-    return ("geneval", *stages.answering(results.study), *simple)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nanogen.config.metrics import main_scores
 from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError, nearest
 from nanogen.report import paper_tables, prompt_notes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRICS = ("geneval", "dpg_bench", "genai_bench")
+METRICS = tuple(score.key for score in main_scores("t2i", published=True))
 FID_TABLES = {"figure1": ("table2",), "figure4": ("table4", "table2"), "figure5": ("table4",)}
 PROTOCOL = {"table2": "with CFG", "table4": "without CFG"}  # classifier-free guidance
 WITH_PIXELS = ("figure4",)

@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-from nanogen.config import Run, Study, load_run, replicates, stages, variants
+from nanogen.config import Run, Study, metrics, replicates, stages, variants
+from nanogen.config.metrics import TAGS
 from nanogen.errors import UserError
 from nanogen.identity import config_hash
-from nanogen.report.columns import TAGS, column, columns
+from nanogen.report.columns import column, columns
 from nanogen.report.results import Metric, Results
 from nanogen.report.rows import Row
 from nanogen.report.sample_sets import head
@@ -39,27 +40,18 @@ class Measure(NamedTuple):
         return f"GenEval, {known.title}" if self.key in TAGS else known.title
 
 
-_MEASURES = (
-    Measure("imagenet", "fid", "fid"),
-    Measure("imagenet", "accuracy", "accuracy"),
-    Measure("t2i", "geneval", "geneval"),
-    Measure("t2i", "geneval", "colors"),
-    Measure("t2i", "geneval", "single_object"),
-    Measure("t2i", "dpg", "dpg_bench"),
-    Measure("t2i", "genai", "genai_bench"),
-    Measure("t2i", "simpleeval", "simpleeval"),
-)
+OF_TAGS = ("colors", "single_object")  # the tags of GenEval that the table has
 
 
 def measures(study: Study) -> list[Measure]:
-    """Those that the study measures, of its tasks."""
-    measured: set[str] = set()
-    if "imagenet" in study.tasks:
-        measured |= set(stages.image_metrics(study))
-    if "t2i" in study.tasks:
-        simple = load_run(study, study.methods[0], "t2i").evaluation.simpleeval
-        measured |= {"geneval", *stages.answering(study), *(["simpleeval"] if simple else [])}
-    return [m for m in _MEASURES if m.task in study.tasks and m.metric in measured]
+    """The main scores that the study measures, the class accuracy, and some of GenEval's tags."""
+    return [
+        Measure(task, metric, score.key)
+        for task in study.tasks
+        for metric in stages.metrics_of(study, task)
+        for score in metrics.BY_NAME[metric].scores
+        if score.main or score.key in ("accuracy", *OF_TAGS)
+    ]
 
 
 def _sample_sets(results: Results, task: str) -> Iterator[tuple[Run, str, Row]]:

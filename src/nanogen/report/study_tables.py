@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from nanogen.config import PublicRun, Run, Study, stages, variants
+from nanogen.config import PublicRun, Run, Study, load_run, metrics, stages, variants
+from nanogen.config.metrics import TAGS
+from nanogen.config.schema import Task
 from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError, nearest
 from nanogen.identity import config_hash
 from nanogen.report import paper_tables, prompt_notes, tokenizers
-from nanogen.report.columns import FID_AT, TAGS, columns
-from nanogen.report.results import Metric, Results
+from nanogen.report.columns import FID_AT, columns
+from nanogen.report.results import Results
 from nanogen.report.rows import Row
-from nanogen.report.sample_sets import FIRST_EXTRACTOR, head, sample_sets
+from nanogen.report.sample_sets import head, sample_sets
 from nanogen.report.table import Table
 
 IDENTITY = ("method", "family")
-# of the class accuracy: in the tables' CSV, but for the first not in print
-ACCURACY = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_chance")
-SIMPLEEVAL = ("simpleeval", "simpleeval_low", "simpleeval_high", "simpleeval_chance")
 PUBLIC_NOTE = (
     "Public models: trained by others on other data, drawn by their own pipelines as those draw by "
     "default; scored by the same rules, not ranked."
@@ -27,9 +26,18 @@ PUBLIC_NOTE = (
 PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; read beside, not compared."
 
 
-def _published(name: str, run: Run | PublicRun, steps: int | None, keys: Iterable[str]) -> Row:
+def _published(name: str, run: Run | PublicRun, steps: int | None) -> Row:
+    """The paper's numbers for a run."""
     row = paper_tables.of_run(name, run, steps)
-    return {f"published_{key}": row.get(key) for key in keys}
+    return {f"published_{score.key}": row.get(score.key) for score in _of_the_paper(run.task)}
+
+
+def _of_the_paper(task: Task) -> list[metrics.Score]:
+    return metrics.main_scores(task, published=True)
+
+
+def _published_keys(task: Task) -> list[str]:
+    return [f"published_{score.key}" for score in _of_the_paper(task)]
 
 
 def _trained_guidance_note(results: Results) -> list[str]:
@@ -56,34 +64,28 @@ def _provenance(results: Results) -> list[str]:
     ]
 
 
-def _distribution(results: Results, run: Run, variant: str, extractors: list[str]) -> Row:
-    """FDr and MIND per extractor, the scores of the first extractor and, if the study measures it, the
-    class accuracy, of one sample set."""
-    found: dict[str, Metric] = {
-        name: results.metric("imagenet", run.method, variant, name)
-        for name in stages.image_metrics(results.study)
-    }
-    spaces = [(kind, f"{kind}_{name}") for kind in ("fdr", "mind") for name in extractors]
-    return {
-        **{key: found[kind].value(key) for kind, key in spaces},
-        **{key: found[kind].value(key) for key, kind in FIRST_EXTRACTOR.items()},
-        **{key: found["accuracy"].value(key) for key in _accuracy_keys(results.study)},
-        "hash": found["fid"].hash,
-    }
+def _scores(results: Results, run: Run | PublicRun, variant: str) -> Row:
+    """Every number of a sample set's metric files, and the hash of the task's first metric in print."""
+    names = stages.metrics_of(results.study, run.task)
+    found = [results.metric(run.task, run.method, variant, name) for name in names]
+    values = {key: metric.value(key) for metric in found for key in metric.values}
+    return {**values, "hash": found[0].hash}
 
 
-def _imagenet_keys(study: Study, extractors: list[str]) -> list[str]:
-    per_extractor = (f"{kind}_{name}" for kind in ("fdr", "mind") for name in extractors)
-    return [*per_extractor, *FIRST_EXTRACTOR, *_accuracy_keys(study)[:1]]
+def _columns(study: Study, task: Task, rows: Sequence[Row]) -> list[str]:
+    """The scores that a table prints: those of the task that some row has."""
+    keys = metrics.columns(task, load_run(study, study.methods[0], task).evaluation)
+    return [key for key in keys if any(key in row for row in rows)]
 
 
-def _accuracy_keys(study: Study) -> tuple[str, ...]:
-    return ACCURACY if "accuracy" in stages.image_metrics(study) else ()
+def _further(rows: Sequence[Row], shown: Sequence[str]) -> tuple[str, ...]:
+    """What the CSV has beside the columns in print, the hash last."""
+    keys = dict.fromkeys(key for row in rows for key in row if key not in (*shown, *IDENTITY, "hash"))
+    return (*keys, "hash")
 
 
 def with_guidance(results: Results) -> Table:
     """Table 2: ImageNet with guidance, the untrained model's FID for reference."""
-    extractors = stages.extractors(results.study)
     rows: list[Row] = []
     for run, variant, steps in sample_sets(results, "imagenet", variants.GUIDED):
         untrained = results.metric("imagenet", run.method, variants.UNTRAINED, "fid")
@@ -91,13 +93,13 @@ def with_guidance(results: Results) -> Table:
             {
                 **head(run, steps),
                 "guidance_scale": _guidance_scale(run),
-                **_distribution(results, run, variant, extractors),
+                **_scores(results, run, variant),
                 "fid_untrained": untrained.value("fid"),
-                **_published("table2", run, steps, ("fid", "is")),
+                **_published("table2", run, steps),
             }
         )
-    measured = [*_imagenet_keys(results.study, extractors), "fid_untrained"]
-    keys = ["name", "guidance_scale", *measured, "published_fid", "published_is"]
+    measured = [*_columns(results.study, "imagenet", rows), "fid_untrained"]
+    keys = ["name", "guidance_scale", *measured, *_published_keys("imagenet")]
     return Table(
         name="table2",
         caption=f"Class-conditional generation with guidance, study {results.study.study}.",
@@ -110,39 +112,30 @@ def with_guidance(results: Results) -> Table:
             PUBLISHED_NOTE,
         ],
         identity=IDENTITY,
-        more=(*_accuracy_keys(results.study), "hash"),
+        more=_further(rows, keys),
     )
 
 
 def without_guidance(results: Results) -> Table:
     """Table 4: ImageNet without guidance."""
-    extractors = stages.extractors(results.study)
     rows: list[Row] = [
         {
             **head(run, steps),
-            **_distribution(results, run, variant, extractors),
-            **_published("table4", run, steps, ("fid", "is")),
+            **_scores(results, run, variant),
+            **_published("table4", run, steps),
         }
         for run, variant, steps in sample_sets(results, "imagenet", variants.UNGUIDED)
     ]
-    shown = _imagenet_keys(results.study, extractors)
+    keys = ["name", *_columns(results.study, "imagenet", rows), *_published_keys("imagenet")]
     return Table(
         name="table4",
         caption=f"Class-conditional generation without guidance, study {results.study.study}.",
-        columns=columns(["name", *shown, "published_fid", "published_is"]),
+        columns=columns(keys),
         rows=rows,
         notes=[*_provenance(results), PUBLISHED_NOTE],
         identity=IDENTITY,
-        more=(*_accuracy_keys(results.study), "hash"),
+        more=_further(rows, keys),
     )
-
-
-def _simpleeval(results: Results, run: Run | PublicRun, variant: str) -> Row:
-    """SimpleEval with its interval, its levels and its chance level, where the study measures it."""
-    if run.evaluation.simpleeval is None:
-        return {}
-    found = results.metric("t2i", run.method, variant, "simpleeval")
-    return {name: found.value(name) for name in found.values}
 
 
 def _size(results: Results, run: Run | PublicRun) -> Row:
@@ -159,19 +152,12 @@ def _size(results: Results, run: Run | PublicRun) -> Row:
 
 
 def _text_to_image_row(results: Results, run: Run | PublicRun, variant: str, steps: int | None) -> Row:
-    found = results.metric("t2i", run.method, variant, "geneval")
-    answered = [
-        results.metric("t2i", run.method, variant, name) for name in stages.answering(results.study)
-    ]
     return {
         **head(run, steps),
         **_size(results, run),
-        "geneval": found.value("geneval"),
-        **{name: metric.value(name) for metric in (found, *answered) for name in metric.values},
+        **_scores(results, run, variant),
         **prompt_notes.cells(results.study),
-        **_simpleeval(results, run, variant),
-        **_published("table3", run, steps, ("geneval", "dpg_bench", "genai_bench")),
-        "hash": found.hash,
+        **_published("table3", run, steps),
     }
 
 
@@ -190,10 +176,10 @@ def _chance_note(rows: list[Row], tags: list[str]) -> str:
 def _answer_chance_note(rows: list[Row]) -> list[str]:
     """What chance reaches where a model answers questions, as a range over the methods."""
     parts = []
-    for key, title in (("dpg_bench", "DPG-Bench"), ("genai_bench", "GenAI-Bench")):
-        values = [v for row in rows if isinstance(v := row.get(f"chance_{key}"), float)]
+    for score in metrics.main_scores("t2i"):
+        values = [v for row in rows if isinstance(v := row.get(f"chance_{score.key}"), float)]
         if values:
-            parts.append(f"{title} {min(values):.3f} to {max(values):.3f}")
+            parts.append(f"{score.heading} {min(values):.3f} to {max(values):.3f}")
     told = "Chance, the same images asked about by prompts of others"
     return [f"{told}: {', '.join(parts)}."] * bool(parts)
 
@@ -204,11 +190,8 @@ def text_to_image(results: Results) -> Table:
     found = [*public, *sample_sets(results, "t2i", variants.GUIDED)]
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]
-    beside = [f"published_{key}" for key in ("geneval", "dpg_bench", "genai_bench")]
-    answered = [key for key in ("dpg_bench", "genai_bench") if any(key in row for row in rows)]
-    simple = [key for key in SIMPLEEVAL if any(key in row for row in rows)]
-    shown = ["name", "iterations", "params", "geneval", *answered, "chance", *tags, *simple, *beside]
-    further = dict.fromkeys(key for row in rows for key in row if key not in (*shown, "hash"))
+    scores = _columns(results.study, "t2i", rows)
+    shown = ["name", "iterations", "params", *scores, *_published_keys("t2i")]
     return Table(
         name="table3",
         caption=f"Text-to-image generation, study {results.study.study}"
@@ -224,7 +207,7 @@ def text_to_image(results: Results) -> Table:
             PUBLISHED_NOTE,
         ],
         identity=IDENTITY,
-        more=(*further, "hash"),
+        more=_further(rows, shown),
     )
 
 

@@ -30,12 +30,12 @@ from nanogen.config.stages.runs import (
     extractors,
     features,
     guidance,
-    image_metrics,
     reference,
     sample,
     train,
     trained_model,
 )
+from nanogen.config.stages.scores import metric, metrics_of
 from nanogen.config.stages.text_to_image import (
     answering,
     geneval,
@@ -55,9 +55,10 @@ __all__ = [
     "features",
     "geneval",
     "guidance",
-    "image_metrics",
     "inputs",
     "latents",
+    "metric",
+    "metrics_of",
     "model",
     "online",
     "prompts",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import terms, trained, variants
+from nanogen.config import metrics, terms, trained, variants
 from nanogen.config.load import latent_shape, load_model, load_run
 from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.stages.base import Stage, stage_of
@@ -194,15 +194,6 @@ def extractors(study: Study, task: str = "imagenet") -> list[str]:
     return load_run(study, study.methods[0], task).evaluation.extractors
 
 
-DISTRIBUTION = ("fid", "is", "fdr", "mind", "pr", "sfid")
-
-
-def image_metrics(study: Study) -> tuple[str, ...]:
-    """The metric files of a sample set of the ImageNet axis: the class accuracy's only where the study
-    names a classifier."""
-    return (*DISTRIBUTION, "accuracy") if _classifier(study) else DISTRIBUTION
-
-
 def _classifier(study: Study) -> dict[str, Any]:
     """The key ``classifier``, and how many classes it must know; left out where there is none."""
     run = load_run(study, study.methods[0], "imagenet")
@@ -242,9 +233,12 @@ def features(study: Study, method: str, variant: str) -> Stage:
 
 
 def distribution(study: Study, method: str, variant: str) -> Stage:
-    """FID, sFID, IS, FDr, MIND, precision and recall of one sample set, and its class accuracy."""
+    """The metrics of one sample set that compare features.
+
+    Which of them are asked for stands in ``use``, outside the hash.
+    """
     run = load_run(study, method, "imagenet")
-    return stage_of(
+    stage = stage_of(
         "distribution",
         {
             "features": features(study, method, variant)["hash"],
@@ -254,3 +248,5 @@ def distribution(study: Study, method: str, variant: str) -> Stage:
         extractors=run.evaluation.extractors,
         **_classifier(study),
     )
+    asked = [metric.name for metric in metrics.of_stage("distribution", run.evaluation)]
+    return {**stage, "use": {"metrics": asked}}

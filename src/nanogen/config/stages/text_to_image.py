@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanogen.config import prompt_lists, variants
+from nanogen.config import metrics, prompt_lists, variants
 from nanogen.config.load import (
     load_model,
     load_run,
@@ -86,11 +86,10 @@ def questions(study: Study) -> Stage:
 
 
 def answering(study: Study) -> dict[str, str]:
-    """Which model answers for which of the metrics ``dpg`` and ``genai``; those that none is named for
-    are not measured."""
+    """Which model answers for which of the metrics that are measured by questions."""
     evaluation = load_run(study, study.methods[0], "t2i").evaluation
-    named = {"dpg": evaluation.dpg, "genai": evaluation.genai}
-    return {metric: model for metric, model in named.items() if model}
+    asked = metrics.of_stage("question_scores", evaluation)
+    return {metric.name: getattr(evaluation, metric.needs) for metric in asked}
 
 
 def question_scores(study: Study, method: str, variant: str) -> Stage:

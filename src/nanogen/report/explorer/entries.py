@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import Study
+from nanogen.config import Study, metrics
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.report import paper_tables
@@ -20,8 +20,6 @@ from nanogen.report.table import Table, marks
 TABLES = {"cfg": "table2", "nocfg": "table4", "t2i": "table3"}
 GUIDANCE = ("cfg", "nocfg")
 AXES = {"cfg": "imagenet", "nocfg": "imagenet", "t2i": "t2i"}
-# What a leaderboard shows unless it is asked for every column.
-MAIN = ("fid", "is", "geneval", "dpg_bench", "genai_bench", "simpleeval")
 FACTS = ("iterations", "params")
 PUBLISHED_NOTE = (
     "The paper's own numbers, Tables 2 to 4, at full scale: ImageNet 256 × 256, text to image after "
@@ -40,7 +38,7 @@ def published_source() -> Content:
         | {"t2i": [row for row in paper_tables.rows("table3") if _first_length(row)]},
     )
     by_method = {row["method"]: row for row in source["rows"]}
-    shown = [found for key in ("geneval", "dpg_bench", "genai_bench") if (found := column(key))]
+    shown = columns([score.key for score in metrics.main_scores("t2i", published=True)])
     for row in paper_tables.rows("table3"):
         if not _first_length(row):
             title = f"{_fact(row, 'iterations')} iterations"
@@ -101,13 +99,14 @@ def _numeric(rows: list[Row]) -> list[Column]:
 
 
 def _described(of: Column, axis: str) -> Content:
+    main = [score.key for score in metrics.main_scores()]
     return {
         "key": of.key,
         "title": of.title,
         "axis": axis,
         "digits": of.digits,
         "better": of.better,
-        "main": of.key in MAIN,
+        "main": of.key in main,
     }
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from nanogen.config import metrics, stages
 from nanogen.files import read_json
-from nanogen.report.results import NAMES, Metric, Results
-from nanogen.report.sample_sets import SampleSet, metrics_of
+from nanogen.report.results import Metric, Results
+from nanogen.report.sample_sets import SampleSet
 
 
 def of_set(results: Results, of: SampleSet) -> list[dict[str, Any]]:
     """Name, hash, protocol, inputs and program of each metric; raises UserError where one is missing
     or of another configuration."""
-    names = metrics_of(results, of)
+    names = stages.metrics_of(results.study, of.run.task)
     return [_described(results.metric(of.run.task, of.run.method, of.variant, n)) for n in names]
 
 
@@ -20,7 +21,7 @@ def _described(metric: Metric) -> dict[str, Any]:
     content = read_json(metric.path)
     program = ("nanogen", content.get("nanogen"), content.get("commit"))
     return {
-        "metric": NAMES.get(metric.metric, metric.metric),
+        "metric": metrics.title(metric.metric),
         "file": str(metric.path),
         "hash": metric.hash,
         "protocol": metric.protocol,

@@ -1,0 +1,198 @@
+"""Every metric of sample sets, once: what it is called, which numbers it gives, and what measures it.
+
+Rules, tables, figures, explorer, leaderboard and provenance follow from this list. A new metric is an
+entry here and the function that it names (docs/howto/metrics.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nanogen.config.schema import Evaluation, Task
+
+Better = Literal["lower", "higher"]
+TAGS = {  # GenEval's, and how tables head them
+    "single_object": "1 object",
+    "two_object": "2 objects",
+    "counting": "Counting",
+    "colors": "Colors",
+    "position": "Position",
+    "color_attr": "Attributes",
+}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number of a metric file, and the column that shows it.
+
+    Attributes:
+        key: what the metric file and the tables (CSV) call it; of a metric per extractor only its
+            beginning, which ``_<extractor>`` follows.
+        digits: decimals in print.
+        better: the direction in which methods are ranked; None: they are not.
+        group: heading shared with its neighbours.
+        alone: the heading is clear without its group's.
+        main: what a leaderboard shows unless it is asked for every column.
+        published: the paper's tables have it.
+        detail: stands behind the other scores of its task.
+    """
+
+    key: str
+    heading: str
+    digits: int = 3
+    better: Better | None = None
+    group: str = ""
+    alone: bool = False
+    main: bool = False
+    published: bool = False
+    detail: bool = False
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of one sample set, which becomes ``metrics/<name>.json``.
+
+    Attributes:
+        stage: the function of ``nanogen.config.stages`` that configures it.
+        function: ``module:function`` that measures it, where its stage measures a list of metrics:
+            of ``distribution`` it is given the feature spaces and the stage, of ``image_text`` the
+            images with their prompts and the stage.
+        needs: key of ``evaluation`` without which a study does not measure it; empty: always.
+        per_extractor: a number for each of the study's extractors.
+        details: what the names of its file's further numbers begin with; tables have them in CSV only.
+    """
+
+    name: str
+    title: str
+    task: Task
+    stage: str
+    scores: tuple[Score, ...]
+    function: str = ""
+    needs: str = ""
+    per_extractor: bool = False
+    details: tuple[str, ...] = ()
+
+    def is_asked(self, evaluation: Evaluation) -> bool:
+        return not self.needs or getattr(evaluation, self.needs) is not None
+
+    def has(self, column: str) -> bool:
+        """Whether a column of that name is one of its numbers."""
+        if self.per_extractor:
+            return any(column.startswith(f"{score.key}_") for score in self.scores)
+        return any(column == score.key for score in self.scores)
+
+
+_SPACES = "nanogen.metrics.feature_spaces"
+METRICS = (
+    Metric(
+        "fdr", "FDr", "imagenet", "distribution",
+        (Score("fdr", "FDr", 2, "lower"),), f"{_SPACES}:fdr", per_extractor=True,
+    ),
+    Metric(
+        "mind", "MIND", "imagenet", "distribution",
+        (Score("mind", "MIND", 2, "lower"),), f"{_SPACES}:mind_scores", per_extractor=True,
+    ),
+    Metric(
+        "fid", "FID", "imagenet", "distribution",
+        (Score("fid", "FID", 2, "lower", main=True, published=True),), f"{_SPACES}:fid",
+    ),
+    Metric(
+        "is", "IS", "imagenet", "distribution",
+        (Score("is", "IS", 1, "higher", main=True, published=True),), f"{_SPACES}:inception",
+    ),
+    Metric(
+        "sfid", "sFID", "imagenet", "distribution",
+        (Score("sfid", "sFID", 2, "lower"),), f"{_SPACES}:sfid",
+    ),
+    Metric(
+        "pr", "Precision and recall", "imagenet", "distribution",
+        (Score("precision", "Precision", better="higher"), Score("recall", "Recall", better="higher")),
+        f"{_SPACES}:precision_and_recall",
+    ),
+    Metric(
+        "accuracy", "Class accuracy", "imagenet", "distribution",
+        (Score("accuracy", "Class acc.", better="higher"),), f"{_SPACES}:accuracy", needs="classifier",
+        details=("accuracy_",),
+    ),
+    Metric(
+        "geneval", "GenEval", "t2i", "geneval",
+        (
+            Score("geneval", "GenEval", better="higher", main=True, published=True),
+            Score("chance", "GenEval chance", detail=True),
+            *(
+                Score(tag, name, 3, "higher", "GenEval by tag", alone=True, detail=True)
+                for tag, name in TAGS.items()
+            ),
+        ),
+        details=("image_accuracy", "prompt_accuracy", "chance_"),
+    ),
+    Metric(
+        "dpg", "DPG-Bench", "t2i", "question_scores",
+        (Score("dpg_bench", "DPG-Bench", better="higher", main=True, published=True),), needs="dpg",
+        details=("dpg_", "chance_dpg_"),
+    ),
+    Metric(
+        "genai", "GenAI-Bench", "t2i", "question_scores",
+        (Score("genai_bench", "GenAI-Bench", better="higher", main=True, published=True),),
+        needs="genai", details=("vqa_score_", "chance_genai_"),
+    ),
+    Metric(
+        "simpleeval", "SimpleEval", "t2i", "simpleeval",
+        (
+            Score("simpleeval", "SimpleEval", better="higher", main=True),
+            Score("simpleeval_low", "95 % from", group="SimpleEval", detail=True),
+            Score("simpleeval_high", "to", group="SimpleEval", detail=True),
+            Score("simpleeval_chance", "chance", group="SimpleEval", detail=True),
+        ),
+        needs="simpleeval", details=("simpleeval_",),
+    ),
+)  # fmt: skip
+BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def title(name: str) -> str:
+    """A metric's name in print."""
+    return BY_NAME[name].title if name in BY_NAME else name
+
+
+def of_task(task: Task, evaluation: Evaluation | None = None) -> list[Metric]:
+    """A task's metrics, in the tables' order; with ``evaluation`` those that it asks for."""
+    return [
+        metric
+        for metric in METRICS
+        if metric.task == task and (evaluation is None or metric.is_asked(evaluation))
+    ]
+
+
+def of_stage(stage: str, evaluation: Evaluation) -> list[Metric]:
+    """The metrics that one stage measures, those that ``evaluation`` asks for."""
+    return [metric for metric in METRICS if metric.stage == stage and metric.is_asked(evaluation)]
+
+
+def columns(task: Task, evaluation: Evaluation) -> list[str]:
+    """The columns of a task's scores that ``evaluation`` asks for, in the tables' order."""
+    found = [
+        (score.detail, f"{score.key}_{extractor}" if extractor else score.key)
+        for metric in of_task(task, evaluation)
+        for score in metric.scores
+        for extractor in (evaluation.extractors if metric.per_extractor else [""])
+    ]
+    return [key for _, key in sorted(found, key=lambda pair: pair[0])]  # stable
+
+
+def main_scores(task: Task | None = None, *, published: bool = False) -> list[Score]:
+    """The scores that stand for a task; with ``published`` those that the paper's tables have."""
+    return [
+        score
+        for metric in METRICS
+        for score in metric.scores
+        if score.main and task in (None, metric.task) and (score.published or not published)
+    ]
+
+
+def holder(column: str) -> Metric | None:
+    """The metric whose file holds the number of a table's column; None where none does."""
+    named = (metric for metric in METRICS if metric.has(column))
+    parts = [(len(part), m.name) for m in METRICS for part in m.details if column.startswith(part)]
+    return next(named, None) or BY_NAME.get(max(parts, default=(0, ""))[1])
