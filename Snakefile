@@ -29,7 +29,6 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/site.smk"
-include: "rules/inputs.smk"
 include: "rules/data.smk"
 include: "rules/pretrained.smk"
 include: "rules/stage1.smk"
@@ -45,12 +44,8 @@ rule all:
     """Every table and figure of the study, its grids of images and its explorer."""
     default_target: True
     input:
-        tables(*ALL_TABLES),
-        figures(*ALL_FIGURES),
-        seeds_table(),
-        sweep(),
-        get_tokenizer_outputs(),
-        overview(),
+        tables(*TABLES),
+        figures(*FIGURES),
         grids(),
         lengths(),
         leaderboard(),
@@ -66,13 +61,13 @@ rule sweep:
 rule seeds:
     """How far the scores of one method differ from training to training."""
     input:
-        asked_seeds,
+        get_seeds_table,
 
 
 rule leaderboard:
     """Both axes in one table: the study's methods, those handed in, the paper's."""
     input:
-        asked_leaderboard,
+        get_leaderboard,
 
 
 rule bundle:
@@ -96,7 +91,8 @@ rule docs:
 rule tokenizers:
     """How well and how fast each tokenizer gives images back, and pictures of it."""
     input:
-        get_tokenizer_outputs(),
+        tables("tokenizers"),
+        figures("tokenizers"),
 
 
 rule models:
@@ -151,7 +147,7 @@ rule figure2:
 rule figure3:
     """The same prompts after half of the training and after all of it."""
     input:
-        asked_lengths,
+        get_lengths_figure,
 
 
 rule figure4:
@@ -169,7 +165,7 @@ rule figure5:
 rule overview:
     """Samples of every method, for the same classes and the same prompts."""
     input:
-        overview(),
+        figures("overview"),
 
 
 rule correlations:

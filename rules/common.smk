@@ -28,9 +28,8 @@ from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
 from nanogen.leaderboard import submission
-from nanogen.report import overview as report_overview
-from nanogen.report import seeds as report_seeds
-from nanogen.report.paper_tables import reproduced_variant
+from nanogen.report.artefacts import FIGURES, SAMPLED, TABLES, shown_guidance, swept
+from nanogen.report.explorer import entries as explorer_entries
 
 
 class Runs(dict):
@@ -128,6 +127,20 @@ def names_of(source, *kinds):
     """A wildcard pattern for the models of these kinds that are built or downloaded."""
     names = [m.name for m in MODELS.values() if m.source == source and m.kind in kinds]
     return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def as_options(wildcards, input):
+    """``--name path`` for every named input; for the card of a network, whose input is called
+    ``network:name``, ``--network name=folder``, and where it is ``folder:name``, ``--name folder``."""
+    options = []
+    for key, path in input.items():
+        option, _, name = key.partition(":")
+        folder = quote(str(Path(path).parent))
+        if option == "folder":
+            options.append(f"--{name} {folder}")
+        else:
+            options.append(f"--{option} {name}={folder}" if name else f"--{option} {quote(path)}")
+    return " ".join(options)
 
 
 if workflow.is_main_process:

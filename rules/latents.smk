@@ -3,6 +3,17 @@
 # A cache given by path (`latents:` in the study) has no rule: training reads it where it lies.
 
 
+def all_caches():
+    paths = set()
+    for (_, task), run in RUNS.items():
+        if run.tokenizer != PIXELS and LATENTS[task, run.tokenizer].cached:
+            paths.add(PATHS.latents(task, run.tokenizer))
+        if run.conditioner.model:
+            paths.add(PATHS.text(task, run.conditioner.model))
+        paths |= {PATHS.vision(task, encoder, part) for part, encoder in terms.caches(run).items()}
+    return sorted(paths)
+
+
 scattergather:
     latents=STUDY.latent_shards,
     text=STUDY.text_shards,

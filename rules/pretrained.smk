@@ -1,5 +1,12 @@
 # Frozen networks: encoders, text encoder, the metrics' extractors, detector and VQA model.
 # A model whose source is `path` has no rule here: its folder is the user's.
+
+
+def training_images(split):
+    """Images of the task that a model is trained on."""
+    return lambda wildcards: PATHS.data(MODELS[wildcards.model].data, split)
+
+
 rule build_model:
     input:
         train=training_images("train"),

@@ -1,6 +1,208 @@
 # Tables, figures and sample grids. Commands here start without torch; each artefact is one target.
 
 
+T2I = "t2i" in STUDY.tasks
+IMAGENET = "imagenet" in STUDY.tasks
+# Those that are made in one process, since what they say of correlations is computed once.
+CORRELATIONS = ["correlations", "sensitivity", "influence"]
+OWN_TABLES = [name for name, table in TABLES.items() if table.is_of(STUDY)]
+OWN_FIGURES = [name for name, figure in FIGURES.items() if figure.is_of(STUDY)]
+PUBLISHED_TABLES = [name for name, table in TABLES.items() if table.published]
+PUBLISHED_FIGURES = [name for name, figure in FIGURES.items() if figure.published]
+# Which measured tables the explorer joins; a study of reproductions shows the paper's numbers there.
+EXPLORED = [name for name in explorer_entries.TABLES.values() if name in OWN_TABLES]
+
+
+def tables(*names):
+    """Files of these tables: the paper's, and the study's where it has them."""
+    published = [f"{ROOT}/tables/published/{name}.csv" for name in names if name in PUBLISHED_TABLES]
+    return published + [PATHS.table(name) for name in names if name in OWN_TABLES]
+
+
+def figures(*names):
+    published = [f"{ROOT}/figures/published/{name}.png" for name in names if name in PUBLISHED_FIGURES]
+    return published + [PATHS.figure(name, "png") for name in names if name in OWN_FIGURES]
+
+
+def get_table_inputs(wildcards):
+    return TABLES[wildcards.table].inputs(STUDY)
+
+
+def get_figure_inputs(wildcards):
+    return FIGURES[wildcards.figure].inputs(STUDY)
+
+
+def get_seeds_table(wildcards):
+    if "seeds" not in OWN_TABLES:
+        raise WorkflowError(
+            f"study {STUDY.study} trains each method once; set seeds, e.g. --config seeds=3, or take study "
+            "nano-seeds"
+        )
+    return tables("seeds")
+
+
+def get_sweep_outputs(wildcards):
+    if "sweep" not in OWN_TABLES:
+        raise WorkflowError(
+            f"study {STUDY.study} sweeps no guidance; set its key sweep, "
+            "e.g. --config 'sweep={scales: [1.0, 1.5, 2.0, 3.0], images: 200}'"
+        )
+    return tables("sweep") + figures("sweep")
+
+
+def grids():
+    public = [f"{ROOT}/figures/samples/t2i-{name}-{variants.GUIDED}.png" for name in PUBLIC]
+    return public + [
+        f"{ROOT}/figures/samples/{task}-{method}-{variant}.png"
+        for (method, task), run in RUNS.items()
+        if method in STUDY.methods
+        for guidance in shown_guidance(STUDY, run)
+        for variant in variants.with_steps(run, guidance)
+    ]
+
+
+def style_option(wildcards):
+    return style_of(wildcards.figure)
+
+
+def style_of(figure):
+    """--style for the figures that the study styles; the others take their own default."""
+    style = STUDY.report.figures.get(figure)
+    return f"--style '{canonical_json(style.model_dump())}'" if style else ""
+
+
+def grid_source(wildcards):
+    """What the pictures are of: the prompts, or images whose file names the classes."""
+    if wildcards.task == "t2i":
+        return {"prompts": PATHS.prompts}
+    return {"reference": PATHS.data("imagenet", "val")}
+
+
+# Sample sets of one method after parts of its training and after all of it, by their headings (Figure 3).
+LENGTHS = {
+    f"{run.title}, {step} steps": PATHS.samples(method, task, variant)
+    for (method, task), run in RUNS.items()
+    if task == "t2i"
+    and method in STUDY.methods
+    and run.training.keep
+    and method not in STUDY.trained.get(task, {})
+    for variant, step in {**variants.kept(run), variants.GUIDED: run.training.steps}.items()
+}
+
+
+def lengths():
+    return [PATHS.figure("figure3", "png")] if LENGTHS else []
+
+
+def get_lengths_figure(wildcards):
+    if not LENGTHS:
+        raise WorkflowError(
+            f"no method of study {STUDY.study} keeps the average of a part of its text-to-image training, "
+            "so there is nothing to compare; set e.g. --config 'training={keep: [0.5]}'"
+        )
+    return lengths()
+
+
+# Entries of the leaderboard: the study's own, one per row of its tables, and those handed in. A study
+# of reproductions has none: its methods differ in size and schedule.
+OWN_ENTRIES = (
+    {}
+    if STUDY.report.reproduction
+    else {name: f"{ROOT}/leaderboard/{name}.json" for name in submission.rows(STUDY)}
+)
+
+
+def get_metric_files(*names):
+    """The metric files behind these tables, each once."""
+    return list(dict.fromkeys(path for name in names for path in TABLES[name].metric_files(STUDY)))
+
+
+def get_entry_metrics(wildcards):
+    """Metric files that the study's own entries are made of."""
+    return get_metric_files(*EXPLORED)
+
+
+def get_entries(wildcards):
+    """The study's own entries, and those in the folder that it names."""
+    folder = STUDY.leaderboard.entries
+    if folder is None:
+        return list(OWN_ENTRIES.values())
+    handed_in = sorted(map(str, Path(folder).glob("*.json")))
+    if not handed_in:
+        raise WorkflowError(
+            f"leaderboard.entries: {folder} holds no entry (*.json); name the folder that they lie in"
+        )
+    return [*OWN_ENTRIES.values(), *handed_in]
+
+
+def leaderboard():
+    return [PATHS.table("leaderboard")] if OWN_ENTRIES else []
+
+
+def get_leaderboard(wildcards):
+    if not OWN_ENTRIES:
+        raise WorkflowError(
+            f"study {STUDY.study} reproduces Table 1, whose methods differ in size and schedule: it has no "
+            "leaderboard"
+        )
+    return leaderboard()
+
+
+def get_number_tables(wildcards):
+    """Tables that the text's numbers are made of."""
+    return [
+        path
+        for name in ("table2", "table3", "table4", "correlations", "claims")
+        for path in tables(name)
+    ]
+
+
+def get_bundle_files(wildcards):
+    """Every table and figure in every format, the sample grids, the entries and the text's numbers."""
+    return [
+        *(
+            str(Path(path).with_suffix(kind))
+            for path in tables(*TABLES) + leaderboard()
+            for kind in (".csv", ".md", ".tex")
+        ),
+        *(
+            str(Path(path).with_suffix(kind))
+            for path in figures(*FIGURES)
+            for kind in (".pdf", ".png", ".svg")
+        ),
+        *grids(),
+        *lengths(),
+        *OWN_ENTRIES.values(),
+        *([f"{ROOT}/numbers.tex"] if EXPLORED else []),
+    ]
+
+
+def explorer():
+    return [f"{ROOT}/explorer.html"]
+
+
+def get_explored_tables(wildcards):
+    return [PATHS.table(name) for name in EXPLORED]
+
+
+def get_explored_metrics(wildcards):
+    return get_metric_files(*EXPLORED)
+
+
+def get_explored_samples(wildcards):
+    """What the explorer's pictures are taken from: sample sets, prompts and the names of classes."""
+    public = [PATHS.samples(name, "t2i", variants.GUIDED) for name in PUBLIC]
+    sets = [
+        PATHS.samples(method, task, variant)
+        for (method, task), run in RUNS.items()
+        if method in STUDY.methods
+        for guidance in SAMPLED[task]
+        for variant in variants.with_steps(run, guidance)
+    ]
+    named = [PATHS.prompts] * T2I + [PATHS.data("imagenet", "val")] * IMAGENET
+    return [*public, *sets, *named] if EXPLORED else []
+
+
 # One process: it starts for longer than it writes, and what tables say of correlations is computed once.
 rule published_tables:
     output:
@@ -34,7 +236,7 @@ rule published_tables:
 
 rule measured_table:
     input:
-        metrics_of,
+        get_table_inputs,
     output:
         report(
             f"{ROOT}/tables/{{table}}.csv",
@@ -46,7 +248,7 @@ rule measured_table:
     log:
         f"{ROOT}/logs/table/{{table}}.log",
     wildcard_constraints:
-        table="|".join(MEASURED_TABLES) or "(?!)",
+        table="|".join(name for name in OWN_TABLES if name not in CORRELATIONS),
     priority: 5
     localrule: True
     conda:
@@ -58,11 +260,11 @@ rule measured_table:
         f" --output-prefix {ROOT}/tables/{{wildcards.table}} > {{log}} 2> >(tee -i {{log}} >&2)"
 
 
-if "correlations" in DERIVED:
+if "correlations" in OWN_TABLES:
 
     rule correlation_tables:
         input:
-            [PATHS.table(name) for name in PLOTTED["correlations"]],
+            TABLES["correlations"].inputs(STUDY),
         output:
             [
                 report(
@@ -89,31 +291,6 @@ if "correlations" in DERIVED:
             "python -m nanogen chain {params.tables} > {log} 2> >(tee -i {log} >&2)"
 
 
-rule derived_table:
-    input:
-        derived_from,
-    output:
-        report(
-            f"{ROOT}/tables/{{table}}.csv",
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{table}", "numbers": STUDY.study},
-        ),
-        multiext(f"{ROOT}/tables/{{table}}", ".md", ".tex"),
-    log:
-        f"{ROOT}/logs/table/{{table}}.log",
-    wildcard_constraints:
-        table="|".join(name for name in DERIVED if name not in CORRELATIONS),
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        study=study_file(),
-    shell:
-        "python -m nanogen table {wildcards.table} --study {params.study} --input {input}"
-        f" --output-prefix {ROOT}/tables/{{wildcards.table}} > {{log}} 2> >(tee -i {{log}} >&2)"
-
-
 rule published_figure:
     output:
         report(
@@ -126,7 +303,7 @@ rule published_figure:
     log:
         f"{ROOT}/logs/figure/published-{{figure}}.log",
     wildcard_constraints:
-        figure="|".join(FIGURES),
+        figure="|".join(PUBLISHED_FIGURES),
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -151,7 +328,7 @@ rule measured_figure:
     log:
         f"{ROOT}/logs/figure/{{figure}}.log",
     wildcard_constraints:
-        figure="|".join(MEASURED_FIGURES) or "(?!)",
+        figure="|".join(OWN_FIGURES),
     localrule: True
     conda:
         "../envs/report.yaml"
@@ -190,32 +367,6 @@ rule sample_grid:
         " --title {params.title:q} --output {output} > {log} 2> >(tee -i {log} >&2)"
 
 
-rule overview_figure:
-    input:
-        samples=overview_samples(),
-        prompts=[PATHS.prompts] * T2I,
-        classes=[PATHS.data("imagenet", "val")] * IMAGENET,
-    output:
-        report(
-            PATHS.figure("overview", "png"),
-            caption="../report/overview.rst",
-            category="Figures",
-            labels={"figure": "overview", "numbers": STUDY.study},
-        ),
-        multiext(f"{ROOT}/figures/overview", ".pdf", ".svg"),
-    log:
-        f"{ROOT}/logs/figure/overview.log",
-    localrule: True
-    conda:
-        "../envs/report.yaml"
-    params:
-        study=study_file(),
-        style=style_of("overview"),
-    shell:
-        "python -m nanogen figure overview --study {params.study} --input {input} {params.style}"
-        f" --output-prefix {ROOT}/figures/overview > {{log}} 2> >(tee -i {{log}} >&2)"
-
-
 rule lengths_figure:
     input:
         prompts=PATHS.prompts,
@@ -242,9 +393,9 @@ rule lengths_figure:
 
 rule explorer_page:
     input:
-        tables=explored_tables,
-        metrics=explored_metrics,
-        samples=explored_samples,
+        tables=get_explored_tables,
+        metrics=get_explored_metrics,
+        samples=get_explored_samples,
     output:
         report(
             f"{ROOT}/explorer.html",
@@ -286,7 +437,7 @@ rule submit:
 
 rule leaderboard_table:
     input:
-        entries,
+        get_entries,
     output:
         report(
             PATHS.table("leaderboard"),

@@ -12,9 +12,10 @@ from itertools import groupby
 
 import numpy as np
 
-from nanogen.config import metrics
+from nanogen.config import metrics, variants
 from nanogen.leaderboard.entry import Entry
 from nanogen.report import paper_tables
+from nanogen.report.artefacts import table_of
 from nanogen.report.columns import columns
 from nanogen.report.correlation_words import shown
 from nanogen.report.rows import Row, is_number
@@ -32,9 +33,9 @@ SHOWN = {
     ("t2i", "with"): {score.key: score.key for score in metrics.main_scores("t2i")},
 }
 PUBLISHED_TABLES = {
-    ("imagenet", "with"): "table2",
-    ("imagenet", "without"): "table4",
-    ("t2i", "with"): "table3",
+    ("imagenet", "with"): table_of("imagenet", variants.GUIDED),
+    ("imagenet", "without"): table_of("imagenet", variants.UNGUIDED),
+    ("t2i", "with"): table_of("t2i", variants.GUIDED),
 }
 RANKS = {"imagenet_rank": ("fid", False), "t2i_rank": ("geneval", True)}  # whether more is better
 NOTE = (

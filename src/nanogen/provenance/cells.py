@@ -8,20 +8,15 @@ from pathlib import Path
 
 from nanogen.config import PublicRun, Run, Study, load_run, metrics, variants
 from nanogen.errors import UserError, nearest
+from nanogen.report.artefacts import TABLES
 from nanogen.report.columns import FID_AT
 from nanogen.report.paper_tables import reproduced_variant
 from nanogen.report.results import Results
 from nanogen.report.rows import Row, Value, read_rows
 from nanogen.report.sample_sets import head, sample_sets
 
-# table -> (task, guidance of its sample sets); Table 1's differ from method to method
-TRACED = {
-    "table1": ("imagenet", ""),
-    "table2": ("imagenet", variants.GUIDED),
-    "table3": ("t2i", variants.GUIDED),
-    "table4": ("imagenet", variants.UNGUIDED),
-    "sweep": ("imagenet", variants.BEST),
-}
+# table -> the sample sets that it scores
+TRACED = {name: table.scores for name, table in TABLES.items() if table.scores}
 CONFIGURED = {
     "method", "name", "family", "source", "space", "epochs", "iterations", "prediction", "nfe",
     "guidance", "guidance_scale", "params", "hash", "dpg_bench_prompts", "genai_bench_prompts",
@@ -120,18 +115,17 @@ def _origin(column: str, address: Address) -> str:
 
 def _sample_sets(address: Address, study: Study) -> Iterator[tuple[str, Run | PublicRun, str]]:
     """(row's method, run, sample set) of every row."""
-    task, guidance = TRACED[address.table.stem]
+    scored = TRACED[address.table.stem]
     results = Results(study)
-    if address.table.stem == "table1":
+    if not scored.guidance:  # each method's own, as in Table 1
         for method in study.methods:
-            run = load_run(study, method, task)
+            run = load_run(study, method, scored.task)
             yield method, run, reproduced_variant(run)
-        return
-    if task == "t2i":
-        for public in results.public():
+    for guidance in scored.guidance:
+        for public in results.public() if scored.task == "t2i" else ():
             yield public.method, public, guidance
-    for run, variant, steps in sample_sets(results, task, guidance):
-        yield str(head(run, steps)["method"]), run, variant
+        for run, variant, steps in sample_sets(results, scored.task, guidance):
+            yield str(head(run, steps)["method"]), run, variant
 
 
 def _sample_set(address: Address, study: Study) -> tuple[Run | PublicRun, str]:

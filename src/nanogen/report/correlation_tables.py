@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,8 +93,9 @@ def _caption(study: Study | None, text: str) -> str:
     return f"{text}, {f'study {study.study}' if study else 'published numbers'}."
 
 
-def statistics(study: Study | None, tables: asked.Tables) -> Table:
+def statistics(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
     """FID against every score: coefficients, intervals, p-values, by families and by subset."""
+    tables = asked.tables_of(study, inputs)
     rows = asked.rows(asked.of_fid(tables))
     return Table(
         name="correlations",
@@ -119,8 +120,9 @@ def _wide(rows: Sequence[Row], key: str, parts: Sequence[str]) -> list[Row]:
     return [{**row, "protocol": GUIDED[str(row["guidance"])]} for row in found.values()]
 
 
-def sensitivity(study: Study | None, tables: asked.Tables) -> Table:
+def sensitivity(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
     """Other ImageNet metrics in place of FID, over the methods with latents."""
+    tables = asked.tables_of(study, inputs)
     fid = [q for q in asked.of_fid(tables) if q.families == "+".join(asked.LATENT) and not q.subset]
     fid = [replace(question, title="FID ↓") for question in fid]
     both = sorted([*fid, *asked.of_other_axes(tables)], key=lambda q: q.guidance == "no")
@@ -145,8 +147,9 @@ def sensitivity(study: Study | None, tables: asked.Tables) -> Table:
     )  # fmt: skip
 
 
-def influence(study: Study | None, tables: asked.Tables) -> Table:
+def influence(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
     """Pearson's r with each method left out in turn, over the methods with latents."""
+    tables = asked.tables_of(study, inputs)
     rows: dict[str, Row] = {}
     shown, whole = [Column("name", "Left out")], []
     for question in asked.of_fid(tables):
@@ -175,15 +178,3 @@ def influence(study: Study | None, tables: asked.Tables) -> Table:
         more=tuple(f"{c.key}_shift" for c in shown[1:]),
         ranked=False,
     )  # fmt: skip
-
-
-TABLES: dict[str, Callable[[Study | None, asked.Tables], Table]] = {
-    "correlations": statistics,
-    "sensitivity": sensitivity,
-    "influence": influence,
-}
-
-
-def table(name: str, study: Study | None, inputs: Sequence[Path] = ()) -> Table:
-    """One of these tables, of the paper (``study`` None) or of a study's tables 2 to 4."""
-    return TABLES[name](study, asked.tables_of(study, inputs))

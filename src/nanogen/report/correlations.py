@@ -13,17 +13,21 @@ from functools import cache
 from pathlib import Path
 from statistics import median
 
+from nanogen.config import variants
 from nanogen.config.metrics import main_scores
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
+from nanogen.report.artefacts import table_of
 from nanogen.report.columns import column
 from nanogen.report.finished_tables import Tables, published_tables, study_tables
 from nanogen.report.rows import Row, is_number
 from nanogen.statistics.relation import Relation, relate
 
 METRICS = tuple(score.key for score in main_scores("t2i"))
-GUIDANCE = {"yes": "table2", "no": "table4"}  # with and without; where its ImageNet numbers stand
-TABLES = ("table2", "table4", "table3")
+# with and without; where its ImageNet numbers stand
+GUIDANCE = {"yes": table_of("imagenet", variants.GUIDED), "no": table_of("imagenet", variants.UNGUIDED)}
+OF_TEXT = table_of("t2i", variants.GUIDED)
+TABLES = (*GUIDANCE.values(), OF_TEXT)
 LATENT = ("rae", "vae")
 FAMILIES = {
     LATENT: "Latent space",
@@ -85,7 +89,7 @@ def _answer(question: Question) -> Relation | None:
 
 def pairs(tables: Tables, guidance: str, axis: str, metric: str, families: Sequence[str]) -> list[Pair]:
     """The methods of these families that have both numbers, in the ImageNet table's order."""
-    scores = {row["method"]: row.get(metric) for row in tables["table3"]}
+    scores = {row["method"]: row.get(metric) for row in tables[OF_TEXT]}
     return [
         Pair(str(row["method"]), str(row["name"]), str(row["family"]), float(x), float(y))
         for row in tables[GUIDANCE[guidance]]
@@ -97,12 +101,12 @@ def pairs(tables: Tables, guidance: str, axis: str, metric: str, families: Seque
 
 def metrics(tables: Tables) -> list[str]:
     """The text-to-image scores that Table 3 has, in the paper's order."""
-    return [m for m in METRICS if any(row.get(m) is not None for row in tables["table3"])]
+    return [m for m in METRICS if any(row.get(m) is not None for row in tables[OF_TEXT])]
 
 
 def axes(tables: Tables) -> list[str]:
     """The ImageNet columns besides FID, in the order of Table 2."""
-    return [key for key in tables["table2"][0] if key.startswith(OTHER_AXES) and column(key)]
+    return [key for key in tables[GUIDANCE["yes"]][0] if key.startswith(OTHER_AXES) and column(key)]
 
 
 def _restricted(found: list[Pair]) -> dict[str, list[Pair]]:

@@ -176,10 +176,8 @@ def _shorter(
 # ----------------------------------------------------------------------------- how it is drawn
 
 
-def figure(study: Study | None, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
+def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
     """The figure and, for the terminal, what its columns are."""
-    if study is None:
-        raise UserError("the paper's samples are no part of its numbers; give --study")
     found = panels(study, inputs)
     said = [f"{panel.title}: {'; '.join(panel.columns.values())}" for panel in found]
     return draw(found, style), said

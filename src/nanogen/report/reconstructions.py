@@ -73,10 +73,8 @@ def columns(study: Study, inputs: Sequence[Path] = ()) -> list[Column]:
     return found
 
 
-def figure(study: Study | None, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
+def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
     """The figure and, for the terminal, what it says of each tokenizer; the paper published none."""
-    if study is None:
-        raise UserError("the paper published no reconstructions; give --study in place of --published")
     found = columns(study, inputs)
     said = [f"{c.title}: {', '.join(c.said.splitlines())}" for c in found[1:]]
     return draw(found, style), said

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,7 +87,7 @@ def regimes(study: Study) -> list[Regime]:
     return found
 
 
-def table(study: Study) -> Table:
+def table(study: Study, inputs: Sequence[Path] = ()) -> Table:
     """How far both tasks' curves lie from each other, per method and quantity."""
     found = regimes(study)
     rows = [
@@ -110,10 +111,8 @@ def table(study: Study) -> Table:
     )
 
 
-def figure(study: Study | None, style: FigureStyle) -> tuple[Figure, list[str]]:
+def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
     """The curves of both tasks, a line of panels per method, and each method's distances in words."""
-    if study is None:
-        raise UserError("the paper published no training curves; give --study in place of --published")
     found = regimes(study)
     said = []
     for regime in found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from nanogen.config.metrics import main_scores
 from nanogen.config.study_schema import FigureStyle, Study
-from nanogen.errors import UserError, nearest
+from nanogen.errors import UserError
 from nanogen.report import paper_tables, prompt_notes
 from nanogen.report.columns import column
 from nanogen.report.finished_tables import published_tables, study_tables
@@ -112,19 +113,8 @@ def panels(name: str, tables: Mapping[str, list[Row]], families: Sequence[str]) 
     ]
 
 
-def _known(name: str) -> None:
-    if name == "figure3":
-        raise UserError(
-            "Figure 3 shows chosen images of the paper's own networks, which no published number gives "
-            "back; `snakemake figure3` draws a study's own, after half and after all of its training"
-        )
-    if name not in FID_TABLES:
-        raise UserError(f"unknown figure {name!r}{nearest(name, FID_TABLES)}")
-
-
 def published_panels(name: str) -> list[list[Panel]]:
     """The paper's figure: 21 latent-space methods, in Figure 4 also the three of pixel space."""
-    _known(name)
     families = [*paper_tables.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
     return panels(name, published_tables(("table3", *FID_TABLES[name])), families)
 
@@ -134,7 +124,6 @@ def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[l
 
     At paper scale the families are the paper's; a small study shows all its methods.
     """
-    _known(name)
     tables = study_tables(study, ("table3", *FID_TABLES[name]), inputs, what=name)
     families: Sequence[str] = tuple(FAMILIES)
     if study.scale == "paper":
@@ -285,3 +274,15 @@ def _finish(figure: Figure, rows, grid, style: FigureStyle, marker: float) -> No
             if style.labels:
                 crowded = len(panel.points) > CROWD
                 _label_panel(axes, panel, style.font_size * (0.6 if crowded else 0.85), marker)
+
+
+def figure(
+    name: str, study: Study | None, inputs: Sequence[Path], style: FigureStyle
+) -> tuple[Figure, list[str]]:
+    """One of these figures and, for the terminal, what its panels say."""
+    found = study_panels(name, study, inputs) if study else published_panels(name)
+    axis = f"FID ({study.study})" if study else "ImageNet FID"
+    return draw(found, style, axis), statements(found)
+
+
+figure1, figure4, figure5 = (partial(figure, name) for name in FID_TABLES)

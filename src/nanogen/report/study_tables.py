@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nanogen.config import PublicRun, Run, Study, load_run, metrics, stages, variants
 from nanogen.config.metrics import TAGS
 from nanogen.config.schema import Task
 from nanogen.config.study_schema import Sweep
-from nanogen.errors import UserError, nearest
+from nanogen.errors import UserError
 from nanogen.identity import config_hash
-from nanogen.report import paper_tables, prompt_notes, tokenizers
+from nanogen.report import paper_tables, prompt_notes
 from nanogen.report.columns import FID_AT, columns
 from nanogen.report.results import Results
 from nanogen.report.rows import Row
@@ -84,8 +84,9 @@ def _further(rows: Sequence[Row], shown: Sequence[str]) -> tuple[str, ...]:
     return (*keys, "hash")
 
 
-def with_guidance(results: Results) -> Table:
+def with_guidance(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """Table 2: ImageNet with guidance, the untrained model's FID for reference."""
+    results = Results(study, inputs)
     rows: list[Row] = []
     for run, variant, steps in sample_sets(results, "imagenet", variants.GUIDED):
         untrained = results.metric("imagenet", run.method, variants.UNTRAINED, "fid")
@@ -116,8 +117,9 @@ def with_guidance(results: Results) -> Table:
     )
 
 
-def without_guidance(results: Results) -> Table:
+def without_guidance(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """Table 4: ImageNet without guidance."""
+    results = Results(study, inputs)
     rows: list[Row] = [
         {
             **head(run, steps),
@@ -184,8 +186,9 @@ def _answer_chance_note(rows: list[Row]) -> list[str]:
     return [f"{told}: {', '.join(parts)}."] * bool(parts)
 
 
-def text_to_image(results: Results) -> Table:
+def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """Table 3: public models, then the study's own; metrics of images of texts and chance levels."""
+    results = Results(study, inputs)
     public = [(run, variants.GUIDED, run.sampling.steps) for run in results.public()]
     found = [*public, *sample_sets(results, "t2i", variants.GUIDED)]
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
@@ -233,8 +236,14 @@ def _measured_reproduction(results: Results, run: Run, space: str) -> Row:
     }
 
 
-def reproduction(results: Results) -> Table:
+def reproduction(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """Table 1: each method at its own size, as reported, as reproduced by the paper, as measured."""
+    results = Results(study, inputs)
+    if not study.report.reproduction:
+        raise UserError(
+            f"study {study.study} does not measure table1, whose methods differ in size and schedule; "
+            "use --published, or a study with report.reproduction such as config/studies/table1.yaml"
+        )
     rows: list[Row] = []
     for run in results.runs("imagenet"):
         given = paper_tables.reproduction(run)
@@ -254,11 +263,12 @@ def reproduction(results: Results) -> Table:
     )
 
 
-def sweep(results: Results) -> Table:
+def sweep(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """The best guidance scale of every method, its scores, and the FIDs that chose it."""
-    of = results.study.sweep
+    results = Results(study, inputs)
+    of = study.sweep
     if of is None:
-        raise UserError(f"study {results.study.study} sweeps no guidance: its key sweep is not set")
+        raise UserError(f"study {study.study} sweeps no guidance: its key sweep is not set")
     rows: list[Row] = []
     swept = [run for run in results.runs("imagenet") if variants.is_swept(run, of)]
     for run in swept:
@@ -299,31 +309,3 @@ def _sweep_notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
         names = ", ".join(edge)
         notes.append(f"{names}: the best scale is the last that was tried; a better one may lie beyond.")
     return notes
-
-
-TABLES: dict[str, Callable[[Results], Table]] = {
-    "table1": reproduction,
-    "table2": with_guidance,
-    "table3": text_to_image,
-    "table4": without_guidance,
-    "sweep": sweep,
-}
-
-
-def table(name: str, study: Study, inputs: Iterable[Path] = ()) -> Table:
-    """One of a study's tables from its metric files; raises UserError where one is missing.
-
-    Args:
-        inputs: the metric files and cards of trained models to read; those not among them are
-            looked for at their usual places.
-    """
-    if name == "table1" and not study.report.reproduction:
-        raise UserError(
-            f"study {study.study} does not measure table1, whose methods differ in size and schedule; "
-            "use --published, or a study with report.reproduction such as config/studies/table1.yaml"
-        )
-    if name == tokenizers.NAME:
-        return tokenizers.table(study, inputs)
-    if name not in TABLES:
-        raise UserError(f"unknown table {name!r}{nearest(name, [*TABLES, tokenizers.NAME])}")
-    return TABLES[name](Results(study, inputs))

@@ -57,10 +57,8 @@ def curves(study: Study, inputs: Sequence[Path] = ()) -> list[Curve]:
     return [_curve(row) for row in read_rows(path, needs=("name", "family", "best_scale"))]
 
 
-def figure(study: Study | None, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
+def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
     """The figure and, for the terminal, what it says of each method; the paper published no sweep."""
-    if study is None:
-        raise UserError("the paper published no sweep; give --study in place of --published")
     found = curves(study, inputs)
     said = [f"{c.name}: guidance scale {c.best:g}, FID {c.lowest:.2f}" for c in found]
     return draw(found, style), said

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nanogen.errors import UserError
 from nanogen.report import profile
+from nanogen.report.artefacts import FIGURES, TABLES
 from nanogen.report.columns import Column, columns, printed
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import Table, marks
@@ -18,22 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-TITLES = {
-    "table2": "Table 2: class-conditional generation with guidance",
-    "table3": "Table 3: text-to-image generation",
-    "table4": "Table 4: class-conditional generation without guidance",
-    "tokenizers": "Tokenizers: what they give back of validation images",
-    "seeds": "Seeds: how far trainings of one method differ",
-    "sweep": "Sweep: each method's best guidance scale",
-    "times": "Figure 2: hours of training per 100,000 steps",
-    "claims": "The paper's claims: does the study bear them out?",
-}
 MAIN = ("table1", "table2", "table3", "table4", "seeds")  # printed where not all are asked for
-# figure -> what there is to see
-FIRST_LOOK = {
-    "overview": "what every method draws, on both tasks",
-    "figure1": "does a better ImageNet FID mean a better text-to-image score?",
-}
+FIRST_LOOK = ("overview", "figure1")  # the figures that are named first
 IN_FILES = ("correlations", "sensitivity", "influence", "regimes")  # too long to be read in a terminal
 # Left out first where a terminal is narrow; what is not listed stays.
 _EXPENDABLE = (
@@ -73,7 +60,8 @@ def from_csv(path: Path) -> Table:
     shown = columns(keys)
     if path.stem == "claims":
         shown = [replace(c, heading="Claim") if c.key == "name" else c for c in shown]
-    return Table(path.stem, TITLES.get(path.stem, path.stem), shown, rows)
+    known = TABLES.get(path.stem)
+    return Table(path.stem, known.title if known else path.stem, shown, rows)
 
 
 def _width(column: Column, rows: Iterable[Row]) -> int:
@@ -132,9 +120,9 @@ def _files(console: Console, heading: str, paths: Sequence[Path | str]) -> None:
 
 def _first_look(console: Console, figures: Sequence[Path]) -> None:
     """The pictures that say most, each with what it shows."""
-    for name, says in FIRST_LOOK.items():
+    for name in FIRST_LOOK:
         for path in (path for path in figures if path.stem == name and path.parent.name == "figures"):
-            console.print(f"  {path}  {says}", highlight=False, soft_wrap=True)
+            console.print(f"  {path}  {FIGURES[name].title}", highlight=False, soft_wrap=True)
 
 
 def _by_folder(paths: Sequence[Path]) -> list[str]:

@@ -92,13 +92,8 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
     )
 
 
-def figure(study: Study | None, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
+def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
     """The figure from the table of times, and a line per method for the terminal."""
-    if study is None:
-        raise UserError(
-            "the paper's Figure 2 is a picture without numbers, which nothing can be drawn from; give "
-            "--study in place of --published"
-        )
     path = next(iter(inputs), Path(Paths(study).table(NAME)))
     if not path.exists():
         raise UserError(f"{path} does not exist; make it with `snakemake {path}`")

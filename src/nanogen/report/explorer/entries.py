@@ -11,15 +11,17 @@ from nanogen.config import Study, metrics
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.report import paper_tables
+from nanogen.report.artefacts import table_of
 from nanogen.report.columns import Column, column, columns, printed
 from nanogen.report.finished_tables import of_first_seeds
 from nanogen.report.rows import Row, read_rows
+from nanogen.report.sample_sets import PARTS
 from nanogen.report.table import Table, marks
 
 # part of a method's numbers -> the table that holds it
-TABLES = {"cfg": "table2", "nocfg": "table4", "t2i": "table3"}
-GUIDANCE = ("cfg", "nocfg")
-AXES = {"cfg": "imagenet", "nocfg": "imagenet", "t2i": "t2i"}
+TABLES = {part: table_of(*scored) for part, scored in PARTS.items()}
+AXES = {part: task for part, (task, _) in PARTS.items()}
+GUIDANCE = [part for part, task in AXES.items() if task == "imagenet"]
 FACTS = ("iterations", "params")
 PUBLISHED_NOTE = (
     "The paper's own numbers, Tables 2 to 4, at full scale: ImageNet 256 × 256, text to image after "

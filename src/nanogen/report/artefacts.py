@@ -1,0 +1,384 @@
+"""Every table and figure, once: its name, which studies have it, what it is made of, what makes it.
+
+Rules, commands, explorer, provenance and the terminal's summary follow from this list. A new figure is
+an entry here and the function that it names (docs/howto/tables.md).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nanogen.config import Run, Study, load_run, stages, variants
+from nanogen.config.paths import Paths
+from nanogen.config.schema import Task
+from nanogen.config.study_schema import FigureStyle
+from nanogen.errors import UserError, nearest
+from nanogen.report import overview, paper_tables, seeds
+from nanogen.report.paper_tables import reproduced_variant
+from nanogen.report.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SAMPLED: dict[Task, tuple[str, ...]] = {
+    "imagenet": (variants.GUIDED, variants.UNGUIDED),
+    "t2i": (variants.GUIDED,),
+}
+
+
+# ---------------------------------------------------------------------------- parts of a study
+
+
+def runs(study: Study, task: Task) -> list[Run]:
+    """Every training of a task; none where the study has not the task."""
+    if task not in study.tasks:
+        return []
+    return [load_run(study, method, task) for method in study.trainings]
+
+
+def swept(study: Study) -> list[Run]:
+    """The runs whose best guidance is searched for."""
+    named = [run for run in runs(study, "imagenet") if run.method in study.methods]
+    return [run for run in named if variants.is_swept(run, study.sweep)]
+
+
+def measured_tokenizers(study: Study) -> list[str]:
+    """The tokenizers that are measured: in every study but one of reproductions."""
+    return [] if study.report.reproduction else list(stages.tokenizers(study))
+
+
+def curves(study: Study) -> list[str]:
+    """Training curves of the study's own runs; what was trained elsewhere may have none."""
+    return [
+        f"{Paths(study).root}/runs/{task}/{method}/model/train.jsonl"
+        for method in study.methods
+        for task in study.tasks
+        if method not in study.trained.get(task, {})
+    ]
+
+
+def models(study: Study, task: Task) -> list[str]:
+    """The trained models' cards, which know their sizes."""
+    return [Paths(study).trained(method, task) for method in study.trainings]
+
+
+# ---------------------------------------------------------------------------------- what it is
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The sample sets that a table scores.
+
+    Attributes:
+        guidance: of the sample sets that its rows are of; empty: each run's own, as Table 1 has it.
+        beside: sample sets that it reads besides.
+        metrics: names of the metric files; empty: all of the task.
+    """
+
+    task: Task
+    guidance: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+
+def _always(study: Study) -> bool:
+    return True
+
+
+def _nothing(study: Study) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A table or a figure.
+
+    Attributes:
+        title: what there is to see, as the terminal heads it.
+        function: ``module:function`` that makes it of a study (None: the paper's numbers) and files, a
+            figure also of its style.
+        published: whether the paper's numbers give one: ``copied`` from config/published or ``made``.
+        unpublished: why the paper's numbers give none.
+        scores: the sample sets that it scores, of a table of metric files.
+        tables: the tables that it is made of.
+        some: whether those of them that a study has are enough.
+        has: whether a study has it, beside what follows from ``scores`` and ``tables``.
+        files: further files that it reads.
+    """
+
+    kind: Literal["table", "figure"]
+    name: str
+    title: str
+    function: str
+    published: Literal["", "copied", "made"] = ""
+    unpublished: str = ""
+    scores: Scores | None = None
+    tables: tuple[str, ...] = ()
+    some: bool = False
+    has: Callable[[Study], bool] = _always
+    files: Callable[[Study], list[str]] = _nothing
+
+    def is_of(self, study: Study) -> bool:
+        """Whether the study has it."""
+        if self.scores and self.scores.task not in study.tasks:
+            return False
+        needed = [TABLES[name].is_of(study) for name in self.tables]
+        return (self.some or all(needed)) and self.has(study)
+
+    def inputs(self, study: Study) -> list[str]:
+        """The files that it is made from: tables, metric files, others."""
+        paths = Paths(study)
+        made_of = [paths.table(name) for name in self.tables if TABLES[name].is_of(study)]
+        return made_of + self.files(study) + self.metric_files(study)
+
+    def metric_files(self, study: Study) -> list[str]:
+        """The metric files that it reads, of Table 3 first the public models'."""
+        if self.scores is None:
+            return []
+        names = self.scores.metrics or stages.metrics_of(study, self.scores.task)
+        at = Paths(study)
+        sets = self.sample_sets(study)
+        return [at.metric(method, self.scores.task, v, name) for method, v in sets for name in names]
+
+    def make(self, *arguments: Any) -> Any:
+        """What ``function`` makes: a ``Table``, or a matplotlib figure and lines for the terminal."""
+        module, _, function = self.function.partition(":")
+        return getattr(importlib.import_module(module), function)(*arguments)
+
+    def sample_sets(self, study: Study) -> list[tuple[str, str]]:
+        """(method, sample set) of every set that it reads."""
+        if self.scores is None:
+            return []
+        task = self.scores.task
+        public = study.public if task == "t2i" else []
+        found = [(name, variants.GUIDED) for name in public]
+        if self.scores.guidance == (variants.BEST,):
+            return [(run.method, variants.BEST) for run in swept(study)]
+        for run in runs(study, task):
+            for guidance in (*(self.scores.guidance or shown_guidance(study, run)), *self.scores.beside):
+                found += [(run.method, variant) for variant in variants.with_steps(run, guidance)]
+        return found
+
+
+def shown_guidance(study: Study, run: Run) -> tuple[str, ...]:
+    """The sample sets of a run that a study shows: of a reproduction the one that Table 1 scores."""
+    return (reproduced_variant(run),) if study.report.reproduction else SAMPLED[run.task]
+
+
+# ----------------------------------------------------------------------------- what there is
+
+
+def _reproduces(study: Study) -> bool:
+    return study.report.reproduction
+
+
+def _compares(study: Study) -> bool:
+    """Its methods are of one size and schedule."""
+    return not study.report.reproduction
+
+
+def _trains_both(study: Study) -> bool:
+    return bool(curves(study)) and set(study.tasks) == set(SAMPLED)
+
+
+def _sizes(task: Task) -> Callable[[Study], list[str]]:
+    return lambda study: models(study, task)
+
+
+def _prompts(study: Study) -> list[str]:
+    return [Paths(study).prompts] if "t2i" in study.tasks else []
+
+
+def _choices(study: Study) -> list[str]:
+    """What the search for the best guidance chose."""
+    return [Paths(study).guidance(run.method) for run in swept(study)]
+
+
+def _reconstructions(study: Study) -> list[str]:
+    return [Paths(study).reconstruction(name) for name in measured_tokenizers(study)]
+
+
+def _reconstructed_images(study: Study) -> list[str]:
+    return [Paths(study).reconstructions(name) for name in measured_tokenizers(study)]
+
+
+def _seeds_metrics(study: Study) -> list[str]:
+    """The metric files of every training's sample sets with guidance."""
+    used = sorted({(measure.task, measure.metric) for measure in seeds.measures(study)})
+    return [
+        Paths(study).metric(run.method, task, variant, metric)
+        for task in study.tasks
+        for run in runs(study, task)
+        for variant in variants.with_steps(run, variants.GUIDED)
+        for at, metric in used
+        if at == task
+    ]
+
+
+def _shown_samples(study: Study) -> list[str]:
+    """The sample sets that the overview shows, what was asked for, and the classes' names."""
+    at = Paths(study)
+    sets = [
+        at.samples(run.method, task, variant)
+        for task in study.tasks
+        for run, variant in overview.shown(study, task)
+    ]
+    classes = [at.data("imagenet", "val")] if "imagenet" in study.tasks else []
+    return [*sets, *_prompts(study), *classes]
+
+
+_MEASURED = ("table2", "table3", "table4")
+_TABLES = (
+    Artefact(
+        "table", "table1", "Table 1: known methods, reported, reproduced and measured",
+        "nanogen.report.study_tables:reproduction", "copied",
+        scores=Scores("imagenet", (), metrics=("fid", "is")), files=_sizes("imagenet"), has=_reproduces,
+    ),
+    Artefact(
+        "table", "table2", "Table 2: class-conditional generation with guidance",
+        "nanogen.report.study_tables:with_guidance", "copied",
+        scores=Scores("imagenet", (variants.GUIDED,), (variants.UNTRAINED,)), has=_compares,
+    ),
+    Artefact(
+        "table", "table3", "Table 3: text-to-image generation",
+        "nanogen.report.study_tables:text_to_image", "copied",
+        scores=Scores("t2i", (variants.GUIDED,)), files=_sizes("t2i"), has=_compares,
+    ),
+    Artefact(
+        "table", "table4", "Table 4: class-conditional generation without guidance",
+        "nanogen.report.study_tables:without_guidance", "copied",
+        scores=Scores("imagenet", (variants.UNGUIDED,), (variants.UNTRAINED,)), has=_compares,
+    ),
+    Artefact(
+        "table", "correlations", "Correlations of FID with text-to-image scores",
+        "nanogen.report.correlation_tables:statistics", "made", tables=_MEASURED,
+    ),
+    Artefact(
+        "table", "sensitivity", "Correlations by other choices",
+        "nanogen.report.correlation_tables:sensitivity", "made", tables=_MEASURED,
+    ),
+    Artefact(
+        "table", "influence", "Correlations without each method",
+        "nanogen.report.correlation_tables:influence", "made", tables=_MEASURED,
+    ),
+    Artefact(
+        "table", "times", "Figure 2: hours of training per 100,000 steps",
+        "nanogen.report.training_times:table", has=lambda study: bool(curves(study)), files=curves,
+    ),
+    Artefact(
+        "table", "regimes", "Regimes: are both tasks trained alike?",
+        "nanogen.report.regimes:table", has=_trains_both, files=curves,
+    ),
+    Artefact(
+        "table", "claims", "The paper's claims: does the study bear them out?",
+        "nanogen.claims.table:table", "made",
+        tables=("table1", *_MEASURED, "times"), some=True, files=_prompts,
+    ),
+    Artefact(
+        "table", "sweep", "Sweep: each method's best guidance scale",
+        "nanogen.report.study_tables:sweep",
+        scores=Scores("imagenet", (variants.BEST,), metrics=("fid", "is")), files=_choices,
+        has=lambda study: bool(swept(study)),
+    ),
+    Artefact(
+        "table", "tokenizers", "Tokenizers: what they give back of validation images",
+        "nanogen.report.tokenizers:table", files=_reconstructions,
+        has=lambda study: bool(measured_tokenizers(study)),
+    ),
+    Artefact(
+        "table", "seeds", "Seeds: how far trainings of one method differ",
+        "nanogen.report.seeds:table", files=_seeds_metrics, has=lambda study: study.seeds > 1,
+    ),
+)  # fmt: skip
+_FIGURES = (
+    Artefact(
+        "figure", "overview", "what every method draws, on both tasks",
+        "nanogen.report.overview:figure", files=_shown_samples,
+    ),
+    Artefact(
+        "figure", "figure1", "does a better ImageNet FID mean a better text-to-image score?",
+        "nanogen.report.scatter_figures:figure1", "made", tables=("table2", "table3"),
+    ),
+    Artefact(
+        "figure", "figure2", "hours of training per 100,000 steps",
+        "nanogen.report.training_times:figure", tables=("times",),
+        unpublished="the paper's Figure 2 is a picture without numbers, which nothing can be drawn from",
+    ),
+    Artefact(
+        "figure", "figure4", "as Figure 1, with pixel space, without and with guidance",
+        "nanogen.report.scatter_figures:figure4", "made", tables=_MEASURED,
+    ),
+    Artefact(
+        "figure", "figure5", "as Figure 1, without guidance",
+        "nanogen.report.scatter_figures:figure5", "made", tables=("table3", "table4"),
+    ),
+    Artefact(
+        "figure", "correlations", "every correlation with its interval",
+        "nanogen.report.correlation_figure:figure", "made", tables=_MEASURED,
+    ),
+    Artefact(
+        "figure", "regimes", "the training curves of both tasks",
+        "nanogen.report.regimes:figure", tables=("regimes",),
+    ),
+    Artefact(
+        "figure", "sweep", "FID at every guidance scale",
+        "nanogen.report.sweep:figure", tables=("sweep",), unpublished="the paper published no sweep",
+    ),
+    Artefact(
+        "figure", "tokenizers", "what tokenizers give back",
+        "nanogen.report.reconstructions:figure", tables=("tokenizers",), files=_reconstructed_images,
+        unpublished="the paper published no reconstructions",
+    ),
+)  # fmt: skip
+TABLES = {artefact.name: artefact for artefact in _TABLES}
+FIGURES = {artefact.name: artefact for artefact in _FIGURES}
+
+
+def table_of(task: Task, guidance: str) -> str:
+    """The table whose rows are a task's sample sets with this guidance."""
+    return next(
+        name
+        for name, artefact in TABLES.items()
+        if artefact.scores and (artefact.scores.task, artefact.scores.guidance) == (task, (guidance,))
+    )
+
+
+def table(name: str, study: Study | None, inputs: Sequence[Path] = ()) -> Table:
+    """A table of a study, or of the paper's numbers where ``study`` is None.
+
+    Args:
+        inputs: the files to read; those not among them are looked for at their usual places.
+
+    Raises UserError for a table that the study or the paper has not, and where a file is missing.
+    """
+    artefact = _known(name, TABLES)
+    if study is None and artefact.published == "copied":
+        return paper_tables.table(name)
+    _check(artefact, study)
+    return artefact.make(study, inputs)
+
+
+def figure(
+    name: str, study: Study | None, inputs: Sequence[Path], style: FigureStyle
+) -> tuple[Figure, list[str]]:
+    """A figure of a study or of the paper's numbers, and lines that say what it shows; see `table`."""
+    artefact = _known(name, FIGURES)
+    _check(artefact, study)
+    return artefact.make(study, inputs, style)
+
+
+def _known(name: str, among: Mapping[str, Artefact]) -> Artefact:
+    if name not in among:
+        kind = next(iter(among.values())).kind
+        raise UserError(f"unknown {kind} {name!r}{nearest(name, among)}")
+    return among[name]
+
+
+def _check(artefact: Artefact, study: Study | None) -> None:
+    if study is None and not artefact.published:
+        why = artefact.unpublished or f"{artefact.name} is no {artefact.kind} of the paper's numbers"
+        raise UserError(f"{why}; give --study in place of --published")
