@@ -45,7 +45,7 @@ def test_keeping_an_average_changes_no_weight(stage, model, tiny_images, tmp_pat
     assert main(train(tmp_path, stage, tiny_images, 2)) == 0
     plain = tmp_path / "model"
     assert (plain / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
-    assert not (plain / "snapshots.safetensors").exists()
+    assert not (plain / "kept.safetensors").exists()
 
 
 def test_what_is_kept_is_the_average_of_a_training_of_so_many_steps(stage, model, tiny_images, tmp_path):
@@ -53,7 +53,7 @@ def test_what_is_kept_is_the_average_of_a_training_of_so_many_steps(stage, model
     shorter = {**stage, "training": {**stage["training"], "steps": 4}}
     assert main(train(tmp_path, shorter, tiny_images, 2)) == 0
     expected = load_file(tmp_path / "model" / "model.safetensors")
-    found = snapshots.read(model / "snapshots.safetensors", 4, stage["hash"])
+    found = snapshots.read(model / "kept.safetensors", 4, stage["hash"])
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert any(not torch.equal(found[k], v) for k, v in load_file(model / "model.safetensors").items())
@@ -61,7 +61,7 @@ def test_what_is_kept_is_the_average_of_a_training_of_so_many_steps(stage, model
 
 def test_where_none_is_asked_for_the_file_is_empty(stage, tiny_images, tmp_path):
     assert main([*train(tmp_path, stage, tiny_images, 2), "--keep"]) == 0
-    assert load_file(tmp_path / "model" / "snapshots.safetensors") == {}
+    assert load_file(tmp_path / "model" / "kept.safetensors") == {}
 
 
 def test_a_training_that_has_passed_the_step_is_refused(stage, tmp_path):
@@ -76,7 +76,7 @@ def test_a_training_that_has_passed_the_step_is_refused(stage, tmp_path):
 )
 def test_another_step_and_another_training_are_refused(stage, model, step, hash_, said):
     with pytest.raises(UserError, match=said):
-        snapshots.read(model / "snapshots.safetensors", step, hash_ or stage["hash"])
+        snapshots.read(model / "kept.safetensors", step, hash_ or stage["hash"])
 
 
 def test_a_share_of_the_training_names_its_sample_set():

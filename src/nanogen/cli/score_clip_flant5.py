@@ -12,10 +12,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.metrics.packaged_vqa import T2V_METRICS, ClipFlanT5
+    from nanogen.metrics.clip_flant5 import PREFIX, ClipFlanT5
     from nanogen.metrics.question_scores import score_questions
 
     stage = read_stage(args.config, "question_scores")
-    model = ClipFlanT5(stage["models"]["genai"]["model_class"].removeprefix(T2V_METRICS))
+    model = ClipFlanT5(stage["models"]["genai"]["model_class"].removeprefix(PREFIX))
     files = args.samples, args.prompts, None
     score_questions(stage, *files, {"genai": model}, args.output, shifts=0)

@@ -12,10 +12,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.metrics.packaged_vqa import MODELSCOPE, MPlug
+    from nanogen.metrics.mplug import PREFIX, MPlug
     from nanogen.metrics.question_scores import score_questions
 
     stage = read_stage(args.config, "question_scores")
-    model = MPlug(stage["models"]["dpg"]["model_class"].removeprefix(MODELSCOPE))
+    model = MPlug(stage["models"]["dpg"]["model_class"].removeprefix(PREFIX))
     files = args.samples, args.prompts, args.questions
     score_questions(stage, *files, {"dpg": model}, args.output, shifts=0)

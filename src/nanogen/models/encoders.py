@@ -54,7 +54,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> Preprocessing:
-        """From a resolved model configuration (`nanogen.config.schema.Model` as a dictionary)."""
+        """From a resolved model configuration (`nanogen.config.model_schema.Model` as a dictionary)."""
         if model.get("input_size") is None:
             raise UserError(f"config/models/{model.get('name')}.yaml: 'input_size' is missing")
         return cls(

@@ -22,7 +22,7 @@ class TextEncoder:
 
     Args:
         folder: as ``save_pretrained`` writes both.
-        model: the resolved `nanogen.config.schema.Model` as a dictionary.
+        model: the resolved `nanogen.config.model_schema.Model` as a dictionary.
 
     Raises UserError where weights or the tokenizer are missing, or the width is another.
     """

@@ -27,7 +27,7 @@ def load_tokenizer(folder: Path | str, model_config: Mapping[str, Any] | None = 
 
     Args:
         folder: as `train-tokenizer` or ``save_pretrained`` writes it.
-        model_config: the resolved `nanogen.config.schema.Model` as a dictionary; where none is
+        model_config: the resolved `nanogen.config.model_schema.Model` as a dictionary; where none is
             given, what the folder says of itself: its card, or the class in its `config.json`.
 
     Raises:
