@@ -14,6 +14,7 @@ from nanogen.config import (
     PIXELS,
     load_model,
     load_run,
+    metrics,
     plan,
     stages,
     study_from,

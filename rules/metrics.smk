@@ -51,7 +51,8 @@ def scoring(command, make, wildcards, input, output):
 
 
 def geneval_command(wildcards, input, output):
-    command = scoring("score-geneval", stages.geneval, wildcards, input, output[0])
+    file = f"{Path(output[0]).parent}/geneval.json"
+    command = scoring("score-geneval", stages.geneval, wildcards, input, file)
     colors = "".join(f" --color-classifier {quote(str(Path(card).parent))}" for card in input.colors)
     return f"{command} --detector {quote(str(Path(input.detector).parent))}{colors}"
 
@@ -74,8 +75,17 @@ def simpleeval_command(wildcards, input, output):
     """Nothing where the study does not measure it."""
     if not SIMPLE:
         return ""
-    command = scoring("score-simpleeval", stages.simpleeval, wildcards, input, output[-1])
+    file = f"{Path(output[0]).parent}/simpleeval.json"
+    command = scoring("score-simpleeval", stages.simpleeval, wildcards, input, file)
     return f"--then {command} --scorer {quote(str(Path(input.scorer[0]).parent))}"
+
+
+def image_text_command(wildcards, input, output):
+    """Nothing where no metric needs images and prompts alone."""
+    if not any(metrics.BY_NAME[name].stage == "image_text" for name in TEXT_TO_IMAGE):
+        return ""
+    folder = str(Path(output[0]).parent)
+    return "--then " + scoring("score-image-text", stages.image_text, wildcards, input, folder)
 
 
 rule reference:
@@ -154,8 +164,10 @@ if "t2i" in STUDY.tasks:
             geneval=geneval_command,
             questions=questions_command,
             simpleeval=simpleeval_command,
+            image_text=image_text_command,
         shell:
             "python -m nanogen chain {params.geneval} {params.questions} {params.simpleeval}"
+            " {params.image_text}"
             " 2> >(tee -i {log} >&2)"
 
     # Models that only a package runs, which needs an environment of its own.

@@ -13,7 +13,7 @@ from nanogen.interop.released import from_released
 from nanogen.objectives import PREDICTIONS, FlowMatching, StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.reg import Reg
-from nanogen.sampling.solvers import Guidance, euler, time_grid
+from nanogen.sampling.solvers import Guidance, integrate, time_grid
 
 KINDS = ("label", "text", "reg")
 
@@ -106,7 +106,7 @@ SAMPLES = [(kind, "sample") for kind in KINDS] + [("label", "sample_cfg2_t0_0.9"
 def test_sampler(golden, name):
     model, values, condition = golden
     guidance = Guidance() if name == "sample" else Guidance(2.0, (0.0, 0.9))
-    result = euler(
+    result = integrate(
         model,
         PREDICTIONS["v"],
         values["noise"],

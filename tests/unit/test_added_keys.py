@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from nanogen.config.section import Section, added, identity
+from nanogen.config import load_study, stages
+from nanogen.config.section import Section, added, completed, identity
+from nanogen.config.stages.base import completed_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = {
@@ -19,7 +21,7 @@ SECTIONS = {
     "model_schema": ("Model", "ModelTraining"),
     "tokenizer_schema": ("TokenizerTraining", "TokenizerTerms"),
 }
-INTRODUCED: dict[str, object] = {}  # every key declared with ``added``, and what it came with
+INTRODUCED = {"Sampling.solver": "euler"}  # every key declared with ``added``, and what it came with
 HASHES = """
 import json
 from nanogen.config import load_study, load_run, load_model, stages, variants
@@ -99,6 +101,15 @@ class Outer(Section):
 )
 def test_only_the_value_of_the_introduction_is_left_out(given, counted):
     assert identity(given, Outer) == counted
+
+
+def test_what_an_older_version_wrote_has_the_values_of_the_introduction():
+    written = {"inner": {"always": 3}, "several": []}
+    assert completed(written, Outer) == {"inner": {"always": 3, "solver": "euler"}, "several": [], "order": 1}
+    stage = stages.train(load_study("nano"), "jit", "imagenet")
+    older = json.loads(json.dumps(stage))
+    del older["use"]["sampling"]["solver"]
+    assert completed_stage(older) == stage
 
 
 def sections(base: type[Section]) -> set[type[Section]]:

@@ -28,7 +28,10 @@ def package_of(module: str) -> str:
 
 def imports_of(module: str) -> Iterator[tuple[str, int]]:
     """(module of this program, line) of everything that a module imports, also inside functions and for
-    types only, or names in a string by which it is imported when it is needed."""
+    types only, or names in a string by which it is imported when it is needed.
+
+    A string ``module:function`` is an entry of a list (metrics, artefacts): whoever reads the list calls it.
+    """
     for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -38,7 +41,7 @@ def imports_of(module: str) -> Iterator[tuple[str, int]]:
             inside = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in FILES else str(node.module) for name in inside]
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            names = [node.value.partition(":")[0]]
+            names = [node.value]
         yield from ((name, node.lineno) for name in names if name in FILES and name != module)
 
 

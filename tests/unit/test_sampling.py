@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ from nanogen.config import stages
 from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 from nanogen.sampling.generate import Generator, generate, labels_of, noise_of
-from nanogen.sampling.solvers import Guidance, euler, time_grid
+from nanogen.sampling.solvers import Guidance, integrate, solver, time_grid
 from nanogen.tokenizers.pixels import Pixels
 from nanogen.training.processes import Processes
 
@@ -147,7 +148,7 @@ def passes(scale: float, interval: tuple[float, float], grid: list[float], tiny)
     noise = noise_of(1, np.arange(3), (3, 32, 32))
     condition = Condition(labels=torch.tensor([0, 1, 2]))
     identity = lambda output, x, t, t_eps: output  # noqa: E731
-    euler(model, identity, noise, condition, grid, Guidance(scale, interval))
+    integrate(model, identity, noise, condition, grid, Guidance(scale, interval))
     return rows
 
 
@@ -193,8 +194,27 @@ def test_guided_euler_by_hand(guidance, velocity):
     x = torch.zeros(2, 1, 1, 1)
     identity = lambda output, x, t, t_eps: output  # noqa: E731
     condition = Condition(labels=torch.zeros(2, dtype=torch.int64))
-    result = euler(Affine(), identity, x, condition, [1.0, 0.75, 0.5, 0.25, 0.0], guidance)
+    result = integrate(Affine(), identity, x, condition, [1.0, 0.75, 0.5, 0.25, 0.0], guidance)
     torch.testing.assert_close(result, torch.full_like(x, -velocity))
+
+
+class Growing(Affine):
+    """Velocity x: from 1 at t = 1 the exact solution falls to 1/e at t = 0."""
+
+    def forward(self, x, t, condition):
+        return type("Output", (), {"image": x})
+
+
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2)])
+def test_a_solver_converges_by_its_order(name, order):
+    def error(steps: int) -> float:
+        condition = Condition(labels=torch.zeros(1, dtype=torch.int64))
+        identity = lambda output, x, t, t_eps: output  # noqa: E731
+        noise, grid = torch.ones(1, 1, 1, 1), time_grid(steps, 1.0)
+        end = integrate(Growing(), identity, noise, condition, grid, Guidance(), step=solver(name))
+        return abs(end.item() - math.exp(-1))
+
+    assert error(20) / error(40) == pytest.approx(2**order, rel=0.15)
 
 
 def test_the_grid_goes_from_noise_to_data():
@@ -214,5 +234,5 @@ def test_a_perfect_network_is_integrated_to_the_data():
 
     noise = noise_of(1, np.arange(4), (3, 2, 2))
     condition = Condition(labels=torch.zeros(4, dtype=torch.int64))
-    result = euler(Knowing(), PREDICTIONS["x"], noise, condition, time_grid(10, 1.7), Guidance())
+    result = integrate(Knowing(), PREDICTIONS["x"], noise, condition, time_grid(10, 1.7), Guidance())
     torch.testing.assert_close(result, target.expand_as(result), atol=1e-5, rtol=0)

@@ -22,7 +22,7 @@ from nanogen.models.perceptual import load_perceptual
 from nanogen.models.small_inception import SmallInception
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
 from nanogen.sampling.generate import Generator, labels_of
-from nanogen.sampling.solvers import Guidance, euler
+from nanogen.sampling.solvers import Guidance, integrate
 from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.loop import train
@@ -126,7 +126,7 @@ def test_reg_samples_from_noise_of_both(tiny, reg):
     assert whole.std() > 5
     x = torch.randn(6, 48, 4, 4, generator=torch.Generator().manual_seed(1))
     drawn = [
-        euler(model, PREDICTIONS["v"], x, condition, [1.0, 0.5, 0.0], Guidance(), cls_noise=cls)
+        integrate(model, PREDICTIONS["v"], x, condition, [1.0, 0.5, 0.0], Guidance(), cls_noise=cls)
         for cls in (torch.zeros(6, 48), torch.ones(6, 48))
     ]
     assert (drawn[0] - drawn[1]).abs().max() > 1e-3
@@ -162,7 +162,7 @@ def test_guidance_moves_image_and_cls_by_hand(guidance, image, cls):
     identity = lambda output, x, t, t_eps: output  # noqa: E731
     condition = Condition(labels=torch.zeros(2, dtype=torch.int64))
     model, start = Constant(), (torch.zeros(2, 1, 1, 1), torch.zeros(2, 5))
-    result = euler(model, identity, start[0], condition, [1.0, 0.5, 0.0], guidance, cls_noise=start[1])
+    result = integrate(model, identity, start[0], condition, [1.0, 0.5, 0.0], guidance, cls_noise=start[1])
     torch.testing.assert_close(result, torch.full_like(result, -image))
     torch.testing.assert_close(model.seen[:2], torch.full((2, 5), -0.5 * cls))  # at the second step
 

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 
+import h5py
+import numpy as np
 import pytest
 from working_copy import ENVIRONMENT
 
@@ -239,3 +241,111 @@ def test_added_losses_and_few_steps_go_through_the_same_graph(done):
     assert len({row["fid"] for row in table}) == 4
     curve = done / f"{RESULTS}/runs/imagenet/pixelgen/model/train.jsonl"
     assert {"lpips", "features"} <= json.loads(curve.read_text().splitlines()[-1]).keys()
+
+
+# ------------------------------------------ what is added by one module and one entry in its list
+
+SHIFT = '''
+import numpy as np
+
+
+def mean_shift(spaces, options):
+    """Distance of the means in the first extractor's space."""
+    space = spaces[0]
+    shift = float(np.linalg.norm(space.features.mean(0) - space.real.mean(0)))
+    return {"mean_shift": shift}, f"{len(space)} generated images: distance of the means"
+'''
+SHIFT_ENTRY = """    Metric(
+        "shift", "Mean shift", "imagenet", "distribution",
+        (Score("mean_shift", "Mean shift", better="lower", main=True),),
+        "nanogen.metrics.mean_shift:mean_shift",
+    ),
+"""
+BRIGHTNESS = '''
+def brightness(judged, seed):
+    """Mean level of the images."""
+    return {"brightness": float(judged.images.mean()) / 255}, f"{len(judged.images)} images: mean level"
+'''
+BRIGHTNESS_ENTRY = """    Metric(
+        "brightness", "Brightness", "t2i", "image_text",
+        (Score("brightness", "Brightness", main=True),), "nanogen.metrics.brightness:brightness",
+    ),
+"""
+BARS = '''
+from nanogen.report.rows import read_rows
+from nanogen.report.style import applied
+
+
+def figure(study, inputs, style):
+    """The FID of every method as bars."""
+    rows = read_rows(inputs[0], needs=["name"])
+    with applied(style):
+        from matplotlib.figure import Figure
+
+        drawn = Figure(figsize=(style.width, style.height))
+        drawn.subplots().bar([row["name"] for row in rows], [row["fid"] for row in rows])
+    return drawn, ["bars"]
+'''
+BARS_ENTRY = """    Artefact("figure", "bars", "FIDs as bars", "nanogen.report.bars:figure", tables=("table2",)),
+"""
+MIDPOINT = '''
+from nanogen.sampling.solvers import along
+
+
+def midpoint(field, state, t, following):
+    """The velocity in the middle of the step."""
+    middle = along(state, field(state, t), (t - following) / 2)
+    return along(state, field(middle, (t + following) / 2), t - following)
+'''
+
+
+def add(done, module: str, code: str, listed: str, after: str, entry: str) -> None:
+    """A new module, and an entry in a list behind the line ``after``."""
+    (done / f"src/nanogen/{module}.py").write_text(code)
+    path = done / f"src/nanogen/{listed}.py"
+    text = path.read_text()
+    assert after in text
+    path.write_text(text.replace(after, after + entry, 1))
+
+
+def made(done, *targets: str) -> str:
+    """What Snakemake said; no network was trained and nothing drawn for it."""
+    outcome = done.snakemake(*targets, *SMOKE)
+    assert outcome.code == 0, outcome.text[-5000:]
+    assert not {"train", "train_tokenizer", "build_model", "sample"} & set(outcome.rules)
+    return outcome.text
+
+
+def test_a_metric_is_one_module_and_one_entry(done):
+    add(done, "metrics/mean_shift", SHIFT, "config/metrics", "METRICS = (\n", SHIFT_ENTRY)
+    add(done, "metrics/brightness", BRIGHTNESS, "config/metrics", "METRICS = (\n", BRIGHTNESS_ENTRY)
+    made(done, "table2", "table3", "explorer")
+    assert all(float(row["mean_shift"]) > 0 for row in rows(done / f"{RESULTS}/tables/table2.csv"))
+    assert all(float(row["brightness"]) > 0 for row in rows(done / f"{RESULTS}/tables/table3.csv"))
+    assert "Mean shift" in (done / f"{RESULTS}/explorer.html").read_text(encoding="utf-8")
+    summary = subprocess.run(
+        [sys.executable, "-m", "nanogen", "summary", "--study", "smoke"],
+        cwd=done.folder, env=ENVIRONMENT_OF_STEPS, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Mean shift" in summary.stdout
+    assert "Brightness" in summary.stdout
+
+
+def test_a_figure_is_one_module_and_one_entry(done):
+    add(done, "report/bars", BARS, "report/artefacts", "_FIGURES = (\n", BARS_ENTRY)
+    made(done, f"{RESULTS}/figures/bars.png")
+    assert f"{RESULTS}/figures/bars.png" in done.snakemake("-n", "-F", "all", *SMOKE).text
+    assert (done / f"{RESULTS}/figures/bars.svg").exists()
+
+
+def test_a_sampler_is_one_module_and_one_entry(done):
+    entry = '    "midpoint": "nanogen.sampling.midpoint:midpoint",\n'
+    add(done, "sampling/midpoint", MIDPOINT, "config/solvers", "SOLVERS = {\n", entry)
+    samples = f"{RESULTS}/runs/imagenet/jit/cfg/samples.h5"
+    assert not done.snakemake("-n", samples, *SMOKE).rules
+    with h5py.File(done / samples) as file:
+        euler = file["images"][:]
+    outcome = done.snakemake(samples, *SMOKE, "sampling={solver: midpoint}")
+    assert outcome.code == 0, outcome.text[-5000:]
+    with h5py.File(done / samples) as file:
+        assert np.abs(file["images"][:].astype(int) - euler).max() > 0

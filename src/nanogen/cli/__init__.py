@@ -54,6 +54,7 @@ COMMANDS = {
     "reference": ("reference", "features and moments of the real images"),
     "extract-features": ("extract_features", "every extractor's features of one sample set"),
     "score-distribution": ("score_distribution", "FID, IS, FDr, MIND and the like from features"),
+    "score-image-text": ("score_image_text", "metrics of images and prompts that need no network"),
     "score-geneval": ("score_geneval", "GenEval of one sample set"),
     "score-questions": ("score_questions", "DPG-Bench and GenAI-Bench of one sample set"),
     "score-mplug": ("score_mplug", "DPG-Bench by mPLUG, where the package modelscope is installed"),

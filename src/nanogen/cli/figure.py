@@ -29,7 +29,8 @@ def _style(text: str) -> FigureStyle:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.report import artefacts, style
+    from nanogen.cli import artefact
+    from nanogen.report import style
 
     look = style.default(args.name)
     study = None if args.published else read_study(args.study, args.given)
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
         look = study.report.figures.get(args.name, look)
     if args.style:
         look = _style(args.style)
-    drawn, said = artefacts.figure(args.name, study, args.input, look)
+    drawn, said = artefact.figure(args.name, study, args.input, look)
     with style.applied(look):  # the files' settings, e.g. the salt of SVG's names
         paths = style.save(drawn, args.output_prefix)
     for line in [*said, *paths]:

@@ -16,9 +16,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.report import artefacts, render
+    from nanogen.cli import artefact
+    from nanogen.report import render
 
     study = None if args.published else read_study(args.study, args.given)
-    table = artefacts.table(args.name, study, args.input)
+    table = artefact.table(args.name, study, args.input)
     for path in render.write(table, args.output_prefix):
         print(path)

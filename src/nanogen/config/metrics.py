@@ -56,10 +56,11 @@ class Metric:
     Attributes:
         stage: the function of ``nanogen.config.stages`` that configures it.
         function: ``module:function`` that measures it, where its stage measures a list of metrics:
-            of ``distribution`` it is given the feature spaces and the stage, of ``image_text`` the
-            images with their prompts and the stage.
+            of ``distribution`` of feature spaces and ``Options``, of ``image_text`` of
+            ``BenchmarkSamples`` and the seed.
         needs: key of ``evaluation`` without which a study does not measure it; empty: always.
         per_extractor: a number for each of the study's extractors.
+        real_images: it compares with features of the real images themselves, not with their moments.
         details: what the names of its file's further numbers begin with; tables have them in CSV only.
     """
 
@@ -71,6 +72,7 @@ class Metric:
     function: str = ""
     needs: str = ""
     per_extractor: bool = False
+    real_images: bool = False
     details: tuple[str, ...] = ()
 
     def is_asked(self, evaluation: Evaluation) -> bool:
@@ -92,6 +94,7 @@ METRICS = (
     Metric(
         "mind", "MIND", "imagenet", "distribution",
         (Score("mind", "MIND", 2, "lower"),), f"{_SPACES}:mind_scores", per_extractor=True,
+        real_images=True,
     ),
     Metric(
         "fid", "FID", "imagenet", "distribution",
@@ -108,7 +111,7 @@ METRICS = (
     Metric(
         "pr", "Precision and recall", "imagenet", "distribution",
         (Score("precision", "Precision", better="higher"), Score("recall", "Recall", better="higher")),
-        f"{_SPACES}:precision_and_recall",
+        f"{_SPACES}:precision_and_recall", real_images=True,
     ),
     Metric(
         "accuracy", "Class accuracy", "imagenet", "distribution",

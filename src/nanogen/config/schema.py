@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section
+from nanogen.config.section import Section, added
+from nanogen.config.solvers import SOLVERS
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
@@ -186,7 +187,10 @@ class Training(Section):
 class Sampling(Section):
     """How images are drawn from a trained model."""
 
-    steps: int = Field(50, gt=0, description="Euler steps")
+    steps: int = Field(50, gt=0, description="steps of the solver")
+    solver: str = added(
+        "euler", description=f"one of {', '.join(SOLVERS)}", pattern=f"^({'|'.join(SOLVERS)})$"
+    )
     more_steps: list[int] = Field(
         default_factory=list, description="further numbers of steps, each with its own row in tables"
     )

@@ -56,6 +56,20 @@ def identity(value: Any, section: type[Section]) -> Any:
     return kept
 
 
+def completed(value: Any, section: type[Section]) -> Any:
+    """A section's keys (JSON) as an older version wrote them, with those that were added since."""
+    if not isinstance(value, dict):
+        return value
+    keys = dict(value)
+    for key, field in section.model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and "introduced" in extra:
+            keys.setdefault(key, extra["introduced"])
+        elif key in keys and (inner := _section_of(field.annotation)):
+            keys[key] = completed(keys[key], inner)
+    return keys
+
+
 def _as_introduced(field: FieldInfo, value: Any) -> bool:
     extra = field.json_schema_extra
     return isinstance(extra, dict) and "introduced" in extra and extra["introduced"] == value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nanogen.config.stages.base import completed_stage
 from nanogen.errors import UserError
 from nanogen.files import read_json
 
@@ -28,7 +29,7 @@ def read(folder: Path) -> dict[str, Any]:
     stage = read_json(folder / "stage.json")
     if stage.get("stage") != "train" or "use" not in stage:
         raise UserError(f"{folder}/stage.json is not that of a trained model; train or import it again")
-    return stage
+    return completed_stage(stage)
 
 
 def fitting(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:

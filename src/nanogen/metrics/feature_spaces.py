@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nanogen.config.metrics import Metric
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
@@ -239,12 +237,3 @@ def accuracy(spaces: Sequence[FeatureSpace], options: Options) -> Score:
         f"{CONFIDENCE:.0%}, Wilson's; chance: the labels in random order"
     )
     return class_accuracy(logits, space.labels), protocol
-
-
-Measure = Callable[[Sequence[FeatureSpace], Options], Score]
-
-
-def measure(metric: Metric) -> Measure:
-    """The function that measures a metric of the stage ``distribution``."""
-    module, _, function = metric.function.partition(":")
-    return getattr(importlib.import_module(module), function)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nanogen.config.metrics import Metric
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 
@@ -34,3 +36,9 @@ def write_metric(
     write_json(output, {**header, "values": values, "protocol": protocol, "inputs": inputs})
     shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
     log.info("%s: %s", output, shown)
+
+
+def measure(metric: Metric) -> Callable[..., Score]:
+    """The function that an entry of the list of metrics names."""
+    module, _, function = metric.function.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import h5py
 
+from nanogen.config.metrics import BY_NAME
 from nanogen.data import hdf5
 from nanogen.data.image_sets import HDF5_SUFFIXES, ImageSet, array_names, open_images
 from nanogen.errors import UserError
@@ -19,9 +20,6 @@ from nanogen.models.card import read_card
 
 if TYPE_CHECKING:
     from nanogen.metrics.extractors import Extractor
-
-OF_REAL_IMAGES = ("mind", "pr")  # metrics that need the real images' features, not their moments only
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -108,7 +106,7 @@ class MomentsFile:
             raise UserError(
                 f"{self.path} holds moments of one network: give one --extractor, the one they are of"
             )
-        needy = [name for name in metrics if name in OF_REAL_IMAGES]
+        needy = [name for name in metrics if BY_NAME[name].real_images]
         if needy and self.images is None:
             raise UserError(
                 f"{needy[0]} needs the real images, but {self.path} holds moments only: leave "
@@ -122,7 +120,7 @@ class MomentsFile:
         self, group: h5py.Group, extractor: Extractor, batch: int, metrics: Collection[str]
     ) -> None:
         source = f"the moments in {self.path}"
-        if self.images and set(metrics) & set(OF_REAL_IMAGES):
+        if self.images and any(BY_NAME[name].real_images for name in metrics):
             write_real(group, extractor, self.images, batch, spatial=False)
         write_moments(group, read_moments(self.path, extractor.width), source)
         if "sfid" in metrics:

@@ -22,8 +22,8 @@ from nanogen.files import label
 from nanogen.identity import config_hash
 from nanogen.metrics.feature_extraction import write_extracted
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
-from nanogen.metrics.feature_spaces import FeatureSpace, Options, measure
-from nanogen.metrics.metric_files import Score
+from nanogen.metrics.feature_spaces import FeatureSpace, Options
+from nanogen.metrics.metric_files import Score, measure
 from nanogen.metrics.references import Chosen, Reference, open_reference
 
 SCORES = ("scores", 1)

@@ -11,9 +11,9 @@ from nanogen.data import hdf5
 from nanogen.metrics import simpleeval
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
-from nanogen.metrics.feature_spaces import FeatureSpace, Options, measure
+from nanogen.metrics.feature_spaces import FeatureSpace, Options
 from nanogen.metrics.geneval import chance, check_classes, score
-from nanogen.metrics.metric_files import Score, write_metric
+from nanogen.metrics.metric_files import Score, measure, write_metric
 from nanogen.prompts.files import GENEVAL
 from nanogen.prompts.simpleeval import BENCHMARK
 
@@ -35,6 +35,17 @@ def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path
         results = {metric.name: measure(metric)(spaces, options) for metric in asked}
     for metric, result in results.items():
         write_metric(output / f"{metric}.json", stage, metric, about, result)
+
+
+def score_image_text(stage: Mapping[str, Any], samples: Path, prompts_file: Path, output: Path) -> None:
+    """Write one JSON per metric of a stage `image_text` into ``output``, of the images of GenEval's prompts.
+
+    Raises UserError where an input is missing, damaged or made by another configuration.
+    """
+    judged = BenchmarkSamples(stage["expects"], samples, prompts_file, GENEVAL)
+    for name in stage["use"]["metrics"]:
+        result = measure(metrics.BY_NAME[name])(judged, stage["seed"])
+        write_metric(output / f"{name}.json", stage, name, judged.about, result)
 
 
 def geneval(

@@ -6,23 +6,15 @@ an entry here and the function that it names (docs/howto/tables.md).
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from nanogen.config import Run, Study, load_run, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Task
-from nanogen.config.study_schema import FigureStyle
-from nanogen.errors import UserError, nearest
-from nanogen.report import overview, paper_tables, seeds
+from nanogen.report import overview, seeds
 from nanogen.report.paper_tables import reproduced_variant
-from nanogen.report.table import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SAMPLED: dict[Task, tuple[str, ...]] = {
     "imagenet": (variants.GUIDED, variants.UNGUIDED),
@@ -100,7 +92,7 @@ class Artefact:
     Attributes:
         title: what there is to see, as the terminal heads it.
         function: ``module:function`` that makes it of a study (None: the paper's numbers) and files, a
-            figure also of its style.
+            figure also of its style. It is called by the command, so that it may stand above this list.
         published: whether the paper's numbers give one: ``copied`` from config/published or ``made``.
         unpublished: why the paper's numbers give none.
         scores: the sample sets that it scores, of a table of metric files.
@@ -143,11 +135,6 @@ class Artefact:
         at = Paths(study)
         sets = self.sample_sets(study)
         return [at.metric(method, self.scores.task, v, name) for method, v in sets for name in names]
-
-    def make(self, *arguments: Any) -> Any:
-        """What ``function`` makes: a ``Table``, or a matplotlib figure and lines for the terminal."""
-        module, _, function = self.function.partition(":")
-        return getattr(importlib.import_module(module), function)(*arguments)
 
     def sample_sets(self, study: Study) -> list[tuple[str, str]]:
         """(method, sample set) of every set that it reads."""
@@ -345,40 +332,3 @@ def table_of(task: Task, guidance: str) -> str:
         for name, artefact in TABLES.items()
         if artefact.scores and (artefact.scores.task, artefact.scores.guidance) == (task, (guidance,))
     )
-
-
-def table(name: str, study: Study | None, inputs: Sequence[Path] = ()) -> Table:
-    """A table of a study, or of the paper's numbers where ``study`` is None.
-
-    Args:
-        inputs: the files to read; those not among them are looked for at their usual places.
-
-    Raises UserError for a table that the study or the paper has not, and where a file is missing.
-    """
-    artefact = _known(name, TABLES)
-    if study is None and artefact.published == "copied":
-        return paper_tables.table(name)
-    _check(artefact, study)
-    return artefact.make(study, inputs)
-
-
-def figure(
-    name: str, study: Study | None, inputs: Sequence[Path], style: FigureStyle
-) -> tuple[Figure, list[str]]:
-    """A figure of a study or of the paper's numbers, and lines that say what it shows; see `table`."""
-    artefact = _known(name, FIGURES)
-    _check(artefact, study)
-    return artefact.make(study, inputs, style)
-
-
-def _known(name: str, among: Mapping[str, Artefact]) -> Artefact:
-    if name not in among:
-        kind = next(iter(among.values())).kind
-        raise UserError(f"unknown {kind} {name!r}{nearest(name, among)}")
-    return among[name]
-
-
-def _check(artefact: Artefact, study: Study | None) -> None:
-    if study is None and not artefact.published:
-        why = artefact.unpublished or f"{artefact.name} is no {artefact.kind} of the paper's numbers"
-        raise UserError(f"{why}; give --study in place of --published")

@@ -23,7 +23,7 @@ from nanogen.data import hdf5
 from nanogen.files import label
 from nanogen.identity import seed_for
 from nanogen.objectives import PREDICTIONS, shift_factor
-from nanogen.sampling.solvers import Guidance, average_steps, euler, time_grid
+from nanogen.sampling.solvers import Guidance, average_steps, integrate, solver, time_grid
 from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def _by_velocity(stage: dict[str, Any]) -> Solver:
         tuple(sampling["guidance_interval"]),
         sampling["internal_guidance"],
     )
-    to_velocity = PREDICTIONS[objective["prediction"]]
+    to_velocity, step = PREDICTIONS[objective["prediction"]], solver(sampling["solver"])
 
     def solve(
         model: nn.Module,
@@ -68,7 +68,7 @@ def _by_velocity(stage: dict[str, Any]) -> Solver:
         cls_noise: Tensor | None = None,
     ) -> Tensor:
         t_eps = objective["t_eps"]
-        return euler(model, to_velocity, noise, condition, grid, guidance, t_eps, cls_noise)
+        return integrate(model, to_velocity, noise, condition, grid, guidance, t_eps, cls_noise, step)
 
     return solve
 

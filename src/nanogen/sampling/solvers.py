@@ -1,8 +1,9 @@
-"""The samplers, from noise (t = 1) to data (t = 0) on a shifted grid: Euler steps along the velocity, or
-few steps of the average velocity, which carries a sample across an interval at once."""
+"""The samplers, from noise (t = 1) to data (t = 0) on a shifted grid: steps along the velocity, or few
+steps of the average velocity, which carries a sample across an interval at once."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen.backbones import Condition, Output
+from nanogen.config.solvers import SOLVERS
 from nanogen.objectives.path import shifted
 
 Velocity = Callable[[Tensor, Tensor, Tensor, float], Tensor]
@@ -68,8 +70,58 @@ def moved(start: State, end: State, scale: float) -> State:
     return [a + scale * (b - a) for a, b in zip(start, end, strict=True)]
 
 
+class GuidedField:
+    """Guided velocities of one batch: (state, t) -> velocities of the state's parts."""
+
+    def __init__(self, field: Field, condition: Condition, guidance: Guidance, noise: Tensor):
+        self.field, self.condition, self.guidance = field, condition, guidance
+        everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
+        self.both = _doubled(condition, field.model.conditioner.dropped(condition, everywhere))
+
+    def __call__(self, state: State, t: float) -> State:
+        times = torch.full((len(state[0]),), t, device=state[0].device)
+        if not self.guidance.active(t):
+            return self.field(state, times, self.condition)
+        doubled = [torch.cat([x, x]) for x in state]
+        velocities = self.field(doubled, torch.cat([times, times]), self.both)
+        conditional, null = zip(*(v.chunk(2) for v in velocities), strict=True)
+        return moved(null, conditional, self.guidance.scale)
+
+
+Step = Callable[[GuidedField, State, float, float], State]  # (field, state at t, t, next time)
+
+
+def along(state: State, velocity: State, length: float) -> State:
+    """The state after a straight step of ``length`` towards data."""
+    return [x - length * v for x, v in zip(state, velocity, strict=True)]
+
+
+def euler(field: GuidedField, state: State, t: float, following: float) -> State:
+    """One evaluation per step, of first order."""
+    return along(state, field(state, t), t - following)
+
+
+def heun(field: GuidedField, state: State, t: float, following: float) -> State:
+    """Two evaluations per step, of second order: the mean of the velocities at both ends.
+
+    The last step, which ends at data, is Euler's (Karras et al. 2022, arXiv 2206.00364, Algorithm 1).
+    """
+    first = field(state, t)
+    predicted = along(state, first, t - following)
+    if following == 0:
+        return predicted
+    second = field(predicted, following)
+    return along(state, moved(first, second, 0.5), t - following)
+
+
+def solver(name: str) -> Step:
+    """The step of a solver of ``nanogen.config.solvers``."""
+    module, _, function = SOLVERS[name].partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
 @torch.no_grad()
-def euler(
+def integrate(
     model: nn.Module,
     to_velocity: Velocity,
     noise: Tensor,
@@ -78,24 +130,17 @@ def euler(
     guidance: Guidance,
     t_eps: float = 0.05,
     cls_noise: Tensor | None = None,
+    step: Step = euler,
 ) -> Tensor:
     """Integrate from ``noise`` (B, C, H, W) along ``grid``; returns latents (B, C, H, W).
 
     ``cls_noise`` (B, Z), where the model diffuses a cls feature too: it is integrated with the image.
     """
-    state = [noise] if cls_noise is None else [noise, cls_noise]
+    state: State = [noise] if cls_noise is None else [noise, cls_noise]
     velocities = Field(model, to_velocity, guidance.internal, t_eps)
-    everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
-    both = _doubled(condition, model.conditioner.dropped(condition, everywhere))
+    field = GuidedField(velocities, condition, guidance, noise)
     for t, following in pairwise(grid):
-        times = torch.full((len(noise),), t, device=noise.device)
-        if guidance.active(t):
-            doubled = velocities([torch.cat([x, x]) for x in state], torch.cat([times, times]), both)
-            conditional, null = zip(*(v.chunk(2) for v in doubled), strict=True)
-            v = moved(null, conditional, guidance.scale)
-        else:
-            v = velocities(state, times, condition)
-        state = [x - (t - following) * dx for x, dx in zip(state, v, strict=True)]
+        state = step(field, state, t, following)
     return state[0]
 
 

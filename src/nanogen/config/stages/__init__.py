@@ -39,6 +39,7 @@ from nanogen.config.stages.scores import metric, metrics_of
 from nanogen.config.stages.text_to_image import (
     answering,
     geneval,
+    image_text,
     online,
     question_scores,
     questions,
@@ -55,6 +56,7 @@ __all__ = [
     "features",
     "geneval",
     "guidance",
+    "image_text",
     "inputs",
     "latents",
     "metric",

@@ -14,7 +14,7 @@ from nanogen.config.schema import (
     Sampling,
     Training,
 )
-from nanogen.config.section import Section, identity
+from nanogen.config.section import Section, completed, identity
 from nanogen.identity import config_hash
 
 VERSIONS = {
@@ -37,6 +37,7 @@ VERSIONS = {
     "questions": 1,
     "question_scores": 1,
     "simpleeval": 1,
+    "image_text": 1,
 }
 # What the keys of a stage are sections of: one, a list of them, or several by name.
 SECTIONS: dict[str, type[Section]] = {
@@ -61,6 +62,19 @@ def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
     """A stage with its hash; ``expects`` are the hashes of what it reads."""
     content = {"stage": name, "version": VERSIONS[name], "expects": expects, **keys}
     return {**content, "hash": config_hash(_identity(content))}
+
+
+def completed_stage(stage: Mapping[str, Any]) -> Stage:
+    """A stage that an older version wrote, with the keys that were added to its sections since."""
+    inside = (*INSIDE, "use")
+    return {
+        key: completed(value, SECTIONS[key])
+        if key in SECTIONS
+        else completed_stage(value)
+        if key in inside and isinstance(value, dict)
+        else value
+        for key, value in stage.items()
+    }
 
 
 def _identity(keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from nanogen.config.load import load_run
 from nanogen.config.schema import Task
 from nanogen.config.stages.base import Stage
 from nanogen.config.stages.runs import distribution
-from nanogen.config.stages.text_to_image import geneval, question_scores, simpleeval
+from nanogen.config.stages.text_to_image import geneval, image_text, question_scores, simpleeval
 from nanogen.config.study_schema import Study
 
-_STAGES = {make.__name__: make for make in (distribution, geneval, question_scores, simpleeval)}
+_MAKE = (distribution, geneval, question_scores, simpleeval, image_text)
+_STAGES = {make.__name__: make for make in _MAKE}
 
 
 def metrics_of(study: Study, task: Task) -> list[str]:

@@ -126,3 +126,18 @@ def simpleeval(study: Study, method: str, variant: str) -> Stage:
         seed=run.seed,
         scorer=model_keys(study, simple.scorer),
     )
+
+
+def image_text(study: Study, method: str, variant: str) -> Stage:
+    """The metrics of one sample set that need no network: which they are stands in ``use``."""
+    run = load_run(study, method, "t2i")
+    stage = stage_of(
+        "image_text",
+        {
+            "samples": sample(study, method, "t2i", variant)["hash"],
+            "prompts": prompts(study)["hash"],
+        },
+        seed=run.seed,
+    )
+    asked = [metric.name for metric in metrics.of_stage("image_text", run.evaluation)]
+    return {**stage, "use": {"metrics": asked}}
