@@ -13,12 +13,15 @@ from torch import Tensor, nn
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.models.batching import progress
+from nanogen.training.optimizer import adamw
+from nanogen.training.schedule import half_cosine
 
 log = logging.getLogger(__name__)
 Loss = Callable[[Tensor, torch.Generator], Tensor]
 
 WARMUP = 0.05  # fraction of the steps
 CLIP = 1.0
+BETAS, WEIGHT_DECAY = (0.9, 0.98), 0.01
 
 
 def schedule(step: int, steps: int) -> float:
@@ -26,7 +29,7 @@ def schedule(step: int, steps: int) -> float:
     warmup = max(1, int(WARMUP * steps))
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    return half_cosine((step - warmup) / max(1, steps - warmup))
 
 
 def train(network: nn.Module, loss: Loss, stage: Mapping[str, Any], rows: int) -> None:
@@ -42,9 +45,7 @@ def train(network: nn.Module, loss: Loss, stage: Mapping[str, Any], rows: int) -
     """
     name, recipe = stage["model"]["name"], stage["model"]["training"]
     steps = recipe["steps"]
-    optimizer = torch.optim.AdamW(
-        network.parameters(), recipe["learning_rate"], betas=(0.9, 0.98), weight_decay=0.01
-    )
+    optimizer = adamw(network, BETAS, WEIGHT_DECAY, recipe["learning_rate"], fused=False)
     network.train()
     for step in progress(range(steps), name):
         generator = torch.Generator().manual_seed(seed_for(stage["seed"], "build", name, step))

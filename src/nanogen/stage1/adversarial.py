@@ -16,6 +16,7 @@ from nanogen.stage1.augmentation import augmented
 from nanogen.stage1.discriminator import Heads, LayerFeatures
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.terms import Reconstructed
+from nanogen.training.optimizer import adamw
 from nanogen.training.checkpoint import Learned
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
@@ -84,10 +85,7 @@ class Adversary:
         self.keys, self.phases, self.group = keys, phases, group
         self.features, self.heads = features, heads.to(group.device)
         self.wrapped = parallel(self.heads, group)
-        optimizer = torch.optim.AdamW(
-            self.heads.parameters(), betas=tuple(keys["betas"]), weight_decay=0.0, fused=True
-        )
-        self.learned = Learned(self.heads, optimizer)
+        self.learned = Learned(self.heads, adamw(self.heads, keys["betas"], weight_decay=0.0))
 
     def judge(self, made: Reconstructed, draws: Tensor, step: int) -> Discriminated | None:
         """What the discriminator sees at ``step`` (from 1); None before it is trained.

@@ -23,6 +23,7 @@ from nanogen.stage1.latent_report import latent_statistics
 from nanogen.stage1.loop import Learner, OnDevice
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.tokenizers.vae import VAE
+from nanogen.training.optimizer import adamw
 from nanogen.training import checkpoint
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
@@ -54,11 +55,7 @@ class JointLearner(Learner):
         norm = LatentNorm(joint["latent"][0], tuning["momentum"]).to(group.device)
         self.backbone = Backbone(norm, parallel(network, group), network.conditioner)
         self.relative_rate = tuning["learning_rate"] / self.keys["learning_rate"]
-        optimizer = torch.optim.AdamW(
-            [p for p in network.parameters() if p.requires_grad],
-            betas=tuple(self.keys["betas"]),
-            weight_decay=self.keys["weight_decay"],
-        )
+        optimizer = adamw(network, self.keys["betas"], self.keys["weight_decay"], fused=False)
         self.beside = checkpoint.Learned(nn.ModuleDict({"network": network, "norm": norm}), optimizer)
         self.grid = [side // joint["backbone"]["patch"] for side in joint["latent"][1:]]
 

@@ -20,6 +20,7 @@ from nanogen.stage1.batches import Batch
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.quality import reconstruction_quality
 from nanogen.tokenizers.base import Tokenizer
+from nanogen.training.optimizer import adamw
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
 from nanogen.training.log import TrainingLog
@@ -49,12 +50,7 @@ class Learner:
         )  # before the average, which it makes equal everywhere
         self.loss = loss_of(stage, self.phases, folders, self.trainee.terms, group)
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            self.trained,
-            betas=tuple(self.keys["betas"]),
-            weight_decay=self.keys["weight_decay"],
-            fused=True,
-        )
+        optimizer = adamw(self.network, self.keys["betas"], self.keys["weight_decay"])
         self.learned = checkpoint.Learned(self.network, optimizer, EMA(self.network, keys["ema"]))
         bf16 = keys["precision"] == "bf16"
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)

@@ -17,6 +17,7 @@ from nanogen.objectives.batch import Batch
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
 from nanogen.training.processes import Processes
+from nanogen.training.optimizer import adamw
 from nanogen.training.schedule import learning_rate
 from nanogen.training.sharding import accumulating, gathered, parallel, whole
 
@@ -39,17 +40,6 @@ class Execution:
 WHOLE = Execution()  # the whole network on each process, its whole share at a time, as long as it takes
 
 
-def optimizer_of(model: nn.Module, keys: dict[str, Any]) -> torch.optim.AdamW:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return torch.optim.AdamW(
-        trained,
-        lr=keys["learning_rate"],
-        betas=tuple(keys["betas"]),
-        weight_decay=keys["weight_decay"],
-        fused=True,
-    )
-
-
 class Learner:
     """What an optimizer step changes: the network, its average, the optimizer's moments."""
 
@@ -68,7 +58,8 @@ class Learner:
             compile_blocks(self.model)
         # Before the average, which it makes equal everywhere.
         self.wrapped = parallel(self.model, group, execution.sharding)
-        self.ema, self.optimizer = EMA(self.model, training["ema"]), optimizer_of(self.model, self.keys)
+        self.ema = EMA(self.model, training["ema"])
+        self.optimizer = adamw(self.model, self.keys["betas"], self.keys["weight_decay"])
         self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
         bf16 = training["precision"] == "bf16"
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)

@@ -31,4 +31,9 @@ def cosine(step: int, steps: int, warmup: int, peak: float, final: float) -> flo
     if step <= warmup:
         return peak * step / warmup
     done = (step - warmup) / max(1, steps - warmup)
-    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * done))
+    return final + (peak - final) * half_cosine(done)
+
+
+def half_cosine(done: float) -> float:
+    """From 1 where nothing is done to 0 where all is."""
+    return 0.5 * (1 + math.cos(math.pi * done))
