@@ -84,7 +84,7 @@ LENGTHS = {
     for (method, task), run in RUNS.items()
     if task == "t2i"
     and method in STUDY.methods
-    and run.training.keep
+    and run.training.snapshots
     and method not in STUDY.trained.get(task, {})
     for variant, step in {**variants.kept(run), variants.GUIDED: run.training.steps}.items()
 }
@@ -98,7 +98,7 @@ def get_lengths_figure(wildcards):
     if not LENGTHS:
         raise WorkflowError(
             f"no method of study {STUDY.study} keeps the average of a part of its text-to-image training, "
-            "so there is nothing to compare; set e.g. --config 'training={keep: [0.5]}'"
+            "so there is nothing to compare; set e.g. --config 'training={snapshots: [0.5]}'"
         )
     return lengths()
 

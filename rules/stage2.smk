@@ -61,7 +61,7 @@ def encoding_option(wildcards):
 
 
 # Runs whose training keeps averages on the way; then every training writes a file of them.
-KEEPS = any(run.training.keep for run in RUNS.values())
+KEEPS = any(run.training.snapshots for run in RUNS.values())
 
 
 def keep_option(wildcards):

@@ -105,7 +105,8 @@ def test_only_the_value_of_the_introduction_is_left_out(given, counted):
 
 def test_what_an_older_version_wrote_has_the_values_of_the_introduction():
     written = {"inner": {"always": 3}, "several": []}
-    assert completed(written, Outer) == {"inner": {"always": 3, "solver": "euler"}, "several": [], "order": 1}
+    inner = {"always": 3, "solver": "euler"}
+    assert completed(written, Outer) == {"inner": inner, "several": [], "order": 1}
     stage = stages.train(load_study("nano"), "jit", "imagenet")
     older = json.loads(json.dumps(stage))
     del older["use"]["sampling"]["solver"]

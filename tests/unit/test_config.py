@@ -222,4 +222,4 @@ def test_photographs_are_prompted_by_their_classes(tmp_path):
     study = load_study("folder", {"data_root": str(tmp_path)})
     run = load_run(study, "jit", "t2i")
     assert run.evaluation.prompts == "classes"
-    assert load_run(study, "dinov2-b", "t2i").training.keep == [0.5]  # of the study that it extends
+    assert load_run(study, "dinov2-b", "t2i").training.snapshots == [0.5]  # of the study that it extends

@@ -216,7 +216,7 @@ TINY = {
             **STEPS,
             "epochs": 1.0,
             "terms": {"perceptual": 0},
-            "adversarial": {"trained_from": 0.2, "used_from": 0.4, "layers": [1]},
+            "adversarial": {"disc_start": 0.2, "gan_start": 0.4, "layers": [1]},
         },
         "end_to_end": {
             "depth": 1,

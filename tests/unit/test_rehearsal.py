@@ -36,7 +36,7 @@ SOURCES = {"study", "data.root", "data.hub"}
 # Of a model: it is random and small, what the graph sees of it is not.
 WEIGHTS = {"source", "architecture"} | {
     f"stage1.{key}"
-    for key in ("epochs", "batch_size", "adversarial.trained_from", "adversarial.used_from")
+    for key in ("epochs", "batch_size", "adversarial.disc_start", "adversarial.gan_start")
 }
 
 

@@ -86,12 +86,12 @@ def test_a_share_of_the_training_names_its_sample_set():
     stage = stages.sample(study, "sd-vae-mse", "t2i", "at-800")
     assert (stage["kept"], stage["shown"]) == (800, variants.SHOWN)
     assert stage["sampling"] == stages.sample(study, "sd-vae-mse", "t2i", "cfg")["sampling"]
-    with pytest.raises(UserError, match=r"no sample set 'at-7'; training\.keep gives at-800"):
+    with pytest.raises(UserError, match=r"no sample set 'at-7'; training\.snapshots gives at-800"):
         stages.sample(study, "sd-vae-mse", "t2i", "at-7")
 
 
 def test_keeping_changes_no_hash(tiny):
-    plain, keeping = tiny(), tiny(training={"keep": [0.5]})
+    plain, keeping = tiny(), tiny(training={"snapshots": [0.5]})
     for task in ("imagenet", "t2i"):
         one, two = (stages.train(study, "jit", task)["hash"] for study in (plain, keeping))
         assert one == two

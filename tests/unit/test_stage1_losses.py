@@ -52,7 +52,7 @@ def test_pixel_terms_by_hand():
     output = torch.tensor([[[[1.0, 0.0], [0.0, 3.0]]]])
     pair = made(output, target)
     assert float(terms.l1(pair)) == pytest.approx(1.0)
-    assert float(terms.squared(pair)) == pytest.approx(2.5)
+    assert float(terms.mse(pair)) == pytest.approx(2.5)
     # rows: |-1|, |3|; columns: |-1|, |3|
     assert float(terms.edge(pair)) == pytest.approx(4.0)
 
@@ -142,10 +142,10 @@ def test_epochs_become_steps_by_images_and_batch():
     keys = stages.model(load_study("paper"), "rae-dinov2-b")["model"]["stage1"]
     phases = Phases.of(keys, 1_281_167)
     assert phases.steps == 40_036  # 16 epochs of batch 512
-    assert (phases.trained_from, phases.used_from) == (15_014, 20_018)
+    assert (phases.disc_start, phases.gan_start) == (15_014, 20_018)
     assert phases.rate(2502) == pytest.approx(2e-4)  # after one epoch
     assert phases.rate(phases.steps) == pytest.approx(2e-5)
-    assert phases.discriminator_rate(phases.trained_from + 2502) == pytest.approx(2e-4)
+    assert phases.discriminator_rate(phases.disc_start + 2502) == pytest.approx(2e-4)
     assert phases.discriminator_rate(phases.steps) == pytest.approx(2e-5)
     assert steps_in(0.54, 600, 16) == 20
 
@@ -165,7 +165,7 @@ MISTAKES = [
     ("sd-vae-mse", {"stage1": {"noise": 0.5}}, "stage1.noise means nothing to kind vae"),
     ("rae-dinov2-b", {"encoder": None}, "'encoder' must name a frozen network"),
     ("sd-vae-mse", {"discriminator": None}, "'discriminator' must name .* for stage1.adversarial"),
-    ("sd-vae-mse", {"stage1": {"adversarial": {"used_from": 0}}}, "used_from 0.0 lies before"),
+    ("sd-vae-mse", {"stage1": {"adversarial": {"gan_start": 0}}}, "gan_start 0.0 lies before"),
     ("sd-vae-mse", {"stage1": None}, "it needs 'data' .* and 'stage1'"),
 ]
 

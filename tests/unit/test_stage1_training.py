@@ -133,7 +133,7 @@ def same(one: Path, two: Path) -> bool:
 def test_the_log_shows_every_term_from_where_it_is_used(stage, undisturbed):
     lines = {line["step"]: line for line in curve(undisturbed)}
     assert list(lines) == list(range(2, 21, 2))
-    always = {"step", "loss", "l1", "squared", "grad_norm", "learning_rate"}
+    always = {"step", "loss", "l1", "mse", "grad_norm", "learning_rate"}
     assert set(lines[2]) == always  # perceptual: after 4 steps; discriminator: 8, used: 11
     assert set(lines[8]) == always | {"perceptual"}
     assert set(lines[10]) == set(lines[8]) | ADVERSARIAL - {"adversarial", "adaptive_weight"}
@@ -149,7 +149,7 @@ def test_the_log_shows_every_term_from_where_it_is_used(stage, undisturbed):
 
 def test_the_adversarial_gradient_reaches_the_decoders_last_layer(smoke, stage):
     learner = smoke.learner(stage)
-    step = learner.phases.used_from + 1
+    step = learner.phases.gan_start + 1
     batch = Batches(smoke.images(), stage, learner.trainee.noise, ALONE).at(step)
     made = learner.trainee.reconstructed(learner.network, batch)
     losses, judged = learner.loss(made, step, batch.augment, learner.trainee.last)
@@ -170,7 +170,7 @@ def test_the_discriminator_learns_and_the_frozen_features_do_not(smoke, stage):
     adversary = learner.loss.adversary
     frozen = {k: v.clone() for k, v in adversary.features.state_dict().items()}
     before = {k: v.clone() for k, v in adversary.heads.state_dict().items()}
-    step = learner.phases.trained_from + 1
+    step = learner.phases.disc_start + 1
     batch = Batches(smoke.images(), stage, learner.trainee.noise, ALONE).at(step)
     learner.step(step, batch)
     assert all(torch.equal(frozen[k], v) for k, v in adversary.features.state_dict().items())
@@ -226,7 +226,7 @@ def test_an_autoencoder_learns_from_the_same_losses(smoke, tmp_path):
     stage = smoke.stage("sd-vae-mse")
     assert main(smoke.arguments(stage, tmp_path)) == 0
     last = curve(tmp_path / "model")[-1]
-    assert {"l1", "squared", "kl", "perceptual"} | ADVERSARIAL <= set(last)
+    assert {"l1", "mse", "kl", "perceptual"} | ADVERSARIAL <= set(last)
     assert all(key in ("discriminator", "adversarial") or value >= 0 for key, value in last.items())
     assert load_tokenizer(tmp_path / "model").latent_shape == (4, 8, 8)
 

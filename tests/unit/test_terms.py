@@ -162,7 +162,8 @@ def test_guidance_moves_image_and_cls_by_hand(guidance, image, cls):
     identity = lambda output, x, t, t_eps: output  # noqa: E731
     condition = Condition(labels=torch.zeros(2, dtype=torch.int64))
     model, start = Constant(), (torch.zeros(2, 1, 1, 1), torch.zeros(2, 5))
-    result = integrate(model, identity, start[0], condition, [1.0, 0.5, 0.0], guidance, cls_noise=start[1])
+    grid = [1.0, 0.5, 0.0]
+    result = integrate(model, identity, start[0], condition, grid, guidance, cls_noise=start[1])
     torch.testing.assert_close(result, torch.full_like(result, -image))
     torch.testing.assert_close(model.seen[:2], torch.full((2, 5), -0.5 * cls))  # at the second step
 

@@ -286,7 +286,9 @@ def figure(study, inputs, style):
         drawn.subplots().bar([row["name"] for row in rows], [row["fid"] for row in rows])
     return drawn, ["bars"]
 '''
-BARS_ENTRY = """    Artefact("figure", "bars", "FIDs as bars", "nanogen.report.bars:figure", tables=("table2",)),
+BARS_ENTRY = """    Artefact(
+        "figure", "bars", "FIDs as bars", "nanogen.report.bars:figure", tables=("table2",),
+    ),
 """
 MIDPOINT = '''
 from nanogen.sampling.solvers import along

@@ -91,7 +91,7 @@ def _tokenizers(study: Study) -> list[str]:
     ]
     for size in found:
         phases, judge = size.phases, size.heads + size.frozen
-        starts = (phases.trained_from, phases.used_from) if judge else ("-", "-")
+        starts = (phases.disc_start, phases.gan_start) if judge else ("-", "-")
         lines.append(
             f"{size.name:<20} {phases.steps:>8} {size.trained:>11} {judge:>13} {size.frozen:>12} "
             f"{starts[0]:>12} {starts[1]:>9}"

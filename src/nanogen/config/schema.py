@@ -178,7 +178,7 @@ class Training(Section):
     evaluate_images: int = Field(
         200, ge=2, description="images per such evaluation, of class-conditional runs"
     )
-    keep: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+    snapshots: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=list, description="shares of the steps after which the average is kept, too"
     )
     optimizer: Optimizer = Field(description="AdamW and its schedule")

@@ -43,8 +43,8 @@ def check(config: Model) -> None:
         if value:
             raise UserError(f"{where}: stage1.{key} means nothing to kind {config.kind}; leave it out")
     adversarial = recipe.adversarial
-    if adversarial and adversarial.used_from < adversarial.trained_from:
+    if adversarial and adversarial.gan_start < adversarial.disc_start:
         raise UserError(
-            f"{where}: stage1.adversarial.used_from {adversarial.used_from} lies before trained_from "
-            f"{adversarial.trained_from}; a discriminator is used once it is trained"
+            f"{where}: stage1.adversarial.gan_start {adversarial.gan_start} lies before disc_start "
+            f"{adversarial.disc_start}; a discriminator is used once it is trained"
         )

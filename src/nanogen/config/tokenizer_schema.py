@@ -33,7 +33,7 @@ class TokenizerTerms(Section):
     """Weights of the loss terms; one that weighs 0 is not computed."""
 
     l1: float = Field(1.0, ge=0, description="mean absolute difference of pixels in [-1, 1]")
-    squared: float = Field(0.0, ge=0, description="mean squared difference of pixels")
+    mse: float = Field(0.0, ge=0, description="mean squared difference of pixels")
     edge: float = Field(0.0, ge=0, description="mean absolute difference of the images' gradients")
     perceptual: float = Field(0.0, ge=0, description="distance by the model's 'perceptual' network")
     kl: float = Field(0.0, ge=0, description="vae: divergence of the posterior, nats per image")
@@ -51,9 +51,9 @@ class Adversarial(Schedule):
     """A discriminator on frozen features, and when it is trained and used."""
 
     weight: float = Field(0.75, gt=0, description="of its loss, times the adaptive weight")
-    largest_weight: float = Field(1e4, gt=0, description="cap of the adaptive weight")
-    trained_from: float = Field(6.0, ge=0, description="epochs before the discriminator is trained")
-    used_from: float = Field(8.0, ge=0, description="epochs before the tokenizer learns from it")
+    max_weight: float = Field(1e4, gt=0, description="cap of the adaptive weight")
+    disc_start: float = Field(6.0, ge=0, description="epochs before the discriminator is trained")
+    gan_start: float = Field(8.0, ge=0, description="epochs before the tokenizer learns from it")
     layers: list[int] = Field(
         default_factory=lambda: [3, 6, 9, 12],
         min_length=1,

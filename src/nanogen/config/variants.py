@@ -64,7 +64,7 @@ def scale_of(run: Run, variant: str) -> float | None:
 
 def kept(run: Run) -> dict[str, int]:
     """The sample sets of averages that a training keeps, and the steps after which it does."""
-    steps = sorted({max(1, round(share * run.training.steps)) for share in run.training.keep})
+    steps = sorted({max(1, round(share * run.training.steps)) for share in run.training.snapshots})
     return {f"{AT}{step}": step for step in steps}
 
 
@@ -78,7 +78,7 @@ def kept_step(run: Run, variant: str) -> int | None:
     known = kept(run) if run.task == "t2i" else {}
     if variant not in known:
         raise UserError(
-            f"{run.method} on {run.task} has no sample set {variant!r}; training.keep gives "
+            f"{run.method} on {run.task} has no sample set {variant!r}; training.snapshots gives "
             f"{', '.join(known) or 'none (and prompts are shown only)'}"
         )
     return known[variant]

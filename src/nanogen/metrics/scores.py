@@ -38,7 +38,7 @@ def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path
 
 
 def score_image_text(stage: Mapping[str, Any], samples: Path, prompts_file: Path, output: Path) -> None:
-    """Write one JSON per metric of a stage `image_text` into ``output``, of the images of GenEval's prompts.
+    """Write one JSON per metric of a stage `image_text` into ``output``: of GenEval's prompts.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """

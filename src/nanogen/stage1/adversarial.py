@@ -93,9 +93,9 @@ class Adversary:
         Args:
             draws: (B, 2, 7) uniform in [0, 1): how originals and reconstructions are augmented.
         """
-        if step <= self.phases.trained_from:
+        if step <= self.phases.disc_start:
             return None
-        used = step > self.phases.used_from
+        used = step > self.phases.gan_start
         with torch.no_grad():
             real = self.features(augmented(made.target, draws[:, 0], self.keys["augmentation"]))
         with torch.set_grad_enabled(used):
@@ -109,7 +109,7 @@ class Adversary:
         """
         with frozen(self.heads):
             loss = -self.heads(judged.fake).mean()
-        largest = self.keys["largest_weight"]
+        largest = self.keys["max_weight"]
         weight = adaptive_weight(reconstruction, loss, last, largest, self.group)
         return {"adversarial": loss, "adaptive_weight": self.keys["weight"] * weight}
 

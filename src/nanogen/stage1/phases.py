@@ -20,7 +20,7 @@ class Phases:
 
     Attributes:
         steps: all of them, at least 1.
-        trained_from, used_from: steps before the discriminator is trained, before its loss is used;
+        disc_start, gan_start: steps before the discriminator is trained, before its loss is used;
             both are ``steps`` where there is none.
         perceptual_from: steps before the perceptual distance is used.
         images: in an epoch.
@@ -28,8 +28,8 @@ class Phases:
     """
 
     steps: int
-    trained_from: int
-    used_from: int
+    disc_start: int
+    gan_start: int
     perceptual_from: int
     images: int
     keys: Mapping[str, Any]
@@ -44,7 +44,7 @@ class Phases:
         total = max(1, steps_in(keys["epochs"], images, keys["batch_size"]))
         starts, adversarial = [total, total], keys["adversarial"]
         if adversarial:
-            starts = [steps(adversarial[key]) for key in ("trained_from", "used_from")]
+            starts = [steps(adversarial[key]) for key in ("disc_start", "gan_start")]
         return cls(total, *starts, steps(keys["perceptual_from"]), images, keys)
 
     def rate(self, step: int) -> float:
@@ -53,7 +53,7 @@ class Phases:
 
     def discriminator_rate(self, step: int) -> float:
         """The discriminator's, from where its training begins."""
-        begun = self.trained_from
+        begun = self.disc_start
         return self._rate(step - begun, self.steps - begun, self.keys["adversarial"])
 
     def _rate(self, step: int, steps: int, keys: Mapping[str, Any]) -> float:

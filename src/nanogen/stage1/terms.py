@@ -34,7 +34,7 @@ def l1(made: Reconstructed) -> Tensor:
     return (made.output - made.target).abs().mean()
 
 
-def squared(made: Reconstructed) -> Tensor:
+def mse(made: Reconstructed) -> Tensor:
     """Mean squared difference of the pixels."""
     return (made.output - made.target).square().mean()
 
@@ -65,4 +65,4 @@ class Perceptual:
 
 
 # those that need nothing but what the tokenizer made
-PLAIN: dict[str, Term] = {"l1": l1, "squared": squared, "edge": edge, "kl": kl}
+PLAIN: dict[str, Term] = {"l1": l1, "mse": mse, "edge": edge, "kl": kl}

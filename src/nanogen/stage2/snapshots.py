@@ -40,7 +40,7 @@ class Snapshots:
         passed = [step for step in self.steps if step <= start and not self._file(step).exists()]
         if passed:
             raise UserError(
-                f"training.keep asks for the average after step {passed[0]}, but the training in "
+                f"training.snapshots asks for the average after step {passed[0]}, but the training in "
                 f"{self.state} is at step {start} and did not keep it; delete that folder to train anew"
             )
 
@@ -78,7 +78,7 @@ def read(path: Path, step: int, hash_: str) -> dict[str, Tensor]:
         raise UserError(f"{path} cannot be read ({error}); delete it and train again") from error
     if not found:
         raise UserError(
-            f"{path} holds no average of step {step}: training.keep was another when it was made; "
+            f"{path} holds no average of step {step}: training.snapshots was another when it was made; "
             "delete it, and the same command trains again"
         )
     return found

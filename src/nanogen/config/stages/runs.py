@@ -25,7 +25,7 @@ from nanogen.errors import UserError
 
 # Keys of the training that say how it is carried out, watched and saved.
 NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"}
-NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "keep"}
+NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "snapshots"}
 
 # Draws which steps are MeanFlow's, the authors' for every run: methods, tasks and seeds share them.
 MEANFLOW_STEPS_SEED = 42
