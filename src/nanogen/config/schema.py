@@ -220,6 +220,9 @@ class Evaluation(Section):
 
     images: int = Field(gt=0, description="images per sample set, classes in equal parts")
     untrained_images: int = Field(gt=0, description="images of the untrained model, for reference")
+    unguided: bool = Field(
+        True, description="class-conditional: draw and score samples without guidance, too"
+    )
     images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn for every prompt")
     extractors: list[str] = Field(description="files in config/models, first: FID and IS")
     classifier: str | None = Field(

@@ -32,6 +32,8 @@ def with_steps(run: Run | PublicRun, guidance: str) -> dict[str, int | None]:
     """
     if isinstance(run, PublicRun):
         return {GUIDED: run.sampling.steps} if guidance == GUIDED else {}
+    if guidance == UNGUIDED and not run.evaluation.unguided:
+        return {}
     several = guidance in (GUIDED, UNGUIDED)
     more = {f"{guidance}-nfe{n}": n for n in run.sampling.more_steps} if several else {}
     return {guidance: run.sampling.steps, **more}
@@ -106,5 +108,6 @@ def weights_of(run: Run, variant: str) -> str:
 
 def trainings(run: Run) -> list[str]:
     """Every training that the run's tables read, as ``weights_of`` names them."""
-    wanted = (GUIDED, UNGUIDED) if run.task == "imagenet" else (GUIDED,)
+    both = run.task == "imagenet" and run.evaluation.unguided
+    wanted = (GUIDED, UNGUIDED) if both else (GUIDED,)
     return list(dict.fromkeys(weights_of(run, variant) for variant in wanted))

@@ -20,10 +20,10 @@ from nanogen.stage1.batches import Batch
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.quality import reconstruction_quality
 from nanogen.tokenizers.base import Tokenizer
-from nanogen.training.optimizer import adamw
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
 from nanogen.training.log import TrainingLog
+from nanogen.training.optimizer import adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 from nanogen.training.stopping import Interrupted, StopRequest

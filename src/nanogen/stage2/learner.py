@@ -16,8 +16,8 @@ from nanogen.objectives import objective_of
 from nanogen.objectives.batch import Batch
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
-from nanogen.training.processes import Processes
 from nanogen.training.optimizer import adamw
+from nanogen.training.processes import Processes
 from nanogen.training.schedule import learning_rate
 from nanogen.training.sharding import accumulating, gathered, parallel, whole
 
