@@ -85,37 +85,37 @@ class Metric:
         return any(column == score.key for score in self.scores)
 
 
-_SPACES = "nanogen.metrics.feature_spaces"
+_SPACES = "nanogen.metrics.feature_spaces:"
 METRICS = (
     Metric(
         "fdr", "FDr", "imagenet", "distribution",
-        (Score("fdr", "FDr", 2, "lower"),), f"{_SPACES}:fdr", per_extractor=True,
+        (Score("fdr", "FDr", 2, "lower"),), f"{_SPACES}fdr", per_extractor=True,
     ),
     Metric(
         "mind", "MIND", "imagenet", "distribution",
-        (Score("mind", "MIND", 2, "lower"),), f"{_SPACES}:mind_scores", per_extractor=True,
+        (Score("mind", "MIND", 2, "lower"),), f"{_SPACES}mind_scores", per_extractor=True,
         real_images=True,
     ),
     Metric(
         "fid", "FID", "imagenet", "distribution",
-        (Score("fid", "FID", 2, "lower", main=True, published=True),), f"{_SPACES}:fid",
+        (Score("fid", "FID", 2, "lower", main=True, published=True),), f"{_SPACES}fid",
     ),
     Metric(
         "is", "IS", "imagenet", "distribution",
-        (Score("is", "IS", 1, "higher", main=True, published=True),), f"{_SPACES}:inception",
+        (Score("is", "IS", 1, "higher", main=True, published=True),), f"{_SPACES}inception",
     ),
     Metric(
         "sfid", "sFID", "imagenet", "distribution",
-        (Score("sfid", "sFID", 2, "lower"),), f"{_SPACES}:sfid",
+        (Score("sfid", "sFID", 2, "lower"),), f"{_SPACES}sfid",
     ),
     Metric(
         "pr", "Precision and recall", "imagenet", "distribution",
         (Score("precision", "Precision", better="higher"), Score("recall", "Recall", better="higher")),
-        f"{_SPACES}:precision_and_recall", real_images=True,
+        f"{_SPACES}precision_and_recall", real_images=True,
     ),
     Metric(
         "accuracy", "Class accuracy", "imagenet", "distribution",
-        (Score("accuracy", "Class acc.", better="higher"),), f"{_SPACES}:accuracy", needs="classifier",
+        (Score("accuracy", "Class acc.", better="higher"),), f"{_SPACES}accuracy", needs="classifier",
         details=("accuracy_",),
     ),
     Metric(
