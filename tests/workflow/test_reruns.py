@@ -16,8 +16,8 @@ from nanogen.data import hdf5
 from nanogen.files import label
 
 REPORTS = {
-    "measured_table", "correlation_tables", "derived_table", "measured_figure", "explorer_page",
-    "overview_figure", "submit", "leaderboard_table",
+    "measured_table", "correlation_tables", "measured_figure", "explorer_page",
+    "submit", "leaderboard_table",
 }  # fmt: skip
 STUDY = ("--config", "study=nano")
 
