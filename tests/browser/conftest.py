@@ -19,7 +19,9 @@ from nanogen.files import label, write_json
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 METHODS = ("dinov2-b", "spatialpe-l", "sd-vae-mse", "flux2-vae", "jit", "meanflow")
-KEYS = json.dumps({"methods": METHODS})
+UNGUIDED = {"methods": {"meanflow": {"evaluation": {"unguided": True}}}}
+GIVEN = {"methods": list(METHODS), "overrides": UNGUIDED}
+KEYS = json.dumps(GIVEN)
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +120,7 @@ def _samples(study, method: str, task: str, variant: str) -> None:
 
 def _measured_study() -> None:
     """Write the metric files, samples and tables of six of nano's methods here."""
-    study = load_study("nano", {"methods": list(METHODS)})
+    study = load_study("nano", GIVEN)
     random = np.random.default_rng(0)
     prompts = [{"prompt": f"a photo of {n} circles", "tag": "counting"} for n in range(6)]
     write_json(Paths(study).prompts, label("prompts", 1, "0", prompts=prompts))

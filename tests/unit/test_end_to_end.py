@@ -231,7 +231,7 @@ class Workspace:
 
     def __init__(self, folder):
         self.folder, self.study = folder, load_study("nano", {"data": SIZES, "models": TINY})
-        for task, split in product(("imagenet", "t2i"), ("train", "val")):
+        for task, split in product(("imagenet", "t2i", "pretraining"), ("train", "val")):
             write_images(stages.data(self.study, task, split), folder / f"{task}-{split}.h5")
         self.run("build-model", "dinov2-b")
         self.run("train-tokenizer", "va-vae", f"--state={folder / 'state'}")

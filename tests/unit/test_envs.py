@@ -30,6 +30,14 @@ FOREIGN = {"dpg": {"modelscope"}, "vqascore": {"t2v-metrics"}}
 NAMED = re.compile(r"(nanogen(?:\.\w+)+|diffusers|transformers)(?::\w+)?")
 
 
+# Lists whose strings name functions -> the module that calls what an entry names.
+CALLED_BY = {
+    "nanogen.config.metrics": "nanogen.metrics.metric_files",
+    "nanogen.config.solvers": "nanogen.sampling.solvers",
+    "nanogen.report.artefacts": "nanogen.cli.artefact",
+}
+
+
 def pinned(python: str) -> dict[str, str]:
     """Package -> version that requirements.txt fixes for a version of Python."""
     result = {}
@@ -55,15 +63,25 @@ def source_of(module: str) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def imports_of(source: Path) -> set[str]:
-    """Modules named in import statements anywhere in a file, or in strings (imported by name)."""
+def imports_of(module: str, source: Path) -> set[str]:
+    """Modules named in import statements anywhere in a file, or in strings (imported by name), and those
+    that the entries of a list name which it calls."""
+    called = (listed for listed, caller in CALLED_BY.items() if caller == module)
+    return _named(source, strings=module not in CALLED_BY).union(
+        *(_named(source_of(listed), strings=True) for listed in called)
+    )
+
+
+def _named(source: Path, *, strings: bool) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Constant) and (named := NAMED.fullmatch(str(node.value))):
+        elif not strings or not isinstance(node, ast.Constant):
+            continue
+        elif named := NAMED.fullmatch(str(node.value)):
             names.add(named[1])
     return names
 
@@ -81,7 +99,7 @@ def packages_behind(command: str) -> set[str]:
         if top != "nanogen" and top not in sys.stdlib_module_names:
             found.add(PACKAGE.get(top, top))
         elif source:
-            waiting += imports_of(source)
+            waiting += imports_of(module, source)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -87,11 +87,11 @@ class Workspace:
     def __init__(self, folder):
         self.folder = folder
         self.study = load_study("nano", {"data": SIZES, "models": TINY})
-        for split in ("train", "val"):
-            write_images(stages.data(self.study, "t2i", split), self.data(split))
+        for name, split in product(("t2i", "pretraining"), ("train", "val")):
+            write_images(stages.data(self.study, name, split), self.data(split, name))
 
-    def data(self, split):
-        return self.folder / f"{split}.h5"
+    def data(self, split, name="pretraining"):
+        return self.folder / f"{name}-{split}.h5"
 
     def run(self, command, stage, output, **options):
         config = self.folder / "stage.json"
@@ -107,7 +107,7 @@ class Workspace:
         return folder
 
     def train(self, stage, target, encoder=None):
-        files = {"train": self.data("train"), "val": self.data("val")}
+        files = {split: self.data(split, stage["model"]["data"]) for split in ("train", "val")}
         if stage["model"]["kind"] not in ("vae", "rae"):
             return self.run("build-model", stage, target, **files)
         files["state"] = f"{target}-state"
@@ -135,7 +135,7 @@ def test_a_vae_is_trained_saved_and_scaled_to_unit_latents(workspace, vae):
     card = read_card(vae)
     assert card["hash"] == stages.model(workspace.study, "sd-vae-mse")["hash"]
     assert card["quality"]["latent_std"] == pytest.approx(1, abs=0.3)
-    images = ImageFile(workspace.data("train"))
+    images = ImageFile(workspace.data("train", "t2i"))
     tokenizer = load_tokenizer(vae)
     latents = tokenizer.encode(torch.from_numpy(np.array(images.images)))
     assert latents.shape == (120, 4, 8, 8)
@@ -146,7 +146,7 @@ def test_a_vae_is_trained_saved_and_scaled_to_unit_latents(workspace, vae):
 def test_every_class_of_vae_is_trained_and_carries_its_statistics(workspace, name):
     folder = workspace.build(name)
     model = read_card(folder)["model"]
-    images = ImageFile(workspace.data("train")).images
+    images = ImageFile(workspace.data("train", "t2i")).images
     latents = load_tokenizer(folder).encode(torch.from_numpy(np.array(images)))
     assert list(latents.shape[1:]) == model["latent"]
     by_channel = model["normalisation"] != "scale-shift"
@@ -216,7 +216,7 @@ def test_a_text_encoder_learns_the_captions_and_feeds_the_cache(workspace):
     quality = read_card(folder)["quality"]
     assert quality["perplexity"] < quality["vocabulary"] / 4
     stage = stages.text(workspace.study, "t2i", "qwen3")
-    data = workspace.data("train")
+    data = workspace.data("train", "t2i")
     status, output = workspace.run(
         "encode-text", stage, workspace.folder / "text.h5", data=data, encoder=folder
     )
@@ -229,7 +229,7 @@ def test_a_text_encoder_learns_the_captions_and_feeds_the_cache(workspace):
 
 def test_latents_are_cached_by_the_command_and_only_for_their_tokenizer(workspace, vae, capsys):
     stage = stages.latents(workspace.study, "t2i", "sd-vae-mse")
-    data = workspace.data("train")
+    data = workspace.data("train", "t2i")
     status, output = workspace.run(
         "encode-latents", stage, workspace.folder / "latents.h5", data=data, tokenizer=vae
     )

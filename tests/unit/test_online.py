@@ -183,7 +183,8 @@ def test_few_images_show_classes_from_all_over(classes, inputs):
 
 
 def test_weights_without_guidance_are_evaluated_without(tiny):
-    study = tiny(methods=["jit", "meanflow"], training={"evaluate_every": 2})
+    unguided = {"methods": {"meanflow": {"evaluation": {"unguided": True}}}}
+    study = tiny(methods=["jit", "meanflow"], training={"evaluate_every": 2}, overrides=unguided)
     guided = stages.online(study, "meanflow", "imagenet")
     own = stages.online(study, "meanflow", "imagenet", "-nocfg")
     assert (guided["variant"], own["variant"]) == ("cfg", "nocfg")

@@ -28,7 +28,7 @@ def study(tmp_path, monkeypatch):
 def few_steps(tmp_path, monkeypatch):
     """Metric files of MeanFlow alone: an FID for every number of steps, with guidance and without."""
     monkeypatch.chdir(tmp_path)
-    study = load_study("nano", {"methods": ["meanflow"], "tasks": ["imagenet"]})
+    study = load_study("nano-ten", {"study": "nano", "methods": ["meanflow"], "tasks": ["imagenet"]})
     fids = {"cfg": 8.0, "cfg-nfe2": 6.0, "nocfg": 16.0, "nocfg-nfe2": 12.0, "untrained": 90.0}
     for variant, fid in fids.items():
         stage = stages.distribution(study, "meanflow", variant)
@@ -45,7 +45,7 @@ def few_steps(tmp_path, monkeypatch):
         }.items():
             write_metric(Paths(study), stage, ("imagenet", "meanflow", variant, name), values)
     Path("mine.yaml").write_text(
-        "{study: nano, extends: nano, methods: [meanflow], tasks: [imagenet]}\n"
+        "{study: nano, extends: nano-ten, methods: [meanflow], tasks: [imagenet]}\n"
     )
     return study
 

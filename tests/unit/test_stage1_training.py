@@ -55,7 +55,7 @@ class Smoke:
     def __init__(self, folder: Path):
         torch.set_num_threads(1)
         self.folder, self.study = folder, load_study("smoke")
-        for task, split in product(("imagenet", "t2i"), ("train", "val")):
+        for task, split in product(("imagenet", "t2i", "pretraining"), ("train", "val")):
             write_images(stages.data(self.study, task, split), self.data(split, task))
         self.networks = {name: folder / name for name in ("dinov2-b", "inception")}
         for name, output in self.networks.items():

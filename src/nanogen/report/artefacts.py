@@ -13,7 +13,7 @@ from typing import Literal
 from nanogen.config import Run, Study, load_run, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Task
-from nanogen.report import overview, seeds
+from nanogen.report import seeds
 from nanogen.report.paper_tables import reproduced_variant
 
 SAMPLED: dict[Task, tuple[str, ...]] = {
@@ -208,6 +208,8 @@ def _seeds_metrics(study: Study) -> list[str]:
 
 def _shown_samples(study: Study) -> list[str]:
     """The sample sets that the overview shows, what was asked for, and the classes' names."""
+    from nanogen.report import overview  # which imports numpy: a command's help starts without
+
     at = Paths(study)
     sets = [
         at.samples(run.method, task, variant)
