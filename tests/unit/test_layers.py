@@ -30,7 +30,8 @@ def imports_of(module: str) -> Iterator[tuple[str, int]]:
     """(module of this program, line) of everything that a module imports, also inside functions and for
     types only, or names in a string by which it is imported when it is needed.
 
-    A string ``module:function`` is an entry of a list, such as the metrics': who reads the list calls it.
+    A string ``module:function`` is an entry of a list, such as the metrics': who reads the list calls
+    it.
     """
     for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         names: list[str] = []

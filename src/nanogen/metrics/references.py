@@ -21,6 +21,7 @@ from nanogen.models.card import read_card
 if TYPE_CHECKING:
     from nanogen.metrics.extractors import Extractor
 
+
 @dataclass(frozen=True)
 class Chosen:
     """An extractor: its resolved configuration (`schema.Model`, as a dictionary) and its folder."""

@@ -16,8 +16,8 @@ from nanogen.stage1.augmentation import augmented
 from nanogen.stage1.discriminator import Heads, LayerFeatures
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.terms import Reconstructed
-from nanogen.training.optimizer import adamw
 from nanogen.training.checkpoint import Learned
+from nanogen.training.optimizer import adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 

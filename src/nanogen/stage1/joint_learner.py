@@ -23,8 +23,8 @@ from nanogen.stage1.latent_report import latent_statistics
 from nanogen.stage1.loop import Learner, OnDevice
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.tokenizers.vae import VAE
-from nanogen.training.optimizer import adamw
 from nanogen.training import checkpoint
+from nanogen.training.optimizer import adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 
