@@ -36,6 +36,7 @@ from nanogen.stage1.vae import Coder
 from nanogen.stage1.vae import build as build_vae
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.latent_layouts import layout_of
+from nanogen.training.execution import Saving
 from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
@@ -264,7 +265,16 @@ class Workspace:
         batches.stop_at = stop_at
         val, state = self.images("val").images, folder / "state"
         state.mkdir(parents=True, exist_ok=True)
-        train_tokenizer(self.stage, learner, batches, val, state, folder / "model", ALONE, 4, 2)
+        train_tokenizer(
+            self.stage,
+            learner,
+            batches,
+            val,
+            state=state,
+            output=folder / "model",
+            group=ALONE,
+            saving=Saving(checkpoint_every=4, log_every=2),
+        )
         return folder / "model"
 
 

@@ -38,6 +38,7 @@ from nanogen.stage2.evaluation import Inputs, Online
 from nanogen.stage2.loop import train
 from nanogen.tokenizers.pixels import Pixels
 from nanogen.training import checkpoint
+from nanogen.training.execution import Execution
 from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
@@ -63,9 +64,11 @@ class Stopping(TrainingData):
 
 def run(folder: Path, stage: dict, source: TrainingData, online: Online | None = None) -> Path:
     """Train in ``folder``; returns the model's folder."""
-    with checkpoint.locked(folder / "state"):
-        train(stage, source, folder / "state", folder / "model", ALONE, 4, 2, online=online)
-    return folder / "model"
+    state, model = folder / "state", folder / "model"
+    execution = Execution(checkpoint_every=4, log_every=2)
+    with checkpoint.locked(state):
+        train(stage, source, state=state, output=model, group=ALONE, execution=execution, online=online)
+    return model
 
 
 def lines(model: Path) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.loop import train
 from nanogen.training import checkpoint
+from nanogen.training.execution import Execution
 from nanogen.training.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -35,9 +36,19 @@ LONGER = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "
 
 def run(stage: dict, source: TrainingData, folder: Path, networks: dict | None = None) -> list[dict]:
     """Train in ``folder``; the lines of the curve."""
-    with checkpoint.locked(folder / "state"):
-        train(stage, source, folder / "state", folder / "model", ALONE, 100, 2, networks)
-    return [json.loads(line) for line in (folder / "model" / "train.jsonl").read_text().splitlines()]
+    state, model = folder / "state", folder / "model"
+    execution = Execution(checkpoint_every=100, log_every=2)
+    with checkpoint.locked(state):
+        train(
+            stage,
+            source,
+            state=state,
+            output=model,
+            group=ALONE,
+            execution=execution,
+            networks=networks,
+        )
+    return [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
 
 
 def cache(path: Path, format_: str, hash_: str, **arrays: np.ndarray) -> Path:

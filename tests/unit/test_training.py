@@ -21,6 +21,7 @@ from nanogen.stage2.learner import update_size, weights_of
 from nanogen.stage2.loop import train
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
+from nanogen.training.execution import Execution
 from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
@@ -46,9 +47,11 @@ def run(
     """Train in ``folder``; returns the model's folder."""
     source = Stopping(stage, None, images, None)
     source.at = stop_at
-    with checkpoint.locked(folder / "state"):
-        train(stage, source, folder / "state", folder / "model", ALONE, every, log_every)
-    return folder / "model"
+    state, model = folder / "state", folder / "model"
+    execution = Execution(checkpoint_every=every, log_every=log_every)
+    with checkpoint.locked(state):
+        train(stage, source, state=state, output=model, group=ALONE, execution=execution)
+    return model
 
 
 def curve(model: Path) -> list[dict]:

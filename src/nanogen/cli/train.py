@@ -67,23 +67,35 @@ def run(args: argparse.Namespace) -> None:
 
     from nanogen.objectives import term_networks
     from nanogen.stage2.dataset import TrainingData
-    from nanogen.stage2.learner import Execution
     from nanogen.stage2.loop import train
     from nanogen.training.checkpoint import locked
+    from nanogen.training.execution import Execution
     from nanogen.training.processes import processes
 
     stage = read_stage(args.config, "train")
     folders = named_folders("--network", args.network)
+    execution = Execution(
+        checkpoint_every=args.checkpoint_every,
+        log_every=args.log_every,
+        deadline=args.deadline,
+        sharding=args.sharding,
+        micro_batch=args.micro_batch,
+        snapshots=args.keep,
+    )
     with processes() as group:
         inputs = (args.latents, args.data, args.text, args.cls, args.patches)
-        source = TrainingData(stage, *inputs, encoded=_encoded(args, stage, group))
+        dataset = TrainingData(stage, *inputs, encoded=_encoded(args, stage, group))
         with locked(args.state) if group.main else nullcontext():
-            networks = term_networks(stage, folders, group.device)
-            every = (args.checkpoint_every, args.log_every)
-            online = _online(args, stage, folders, group) if args.online else None
-            places = (args.state, args.output)
-            execution = Execution(args.sharding, args.micro_batch, args.deadline)
-            train(stage, source, *places, group, *every, networks, online, args.keep, execution)
+            train(
+                stage,
+                dataset,
+                state=args.state,
+                output=args.output,
+                group=group,
+                execution=execution,
+                networks=term_networks(stage, folders, group.device),
+                online=_online(args, stage, folders, group) if args.online else None,
+            )
             if group.main:
                 shutil.rmtree(args.state, ignore_errors=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,11 @@ from nanogen.objectives import objective_of
 from nanogen.objectives.batch import Batch
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
-from nanogen.training.processes import Processes
+from nanogen.training.execution import Execution
 from nanogen.training.optimizer import adamw
+from nanogen.training.processes import Processes
 from nanogen.training.schedule import learning_rate
 from nanogen.training.sharding import accumulating, gathered, parallel, whole
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a training is carried out; none of it changes the result but for rounding.
-
-    Attributes:
-        sharding: how processes share the network (`nanogen.training.sharding`).
-        micro_batch: the most samples that a process takes at a time; 0: its whole share of the batch.
-        deadline: UNIX time before which it saves and ends; None: no deadline.
-    """
-
-    sharding: str = "none"
-    micro_batch: int = 0
-    deadline: float | None = None
-
 
 WHOLE = Execution()  # the whole network on each process, its whole share at a time, as long as it takes
 

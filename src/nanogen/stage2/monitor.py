@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from nanogen.stage2.evaluation import Online
 from nanogen.stage2.learner import Learner
 from nanogen.stage2.snapshots import Snapshots
 from nanogen.training import checkpoint
+from nanogen.training.execution import Execution
 from nanogen.training.log import TrainingLog
 from nanogen.training.processes import Processes
 
@@ -22,9 +22,7 @@ class Monitor:
     """Beside the steps, on every process; the main one writes.
 
     Args:
-        log_every: steps between lines of the curve.
         online: evaluates the average in between; None: nothing does.
-        keep: steps whose averages are kept; None: no file of them is written.
     """
 
     def __init__(
@@ -32,12 +30,12 @@ class Monitor:
         stage: dict[str, Any],
         state: Path,
         group: Processes,
-        log_every: int,
+        execution: Execution,
         online: Online | None,
-        keep: Sequence[int] | None,
     ):
-        self.stage, self.state, self.group, self.log_every = stage, state, group, log_every
-        self.online = online
+        self.stage, self.state, self.group = stage, state, group
+        self.log_every, self.online = execution.log_every, online
+        keep = execution.snapshots
         self.snapshots = None if keep is None else Snapshots(keep, state, stage["hash"], group)
         self.curve: TrainingLog | None = None
         self.logs = [state / "train.jsonl", *([state / "online.jsonl"] if online else [])]
