@@ -18,6 +18,7 @@ from nanogen.backbones import build
 from nanogen.backbones.embeddings import Condition
 from nanogen.cli import main
 from nanogen.config import load_study, plan, stages
+from nanogen.config.train_stage import BackboneStage
 from nanogen.config.validation import merged
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
@@ -85,7 +86,7 @@ class Step:
         torch.manual_seed(0)
         self.layout = layout_of("AutoencoderKL")
         self.vae = Coder(build_vae(MODEL, 8), self.layout)
-        network = build(JOINT)
+        network = build(BackboneStage.from_json(JOINT))
         for parameter in network.parameters():  # its output begins at zero, and so would gradients
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.05)

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from nanogen.config import stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.stage2.dataset import TrainingData
@@ -45,12 +46,19 @@ def run(
     stage: dict, images: Path, folder: Path, every: int = 4, stop_at: int = -1, log_every: int = 2
 ) -> Path:
     """Train in ``folder``; returns the model's folder."""
-    source = Stopping(stage, None, images, None)
+    source = Stopping(TrainStage.from_json(stage), None, images, None)
     source.at = stop_at
     state, model = folder / "state", folder / "model"
     execution = Execution(checkpoint_every=every, log_every=log_every)
     with checkpoint.locked(state):
-        train(stage, source, state=state, output=model, group=ALONE, execution=execution)
+        train(
+            TrainStage.from_json(stage),
+            source,
+            state=state,
+            output=model,
+            group=ALONE,
+            execution=execution,
+        )
     return model
 
 
@@ -223,7 +231,7 @@ def test_the_average_by_hand():
 def test_the_frozen_time_frequencies_stay_as_they_were(stage, undisturbed):
     from nanogen.backbones import build
 
-    initial = build(stage).state_dict()
+    initial = build(TrainStage.from_json(stage)).state_dict()
     weights = load_file(undisturbed / "model.safetensors")
     assert torch.equal(weights["time.frequencies"], initial["time.frequencies"])
     assert not torch.equal(weights["encoder_patches.weight"], initial["encoder_patches.weight"])

@@ -23,6 +23,8 @@ from nanogen.backbones.embeddings import (
 )
 from nanogen.backbones.final import Final
 from nanogen.backbones.layers import Attention, RMSNorm, Rotary2D, SwiGLU, patch_embedding
+from nanogen.config.schema import Conditioner
+from nanogen.config.section import read
 
 
 class Output(NamedTuple):
@@ -134,8 +136,9 @@ class InContextEncoder(nn.Module):
         self.encoder_cls = None if cls_width is None else ClsToken(cls_width, width)
         self.time = TimeEmbedding(width, time_tokens)
         self.absolute_time = TimeEmbedding(width, time_tokens) if absolute_time else None
-        if conditioner["kind"] == "label":
-            self.conditioner = LabelConditioner(width, conditioner["classes"], conditioner["tokens"])
+        told = read(Conditioner, conditioner)
+        if told.kind == "label":
+            self.conditioner = LabelConditioner(width, told.classes, told.tokens)
         else:
             self.conditioner = TextConditioner(width, text_width)
         blocks = (EncoderBlock(width, encoder_heads, mlp_ratio) for _ in range(encoder_depth))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nanogen.cli.common import (
     at_least,
@@ -17,6 +17,7 @@ from nanogen.cli.common import (
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
+    from nanogen.config.train_stage import TrainStage
     from nanogen.stage2.dataset import Encoded
     from nanogen.stage2.evaluation import Online
     from nanogen.training.processes import Processes
@@ -65,6 +66,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from contextlib import nullcontext
 
+    from nanogen.config.train_stage import TrainStage
     from nanogen.objectives import term_networks
     from nanogen.stage2.dataset import TrainingData
     from nanogen.stage2.loop import train
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.training.execution import Execution
     from nanogen.training.processes import processes
 
-    stage = read_stage(args.config, "train")
+    stage = TrainStage.from_json(read_stage(args.config, "train"))
     folders = named_folders("--network", args.network)
     execution = Execution(
         checkpoint_every=args.checkpoint_every,
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
                 shutil.rmtree(args.state, ignore_errors=True)
 
 
-def _encoded(args: argparse.Namespace, stage: dict[str, Any], group: Processes) -> Encoded | None:
+def _encoded(args: argparse.Namespace, stage: TrainStage, group: Processes) -> Encoded | None:
     """The latents that are encoded while training, if the options ask for it."""
     if not args.encode:
         return None
@@ -108,16 +110,18 @@ def _encoded(args: argparse.Namespace, stage: dict[str, Any], group: Processes) 
         raise UserError("--encode needs --data FILE and --tokenizer FOLDER")
     from nanogen.stage2.dataset import Encoded
 
-    latents, chunk = read_stage(args.encode, "latents"), stage["training"]["noise_chunk"]
-    expected = stage["expects"].get("latents", "none, but pixels")
+    latents, chunk = read_stage(args.encode, "latents"), stage.training.noise_chunk
+    expected = stage.expects.get("latents", "none, but pixels")
     return Encoded(latents, expected, args.data, args.tokenizer, group.device, chunk)
 
 
 def _online(
-    args: argparse.Namespace, stage: dict[str, Any], folders: dict[str, Path], group: Processes
+    args: argparse.Namespace, stage: TrainStage, folders: dict[str, Path], group: Processes
 ) -> Online:
     """The evaluation while training; what it needs is loaded here, before the first step."""
+    from nanogen.config.sample_stage import OnlineStage
     from nanogen.stage2.evaluation import Inputs, Online
 
+    online = OnlineStage.from_json(read_stage(args.online, "online"))
     inputs = Inputs(folders, args.reference, args.prompts, args.prompt_text)
-    return Online(read_stage(args.online, "online"), stage, inputs, group)
+    return Online(online, stage, inputs, group)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
 from nanogen.backbones import Condition, Output
+from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import (
     PREDICTIONS,
@@ -40,16 +40,16 @@ class FlowMatching:
         self.to_velocity = PREDICTIONS[prediction]
 
     @classmethod
-    def from_stage(cls, stage: dict[str, Any]) -> FlowMatching:
-        """The objective of a ``train`` stage whose kind is flow-matching, without added terms."""
-        keys = stage["objective"]
-        channels, rows, columns = stage["latent"]
-        shift = shift_factor(channels * rows * columns, keys["shift_base"])
+    def from_stage(cls, stage: BackboneStage) -> FlowMatching:
+        """The objective of a stage whose kind is flow-matching, without added terms."""
+        keys = stage.objective
+        channels, rows, columns = stage.latent
+        shift = shift_factor(channels * rows * columns, keys.shift_base)
         return cls(
-            StraightPath(keys["t_eps"]),
-            TrainingTime(keys["time_mu"], keys["time_sigma"], shift),
-            keys["prediction"],
-            stage["training"]["condition_dropout"],
+            StraightPath(keys.t_eps),
+            TrainingTime(keys.time_mu, keys.time_sigma, shift),
+            keys.prediction,
+            stage.training.condition_dropout,
         )
 
     def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:

@@ -12,7 +12,6 @@ h = t - r by the time tokens and t by the absolute-time tokens.
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
 
 from nanogen.backbones.embeddings import Condition
+from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import StraightPath, TrainingTime, shift_factor
 
@@ -68,17 +68,18 @@ class MeanFlow:
         self.kappa, self.flow_matching = kappa, flow_matching
 
     @classmethod
-    def from_stage(cls, stage: dict[str, Any]) -> MeanFlow:
-        """The objective of a ``train`` stage whose kind is meanflow."""
-        keys = stage["objective"]
-        channels, rows, columns = stage["latent"]
-        shift = shift_factor(channels * rows * columns, keys["shift_base"])
+    def from_stage(cls, stage: BackboneStage) -> MeanFlow:
+        """The objective of a stage whose kind is meanflow."""
+        keys = stage.objective
+        assert stage.steps_seed is not None
+        channels, rows, columns = stage.latent
+        shift = shift_factor(channels * rows * columns, keys.shift_base)
         return cls(
-            StraightPath(keys["t_eps"]),
-            TrainingTime(keys["time_mu"], keys["time_sigma"], shift),
-            keys["meanflow"]["kappa"],
-            FlowMatchingSteps(keys["meanflow"]["share"], keys["meanflow"]["steps_seed"]),
-            stage["training"]["condition_dropout"],
+            StraightPath(keys.t_eps),
+            TrainingTime(keys.time_mu, keys.time_sigma, shift),
+            keys.meanflow.kappa,
+            FlowMatchingSteps(keys.meanflow.share, stage.steps_seed),
+            stage.training.condition_dropout,
         )
 
     def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
+from nanogen.config.schema import Term
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 
 
 class Reg:
     """Mean squared error of the cls feature's velocity, which the network always predicts as such."""
 
-    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
+    def __init__(self, keys: Term, base: FlowMatching, network: nn.Module | None):
         pass
 
     def __call__(self, predicted: Predicted) -> Tensor:

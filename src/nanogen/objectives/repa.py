@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.schema import Term
+from nanogen.config.tokenizer_schema import EndToEnd
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 
 
@@ -28,8 +28,8 @@ DISTANCES = {"mse-linear": squared_error, "cosine-mlp": negative_cosine}
 class Repa:
     """Distance of the head's prediction from the features of the clean image."""
 
-    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
-        self.distance = DISTANCES[keys["head"]]
+    def __init__(self, keys: Term | EndToEnd, base: FlowMatching, network: nn.Module | None):
+        self.distance = DISTANCES[keys.head]
 
     def __call__(self, predicted: Predicted) -> Tensor:
         batch, hidden = predicted.batch, predicted.output.hidden.float()

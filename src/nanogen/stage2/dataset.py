@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
 from nanogen.caches.files import LatentFile, TextFile, VisionFile
+from nanogen.config.train_stage import TrainStage
 from nanogen.data.images import ImageFile
 from nanogen.data.rows import WindowedRows
 from nanogen.errors import UserError
@@ -113,7 +114,7 @@ class TrainingData:
 
     def __init__(
         self,
-        stage: dict[str, Any],
+        stage: TrainStage,
         latents: Path | None,
         data: Path | None,
         text: Path | None,
@@ -121,25 +122,23 @@ class TrainingData:
         patches: Path | None = None,
         encoded: Encoded | None = None,
     ):
-        expects, conditioner = stage["expects"], stage["conditioner"]
-        if stage["pixels"]:
+        expects, conditioner = stage.expects, stage.conditioner
+        if stage.pixels:
             self.images = Pixels(_given(data, "--data"), expects["data"])
         elif encoded:
             self.images = encoded
         else:
             self.images = Latents(_given(latents, "--latents"), expects["latents"])
-        if self.images.shape != tuple(stage["latent"]):
+        if self.images.shape != stage.latent:
             raise UserError(
                 f"{latents or data} holds {self.images.shape} per image, the configuration says "
-                f"{tuple(stage['latent'])}"
+                f"{stage.latent}"
             )
-        if conditioner["kind"] == "label":
-            self.conditions = Labelled(self.images.labels, conditioner["classes"])
+        if conditioner.kind == "label":
+            self.conditions = Labelled(self.images.labels, conditioner.classes)
         else:
             path = _given(text, "--text")
-            self.conditions = Captioned(
-                path, expects["text"], conditioner["captions"], conditioner["tokens"]
-            )
+            self.conditions = Captioned(path, expects["text"], conditioner.captions, conditioner.tokens)
             if len(self.conditions.file) != len(self.images):
                 raise UserError(
                     f"{path} holds captions of {len(self.conditions.file)} images, "
@@ -150,7 +149,7 @@ class TrainingData:
             for part, path in (("cls", cls), ("patches", patches))
             if part in expects
         }
-        patch, (_, rows, columns) = stage["backbone"]["patch"], stage["latent"]
+        patch, (_, rows, columns) = stage.backbone.patch, stage.latent
         self.grid = (rows // patch, columns // patch)
 
     def __len__(self) -> int:

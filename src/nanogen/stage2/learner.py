@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from nanogen.backbones import build
+from nanogen.config.train_stage import TrainStage
 from nanogen.objectives import objective_of
 from nanogen.objectives.batch import Batch
 from nanogen.training import checkpoint
@@ -29,23 +30,23 @@ class Learner:
 
     def __init__(
         self,
-        stage: dict[str, Any],
+        stage: TrainStage,
         group: Processes,
         networks: Mapping[str, nn.Module] | None = None,
         execution: Execution = WHOLE,
     ):
-        training = stage["training"]
-        self.keys, self.group, self.micro_batch = training["optimizer"], group, execution.micro_batch
+        training = stage.training
+        self.keys, self.group, self.micro_batch = training.optimizer, group, execution.micro_batch
         self.objective = objective_of(stage, networks)
         self.model = build(stage).to(group.device)
-        if training["compile"] and group.device.type == "cuda":
+        if training.compile and group.device.type == "cuda":
             compile_blocks(self.model)
         # Before the average, which it makes equal everywhere.
         self.wrapped = parallel(self.model, group, execution.sharding)
-        self.ema = EMA(self.model, training["ema"])
-        self.optimizer = adamw(self.model, self.keys["betas"], self.keys["weight_decay"])
+        self.ema = EMA(self.model, training.ema)
+        self.optimizer = adamw(self.model, self.keys.betas, self.keys.weight_decay)
         self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
-        bf16 = training["precision"] == "bf16"
+        bf16 = training.precision == "bf16"
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
 
     def restore(self, state: Path, hash_: str) -> int:
@@ -72,7 +73,7 @@ class Learner:
             parameters["lr"] = rate
         parts = batch.parts(self.micro_batch)
         losses = [self._add_gradients(part, len(parts), part is not parts[-1]) for part in parts]
-        norm = whole(clip_grad_norm_(self.model.parameters(), self.keys["clip"]))
+        norm = whole(clip_grad_norm_(self.model.parameters(), self.keys.clip))
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(step)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from nanogen.backbones import save
+from nanogen.config.train_stage import TrainStage
 from nanogen.files import atomic_folder, label, write_json
 from nanogen.stage2.batches import Batches, Dataset
 from nanogen.stage2.evaluation import Online
@@ -22,7 +22,7 @@ from nanogen.training.stopping import Interrupted, StopRequest
 
 
 def train(
-    stage: dict[str, Any],
+    stage: TrainStage,
     dataset: Dataset,
     *,
     state: Path,
@@ -41,9 +41,9 @@ def train(
     unless they are none, and nanogen.json. Raises Interrupted after a signal or when the deadline is
     near, with the state saved.
     """
-    steps = stage["training"]["steps"]
+    steps = stage.training.steps
     learner = Learner(stage, group, networks, execution)
-    start = learner.restore(state, stage["hash"])
+    start = learner.restore(state, stage.hash)
     monitor = Monitor(stage, state, group, execution, online)
     monitor.begin(start, learner)
     batches = Batches(dataset, stage, group.rank, group.world)
@@ -56,7 +56,7 @@ def train(
         code = group.largest(stop.code()) if line and step < steps else 0
         if code or step % execution.checkpoint_every == 0:
             monitor.check(step)
-            learner.save(state, stage["hash"], step)
+            learner.save(state, stage.hash, step)
         if code:
             group.barrier()  # the first that ends may end the others, and one of them is saving
             raise Interrupted(step, steps, code)
@@ -69,7 +69,7 @@ def train(
 
 
 def _write_model(
-    stage: dict[str, Any], output: Path, learner: Learner, average: dict[str, Tensor], monitor: Monitor
+    stage: TrainStage, output: Path, learner: Learner, average: dict[str, Tensor], monitor: Monitor
 ) -> None:
     """Write the folder ``output`` of the finished training: the averaged weights, its curve and card."""
     curve = monitor.logs[0].read_text()
@@ -79,9 +79,9 @@ def _write_model(
             monitor.snapshots.write(folder)
         for file in monitor.logs:
             (folder / file.name).write_text(file.read_text())
-        write_json(folder / "stage.json", stage)
+        write_json(folder / "stage.json", stage.content)
         parameters = sum(p.numel() for p in learner.model.parameters())
-        card = label("model", 1, stage["hash"], name=stage["method"], kind="backbone")
+        card = label("model", 1, stage.hash, name=stage.method, kind="backbone")
         quality = {"parameters": parameters, **_totals(curve)}
         write_json(folder / "nanogen.json", {**card, "quality": quality})
 

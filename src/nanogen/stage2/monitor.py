@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from nanogen.config.train_stage import TrainStage
 from nanogen.stage2.evaluation import Online
 from nanogen.stage2.learner import Learner
 from nanogen.stage2.snapshots import Snapshots
@@ -27,7 +28,7 @@ class Monitor:
 
     def __init__(
         self,
-        stage: dict[str, Any],
+        stage: TrainStage,
         state: Path,
         group: Processes,
         execution: Execution,
@@ -36,7 +37,7 @@ class Monitor:
         self.stage, self.state, self.group = stage, state, group
         self.log_every, self.online = execution.log_every, online
         keep = execution.snapshots
-        self.snapshots = None if keep is None else Snapshots(keep, state, stage["hash"], group)
+        self.snapshots = None if keep is None else Snapshots(keep, state, stage.hash, group)
         self.curve: TrainingLog | None = None
         self.logs = [state / "train.jsonl", *([state / "online.jsonl"] if online else [])]
 
@@ -50,12 +51,12 @@ class Monitor:
             self.curve = self._curve(start)
 
     def _curve(self, start: int) -> TrainingLog:
-        stage, training = self.stage, self.stage["training"]
+        stage, training = self.stage, self.stage.training
         if start:
-            log.info("continuing %s on %s after step %d", stage["method"], stage["task"], start)
+            log.info("continuing %s on %s after step %d", stage.method, stage.task, start)
         checkpoint.truncate_log(self.logs[0], start)
-        name, steps = f"{stage['method']} on {stage['task']}", training["steps"]
-        return TrainingLog(self.logs[0], name, start, steps, self.log_every, training["batch_size"])
+        name, steps = f"{stage.method} on {stage.task}", training.steps
+        return TrainingLog(self.logs[0], name, start, steps, self.log_every, training.batch_size)
 
     def step(self, step: int, measured: dict[str, Any], learner: Learner) -> None:
         """Note what a step measured, and the average after it if it is to be kept."""

@@ -10,6 +10,7 @@ from nanogen.config.schema import Backbone, Conditioner, Objective
 from nanogen.config.study_schema import Study
 from nanogen.config.terms import REPA_HEADS
 from nanogen.config.tokenizer_schema import EndToEnd
+from nanogen.config.train_stage import Heads
 from nanogen.config.validation import Layer, validate
 from nanogen.errors import UserError
 
@@ -27,6 +28,8 @@ def joint(study: Study, config: Model) -> dict[str, Any]:
     backbone = validate(Backbone, [Layer(base, study.backbone), Layer(where, keys.backbone)])
     objective = validate(Objective, [Layer(base, study.objective), Layer(where, keys.objective)])
     _check_backbone(config, backbone, objective, where)
+    width, head = _width(study, keys.encoder, where), REPA_HEADS[keys.head]
+    heads = Heads(repa_depth=keys.depth, repa_width=width, repa_head=head)
     return {
         "seed": study.seed,
         "method": config.name,
@@ -36,9 +39,7 @@ def joint(study: Study, config: Model) -> dict[str, Any]:
         "conditioner": _labels(study, config, where).model_dump(mode="json"),
         "backbone": {
             **backbone.model_dump(mode="json"),
-            "repa_depth": keys.depth,
-            "repa_width": _width(study, keys.encoder, where),
-            "repa_head": REPA_HEADS[keys.head],
+            **heads.keys(),
         },
         "objective": objective.model_dump(mode="json"),
         "training": {"condition_dropout": keys.condition_dropout},
