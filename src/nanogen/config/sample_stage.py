@@ -87,8 +87,8 @@ class SampleStage(TrainedSetStage):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> SampleStage:
-        more = {key: content.get(key) for key in ("kept", "shown")}
-        return cls(**_trained_keys(content), **more)
+        kept, shown = content.get("kept"), content.get("shown")
+        return cls(**_trained_keys(content), kept=kept, shown=shown)
 
 
 @dataclass(frozen=True, kw_only=True)

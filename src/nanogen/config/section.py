@@ -7,7 +7,7 @@ not count for a stage's hash, so a new option runs nothing again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -87,7 +87,7 @@ def read(section: type[Read], keys: Mapping[str, Any]) -> Read:
     found = section.model_construct(set(values), **values)
     for key in vars(found).keys() - values.keys():
         del vars(found)[key]
-    return found
+    return cast(Read, found)
 
 
 def _value(annotation: Any, value: Any) -> Any:

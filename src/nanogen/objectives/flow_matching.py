@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from nanogen.backbones import Condition, Output
+from nanogen.backbones.embeddings import Conditioning
 from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import (
@@ -52,11 +53,11 @@ class FlowMatching:
             stage.training.condition_dropout,
         )
 
-    def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
         """Losses of one batch; the condition is dropped where ``batch.uniform`` says so."""
         return {"loss": self.error(self.predicted(model, batch, conditioner))}
 
-    def predicted(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> Predicted:
+    def predicted(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> Predicted:
         """The network's prediction at the times and with the dropped conditions of the batch."""
         condition = conditioner.dropped(batch.condition, batch.uniform < self.dropout)
         return self.predicted_at(model, batch, self.times(batch.normal), condition)
@@ -64,7 +65,10 @@ class FlowMatching:
     def predicted_at(self, model: nn.Module, batch: Batch, t: Tensor, condition: Condition) -> Predicted:
         """The same at given times ``t`` (B,); the cls feature is noised at the same times (REG)."""
         image = self.path.sample(batch.x, batch.noise, t)
-        cls = None if batch.cls is None else self.path.sample(batch.cls, batch.cls_noise, t)
+        cls = None
+        if batch.cls is not None:
+            assert batch.cls_noise is not None
+            cls = self.path.sample(batch.cls, batch.cls_noise, t)
         output = model(image.x_t, t, condition, *([] if cls is None else [cls.x_t]))
         velocity = self.velocity_of(output, image.x_t, t)
         clean = image.x_t - per_sample(t, velocity).clamp_min(self.path.t_eps) * velocity

@@ -15,5 +15,6 @@ class InternalGuidance:
         self.velocity_of = base.velocity_of
 
     def __call__(self, predicted: Predicted) -> Tensor:
+        assert predicted.output.base is not None
         velocity = self.velocity_of(predicted.output.base, predicted.image.x_t, predicted.t)
         return (velocity - predicted.image.velocity).square().mean()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
 
-from nanogen.backbones.embeddings import Condition
+from nanogen.backbones.embeddings import Condition, Conditioning
 from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import StraightPath, TrainingTime, shift_factor
@@ -82,7 +82,7 @@ class MeanFlow:
             stage.training.condition_dropout,
         )
 
-    def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
         """Losses of one batch, of the kind that its step is."""
         dropped = batch.uniform < self.dropout
         condition = conditioner.dropped(batch.condition, dropped)
@@ -105,7 +105,7 @@ class MeanFlow:
     def errors(
         self,
         model: nn.Module,
-        conditioner: nn.Module,
+        conditioner: Conditioning,
         x: Tensor,
         noise: Tensor,
         t: Tensor,
@@ -135,7 +135,7 @@ class MeanFlow:
     def guided(
         self,
         network: nn.Module,
-        conditioner: nn.Module,
+        conditioner: Conditioning,
         z: Tensor,
         v: Tensor,
         t: Tensor,

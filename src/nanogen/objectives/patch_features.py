@@ -23,7 +23,8 @@ class PatchFeatures:
     def __init__(self, keys: Term, base: FlowMatching, network: nn.Module | None):
         if network is None:
             raise UserError("the term features compares with a frozen network: give --network NAME=DIR")
-        self.network, self.t_below = network, keys.t_below
+        self.network: Any = network  # a `nanogen.models.vision_features.Vision`
+        self.t_below = keys.t_below
 
     def __call__(self, predicted: Predicted) -> Tensor:
         return mean_below(self.distance, predicted, self.t_below)

@@ -17,6 +17,8 @@ class Reg:
 
     def __call__(self, predicted: Predicted) -> Tensor:
         """Over every head that predicts it: the network's own, and internal guidance's."""
-        heads = [predicted.output, predicted.output.base]
-        errors = [(head.cls.float() - predicted.cls.velocity).square().mean() for head in heads if head]
+        assert predicted.cls is not None
+        wanted, heads = predicted.cls.velocity, [predicted.output, predicted.output.base]
+        made = [head.cls for head in heads if head and head.cls is not None]
+        errors = [(cls.float() - wanted).square().mean() for cls in made]
         return sum(errors[1:], errors[0])

@@ -32,11 +32,13 @@ class Repa:
         self.distance = DISTANCES[keys.head]
 
     def __call__(self, predicted: Predicted) -> Tensor:
-        batch, hidden = predicted.batch, predicted.output.hidden.float()
+        batch, hidden = predicted.batch, predicted.output.hidden
+        assert hidden is not None
+        assert batch.patches is not None
         tokens = batch.patches.flatten(2).transpose(1, 2)  # (B, N, W)
         if batch.cls is not None:  # REG's token is aligned too
             tokens = torch.cat([batch.cls[:, None], tokens], dim=1)
-        return self.distance(hidden, tokens)
+        return self.distance(hidden.float(), tokens)
 
 
 def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from nanogen.backbones.embeddings import Conditioning
 from nanogen.config import schema
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
@@ -27,7 +28,7 @@ from nanogen.objectives.perceptual import Perceptual
 from nanogen.objectives.reg import Reg
 from nanogen.objectives.repa import Repa
 
-Objective = Callable[[nn.Module, Batch, nn.Module], dict[str, Tensor]]
+Objective = Callable[[nn.Module, Batch, Conditioning], dict[str, Tensor]]
 Networks = Mapping[str, nn.Module]  # by term
 
 
@@ -41,7 +42,10 @@ class Term(Protocol):
         ...
 
 
-BASES = {"flow-matching": FlowMatching, "meanflow": MeanFlow}
+BASES: dict[str, type[FlowMatching] | type[MeanFlow]] = {
+    "flow-matching": FlowMatching,
+    "meanflow": MeanFlow,
+}
 TERMS: dict[str, type[Term]] = {
     "reg": Reg,
     "repa": Repa,
@@ -58,7 +62,7 @@ class WithTerms:
     def __init__(self, base: FlowMatching, terms: Mapping[str, tuple[float, Term]]):
         self.base, self.terms = base, dict(terms)
 
-    def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
         predicted = self.base.predicted(model, batch, conditioner)
         losses = {"velocity": self.base.error(predicted)}
         total = losses["velocity"]
@@ -74,6 +78,7 @@ def objective_of(stage: TrainStage, networks: Networks | None = None) -> Objecti
     base = BASES[keys.kind].from_stage(stage)
     if not keys.terms:
         return base
+    assert isinstance(base, FlowMatching)  # checked with the configuration
     networks = networks or {}
     return WithTerms(
         base,

@@ -38,7 +38,9 @@ def labels_of(stage: SetStage, prompts: Sequence[Mapping[str, Any]] | None) -> n
     """
     if prompts is None:
         assert isinstance(stage, TrainedSetStage)  # public models draw from prompts
-        return np.arange(stage.images) % stage.train.conditioner.classes
+        classes = stage.train.conditioner.classes
+        assert classes is not None
+        return np.arange(stage.images) % classes
     images = [prompt.get("images", stage.images_per_prompt) for prompt in prompts]
     return np.repeat(np.arange(len(prompts)), images)
 
@@ -162,16 +164,17 @@ def _gathered(drawn: list, group: Processes, output: Path) -> list[list]:
     """Every process's images on the main one, through files beside the output."""
     output.parent.mkdir(parents=True, exist_ok=True)
     names = [output.with_name(f".{output.name}.part-{rank}.npz") for rank in range(group.world)]
+    arrays: dict[str, Any] = {str(i): part for pair in enumerate(drawn) for i, part in _pair(*pair)}
     with open(names[group.rank], "wb") as file:
-        np.savez(file, **{str(i): part for pair in enumerate(drawn) for i, part in _pair(*pair)})
+        np.savez(file, **arrays)
     group.barrier()
     if not group.main:
         return []
     parts = []
     for name in names:
-        with np.load(name) as arrays:
-            count = len(arrays.files) // 2
-            parts.append([(arrays[f"indices{i}"], arrays[f"images{i}"]) for i in range(count)])
+        with np.load(name) as held:
+            count = len(held.files) // 2
+            parts.append([(held[f"indices{i}"], held[f"images{i}"]) for i in range(count)])
         name.unlink()
     return parts
 

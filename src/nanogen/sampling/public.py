@@ -7,7 +7,7 @@ generators are the CPU's, so that the noise is the same on any device, in batche
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +18,6 @@ from nanogen.errors import UserError, nearest
 from nanogen.identity import seed_for
 from nanogen.models.pipelines import call_arguments
 
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
-
 # key of `sampling` -> arguments of a pipeline's call
 ARGUMENTS = {
     "steps": ("num_inference_steps",),
@@ -30,9 +27,9 @@ ARGUMENTS = {
 OURS = ("prompt", "generator", "output_type", "num_images_per_prompt")
 
 
-def arguments(sampling: PipelineSampling, pipeline: DiffusionPipeline) -> dict[str, Any]:
-    """What the pipeline is called with beside prompts and noise; raises UserError for an argument
-    that it does not know."""
+def arguments(sampling: PipelineSampling, pipeline: Any) -> dict[str, Any]:
+    """What the pipeline (of diffusers) is called with beside prompts and noise; raises UserError for an
+    argument that it does not know."""
     known = [name for name in call_arguments(pipeline) if name not in OURS]
     given = {name: (f"arguments.{name}", value) for name, value in sampling.arguments.items()}
     for key, names in ARGUMENTS.items():
@@ -49,7 +46,7 @@ def arguments(sampling: PipelineSampling, pipeline: DiffusionPipeline) -> dict[s
 class PublicGenerator:
     """A pipeline that draws a study's sample set: prompts in, images out."""
 
-    def __init__(self, stage: PublicSampleStage, pipeline: DiffusionPipeline, device: torch.device):
+    def __init__(self, stage: PublicSampleStage, pipeline: Any, device: torch.device):
         self.named = (stage.seed, "sample", stage.method)
         self.arguments = arguments(stage.sampling, pipeline)
         scale = {**call_arguments(pipeline), **self.arguments}.get("guidance_scale")

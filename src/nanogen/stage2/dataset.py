@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class Labelled:
 class Captioned:
     """Conditions from cached text features; a caption kind is drawn per sample."""
 
-    def __init__(self, path: Path, hash_: str, kinds: list[str], tokens: int):
+    def __init__(self, path: Path, hash_: str, kinds: Sequence[str], tokens: int):
         self.file = TextFile(path, hash_)
         self.kinds = np.array([self.file.kind(name) for name in kinds])
         self.tokens = tokens
@@ -123,6 +123,8 @@ class TrainingData:
         encoded: Encoded | None = None,
     ):
         expects, conditioner = stage.expects, stage.conditioner
+        self.images: Latents | Pixels | Encoded
+        self.conditions: Labelled | Captioned
         if stage.pixels:
             self.images = Pixels(_given(data, "--data"), expects["data"])
         elif encoded:
@@ -135,13 +137,15 @@ class TrainingData:
                 f"{stage.latent}"
             )
         if conditioner.kind == "label":
+            assert conditioner.classes is not None
             self.conditions = Labelled(self.images.labels, conditioner.classes)
         else:
             path = _given(text, "--text")
-            self.conditions = Captioned(path, expects["text"], conditioner.captions, conditioner.tokens)
-            if len(self.conditions.file) != len(self.images):
+            captioned = Captioned(path, expects["text"], conditioner.captions, conditioner.tokens)
+            self.conditions = captioned
+            if len(captioned.file) != len(self.images):
                 raise UserError(
-                    f"{path} holds captions of {len(self.conditions.file)} images, "
+                    f"{path} holds captions of {len(captioned.file)} images, "
                     f"{latents or data} holds {len(self.images)}"
                 )
         self.added = {
@@ -166,7 +170,8 @@ class TrainingData:
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
         """Read the rows of these windows in the background; see ``nanogen.data.rows.WindowedRows``."""
-        for part in (self.images, *self.added.values()):
+        parts: list[Latents | Pixels | Encoded | Features] = [self.images, *self.added.values()]
+        for part in parts:
             part.ahead(windows)
 
 

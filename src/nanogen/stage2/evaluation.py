@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nanogen.backbones.embeddings import Condition
 from nanogen.config.sample_stage import OnlineStage
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
@@ -143,6 +144,7 @@ class Images:
         self.group, self.batch_size = group, stage.batch_size
         self.model = build(stage.train)
         self.generator = Generator(stage, self.model, tokenizer, group.device)
+        self.conditions: Callable[[np.ndarray], Condition]
         if stage.task == "imagenet":
             self._of_classes(stage)
         else:
@@ -155,7 +157,8 @@ class Images:
         count, classes = stage.images, stage.train.conditioner.classes
         assert classes is not None
         self.indices = np.arange(count) * max(classes, count) // count
-        self.labels, self.conditions = self.indices % classes, class_conditions
+        self.labels = self.indices % classes
+        self.conditions = class_conditions
 
     def _of_prompts(self, stage: OnlineStage, inputs: Inputs) -> None:
         """All images of GenEval's prompts."""
@@ -239,7 +242,7 @@ class GenEval:
                 folders[role] = inputs.folder(stage.networks[role]["name"])
                 expect_model(folders[role], stage.expects[role])
         colors = folders.get("color_classifier")
-        color_classifier = colors and (colors, stage.networks["color_classifier"])
+        color_classifier = (colors, stage.networks["color_classifier"]) if colors else None
         self.detector = load_detector(folders["detector"], stage.networks["detector"], color_classifier)
         every = prompts_of(stage, inputs.file("prompts"))
         self.chosen = np.array(of_benchmark(every, GENEVAL))
@@ -249,7 +252,7 @@ class GenEval:
     def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         from nanogen.metrics.scores import geneval
 
-        of_image = np.searchsorted(self.chosen, labels)  # the chosen rise
+        of_image = np.searchsorted(self.chosen, labels).tolist()  # the chosen rise
         found = self.detector(images)
         values, _ = geneval(self.prompts, of_image, found, self.detector.protocol)
         return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from nanogen.backbones import build
+from nanogen.backbones import InContextEncoder, build
 from nanogen.config.train_stage import TrainStage
 from nanogen.objectives import objective_of
 from nanogen.objectives.batch import Batch
@@ -77,7 +78,10 @@ class Learner:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(step)
-        means = {name: self.group.mean(sum(part[name] for part in losses)) for name in losses[0]}
+        means = {
+            name: self.group.mean(reduce(torch.add, [part[name] for part in losses]))
+            for name in losses[0]
+        }
         return {**means, "grad_norm": norm, "learning_rate": rate}
 
     def measured_step(self, step: int, batch: Batch) -> dict[str, Any]:
@@ -95,7 +99,7 @@ class Learner:
         return {name: value.detach() / parts for name, value in losses.items()}
 
 
-def compile_blocks(model: nn.Module, backend: str = "inductor") -> None:
+def compile_blocks(model: InContextEncoder, backend: str = "inductor") -> None:
     """Compile what each block computes, inside of the hooks by which sharding gathers its weights."""
     for block in model.blocks():
         block.forward = torch.compile(block.forward, backend=backend)

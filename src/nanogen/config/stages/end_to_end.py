@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanogen.config.load import load_model, load_run
+from nanogen.config.load import load_model, trained_run
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import Backbone, Conditioner, Objective
 from nanogen.config.study_schema import Study
@@ -78,7 +78,7 @@ def _check_backbone(config: Model, backbone: Backbone, objective: Objective, whe
 def _labels(study: Study, config: Model, where: str) -> Conditioner:
     """The backbone is told classes; captions would tie the tuning to a text encoder."""
     assert config.data is not None
-    conditioner = load_run(study, study.methods[0], config.data).conditioner
+    conditioner = trained_run(study, study.methods[0], config.data).conditioner
     if conditioner.kind != "label":
         raise UserError(f"{where}: 'data' {config.data} has no classes; name a task that has")
     return conditioner
