@@ -83,6 +83,7 @@ rehearsal: setup
 lint: setup
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
 	@$(BIN)/snakefmt --check Snakefile rules
 	@$(BIN)/yamllint --strict config envs profiles .pre-commit-config.yaml
 	@$(BIN)/snakemake --lint

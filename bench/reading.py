@@ -18,12 +18,15 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from nanogen.caches.files import LATENTS
+from nanogen.config import load_study, stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.data import hdf5
 from nanogen.files import label
 
@@ -67,9 +70,10 @@ def in_blocks(path: Path) -> Iterator[np.ndarray]:
     from nanogen.stage2.dataset import Latents
 
     source = Latents(path, "bench")
+    stage = TrainStage.from_json(stages.train(load_study("nano"), "jit", "imagenet"))
     keys = {"batch_size": BATCH, "noise_chunk": 32}
-    stage = {"seed": 0, "method": "bench", "task": "imagenet", "latent": SHAPE, "backbone": {}}
-    batches = Batches(source, {**stage, "training": keys})
+    training = stage.training.model_copy(update=keys)
+    batches = Batches(source, replace(stage, method="bench", latent=SHAPE, training=training))
     for step in range(2 * (len(source) // BATCH)):
         batches.announce(step)
         yield source.latents[batches.order.rows(step * BATCH, BATCH)]

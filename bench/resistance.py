@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from torch.nn.utils.rnn import pad_sequence
 from nanogen.backbones import Condition, load
 from nanogen.config import PIXELS, load_run, load_study, stages, terms
 from nanogen.config.paths import Paths
+from nanogen.config.sample_stage import SampleStage
 from nanogen.config.study_schema import Study
+from nanogen.config.train_stage import TrainStage
 from nanogen.data.scenes.render import render
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
@@ -102,8 +105,8 @@ class Bench:
         if simple is None or run.evaluation.detector is None or run.data.source != "scenes":
             raise UserError(f"study {study.study} does not measure GenEval and SimpleEval of scenes")
         self.group = group
-        self.train = stages.train(study, method, "t2i")
-        self.stage = stages.sample(study, method, "t2i", "cfg")
+        self.train = TrainStage.from_json(stages.train(study, method, "t2i"))
+        self.stage = SampleStage.from_json(stages.sample(study, method, "t2i", "cfg"))
         self.prompts = prompts_of(stages.prompts(study), Path())
         folder = Path(paths.trained(method, "t2i")).parent
         self.trained = load(folder)
@@ -136,12 +139,13 @@ class Bench:
 
     def trained_on(self, source: Dataset, steps: int, rate: float) -> nn.Module:
         """The model after more steps on ``source``, with a constant rate; its averaged weights."""
-        training = self.train["training"]
-        optimizer = {**training["optimizer"], "learning_rate": rate, "final_learning_rate": rate}
-        stage = {**self.train, "training": {**training, "optimizer": {**optimizer, "warmup_steps": 0}}}
+        training = self.train.training
+        keys = {"learning_rate": rate, "final_learning_rate": rate, "warmup_steps": 0}
+        optimizer = training.optimizer.model_copy(update=keys)
+        stage = replace(self.train, training=training.model_copy(update={"optimizer": optimizer}))
         learner = Learner(stage, self.group, None)
         learner.model.load_state_dict(self.trained.state_dict())
-        learner.ema = EMA(learner.model, training["ema"])
+        learner.ema = EMA(learner.model, training.ema)
         drawn = Batches(source, stage)
         for step in range(steps):
             learner.step(step + 1, drawn.at(step).to(self.group.device))
@@ -167,7 +171,7 @@ class Bench:
         shares = simpleeval.per_prompt(right, labels[at], len(own))
         tags = np.array([prompt["tag"] for prompt in asked])
         by_tag = [shares[tags == tag] for tag in dict.fromkeys(tags)]
-        low, high = simpleeval.interval(by_tag, self.stage["seed"], "resistance")
+        low, high = simpleeval.interval(by_tag, self.stage.seed, "resistance")
         choices = simpleeval.Choices([self.prompts[i] for i in simple])
         of_image = labels[~at] - first
         chosen = choices.right(self.scorer(images[~at], choices.texts), of_image)
@@ -176,7 +180,7 @@ class Bench:
             "geneval_low": low,
             "geneval_high": high,
             **simpleeval.summarise(
-                simpleeval.per_prompt(chosen, of_image, len(choices)), choices.levels, self.stage["seed"]
+                simpleeval.per_prompt(chosen, of_image, len(choices)), choices.levels, self.stage.seed
             ),
         }
 

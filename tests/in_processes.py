@@ -6,15 +6,17 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from nanogen.config.train_stage import TrainStage
 from nanogen.files import read_json
-from nanogen.stage2.learner import Execution, Learner
+from nanogen.stage2.learner import Learner
+from nanogen.training.execution import Execution
 from nanogen.training.processes import processes
 
 
 def average_of_others(config: str, sharding: str) -> int:
     """The average before the first step, where each process began with other weights."""
     with processes() as group:
-        stage = {**read_json(config), "seed": group.rank}
-        average = Learner(stage, group, execution=Execution(sharding)).average()
+        stage = TrainStage.from_json({**read_json(config), "seed": group.rank})
+        average = Learner(stage, group, execution=Execution(sharding=sharding)).average()
         save_file(average, Path(config).with_name(f"average-{sharding}-{group.rank}.safetensors"))
     return 0

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from nanogen.backbones import DDT, Condition
+from nanogen.config.schema import Term
 from nanogen.interop.released import from_released
 from nanogen.objectives import PREDICTIONS, FlowMatching, StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch
@@ -95,7 +96,9 @@ def test_loss(golden):
         predicted = base.predicted_at(model, batch, values["loss_t"], condition)
         assert_close(base.error(predicted), values["loss/loss"])
         if "cls_clean" in values:
-            weighted = 0.03 * Reg({}, base, None)(predicted)  # the file holds it with its coefficient
+            weighted = 0.03 * Reg(Term(coefficient=0.03), base, None)(
+                predicted
+            )  # the file holds it with its coefficient
             assert_close(weighted, values["loss/loss_reg"])
 
 

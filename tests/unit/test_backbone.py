@@ -10,6 +10,7 @@ import torch
 from nanogen.backbones import DDT, Condition, build, load, save
 from nanogen.backbones.embeddings import patches, unpatch
 from nanogen.config import stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 
 KEYS = {
@@ -140,14 +141,14 @@ def test_patches_keep_their_places():
 def test_initial_weights_depend_on_seed_method_and_task_alone(tiny, task):
     stage = stages.train(tiny(), "jit", task)
     torch.manual_seed(1)
-    one = build(stage).state_dict()
+    one = build(TrainStage.from_json(stage)).state_dict()
     drawn = torch.rand(1)
     torch.manual_seed(1)
     assert torch.equal(drawn, torch.rand(1))  # building leaves the global generator alone
     torch.manual_seed(2)
-    two = build(stage).state_dict()
+    two = build(TrainStage.from_json(stage)).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
-    other = build({**stage, "seed": 1}).state_dict()
+    other = build(TrainStage.from_json({**stage, "seed": 1})).state_dict()
     assert not torch.equal(one["encoder_patches.weight"], other["encoder_patches.weight"])
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from train_stages import train_stage
 
 from nanogen.backbones import Condition
 from nanogen.config import stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import label
@@ -36,10 +40,8 @@ class Numbered:
         self.announced = set(np.concatenate(list(windows.values())))
 
 
-def stage(**training: int) -> dict:
-    keys = {"batch_size": 24, "noise_chunk": 4, **training}
-    identity = {"seed": 3, "method": "jit", "task": "imagenet"}
-    return {**identity, "latent": [2, 3, 3], "backbone": {}, "training": keys}
+def stage(batch_size: int = 24, noise_chunk: int = 4) -> TrainStage:
+    return train_stage([2, 3, 3], "jit", "imagenet", batch_size=batch_size, noise_chunk=noise_chunk)
 
 
 def rows(batch: Batch) -> list[int]:
@@ -112,9 +114,9 @@ def test_any_step_can_be_drawn_first():
 def test_draws_differ_between_steps_chunks_methods_and_tasks():
     keys = [
         stage(),
-        {**stage(), "method": "sd-vae-mse"},
-        {**stage(), "task": "t2i"},
-        {**stage(), "seed": 4},
+        replace(stage(), method="sd-vae-mse"),
+        replace(stage(), task="t2i"),
+        replace(stage(), seed=4),
     ]
     noises = [Batches(Numbered(50), k).at(step).noise for k in keys for step in (0, 1)]
     chunks = torch.cat(noises).view(-1, 4 * 2 * 3 * 3)
@@ -167,7 +169,9 @@ def text_file(folder, stage, count=40, width=96):
 
 
 def test_pixels_are_the_image_in_minus_one_to_one(tiny, tiny_images):
-    data = TrainingData(stages.train(tiny(), "jit", "imagenet"), None, tiny_images, None)
+    data = TrainingData(
+        TrainStage.from_json(stages.train(tiny(), "jit", "imagenet")), None, tiny_images, None
+    )
     x, condition = data.load(np.array([5, 2]), np.array([0.1, 0.9]))
     with hdf5.opened(tiny_images, "images", 1) as file:
         images, labels = file["images"][:], file["labels"][:]
@@ -183,7 +187,9 @@ def test_captions_of_both_kinds_are_drawn_and_trimmed(tiny, tmp_path):
     )
     stage = stages.train(study, "sd-vae-mse", "t2i")
     latents = latents_file(tmp_path, stage, shape=tuple(stage["latent"]))
-    data = TrainingData(stage, latents, None, text_file(tmp_path, stage, width=stage["text_width"]))
+    data = TrainingData(
+        TrainStage.from_json(stage), latents, None, text_file(tmp_path, stage, width=stage["text_width"])
+    )
     _, condition = data.load(np.array([4, 4, 3, 5]), np.array([0.2, 0.7, 0.2, 0.7]))
     assert condition.mask.sum(1).tolist() == [1, 2, 0, 2]  # 1, 2, 0 and 3 tokens, at most 2
     assert condition.tokens[:, 0, 0].tolist() == [8.0, 9.0, 0.0, 11.0]
@@ -193,24 +199,24 @@ def test_sources_that_do_not_fit_are_refused(tiny, tiny_images, tmp_path):
     labelled = stages.train(tiny(), "sd-vae-mse", "imagenet")
     shape = tuple(labelled["latent"])
     with pytest.raises(UserError, match="this run needs --latents FILE"):
-        TrainingData(labelled, None, tiny_images, None)
+        TrainingData(TrainStage.from_json(labelled), None, tiny_images, None)
     path = latents_file(tmp_path, labelled, shape=(2, 4, 4))
     with pytest.raises(UserError, match=r"holds \(2, 4, 4\) per image, the configuration says"):
-        TrainingData(labelled, path, None, None)
+        TrainingData(TrainStage.from_json(labelled), path, None, None)
     path = latents_file(tmp_path, labelled, shape=shape, hash_="0123456789abcdef")
     with pytest.raises(
         UserError, match=f"carries hash 0123456789abcdef.*{labelled['expects']['latents']}"
     ):
-        TrainingData(labelled, path, None, None)
+        TrainingData(TrainStage.from_json(labelled), path, None, None)
     path = latents_file(tmp_path, labelled, shape=shape)
     fewer = {**labelled, "conditioner": {**labelled["conditioner"], "classes": 10}}
     with pytest.raises(UserError, match=r"label 19, but conditioner.classes is 10"):
-        TrainingData(fewer, path, None, None)
+        TrainingData(TrainStage.from_json(fewer), path, None, None)
     captioned = stages.train(tiny(), "sd-vae-mse", "t2i")
     path = latents_file(tmp_path, captioned, shape=shape)
     text = text_file(tmp_path, captioned, count=30)
     with pytest.raises(UserError, match=r"captions of 30 images, .*latents.h5 holds 40"):
-        TrainingData(captioned, path, None, text)
+        TrainingData(TrainStage.from_json(captioned), path, None, text)
 
 
 def test_what_a_process_announces_is_what_it_reads(monkeypatch):

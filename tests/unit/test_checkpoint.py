@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from nanogen.backbones import build, load
 from nanogen.cli import main
 from nanogen.config import load_study, stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.config.trained import read
 from nanogen.errors import UserError
 from nanogen.files import read_json
@@ -26,7 +27,7 @@ def stage(tiny) -> dict:
 @pytest.fixture
 def released(stage, tmp_path):
     """A checkpoint of two random networks, and our state dictionary of its average."""
-    model = build(stage)
+    model = build(TrainStage.from_json(stage))
     average = {k: torch.randn_like(v) for k, v in model.state_dict().items()}
     path = tmp_path / "released.pt"
     content = {
@@ -44,8 +45,8 @@ def same(one, two) -> bool:
 
 def test_the_average_is_imported_unless_the_trained_weights_are_asked_for(stage, released, tmp_path):
     path, trained, average = released
-    parameters = import_checkpoint(path, "ema", stage, tmp_path / "average")
-    import_checkpoint(path, "model", stage, tmp_path / "trained")
+    parameters = import_checkpoint(path, "ema", TrainStage.from_json(stage), tmp_path / "average")
+    import_checkpoint(path, "model", TrainStage.from_json(stage), tmp_path / "trained")
     assert same(load(tmp_path / "average").state_dict(), average)
     assert same(load(tmp_path / "trained").state_dict(), trained)
     assert read(tmp_path / "average") == stage
@@ -57,9 +58,9 @@ def test_the_average_is_imported_unless_the_trained_weights_are_asked_for(stage,
 
 def test_a_model_goes_through_the_released_format_unchanged(stage, released, tmp_path):
     path, _, average = released
-    import_checkpoint(path, "ema", stage, tmp_path / "model")
+    import_checkpoint(path, "ema", TrainStage.from_json(stage), tmp_path / "model")
     export_checkpoint(tmp_path / "model", tmp_path / "exported.pt")
-    import_checkpoint(tmp_path / "exported.pt", "ema", stage, tmp_path / "again")
+    import_checkpoint(tmp_path / "exported.pt", "ema", TrainStage.from_json(stage), tmp_path / "again")
     assert same(load(tmp_path / "again").state_dict(), average)
 
 
@@ -75,7 +76,9 @@ def test_a_file_of_one_set_of_weights_needs_no_key(stage, released, tmp_path):
     path, _, average = released
     weights = read_checkpoint(path, "ema")
     save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "flat.safetensors")
-    import_checkpoint(tmp_path / "flat.safetensors", "ema", stage, tmp_path / "model")
+    import_checkpoint(
+        tmp_path / "flat.safetensors", "ema", TrainStage.from_json(stage), tmp_path / "model"
+    )
     assert same(load(tmp_path / "model").state_dict(), average)
     assert load_file(tmp_path / "model" / "model.safetensors").keys() == average.keys()
 
@@ -102,7 +105,7 @@ def test_what_is_no_checkpoint_is_refused(stage, tmp_path, capsys, content, sent
     path = tmp_path / "file.pt"
     torch.save(content, path)
     with pytest.raises(UserError, match=sentence):
-        import_checkpoint(path, "ema", stage, tmp_path / "model")
+        import_checkpoint(path, "ema", TrainStage.from_json(stage), tmp_path / "model")
     assert not (tmp_path / "model").exists()
     assert "executed" not in capsys.readouterr().out
 
@@ -116,18 +119,18 @@ def test_damaged_and_missing_files_are_explained(stage, released, tmp_path):
         (tmp_path / "absent.pt", "does not exist"),
     ):
         with pytest.raises(UserError, match=sentence):
-            import_checkpoint(file, "ema", stage, tmp_path / "model")
+            import_checkpoint(file, "ema", TrainStage.from_json(stage), tmp_path / "model")
 
 
 def test_a_checkpoint_of_another_task_is_refused_with_the_names(tiny, released, tmp_path):
     stage = stages.train(tiny(), "sd-vae-mse", "t2i")
     with pytest.raises(UserError, match=r"missing: .*ctx_embedder.norm.weight.*unexpected: .*learnable"):
-        import_checkpoint(released[0], "ema", stage, tmp_path / "model")
+        import_checkpoint(released[0], "ema", TrainStage.from_json(stage), tmp_path / "model")
 
 
 def test_the_commands_import_and_export(tmp_path, capsys):
     stage = stages.train(load_study("nano"), "jit", "imagenet")
-    model = build(stage)
+    model = build(TrainStage.from_json(stage))
     torch.save({"ema": to_released(model.state_dict(), model)}, tmp_path / "released.pt")
     command = ["import", "--checkpoint", f"{tmp_path}/released.pt", "--study", "nano"]
     options = ["--method", "jit", "--task", "imagenet", "--out", f"{tmp_path}/model"]
@@ -146,7 +149,7 @@ def given(tiny, folder, method="sd-vae-mse", **changes):
 
 
 def test_a_study_samples_from_an_imported_model(tiny, stage, released, tmp_path):
-    import_checkpoint(released[0], "ema", stage, tmp_path / "model")
+    import_checkpoint(released[0], "ema", TrainStage.from_json(stage), tmp_path / "model")
     study = given(tiny, tmp_path / "model")
     sample = stages.sample(study, "sd-vae-mse", "imagenet", "cfg")
     assert sample["expects"]["model"] == stage["hash"]
@@ -166,7 +169,7 @@ def test_a_study_samples_from_an_imported_model(tiny, stage, released, tmp_path)
 def test_a_model_that_does_not_fit_is_refused(
     tiny, stage, released, tmp_path, method, changes, sentence
 ):
-    import_checkpoint(released[0], "ema", stage, tmp_path / "model")
+    import_checkpoint(released[0], "ema", TrainStage.from_json(stage), tmp_path / "model")
     with pytest.raises(UserError, match=sentence):
         stages.sample(given(tiny, tmp_path / "model", method, **changes), method, "imagenet", "cfg")
 
@@ -174,13 +177,18 @@ def test_a_model_that_does_not_fit_is_refused(
 @pytest.mark.slow
 def test_a_model_of_the_papers_size_goes_through_the_released_format(tmp_path):
     stage = stages.train(load_study("paper"), "sd-vae-mse", "imagenet")
-    model = build(stage)
+    model = build(TrainStage.from_json(stage))
     parameters = sum(p.numel() for p in model.parameters())
     assert parameters == 611_304_996
     released = {k: v.bfloat16() for k, v in to_released(model.state_dict(), model).items()}
     torch.save({"ema": released}, tmp_path / "released.pt")
     del model
-    assert import_checkpoint(tmp_path / "released.pt", "ema", stage, tmp_path / "model") == parameters
+    assert (
+        import_checkpoint(
+            tmp_path / "released.pt", "ema", TrainStage.from_json(stage), tmp_path / "model"
+        )
+        == parameters
+    )
     loaded = load(tmp_path / "model")
     back = to_released(loaded.state_dict(), loaded)
     assert same({k: v.bfloat16() for k, v in back.items()}, released)

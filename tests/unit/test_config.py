@@ -13,6 +13,7 @@ from nanogen.cli import main
 from nanogen.config import load, load_model, load_run, load_study, stages
 from nanogen.config.load import available, study_from
 from nanogen.config.task_difference import task_difference
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 
 
@@ -187,8 +188,8 @@ COUNTS = [
 @pytest.mark.parametrize(("method", "imagenet", "t2i"), COUNTS)
 def test_parameter_counts_of_the_paper(method, imagenet, t2i):
     study = load_study("paper")
-    assert parameter_count(stages.train(study, method, "imagenet")) == imagenet
-    assert parameter_count(stages.train(study, method, "t2i")) == t2i
+    assert parameter_count(TrainStage.from_json(stages.train(study, method, "imagenet"))) == imagenet
+    assert parameter_count(TrainStage.from_json(stages.train(study, method, "t2i"))) == t2i
 
 
 def test_counting_parameters_allocates_no_weights(capsys):

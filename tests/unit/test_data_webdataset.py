@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from train_stages import train_stage
 
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
@@ -143,15 +144,14 @@ def test_pictures_left_in_their_shards_are_those_that_would_be_copied(many, tmp_
 
 def test_training_from_shards_draws_the_same_batches_and_resumes_within_an_epoch(many, tmp_path):
     both(many, tmp_path)
-    keys = {"training": {"batch_size": 16, "noise_chunk": 4}, "backbone": {}, "latent": [3, 16, 16]}
-    keys |= {"seed": 3, "method": "jit", "task": "t2i"}
+    stage = train_stage([3, 16, 16], "jit", "t2i", batch_size=16, noise_chunk=4)
 
     def drawn(store: str, start: int) -> list[torch.Tensor]:
         pixels = Pixels(tmp_path / f"{store}.h5", "abc")
         pixels.features = lambda rows: {}
         images = pixels.load
         pixels.load = lambda rows, draws: (images(rows), torch.from_numpy(rows))
-        batches = Batches(pixels, keys).prefetched(start, 9, torch.device("cpu"))
+        batches = Batches(pixels, stage).prefetched(start, 9, torch.device("cpu"))
         return [batch.x for batch in batches]
 
     expected = drawn("pixels", 0)

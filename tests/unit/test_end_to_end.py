@@ -18,6 +18,7 @@ from nanogen.backbones import build
 from nanogen.backbones.embeddings import Condition
 from nanogen.cli import main
 from nanogen.config import load_study, plan, stages
+from nanogen.config.train_stage import BackboneStage
 from nanogen.config.validation import merged
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
@@ -36,6 +37,7 @@ from nanogen.stage1.vae import Coder
 from nanogen.stage1.vae import build as build_vae
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.latent_layouts import layout_of
+from nanogen.training.execution import Saving
 from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
@@ -84,7 +86,7 @@ class Step:
         torch.manual_seed(0)
         self.layout = layout_of("AutoencoderKL")
         self.vae = Coder(build_vae(MODEL, 8), self.layout)
-        network = build(JOINT)
+        network = build(BackboneStage.from_json(JOINT))
         for parameter in network.parameters():  # its output begins at zero, and so would gradients
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.05)
@@ -264,7 +266,16 @@ class Workspace:
         batches.stop_at = stop_at
         val, state = self.images("val").images, folder / "state"
         state.mkdir(parents=True, exist_ok=True)
-        train_tokenizer(self.stage, learner, batches, val, state, folder / "model", ALONE, 4, 2)
+        train_tokenizer(
+            self.stage,
+            learner,
+            batches,
+            val,
+            state=state,
+            output=folder / "model",
+            group=ALONE,
+            saving=Saving(checkpoint_every=4, log_every=2),
+        )
         return folder / "model"
 
 

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from train_stages import train_stage
 
 from nanogen.caches.files import LatentFile
 from nanogen.caches.latents import write_latents, write_shard
@@ -70,8 +71,7 @@ def cache(folder, images, shards: int, stage=STAGE):
 
 def drawn(path, rank: int, world: int, start: int, stop: int) -> list[torch.Tensor]:
     """A process's batches of these steps."""
-    keys = {"training": {"batch_size": 96, "noise_chunk": 16}, "backbone": {}, "latent": [3, 4, 4]}
-    stage = {"seed": 3, "method": "m", "task": "imagenet", **keys}
+    stage = train_stage([3, 4, 4], "m", "imagenet", batch_size=96, noise_chunk=16)
     source = Latents(path, STAGE["hash"])
     source.features = lambda rows: {}
     source.load_latents = source.load

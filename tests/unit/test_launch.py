@@ -19,8 +19,10 @@ from safetensors.torch import load_file
 
 from nanogen.cli import main
 from nanogen.config import stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.loop import train
+from nanogen.training.execution import Execution
 from nanogen.training.launch import srun
 from nanogen.training.processes import Processes
 
@@ -65,10 +67,18 @@ def whole(tiny, tiny_images, tmp_path_factory) -> Callable[..., tuple[list[float
 @pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp", marks=pytest.mark.slow)])
 def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, whole, sharding):
     stage = stages.train(tiny(), "jit", "imagenet")
-    source = TrainingData(stage, None, tiny_images, None)
+    source = TrainingData(TrainStage.from_json(stage), None, tiny_images, None)
     alone = Processes(0, 1, torch.device("cpu"))
-    (tmp_path / "state").mkdir()
-    train(stage, source, tmp_path / "state", tmp_path / "one", alone, 1000, 2)
+    state, output = tmp_path / "state", tmp_path / "one"
+    state.mkdir()
+    train(
+        TrainStage.from_json(stage),
+        source,
+        state=state,
+        output=output,
+        group=alone,
+        execution=Execution(log_every=2),
+    )
     one_losses, one = result(tmp_path / "one")
     two_losses, two = whole(2, stage["training"]["steps"], sharding)
     assert len(one_losses) == 4

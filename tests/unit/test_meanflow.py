@@ -13,6 +13,8 @@ from nanogen.backbones import Condition, build
 from nanogen.backbones.encoder import Output
 from nanogen.config import load_run, load_study, stages, variants
 from nanogen.config.paths import Paths
+from nanogen.config.sample_stage import SampleStage
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.objectives import MeanFlow, StraightPath, TrainingTime, objective_of
 from nanogen.objectives.batch import Batch
@@ -140,18 +142,18 @@ KINDS = {"flow-matching": 0, "average": 6}  # a step of each
 
 
 def batch(stage: dict, kind: str) -> Batch:
-    return replace(Batches(Noise(), stage).at(0), step=KINDS[kind])
+    return replace(Batches(Noise(), TrainStage.from_json(stage)).at(0), step=KINDS[kind])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_every_weight_is_trained_in_both_kinds_of_steps(stage, kind, precision):
-    model = build(stage)
+    model = build(TrainStage.from_json(stage))
     with torch.no_grad():
         for parameter in model.parameters():  # some are zero at first, which stops the gradient
             parameter.add_(0.05 * torch.randn_like(parameter))
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        losses = objective_of(stage)(model, batch(stage, kind), model.conditioner)
+        losses = objective_of(TrainStage.from_json(stage))(model, batch(stage, kind), model.conditioner)
     losses["loss"].backward()
     assert 0.9 < float(losses["loss"].detach()) <= 1.0  # error / (error + 0.01)
     assert all(value.isfinite() for value in losses.values())
@@ -161,7 +163,7 @@ def test_every_weight_is_trained_in_both_kinds_of_steps(stage, kind, precision):
 
 @pytest.mark.slow
 def test_compiled_blocks_have_the_derivative_of_the_plain_ones(stage):
-    model, inputs = build(stage), batch(stage, "average")
+    model, inputs = build(TrainStage.from_json(stage)), batch(stage, "average")
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -192,7 +194,7 @@ def test_a_flow_matching_step_takes_one_time_and_no_derivative(stage, monkeypatc
         raise AssertionError("a derivative was taken")
 
     monkeypatch.setattr("nanogen.objectives.meanflow.derivative", refused)
-    model, objective = build(stage), objective_of(stage)
+    model, objective = build(TrainStage.from_json(stage)), objective_of(TrainStage.from_json(stage))
     plain = batch(stage, "flow-matching")
     losses = [
         objective(model, one, model.conditioner)["loss"].detach()
@@ -204,9 +206,13 @@ def test_a_flow_matching_step_takes_one_time_and_no_derivative(stage, monkeypatc
 
 
 def test_the_network_of_a_flow_matching_method_has_no_second_time(tiny, stage):
-    plain = build(stages.train(tiny(), "jit", "imagenet"))
+    plain = build(TrainStage.from_json(stages.train(tiny(), "jit", "imagenet")))
     assert not [name for name, _ in plain.named_parameters() if name.startswith("absolute_time")]
-    assert [name for name, _ in build(stage).named_parameters() if name.startswith("absolute_time")]
+    assert [
+        name
+        for name, _ in build(TrainStage.from_json(stage)).named_parameters()
+        if name.startswith("absolute_time")
+    ]
 
 
 # ------------------------------------------------------------------- sample sets and networks
@@ -253,12 +259,12 @@ def test_what_does_not_go_together_is_refused_while_reading(tiny, keys, said):
 
 
 def test_a_sample_set_takes_one_pass_per_step(tiny, stage):
-    model = build(stage)
+    model = build(TrainStage.from_json(stage))
     passes: list[int] = []
     model.register_forward_hook(lambda module, arguments, output: passes.append(len(arguments[0])))
     sample = {**stages.sample(tiny(), "jit", "imagenet", "cfg"), "train": stage}
     sample["sampling"] = {**sample["sampling"], "steps": 2}
-    generator = Generator(sample, model, Pixels(32), torch.device("cpu"))
+    generator = Generator(SampleStage.from_json(sample), model, Pixels(32), torch.device("cpu"))
     images = generator(np.arange(3), Condition(labels=torch.tensor([0, 1, 2])))
     assert passes == [3, 3]
     assert images.shape == (3, 32, 32, 3)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from nanogen.backbones import Condition, Output
-from nanogen.config import load_study, stages
+from nanogen.config import load_run, load_study
+from nanogen.config.schema import Optimizer
 from nanogen.objectives import (
     PREDICTIONS,
     FlowMatching,
@@ -86,8 +87,8 @@ def test_the_loss_is_the_mean_squared_error_of_velocities(prediction, expected):
 # -------------------------------------------------------------------------------- schedule
 
 
-def schedule(**keys: float) -> dict[str, float]:
-    return {"learning_rate": 2e-4, "final_learning_rate": 2e-5, "warmup_steps": 0, **keys}
+def schedule(**keys: float) -> Optimizer:
+    return Optimizer(**{"learning_rate": 2e-4, "final_learning_rate": 2e-5, "warmup_steps": 0, **keys})
 
 
 def test_the_papers_text_warm_up_then_decay_to_a_tenth():
@@ -101,7 +102,7 @@ def test_the_papers_text_warm_up_then_decay_to_a_tenth():
 
 
 def test_the_authors_code_constant_then_a_decay_that_the_run_does_not_finish():
-    keys = stages.train(load_study("paper"), "dinov2-b", "imagenet")["training"]["optimizer"]
+    keys = load_run(load_study("paper"), "dinov2-b", "imagenet").training.optimizer
     assert learning_rate(0, keys) == learning_rate(50040, keys) == 2e-4
     assert learning_rate(100079, keys) == pytest.approx(1.905e-4, abs=1e-7)
     assert learning_rate(1000800, keys) == pytest.approx(2e-5)

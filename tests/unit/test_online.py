@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 from nanogen.backbones import load
 from nanogen.cli import main
 from nanogen.config import stages
+from nanogen.config.sample_stage import OnlineStage, SampleStage
+from nanogen.config.train_stage import TrainStage
 from nanogen.data import hdf5
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
@@ -38,6 +40,7 @@ from nanogen.stage2.evaluation import Inputs, Online
 from nanogen.stage2.loop import train
 from nanogen.tokenizers.pixels import Pixels
 from nanogen.training import checkpoint
+from nanogen.training.execution import Execution
 from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
@@ -63,9 +66,19 @@ class Stopping(TrainingData):
 
 def run(folder: Path, stage: dict, source: TrainingData, online: Online | None = None) -> Path:
     """Train in ``folder``; returns the model's folder."""
-    with checkpoint.locked(folder / "state"):
-        train(stage, source, folder / "state", folder / "model", ALONE, 4, 2, online=online)
-    return folder / "model"
+    state, model = folder / "state", folder / "model"
+    execution = Execution(checkpoint_every=4, log_every=2)
+    with checkpoint.locked(state):
+        train(
+            TrainStage.from_json(stage),
+            source,
+            state=state,
+            output=model,
+            group=ALONE,
+            execution=execution,
+            online=online,
+        )
+    return model
 
 
 def lines(model: Path) -> list[dict[str, Any]]:
@@ -117,9 +130,14 @@ def evaluated(classes, tiny_images, inputs, tmp_path):
     def trained(name: str, every: int = 3, stop_at: int = -1) -> Path:
         study = classes(every)
         stage = stages.train(study, "jit", "imagenet")
-        source = Stopping(stage, None, tiny_images, None)
+        source = Stopping(TrainStage.from_json(stage), None, tiny_images, None)
         source.at = stop_at
-        online = Online(stages.online(study, "jit", "imagenet"), stage, inputs, ALONE)
+        online = Online(
+            OnlineStage.from_json(stages.online(study, "jit", "imagenet")),
+            TrainStage.from_json(stage),
+            inputs,
+            ALONE,
+        )
         return run(tmp_path / name, stage, source, online)
 
     return trained
@@ -128,9 +146,9 @@ def evaluated(classes, tiny_images, inputs, tmp_path):
 def test_the_last_fid_is_that_of_the_finished_models_sample_set(classes, evaluated, place, tmp_path):
     model, study = evaluated("run"), classes()
     sample = stages.sample(study, "jit", "imagenet", "cfg")
-    generator = Generator(sample, load(model), Pixels(32), ALONE.device)
-    labels, samples = labels_of(sample, None), tmp_path / "samples.h5"
-    generate(sample, generator, labels, class_conditions, 50, ALONE, samples)
+    generator = Generator(SampleStage.from_json(sample), load(model), Pixels(32), ALONE.device)
+    labels, samples = labels_of(SampleStage.from_json(sample), None), tmp_path / "samples.h5"
+    generate(SampleStage.from_json(sample), generator, labels, class_conditions, 50, ALONE, samples)
     features = tmp_path / "features.h5"
     folders = {"inception": place / "inception"}
     write_features(stages.features(study, "jit", "cfg"), samples, folders, features)
@@ -144,7 +162,9 @@ def test_the_last_fid_is_that_of_the_finished_models_sample_set(classes, evaluat
 def test_evaluated_or_not_the_weights_are_the_same_to_the_bit(tiny, evaluated, tiny_images, tmp_path):
     model = evaluated("run", every=1)
     stage = stages.train(tiny(), "jit", "imagenet")
-    plain = run(tmp_path / "plain", stage, TrainingData(stage, None, tiny_images, None))
+    plain = run(
+        tmp_path / "plain", stage, TrainingData(TrainStage.from_json(stage), None, tiny_images, None)
+    )
     assert steps(model) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert losses(model) == losses(plain)
     weights = [(folder / "model.safetensors").read_bytes() for folder in (model, plain)]
@@ -157,7 +177,12 @@ def test_torchs_own_generator_is_left_alone(classes, inputs):
     study = classes()
     stage = stages.train(study, "jit", "imagenet")
     before = torch.get_rng_state()
-    online = Online(stages.online(study, "jit", "imagenet"), stage, inputs, ALONE)
+    online = Online(
+        OnlineStage.from_json(stages.online(study, "jit", "imagenet")),
+        TrainStage.from_json(stage),
+        inputs,
+        ALONE,
+    )
     online.images(online.images.model.state_dict())
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -176,7 +201,10 @@ def test_stopped_and_continued_logs_the_same_scores(evaluated, tmp_path, at):
 def test_few_images_show_classes_from_all_over(classes, inputs):
     study = classes(images=5)
     online = Online(
-        stages.online(study, "jit", "imagenet"), stages.train(study, "jit", "imagenet"), inputs, ALONE
+        OnlineStage.from_json(stages.online(study, "jit", "imagenet")),
+        TrainStage.from_json(stages.train(study, "jit", "imagenet")),
+        inputs,
+        ALONE,
     )
     assert online.images.labels.tolist() == [0, 4, 8, 12, 16]
     assert online.images.indices.tolist() == [0, 4, 8, 12, 16]
@@ -211,26 +239,46 @@ def test_what_is_not_there_is_said_in_a_sentence(classes, inputs, missing, said)
     study = classes()
     stage = stages.train(study, "jit", "imagenet")
     with pytest.raises(UserError, match=said):
-        Online(stages.online(study, "jit", "imagenet"), stage, replace(inputs, **missing), ALONE)
+        Online(
+            OnlineStage.from_json(stages.online(study, "jit", "imagenet")),
+            TrainStage.from_json(stage),
+            replace(inputs, **missing),
+            ALONE,
+        )
 
 
 def test_a_tokenizer_that_is_not_given_is_named(classes, inputs):
     study = classes()
     stage = stages.train(study, "sd-vae-mse", "imagenet")
     with pytest.raises(UserError, match="needs sd-vae-mse: give --network sd-vae-mse=DIR"):
-        Online(stages.online(study, "sd-vae-mse", "imagenet"), stage, inputs, ALONE)
+        Online(
+            OnlineStage.from_json(stages.online(study, "sd-vae-mse", "imagenet")),
+            TrainStage.from_json(stage),
+            inputs,
+            ALONE,
+        )
 
 
 def test_what_belongs_to_another_configuration_is_refused(classes, tiny, inputs):
     study = classes()
     evaluation, stage = (of(study, "jit", "imagenet") for of in (stages.online, stages.train))
     with pytest.raises(UserError, match=f"of the training {stage['hash']}, not of"):
-        Online(evaluation, stages.train(study, "pixelgen", "imagenet"), inputs, ALONE)
+        Online(
+            OnlineStage.from_json(evaluation),
+            TrainStage.from_json(stages.train(study, "pixelgen", "imagenet")),
+            inputs,
+            ALONE,
+        )
     other = {**evaluation, "expects": {**evaluation["expects"], "reference": "0000"}}
     with pytest.raises(UserError, match=r"statistics\.h5 was made by another configuration"):
-        Online(other, stage, inputs, ALONE)
+        Online(OnlineStage.from_json(other), TrainStage.from_json(stage), inputs, ALONE)
     with pytest.raises(UserError, match="evaluate_every is 0"):
-        Online(stages.online(classes(0), "jit", "imagenet"), stage, inputs, ALONE)
+        Online(
+            OnlineStage.from_json(stages.online(classes(0), "jit", "imagenet")),
+            TrainStage.from_json(stage),
+            inputs,
+            ALONE,
+        )
 
 
 # ------------------------------------------------------------------------------- the command
@@ -334,17 +382,24 @@ def test_the_last_geneval_is_that_of_the_finished_models_sample_set(described, t
     inputs = Inputs(
         {"detector": place / "detector"}, prompts=place / "prompts.json", text=place / "text.h5"
     )
-    online = Online(stages.online(study, "jit", "t2i"), stage, inputs, ALONE)
-    source = TrainingData(stage, None, place / "train.h5", place / "captions.h5")
+    online = Online(
+        OnlineStage.from_json(stages.online(study, "jit", "t2i")),
+        TrainStage.from_json(stage),
+        inputs,
+        ALONE,
+    )
+    source = TrainingData(TrainStage.from_json(stage), None, place / "train.h5", place / "captions.h5")
     model = run(tmp_path / "run", stage, source, online)
 
     sample = stages.sample(study, "jit", "t2i", "cfg")
     prompts = read_json(place / "prompts.json")["prompts"]
-    labels = labels_of(sample, prompts)
+    labels = labels_of(SampleStage.from_json(sample), prompts)
     assert len(online.images.labels) == 12 < len(labels)  # SimpleEval's prompts are drawn at the end
-    generator = Generator(sample, load(model), Pixels(32), ALONE.device)
-    conditions = text_conditions(sample, place / "text.h5")
-    generate(sample, generator, labels, conditions, 12, ALONE, tmp_path / "samples.h5")
+    generator = Generator(SampleStage.from_json(sample), load(model), Pixels(32), ALONE.device)
+    conditions = text_conditions(SampleStage.from_json(sample), place / "text.h5")
+    generate(
+        SampleStage.from_json(sample), generator, labels, conditions, 12, ALONE, tmp_path / "samples.h5"
+    )
     files = (tmp_path / "samples.h5", place / "prompts.json", place / "detector")
     score_geneval(stages.geneval(study, "jit", "cfg"), *files, tmp_path / "geneval.json")
     assert steps(model) == [4, 8]
@@ -366,4 +421,9 @@ def test_what_is_not_there_is_said_for_texts_too(described, left_out, said):
     every = Inputs(networks, prompts=place / "prompts.json", text=place / "text.h5")
     given = replace(every, **{left_out: {} if left_out == "networks" else None})
     with pytest.raises(UserError, match=said):
-        Online(stages.online(study, "jit", "t2i"), stages.train(study, "jit", "t2i"), given, ALONE)
+        Online(
+            OnlineStage.from_json(stages.online(study, "jit", "t2i")),
+            TrainStage.from_json(stages.train(study, "jit", "t2i")),
+            given,
+            ALONE,
+        )

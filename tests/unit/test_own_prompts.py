@@ -12,6 +12,7 @@ import pytest
 
 from nanogen.config import load, plan, stages
 from nanogen.config.prompt_counts import images_of_prompts
+from nanogen.config.sample_stage import SampleStage
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import label, read_json
@@ -59,6 +60,8 @@ def test_they_follow_the_prompts_that_were_there(lists, tiny, tmp_path):
     stage = stages.prompts(tiny(**keys(lists)))
     prompts = prompts_of(stage, tmp_path)
     before = prompts_of(stages.prompts(tiny()), tmp_path)
+    two_each = tiny(evaluation={"images_per_prompt": 2})
+    sample = SampleStage.from_json(stages.sample(two_each, "jit", "t2i", "cfg"))
     assert prompts[: len(before)] == before
     assert prompts[len(before) :] == [
         {"prompt": "a red circle, large", "benchmark": "dpg", "item_id": "drawn3"},
@@ -66,7 +69,7 @@ def test_they_follow_the_prompts_that_were_there(lists, tiny, tmp_path):
         {"prompt": "a cross above a ring", "benchmark": "genai", "images": 1},
         {"prompt": "a circle", "benchmark": "genai", "images": 1},
     ]
-    assert labels_of({"images_per_prompt": 2}, prompts[len(before) :]).tolist() == [0, 0, 1, 1, 2, 3]
+    assert labels_of(sample, prompts[len(before) :]).tolist() == [0, 0, 1, 1, 2, 3]
 
 
 def test_a_benchmark_that_is_not_measured_draws_nothing(lists, tiny):

@@ -10,6 +10,7 @@ from nanogen.backbones import Condition, build
 from nanogen.cli import main
 from nanogen.config import load_study, plan, stages
 from nanogen.config.cost import forward_flops, gpu_hours, training_flops
+from nanogen.config.train_stage import TrainStage
 
 # The papers' networks by what they see: exact counts for (ImageNet, text to image).
 COUNTS = {
@@ -77,7 +78,7 @@ def counted(stage: dict) -> float:
     """Operations that torch counts in one image's forward pass, nothing allocated."""
     conditioner = stage["conditioner"]
     with torch.device("meta"):
-        model = build(stage)
+        model = build(TrainStage.from_json(stage))
         if conditioner["kind"] == "label":
             condition = Condition(labels=torch.zeros(1, dtype=torch.int64))
         else:
@@ -102,19 +103,24 @@ def counted(stage: dict) -> float:
 )
 def test_operations_are_those_that_torch_counts(method, task):
     stage = stages.train(load_study("paper"), method, task)
-    assert forward_flops(stage) == pytest.approx(counted(stage), rel=1e-3)
+    assert forward_flops(TrainStage.from_json(stage)) == pytest.approx(counted(stage), rel=1e-3)
 
 
 def test_a_training_image_costs_about_one_teraflop():
     study = load_study("paper")
     label, text = (stages.train(study, "dinov2-b", task) for task in ("imagenet", "t2i"))
-    assert training_flops(label) == pytest.approx(0.98e12, rel=0.03)
-    assert training_flops(text) == pytest.approx(1.7e12, rel=0.06)
+    assert training_flops(TrainStage.from_json(label)) == pytest.approx(0.98e12, rel=0.03)
+    assert training_flops(TrainStage.from_json(text)) == pytest.approx(1.7e12, rel=0.06)
     # 9 % of an H200 is the authors' speed: 100,000 steps in about 10 hours on 32 of them
-    assert gpu_hours(label, 989, 0.09) == pytest.approx(320, rel=0.02)
+    assert gpu_hours(TrainStage.from_json(label), 989, 0.09) == pytest.approx(320, rel=0.02)
     guided, plain = (stages.train(study, "meanflow", "imagenet", weights) for weights in ("", "-nocfg"))
-    assert training_flops(guided) / forward_flops(guided) == 0.75 * (3 + 1) + 0.25 * (3 + 2 + 2)
-    assert training_flops(plain) / forward_flops(plain) == 3 + 0.25 * 2
+    assert training_flops(TrainStage.from_json(guided)) / forward_flops(
+        TrainStage.from_json(guided)
+    ) == 0.75 * (3 + 1) + 0.25 * (3 + 2 + 2)
+    assert (
+        training_flops(TrainStage.from_json(plain)) / forward_flops(TrainStage.from_json(plain))
+        == 3 + 0.25 * 2
+    )
 
 
 def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):

@@ -19,6 +19,7 @@ from nanogen.backbones import Condition, build, load
 from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.config.study_schema import Study
+from nanogen.config.train_stage import TrainStage
 from nanogen.files import read_json, write_json
 from nanogen.stage2.learner import compile_blocks
 from nanogen.training.processes import Processes
@@ -163,7 +164,7 @@ def test_the_average_begins_with_the_main_processes_weights(forks, trainings, tm
     write_json(tmp_path / "train.json", stage)
     words = ["in_processes:average_of_others", str(tmp_path / "train.json"), sharding]
     assert forks.run(words, tmp_path / "log", 2) == [0, 0], (tmp_path / "log").read_text()
-    expected = dict(build({**stage, "seed": 0}).named_parameters())
+    expected = dict(build(TrainStage.from_json({**stage, "seed": 0})).named_parameters())
     for rank in range(2):
         average = load_file(tmp_path / f"average-{sharding}-{rank}.safetensors")
         assert all(torch.equal(average[name], weights) for name, weights in expected.items())
@@ -187,7 +188,7 @@ def alone_in_a_group():
 def test_compiled_blocks_can_be_shared(trainings, alone_in_a_group, sharding):
     """The compiler's last step, code for the device, is left out: it takes a minute here."""
     stage = trainings.stage()
-    plain, compiled = build(stage), build(stage)
+    plain, compiled = build(TrainStage.from_json(stage)), build(TrainStage.from_json(stage))
     compile_blocks(compiled, backend="aot_eager")
     shared = SHARDINGS[sharding](compiled, alone_in_a_group)
     x = torch.randn(2, *stage["latent"], generator=torch.Generator().manual_seed(0))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nanogen.config import stages
+from nanogen.config.sample_stage import SampleStage
 from nanogen.config.validation import merged
 from nanogen.data import hdf5
 from nanogen.data.image_import import write_images
@@ -187,9 +188,10 @@ def own_files(tiny, data, tmp_path):
     named = {"questions": str(tmp_path / "dpg.csv"), "genai_prompts": str(tmp_path / "genai.txt")}
     study = tiny(**merged(CHANGES, {"evaluation": {**named, "images_per_prompt": 2}}))
     stage = stages.question_scores(study, "jit", "cfg")
+    sample = SampleStage.from_json(stages.sample(study, "jit", "t2i", "cfg"))
     write_prompts(stages.prompts(study), tmp_path / "prompts.json")
     write_questions(stages.questions(study), tmp_path / "prompts.json", tmp_path / "questions.json")
-    labels = labels_of(stage, read_json(tmp_path / "prompts.json")["prompts"])
+    labels = labels_of(sample, read_json(tmp_path / "prompts.json")["prompts"])
     images = np.resize(data["train"].images[:], (len(labels), 32, 32, 3))
     samples = _write_samples(tmp_path / "samples.h5", stage, images, labels)
     return stage, samples, tmp_path / "prompts.json", tmp_path / "questions.json"

@@ -10,6 +10,7 @@ from nanogen.backbones import parameter_count
 from nanogen.cli import main
 from nanogen.config import load_run, load_study, stages
 from nanogen.config.paths import Paths
+from nanogen.config.train_stage import TrainStage
 from nanogen.files import label, write_json
 from nanogen.report import paper_tables
 from nanogen.report.rows import read_rows
@@ -27,7 +28,7 @@ OURS = {
 @pytest.mark.parametrize("method", OURS)
 def test_sizes_are_the_tables_to_one_percent(method):
     study = load_study("table1")
-    count = parameter_count(stages.train(study, method, "imagenet")) / 1e6
+    count = parameter_count(TrainStage.from_json(stages.train(study, method, "imagenet"))) / 1e6
     assert count == pytest.approx(OURS[method], rel=0.01)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from nanogen.backbones import build, save
 from nanogen.cli import main
 from nanogen.config import load_study, stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.data.class_names import class_names, class_number
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
@@ -20,7 +21,7 @@ from nanogen.small_networks.text_encoder import train_tokenizer
 def model_folder(folder, stage):
     """A trained model's folder with random weights."""
     torch.manual_seed(3)
-    model = build(stage)
+    model = build(TrainStage.from_json(stage))
     weights = {k: v + 0.1 * torch.randn_like(v) for k, v in model.state_dict().items()}
     folder.mkdir(parents=True)
     save(folder, model, weights)
@@ -147,7 +148,7 @@ def test_no_model_and_no_stage(tmp_path, capsys):
 
 def test_classes_of_imagenet_have_their_words(tmp_path):
     stage = stages.train(load_study("paper"), "jit", "imagenet")
-    names = class_names(stage["use"]["data"], stage["conditioner"]["classes"])
+    names = class_names(**stage["use"]["data"], classes=stage["conditioner"]["classes"])
     assert class_number("golden retriever", names, 1000) == 207
     assert class_number("Tinca tinca", names, 1000) == 0
     with pytest.raises(UserError, match="several classes; give one of the numbers 134, 517"):
@@ -158,6 +159,6 @@ def test_classes_of_photographs_are_their_folders(tmp_path):
     for name in ("grey_cat", "dog"):
         (tmp_path / "train" / name).mkdir(parents=True)
     data = {"name": "mine", "source": "folder", "root": str(tmp_path)}
-    names = class_names(data, 2)
+    names = class_names(**data, classes=2)
     assert class_number("grey cat", names, 2) == 1
-    assert class_names(data, 3) == []
+    assert class_names(**data, classes=3) == []

@@ -13,6 +13,8 @@ import torch
 
 from nanogen.backbones import Condition, build, save
 from nanogen.config import stages
+from nanogen.config.sample_stage import SampleStage
+from nanogen.config.train_stage import TrainStage
 from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 from nanogen.sampling.generate import Generator, generate, labels_of, noise_of
@@ -26,7 +28,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 def randomised(train: dict) -> torch.nn.Module:
     """A network of the stage whose zero-initialised weights are random, so that it does something."""
     torch.manual_seed(5)
-    model = build(train)
+    model = build(TrainStage.from_json(train))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -40,10 +42,20 @@ def sample(tiny) -> dict:
 
 def images(stage: dict, folder, batch_size: int, group: Processes = ALONE) -> np.ndarray:
     """The sample set drawn in batches of this size, uint8 (N, H, W, 3)."""
-    generator = Generator(stage, randomised(stage["train"]), Pixels(32), group.device)
+    generator = Generator(
+        SampleStage.from_json(stage), randomised(stage["train"]), Pixels(32), group.device
+    )
     path = folder / f"samples-{batch_size}.h5"
     conditions = lambda labels: Condition(labels=torch.from_numpy(labels))  # noqa: E731
-    generate(stage, generator, labels_of(stage, None), conditions, batch_size, group, path)
+    generate(
+        SampleStage.from_json(stage),
+        generator,
+        labels_of(SampleStage.from_json(stage), None),
+        conditions,
+        batch_size,
+        group,
+        path,
+    )
     with h5py.File(path) as file:
         return file["images"][:]
 
@@ -98,10 +110,10 @@ def test_one_and_two_processes_draw_exactly_the_same(sample, tmp_path):
 
 def test_every_class_and_prompt_gets_its_share(tiny):
     imagenet = stages.sample(tiny(evaluation={"images": 40}), "jit", "imagenet", "cfg")
-    assert np.bincount(labels_of(imagenet, None)).tolist() == [2] * 20
+    assert np.bincount(labels_of(SampleStage.from_json(imagenet), None)).tolist() == [2] * 20
     t2i = stages.sample(tiny(), "jit", "t2i", "cfg")
     prompts = [{"prompt": "a circle"}] * 9 + [{"prompt": "a square", "images": 1}]
-    assert np.bincount(labels_of(t2i, prompts)).tolist() == [4] * 9 + [1]
+    assert np.bincount(labels_of(SampleStage.from_json(t2i), prompts)).tolist() == [4] * 9 + [1]
 
 
 def test_noise_belongs_to_the_index():
@@ -120,7 +132,7 @@ def test_methods_with_latents_of_one_shape_start_from_the_same_noise(tiny, tmp_p
     class Still(torch.nn.Module):
         """Velocity zero everywhere: the sampler returns its noise."""
 
-        conditioner = build(stages.train(tiny(), "jit", "imagenet")).conditioner
+        conditioner = build(TrainStage.from_json(stages.train(tiny(), "jit", "imagenet"))).conditioner
 
         def forward(self, x, t, condition):
             return type("Output", (), {"image": torch.zeros_like(x)})
@@ -130,7 +142,7 @@ def test_methods_with_latents_of_one_shape_start_from_the_same_noise(tiny, tmp_p
         stage = stages.sample(tiny(), "jit", "imagenet", "nocfg")
         stage["train"]["objective"]["prediction"] = "v"
         stage = {**stage, "method": method}
-        generator = Generator(stage, Still(), Pixels(32), torch.device("cpu"))
+        generator = Generator(SampleStage.from_json(stage), Still(), Pixels(32), torch.device("cpu"))
         labels = torch.zeros(4, dtype=torch.int64)
         drawn.append(generator(np.arange(4), Condition(labels=labels)))
     assert np.array_equal(drawn[0], drawn[1])

@@ -16,6 +16,7 @@ from nanogen.backbones import Condition, load
 from nanogen.cli import main
 from nanogen.config import load_study, stages, variants
 from nanogen.config.load import load_run
+from nanogen.config.sample_stage import SampleStage
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
@@ -99,12 +100,14 @@ def test_keeping_changes_no_hash(tiny):
 
 def test_a_few_images_are_those_of_the_whole_set(tiny, model, tmp_path):
     stage = stages.sample(tiny(evaluation={"images": 12}), "jit", "imagenet", "cfg")
-    whole = Generator(stage, load(model), Pixels(32), ALONE.device)
-    chosen, labels = np.array([1, 4, 11]), labels_of(stage, None)
+    whole = Generator(SampleStage.from_json(stage), load(model), Pixels(32), ALONE.device)
+    chosen, labels = np.array([1, 4, 11]), labels_of(SampleStage.from_json(stage), None)
     images = {}
     for name, drawing, of in (("all", whole, labels), ("few", Subset(whole, chosen), labels[chosen])):
         conditions = lambda labels: Condition(labels=torch.from_numpy(labels))  # noqa: E731
-        generate(stage, drawing, of, conditions, 3, ALONE, tmp_path / f"{name}.h5")
+        generate(
+            SampleStage.from_json(stage), drawing, of, conditions, 3, ALONE, tmp_path / f"{name}.h5"
+        )
         with h5py.File(tmp_path / f"{name}.h5") as file:
             images[name] = file["images"][:].astype(int), file["seeds"][:]
     assert (images["few"][1] == images["all"][1][chosen]).all()

@@ -14,6 +14,7 @@ import torch
 from nanogen.cli import main
 from nanogen.config import load_study, stages, variants
 from nanogen.config.paths import Paths
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.metrics.guidance_choice import best_scale
@@ -155,7 +156,7 @@ def drawn(study, folder: Path, variant: str, *options: str) -> h5py.File | None:
     model = folder / "model"
     if not model.exists():
         model.mkdir()
-        network = build(stage["train"])
+        network = build(TrainStage.from_json(stage["train"]))
         for parameter in network.parameters():  # some are zero at first, and guide nothing
             torch.nn.init.normal_(parameter, std=0.1)
         save(model, network, network.state_dict())

@@ -11,6 +11,8 @@ import torch
 
 from nanogen.backbones import Condition, Output, build, load
 from nanogen.config import load_run, stages
+from nanogen.config.sample_stage import SampleStage
+from nanogen.config.train_stage import TrainStage
 from nanogen.config.validation import merged
 from nanogen.data import hdf5
 from nanogen.data.images import ImageFile
@@ -27,6 +29,7 @@ from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.loop import train
 from nanogen.training import checkpoint
+from nanogen.training.execution import Execution
 from nanogen.training.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
@@ -35,9 +38,19 @@ LONGER = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "
 
 def run(stage: dict, source: TrainingData, folder: Path, networks: dict | None = None) -> list[dict]:
     """Train in ``folder``; the lines of the curve."""
-    with checkpoint.locked(folder / "state"):
-        train(stage, source, folder / "state", folder / "model", ALONE, 100, 2, networks)
-    return [json.loads(line) for line in (folder / "model" / "train.jsonl").read_text().splitlines()]
+    state, model = folder / "state", folder / "model"
+    execution = Execution(checkpoint_every=100, log_every=2)
+    with checkpoint.locked(state):
+        train(
+            TrainStage.from_json(stage),
+            source,
+            state=state,
+            output=model,
+            group=ALONE,
+            execution=execution,
+            networks=networks,
+        )
+    return [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
 
 
 def cache(path: Path, format_: str, hash_: str, **arrays: np.ndarray) -> Path:
@@ -79,7 +92,7 @@ def reg(tiny, images, tmp_path_factory) -> tuple[dict, TrainingData, Path]:
     latents = cache(folder / "l.h5", "latents", expects["latents"], latents=latents, labels=labels)
     cls = mixed(average(images, 1)[:, :, 0, 0], 48)
     cls = cache(folder / "c.h5", "vision", expects["cls"], cls=cls, labels=labels)
-    source = TrainingData(stage, latents, None, None, cls=cls)
+    source = TrainingData(TrainStage.from_json(stage), latents, None, None, cls=cls)
     curve = run(stage, source, folder)
     write_json(folder / "curve.json", curve)
     return stage, source, folder
@@ -97,7 +110,10 @@ def test_reg_logs_its_loss_by_name_and_both_losses_fall(reg):
 def test_reg_leaves_the_other_draws_as_they_were(reg):
     stage, source, _ = reg
     plain = {**stage, "backbone": {**stage["backbone"], "cls_width": None}}
-    with_cls, without = Batches(source, stage).at(3), Batches(source, plain).at(3)
+    with_cls, without = (
+        Batches(source, TrainStage.from_json(stage)).at(3),
+        Batches(source, TrainStage.from_json(plain)).at(3),
+    )
     for name in ("x", "noise", "normal", "uniform"):
         assert torch.equal(getattr(with_cls, name), getattr(without, name)), name
     assert with_cls.cls_noise.shape == with_cls.cls.shape == (16, 48)
@@ -117,9 +133,11 @@ class Colours:
 def test_reg_samples_from_noise_of_both(tiny, reg):
     sample = stages.sample(tiny(training=LONGER), "dinov2-b-reg", "imagenet", "cfg")
     model = load(reg[2] / "model")
-    drawn = Generator(sample, model, Colours(), torch.device("cpu"))
+    drawn = Generator(SampleStage.from_json(sample), model, Colours(), torch.device("cpu"))
     indices = np.arange(6)
-    condition = Condition(labels=torch.from_numpy(labels_of(sample, None)[indices]))
+    condition = Condition(
+        labels=torch.from_numpy(labels_of(SampleStage.from_json(sample), None)[indices])
+    )
     whole = drawn(indices, condition)
     assert whole.shape == (6, 4, 4, 3)
     assert np.array_equal(drawn(indices[:2], Condition(labels=condition.labels[:2])), whole[:2])
@@ -181,7 +199,7 @@ def test_repa_learns_the_features(tiny, images, tiny_images, tmp_path, head):
     patches = mixed(average(images, 2), 48)  # on a coarser grid than the tokens'
     hash_ = stage["expects"]["patches"]
     path = cache(tmp_path / "p.h5", "vision", hash_, patches=patches, labels=images.labels)
-    source = TrainingData(stage, None, tiny_images, None, patches=path)
+    source = TrainingData(TrainStage.from_json(stage), None, tiny_images, None, patches=path)
     curve = run(stage, source, tmp_path)
     assert curve[-1]["repa"] < curve[0]["repa"] - 0.2 * abs(curve[0]["repa"])
     assert set(source.features(np.arange(3))) == {"patches"}
@@ -195,13 +213,18 @@ def test_internal_guidance_trains_its_head_and_moves_samples(tiny, tiny_images, 
     }
     study = tiny(training=LONGER, overrides={"methods": {"jit": keys}})
     stage = stages.train(study, "jit", "imagenet")
-    curve = run(stage, TrainingData(stage, None, tiny_images, None), tmp_path)
+    curve = run(stage, TrainingData(TrainStage.from_json(stage), None, tiny_images, None), tmp_path)
     assert curve[-1]["internal-guidance"] < 0.9 * curve[0]["internal-guidance"]
     sample, drawn = stages.sample(study, "jit", "imagenet", "nocfg"), []
     model = load(tmp_path / "model")
     for scale in (1.5, 1.0):
         sampling = {**sample["sampling"], "internal_guidance": scale}
-        generator = Generator({**sample, "sampling": sampling}, model, Decoded(), torch.device("cpu"))
+        generator = Generator(
+            SampleStage.from_json({**sample, "sampling": sampling}),
+            model,
+            Decoded(),
+            torch.device("cpu"),
+        )
         drawn.append(generator(np.arange(2), Condition(labels=torch.tensor([0, 1]))))
     assert not np.array_equal(*drawn)
 
@@ -248,13 +271,15 @@ def frozen(tiny, tmp_path) -> tuple[dict, dict[str, Path]]:
 
 def test_perceptual_terms_reach_the_network_only_below_their_time(frozen, tiny_images):
     stage, folders = frozen
-    source = TrainingData(stage, None, tiny_images, None)
-    objective = objective_of(stage, term_networks(stage, folders))
-    model = build(stage)
+    source = TrainingData(TrainStage.from_json(stage), None, tiny_images, None)
+    objective = objective_of(
+        TrainStage.from_json(stage), term_networks(TrainStage.from_json(stage), folders)
+    )
+    model = build(TrainStage.from_json(stage))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    batch = Batches(source, stage).at(0)
+    batch = Batches(source, TrainStage.from_json(stage)).at(0)
     for name, (_, term) in objective.terms.items():
         for time, reached in ((0.69, True), (0.7, False)):
             t = torch.full((16,), time)
@@ -267,8 +292,8 @@ def test_perceptual_terms_reach_the_network_only_below_their_time(frozen, tiny_i
 
 def test_pixelgen_trains_with_both_terms(frozen, tiny_images, tmp_path):
     stage, folders = frozen
-    source = TrainingData(stage, None, tiny_images, None)
-    curve = run(stage, source, tmp_path, term_networks(stage, folders))
+    source = TrainingData(TrainStage.from_json(stage), None, tiny_images, None)
+    curve = run(stage, source, tmp_path, term_networks(TrainStage.from_json(stage), folders))
     for line in curve:
         total = line["velocity"] + 0.1 * line["lpips"] + 0.01 * line["features"]
         assert line["loss"] == pytest.approx(total, rel=1e-4)
@@ -298,7 +323,7 @@ def test_lpips_without_its_package_says_which(tmp_path):
 def test_a_term_without_its_network_is_refused(frozen):
     stage, folders = frozen
     with pytest.raises(UserError, match="give --network dinov2-b=DIR"):
-        term_networks(stage, {"inception": folders["inception"]})
+        term_networks(TrainStage.from_json(stage), {"inception": folders["inception"]})
 
 
 # --------------------------------------------------------------------------------- features
@@ -343,9 +368,9 @@ def test_features_of_other_images_are_refused(tiny, images, tmp_path):
         tmp_path / "c.h5", "vision", expects["cls"], cls=np.zeros((100, 48)), labels=labels[::-1]
     )
     with pytest.raises(UserError, match="holds features of other images"):
-        TrainingData(stage, latents, None, None, cls=cls)
+        TrainingData(TrainStage.from_json(stage), latents, None, None, cls=cls)
     with pytest.raises(UserError, match="this run needs --cls FILE"):
-        TrainingData(stage, latents, None, None)
+        TrainingData(TrainStage.from_json(stage), latents, None, None)
 
 
 # --------------------------------------------------------------------- backbones and heads
@@ -361,8 +386,8 @@ def test_another_backbone_or_head_trains_and_is_loaded_again(tiny, tiny_images, 
     x, t = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)), torch.rand(2)
     condition = Condition(labels=torch.tensor([3, 20]))
     with torch.no_grad():
-        assert not build(stage)(x, t, condition).image.any()
-    curve = run(stage, TrainingData(stage, None, tiny_images, None), tmp_path)
+        assert not build(TrainStage.from_json(stage))(x, t, condition).image.any()
+    curve = run(stage, TrainingData(TrainStage.from_json(stage), None, tiny_images, None), tmp_path)
     assert curve[-1]["loss"] < 0.8 * curve[0]["loss"]
     one, two = load(tmp_path / "model"), load(tmp_path / "model")
     assert type(one).__name__ == {"lightning": "LightningDiT"}.get(backbone.get("kind"), "DDT")

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from nanogen.config import stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.stage2.dataset import TrainingData
@@ -21,6 +22,7 @@ from nanogen.stage2.learner import update_size, weights_of
 from nanogen.stage2.loop import train
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
+from nanogen.training.execution import Execution
 from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
@@ -44,11 +46,20 @@ def run(
     stage: dict, images: Path, folder: Path, every: int = 4, stop_at: int = -1, log_every: int = 2
 ) -> Path:
     """Train in ``folder``; returns the model's folder."""
-    source = Stopping(stage, None, images, None)
+    source = Stopping(TrainStage.from_json(stage), None, images, None)
     source.at = stop_at
-    with checkpoint.locked(folder / "state"):
-        train(stage, source, folder / "state", folder / "model", ALONE, every, log_every)
-    return folder / "model"
+    state, model = folder / "state", folder / "model"
+    execution = Execution(checkpoint_every=every, log_every=log_every)
+    with checkpoint.locked(state):
+        train(
+            TrainStage.from_json(stage),
+            source,
+            state=state,
+            output=model,
+            group=ALONE,
+            execution=execution,
+        )
+    return model
 
 
 def curve(model: Path) -> list[dict]:
@@ -220,7 +231,7 @@ def test_the_average_by_hand():
 def test_the_frozen_time_frequencies_stay_as_they_were(stage, undisturbed):
     from nanogen.backbones import build
 
-    initial = build(stage).state_dict()
+    initial = build(TrainStage.from_json(stage)).state_dict()
     weights = load_file(undisturbed / "model.safetensors")
     assert torch.equal(weights["time.frequencies"], initial["time.frequencies"])
     assert not torch.equal(weights["encoder_patches.weight"], initial["encoder_patches.weight"])

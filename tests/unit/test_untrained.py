@@ -8,6 +8,8 @@ import torch
 
 from nanogen.backbones import Condition, build
 from nanogen.config import stages
+from nanogen.config.sample_stage import SampleStage
+from nanogen.config.train_stage import TrainStage
 from nanogen.data.pixels import to_uint8
 from nanogen.sampling.generate import Generator
 from nanogen.sampling.untrained import Silent, is_silent, untrained
@@ -27,20 +29,22 @@ class Shown:
 
 
 def drawn(stage: dict, network: torch.nn.Module) -> np.ndarray:
-    generator = Generator(stage, network, Shown(), torch.device("cpu"))
+    generator = Generator(SampleStage.from_json(stage), network, Shown(), torch.device("cpu"))
     return generator(np.arange(2), Condition(labels=torch.tensor([3, 5])))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_images_of_the_initial_weights_need_no_network(tiny, method):
     stage = stages.sample(tiny(), method, "imagenet", "untrained")
-    silent = untrained(stage["train"])
+    silent = untrained(TrainStage.from_json(stage["train"]))
     assert isinstance(silent, Silent)
-    assert np.array_equal(drawn(stage, silent), drawn(stage, build(stage["train"])))
+    assert np.array_equal(
+        drawn(stage, silent), drawn(stage, build(TrainStage.from_json(stage["train"])))
+    )
 
 
 def test_a_network_that_says_something_is_asked(tiny):
-    network = build(stages.train(tiny(), "jit", "imagenet"))
+    network = build(TrainStage.from_json(stages.train(tiny(), "jit", "imagenet")))
     with torch.no_grad():
         network.final.outputs()[0].bias[0] = 1e-3
     assert not is_silent(network)

@@ -48,8 +48,9 @@ class _ForwardMode(torch.autograd.Function):
         # In float32 under autocast too: rounded scores would move every weight by per cents.
         exact = torch.promote_types(q.dtype, torch.float32)
         with torch.autocast(q.device.type, enabled=False):
-            values = (x.to(exact) for x in (q, k, v, output, dq, dk, dv))
-            return tangent(*values, mask).to(output.dtype)
+            parts = [x.to(exact) for x in (q, k, v, output, dq, dk, dv)]
+            q, k, v, made, dq, dk, dv = parts
+            return tangent(q, k, v, made, dq, dk, dv, mask).to(output.dtype)
 
 
 def tangent(

@@ -101,6 +101,7 @@ class DDT(InContextEncoder):
         return self.final(x, s, cells)
 
     def shallow_values(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        assert self.base is not None
         return self.base(x, F.silu(x), cells)
 
     def blocks(self) -> list[nn.Module]:

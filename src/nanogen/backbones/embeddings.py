@@ -65,8 +65,9 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         # Frozen, and yet a parameter: published parameter counts include it.
         self.frequencies = nn.Parameter(torch.randn(frequencies), requires_grad=False)
-        self.mlp = nn.Sequential(nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width))
-        for linear in (self.mlp[0], self.mlp[2]):
+        first, last = nn.Linear(2 * frequencies, width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(first, nn.SiLU(), last)
+        for linear in (first, last):
             nn.init.normal_(linear.weight, std=0.02)
         self.tokens = learned_tokens(tokens, width)
 
@@ -92,6 +93,7 @@ class LabelConditioner(nn.Module):
 
     def dropped(self, condition: Condition, where: Tensor) -> Condition:
         """The null class where ``where`` (B,) is true."""
+        assert condition.labels is not None
         return Condition(labels=condition.labels.masked_fill(where, self.classes))
 
 
@@ -103,9 +105,13 @@ class TextConditioner(nn.Module):
         self.norm = RMSNorm(text_width)
         self.linear = nn.Linear(text_width, width)
 
-    def forward(self, condition: Condition) -> tuple[Tensor, Tensor]:
+    def forward(self, condition: Condition) -> tuple[Tensor, Tensor | None]:
         return self.linear(self.norm(condition.tokens)), condition.mask
 
     def dropped(self, condition: Condition, where: Tensor) -> Condition:
         """The null prompt, which has no token, where ``where`` (B,) is true."""
+        assert condition.mask is not None
         return Condition(tokens=condition.tokens, mask=condition.mask & ~where[:, None])
+
+
+Conditioning = LabelConditioner | TextConditioner

@@ -16,13 +16,16 @@ from torch import Tensor, nn
 
 from nanogen.backbones.embeddings import (
     Condition,
+    Conditioning,
     LabelConditioner,
     TextConditioner,
     TimeEmbedding,
     unpatch,
 )
-from nanogen.backbones.final import Final
+from nanogen.backbones.final import Final, Readout
 from nanogen.backbones.layers import Attention, RMSNorm, Rotary2D, SwiGLU, patch_embedding
+from nanogen.config.schema import Conditioner
+from nanogen.config.section import read
 
 
 class Output(NamedTuple):
@@ -97,7 +100,8 @@ class InContextEncoder(nn.Module):
     ``final_layer`` is the class of its final layers.
     """
 
-    final_layer: type[Final] = Final
+    final_layer: type[Readout] = Final
+    final: Readout  # a backbone's own
 
     def __init__(
         self,
@@ -134,9 +138,13 @@ class InContextEncoder(nn.Module):
         self.encoder_cls = None if cls_width is None else ClsToken(cls_width, width)
         self.time = TimeEmbedding(width, time_tokens)
         self.absolute_time = TimeEmbedding(width, time_tokens) if absolute_time else None
-        if conditioner["kind"] == "label":
-            self.conditioner = LabelConditioner(width, conditioner["classes"], conditioner["tokens"])
+        told = read(Conditioner, conditioner)
+        self.conditioner: Conditioning
+        if told.kind == "label":
+            assert told.classes is not None
+            self.conditioner = LabelConditioner(width, told.classes, told.tokens)
         else:
+            assert text_width is not None
             self.conditioner = TextConditioner(width, text_width)
         blocks = (EncoderBlock(width, encoder_heads, mlp_ratio) for _ in range(encoder_depth))
         self.encoder = nn.ModuleList(blocks)
@@ -164,20 +172,21 @@ class InContextEncoder(nn.Module):
         if mask is not None:  # all but the text may always be attended to
             mask = F.pad(mask, (sequence.shape[1] - mask.shape[1], 0), value=True)[:, None, None]
         angles = self.encoder_rotary.angles(self.prefix, sequence.shape[1] - count)
-        read = {}
+        seen: dict[int | None, Tensor] = {}
         for depth, block in enumerate(self.encoder, 1):
             sequence = block(sequence, angles, mask)
             if depth in (self.repa_depth, self.guidance_depth):
-                read[depth] = sequence[:, :count]
-        hidden = None if self.repa is None else self.repa(read[self.repa_depth])
+                seen[depth] = sequence[:, :count]
+        hidden = None if self.repa is None else self.repa(seen[self.repa_depth])
         base = None
         if self.base is not None:
-            shallow = F.silu(read[self.guidance_depth] + time[:, None])
+            shallow = F.silu(seen[self.guidance_depth] + time[:, None])
             base = self.output(*self.shallow_values(shallow, cells))
         return Encoded(sequence[:, :count], time, hidden, base)
 
     def shallow_values(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
         """What the second head of internal guidance makes of tokens ``x`` (B, [1 +] N, D)."""
+        assert self.base is not None
         return self.base(x, cells)
 
     def joined(self, image: Tensor, token: ClsToken | None, cls: Tensor | None) -> Tensor:

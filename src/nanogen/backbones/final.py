@@ -12,8 +12,9 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return x * (1 + scale) + shift
 
 
-class Final(nn.Module):
-    """RMS norm and Linear to the values of a patch; with REG a second Linear to the cls feature.
+class Readout(nn.Module):
+    """What final layers share: RMS norm and Linear to the values of a patch; with REG a second Linear to
+    the cls feature.
 
     Where ``pixels`` (channels, patch) is given, a neural field takes the place of the first Linear.
     """
@@ -27,21 +28,29 @@ class Final(nn.Module):
         self.linear = None if pixels is not None else zero_linear(width, values)
         self.cls = None if cls_width is None else zero_linear(width, cls_width)
 
-    def forward(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Tokens (B, [1 +] N, D), noisy patches (B, N, C p p) -> patches (B, N, p p C), cls (B, Z)."""
-        return self.read(self.norm(x), cells)
-
     def read(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Normalised tokens (B, [1 +] N, D), noisy patches (B, N, C p p) -> patches (B, N, p p C), cls
+        (B, Z)."""
         image, cls = (x, None) if self.cls is None else (x[:, 1:], self.cls(x[:, 0]))
-        return (self.field(image, cells) if self.linear is None else self.linear(image)), cls
+        if self.field is not None:
+            return self.field(image, cells), cls
+        assert self.linear is not None
+        return self.linear(image), cls
 
     def outputs(self) -> list[nn.Linear]:
         """The Linears that make the output; they begin at zero."""
-        first = self.linear if self.field is None else self.field.out
-        return [first] if self.cls is None else [first, self.cls]
+        made = (self.linear, None if self.field is None else self.field.out, self.cls)
+        return [linear for linear in made if linear is not None]
 
 
-class ModulatedFinal(Final):
+class Final(Readout):
+    """The final layer without modulation."""
+
+    def forward(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.read(self.norm(x), cells)
+
+
+class ModulatedFinal(Readout):
     """The final layer with shift and scale from ``s``, which already went through a SiLU."""
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from nanogen.backbones.ddt import DDT
 from nanogen.backbones.encoder import InContextEncoder
 from nanogen.backbones.lightning import LightningDiT
+from nanogen.config.train_stage import BackboneStage
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
 from nanogen.identity import seed_for
@@ -20,21 +20,21 @@ from nanogen.identity import seed_for
 CLASSES: dict[str, type[InContextEncoder]] = {"ddt": DDT, "lightning": LightningDiT}
 
 
-def build(stage: dict[str, Any]) -> InContextEncoder:
-    """The untrained network of a ``train`` stage; its weights depend on seed, method and task."""
-    backbone = stage["backbone"]
+def build(stage: BackboneStage) -> InContextEncoder:
+    """The untrained network of a stage; its weights depend on seed, method and task."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for(stage["seed"], "init", stage["method"], stage["task"]))
-        return CLASSES[backbone["kind"]](
-            latent=tuple(stage["latent"]),
-            conditioner=stage["conditioner"],
-            text_width=stage["text_width"],
-            absolute_time=stage["objective"]["kind"] == "meanflow",
-            **backbone,
+        torch.manual_seed(seed_for(stage.seed, "init", stage.method, stage.task))
+        return CLASSES[stage.backbone.kind](
+            latent=stage.latent,
+            conditioner=stage.conditioner.model_dump(mode="json"),
+            text_width=stage.text_width,
+            absolute_time=stage.objective.kind == "meanflow",
+            **dict(stage.backbone),
+            **stage.heads.keys(),
         )
 
 
-def parameter_count(stage: dict[str, Any]) -> int:
+def parameter_count(stage: BackboneStage) -> int:
     """Number of parameters, counted on the meta device: nothing is allocated."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in build(stage).parameters())

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.training.stopping import end_of_job
+
+if TYPE_CHECKING:
+    from nanogen.config.train_stage import TrainStage
 
 
 def stage_arguments(parser: argparse.ArgumentParser, *inputs: str, output: str) -> None:
@@ -94,8 +97,9 @@ def run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> Non
     )
 
 
-def stage_of_run(args: argparse.Namespace) -> dict[str, Any]:
+def stage_of_run(args: argparse.Namespace) -> TrainStage:
     """The ``train`` stage of the run that ``run_arguments`` named."""
     from nanogen.config import load_study, stages
+    from nanogen.config.train_stage import TrainStage
 
-    return stages.train(load_study(args.study), args.method, args.task)
+    return TrainStage.from_json(stages.train(load_study(args.study), args.method, args.task))

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> None:
     args.task = args.task or study.tasks[0]
     resolved = load_run(study, args.method, args.task).model_dump(mode="json")
     print(yaml.safe_dump(resolved, sort_keys=False, default_flow_style=None, width=100), end="")
-    print(f"hash: {stage_of_run(args)['hash']}")
+    print(f"hash: {stage_of_run(args).hash}")
 
 
 def _print_difference(study: Any, method: str) -> None:

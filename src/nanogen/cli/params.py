@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from nanogen.config import load_study, stages
+from nanogen.config import Study, load_study, stages
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 
 
@@ -25,16 +26,20 @@ def run(args: argparse.Namespace) -> None:
     named = (args.method, args.task)
     if args.all == any(named) or any(named) != all(named):
         raise UserError("give --method and --task of one run, or --all for the study's, or --tokenizers")
-    from nanogen.backbones import parameter_count
-
     study = load_study(args.study)
     if not args.all:
-        print(parameter_count(stages.train(study, args.method, args.task)))
+        print(_parameters(study, args.method, args.task))
         return
     print("method,task,params")
     for method in study.methods:
         for task in study.tasks:
-            print(f"{method},{task},{parameter_count(stages.train(study, method, task))}", flush=True)
+            print(f"{method},{task},{_parameters(study, method, task)}", flush=True)
+
+
+def _parameters(study: Study, method: str, task: str) -> int:
+    from nanogen.backbones import parameter_count
+
+    return parameter_count(TrainStage.from_json(stages.train(study, method, task)))
 
 
 def _tokenizers(study: str) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from nanogen.config import PIXELS, Study, load_run, load_study, plan, stages
 from nanogen.config.cost import gpu_hours, training_flops
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 
 # The authors' 100,000 steps took about 10 hours on 32 H200, 89 images/s of each: 9 % of its bf16 peak.
@@ -60,7 +61,7 @@ def _runs(study: Study, tflops: float, utilisation: float) -> list[str]:
     total = 0.0
     for method in study.trainings:
         for task in study.tasks:
-            stage = stages.train(study, method, task)
+            stage = TrainStage.from_json(stages.train(study, method, task))
             hours = gpu_hours(stage, tflops, utilisation)
             total += hours
             tokenizer = load_run(study, method, task).tokenizer

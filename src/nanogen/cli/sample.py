@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ BY_HAND = (
 )
 OF_A_SET = ("prompts", "text", "pipeline", "chosen_guidance", "kept")
 if TYPE_CHECKING:
+    from nanogen.config.sample_stage import PublicSampleStage, SampleStage
     from nanogen.sampling.draw import Drawn
 
 COLUMNS = 8  # of a grid that has one image of each text
@@ -97,49 +99,54 @@ def _by_hand(args: argparse.Namespace) -> None:
 
 
 def _sample_set(args: argparse.Namespace) -> None:
+    from nanogen.config.sample_stage import SampleStage, sample_stage
     from nanogen.prompts.files import first_images
     from nanogen.sampling.generate import Subset, generate, labels_of
     from nanogen.training.processes import processes
 
-    stage = _with_scale(read_stage(args.config, "sample"), args.chosen_guidance)
-    drawing = _public if "pipeline" in stage else _trained
+    stage = sample_stage(read_stage(args.config, "sample"))
+    if isinstance(stage, SampleStage):
+        stage = _with_scale(stage, args.chosen_guidance)
     with processes() as group:
-        generator, conditions, prompts = drawing(stage, args, group.device)
+        if isinstance(stage, SampleStage):
+            generator, conditions, prompts = _trained(stage, args, group.device)
+        else:
+            generator, conditions, prompts = _public(stage, args, group.device)
         labels = labels_of(stage, prompts)
-        if "kept" in stage:
-            chosen = first_images(labels, prompts or [], stage["shown"])
+        if isinstance(stage, SampleStage) and stage.shown:
+            chosen = first_images(labels, prompts or [], stage.shown)
             generator, labels = Subset(generator, chosen), labels[chosen]
         generate(stage, generator, labels, conditions, args.batch_size, group, args.output)
 
 
-def _with_scale(stage: dict[str, Any], chosen: Path | None) -> dict[str, Any]:
+def _with_scale(stage: SampleStage, chosen: Path | None) -> SampleStage:
     """The stage with the guidance scale that its sweep found, if it is drawn with that one."""
-    if "guidance" not in stage["expects"]:
+    if "guidance" not in stage.expects:
         return stage
     from nanogen.metrics.guidance_choice import read_choice
 
     if chosen is None:
-        raise UserError(f"variant {stage['variant']} needs --chosen-guidance FILE")
-    scale = read_choice(chosen, stage["expects"]["guidance"])["scale"]
-    return {**stage, "sampling": {**stage["sampling"], "guidance_scale": scale}}
+        raise UserError(f"variant {stage.variant} needs --chosen-guidance FILE")
+    scale = read_choice(chosen, stage.expects["guidance"])["scale"]
+    return replace(stage, sampling=stage.sampling.model_copy(update={"guidance_scale": scale}))
 
 
 # what draws, from labels to what it draws from, the prompts (none: classes)
 Drawing = tuple[Any, Callable[[Any], Any], list[dict[str, Any]] | None]
 
 
-def _trained(stage: dict[str, Any], args: argparse.Namespace, device: Any) -> Drawing:
+def _trained(stage: SampleStage, args: argparse.Namespace, device: Any) -> Drawing:
     """A trained model with its sampler."""
     from nanogen.sampling.generate import Generator
 
     model = _model(stage, args.model)
-    if "kept" in stage:
+    if stage.kept:
         _load_kept(model, stage, args.kept)
     generator = Generator(stage, model, _tokenizer(stage, args), device)
     return generator, *_conditions(stage, args)
 
 
-def _public(stage: dict[str, Any], args: argparse.Namespace, device: Any) -> Drawing:
+def _public(stage: PublicSampleStage, args: argparse.Namespace, device: Any) -> Drawing:
     """A public model's pipeline, which reads the prompts themselves."""
     from nanogen.models.card import expect_model
     from nanogen.models.pipelines import load_pipeline
@@ -147,53 +154,50 @@ def _public(stage: dict[str, Any], args: argparse.Namespace, device: Any) -> Dra
     from nanogen.sampling.public import PublicGenerator
 
     if args.pipeline is None or args.prompts is None:
-        raise UserError(f"{stage['method']} is a public model: give --pipeline DIR and --prompts FILE")
-    expect_model(args.pipeline, stage["expects"]["pipeline"])
+        raise UserError(f"{stage.method} is a public model: give --pipeline DIR and --prompts FILE")
+    expect_model(args.pipeline, stage.expects["pipeline"])
     prompts = prompts_of(stage, args.prompts)
     texts = [prompt["prompt"] for prompt in prompts]
-    class_name, precision = stage["pipeline"]["model_class"], stage["sampling"]["precision"]
-    pipeline = load_pipeline(args.pipeline, class_name, precision)
+    pipeline = load_pipeline(args.pipeline, stage.model_class, stage.sampling.precision)
     generator = PublicGenerator(stage, pipeline, device)
     return generator, (lambda labels: [texts[label] for label in labels]), prompts
 
 
-def _model(stage: dict[str, Any], folder: Path | None) -> Any:
+def _model(stage: SampleStage, folder: Path | None) -> Any:
     from nanogen.backbones import load
     from nanogen.models.card import expect_model
     from nanogen.sampling.untrained import untrained
 
-    if stage["variant"] == "untrained":
-        return untrained(stage["train"])
+    if stage.variant == "untrained":
+        return untrained(stage.train)
     if folder is None:
-        raise UserError(f"variant {stage['variant']} needs --model DIR")
-    expect_model(folder, stage["expects"]["model"])
+        raise UserError(f"variant {stage.variant} needs --model DIR")
+    expect_model(folder, stage.expects["model"])
     return load(folder)
 
 
-def _load_kept(model: Any, stage: dict[str, Any], path: Path | None) -> None:
+def _load_kept(model: Any, stage: SampleStage, path: Path | None) -> None:
     """Replace the weights by the average that the training kept after the stage's step."""
     from nanogen.stage2.snapshots import read
 
     if path is None:
-        raise UserError(f"variant {stage['variant']} needs --kept FILE")
-    model.load_state_dict(read(path, stage["kept"], stage["expects"]["model"]))
+        raise UserError(f"variant {stage.variant} needs --kept FILE")
+    model.load_state_dict(read(path, stage.kept, stage.expects["model"]))
 
 
-def _tokenizer(stage: dict[str, Any], args: argparse.Namespace) -> Any:
+def _tokenizer(stage: SampleStage, args: argparse.Namespace) -> Any:
     from nanogen.sampling.inputs import tokenizer_of
 
-    if stage["tokenizer"] != "pixels" and args.tokenizer is None:
-        raise UserError(f"{stage['method']} decodes with {stage['tokenizer']}: give --tokenizer DIR")
+    if stage.tokenizer != "pixels" and args.tokenizer is None:
+        raise UserError(f"{stage.method} decodes with {stage.tokenizer}: give --tokenizer DIR")
     return tokenizer_of(stage, args.tokenizer)
 
 
-def _conditions(
-    stage: dict[str, Any], args: argparse.Namespace
-) -> tuple[Any, list[dict[str, Any]] | None]:
+def _conditions(stage: SampleStage, args: argparse.Namespace) -> tuple[Any, list[dict[str, Any]] | None]:
     """(function from labels to conditions, prompts or None)."""
     from nanogen.sampling.inputs import class_conditions, prompts_of, text_conditions
 
-    if stage["train"]["conditioner"]["kind"] == "label":
+    if stage.train.conditioner.kind == "label":
         return class_conditions, None
     if args.prompts is None or args.text is None:
         raise UserError("text to image needs --prompts FILE and --text FILE")

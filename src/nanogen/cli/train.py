@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nanogen.cli.common import (
     at_least,
@@ -17,6 +17,7 @@ from nanogen.cli.common import (
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
+    from nanogen.config.train_stage import TrainStage
     from nanogen.stage2.dataset import Encoded
     from nanogen.stage2.evaluation import Online
     from nanogen.training.processes import Processes
@@ -65,30 +66,43 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from contextlib import nullcontext
 
+    from nanogen.config.train_stage import TrainStage
     from nanogen.objectives import term_networks
     from nanogen.stage2.dataset import TrainingData
-    from nanogen.stage2.learner import Execution
     from nanogen.stage2.loop import train
     from nanogen.training.checkpoint import locked
+    from nanogen.training.execution import Execution
     from nanogen.training.processes import processes
 
-    stage = read_stage(args.config, "train")
+    stage = TrainStage.from_json(read_stage(args.config, "train"))
     folders = named_folders("--network", args.network)
+    execution = Execution(
+        checkpoint_every=args.checkpoint_every,
+        log_every=args.log_every,
+        deadline=args.deadline,
+        sharding=args.sharding,
+        micro_batch=args.micro_batch,
+        snapshots=args.keep,
+    )
     with processes() as group:
         inputs = (args.latents, args.data, args.text, args.cls, args.patches)
-        source = TrainingData(stage, *inputs, encoded=_encoded(args, stage, group))
+        dataset = TrainingData(stage, *inputs, encoded=_encoded(args, stage, group))
         with locked(args.state) if group.main else nullcontext():
-            networks = term_networks(stage, folders, group.device)
-            every = (args.checkpoint_every, args.log_every)
-            online = _online(args, stage, folders, group) if args.online else None
-            places = (args.state, args.output)
-            execution = Execution(args.sharding, args.micro_batch, args.deadline)
-            train(stage, source, *places, group, *every, networks, online, args.keep, execution)
+            train(
+                stage,
+                dataset,
+                state=args.state,
+                output=args.output,
+                group=group,
+                execution=execution,
+                networks=term_networks(stage, folders, group.device),
+                online=_online(args, stage, folders, group) if args.online else None,
+            )
             if group.main:
                 shutil.rmtree(args.state, ignore_errors=True)
 
 
-def _encoded(args: argparse.Namespace, stage: dict[str, Any], group: Processes) -> Encoded | None:
+def _encoded(args: argparse.Namespace, stage: TrainStage, group: Processes) -> Encoded | None:
     """The latents that are encoded while training, if the options ask for it."""
     if not args.encode:
         return None
@@ -96,16 +110,18 @@ def _encoded(args: argparse.Namespace, stage: dict[str, Any], group: Processes) 
         raise UserError("--encode needs --data FILE and --tokenizer FOLDER")
     from nanogen.stage2.dataset import Encoded
 
-    latents, chunk = read_stage(args.encode, "latents"), stage["training"]["noise_chunk"]
-    expected = stage["expects"].get("latents", "none, but pixels")
+    latents, chunk = read_stage(args.encode, "latents"), stage.training.noise_chunk
+    expected = stage.expects.get("latents", "none, but pixels")
     return Encoded(latents, expected, args.data, args.tokenizer, group.device, chunk)
 
 
 def _online(
-    args: argparse.Namespace, stage: dict[str, Any], folders: dict[str, Path], group: Processes
+    args: argparse.Namespace, stage: TrainStage, folders: dict[str, Path], group: Processes
 ) -> Online:
     """The evaluation while training; what it needs is loaded here, before the first step."""
+    from nanogen.config.sample_stage import OnlineStage
     from nanogen.stage2.evaluation import Inputs, Online
 
+    online = OnlineStage.from_json(read_stage(args.online, "online"))
     inputs = Inputs(folders, args.reference, args.prompts, args.prompt_text)
-    return Online(read_stage(args.online, "online"), stage, inputs, group)
+    return Online(online, stage, inputs, group)

@@ -58,6 +58,7 @@ def learn(args: argparse.Namespace, stage: Stage, make: Make) -> None:
     from nanogen.stage1.assembly import network_folders
     from nanogen.stage1.loop import train_tokenizer
     from nanogen.training.checkpoint import locked
+    from nanogen.training.execution import Saving
     from nanogen.training.processes import processes
 
     folders = network_folders(stage, named_folders("--network", args.network))
@@ -65,9 +66,15 @@ def learn(args: argparse.Namespace, stage: Stage, make: Make) -> None:
     train, val = ImageFile(args.train, expected["data"]), ImageFile(args.val, expected["val"])
     with processes() as group, locked(args.state) if group.main else nullcontext():
         learner, batches = make(stage, train, folders, group)
-        places, every = (args.state, args.output), (args.checkpoint_every, args.log_every)
         train_tokenizer(
-            stage, learner, batches, val.images, *places, group, *every, deadline=args.deadline
+            stage,
+            learner,
+            batches,
+            val.images,
+            state=args.state,
+            output=args.output,
+            group=group,
+            saving=Saving(args.checkpoint_every, args.log_every, args.deadline),
         )
         if group.main:
             shutil.rmtree(args.state, ignore_errors=True)

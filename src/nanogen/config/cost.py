@@ -6,46 +6,46 @@ norms and activations are not; they are below one per cent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from nanogen.config.schema import Objective
+from nanogen.config.train_stage import TrainStage
 
 STEP = 3.0  # forward passes: one, and a backward of twice its operations
 DERIVATIVE = 2.0  # the same of a forward-mode derivative: values and tangents
 
 
-def passes(objective: Mapping[str, Any]) -> float:
-    """What the mean training step of an ``objective`` of a ``train`` stage costs in forward passes."""
-    if objective["kind"] == "flow-matching":
+def passes(objective: Objective) -> float:
+    """What the mean training step of an ``objective`` costs in forward passes."""
+    if objective.kind == "flow-matching":
         return STEP
-    share, guided = objective["meanflow"]["share"], objective["meanflow"]["kappa"] > 0
+    share, guided = objective.meanflow.share, objective.meanflow.kappa > 0
     # Guidance reads two velocities, of which a flow-matching step has one anyway.
     return STEP + share * DERIVATIVE + (1 + share if guided else 0)
 
 
-def forward_flops(stage: Mapping[str, Any]) -> float:
+def forward_flops(stage: TrainStage) -> float:
     """Operations of one image's forward pass of the network that a ``train`` stage describes."""
-    keys, conditioner = stage["backbone"], stage["conditioner"]
-    channels, rows, columns = stage["latent"]
-    width = keys["encoder_width"]
-    values = channels * keys["patch"] ** 2
-    image = rows * columns // keys["patch"] ** 2
-    feature = keys.get("cls_width") or 0
-    times = 2 if stage["objective"]["kind"] == "meanflow" else 1
+    keys, conditioner = stage.backbone, stage.conditioner
+    channels, rows, columns = stage.latent
+    width = keys.encoder_width
+    values = channels * keys.patch**2
+    image = rows * columns // keys.patch**2
+    feature = stage.heads.cls_width or 0
+    times = 2 if stage.objective.kind == "meanflow" else 1
     kept = image + (1 if feature else 0)  # the tokens that leave the encoder
-    sequence = kept + times * keys["time_tokens"] + conditioner["tokens"]
-    text = stage["text_width"] if conditioner["kind"] == "text" else 0
+    sequence = kept + times * keys.time_tokens + conditioner.tokens
+    text = (stage.text_width or 0) if conditioner.kind == "text" else 0
     multiplied = (
         (image * values + feature) * width
         + times * width * (512 + width)
-        + text * conditioner["tokens"] * width
-        + keys["encoder_depth"] * _block(sequence, width, keys["mlp_ratio"])
+        + text * conditioner.tokens * width
+        + keys.encoder_depth * _block(sequence, width, keys.mlp_ratio)
     )
-    if keys["kind"] == "lightning":  # a final Linear, no decoder
+    if keys.kind == "lightning":  # a final Linear, no decoder
         return 2.0 * (multiplied + (image * values + feature) * width)
-    deep = keys["decoder_width"]
+    deep = keys.decoder_width
     decoder = (
         2 * (image * values + feature) * deep
-        + keys["decoder_depth"] * (_block(kept, deep, keys["mlp_ratio"]) + kept * 6 * deep**2)
+        + keys.decoder_depth * (_block(kept, deep, keys.mlp_ratio) + kept * 6 * deep**2)
         + kept * 2 * deep**2
         + (kept * width * deep if width != deep else 0)
     )
@@ -58,12 +58,12 @@ def _block(tokens: int, width: int, mlp_ratio: float) -> int:
     return tokens * (4 * width**2 + 3 * width * hidden) + 2 * tokens**2 * width
 
 
-def training_flops(stage: Mapping[str, Any]) -> float:
+def training_flops(stage: TrainStage) -> float:
     """Operations per training image; frozen networks of added loss terms are not counted."""
-    return passes(stage["objective"]) * forward_flops(stage)
+    return passes(stage.objective) * forward_flops(stage)
 
 
-def gpu_hours(stage: Mapping[str, Any], tflops: float, utilisation: float) -> float:
+def gpu_hours(stage: TrainStage, tflops: float, utilisation: float) -> float:
     """Hours of one GPU of ``tflops`` peak, of which the share ``utilisation`` in (0, 1] is reached."""
-    images = stage["training"]["steps"] * stage["training"]["batch_size"]
+    images = stage.training.steps * stage.training.batch_size
     return images * training_flops(stage) / (tflops * 1e12 * utilisation) / 3600

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nanogen.config.load import load_model, load_run
+from nanogen.config.load import load_model, trained_run
 from nanogen.config.schema import PIXELS
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
@@ -41,12 +41,12 @@ def latents_of(study: Study) -> dict[tuple[str, str], Latents]:
     With `auto` those with the fewest bytes per training come first, as long as all together stay below
     the budget. A cache given by path is used in any case, and takes nothing of the budget.
     """
-    runs = [load_run(study, method, task) for task in study.tasks for method in study.trainings]
+    runs = [trained_run(study, method, task) for task in study.tasks for method in study.trainings]
     counts: dict[tuple[str, str], int] = {}
     for run in runs:
         if run.tokenizer != PIXELS:
             counts[run.task, run.tokenizer] = counts.get((run.task, run.tokenizer), 0) + 1
-    images = {run.task: run.data.train_images for run in runs}
+    images: dict[str, int] = {run.task: run.data.train_images for run in runs}
     sizes = {key: images[key[0]] * latent_bytes(study, key[1]) for key in counts}
     given = {key for key in counts if key[1] in study.latents.get(key[0], {})}
     chosen = given | _chosen(study, {key: n for key, n in counts.items() if key not in given}, sizes)

@@ -118,9 +118,9 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
     study = validate(Study, layers)
     for layer in layers:
         for section in SECTIONS:
-            keys = layer.keys.get(section)
-            if keys:
-                refuse_unknown(keys, section_of(Run, section), layer.where, section)
+            keys, known = layer.keys.get(section), section_of(Run, section)
+            if keys and known:
+                refuse_unknown(keys, known, layer.where, section)
     for method in (*study.methods, *study.public):
         _check_listed(method, method in study.public)
     if study.seeds > 1 and study.report.reproduction:
@@ -216,6 +216,13 @@ def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
     )
     run = validate(Run, layers)
     checks.check(run, latent_shape(study, run), tokenizer_networks(study, run))
+    return run
+
+
+def trained_run(study: Study, method: str, task: str) -> Run:
+    """The resolved configuration of a method that the study trains."""
+    run = load_run(study, method, task)
+    assert isinstance(run, Run), f"{method} is a public model"
     return run
 
 

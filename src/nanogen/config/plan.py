@@ -15,8 +15,8 @@ from nanogen.config.load import (
     latent_shape,
     load_model,
     load_prompt_file,
-    load_run,
     read_yaml,
+    trained_run,
 )
 from nanogen.config.model_schema import Model, RemoteFile
 from nanogen.config.schema import Run
@@ -63,7 +63,7 @@ def downloads(study: Study) -> list[Download]:
         if model.source == "download" and not _present(study, name):
             found += _of_model(model, licences)
     for task in study.tasks:
-        run = load_run(study, study.methods[0], task)
+        run = trained_run(study, study.methods[0], task)
         for repo in [] if run.data.root else run.data.hub:
             unknown = {"licence": "not known here", "gated": False}
             about = licences["data"].get(repo.partition("@")[0], unknown)
@@ -100,7 +100,7 @@ def cache_bytes(study: Study) -> dict[str, int]:
     }
     for task in study.tasks:
         for method in study.methods:
-            run = load_run(study, method, task)
+            run = trained_run(study, method, task)
             count = run.data.train_images
             if run.conditioner.model:
                 width = load_model(study, run.conditioner.model).width or 0
@@ -136,8 +136,8 @@ def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None
             if (task, tokenizer) in latents_of(study):  # the study's trainings read it
                 check_latents(given.file, stages.latents(study, task, tokenizer)["hash"])
     for task, folders in study.trained.items():
-        for given in folders:
-            method, separator, _ = given.partition(variants.OWN_WEIGHTS)
+        for trained in folders:
+            method, separator, _ = trained.partition(variants.OWN_WEIGHTS)
             if method in study.methods and task in study.tasks:
                 stages.trained_model(study, method, task, variants.OWN_WEIGHTS if separator else "")
 

@@ -68,7 +68,7 @@ class Conditioner(Section):
     tokens: int = Field(gt=0, description="conditioning tokens: 8 for labels, 256 for text")
     model: str | None = Field(None, description="text: the text encoder, a file in config/models")
     captions: list[Literal["short", "dense"]] = Field(
-        default_factory=lambda: ["short"], description="text: which captions are trained on"
+        ["short"], description="text: which captions are trained on"
     )
 
 

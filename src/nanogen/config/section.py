@@ -6,9 +6,10 @@ not count for a stage's hash, so a new option runs nothing again.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.fields import FieldInfo
 
 _UNSET = object()
@@ -18,6 +19,9 @@ class Section(BaseModel):
     """A part of the configuration: immutable, and no key beyond those listed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Read = TypeVar("Read", bound=Section)
 
 
 def added(default: Any, *, introduced: Any = _UNSET, description: str, **constraints: Any) -> Any:
@@ -68,6 +72,29 @@ def completed(value: Any, section: type[Section]) -> Any:
         elif key in keys and (inner := _section_of(field.annotation)):
             keys[key] = completed(keys[key], inner)
     return keys
+
+
+def read(section: type[Read], keys: Mapping[str, Any]) -> Read:
+    """A section from the JSON of a stage, which may be an older version's.
+
+    A stage leaves out keys that change no result. They have no value here, not even their default:
+    to read one is an AttributeError.
+    """
+    fields, given = section.model_fields, completed(dict(keys), section)
+    values = {
+        key: _value(fields[key].annotation, value) for key, value in given.items() if key in fields
+    }
+    found = section.model_construct(set(values), **values)
+    for key in vars(found).keys() - values.keys():
+        del vars(found)[key]
+    return cast(Read, found)
+
+
+def _value(annotation: Any, value: Any) -> Any:
+    section = _section_of(annotation)
+    if section and isinstance(value, dict) and get_origin(annotation) is not dict:
+        return read(section, value)
+    return TypeAdapter(annotation).validate_python(value)
 
 
 def _as_introduced(field: FieldInfo, value: Any) -> bool:

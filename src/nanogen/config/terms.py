@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from nanogen.config.schema import Run, Term
+from nanogen.config.train_stage import Heads
 from nanogen.errors import UserError, nearest
 
 # term -> the cached features it reads, of its encoder
@@ -36,17 +37,16 @@ def encoders(run: Run) -> list[str]:
 
 
 def backbone_keys(run: Run, widths: dict[str, int]) -> dict[str, Any]:
-    """Arguments of the backbone's constructor; ``widths`` are the encoders', by name."""
-    terms, keys = run.objective.terms, {}
-    if "reg" in terms:
-        keys["cls_width"] = widths[str(terms["reg"].encoder)]
-    if "repa" in terms:
-        keys["repa_depth"] = terms["repa"].depth
-        keys["repa_width"] = widths[str(terms["repa"].encoder)]
-        keys["repa_head"] = REPA_HEADS[terms["repa"].head]
-    if "internal-guidance" in terms:
-        keys["guidance_depth"] = terms["internal-guidance"].depth
-    return keys
+    """What the terms add to the backbone's keys; ``widths`` are the encoders', by name."""
+    terms = run.objective.terms
+    reg, repa, guidance = map(terms.get, ("reg", "repa", "internal-guidance"))
+    return Heads(
+        cls_width=widths[str(reg.encoder)] if reg else None,
+        repa_depth=repa.depth if repa else None,
+        repa_width=widths[str(repa.encoder)] if repa else None,
+        repa_head=REPA_HEADS[repa.head] if repa else None,
+        guidance_depth=guidance.depth if guidance else None,
+    ).keys()
 
 
 def check(run: Run, pixels: bool, where: str) -> None:

@@ -35,7 +35,7 @@ def check(config: Model) -> None:
     for role, (asked, by) in needed.items():
         if asked and getattr(config, role) is None:
             raise UserError(f"{where}: '{role}' must name a frozen network in config/models, for {by}")
-    others = {
+    others: dict[str, dict[str, float | None]] = {
         "rae": {"terms.kl": recipe.terms.kl, "crop": recipe.crop},
         "vae": {"noise": recipe.noise},
     }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nanogen.config import stages, terms
-from nanogen.config.load import load_model, load_run, tokenizer_networks
-from nanogen.config.schema import Evaluation
+from nanogen.config.load import load_model, load_run, tokenizer_networks, trained_run
+from nanogen.config.schema import Evaluation, PublicRun
 from nanogen.config.study_schema import Study
 
 
@@ -13,13 +13,14 @@ def models_of(study: Study) -> list[str]:
     names: dict[str, None] = {}
     for task in study.tasks:
         for method in study.methods:
-            run = load_run(study, method, task)
+            run = trained_run(study, method, task)
             names |= dict.fromkeys(tokenizer_networks(study, run))
             if run.conditioner.model:
                 names[run.conditioner.model] = None
             names |= dict.fromkeys(terms.encoders(run))
         if task == "t2i":
-            names |= dict.fromkeys(load_run(study, method, task).pipeline for method in study.public)
+            public = (load_run(study, method, task) for method in study.public)
+            names |= dict.fromkeys(run.pipeline for run in public if isinstance(run, PublicRun))
         evaluation = load_run(study, study.methods[0], task).evaluation
         used = evaluation.extractors if task == "imagenet" else _judges(evaluation)
         names |= dict.fromkeys(name for name in used if name)

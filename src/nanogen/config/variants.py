@@ -47,7 +47,9 @@ def steps_of(run: Run, variant: str) -> int:
             f"{run.method} on {run.task} has no sample set {variant!r}; sampling.steps and "
             f"sampling.more_steps give {', '.join(known)}"
         )
-    return known[variant]
+    steps = known[variant]
+    assert steps is not None  # as only a public model's are
+    return steps
 
 
 def guidance_of(variant: str) -> str:

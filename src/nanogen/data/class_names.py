@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from nanogen.data import photographs
 from nanogen.errors import UserError
 
 
-def class_names(data: Mapping[str, Any], classes: int) -> list[str]:
+def class_names(name: str, source: str, root: str | None, classes: int) -> list[str]:
     """One name per label, or none at all.
 
     Args:
-        data: keys ``name``, ``source`` and ``root`` of the data set.
+        name, source, root: of the data set, as its configuration says.
         classes: how many there are.
 
     Scenes have their own; photographs are named by their folders, or as their export names them;
     ImageNet, whose folders are WordNet numbers, by the words that timm has for them.
     """
-    if data["source"] == "scenes":
+    if source == "scenes":
         from nanogen.data.scenes.scenes import CLASSES
 
         return list(CLASSES)
-    names = _of_photographs(Path(data["root"])) if data["root"] else []
-    if data["name"] == "imagenet" and classes == 1000 and _wordnet(names):
+    names = _of_photographs(Path(root)) if root else []
+    if name == "imagenet" and classes == 1000 and _wordnet(names):
         from timm.data import ImageNetInfo
 
         words = ImageNetInfo("imagenet-1k")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nanogen.backbones import build, load, save
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, atomic_path, explained, label, write_json
 from nanogen.interop.released import load_released, to_released
@@ -70,7 +71,7 @@ def _is_zip(path: Path) -> bool:
     return begins
 
 
-def import_checkpoint(path: Path, which: str, stage: dict[str, Any], output: Path) -> int:
+def import_checkpoint(path: Path, which: str, stage: TrainStage, output: Path) -> int:
     """Write the model folder of a ``train`` stage from a checkpoint; returns the parameters' number.
 
     The folder is what training would have written, without the training's log; its card names the
@@ -82,8 +83,8 @@ def import_checkpoint(path: Path, which: str, stage: dict[str, Any], output: Pat
     parameters = sum(value.numel() for value in weights.values())
     with atomic_folder(output) as folder:
         save(folder, model, {name: value.float() for name, value in weights.items()})
-        write_json(folder / "stage.json", stage)
-        card = label("model", 1, stage["hash"], name=stage["method"], kind="backbone")
+        write_json(folder / "stage.json", stage.content)
+        card = label("model", 1, stage.hash, name=stage.method, kind="backbone")
         origin = {"file": path.name, "weights": which}
         write_json(
             folder / "nanogen.json", {**card, "quality": {"parameters": parameters}, "imported": origin}

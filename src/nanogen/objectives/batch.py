@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
             return self
-        moved = {"condition": self.condition.to(device)}
+        moved: dict[str, Any] = {"condition": self.condition.to(device)}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
@@ -44,5 +45,7 @@ class Batch:
 
     def _rows(self, rows: slice) -> Batch:
         held = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {name: value[rows] for name, value in held.items() if isinstance(value, Tensor)}
+        tensors: dict[str, Any] = {
+            name: value[rows] for name, value in held.items() if isinstance(value, Tensor)
+        }
         return replace(self, condition=self.condition.rows(rows), **tensors)

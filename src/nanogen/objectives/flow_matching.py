@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
 from nanogen.backbones import Condition, Output
+from nanogen.backbones.embeddings import Conditioning
+from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import (
     PREDICTIONS,
@@ -40,23 +41,23 @@ class FlowMatching:
         self.to_velocity = PREDICTIONS[prediction]
 
     @classmethod
-    def from_stage(cls, stage: dict[str, Any]) -> FlowMatching:
-        """The objective of a ``train`` stage whose kind is flow-matching, without added terms."""
-        keys = stage["objective"]
-        channels, rows, columns = stage["latent"]
-        shift = shift_factor(channels * rows * columns, keys["shift_base"])
+    def from_stage(cls, stage: BackboneStage) -> FlowMatching:
+        """The objective of a stage whose kind is flow-matching, without added terms."""
+        keys = stage.objective
+        channels, rows, columns = stage.latent
+        shift = shift_factor(channels * rows * columns, keys.shift_base)
         return cls(
-            StraightPath(keys["t_eps"]),
-            TrainingTime(keys["time_mu"], keys["time_sigma"], shift),
-            keys["prediction"],
-            stage["training"]["condition_dropout"],
+            StraightPath(keys.t_eps),
+            TrainingTime(keys.time_mu, keys.time_sigma, shift),
+            keys.prediction,
+            stage.training.condition_dropout,
         )
 
-    def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
         """Losses of one batch; the condition is dropped where ``batch.uniform`` says so."""
         return {"loss": self.error(self.predicted(model, batch, conditioner))}
 
-    def predicted(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> Predicted:
+    def predicted(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> Predicted:
         """The network's prediction at the times and with the dropped conditions of the batch."""
         condition = conditioner.dropped(batch.condition, batch.uniform < self.dropout)
         return self.predicted_at(model, batch, self.times(batch.normal), condition)
@@ -64,7 +65,10 @@ class FlowMatching:
     def predicted_at(self, model: nn.Module, batch: Batch, t: Tensor, condition: Condition) -> Predicted:
         """The same at given times ``t`` (B,); the cls feature is noised at the same times (REG)."""
         image = self.path.sample(batch.x, batch.noise, t)
-        cls = None if batch.cls is None else self.path.sample(batch.cls, batch.cls_noise, t)
+        cls = None
+        if batch.cls is not None:
+            assert batch.cls_noise is not None
+            cls = self.path.sample(batch.cls, batch.cls_noise, t)
         output = model(image.x_t, t, condition, *([] if cls is None else [cls.x_t]))
         velocity = self.velocity_of(output, image.x_t, t)
         clean = image.x_t - per_sample(t, velocity).clamp_min(self.path.t_eps) * velocity

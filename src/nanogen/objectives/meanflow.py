@@ -12,14 +12,14 @@ h = t - r by the time tokens and t by the absolute-time tokens.
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
 
-from nanogen.backbones.embeddings import Condition
+from nanogen.backbones.embeddings import Condition, Conditioning
+from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import StraightPath, TrainingTime, shift_factor
 
@@ -68,20 +68,21 @@ class MeanFlow:
         self.kappa, self.flow_matching = kappa, flow_matching
 
     @classmethod
-    def from_stage(cls, stage: dict[str, Any]) -> MeanFlow:
-        """The objective of a ``train`` stage whose kind is meanflow."""
-        keys = stage["objective"]
-        channels, rows, columns = stage["latent"]
-        shift = shift_factor(channels * rows * columns, keys["shift_base"])
+    def from_stage(cls, stage: BackboneStage) -> MeanFlow:
+        """The objective of a stage whose kind is meanflow."""
+        keys = stage.objective
+        assert stage.steps_seed is not None
+        channels, rows, columns = stage.latent
+        shift = shift_factor(channels * rows * columns, keys.shift_base)
         return cls(
-            StraightPath(keys["t_eps"]),
-            TrainingTime(keys["time_mu"], keys["time_sigma"], shift),
-            keys["meanflow"]["kappa"],
-            FlowMatchingSteps(keys["meanflow"]["share"], keys["meanflow"]["steps_seed"]),
-            stage["training"]["condition_dropout"],
+            StraightPath(keys.t_eps),
+            TrainingTime(keys.time_mu, keys.time_sigma, shift),
+            keys.meanflow.kappa,
+            FlowMatchingSteps(keys.meanflow.share, stage.steps_seed),
+            stage.training.condition_dropout,
         )
 
-    def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
         """Losses of one batch, of the kind that its step is."""
         dropped = batch.uniform < self.dropout
         condition = conditioner.dropped(batch.condition, dropped)
@@ -104,7 +105,7 @@ class MeanFlow:
     def errors(
         self,
         model: nn.Module,
-        conditioner: nn.Module,
+        conditioner: Conditioning,
         x: Tensor,
         noise: Tensor,
         t: Tensor,
@@ -134,7 +135,7 @@ class MeanFlow:
     def guided(
         self,
         network: nn.Module,
-        conditioner: nn.Module,
+        conditioner: Conditioning,
         z: Tensor,
         v: Tensor,
         t: Tensor,

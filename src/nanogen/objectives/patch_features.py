@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.schema import Term
 from nanogen.errors import UserError
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 from nanogen.objectives.perceptual import mean_below
@@ -19,10 +20,11 @@ from nanogen.objectives.perceptual import mean_below
 class PatchFeatures:
     """1 - cosine of the patch features, averaged over patches, only where there is little noise."""
 
-    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
+    def __init__(self, keys: Term, base: FlowMatching, network: nn.Module | None):
         if network is None:
             raise UserError("the term features compares with a frozen network: give --network NAME=DIR")
-        self.network, self.t_below = network, keys["t_below"]
+        self.network: Any = network  # a `nanogen.models.vision_features.Vision`
+        self.t_below = keys.t_below
 
     def __call__(self, predicted: Predicted) -> Tensor:
         return mean_below(self.distance, predicted, self.t_below)

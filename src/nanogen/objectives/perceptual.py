@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor, nn
 
+from nanogen.config.schema import Term
 from nanogen.errors import UserError
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 
@@ -31,10 +31,10 @@ def mean_below(
 class Perceptual:
     """The distance of the predicted clean image, only where there is little noise."""
 
-    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
+    def __init__(self, keys: Term, base: FlowMatching, network: nn.Module | None):
         if network is None:
             raise UserError("the term lpips compares with a frozen network: give --network NAME=DIR")
-        self.distance, self.t_below = network, keys["t_below"]
+        self.distance, self.t_below = network, keys.t_below
 
     def __call__(self, predicted: Predicted) -> Tensor:
         return mean_below(self.distance, predicted, self.t_below)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.schema import Term
+from nanogen.config.tokenizer_schema import EndToEnd
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 
 
@@ -28,15 +28,17 @@ DISTANCES = {"mse-linear": squared_error, "cosine-mlp": negative_cosine}
 class Repa:
     """Distance of the head's prediction from the features of the clean image."""
 
-    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None):
-        self.distance = DISTANCES[keys["head"]]
+    def __init__(self, keys: Term | EndToEnd, base: FlowMatching, network: nn.Module | None):
+        self.distance = DISTANCES[keys.head]
 
     def __call__(self, predicted: Predicted) -> Tensor:
-        batch, hidden = predicted.batch, predicted.output.hidden.float()
+        batch, hidden = predicted.batch, predicted.output.hidden
+        assert hidden is not None
+        assert batch.patches is not None
         tokens = batch.patches.flatten(2).transpose(1, 2)  # (B, N, W)
         if batch.cls is not None:  # REG's token is aligned too
             tokens = torch.cat([batch.cls[:, None], tokens], dim=1)
-        return self.distance(hidden, tokens)
+        return self.distance(hidden.float(), tokens)
 
 
 def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:

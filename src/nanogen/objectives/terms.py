@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from nanogen.backbones.embeddings import Conditioning
+from nanogen.config import schema
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.models.perceptual import load_perceptual
@@ -25,21 +28,24 @@ from nanogen.objectives.perceptual import Perceptual
 from nanogen.objectives.reg import Reg
 from nanogen.objectives.repa import Repa
 
-Objective = Callable[[nn.Module, Batch, nn.Module], dict[str, Tensor]]
+Objective = Callable[[nn.Module, Batch, Conditioning], dict[str, Tensor]]
 Networks = Mapping[str, nn.Module]  # by term
 
 
 class Term(Protocol):
     """Built from its configuration, the base and its frozen network, if it has one."""
 
-    def __init__(self, keys: dict[str, Any], base: FlowMatching, network: nn.Module | None): ...
+    def __init__(self, keys: schema.Term, base: FlowMatching, network: nn.Module | None): ...
 
     def __call__(self, predicted: Predicted) -> Tensor:
         """A scalar, before its coefficient."""
         ...
 
 
-BASES = {"flow-matching": FlowMatching, "meanflow": MeanFlow}
+BASES: dict[str, type[FlowMatching] | type[MeanFlow]] = {
+    "flow-matching": FlowMatching,
+    "meanflow": MeanFlow,
+}
 TERMS: dict[str, type[Term]] = {
     "reg": Reg,
     "repa": Repa,
@@ -56,7 +62,7 @@ class WithTerms:
     def __init__(self, base: FlowMatching, terms: Mapping[str, tuple[float, Term]]):
         self.base, self.terms = base, dict(terms)
 
-    def __call__(self, model: nn.Module, batch: Batch, conditioner: nn.Module) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
         predicted = self.base.predicted(model, batch, conditioner)
         losses = {"velocity": self.base.error(predicted)}
         total = losses["velocity"]
@@ -66,24 +72,25 @@ class WithTerms:
         return {"loss": total, **losses}
 
 
-def objective_of(stage: dict[str, Any], networks: Networks | None = None) -> Objective:
+def objective_of(stage: TrainStage, networks: Networks | None = None) -> Objective:
     """The objective of a ``train`` stage; ``networks`` are its terms' frozen ones (`term_networks`)."""
-    keys = stage["objective"]
-    base = BASES[keys["kind"]].from_stage(stage)
-    if not keys["terms"]:
+    keys = stage.objective
+    base = BASES[keys.kind].from_stage(stage)
+    if not keys.terms:
         return base
+    assert isinstance(base, FlowMatching)  # checked with the configuration
     networks = networks or {}
     return WithTerms(
         base,
         {
-            name: (term["coefficient"], TERMS[name](term, base, networks.get(name)))
-            for name, term in keys["terms"].items()
+            name: (term.coefficient, TERMS[name](term, base, networks.get(name)))
+            for name, term in keys.terms.items()
         },
     )
 
 
 def term_networks(
-    stage: dict[str, Any], folders: Mapping[str, Path], device: torch.device | str = "cpu"
+    stage: TrainStage, folders: Mapping[str, Path], device: torch.device | str = "cpu"
 ) -> dict[str, nn.Module]:
     """The frozen networks that a ``train`` stage's terms compare with, by term.
 
@@ -91,12 +98,12 @@ def term_networks(
     configuration.
     """
     loaded = {}
-    for name, model in stage.get("networks", {}).items():
+    for name, model in stage.networks.items():
         if model["name"] not in folders:
             raise UserError(
-                f"{stage['method']} compares with {model['name']}: give --network {model['name']}=DIR"
+                f"{stage.method} compares with {model['name']}: give --network {model['name']}=DIR"
             )
         folder = folders[model["name"]]
-        expect_model(folder, stage["expects"][model["name"]])
+        expect_model(folder, stage.expects[model["name"]])
         loaded[name] = LOADERS[name](folder, model).to(device)
     return loaded

@@ -12,6 +12,8 @@ import torch
 
 from nanogen.backbones import Condition, load
 from nanogen.config import trained
+from nanogen.config.sample_stage import Sampler
+from nanogen.config.train_stage import TrainStage, Use, UsedNetwork
 from nanogen.data.class_names import class_names, class_number
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
@@ -45,11 +47,12 @@ def draw(folder: Path, wanted: Request, batch_size: int, device: torch.device) -
     Image i starts from the noise of generator seed_for(seed, "sample", i), as in a study's sample
     set. Raises UserError where the folder, an option or a network is missing or does not fit.
     """
-    train = trained.read(folder)
-    stage = _stage(train, wanted)
-    texts, conditions = _conditions(train, folder, wanted)
+    train, use = _trained(folder)
+    sampler = _sampler(train, use, wanted)
+    texts, conditions = _conditions(train, use, folder, wanted)
     rows = np.repeat(np.arange(len(texts)), wanted.count)
-    generator = Generator(stage, load(folder), _tokenizer(train, folder, wanted.tokenizer), device)
+    tokenizer = _tokenizer(train, use, folder, wanted.tokenizer)
+    generator = Generator(sampler, load(folder), tokenizer, device)
     drawn = []
     for start in range(0, len(rows), batch_size):
         indices = np.arange(start, min(start + batch_size, len(rows)))
@@ -66,7 +69,14 @@ class Drawn:
     image: np.ndarray
 
 
-def _stage(train: dict[str, Any], wanted: Request) -> dict[str, Any]:
+def _trained(folder: Path) -> tuple[TrainStage, Use]:
+    """The stage of the model in ``folder``, and what it is sampled with."""
+    train = TrainStage.from_json(trained.read(folder))
+    assert train.use is not None  # or it is no trained model's
+    return train, train.use
+
+
+def _sampler(train: TrainStage, use: Use, wanted: Request) -> Sampler:
     """What a Generator is made from: the model's own sampling with the given options on top."""
     asked = {"steps": wanted.steps, "guidance_scale": wanted.guidance}
     for name, value in {"--count": wanted.count, "--steps": wanted.steps}.items():
@@ -74,47 +84,50 @@ def _stage(train: dict[str, Any], wanted: Request) -> dict[str, Any]:
             raise UserError(f"{name} {value}: it must be at least 1")
     if wanted.guidance is not None and wanted.guidance < 1:
         raise UserError(f"--guidance {wanted.guidance}: it must be at least 1, which is no guidance")
-    sampling = train["use"]["sampling"] | {k: v for k, v in asked.items() if v is not None}
-    seed = train["seed"] if wanted.seed is None else wanted.seed
-    return {**train, "train": train, "sampling": sampling, "seed": seed}
+    given = {key: value for key, value in asked.items() if value is not None}
+    seed = train.seed if wanted.seed is None else wanted.seed
+    return Sampler(train=train, sampling=use.sampling.model_copy(update=given), seed=seed)
 
 
-def _network(train: dict[str, Any], part: str, folder: Path, given: Path | None) -> Path:
+def _network(
+    train: TrainStage, expected: UsedNetwork, option: str, folder: Path, given: Path | None
+) -> Path:
     """Folder of the model's tokenizer or text encoder: the given one, or the study's that it lies in."""
-    expected = train["use"][part]
-    name = expected["model"]["name"]
+    name = expected.model["name"]
     found = given
     if found is None:
         above = folder.resolve().parents
         found = above[3] / "models" / name if len(above) > 3 else folder / name
         if not found.is_dir():
-            option = part.replace("_", "-")
             raise UserError(
-                f"{train['method']} on {train['task']} needs {name}: give its folder with --{option} DIR"
+                f"{train.method} on {train.task} needs {name}: give its folder with {option} DIR"
             )
-    expect_model(found, expected["hash"])
+    expect_model(found, expected.hash)
     return found
 
 
-def _tokenizer(train: dict[str, Any], folder: Path, given: Path | None) -> Any:
-    if train["use"]["tokenizer"] is None:
+def _tokenizer(train: TrainStage, use: Use, folder: Path, given: Path | None) -> Any:
+    if use.tokenizer is None:
         from nanogen.tokenizers.pixels import Pixels
 
-        return Pixels(train["latent"][1])
+        return Pixels(train.latent[1])
     from nanogen.tokenizers import load_tokenizer
 
-    found = _network(train, "tokenizer", folder, given)
-    return load_tokenizer(found, train["use"]["tokenizer"]["model"])
+    found = _network(train, use.tokenizer, "--tokenizer", folder, given)
+    return load_tokenizer(found, use.tokenizer.model)
 
 
-def _conditions(train: dict[str, Any], folder: Path, wanted: Request) -> tuple[list[str], Condition]:
+def _conditions(
+    train: TrainStage, use: Use, folder: Path, wanted: Request
+) -> tuple[list[str], Condition]:
     """What is asked for, as texts and as conditions of as many rows."""
-    if train["conditioner"]["kind"] == "text":
+    if train.conditioner.kind == "text":
         if wanted.classes or not wanted.prompts:
             raise UserError(f"{folder} makes images of texts: say which with --prompt TEXT")
-        return list(wanted.prompts), _encoded(train, folder, wanted)
-    classes = train["conditioner"]["classes"]
-    names = class_names(train["use"]["data"], classes)
+        return list(wanted.prompts), _encoded(train, use, folder, wanted)
+    classes = train.conditioner.classes
+    assert classes is not None
+    names = class_names(use.data.name, use.data.source, use.data.root, classes)
     if wanted.prompts or not wanted.classes:
         known = f", for example {', '.join(names[:3])}" if names else f", 0 to {classes - 1}"
         raise UserError(f"{folder} makes images of classes: say which with --class NAME{known}")
@@ -124,16 +137,17 @@ def _conditions(train: dict[str, Any], folder: Path, wanted: Request) -> tuple[l
     )
 
 
-def _encoded(train: dict[str, Any], folder: Path, wanted: Request) -> Condition:
+def _encoded(train: TrainStage, use: Use, folder: Path, wanted: Request) -> Condition:
     from torch.nn.utils.rnn import pad_sequence
 
     from nanogen.models.text_features import TextEncoder
 
-    found = _network(train, "text_encoder", folder, wanted.text_encoder)
-    encoder = TextEncoder(found, train["use"]["text_encoder"]["model"])
+    assert use.text_encoder is not None
+    found = _network(train, use.text_encoder, "--text-encoder", folder, wanted.text_encoder)
+    encoder = TextEncoder(found, use.text_encoder.model)
     ids, _ = encoder.token_ids(wanted.prompts)
     features = [torch.from_numpy(row) for row in encoder.features(ids)]
-    tokens = pad_sequence(features, batch_first=True)[:, : train["conditioner"]["tokens"]]
+    tokens = pad_sequence(features, batch_first=True)[:, : train.conditioner.tokens]
     lengths = torch.tensor([len(row) for row in features])
     return Condition(tokens=tokens, mask=torch.arange(tokens.shape[1]) < lengths[:, None])
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from nanogen.backbones.embeddings import Condition
+from nanogen.config.sample_stage import Sampler, SetStage, TrainedSetStage
 from nanogen.data import hdf5
 from nanogen.files import label
 from nanogen.identity import seed_for
@@ -29,15 +30,18 @@ from nanogen.training.processes import Processes
 log = logging.getLogger(__name__)
 
 
-def labels_of(stage: dict[str, Any], prompts: Sequence[Mapping[str, Any]] | None) -> np.ndarray:
+def labels_of(stage: SetStage, prompts: Sequence[Mapping[str, Any]] | None) -> np.ndarray:
     """What image i shows, int64 (N,): class i mod classes, or an index into the prompts.
 
     A prompt has the stage's number of images unless it says ``images`` itself; the prompts' order is
     the images' order, so prompts that are added at the end change no image of those before.
     """
     if prompts is None:
-        return np.arange(stage["images"]) % stage["train"]["conditioner"]["classes"]
-    images = [prompt.get("images", stage["images_per_prompt"]) for prompt in prompts]
+        assert isinstance(stage, TrainedSetStage)  # public models draw from prompts
+        classes = stage.train.conditioner.classes
+        assert classes is not None
+        return np.arange(stage.images) % classes
+    images = [prompt.get("images", stage.images_per_prompt) for prompt in prompts]
     return np.repeat(np.arange(len(prompts)), images)
 
 
@@ -51,14 +55,10 @@ def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...], *of: str) -
     return torch.stack(drawn)
 
 
-def _by_velocity(stage: dict[str, Any]) -> Solver:
-    sampling, objective = stage["sampling"], stage["train"]["objective"]
-    guidance = Guidance(
-        sampling["guidance_scale"],
-        tuple(sampling["guidance_interval"]),
-        sampling["internal_guidance"],
-    )
-    to_velocity, step = PREDICTIONS[objective["prediction"]], solver(sampling["solver"])
+def _by_velocity(sampler: Sampler) -> Solver:
+    sampling, objective = sampler.sampling, sampler.train.objective
+    guidance = Guidance(sampling.guidance_scale, sampling.guidance_interval, sampling.internal_guidance)
+    to_velocity, step = PREDICTIONS[objective.prediction], solver(sampling.solver)
 
     def solve(
         model: nn.Module,
@@ -67,7 +67,7 @@ def _by_velocity(stage: dict[str, Any]) -> Solver:
         grid: list[float],
         cls_noise: Tensor | None = None,
     ) -> Tensor:
-        t_eps = objective["t_eps"]
+        t_eps = objective.t_eps
         return integrate(model, to_velocity, noise, condition, grid, guidance, t_eps, cls_noise, step)
 
     return solve
@@ -75,9 +75,9 @@ def _by_velocity(stage: dict[str, Any]) -> Solver:
 
 # By what the network was trained to predict: (model, noise, condition, grid, [noise of cls]) -> latents.
 Solver = Callable[..., Tensor]
-SOLVERS: dict[str, Callable[[dict[str, Any]], Solver]] = {
+SOLVERS: dict[str, Callable[[Sampler], Solver]] = {
     "flow-matching": _by_velocity,
-    "meanflow": lambda stage: average_steps,
+    "meanflow": lambda sampler: average_steps,
 }
 
 
@@ -94,17 +94,17 @@ class Drawing(Protocol):
 class Generator:
     """A trained model with its sampler: labels in, images out."""
 
-    def __init__(self, stage: dict[str, Any], model: nn.Module, tokenizer: Any, device: torch.device):
-        sampling, train = stage["sampling"], stage["train"]
+    def __init__(self, sampler: Sampler, model: nn.Module, tokenizer: Any, device: torch.device):
+        sampling, train = sampler.sampling, sampler.train
         self.model, self.tokenizer = model.to(device).eval(), tokenizer.to(device)
-        self.device, self.seed = device, stage["seed"]
-        self.guidance = sampling["guidance_scale"]
-        self.shape = tuple(train["latent"])
-        shift = shift_factor(int(np.prod(self.shape)), sampling["shift_base"])
-        self.grid = time_grid(sampling["steps"], shift)
-        self.solve = SOLVERS[train["objective"]["kind"]](stage)
-        self.cls_width = train["backbone"].get("cls_width")
-        self.autocast = train["training"]["precision"] == "bf16"
+        self.device, self.seed = device, sampler.seed
+        self.guidance = sampling.guidance_scale
+        self.shape = train.latent
+        shift = shift_factor(int(np.prod(self.shape)), sampling.shift_base)
+        self.grid = time_grid(sampling.steps, shift)
+        self.solve = SOLVERS[train.objective.kind](sampler)
+        self.cls_width = train.heads.cls_width
+        self.autocast = train.training.precision == "bf16"
 
     def __call__(self, indices: np.ndarray, condition: Condition) -> np.ndarray:
         """uint8 (B, H, W, 3) for the images ``indices``; decoded in float32, rounded."""
@@ -135,7 +135,7 @@ def batches(count: int, size: int, group: Processes) -> Iterator[np.ndarray]:
 
 
 def generate(
-    stage: dict[str, Any],
+    stage: SetStage,
     generator: Drawing,
     labels: np.ndarray,
     conditions: Callable[[np.ndarray], Any],
@@ -147,7 +147,7 @@ def generate(
 
     ``conditions(labels (B,))`` is what the generator draws a batch from.
     """
-    name = f"{stage['method']} on {stage['task']}, {stage['variant']}"
+    name = f"{stage.method} on {stage.task}, {stage.variant}"
     drawn: list[tuple[np.ndarray, np.ndarray]] = []
     with tqdm(total=len(labels), desc=name, unit="image", disable=not sys.stderr.isatty()) as bar:
         for indices in batches(len(labels), batch_size, group):
@@ -164,16 +164,17 @@ def _gathered(drawn: list, group: Processes, output: Path) -> list[list]:
     """Every process's images on the main one, through files beside the output."""
     output.parent.mkdir(parents=True, exist_ok=True)
     names = [output.with_name(f".{output.name}.part-{rank}.npz") for rank in range(group.world)]
+    arrays: dict[str, Any] = {str(i): part for pair in enumerate(drawn) for i, part in _pair(*pair)}
     with open(names[group.rank], "wb") as file:
-        np.savez(file, **{str(i): part for pair in enumerate(drawn) for i, part in _pair(*pair)})
+        np.savez(file, **arrays)
     group.barrier()
     if not group.main:
         return []
     parts = []
     for name in names:
-        with np.load(name) as arrays:
-            count = len(arrays.files) // 2
-            parts.append([(arrays[f"indices{i}"], arrays[f"images{i}"]) for i in range(count)])
+        with np.load(name) as held:
+            count = len(held.files) // 2
+            parts.append([(held[f"indices{i}"], held[f"images{i}"]) for i in range(count)])
         name.unlink()
     return parts
 
@@ -182,12 +183,8 @@ def _pair(number: int, pair: tuple[np.ndarray, np.ndarray]) -> list[tuple[str, n
     return [(f"indices{number}", pair[0]), (f"images{number}", pair[1])]
 
 
-def _write(
-    stage: dict[str, Any], generator: Drawing, labels: np.ndarray, drawn: list, output: Path
-) -> None:
-    header = label(
-        "samples", 1, stage["hash"], method=stage["method"], task=stage["task"], variant=stage["variant"]
-    )
+def _write(stage: SetStage, generator: Drawing, labels: np.ndarray, drawn: list, output: Path) -> None:
+    header = label("samples", 1, stage.hash, method=stage.method, task=stage.task, variant=stage.variant)
     with hdf5.create(output, header) as file:
         images = file.create_dataset("images", (len(labels), *drawn[0][1].shape[1:]), np.uint8)
         for indices, part in drawn:  # a batch's indices follow each other

@@ -10,33 +10,34 @@ import numpy as np
 import torch
 
 from nanogen.backbones.embeddings import Condition
+from nanogen.config.sample_stage import SetStage, TrainedSetStage
 
 Prompts = list[dict[str, Any]]
 
 
-def tokenizer_of(stage: dict[str, Any], folder: Path | None) -> Any:
+def tokenizer_of(stage: TrainedSetStage, folder: Path | None) -> Any:
     """What decodes the images of a stage `sample` or `online`; raises UserError for another's folder.
 
     ``folder`` is none for methods without a tokenizer.
     """
-    if stage["tokenizer"] == "pixels":
+    if stage.tokenizer == "pixels":
         from nanogen.tokenizers.pixels import Pixels
 
-        return Pixels(stage["train"]["latent"][1])
+        return Pixels(stage.train.latent[1])
     from nanogen.models.card import expect_model
     from nanogen.tokenizers import load_tokenizer
 
     assert folder is not None
-    expect_model(folder, stage["expects"]["tokenizer"])
+    expect_model(folder, stage.expects["tokenizer"])
     return load_tokenizer(folder)
 
 
-def prompts_of(stage: dict[str, Any], path: Path) -> Prompts:
+def prompts_of(stage: SetStage, path: Path) -> Prompts:
     """The prompts in ``path``; raises UserError where they are of another configuration."""
     from nanogen.files import check_label, read_json
 
     prompts = read_json(path)
-    check_label(prompts, path, "prompts", 1, stage["expects"]["prompts"])
+    check_label(prompts, path, "prompts", 1, stage.expects["prompts"])
     return prompts["prompts"]
 
 
@@ -45,13 +46,13 @@ def class_conditions(labels: np.ndarray) -> Condition:
     return Condition(labels=torch.from_numpy(labels))
 
 
-def text_conditions(stage: dict[str, Any], path: Path) -> Callable[[np.ndarray], Condition]:
+def text_conditions(stage: TrainedSetStage, path: Path) -> Callable[[np.ndarray], Condition]:
     """From places among the prompts (B,) to their condition; ``path`` holds the prompts' text features.
 
     Raises UserError where the file is missing or of another configuration.
     """
     from nanogen.caches.files import TextFile
 
-    text = TextFile(path, stage["expects"]["text"])
-    tokens = stage["train"]["conditioner"]["tokens"]
+    text = TextFile(path, stage.expects["text"])
+    tokens = stage.train.conditioner.tokens
     return lambda rows: Condition.from_text(*text.batch(rows, 0), tokens)

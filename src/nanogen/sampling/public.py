@@ -6,18 +6,17 @@ generators are the CPU's, so that the noise is the same on any device, in batche
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from nanogen.config.sample_stage import PublicSampleStage
+from nanogen.config.schema import PipelineSampling
 from nanogen.errors import UserError, nearest
 from nanogen.identity import seed_for
 from nanogen.models.pipelines import call_arguments
-
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
 
 # key of `sampling` -> arguments of a pipeline's call
 ARGUMENTS = {
@@ -28,14 +27,15 @@ ARGUMENTS = {
 OURS = ("prompt", "generator", "output_type", "num_images_per_prompt")
 
 
-def arguments(sampling: Mapping[str, Any], pipeline: DiffusionPipeline) -> dict[str, Any]:
-    """What the pipeline is called with beside prompts and noise; raises UserError for an argument
-    that it does not know."""
+def arguments(sampling: PipelineSampling, pipeline: Any) -> dict[str, Any]:
+    """What the pipeline (of diffusers) is called with beside prompts and noise; raises UserError for an
+    argument that it does not know."""
     known = [name for name in call_arguments(pipeline) if name not in OURS]
-    given = {name: (f"arguments.{name}", value) for name, value in sampling["arguments"].items()}
+    given = {name: (f"arguments.{name}", value) for name, value in sampling.arguments.items()}
     for key, names in ARGUMENTS.items():
-        if sampling[key] is not None:
-            given |= dict.fromkeys(names, (key, sampling[key]))
+        value = getattr(sampling, key)
+        if value is not None:
+            given |= dict.fromkeys(names, (key, value))
     for name, (key, _) in given.items():
         if name not in known:
             taken = f"{type(pipeline).__name__} takes no argument {name}{nearest(name, known)}"
@@ -46,13 +46,13 @@ def arguments(sampling: Mapping[str, Any], pipeline: DiffusionPipeline) -> dict[
 class PublicGenerator:
     """A pipeline that draws a study's sample set: prompts in, images out."""
 
-    def __init__(self, stage: Mapping[str, Any], pipeline: DiffusionPipeline, device: torch.device):
-        self.named = (stage["seed"], "sample", stage["method"])
-        self.arguments = arguments(stage["sampling"], pipeline)
+    def __init__(self, stage: PublicSampleStage, pipeline: Any, device: torch.device):
+        self.named = (stage.seed, "sample", stage.method)
+        self.arguments = arguments(stage.sampling, pipeline)
         scale = {**call_arguments(pipeline), **self.arguments}.get("guidance_scale")
         self.guidance = float("nan") if scale is None else float(scale)
         pipeline.set_progress_bar_config(disable=True)
-        if stage["use"]["offload"] and device.type == "cuda":
+        if stage.offload and device.type == "cuda":
             pipeline.enable_model_cpu_offload(device=device)
         else:
             pipeline.to(device)

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +51,8 @@ class Field:
     """Velocities of the diffused variable: the image, and with REG the cls feature beside it."""
 
     def __init__(self, model: nn.Module, to_velocity: Velocity, internal: float, t_eps: float):
-        self.model, self.to_velocity = model, to_velocity
+        self.model: Any = model  # a backbone, or what stands in for one
+        self.to_velocity = to_velocity
         self.internal, self.t_eps = internal, t_eps
 
     def __call__(self, state: State, t: Tensor, condition: Condition) -> State:
@@ -62,7 +64,10 @@ class Field:
 
     def _velocities(self, output: Output, state: State, t: Tensor) -> State:
         image = self.to_velocity(output.image.float(), state[0], t, self.t_eps)
-        return [image, output.cls.float()] if len(state) > 1 else [image]
+        if len(state) == 1:
+            return [image]
+        assert output.cls is not None
+        return [image, output.cls.float()]
 
 
 def moved(start: State, end: State, scale: float) -> State:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from nanogen.backbones import Condition, InContextEncoder, Output, build
+from nanogen.config.train_stage import TrainStage
 
 
 class Silent(nn.Module):
@@ -37,7 +36,7 @@ def is_silent(network: InContextEncoder) -> bool:
     return not any(parameter.any() for linear in outputs for parameter in linear.parameters())
 
 
-def untrained(train: dict[str, Any]) -> nn.Module:
+def untrained(train: TrainStage) -> nn.Module:
     """The network of a stage ``train`` before its training, to draw from."""
     network = build(train)
     return Silent(network) if is_silent(network) else network

@@ -19,6 +19,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from nanogen.config.section import read
+from nanogen.config.tokenizer_schema import EndToEnd
+from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.flow_matching import FlowMatching
 from nanogen.objectives.repa import Repa
@@ -55,10 +58,10 @@ class JointLoss:
     @classmethod
     def from_stage(cls, stage: Mapping[str, Any]) -> JointLoss:
         """As a stage `model` with ``end_to_end`` asks for it."""
-        keys = stage["model"]["end_to_end"]
-        objective = FlowMatching.from_stage(stage["joint"])
+        keys = read(EndToEnd, stage["model"]["end_to_end"])
+        objective = FlowMatching.from_stage(BackboneStage.from_json(stage["joint"]))
         repa = Repa(keys, objective, None)
-        return cls(objective, repa, keys["coefficient"], keys["vae_coefficient"])
+        return cls(objective, repa, keys.coefficient, keys.vae_coefficient)
 
     def backward(
         self,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from nanogen import backbones
+from nanogen.config.train_stage import BackboneStage
 from nanogen.models.encoders import load_encoder
 from nanogen.models.loading import load_network
 from nanogen.objectives.repa import on_grid
@@ -51,7 +52,7 @@ class JointLearner(Learner):
         self.images, self.model, self.start = images, stage["model"], folders["start"]
         self.encoder = load_encoder(folders["encoder"]).eval().requires_grad_(False).to(group.device)
         self.joint = JointLoss.from_stage(stage)
-        network = backbones.build(dict(joint)).to(group.device)
+        network = backbones.build(BackboneStage.from_json(joint)).to(group.device)
         norm = LatentNorm(joint["latent"][0], tuning["momentum"]).to(group.device)
         self.backbone = Backbone(norm, parallel(network, group), network.conditioner)
         self.relative_rate = tuning["learning_rate"] / self.keys["learning_rate"]

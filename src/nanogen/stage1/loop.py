@@ -22,6 +22,7 @@ from nanogen.stage1.quality import reconstruction_quality
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
+from nanogen.training.execution import Saving
 from nanogen.training.log import TrainingLog
 from nanogen.training.optimizer import adamw
 from nanogen.training.processes import Processes
@@ -107,30 +108,29 @@ def train_tokenizer(
     learner: Learner,
     batches: Steps,
     val: np.ndarray,
+    *,
     state: Path,
     output: Path,
     group: Processes,
-    checkpoint_every: int,
-    log_every: int,
-    deadline: float | None = None,
+    saving: Saving,
 ) -> None:
     """Train the tokenizer of a stage `model` from its newest checkpoint in ``state`` to the end.
 
     ``val`` is uint8 (N, H, W, 3), held out. ``output`` becomes the tokenizer's folder, of averaged
     weights, with its nanogen.json and train.jsonl. Raises Interrupted after a signal or when the
-    ``deadline``, a UNIX time, is near, with the state saved.
+    deadline is near, with the state saved.
     """
     began = time.monotonic()
     steps, start = learner.phases.steps, learner.restore(state, stage["hash"])
-    curve = _curve(stage, state, start, steps, log_every) if group.main else None
-    stop = StopRequest(deadline)
+    curve = _curve(stage, state, start, steps, saving.log_every) if group.main else None
+    stop = StopRequest(saving.deadline)
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
         measured = learner.step(step, batch)
         if curve:
             curve.step(step, **measured)
         # Stop only where a line of the curve was written: the resumed curve is then the same.
-        code = group.largest(stop.code()) if step % log_every == 0 and step < steps else 0
-        if curve and (code or step % checkpoint_every == 0):
+        code = group.largest(stop.code()) if step % saving.log_every == 0 and step < steps else 0
+        if curve and (code or step % saving.checkpoint_every == 0):
             curve.check(step)
             checkpoint.save(state, stage["hash"], step, learner.state())
         if code:

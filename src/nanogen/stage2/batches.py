@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
+from nanogen.config.train_stage import TrainStage
 from nanogen.data.order import Order, Window
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
@@ -47,13 +48,13 @@ class Dataset(Protocol):
 class Batches:
     """Batches of one process, by step."""
 
-    def __init__(self, source: Dataset, stage: dict[str, Any], rank: int = 0, world: int = 1):
-        training = stage["training"]
+    def __init__(self, source: Dataset, stage: TrainStage, rank: int = 0, world: int = 1):
+        training = stage.training
         self.source = source
-        self.shape = tuple(stage["latent"])
-        self.cls_width = stage["backbone"].get("cls_width")
-        self.identity = (stage["seed"], "train", stage["method"], stage["task"])
-        self.global_size, self.chunk = training["batch_size"], training["noise_chunk"]
+        self.shape = stage.latent
+        self.cls_width = stage.heads.cls_width
+        self.identity = (stage.seed, "train", stage.method, stage.task)
+        self.global_size, self.chunk = training.batch_size, training.noise_chunk
         chunks = self.global_size // self.chunk
         if chunks % world:
             raise UserError(

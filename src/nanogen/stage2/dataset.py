@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
 from nanogen.caches.files import LatentFile, TextFile, VisionFile
+from nanogen.config.train_stage import TrainStage
 from nanogen.data.images import ImageFile
 from nanogen.data.rows import WindowedRows
 from nanogen.errors import UserError
@@ -75,7 +76,7 @@ class Labelled:
 class Captioned:
     """Conditions from cached text features; a caption kind is drawn per sample."""
 
-    def __init__(self, path: Path, hash_: str, kinds: list[str], tokens: int):
+    def __init__(self, path: Path, hash_: str, kinds: Sequence[str], tokens: int):
         self.file = TextFile(path, hash_)
         self.kinds = np.array([self.file.kind(name) for name in kinds])
         self.tokens = tokens
@@ -113,7 +114,7 @@ class TrainingData:
 
     def __init__(
         self,
-        stage: dict[str, Any],
+        stage: TrainStage,
         latents: Path | None,
         data: Path | None,
         text: Path | None,
@@ -121,28 +122,30 @@ class TrainingData:
         patches: Path | None = None,
         encoded: Encoded | None = None,
     ):
-        expects, conditioner = stage["expects"], stage["conditioner"]
-        if stage["pixels"]:
+        expects, conditioner = stage.expects, stage.conditioner
+        self.images: Latents | Pixels | Encoded
+        self.conditions: Labelled | Captioned
+        if stage.pixels:
             self.images = Pixels(_given(data, "--data"), expects["data"])
         elif encoded:
             self.images = encoded
         else:
             self.images = Latents(_given(latents, "--latents"), expects["latents"])
-        if self.images.shape != tuple(stage["latent"]):
+        if self.images.shape != stage.latent:
             raise UserError(
                 f"{latents or data} holds {self.images.shape} per image, the configuration says "
-                f"{tuple(stage['latent'])}"
+                f"{stage.latent}"
             )
-        if conditioner["kind"] == "label":
-            self.conditions = Labelled(self.images.labels, conditioner["classes"])
+        if conditioner.kind == "label":
+            assert conditioner.classes is not None
+            self.conditions = Labelled(self.images.labels, conditioner.classes)
         else:
             path = _given(text, "--text")
-            self.conditions = Captioned(
-                path, expects["text"], conditioner["captions"], conditioner["tokens"]
-            )
-            if len(self.conditions.file) != len(self.images):
+            captioned = Captioned(path, expects["text"], conditioner.captions, conditioner.tokens)
+            self.conditions = captioned
+            if len(captioned.file) != len(self.images):
                 raise UserError(
-                    f"{path} holds captions of {len(self.conditions.file)} images, "
+                    f"{path} holds captions of {len(captioned.file)} images, "
                     f"{latents or data} holds {len(self.images)}"
                 )
         self.added = {
@@ -150,7 +153,7 @@ class TrainingData:
             for part, path in (("cls", cls), ("patches", patches))
             if part in expects
         }
-        patch, (_, rows, columns) = stage["backbone"]["patch"], stage["latent"]
+        patch, (_, rows, columns) = stage.backbone.patch, stage.latent
         self.grid = (rows // patch, columns // patch)
 
     def __len__(self) -> int:
@@ -167,7 +170,8 @@ class TrainingData:
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
         """Read the rows of these windows in the background; see ``nanogen.data.rows.WindowedRows``."""
-        for part in (self.images, *self.added.values()):
+        parts: list[Latents | Pixels | Encoded | Features] = [self.images, *self.added.values()]
+        for part in parts:
             part.ahead(windows)
 
 

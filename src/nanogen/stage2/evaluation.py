@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nanogen.backbones.embeddings import Condition
+from nanogen.config.sample_stage import OnlineStage
+from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.files import explained
 from nanogen.training import checkpoint
@@ -65,19 +68,19 @@ class Online:
     lines. Raises UserError where a file or a network is missing or of another configuration.
     """
 
-    def __init__(self, stage: dict[str, Any], train: dict[str, Any], inputs: Inputs, group: Processes):
-        if stage["train"]["hash"] != train["hash"]:
+    def __init__(self, stage: OnlineStage, train: TrainStage, inputs: Inputs, group: Processes):
+        if stage.train.hash != train.hash:
             raise UserError(
-                f"the evaluation is of the training {stage['train']['hash']}, not of {train['hash']}; "
+                f"the evaluation is of the training {stage.train.hash}, not of {train.hash}; "
                 "give the configuration that belongs to this run"
             )
-        self.every, self.steps = stage["use"]["every"], train["training"]["steps"]
+        self.every, self.steps = stage.every, train.training.steps
         if self.every < 1:
             raise UserError("training.evaluate_every is 0: set it, or leave --online out")
-        self.name, self.group = f"{stage['method']} on {stage['task']}", group
+        self.name, self.group = f"{stage.method} on {stage.task}", group
         with _apart(group.device):
             self.images = Images(stage, inputs, group)
-            self.metric = METRICS[stage["task"]](stage, inputs) if group.main else None
+            self.metric = METRICS[stage.task](stage, inputs) if group.main else None
 
     def due(self, step: int) -> bool:
         """Whether the average is evaluated after ``step`` steps."""
@@ -131,30 +134,33 @@ class Images:
         labels: their classes, or their places among the prompts, int64 (N,).
     """
 
-    def __init__(self, stage: dict[str, Any], inputs: Inputs, group: Processes):
+    def __init__(self, stage: OnlineStage, inputs: Inputs, group: Processes):
         from nanogen.backbones import build
         from nanogen.sampling.generate import Generator
         from nanogen.sampling.inputs import tokenizer_of
 
-        name = stage["tokenizer"]
+        name = stage.tokenizer
         tokenizer = tokenizer_of(stage, None if name == "pixels" else inputs.folder(name))
-        self.group, self.batch_size = group, stage["use"]["batch_size"]
-        self.model = build(stage["train"])
+        self.group, self.batch_size = group, stage.batch_size
+        self.model = build(stage.train)
         self.generator = Generator(stage, self.model, tokenizer, group.device)
-        if stage["task"] == "imagenet":
+        self.conditions: Callable[[np.ndarray], Condition]
+        if stage.task == "imagenet":
             self._of_classes(stage)
         else:
             self._of_prompts(stage, inputs)
 
-    def _of_classes(self, stage: dict[str, Any]) -> None:
+    def _of_classes(self, stage: OnlineStage) -> None:
         """The first images of the sample set, or of few classes some that lie evenly among all."""
         from nanogen.sampling.inputs import class_conditions
 
-        count, classes = stage["images"], stage["train"]["conditioner"]["classes"]
+        count, classes = stage.images, stage.train.conditioner.classes
+        assert classes is not None
         self.indices = np.arange(count) * max(classes, count) // count
-        self.labels, self.conditions = self.indices % classes, class_conditions
+        self.labels = self.indices % classes
+        self.conditions = class_conditions
 
-    def _of_prompts(self, stage: dict[str, Any], inputs: Inputs) -> None:
+    def _of_prompts(self, stage: OnlineStage, inputs: Inputs) -> None:
         """All images of GenEval's prompts."""
         from nanogen.prompts.files import GENEVAL, of_benchmark
         from nanogen.sampling.generate import labels_of
@@ -187,7 +193,7 @@ class Images:
 class Metric(Protocol):
     """Loads what measures once; then images and their labels give named numbers, the main one first."""
 
-    def __init__(self, stage: dict[str, Any], inputs: Inputs): ...
+    def __init__(self, stage: OnlineStage, inputs: Inputs): ...
 
     def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]: ...
 
@@ -195,21 +201,21 @@ class Metric(Protocol):
 class Fid:
     """FID as the final evaluation's: the first extractor, against the study's reference file."""
 
-    def __init__(self, stage: dict[str, Any], inputs: Inputs):
+    def __init__(self, stage: OnlineStage, inputs: Inputs):
         from nanogen.data import hdf5
         from nanogen.metrics.extractors import load_extractor
         from nanogen.metrics.feature_files import REFERENCE
         from nanogen.metrics.frechet import few_images
         from nanogen.models.card import expect_model
 
-        model = stage["extractor"]
+        model = stage.networks["extractor"]
         folder = inputs.folder(model["name"])
-        expect_model(folder, stage["expects"]["extractor"])
-        with hdf5.opened(inputs.file("reference"), *REFERENCE, stage["expects"]["reference"]) as file:
+        expect_model(folder, stage.expects["extractor"])
+        with hdf5.opened(inputs.file("reference"), *REFERENCE, stage.expects["reference"]) as file:
             moments = file[model["name"]]
             self.real = (moments["mu"][:], moments["sigma"][:])
         self.extractor = load_extractor(folder, model)
-        few = few_images(stage["images"], self.extractor.width)
+        few = few_images(stage.images, self.extractor.width)
         if few:  # once, not with every evaluation
             log.warning("FID while training: %s", few)
 
@@ -223,7 +229,7 @@ class Fid:
 class GenEval:
     """GenEval as the final evaluation's: the study's detector, on all of GenEval's prompts."""
 
-    def __init__(self, stage: dict[str, Any], inputs: Inputs):
+    def __init__(self, stage: OnlineStage, inputs: Inputs):
         from nanogen.metrics.detector import load_detector
         from nanogen.metrics.geneval import check_classes
         from nanogen.models.card import expect_model
@@ -232,12 +238,12 @@ class GenEval:
 
         folders = {}
         for role in ("detector", "color_classifier"):
-            if role in stage:
-                folders[role] = inputs.folder(stage[role]["name"])
-                expect_model(folders[role], stage["expects"][role])
+            if role in stage.networks:
+                folders[role] = inputs.folder(stage.networks[role]["name"])
+                expect_model(folders[role], stage.expects[role])
         colors = folders.get("color_classifier")
-        color_classifier = colors and (colors, stage["color_classifier"])
-        self.detector = load_detector(folders["detector"], stage["detector"], color_classifier)
+        color_classifier = (colors, stage.networks["color_classifier"]) if colors else None
+        self.detector = load_detector(folders["detector"], stage.networks["detector"], color_classifier)
         every = prompts_of(stage, inputs.file("prompts"))
         self.chosen = np.array(of_benchmark(every, GENEVAL))
         self.prompts = [every[i] for i in self.chosen]
@@ -246,7 +252,7 @@ class GenEval:
     def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         from nanogen.metrics.scores import geneval
 
-        of_image = np.searchsorted(self.chosen, labels)  # the chosen rise
+        of_image = np.searchsorted(self.chosen, labels).tolist()  # the chosen rise
         found = self.detector(images)
         values, _ = geneval(self.prompts, of_image, found, self.detector.protocol)
         return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from nanogen.backbones import build
+from nanogen.backbones import InContextEncoder, build
+from nanogen.config.train_stage import TrainStage
 from nanogen.objectives import objective_of
 from nanogen.objectives.batch import Batch
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
+from nanogen.training.execution import Execution
 from nanogen.training.optimizer import adamw
 from nanogen.training.processes import Processes
 from nanogen.training.schedule import learning_rate
 from nanogen.training.sharding import accumulating, gathered, parallel, whole
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a training is carried out; none of it changes the result but for rounding.
-
-    Attributes:
-        sharding: how processes share the network (`nanogen.training.sharding`).
-        micro_batch: the most samples that a process takes at a time; 0: its whole share of the batch.
-        deadline: UNIX time before which it saves and ends; None: no deadline.
-    """
-
-    sharding: str = "none"
-    micro_batch: int = 0
-    deadline: float | None = None
-
 
 WHOLE = Execution()  # the whole network on each process, its whole share at a time, as long as it takes
 
@@ -45,23 +31,23 @@ class Learner:
 
     def __init__(
         self,
-        stage: dict[str, Any],
+        stage: TrainStage,
         group: Processes,
         networks: Mapping[str, nn.Module] | None = None,
         execution: Execution = WHOLE,
     ):
-        training = stage["training"]
-        self.keys, self.group, self.micro_batch = training["optimizer"], group, execution.micro_batch
+        training = stage.training
+        self.keys, self.group, self.micro_batch = training.optimizer, group, execution.micro_batch
         self.objective = objective_of(stage, networks)
         self.model = build(stage).to(group.device)
-        if training["compile"] and group.device.type == "cuda":
+        if training.compile and group.device.type == "cuda":
             compile_blocks(self.model)
         # Before the average, which it makes equal everywhere.
         self.wrapped = parallel(self.model, group, execution.sharding)
-        self.ema = EMA(self.model, training["ema"])
-        self.optimizer = adamw(self.model, self.keys["betas"], self.keys["weight_decay"])
+        self.ema = EMA(self.model, training.ema)
+        self.optimizer = adamw(self.model, self.keys.betas, self.keys.weight_decay)
         self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
-        bf16 = training["precision"] == "bf16"
+        bf16 = training.precision == "bf16"
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
 
     def restore(self, state: Path, hash_: str) -> int:
@@ -88,11 +74,14 @@ class Learner:
             parameters["lr"] = rate
         parts = batch.parts(self.micro_batch)
         losses = [self._add_gradients(part, len(parts), part is not parts[-1]) for part in parts]
-        norm = whole(clip_grad_norm_(self.model.parameters(), self.keys["clip"]))
+        norm = whole(clip_grad_norm_(self.model.parameters(), self.keys.clip))
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(step)
-        means = {name: self.group.mean(sum(part[name] for part in losses)) for name in losses[0]}
+        means = {
+            name: self.group.mean(reduce(torch.add, [part[name] for part in losses]))
+            for name in losses[0]
+        }
         return {**means, "grad_norm": norm, "learning_rate": rate}
 
     def measured_step(self, step: int, batch: Batch) -> dict[str, Any]:
@@ -110,7 +99,7 @@ class Learner:
         return {name: value.detach() / parts for name, value in losses.items()}
 
 
-def compile_blocks(model: nn.Module, backend: str = "inductor") -> None:
+def compile_blocks(model: InContextEncoder, backend: str = "inductor") -> None:
     """Compile what each block computes, inside of the hooks by which sharding gathers its weights."""
     for block in model.blocks():
         block.forward = torch.compile(block.forward, backend=backend)

@@ -3,61 +3,60 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from nanogen.backbones import save
+from nanogen.config.train_stage import TrainStage
 from nanogen.files import atomic_folder, label, write_json
 from nanogen.stage2.batches import Batches, Dataset
 from nanogen.stage2.evaluation import Online
-from nanogen.stage2.learner import WHOLE, Execution, Learner
+from nanogen.stage2.learner import Learner
 from nanogen.stage2.monitor import Monitor
+from nanogen.training.execution import Execution
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import gathered
 from nanogen.training.stopping import Interrupted, StopRequest
 
 
 def train(
-    stage: dict[str, Any],
-    source: Dataset,
+    stage: TrainStage,
+    dataset: Dataset,
+    *,
     state: Path,
     output: Path,
     group: Processes,
-    checkpoint_every: int,
-    log_every: int,
+    execution: Execution,
     networks: Mapping[str, nn.Module] | None = None,
     online: Online | None = None,
-    keep: Sequence[int] | None = None,
-    execution: Execution = WHOLE,
 ) -> None:
     """Train the run of a ``train`` stage from its newest checkpoint in ``state`` to the end.
 
     ``networks`` are those the objective's terms compare with, by term, on the group's device;
     ``online`` evaluates the average in between, on every process.
     ``output`` becomes the model's folder: config.json, model.safetensors (the average),
-    train.jsonl, online.jsonl where it was evaluated, kept.safetensors (the averages after the steps
-    ``keep``) unless that is none, and nanogen.json. Raises Interrupted after a signal or when the
-    deadline is near, with the state saved.
+    train.jsonl, online.jsonl where it was evaluated, kept.safetensors (the execution's snapshots)
+    unless they are none, and nanogen.json. Raises Interrupted after a signal or when the deadline is
+    near, with the state saved.
     """
-    steps = stage["training"]["steps"]
+    steps = stage.training.steps
     learner = Learner(stage, group, networks, execution)
-    start = learner.restore(state, stage["hash"])
-    monitor = Monitor(stage, state, group, log_every, online, keep)
+    start = learner.restore(state, stage.hash)
+    monitor = Monitor(stage, state, group, execution, online)
     monitor.begin(start, learner)
-    batches = Batches(source, stage, group.rank, group.world)
+    batches = Batches(dataset, stage, group.rank, group.world)
     stop = StopRequest(execution.deadline)
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
-        line = step % log_every == 0 or step == steps  # of the curve
+        line = step % execution.log_every == 0 or step == steps  # of the curve
         measured = learner.measured_step(step, batch) if line else learner.step(step, batch)
         monitor.step(step, measured, learner)
         # Stop only where a line of the curve was written: the resumed curve is then the same.
         code = group.largest(stop.code()) if line and step < steps else 0
-        if code or step % checkpoint_every == 0:
+        if code or step % execution.checkpoint_every == 0:
             monitor.check(step)
-            learner.save(state, stage["hash"], step)
+            learner.save(state, stage.hash, step)
         if code:
             group.barrier()  # the first that ends may end the others, and one of them is saving
             raise Interrupted(step, steps, code)
@@ -70,7 +69,7 @@ def train(
 
 
 def _write_model(
-    stage: dict[str, Any], output: Path, learner: Learner, average: dict[str, Tensor], monitor: Monitor
+    stage: TrainStage, output: Path, learner: Learner, average: dict[str, Tensor], monitor: Monitor
 ) -> None:
     """Write the folder ``output`` of the finished training: the averaged weights, its curve and card."""
     curve = monitor.logs[0].read_text()
@@ -80,9 +79,9 @@ def _write_model(
             monitor.snapshots.write(folder)
         for file in monitor.logs:
             (folder / file.name).write_text(file.read_text())
-        write_json(folder / "stage.json", stage)
+        write_json(folder / "stage.json", stage.content)
         parameters = sum(p.numel() for p in learner.model.parameters())
-        card = label("model", 1, stage["hash"], name=stage["method"], kind="backbone")
+        card = label("model", 1, stage.hash, name=stage.method, kind="backbone")
         quality = {"parameters": parameters, **_totals(curve)}
         write_json(folder / "nanogen.json", {**card, "quality": quality})
 

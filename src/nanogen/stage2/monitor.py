@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from nanogen.config.train_stage import TrainStage
 from nanogen.stage2.evaluation import Online
 from nanogen.stage2.learner import Learner
 from nanogen.stage2.snapshots import Snapshots
 from nanogen.training import checkpoint
+from nanogen.training.execution import Execution
 from nanogen.training.log import TrainingLog
 from nanogen.training.processes import Processes
 
@@ -22,23 +23,21 @@ class Monitor:
     """Beside the steps, on every process; the main one writes.
 
     Args:
-        log_every: steps between lines of the curve.
         online: evaluates the average in between; None: nothing does.
-        keep: steps whose averages are kept; None: no file of them is written.
     """
 
     def __init__(
         self,
-        stage: dict[str, Any],
+        stage: TrainStage,
         state: Path,
         group: Processes,
-        log_every: int,
+        execution: Execution,
         online: Online | None,
-        keep: Sequence[int] | None,
     ):
-        self.stage, self.state, self.group, self.log_every = stage, state, group, log_every
-        self.online = online
-        self.snapshots = None if keep is None else Snapshots(keep, state, stage["hash"], group)
+        self.stage, self.state, self.group = stage, state, group
+        self.log_every, self.online = execution.log_every, online
+        keep = execution.snapshots
+        self.snapshots = None if keep is None else Snapshots(keep, state, stage.hash, group)
         self.curve: TrainingLog | None = None
         self.logs = [state / "train.jsonl", *([state / "online.jsonl"] if online else [])]
 
@@ -52,12 +51,12 @@ class Monitor:
             self.curve = self._curve(start)
 
     def _curve(self, start: int) -> TrainingLog:
-        stage, training = self.stage, self.stage["training"]
+        stage, training = self.stage, self.stage.training
         if start:
-            log.info("continuing %s on %s after step %d", stage["method"], stage["task"], start)
+            log.info("continuing %s on %s after step %d", stage.method, stage.task, start)
         checkpoint.truncate_log(self.logs[0], start)
-        name, steps = f"{stage['method']} on {stage['task']}", training["steps"]
-        return TrainingLog(self.logs[0], name, start, steps, self.log_every, training["batch_size"])
+        name, steps = f"{stage.method} on {stage.task}", training.steps
+        return TrainingLog(self.logs[0], name, start, steps, self.log_every, training.batch_size)
 
     def step(self, step: int, measured: dict[str, Any], learner: Learner) -> None:
         """Note what a step measured, and the average after it if it is to be kept."""

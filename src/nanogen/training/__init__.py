@@ -1,1 +1,1 @@
-"""Stage 2: one training loop for every method and task."""
+"""What the trainings of both stages share."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+
+from nanogen.config.schema import Optimizer
 
 
-def learning_rate(step: int, optimizer: dict[str, Any]) -> float:
+def learning_rate(step: int, optimizer: Optimizer) -> float:
     """Linear warm-up from 0, constant until ``decay_start``, linear to ``final_learning_rate``.
 
     The paper's text: warm-up 40 epochs, then decay over the rest. The authors' code: no warm-up,
     constant for 40 epochs, then a decay that ends at epoch 800. Both are settings of the four keys.
     """
-    peak, final = optimizer["learning_rate"], optimizer["final_learning_rate"]
-    warmup, start, end = (optimizer[k] for k in ("warmup_steps", "decay_start", "decay_end"))
+    peak, final = optimizer.learning_rate, optimizer.final_learning_rate
+    warmup, start, end = optimizer.warmup_steps, optimizer.decay_start, optimizer.decay_end
     if step < warmup:
         return peak * (step + 1) / warmup
     if step < start or end <= start:

@@ -14,12 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nanogen.training.processes import Processes
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 def parallel(model: nn.Module, group: Processes, sharding: str = "none") -> nn.Module:
@@ -36,7 +40,7 @@ def _replicated(model: nn.Module, group: Processes) -> nn.Module:
     return DistributedDataParallel(model, device_ids=ids)  # which broadcasts the main process's weights
 
 
-def _sharded(model: nn.Module, group: Processes) -> nn.Module:
+def _sharded(model: Any, group: Processes) -> nn.Module:
     """Block by block, which is what is gathered at a time; the rest together."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
@@ -46,7 +50,8 @@ def _sharded(model: nn.Module, group: Processes) -> nn.Module:
     mesh = init_device_mesh(group.device.type, (group.world,))
     for block in model.blocks():
         fully_shard(block, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
 
 
 SHARDINGS: dict[str, Callable[[nn.Module, Processes], nn.Module]] = {
@@ -55,7 +60,7 @@ SHARDINGS: dict[str, Callable[[nn.Module, Processes], nn.Module]] = {
 }
 
 
-def in_parts(tensor: Tensor) -> bool:
+def in_parts(tensor: Tensor) -> TypeGuard[DTensor]:
     """Whether this process holds only a part of the tensor."""
     if not dist.is_initialized():  # alone it never does, and the import takes half a second
         return False
@@ -71,6 +76,9 @@ def accumulating(network: nn.Module, more: bool) -> Iterator[None]:
     ``network`` is what `parallel` gave; forward and backward belong inside.
     """
     if in_parts(next(network.parameters())):
+        from torch.distributed.fsdp import FSDPModule
+
+        assert isinstance(network, FSDPModule)
         network.set_requires_gradient_sync(not more)
         yield
     elif more and isinstance(network, DistributedDataParallel):

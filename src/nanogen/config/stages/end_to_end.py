@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from nanogen.config.load import load_model, load_run
+from nanogen.config.load import load_model, trained_run
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import Backbone, Conditioner, Objective
 from nanogen.config.study_schema import Study
 from nanogen.config.terms import REPA_HEADS
 from nanogen.config.tokenizer_schema import EndToEnd
+from nanogen.config.train_stage import Heads
 from nanogen.config.validation import Layer, validate
 from nanogen.errors import UserError
 
@@ -27,6 +28,8 @@ def joint(study: Study, config: Model) -> dict[str, Any]:
     backbone = validate(Backbone, [Layer(base, study.backbone), Layer(where, keys.backbone)])
     objective = validate(Objective, [Layer(base, study.objective), Layer(where, keys.objective)])
     _check_backbone(config, backbone, objective, where)
+    width, head = _width(study, keys.encoder, where), REPA_HEADS[keys.head]
+    heads = Heads(repa_depth=keys.depth, repa_width=width, repa_head=head)
     return {
         "seed": study.seed,
         "method": config.name,
@@ -36,9 +39,7 @@ def joint(study: Study, config: Model) -> dict[str, Any]:
         "conditioner": _labels(study, config, where).model_dump(mode="json"),
         "backbone": {
             **backbone.model_dump(mode="json"),
-            "repa_depth": keys.depth,
-            "repa_width": _width(study, keys.encoder, where),
-            "repa_head": REPA_HEADS[keys.head],
+            **heads.keys(),
         },
         "objective": objective.model_dump(mode="json"),
         "training": {"condition_dropout": keys.condition_dropout},
@@ -77,7 +78,7 @@ def _check_backbone(config: Model, backbone: Backbone, objective: Objective, whe
 def _labels(study: Study, config: Model, where: str) -> Conditioner:
     """The backbone is told classes; captions would tie the tuning to a text encoder."""
     assert config.data is not None
-    conditioner = load_run(study, study.methods[0], config.data).conditioner
+    conditioner = trained_run(study, study.methods[0], config.data).conditioner
     if conditioner.kind != "label":
         raise UserError(f"{where}: 'data' {config.data} has no classes; name a task that has")
     return conditioner

@@ -6,11 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import prompt_lists, tokenizer_networks
-from nanogen.config.load import (
-    available,
-    load_model,
-    load_run,
-)
+from nanogen.config.load import available, load_model, trained_run
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import PRETRAINING, Data, Run
 from nanogen.config.stages import end_to_end
@@ -26,7 +22,7 @@ def task_data(study: Study, task: str) -> Data:
     if task == PRETRAINING:
         alike = task_data(study, "imagenet")
         return alike.model_copy(update={"name": PRETRAINING, "scene": "varied"})
-    return load_run(study, study.methods[0], task).data
+    return trained_run(study, study.methods[0], task).data
 
 
 def inputs(study: Study, task: str) -> Stage:
@@ -48,9 +44,9 @@ def data(study: Study, task: str, split: str) -> Stage:
 def prompts(study: Study) -> Stage:
     """The prompts of the text-to-image evaluation; those that DPG-Bench and GenAI-Bench bring along are
     keys only where they are drawn."""
-    run = load_run(study, study.methods[0], "t2i")
+    run = trained_run(study, study.methods[0], "t2i")
     named = run.evaluation.prompts
-    in_a_file = named and (named in available("prompts") or named.endswith((".json", ".jsonl")))
+    in_a_file = named in available("prompts") or str(named).endswith((".json", ".jsonl"))
     own = prompt_lists.own_lists(run.evaluation)
     return stage_of(
         "prompts",
@@ -59,7 +55,7 @@ def prompts(study: Study) -> Stage:
         prompts=named,
         data=run.data.model_dump(mode="json"),
         simpleeval=_simple_prompts(run),
-        **(prompt_lists.identity("prompts", named) if in_a_file else {"content": None}),
+        **(prompt_lists.identity("prompts", str(named)) if in_a_file else {"content": None}),
         **{metric: {key: of, **prompt_lists.identity(key, of)} for metric, (key, of) in own.items()},
     )
 
@@ -67,7 +63,7 @@ def prompts(study: Study) -> Stage:
 def _simple_prompts(run: Run) -> dict[str, Any] | None:
     """What SimpleEval's prompts follow from, beside the seed; who judges the images is no matter."""
     simple = run.evaluation.simpleeval
-    return simple and simple.model_dump(mode="json", exclude={"scorer"})
+    return None if simple is None else simple.model_dump(mode="json", exclude={"scorer"})
 
 
 def _given_model_hash(path: str) -> str:
@@ -110,6 +106,7 @@ def model(study: Study, name: str) -> Stage:
     expects = {}
     if config.source == "build":
         check_buildable(study, config)
+        assert config.data is not None
         expects["data"] = data(study, config.data, "train")["hash"]
         expects["val"] = data(study, config.data, "val")["hash"]
     networks = tokenizer_networks.networks_of(config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nanogen.config.load import load_model, load_run
+from nanogen.config.load import load_model, load_run, trained_run
 from nanogen.config.schema import PIXELS, Run
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import data, model, model_keys
@@ -17,7 +17,7 @@ def tokenizers(study: Study) -> dict[str, list[Run]]:
     """
     found: dict[str, list[Run]] = {}
     for method in study.methods:
-        run = load_run(study, method, study.tasks[0])
+        run = trained_run(study, method, study.tasks[0])
         if run.tokenizer != PIXELS:
             found.setdefault(run.tokenizer, []).append(run)
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import metrics, terms, trained, variants
-from nanogen.config.load import latent_shape, load_model, load_run
+from nanogen.config.load import latent_shape, load_model, load_run, trained_run
 from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import (
@@ -33,7 +33,7 @@ MEANFLOW_STEPS_SEED = 42
 
 def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
     """Stage 2: what changes the trained weights; ``weights`` as in ``variants.weights_of``."""
-    run = load_run(study, method, task)
+    run = trained_run(study, method, task)
     training = run.training.model_dump(mode="json", exclude=NOT_OF_THE_WEIGHTS)
     objective = run.objective.model_dump(mode="json")
     if weights == variants.OWN_WEIGHTS:
@@ -164,7 +164,7 @@ def _sweep_of(study: Study, run: Run) -> Sweep:
 
 def guidance(study: Study, method: str) -> Stage:
     """The choice of a method's guidance scale on ImageNet, from the FIDs of a sweep."""
-    sweep = _sweep_of(study, load_run(study, method, "imagenet"))
+    sweep = _sweep_of(study, trained_run(study, method, "imagenet"))
     found = {name: distribution(study, method, name)["hash"] for name in variants.swept(sweep)}
     return stage_of("guidance", found, method=method, task="imagenet", scales=variants.swept(sweep))
 
@@ -196,7 +196,7 @@ def extractors(study: Study, task: str = "imagenet") -> list[str]:
 
 def _classifier(study: Study) -> dict[str, Any]:
     """The key ``classifier``, and how many classes it must know; left out where there is none."""
-    run = load_run(study, study.methods[0], "imagenet")
+    run = trained_run(study, study.methods[0], "imagenet")
     name = run.evaluation.classifier
     return {"classifier": {"name": name, "classes": run.conditioner.classes}} if name else {}
 

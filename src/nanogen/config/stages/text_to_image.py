@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nanogen.config import metrics, prompt_lists, variants
-from nanogen.config.load import (
-    load_model,
-    load_run,
-)
+from nanogen.config.load import load_model, load_run, trained_run
 from nanogen.config.schema import Run
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import model, model_keys, prompts
@@ -43,7 +40,7 @@ def online(study: Study, method: str, task: str, weights: str = "") -> Stage:
     They are drawn as the sample set that the run is trained for, with guidance; weights of their own
     (``variants.weights_of``) without. When and how fast it is done stands in ``use``, outside the hash.
     """
-    run = load_run(study, method, task)
+    run = trained_run(study, method, task)
     variant = variants.UNGUIDED if weights else variants.GUIDED
     drawn = sample(study, method, task, variant)
     expects, measured = _measured_online(study, run, variant)

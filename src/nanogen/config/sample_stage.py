@@ -1,0 +1,139 @@
+"""What the stages ``sample`` and ``online`` say, as the code that draws reads it.
+
+`nanogen.config.stages` writes them, JSON that is hashed; here they become values with types. The keys of
+a section are the section's own (`nanogen.config.schema`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nanogen.config.schema import PipelineSampling, Sampling
+from nanogen.config.section import read
+from nanogen.config.train_stage import TrainStage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """What the images of a trained model follow from."""
+
+    train: TrainStage
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetStage:
+    """A set of images; ``expects`` are the hashes of what it reads."""
+
+    hash: str
+    expects: Mapping[str, str]
+    seed: int
+    method: str
+    task: str
+    variant: str
+    images_per_prompt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicSampleStage(SetStage):
+    """The sample set of a public model.
+
+    Attributes:
+        model_class: of its pipeline.
+        offload: keep only the network at work on the GPU.
+    """
+
+    sampling: PipelineSampling
+    model_class: str
+    offload: bool
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> PublicSampleStage:
+        return cls(
+            **_set_keys(content),
+            sampling=read(PipelineSampling, content["sampling"]),
+            model_class=content["pipeline"]["model_class"],
+            offload=content["use"]["offload"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedSetStage(SetStage, Sampler):
+    """A set of images that a model trained here draws.
+
+    Attributes:
+        images: how many there are, of class-conditional models.
+        tokenizer: its name, or ``pixels``.
+    """
+
+    images: int
+    tokenizer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleStage(TrainedSetStage):
+    """A sample set.
+
+    Attributes:
+        kept: the training's step whose average draws it; None: the last.
+        shown: how many of its images are drawn; None: all.
+    """
+
+    kept: int | None
+    shown: int | None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> SampleStage:
+        kept, shown = content.get("kept"), content.get("shown")
+        return cls(**_trained_keys(content), kept=kept, shown=shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineStage(TrainedSetStage):
+    """The evaluation of a run while it is trained.
+
+    Attributes:
+        every: steps between evaluations.
+        batch_size: images at a time.
+        networks: keys of those that measure, by role: ``extractor``, or ``detector`` and perhaps
+            ``color_classifier``.
+    """
+
+    every: int
+    batch_size: int
+    networks: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> OnlineStage:
+        roles = ("extractor", "detector", "color_classifier")
+        return cls(
+            **_trained_keys(content),
+            **content["use"],
+            networks={role: content[role] for role in roles if role in content},
+        )
+
+
+def sample_stage(content: Mapping[str, Any]) -> SampleStage | PublicSampleStage:
+    """The ``sample`` stage of a model trained here or of a public one."""
+    stage = PublicSampleStage if "pipeline" in content else SampleStage
+    return stage.from_json(content)
+
+
+def _set_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `SetStage`."""
+    names = ("hash", "expects", "seed", "method", "task", "variant", "images_per_prompt")
+    return {name: content[name] for name in names}
+
+
+def _trained_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `TrainedSetStage`."""
+    return {
+        **_set_keys(content),
+        "images": content["images"],
+        "tokenizer": content["tokenizer"],
+        "sampling": read(Sampling, content["sampling"]),
+        "train": TrainStage.from_json(content["train"]),
+    }
