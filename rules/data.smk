@@ -1,22 +1,5 @@
 # Data sets and prompts: drawn, imported from the user's folder, or fetched first.
-
-
-def downloads(wildcards):
-    """Data sets that an import reads: of the hub, or drawn, unless the user gave a folder."""
-    data = stages.task_data(STUDY, wildcards.task)
-    if data.root == PATHS.inputs(wildcards.task):
-        return [f"{data.root}/nanogen.json"]
-    return (
-        []
-        if data.root
-        else [f"{ROOT}/downloads/{wildcards.task}/{repo}/nanogen.json" for repo in data.hub]
-    )
-
-
-def downloaded_root(wildcards, input):
-    """Option that points an import at what was fetched; nothing where the data has its own root."""
-    fetched = input and not stages.task_data(STUDY, wildcards.task).root
-    return f"--root {ROOT}/downloads/{wildcards.task}" if fetched else ""
+include: "inputs/data.smk"
 
 
 rule fetch_data:

@@ -1,10 +1,6 @@
 # Frozen networks: encoders, text encoder, the metrics' extractors, detector and VQA model.
 # A model whose source is `path` has no rule here: its folder is the user's.
-
-
-def training_images(split):
-    """Images of the task that a model is trained on."""
-    return lambda wildcards: PATHS.data(MODELS[wildcards.model].data, split)
+include: "inputs/pretrained.smk"
 
 
 rule build_model:

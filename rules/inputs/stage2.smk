@@ -1,0 +1,92 @@
+# What the rules of the trainings read: input and parameter functions.
+
+
+def training_inputs(wildcards):
+    """Named inputs of one run: latents, or images and what encodes them, text features where the task has text, the features
+    and frozen networks that its loss terms compare with, and what evaluates it meanwhile."""
+    run = RUNS[wildcards.method, wildcards.task]
+    if run.tokenizer == PIXELS:
+        inputs = {"data": PATHS.data(wildcards.task, "train")}
+    elif LATENTS[wildcards.task, run.tokenizer].cached:
+        inputs = {"latents": PATHS.latents(wildcards.task, run.tokenizer)}
+    else:
+        inputs = {
+            "data": PATHS.data(wildcards.task, "train"),
+            "folder:tokenizer": PATHS.model_card(run.tokenizer),
+        }
+    if run.conditioner.model:
+        inputs["text"] = PATHS.text(wildcards.task, run.conditioner.model)
+    for part, encoder in terms.caches(run).items():
+        inputs[part] = PATHS.vision(wildcards.task, encoder, part)
+    for name in terms.networks(run).values():
+        inputs[f"network:{name}"] = PATHS.model_card(name)
+    return {**online_inputs(run), **inputs}
+
+
+def online_inputs(run):
+    """Named inputs of a run's evaluation while it is trained, if it has one. They change no weight, so
+    one that is made again (hence ancient) trains nothing."""
+    if not run.training.evaluate_every:
+        return {}
+    evaluation, networks = run.evaluation, [run.tokenizer]
+    if run.task == "t2i":
+        files = {"prompts": PATHS.prompts, "prompt-text": PATHS.text("prompts", run.conditioner.model)}
+        detector = evaluation.detector
+        networks += [detector, MODELS[detector].color_classifier] if detector else []
+    else:
+        files = {"reference": PATHS.reference}
+        networks.append(evaluation.extractors[0])
+    cards = {f"network:{n}": PATHS.model_card(n) for n in networks if n and n != PIXELS}
+    return {name: ancient(path) for name, path in {**files, **cards}.items()}
+
+
+def online_option(wildcards):
+    """--online and the evaluation's configuration. Its file is named by the training that it is of:
+    another number of steps or images then changes no parameter of the rule, and trains nothing."""
+    if not RUNS[wildcards.method, wildcards.task].training.evaluate_every:
+        return ""
+    try:
+        stage = stages.online(STUDY, wildcards.method, wildcards.task, wildcards.weights)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    return f" --online {quote(stage_file(stage, stage['train']['hash']))}"
+
+
+def encoding_option(wildcards):
+    """--encode and the configuration of the latents that a run encodes itself."""
+    tokenizer = RUNS[wildcards.method, wildcards.task].tokenizer
+    if tokenizer == PIXELS or LATENTS[wildcards.task, tokenizer].cached:
+        return ""
+    return f" --encode {quote(stage_file(stages.latents(STUDY, wildcards.task, tokenizer)))}"
+
+
+# Runs whose training keeps averages on the way; then every training writes a file of them.
+
+
+KEEPS = any(run.training.snapshots for run in RUNS.values())
+
+
+def keep_option(wildcards):
+    """--keep and the steps after which the average is kept; nothing where no run of the study asks."""
+    steps = variants.kept(RUNS[wildcards.method, wildcards.task]).values()
+    return " ".join([" --keep", *map(str, steps)]) if KEEPS else ""
+
+
+def training_options(wildcards, input):
+    options = as_options(wildcards, input) + encoding_option(wildcards)
+    return options + online_option(wildcards) + keep_option(wildcards)
+
+
+def state_folder(wildcards):
+    """Where a training saves and resumes: outside the outputs, which Snakemake deletes."""
+    named = (wildcards.method, wildcards.task, wildcards.weights)
+    return f"{ROOT}/state/{stages.train(STUDY, *named)['hash']}"
+
+
+def trained():
+    """Cards of every training of the study; a method may have one for its samples without guidance."""
+    return [
+        PATHS.trained(method, task, weights)
+        for (method, task), run in RUNS.items()
+        for weights in variants.trainings(run)
+    ]
