@@ -77,12 +77,15 @@ def completed(value: Any, section: type[Section]) -> Any:
 def read(section: type[Read], keys: Mapping[str, Any]) -> Read:
     """A section from the JSON of a stage, which may be an older version's.
 
-    A stage leaves out keys that change no result. They have no value here, not even their default:
-    to read one is an AttributeError.
+    A stage leaves out keys that change no result, and gives None for what is found while the study runs
+    (a swept guidance scale). They have no value here, not even their default: to read one is an
+    AttributeError.
     """
     fields, given = section.model_fields, completed(dict(keys), section)
     values = {
-        key: _value(fields[key].annotation, value) for key, value in given.items() if key in fields
+        key: _value(fields[key].annotation, value)
+        for key, value in given.items()
+        if key in fields and (value is not None or type(None) in get_args(fields[key].annotation))
     }
     found = section.model_construct(set(values), **values)
     for key in vars(found).keys() - values.keys():
