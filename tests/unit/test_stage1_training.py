@@ -219,12 +219,12 @@ def test_two_processes_learn_what_one_does(smoke, stage, undisturbed, tmp_path):
         # begun. Also in one process, weights that are changed by 1e-6 of themselves at step 8 lead to
         # logits that differ by some 1e-4 at the end.
         for key, value in theirs.items():
-            exact = key in ("step", "learning_rate", "l1", "mse", "perceptual")
-            bounds = {"rel": 1e-3, "abs": 1e-5} if exact else {"rel": 5e-3, "abs": 5e-3}
+            exact = "adversarial" not in theirs or key in ("step", "learning_rate", "l1", "mse")
+            bounds = {"rel": 1e-4, "abs": 1e-5} if exact else {"rel": 5e-3, "abs": 5e-3}
             assert ours[key] == pytest.approx(value, **bounds), key
     latents = torch.randn(64, 48, 4, 4, generator=torch.Generator().manual_seed(0))
     made = [load_tokenizer(folder).decode(latents) for folder in (tmp_path / "model", undisturbed)]
-    assert (made[0] - made[1]).abs().mean() < 1e-3  # of pixels in [-1, 1]; a level of 8 bits is 8e-3
+    assert (made[0] - made[1]).abs().mean() < 3e-4  # of pixels in [-1, 1]; a level of 8 bits is 8e-3
 
 
 def test_an_autoencoder_learns_from_the_same_losses(smoke, tmp_path):
