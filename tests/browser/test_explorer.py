@@ -14,7 +14,6 @@ from nanogen.config.load import CONFIG
 from nanogen.report.explorer import page as explorer
 
 
-
 def rows(name: str, folder=CONFIG / "published") -> dict[str, dict[str, str]]:
     """Rows of a table by method, those of Table 3 at 100,000 iterations."""
     with open(folder / f"{name}.csv", newline="", encoding="utf-8") as file:
