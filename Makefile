@@ -93,8 +93,11 @@ format: setup
 	@$(BIN)/snakefmt Snakefile rules
 
 # Resolve the dependencies in pyproject.toml again. Names, versions and hashes only, no addresses.
+# All but wandb, which brings the client of a service and seventeen packages.
+EXTRAS := $(addprefix --extra ,docs tests tensorboard cluster)
+
 lock: setup
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(EXTRAS) \
 	  --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt pyproject.toml
 
 schemas: setup

@@ -46,9 +46,16 @@ def _webdataset(stage: Mapping[str, Any]) -> ImageSource:
     return Shards(stage)
 
 
+def _captioned(stage: Mapping[str, Any]) -> ImageSource:
+    from nanogen.data.captioned import Captioned
+
+    return Captioned(stage)
+
+
 SOURCES: dict[str, Callable[[Mapping[str, Any]], ImageSource]] = {
     "scenes": _scenes,
     "folder": _photographs,
+    "captioned": _captioned,
     "webdataset": _webdataset,
 }
 

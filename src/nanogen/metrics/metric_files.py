@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nanogen.config.entries import named
 from nanogen.config.metrics import Metric
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
@@ -40,5 +40,4 @@ def write_metric(
 
 def measure(metric: Metric) -> Callable[..., Score]:
     """The function that an entry of the list of metrics names."""
-    module, _, function = metric.function.partition(":")
-    return getattr(importlib.import_module(module), function)
+    return named(metric.function)
