@@ -31,7 +31,6 @@ from nanogen.stage2.batches import Batches
 from nanogen.tokenizers.pixels import Pixels
 
 SHAPE = (1, 2, 2)
-LEARNT = 0.6  # of the error at the start
 NOBODY = torch.zeros(6, dtype=torch.bool)
 
 
@@ -184,13 +183,18 @@ VARIANTS = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_learns(tiny, tiny_images, tmp_path, variant):
-    """By the plain error, which says the same for every weight and whatever is predicted."""
-    objective = {"kind": "meanflow", "prediction": "v", **VARIANTS[variant]}
-    training = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "decay_end": 40}}
-    keys = {"objective": objective, "sampling": {"guidance_scale": 1.0}, "training": training}
-    learning = stages.train(tiny(overrides={"methods": {"jit": keys}}), "jit", "imagenet")
-    errors = [line["velocity_error"] for line in curve(run(learning, tiny_images, tmp_path, every=100))]
-    assert sum(errors[-3:]) < LEARNT * sum(errors[:3])
+    """Beside a run of the same draws whose rate is next to nothing: the error's size depends on them."""
+
+    def last_errors(rate: float) -> float:
+        objective = {"kind": "meanflow", "prediction": "v", **VARIANTS[variant]}
+        schedule = {"learning_rate": rate, "decay_start": 40, "decay_end": 40}
+        training = {"steps": 40, "optimizer": schedule}
+        keys = {"objective": objective, "sampling": {"guidance_scale": 1.0}, "training": training}
+        stage = stages.train(tiny(overrides={"methods": {"jit": keys}}), "jit", "imagenet")
+        lines = curve(run(stage, tiny_images, tmp_path / str(rate), every=100))
+        return sum(line["velocity_error"] for line in lines[-3:])
+
+    assert last_errors(4e-3) < 0.75 * last_errors(1e-9)
 
 
 def test_a_variant_changes_the_hash_and_its_absence_none(tiny):
