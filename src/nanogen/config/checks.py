@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from nanogen.config import classifier, terms
 from nanogen.config.schema import PIXELS, Run
@@ -26,6 +27,12 @@ def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> No
     unknown = [name for name in run.training.trackers if name not in TRACKERS]
     if unknown:
         raise UserError(f"{where}: training.trackers has {unknown[0]!r}{nearest(unknown[0], TRACKERS)}")
+    start = run.training.initialise_from
+    if start and not Path(start.model, "stage.json").is_file():
+        raise UserError(
+            f"{where}: training.initialise_from: {start.model} is no trained model's folder: it holds no "
+            "stage.json; train or import that model first"
+        )
     if run.objective.kind == "meanflow":
         _check_meanflow(run, where)
     more = run.sampling.more_steps
