@@ -19,6 +19,8 @@ from typing import Any
 
 from nanogen import __version__
 from nanogen.errors import UserError
+from nanogen.stand_ins import stand_in, stand_in_of
+from nanogen.text import decoded, parsed
 
 
 @contextmanager
@@ -49,9 +51,40 @@ def _sentence(number: int, error: Exception, path: Path) -> str:
         return f"{getattr(error, 'filename', None) or path} does not exist"
     if number in (errno.EACCES, errno.EPERM):
         return "no permission; change the folder's rights or choose another"
+    if number == errno.EAGAIN:
+        return "it is in use by another process; wait until that has ended"
+    if number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        return "its file system has no locks; set HDF5_USE_FILE_LOCKING=FALSE if it is HDF5"
+    if number in (errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN):
+        return f"its disk does not answer ({os.strerror(number)}); mount it again"
     if number in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free some space and start again, finished parts are kept"
     return os.strerror(number) if number else str(error)
+
+
+def damage(error: Exception, path: Path) -> str:
+    """Why the content of ``path`` cannot be read, as far as the content is to blame.
+
+    Raises UserError where the system is, e.g. a disk that does not answer: nothing is wrong with the
+    file then, and it must be neither left out nor deleted. Raises MemoryError as it is.
+    """
+    if isinstance(error, UserError | MemoryError):
+        raise error
+    number = _error_number(error)
+    if number and path.is_symlink() and number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        return "a link that leads nowhere"
+    if number == errno.EISDIR:
+        return "a link back to a folder that it lies in"
+    if number:
+        raise UserError(f"cannot read {path}: {_sentence(number, error, path)}") from error
+    return stand_in(path) or str(error).strip() or type(error).__name__
+
+
+def damage_inside(error: Exception, content: bytes) -> str:
+    """The same of what was read from an archive already."""
+    if isinstance(error, UserError | MemoryError):
+        raise error
+    return stand_in_of(content) or str(error).strip() or type(error).__name__
 
 
 def _temporary(path: Path) -> Path:
@@ -110,15 +143,17 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Parse a JSON file; a missing or broken one raises UserError."""
+def read_text(path: Path | str) -> str:
+    """The text of a file as `nanogen.text.decoded`; UserError also where it cannot be read."""
     path = Path(path)
     with explained(path, "read"):
-        text = path.read_text(encoding="utf-8")
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); delete it and make it again") from error
+        content = path.read_bytes()
+    return decoded(content, path)
+
+
+def read_json(path: Path | str) -> Any:
+    """Parse a JSON file that this program made; a missing or broken one raises UserError."""
+    return parsed(read_text(path), path, "delete it and make it again")
 
 
 def label(kind: str, version: int, hash_: str, /, **more: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +15,13 @@ import numpy as np
 from PIL import Image
 
 from nanogen.data.crop import rgb
+from nanogen.data.walk import PICTURES, Found, walk
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import damage
 
 LAYOUTS = "expected 00000/samples/0000.png (prompt, image) or 0-0.png (prompt-image), counted from 0"
-PICTURE = r"\.(?:png|jpe?g|webp)"
+PICTURE = rf"\.(?:{'|'.join(sorted(suffix[1:] for suffix in PICTURES))})"
+log = logging.getLogger(__name__)
 NESTED = re.compile(rf"(\d+)/samples/(\d+){PICTURE}", re.IGNORECASE)
 FLAT = re.compile(rf"(\d+)-(\d+){PICTURE}", re.IGNORECASE)
 
@@ -32,21 +35,35 @@ def drawn_images(folder: Path | str, prompts: int) -> dict[int, list[Path]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder} of images; {LAYOUTS}")
-    with explained(folder, "read"):
-        names = [f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()]
+    listed = walk(folder)
+    found = [_of_layout(layout, folder, listed.files) for layout in (NESTED, FLAT)]
+    if all(found):
+        raise UserError(f"{folder} holds images in both layouts; give one of them; {LAYOUTS}")
+    images = found[0] or found[1]
+    _check(folder, images, prompts)
+    _tell(folder, listed, sum(map(len, images.values())))
+    return {p: [images[p][i] for i in sorted(images[p])] for p in range(prompts)}
+
+
+def _of_layout(layout: re.Pattern[str], folder: Path, files: list[Path]) -> dict[int, dict[int, Path]]:
+    """Prompt -> image -> file; raises UserError where two files are one image."""
     found: dict[int, dict[int, Path]] = {}
-    for layout in (NESTED, FLAT):
-        for match in filter(None, map(layout.fullmatch, sorted(names))):
-            of_prompt = found.setdefault(int(match[1]), {})
-            if int(match[2]) in of_prompt:
-                raise UserError(
-                    f"{folder}: {match[0]} and {of_prompt[int(match[2])].name} are one image"
-                )
-            of_prompt[int(match[2])] = folder / match[0]
-        if found:
-            break
-    _check(folder, found, prompts)
-    return {p: [found[p][i] for i in sorted(found[p])] for p in range(prompts)}
+    for file in files:
+        match = layout.fullmatch(file.relative_to(folder).as_posix())
+        if match is None:
+            continue
+        other = found.setdefault(int(match[1]), {}).setdefault(int(match[2]), file)
+        if other is not file:
+            raise UserError(f"{folder}: {match[0]} and {other.relative_to(folder)} are one image")
+    return found
+
+
+def _tell(folder: Path, listed: Found, used: int) -> None:
+    """Say what of the folder was passed over."""
+    rest = len(listed.files) - used
+    others = [f"{rest} files that are no image of a prompt"] if rest else []
+    if passed := ", ".join([*filter(None, [listed.passed_over]), *others]):
+        log.warning("%s: passed over %s", folder, passed)
 
 
 def _check(folder: Path, found: Mapping[int, Mapping[int, Path]], prompts: int) -> None:
@@ -79,4 +96,4 @@ def read_image(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(rgb(image))
     except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
+        raise UserError(f"{path} cannot be read as an image: {damage(error, path)}") from error
