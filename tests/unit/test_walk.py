@@ -101,7 +101,7 @@ def test_a_folder_that_cannot_be_read_ends_the_walk(tmp_path: Path, as_nobody):
         for above in tmp_path.parents:
             if above.name.startswith("pytest-"):
                 above.chmod(0o755)
-        with as_nobody(), pytest.raises(UserError, match="cannot read .*b: no permission"):
+        with as_nobody(), pytest.raises(UserError, match=r"cannot read .*b: no permission"):
             walk(tmp_path)
     finally:
         closed.chmod(0o755)

@@ -131,7 +131,7 @@ class _Seen:
         if name in self.names:
             raise UserError(
                 f"{self.shard}: the members of the sample {name!r} do not stand together, or two "
-                "samples have this name; pack the files again in the order of their names (tar --sort=name)"
+                "samples have this name; pack the files in the order of their names (tar --sort=name)"
             )
         self.names.add(name)
 

@@ -1,7 +1,7 @@
 """WebDataset shards: tar files in which an image and its caption share a name and stand together.
 
-Shards lie in ROOT/{train,val}, at any depth; where there are no such folders, the last of ROOT by path is
-the validation split. Members are read in memory and never written to disk.
+Shards lie in ROOT/{train,val}, at any depth; where there are no such folders, the last of ROOT by path
+is the validation split. Members are read in memory and never written to disk.
 """
 
 from __future__ import annotations
