@@ -8,6 +8,7 @@ scale is a method's best on ImageNet.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
@@ -116,6 +117,8 @@ SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data
 
 def _validated_study(layers: Sequence[Layer]) -> Study:
     study = validate(Study, layers)
+    if study.data_root:  # whatever way it is written, it is one folder
+        study = study.model_copy(update={"data_root": os.path.realpath(study.data_root)})
     for layer in layers:
         for section in SECTIONS:
             keys, known = layer.keys.get(section), section_of(Run, section)

@@ -6,7 +6,7 @@ The keys of a section are the section's own (`nanogen.config.schema`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -80,12 +80,17 @@ class UsedNetwork:
 
 @dataclass(frozen=True)
 class Use:
-    """What a trained model is sampled with by hand; None: it has no tokenizer, or reads no text."""
+    """What a trained model is sampled with by hand; None: it has no tokenizer, or reads no text.
+
+    Attributes:
+        classes: names of the folders of photographs that it was trained on, by label, if it was.
+    """
 
     sampling: Sampling
     data: Data
     tokenizer: UsedNetwork | None
     text_encoder: UsedNetwork | None
+    classes: Sequence[str] | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Use:
@@ -93,6 +98,7 @@ class Use:
             read(Sampling, content["sampling"]),
             read(Data, content["data"]),
             *(content[part] and UsedNetwork(**content[part]) for part in ("tokenizer", "text_encoder")),
+            content.get("classes"),
         )
 
 

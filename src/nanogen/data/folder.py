@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.data.crop import load
-from nanogen.data.photographs import class_folders, class_names
+from nanogen.data.photographs import class_folders, class_names, outside_classes
 from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
 from nanogen.data.walk import walk
 from nanogen.errors import UserError, nearest
@@ -50,6 +50,8 @@ class Folder:
         self.resolution: int = data["resolution"]
         self.captions = [caption(name, data["caption_template"]) for name in self.classes]
         folders = class_folders(self.root / split)
+        if passed := outside_classes(self.root / split):
+            log.warning("%s: passed over outside any class folder: %s", self.root / split, passed)
         for name, folder in folders.items():
             if name not in self.classes:
                 raise UserError(

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.content import check_content
 from nanogen.data.hdf5 import announce
 from nanogen.data.images import FORMAT, VERSION
 from nanogen.data.source import Example, ImageSource, UnreadableFiles
@@ -127,6 +128,8 @@ def write_images(stage: Mapping[str, Any], output: Path | str) -> None:
     output = Path(output)
     data = stage["data"]
     started = time.monotonic()
+    if "content" in stage:
+        check_content(data["source"], Path(data["root"]), stage["split"], stage["content"])
     source = SOURCES[data["source"]](stage)
     try:
         _write(source, stage, output)

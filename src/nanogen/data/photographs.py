@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import unicodedata
 from collections import Counter
@@ -13,7 +12,6 @@ from nanogen.data.walk import entries, walk
 from nanogen.errors import UserError
 from nanogen.text import check_storable
 
-log = logging.getLogger(__name__)
 LAYOUT = (
     "expected ROOT/train/CLASS/* and ROOT/val/CLASS/*, or parquet or Arrow files of the splits train "
     "and validation"
@@ -63,10 +61,14 @@ def class_folders(folder: Path) -> dict[str, Path]:
             )
     if not classes:
         raise UserError(f"data.root: {folder} holds no class folders; {LAYOUT}")
-    outside = replace(found, files=[], others=Counter(file.suffix for file in found.files))
-    if outside.passed_over:
-        log.warning("%s: passed over outside any class folder: %s", folder, outside.passed_over)
     return classes
+
+
+def outside_classes(folder: Path) -> str:
+    """What lies beside the class folders and is passed over, in words; or empty."""
+    found = entries(folder)
+    others = Counter(file.suffix.lower() for file in found.files)
+    return replace(found, files=[], others=others).passed_over
 
 
 def _name(folder: Path) -> str:

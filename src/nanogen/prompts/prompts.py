@@ -155,7 +155,8 @@ def geneval_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
 
         if not data.get("root"):
             raise UserError("evaluation.prompts is 'classes', but data.root names no folder of them")
-        return class_prompts(class_names(data["root"]), data["caption_template"])
+        names = stage.get("classes") or class_names(data["root"])
+        return class_prompts(names, data["caption_template"])
     raise UserError(
         f"evaluation.prompts is {which!r}; valid are 'scenes', 'classes', the name of a file in "
         "config/prompts or the path of a GenEval file ending in .json or .jsonl"

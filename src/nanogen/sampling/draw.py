@@ -127,7 +127,7 @@ def _conditions(
         return list(wanted.prompts), _encoded(train, use, folder, wanted)
     classes = train.conditioner.classes
     assert classes is not None
-    names = class_names(use.data.name, use.data.source, use.data.root, classes)
+    names = class_names(use.data.name, use.data.source, use.data.root, classes, use.classes)
     if wanted.prompts or not wanted.classes:
         known = f", for example {', '.join(names[:3])}" if names else f", 0 to {classes - 1}"
         raise UserError(f"{folder} makes images of classes: say which with --class NAME{known}")

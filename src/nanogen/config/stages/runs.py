@@ -13,6 +13,7 @@ from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import (
     data,
     feature_width,
+    given_classes,
     latents,
     model,
     model_keys,
@@ -89,6 +90,7 @@ def _use(study: Study, run: Run) -> Stage:
     return {
         "sampling": run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"}),
         "data": run.data.model_dump(mode="json", include={"name", "source", "root"}),
+        "classes": given_classes(study, run.task) if run.conditioner.kind == "label" else None,
         **{
             part: name and {"hash": model(study, name)["hash"], "model": model_keys(study, name)}
             for part, name in networks.items()
