@@ -91,6 +91,13 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp-{os.getpid()}")
 
 
+def _usual_rights(file: Path) -> None:
+    """Those that the umask asks for: some libraries write files that others may not read."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    file.chmod(0o666 & ~umask | file.stat().st_mode & 0o111)
+
+
 def remove_temporary(folder: Path) -> None:
     """Remove what killed processes were writing in ``folder``; nobody else may write there meanwhile.
 
@@ -111,6 +118,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             yield temporary
             with open(temporary, "rb") as handle:
                 os.fsync(handle.fileno())
+            _usual_rights(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -127,6 +135,9 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         temporary.mkdir()
         try:
             yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file() and not file.is_symlink():
+                    _usual_rights(file)
             if path.exists():
                 shutil.rmtree(path)
             temporary.replace(path)

@@ -10,6 +10,10 @@ from typing import Any
 from nanogen.errors import UserError
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# Control characters, those that turn the direction of a text, and halves of pairs.
+CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# The token of an address or of the hub.
+SECRET = re.compile(r"(://)[^/@\s]+(?=@)|(\bhf_)[A-Za-z0-9]{16,}")
 BOMS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
@@ -27,6 +31,17 @@ def decoded(content: bytes, where: object) -> str:
             f"{where} is no UTF-8 text: {f'it is in {likely}' if likely else f'line {line} is not'}; "
             "save it as UTF-8"
         ) from error
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal or a log: what would steer one is written out, secrets are left out."""
+    shown = CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return SECRET.sub(lambda found: f"{found[1] or found[2]}***", shown)
+
+
+def one_line(text: str) -> str:
+    """`printable`, with spaces for newlines and tabs: a name or a cell."""
+    return printable(re.sub(r"[\r\n\t]+", " ", text))
 
 
 def check_storable(text: str, what: str) -> None:
@@ -58,7 +73,7 @@ def parsed(text: str, where: object, advice: str = "correct it") -> Any:
         value = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, where))
     except (json.JSONDecodeError, RecursionError) as error:
         raise UserError(f"{where} is not valid JSON ({error}); {advice}") from error
-    _check_all(value, where)
+    check_texts(value, where)
     return value
 
 
@@ -71,13 +86,14 @@ def _object(pairs: list[tuple[str, Any]], where: object) -> dict[str, Any]:
     return found
 
 
-def _check_all(value: Any, where: object) -> None:
+def check_texts(value: Any, where: object) -> None:
+    """`check_storable` of every text in a value of JSON or YAML."""
     if isinstance(value, str):
         check_storable(value, f"{where}: the text {value[:40]!r}")
     elif isinstance(value, dict):
         for key, each in value.items():
-            check_storable(key, f"{where}: the key {key[:40]!r}")
-            _check_all(each, where)
+            check_storable(str(key), f"{where}: the key {str(key)[:40]!r}")
+            check_texts(each, where)
     elif isinstance(value, list):
         for each in value:
-            _check_all(each, where)
+            check_texts(each, where)

@@ -16,7 +16,7 @@ from test_data_folder import picture, stage
 from nanogen.data.image_import import write_images
 from nanogen.data.image_sets import open_images
 from nanogen.data.images import ImageFile
-from nanogen.data.prompted_images import drawn_images
+from nanogen.data.prompted_images import drawn_images, passed_over
 from nanogen.data.walk import walk
 from nanogen.errors import UserError
 
@@ -153,14 +153,15 @@ def test_a_class_whose_name_is_no_text_is_named(tree: Path, tmp_path: Path):
         imported(tree, tmp_path / "train.h5")
 
 
-def test_prompted_images_follow_links_and_count_what_is_passed_over(tmp_path: Path, caplog):
+def test_prompted_images_follow_links_and_count_what_is_passed_over(tmp_path: Path):
     pictures(tmp_path / "elsewhere/samples", 2)
     folder = pictures(tmp_path / "drawn/00000/samples", 2).parents[1]
     (folder / "00001").symlink_to(tmp_path / "elsewhere")
     picture(folder / "00001/samples/._1.png")
     picture(folder / "grid.png")
-    assert [len(found) for found in drawn_images(folder, 2).values()] == [2, 2]
-    assert "1 files that are no image of a prompt" in caplog.text
+    drawn = drawn_images(folder, 2)
+    assert [len(found) for found in drawn.values()] == [2, 2]
+    assert passed_over(folder, drawn) == "1 hidden (._1.png), 1 files that are no image of a prompt"
     picture(folder / "0-0.png")
     with pytest.raises(UserError, match="both layouts"):
         drawn_images(folder, 2)

@@ -14,17 +14,15 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from nanogen.config import checks, replicates
 from nanogen.config.model_schema import Model, PromptFile
 from nanogen.config.schema import PIXELS, PRETRAINING, PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.tokenizer_networks import networks_of
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
+from nanogen.config.yaml_files import read_mapping
 from nanogen.data import photographs
 from nanogen.errors import UserError, nearest
-from nanogen.files import explained
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 Resolved = TypeVar("Resolved")
@@ -53,15 +51,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 @cache
 def _read_yaml(path: Path, _: Path) -> dict[str, Any]:
     """As `read_yaml`, once per folder that a relative path may be meant from."""
-    with explained(path, "read"):
-        text = path.read_text(encoding="utf-8")
-    try:
-        content = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected keys and values at the top level")
-    return content
+    return read_mapping(path)
 
 
 def available(kind: str) -> list[str]:
@@ -124,6 +114,10 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
             keys, known = layer.keys.get(section), section_of(Run, section)
             if keys and known:
                 refuse_unknown(keys, known, layer.where, section)
+    for key in ("methods", "tasks", "public"):
+        names = getattr(study, key)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"study {study.study}: {key} names {twice[0]!r} twice; remove one")
     for method in (*study.methods, *study.public):
         _check_listed(method, method in study.public)
     if study.seeds > 1 and study.report.reproduction:

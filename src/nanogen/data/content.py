@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nanogen.data.photographs import class_folders, class_names, is_exported
+from nanogen.data.tar_shards import shards
 from nanogen.data.walk import walk
-from nanogen.data.webdataset import shards
 from nanogen.errors import UserError
 from nanogen.files import explained
 
 LOOKED_INTO = 20_000  # files; of more, a plan has no time to open each, and their names count alone
 BLOCK = 4096  # bytes
+SAMPLE_BLOCKS = 1 << 14  # of a sample set, up to 64 MiB whole
 Named = tuple[str, Path]  # the name that counts, where the file lies
 
 
@@ -37,6 +38,11 @@ def content_hash(source: str, root: Path, split: str) -> str:
 
         return hash_of(_below(root, (table.path for table in tables(root, split))), class_names(root))
     return hash_of(_photographs(root / split), class_names(root))
+
+
+def of_sample_set(path: Path) -> str:
+    """What identifies the images of a sample set, by which its scores know them."""
+    return hash_of([("samples", path)], blocks=SAMPLE_BLOCKS)
 
 
 def check_content(source: str, root: Path, split: str, planned: str) -> None:
@@ -63,7 +69,8 @@ def _photographs(folder: Path) -> Iterator[Named]:
 def hash_of(files: Iterable[Named], also: Iterable[str] = (), blocks: int = 2) -> str:
     """A hash of files, in whatever order they come, and of names that belong to them.
 
-    ``blocks`` of each file count, spread evenly from its beginning to its end.
+    ``blocks`` of 4 KiB of each file count, spread evenly from its beginning to its end; smaller files
+    count whole.
     """
     named = sorted((unicodedata.normalize("NFC", name), file) for name, file in files)
     digest = hashlib.sha256()
@@ -84,7 +91,10 @@ def _add(digest: hashlib._Hash, path: Path, blocks: int) -> None:
     with explained(path, "read"), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         digest.update(b"\0size %d " % size)
-        last = max(0, size - BLOCK)
+        if size <= blocks * BLOCK:
+            digest.update(file.read())
+            return
+        last = size - BLOCK
         for place in sorted({last * k // (blocks - 1) for k in range(blocks)}):
             file.seek(place)
             digest.update(file.read(BLOCK))

@@ -20,7 +20,8 @@ import h5py
 import numpy as np
 
 from nanogen.errors import UserError
-from nanogen.files import atomic_path, check_label
+from nanogen.files import atomic_path, check_label, damage, explained
+from nanogen.stand_ins import stand_in
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +93,17 @@ def opened(path: Path | str, kind: str, version: int, hash_: str | None = None) 
 
 
 def _opened(path: Path) -> h5py.File:
-    if not path.exists():
-        raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
+    with explained(path, "read"):
+        if not path.exists():
+            raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
+        said = stand_in(path)
+    if said:
+        raise UserError(f"{path} is {said}, or make it again")
     try:
         return h5py.File(path, "r")
     except OSError as error:
         raise UserError(
-            f"{path} is not a readable HDF5 file, perhaps truncated ({error}); "
+            f"{path} is not a readable HDF5 file, perhaps truncated ({damage(error, path)}); "
             "delete it and make it again"
         ) from error
 

@@ -21,6 +21,7 @@ from nanogen.data.images import FORMAT, VERSION
 from nanogen.data.source import Example, ImageSource, UnreadableFiles
 from nanogen.errors import UserError
 from nanogen.files import label
+from nanogen.text import one_line
 
 log = logging.getLogger(__name__)
 _BLOCK_BYTES = 16 << 20
@@ -114,7 +115,9 @@ def _write(source: ImageSource, stage: Mapping[str, Any], output: Path) -> None:
 
 
 def _listing(files: Mapping[str, str]) -> str:
-    shown = [f"  {name}: {reason}" for name, reason in islice(sorted(files.items()), 20)]
+    shown = [
+        f"  {one_line(name)}: {one_line(reason)}" for name, reason in islice(sorted(files.items()), 20)
+    ]
     more = [f"  and {len(files) - 20} more"] if len(files) > 20 else []
     return "\n".join(shown + more)
 

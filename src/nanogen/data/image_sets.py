@@ -124,16 +124,14 @@ def _read(function: Callable[[Path], object], file: Path) -> object:
 
 
 def _size(file: Path) -> tuple[int, int]:
-    from PIL import Image
+    from nanogen.data.crop import Image
 
     with Image.open(file) as image:
         return image.size
 
 
 def _decoded(file: Path) -> np.ndarray:
-    from PIL import Image
-
-    from nanogen.data.crop import rgb
+    from nanogen.data.crop import Image, rgb
 
     with Image.open(file) as image:
         return np.array(rgb(image))

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +14,12 @@ import numpy as np
 from PIL import Image
 
 from nanogen.data.crop import rgb
-from nanogen.data.walk import PICTURES, Found, walk
+from nanogen.data.walk import PICTURES, walk
 from nanogen.errors import UserError
 from nanogen.files import damage
 
 LAYOUTS = "expected 00000/samples/0000.png (prompt, image) or 0-0.png (prompt-image), counted from 0"
 PICTURE = rf"\.(?:{'|'.join(sorted(suffix[1:] for suffix in PICTURES))})"
-log = logging.getLogger(__name__)
 NESTED = re.compile(rf"(\d+)/samples/(\d+){PICTURE}", re.IGNORECASE)
 FLAT = re.compile(rf"(\d+)-(\d+){PICTURE}", re.IGNORECASE)
 
@@ -29,8 +27,8 @@ FLAT = re.compile(rf"(\d+)-(\d+){PICTURE}", re.IGNORECASE)
 def drawn_images(folder: Path | str, prompts: int) -> dict[int, list[Path]]:
     """Prompt's index -> its images in order, for each of ``prompts`` prompts.
 
-    Other files are passed over. Raises UserError where there is no image, where images and prompts do
-    not belong together, or where prompts have different numbers of images.
+    Other files are passed over (`passed_over`). Raises UserError where there is no image, where images
+    and prompts do not belong together, or where prompts have different numbers of images.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -41,7 +39,6 @@ def drawn_images(folder: Path | str, prompts: int) -> dict[int, list[Path]]:
         raise UserError(f"{folder} holds images in both layouts; give one of them; {LAYOUTS}")
     images = found[0] or found[1]
     _check(folder, images, prompts)
-    _tell(folder, listed, sum(map(len, images.values())))
     return {p: [images[p][i] for i in sorted(images[p])] for p in range(prompts)}
 
 
@@ -58,12 +55,12 @@ def _of_layout(layout: re.Pattern[str], folder: Path, files: list[Path]) -> dict
     return found
 
 
-def _tell(folder: Path, listed: Found, used: int) -> None:
-    """Say what of the folder was passed over."""
-    rest = len(listed.files) - used
+def passed_over(folder: Path, drawn: Mapping[int, list[Path]]) -> str:
+    """What lies in the folder beside the images, in words; or empty."""
+    listed = walk(folder)
+    rest = len(listed.files) - sum(map(len, drawn.values()))
     others = [f"{rest} files that are no image of a prompt"] if rest else []
-    if passed := ", ".join([*filter(None, [listed.passed_over]), *others]):
-        log.warning("%s: passed over %s", folder, passed)
+    return ", ".join([*filter(None, [listed.passed_over]), *others])
 
 
 def _check(folder: Path, found: Mapping[int, Mapping[int, Path]], prompts: int) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nanogen.files import explained
+from nanogen.text import one_line
 
 # What training reads; a picture in another format is passed over, and named, where images are scored.
 PICTURES = frozenset(
@@ -79,7 +80,7 @@ class Found:
 
 def _some(paths: Sequence[Path]) -> str:
     more = ", ..." if len(paths) > SHOWN else ""
-    return ", ".join(path.name for path in paths[:SHOWN]) + more
+    return ", ".join(one_line(path.name) for path in paths[:SHOWN]) + more
 
 
 def is_passed_over(name: str) -> bool:

@@ -1,13 +1,11 @@
 """WebDataset shards: tar files in which an image and its caption share a name and stand together.
 
-Shards lie in ROOT/{train,val}, at any depth; where there are no such folders, the last of ROOT by path
-is the validation split. Members are read in memory and never written to disk.
+Members are read in memory and never written to disk.
 """
 
 from __future__ import annotations
 
 import io
-import logging
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -16,46 +14,14 @@ from typing import Any
 from nanogen.data.crop import load
 from nanogen.data.source import Example, UnreadableFiles
 from nanogen.data.tar_samples import Sample, UnreadableSample, opened, samples
-from nanogen.data.walk import walk
+from nanogen.data.tar_shards import shards
 from nanogen.errors import UserError
 from nanogen.files import damage_inside, explained
 from nanogen.text import decoded, parsed, unstorable
 
-log = logging.getLogger(__name__)
 SHORT_KEYS = ("short", "caption", "text")
 DENSE_KEYS = ("dense", "long", "caption", "text")
 MOST_BYTES = 256 << 20  # of one member: what a picture or a caption never has
-
-
-def shards(root: Path, split: str) -> list[Path]:
-    """The tar files of a split in the order of their paths."""
-    if not root.is_dir():
-        raise UserError(f"data.root: there is no folder {root}; expected tar shards there")
-    if (root / split).is_dir():
-        found = _tar_files(root / split)
-    else:
-        every = _tar_files(root)
-        if len(every) == 1:
-            raise UserError(
-                f"data.root: {root} holds a single shard; put the splits into {root}/train and "
-                f"{root}/val, or make several shards (the last is then for validation)"
-            )
-        found = every[-1:] if split == "val" else every[:-1]
-    if not found:
-        raise UserError(f"data.root: no *.tar in {root} for the split {split}")
-    return found
-
-
-def _tar_files(folder: Path) -> list[Path]:
-    """All shards below ``folder``; raises UserError for one that is a link that leads nowhere."""
-    found = walk(folder).only({".tar"})
-    if lost := [link for link in found.nowhere if link.suffix == ".tar"]:
-        raise UserError(
-            f"data.root: the shard {lost[0]} is a link that leads nowhere; mend or remove it"
-        )
-    if found.passed_over:
-        log.warning("%s: passed over %s", folder, found.passed_over)
-    return found.files
 
 
 def captions(content: bytes, suffix: str) -> tuple[str, str]:

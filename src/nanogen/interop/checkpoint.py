@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from nanogen.backbones import build, load, save
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
-from nanogen.files import atomic_folder, atomic_path, explained, label, write_json
+from nanogen.files import atomic_folder, atomic_path, label, write_json
 from nanogen.interop.released import load_released, to_released
+from nanogen.weights import first_line, readable_weights
 
+WRAPPERS = ("module.", "_orig_mod.")
 SETS = ("ema", "model")  # the weights that a checkpoint holds: the average, and the trained ones
 
 
@@ -40,12 +41,20 @@ def read_checkpoint(path: Path, which: str) -> dict[str, Tensor]:
         raise UserError(f"{path} holds no {which!r}, only {', '.join(content)}; set --weights")
     if not content or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{path} holds no weights by name; expected a dictionary of tensors")
-    return dict(content)
+    return _without_wrappers(content)
+
+
+def _without_wrappers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights without what DDP and `torch.compile` put before every name."""
+    for prefix in WRAPPERS * 2:  # one may be in the other
+        if all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return dict(weights)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        with explained(path, "read"):
+        with readable_weights(path):
             if path.suffix == ".safetensors":
                 return load_file(path)
             mapped = _is_zip(path)  # files of torch before 1.6 cannot be mapped
@@ -55,9 +64,8 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"{path} is no checkpoint that can be read without executing code in it; save its weights "
             "alone (a dictionary of tensors) with the program that made it"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is damaged or no checkpoint: {first}") from error
+    except (RuntimeError, EOFError, ValueError, LookupError) as error:
+        raise UserError(f"{path} is damaged or no checkpoint: {first_line(error)}") from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path} holds a {type(content).__name__}; expected a dictionary of weights")
     return content

@@ -14,6 +14,7 @@ from pydantic import Field, FiniteFloat
 from nanogen.config.schema import Task
 from nanogen.config.section import Section
 from nanogen.config.validation import Layer, validate
+from nanogen.data.walk import entries
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.identity import config_hash
@@ -160,7 +161,7 @@ def read_all(paths: Iterable[Path]) -> list[Entry]:
 def _files(given: Path) -> list[Path]:
     if not given.is_dir():
         return [given]
-    found = sorted(given.glob("*.json"))
+    found = entries(given).only({".json"}).files
     if not found:
         raise UserError(f"{given} holds no leaderboard entry (*.json); write one with `nanogen submit`")
     return found

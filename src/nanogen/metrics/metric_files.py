@@ -26,7 +26,10 @@ def write_metric(
     about: Mapping[str, str],
     result: Score,
 ) -> None:
-    """Write one metric's JSON; ``about`` holds method, task and variant. Refuses NaN (UserError)."""
+    """Write one metric's JSON; refuses NaN (UserError).
+
+    ``about`` holds method, task, variant and what identifies the sample set (`nanogen.data.content`).
+    """
     values, protocol = result
     broken = [name for name, value in values.items() if not np.isfinite(value)]
     if broken:

@@ -28,7 +28,8 @@ def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path
         hdf5.opened(features, *FEATURES, expects["features"]) as samples,
         hdf5.opened(reference, *REFERENCE, expects["reference"]) as real,
     ):
-        about = {key: str(samples.attrs[key]) for key in ("method", "variant")} | {"task": "imagenet"}
+        keys = [key for key in ("method", "variant", "sample_set") if key in samples.attrs]
+        about = {key: str(samples.attrs[key]) for key in keys} | {"task": "imagenet"}
         spaces = [FeatureSpace(name, samples, real) for name in stage["extractors"]]
         options = Options(stage["mind_directions"], stage.get("classifier", {}).get("name"))
         asked = [metrics.BY_NAME[name] for name in stage["use"]["metrics"]]

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
+from nanogen.weights import first_line, readable_weights
 
+# What `torch.load` raises of a file that is damaged, cut or none of its own.
+PICKLE_ERRORS = (RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
@@ -36,10 +39,12 @@ def read_pickled_state(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(f"{path} does not hold weights alone, and is not loaded: {first}") from error
+        with readable_weights(path):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except PICKLE_ERRORS as error:
+        raise UserError(
+            f"{path} does not hold weights alone, and is not loaded: {first_line(error)}"
+        ) from error
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
         raise UserError(f"{path} does not hold tensors by name; expected a state dictionary")
     return dict(state)
@@ -55,15 +60,16 @@ def read_config(folder: Path) -> dict[str, Any]:
 def load_weights(network: nn.Module, folder: Path) -> nn.Module:
     """Fill ``network`` from ``folder``; frozen, float32, evaluating. Raises UserError unless every
     weight is there, of the right size, and none is left over."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = folder / WEIGHTS
     if not path.exists():
         raise UserError(f"{folder} holds no weights: there is no {WEIGHTS}; make or fetch it again")
+    with readable_weights(path):
+        weights = load_file(path)
     try:
-        network.load_state_dict(load_file(path), strict=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
+        network.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
         first = " ".join(str(error).split())[:300]
         raise UserError(
             f"{path} does not hold the weights that {folder / CONFIG} names: {first}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from nanogen.data.class_names import class_names, class_number
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.sampling.generate import Generator
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,11 @@ def _encoded(train: TrainStage, use: Use, folder: Path, wanted: Request) -> Cond
     assert use.text_encoder is not None
     found = _network(train, use.text_encoder, "--text-encoder", folder, wanted.text_encoder)
     encoder = TextEncoder(found, use.text_encoder.model)
+    most = min(encoder.max_tokens, train.conditioner.tokens)
     ids, _ = encoder.token_ids(wanted.prompts)
+    for prompt, given in zip(wanted.prompts, encoder.lengths(wanted.prompts), strict=True):
+        if given > most:
+            log.warning("--prompt %r: read up to token %d of %d", prompt, most, given)
     features = [torch.from_numpy(row) for row in encoder.features(ids)]
     tokens = pad_sequence(features, batch_first=True)[:, : train.conditioner.tokens]
     lengths = torch.tensor([len(row) for row in features])

@@ -27,7 +27,13 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 def torchrun_options(step: Step, processes: int) -> list[str]:
     """torchrun's options here: standalone on one node; on several, ranks in the order of the nodes."""
     if step.nodes == 1:
-        return ["--standalone", f"--nproc-per-node={processes}"]
+        # torchrun would look up this machine's name, which need not be known to anything.
+        return [
+            "--rdzv-backend=c10d",
+            "--rdzv-endpoint=127.0.0.1:0",
+            "--local-addr=127.0.0.1",
+            f"--nproc-per-node={processes}",
+        ]
     return [
         f"--nnodes={step.nodes}",
         f"--nproc-per-node={processes}",
