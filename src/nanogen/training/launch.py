@@ -125,6 +125,8 @@ def _torchrun(step: Step, processes: int, command: Sequence[str]) -> int:
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
     # Of the other signals torchrun would end the workers after 30 s; they may need longer to save.
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"
+    if step.nodes == 1 and Path("/sys/class/net/lo").exists():
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else it looks up this machine's name
     arguments = [*torchrun_options(step, processes), "-m", "nanogen", *command]
     try:
         with passing_on_signals():
