@@ -24,6 +24,8 @@ Guidance = Literal["with", "without"]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 # Relative and without "..": a file that is checked lies inside the folder that is given.
 Inside = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$")]
+# One line, and nothing that a spreadsheet would take for a formula.
+Title = Annotated[str, Field(pattern=r"^[^=+\-@\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -34,7 +36,7 @@ class Method(Section):
     family: Literal["rae", "vae", "pixel", "few-step", "public"] = Field(
         description="the group of the tables that it belongs to"
     )
-    title: str = Field(min_length=1, description="its name in print")
+    title: Title = Field(description="its name in print")
 
 
 class Measured(Section):
