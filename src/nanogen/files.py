@@ -180,10 +180,12 @@ def label(kind: str, version: int, hash_: str, /, **more: Any) -> dict[str, Any]
 
 def check_label(found: Any, path: Path | str, kind: str, version: int, hash_: str | None) -> None:
     """Raise UserError unless ``found`` (a header) is of this kind, version and hash (None: any)."""
-    found = dict(found)
+    # As text: attributes of HDF5 may be arrays, which are equal to nothing.
+    found = {key: str(value) for key, value in dict(found).items()}
+    version_found = found.get("format_version", "-1")
     if found.get("format") != f"nanogen.{kind}":
         raise UserError(f"{path} is not a nanogen.{kind} file (its format is {found.get('format')!r})")
-    if int(found.get("format_version", -1)) != version:
+    if version_found != str(version):
         raise UserError(
             f"{path} has format version {found.get('format_version')}, this program reads {version}; "
             "delete it and make it again"

@@ -81,6 +81,7 @@ COMMANDS = {
     "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
     "profile": ("profile", "where a study's time went: wall, processor and memory of every command"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
+    "licences": ("licences", "the licence of every installed package"),
     "docs": ("docs", "the documentation as a site that opens from disk"),
 }
 
