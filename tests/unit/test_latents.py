@@ -15,6 +15,8 @@ from nanogen.caches.files import LatentFile, TextFile
 from nanogen.caches.latents import write_latents
 from nanogen.caches.shards import Share, join_texts
 from nanogen.caches.text import write_text_features
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.data import hdf5
 from nanogen.data.images import ImageFile
 from nanogen.data.pixels import to_signed
@@ -86,9 +88,12 @@ def text_folder(tmp_path_factory):
     return folder
 
 
+def config(**keys):
+    return Model(name="tiny", kind="text_encoder", model_class="Qwen3Model", **keys)
+
+
 def encoder(folder, max_tokens=64):
-    model = {"name": "tiny", "model_class": "Qwen3Model", "width": 16, "max_tokens": max_tokens}
-    return TextEncoder(folder, model)
+    return TextEncoder(folder, config(width=16, max_tokens=max_tokens))
 
 
 def test_a_latent_cache_holds_what_the_tokenizer_gives_in_the_data_order(images, tmp_path):
@@ -233,7 +238,7 @@ def test_a_text_file_whose_offsets_do_not_fit_is_refused(text_folder, tmp_path):
 
 def test_an_encoder_of_another_width_is_refused(text_folder):
     with pytest.raises(UserError, match="16 wide"):
-        TextEncoder(text_folder, {"model_class": "Qwen3Model", "width": 96, "max_tokens": 8})
+        TextEncoder(text_folder, config(width=96, max_tokens=8))
 
 
 def test_any_text_can_be_tokenised_and_read_back():
@@ -246,8 +251,8 @@ def test_any_text_can_be_tokenised_and_read_back():
 
 
 def test_a_model_made_by_another_configuration_is_refused(tmp_path):
-    stage = {"hash": "6" * 16, "model": {"name": "m", "kind": "vae"}}
-    write_card(tmp_path, stage, {"psnr": 27.123456789}, 3.21)
+    stage = {"hash": "6" * 16, "expects": {}, "seed": 0, "model": {"name": "m", "kind": "vae"}}
+    write_card(tmp_path, ModelStage.from_json(stage), {"psnr": 27.123456789}, 3.21)
     assert read_card(tmp_path)["quality"] == {"psnr": 27.123457}
     expect_model(tmp_path, "6" * 16)
     with pytest.raises(UserError, match="expects 7777777777777777"):

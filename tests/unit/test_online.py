@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from nanogen.backbones import load
 from nanogen.cli import main
 from nanogen.config import stages
+from nanogen.config.model_stage import ModelStage
 from nanogen.config.sample_stage import OnlineStage, SampleStage
 from nanogen.config.train_stage import TrainStage
 from nanogen.data import hdf5
@@ -372,7 +373,8 @@ def described(tiny, tmp_path_factory):
     torch.manual_seed(1)
     (place / "detector").mkdir()
     save_network(build_detector(config).network, config, place / "detector")
-    write_card(place / "detector", stages.model(study, "detector"), {}, 0.0)
+    stage = ModelStage.from_json(stages.model(study, "detector"))
+    write_card(place / "detector", stage, {}, 0.0)
     return study, place
 
 

@@ -11,7 +11,9 @@ import torch
 
 from nanogen.backbones import Condition, Output, build, load
 from nanogen.config import load_run, stages
+from nanogen.config.model_schema import Model
 from nanogen.config.sample_stage import SampleStage
+from nanogen.config.section import read
 from nanogen.config.train_stage import TrainStage
 from nanogen.config.validation import merged
 from nanogen.data import hdf5
@@ -301,7 +303,7 @@ def test_pixelgen_trains_with_both_terms(frozen, tiny_images, tmp_path):
 
 def test_a_distance_of_images_is_zero_only_for_the_same(frozen, images):
     stage, folders = frozen
-    distance = load_perceptual(folders["inception"], stage["networks"]["lpips"])
+    distance = load_perceptual(folders["inception"], read(Model, stage["networks"]["lpips"]))
     some = to_signed(torch.from_numpy(np.array(images.images[:4])))
     assert not distance(some, some).any()
     noisy = [distance(some + s * torch.ones_like(some).cumsum(3).sin(), some) for s in (0.1, 0.5)]
@@ -310,14 +312,15 @@ def test_a_distance_of_images_is_zero_only_for_the_same(frozen, images):
 
 
 def test_lpips_without_its_package_says_which(tmp_path):
+    model = Model(name="lpips", kind="perceptual", model_class="lpips:vgg")
     try:
         import lpips  # noqa: F401
     except ImportError:
         with pytest.raises(UserError, match="needs the package lpips"):
-            load_perceptual(tmp_path, {"model_class": "lpips:vgg", "name": "lpips"})
+            load_perceptual(tmp_path, model)
     else:
         with pytest.raises(UserError, match="VGG16"):
-            load_perceptual(tmp_path, {"model_class": "lpips:vgg", "name": "lpips"})
+            load_perceptual(tmp_path, model)
 
 
 def test_a_term_without_its_network_is_refused(frozen):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from nanogen.cli.common import read_stage, stage_arguments
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +21,7 @@ def run(args: argparse.Namespace) -> None:
 
     images = ImageFile(args.data, stage["expects"]["data"])
     expect_model(args.encoder, stage["expects"]["encoder"])
-    encoder = load_vision(args.encoder, stage["model"])
+    encoder = load_vision(args.encoder, read(Model, stage["model"]))
     from nanogen.caches.vision import write_features
 
     write_features(stage, images, encoder, args.output)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from nanogen.cli.common import read_stage, stage_arguments
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
 
     images = ImageFile(args.data, stage["expects"]["data"])
     expect_model(args.tokenizer, stage["expects"]["tokenizer"])
-    tokenizer = load_tokenizer(args.tokenizer, stage["model"])
+    tokenizer = load_tokenizer(args.tokenizer, read(Model, stage["model"]))
     from nanogen.caches.latents import write_latents, write_shard
     from nanogen.caches.shards import Share
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nanogen.cli.common import read_stage
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 
@@ -39,7 +41,8 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.models.text_features import TextEncoder
 
     share = Share.parse(args.shard) if args.shard else None
-    write_text_features(stage, texts, TextEncoder(args.encoder, stage["model"]), args.output, share)
+    encoder = TextEncoder(args.encoder, read(Model, stage["model"]))
+    write_text_features(stage, texts, encoder, args.output, share)
 
 
 def _captions(path: Path, hash: str) -> dict[str, Sequence[str]]:

@@ -226,6 +226,11 @@ def trained_run(study: Study, method: str, task: str) -> Run:
     return run
 
 
+def public_run(study: Study, method: str) -> PublicRun:
+    """The resolved configuration of a public model of the study."""
+    return _load_public(study, method, "t2i")
+
+
 def _load_public(study: Study, method: str, task: str) -> PublicRun:
     """How a public model is sampled follows from its own file; study and task say how it is judged."""
     if task != "t2i":

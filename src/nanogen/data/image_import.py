@@ -77,7 +77,7 @@ def _write_block(file: h5py.File, start: int, block: list[Example]) -> None:
     file["captions/short"][rows] = [e.short for e in block]
     file["captions/dense"][rows] = [e.dense for e in block]
     if "masks" in file:
-        file["masks"][rows] = np.stack([e.masks for e in block])
+        file["masks"][rows] = np.stack([np.asarray(e.masks) for e in block])
         file["objects"][rows] = [json.dumps(e.objects) for e in block]
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.data.image_sets import ImageSet
 from nanogen.errors import UserError
 from nanogen.metrics.frechet import Moments, few_images, require_finite
@@ -26,11 +28,9 @@ GENERATED = "generated images"
 SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
 
 
-def checked_folder(
-    stage: Mapping[str, Any], model: Mapping[str, Any], folders: Mapping[str, Path]
-) -> Path:
+def checked_folder(stage: Mapping[str, Any], model: Model, folders: Mapping[str, Path]) -> Path:
     """The folder given for ``model``; raises UserError if none is, or if it holds another model."""
-    name = model["name"]
+    name = model.name
     if name not in folders:
         raise UserError(f"no folder is given for extractor {name}: add --extractor {name}=FOLDER")
     expect_model(folders[name], stage["expects"][name])
@@ -39,14 +39,14 @@ def checked_folder(
 
 def loaded(
     stage: Mapping[str, Any], folders: Mapping[str, Path]
-) -> Iterator[tuple[Mapping[str, Any], Extractor, bool]]:
+) -> Iterator[tuple[Model, Extractor, bool]]:
     """The stage's extractors, one after the other: (configuration, network, whether it is the first).
 
     Raises UserError as `checked_folder` does, and for weights that are missing or damaged.
     """
     from nanogen.metrics.extractors import load_extractor
 
-    for position, model in enumerate(stage["extractors"]):
+    for position, model in enumerate(read(Model, keys) for keys in stage["extractors"]):
         yield model, load_extractor(checked_folder(stage, model, folders), model), position == 0
 
 

@@ -107,7 +107,7 @@ def write_reference(
     images = of_hdf5(train.path, "training images")
     with hdf5.create(output, label(*REFERENCE, stage["hash"])) as file:
         for model, extractor, first in loaded(stage, folders):
-            name, published, constant = (model[key] for key in ("name", "statistics", "fdr_constant"))
+            name, published, constant = model.name, model.statistics, model.fdr_constant
             group = file.create_group(name)
             real = write_real(group, extractor, images, spatial=first)
             if published is None:
@@ -120,6 +120,6 @@ def write_reference(
                 constant = frechet_distance(
                     real.mean, real.covariance, held_out.mean, held_out.covariance
                 )
-            about = {"fdr_constant": constant, "network": model["model_class"]}
+            about = {"fdr_constant": constant, "network": model.model_class}
             group.attrs.update({**about, "weights": stage["expects"][name]})
             log.info("%s: FDr constant %.6g", name, constant)

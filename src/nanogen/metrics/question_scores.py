@@ -19,7 +19,7 @@ from nanogen.errors import UserError
 from nanogen.metrics import dpg, vqa_score
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.metric_files import write_metric
-from nanogen.metrics.vqa_score import VQAModel
+from nanogen.metrics.vqa_score import Images, VQAModel
 from nanogen.prompts.files import GENEVAL
 from nanogen.prompts.question_graphs import Graph
 from nanogen.prompts.questions import check_complete, item_of, read_questions
@@ -34,7 +34,7 @@ class SampleSet:
     """Images uint8 (N, H, W, 3), or read one by one, and the place of each one's prompt, int (N,);
     ``whose`` the prompts are, for the protocol."""
 
-    images: Sequence[np.ndarray] | np.ndarray
+    images: Images
     of_image: np.ndarray
     prompts: Prompts
     about: Mapping[str, str]  # method, task, variant

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.data import hdf5
 from nanogen.data.image_sets import ImageSet, of_hdf5
 from nanogen.data.images import ImageFile
@@ -172,7 +174,7 @@ def _compare(
     _look(judged, made.cpu().numpy(), kept, extractor)
 
 
-def _perceptual(folder: Path, model: Mapping[str, Any], device: torch.device) -> Distance:
+def _perceptual(folder: Path, model: Model, device: torch.device) -> Distance:
     network = load_perceptual(folder, model).to(device)
     return lambda images, targets: network(2 * images - 1, 2 * targets - 1)
 
@@ -197,7 +199,7 @@ def write_reconstruction(
     count = len(ImageFile(val, stage["expects"]["val"]))
     for role, folder in folders.items():
         expect_model(folder, stage["expects"][role])
-    extractor = load_extractor(folders["extractor"], stage["extractor"])
+    extractor = load_extractor(folders["extractor"], read(Model, stage["extractor"]))
     codecs = _codecs(stage, folders, group.device)
     start, stop = share(count, group.rank, group.world, NETWORK_BATCH)
     images, shown = of_hdf5(val, "validation images", start, stop), shown_rows(count)
@@ -219,16 +221,17 @@ def _codecs(
     stage: Mapping[str, Any], folders: Mapping[str, Path], device: torch.device
 ) -> dict[Codec, dict[str, Distance]]:
     """The tokenizer and, of one that the study trains, what it was before; with what judges them."""
-    model = stage["tokenizer"]
+    model = read(Model, stage["tokenizer"])
     tokenizer = load_tokenizer(folders["tokenizer"], model)
     by: dict[str, Distance] = {"psnr": psnr, "ssim": ssim}
     if stage["perceptual"]:
-        by["lpips"] = _perceptual(folders["perceptual"], stage["perceptual"], device)
-    codecs = {Codec(model["name"], tokenizer, device): by}
+        perceptual = read(Model, stage["perceptual"])
+        by["lpips"] = _perceptual(folders["perceptual"], perceptual, device)
+    codecs = {Codec(model.name, tokenizer, device): by}
     if stage[UNTRAINED]:
-        with seeded(stage["seed"], "build", model["name"], "weights"):
+        with seeded(stage["seed"], "build", model.name, "weights"):
             before = tokenizer.untrained()
-        codecs[Codec(f"{model['name']}, untrained,", before, device)] = {"psnr": psnr}
+        codecs[Codec(f"{model.name}, untrained,", before, device)] = {"psnr": psnr}
     return codecs
 
 

@@ -112,9 +112,9 @@ def _features(
 
 
 def _describe(group: h5py.Group, chosen: Chosen) -> None:
-    group.attrs["network"] = chosen.model["model_class"]
-    if chosen.model["fdr_constant"] is not None:
-        group.attrs["fdr_constant"] = chosen.model["fdr_constant"]
+    group.attrs["network"] = chosen.model.model_class
+    if chosen.model.fdr_constant is not None:
+        group.attrs["fdr_constant"] = chosen.model.fdr_constant
 
 
 def _content(wanted: Request, images: ImageSet, scores: Mapping[str, Score]) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _content(wanted: Request, images: ImageSet, scores: Mapping[str, Score]) -> 
         "reference": str(wanted.reference),
         "resize": wanted.resize,
         "extractors": {
-            c.name: {"network": c.model["model_class"], "weights": c.weights} for c in wanted.used
+            c.name: {"network": c.model.model_class, "weights": c.weights} for c in wanted.used
         },
     }
     results = {name: {"values": v, "protocol": text} for name, (v, text) in scores.items()}

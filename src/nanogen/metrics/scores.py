@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import metrics
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.data import hdf5
 from nanogen.metrics import simpleeval
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
@@ -92,8 +94,8 @@ def score_geneval(
     color_classifier = None
     if color_classifier_folder is not None and "color_classifier" in stage:
         expect_model(color_classifier_folder, stage["expects"]["color_classifier"])
-        color_classifier = (color_classifier_folder, stage["color_classifier"])
-    detector = load_detector(detector_folder, stage["detector"], color_classifier)
+        color_classifier = (color_classifier_folder, read(Model, stage["color_classifier"]))
+    detector = load_detector(detector_folder, read(Model, stage["detector"]), color_classifier)
     check_classes(judged.prompts, detector.classes)
     result = geneval(judged.prompts, judged.of_image, detector(judged.images), detector.protocol)
     write_metric(output, stage, "geneval", judged.about, result)
@@ -111,7 +113,7 @@ def score_simpleeval(
 
     judged = BenchmarkSamples(stage["expects"], samples, prompts_file, BENCHMARK)
     expect_model(scorer_folder, stage["expects"]["scorer"])
-    scorer = load_weak_scorer(scorer_folder, stage["scorer"])
+    scorer = load_weak_scorer(scorer_folder, read(Model, stage["scorer"]))
     choices = simpleeval.Choices(judged.prompts)
     agreement = scorer(judged.images, choices.texts)
     right = choices.right(agreement, judged.of_image)

@@ -44,7 +44,7 @@ def _single_object() -> list[Prompt]:
         _prompt(
             "single_object",
             captions.one(shape, size=size),
-            _object(shape, **({"size": size} if size else {})),  # for the reader: GenEval judges none
+            _object(shape, size=size) if size else _object(shape),  # for the reader: GenEval judges none
         )
         for size, shape in product((None, *RADII), SHAPES)
     ]

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from nanogen.config import Run, Study, load_run, stages, variants
+from nanogen.config import Run, Study, stages, variants
+from nanogen.config.load import trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Task
 from nanogen.report import seeds
@@ -29,7 +30,7 @@ def runs(study: Study, task: Task) -> list[Run]:
     """Every training of a task; none where the study has not the task."""
     if task not in study.tasks:
         return []
-    return [load_run(study, method, task) for method in study.trainings]
+    return [trained_run(study, method, task) for method in study.trainings]
 
 
 def swept(study: Study) -> list[Run]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import PublicRun, Run, Study, load_run, metrics, replicates, stages
+from nanogen.config import PublicRun, Run, Study, metrics, replicates, stages
+from nanogen.config.load import public_run, trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
@@ -111,7 +112,7 @@ class Results:
                 f"study {self.study.study} has no task {task!r} (its tasks: "
                 f"{', '.join(self.study.tasks)}); add it with --config 'tasks=[imagenet,t2i]'"
             )
-        runs = [load_run(self.study, method, task) for method in self.study.trainings]
+        runs = [trained_run(self.study, method, task) for method in self.study.trainings]
         families = ("rae", "vae", "pixel", "few-step")
         return sorted(
             runs,
@@ -120,7 +121,7 @@ class Results:
 
     def public(self) -> list[PublicRun]:
         """The study's public models, in the order of the paper's Table 3."""
-        runs = [load_run(self.study, name, "t2i") for name in self.study.public]
+        runs = [public_run(self.study, name) for name in self.study.public]
         return sorted(runs, key=lambda run: paper_tables.rank(run.method, table="table3"))
 
     def _make(self, path: str) -> str:

@@ -189,7 +189,9 @@ def _answer_chance_note(rows: list[Row]) -> list[str]:
 def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """Table 3: public models, then the study's own; metrics of images of texts and chance levels."""
     results = Results(study, inputs)
-    public = [(run, variants.GUIDED, run.sampling.steps) for run in results.public()]
+    public: list[tuple[Run | PublicRun, str, int | None]] = [
+        (run, variants.GUIDED, run.sampling.steps) for run in results.public()
+    ]
     found = [*public, *sample_sets(results, "t2i", variants.GUIDED)]
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
 from nanogen.caches.files import LatentFile, TextFile, VisionFile
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.config.train_stage import TrainStage
 from nanogen.data.images import ImageFile
 from nanogen.data.rows import WindowedRows
@@ -211,7 +213,7 @@ class Encoded:
         file = ImageFile(images, stage["expects"]["data"])
         self.labels, self.images = file.labels, WindowedRows(file.rows())
         expect_model(tokenizer, stage["expects"]["tokenizer"])
-        self.tokenizer = load_tokenizer(tokenizer, stage["model"]).to(device)
+        self.tokenizer = load_tokenizer(tokenizer, read(Model, stage["model"])).to(device)
         self.shape = self.tokenizer.latent_shape
         self.device, self.chunk = device, chunk
 
