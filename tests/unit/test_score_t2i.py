@@ -106,8 +106,8 @@ def detector(tiny, tmp_path_factory) -> Path:
 @pytest.fixture
 def drawn(tmp_path: Path) -> tuple[Path, Path]:
     """Two images for each of two prompts: a right and a wrong one of the first, none of the second."""
+    from nanogen.data.scenes.draw import draw
     from nanogen.data.scenes.render import render
-    from nanogen.data.scenes.scenes import draw
 
     folder = tmp_path / "drawn"
     folder.mkdir()

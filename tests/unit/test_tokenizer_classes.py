@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from nanogen.config import load_model, load_study
-from nanogen.config.load import available, load_run
+from nanogen.config.load import load_run
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import PIXELS
+from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models import timm_networks

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanogen.config import Study, load_run, prompt_lists, stages, variants
-from nanogen.config.load import available, load_prompt_file
+from nanogen.config.load import load_prompt_file
+from nanogen.config.yaml_files import available
 from nanogen.prompts import prompts
 
 READERS = {

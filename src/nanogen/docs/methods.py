@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from nanogen.config import PIXELS, load_study, stages
-from nanogen.config.load import CONFIG, available, read_yaml, trained_run
+from nanogen.config.load import trained_run
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
+from nanogen.config.yaml_files import CONFIG, available, read_yaml
 from nanogen.docs.markdown import code, table
 
 STUDIES = {"paper": "the paper's size", "nano-all": "the small size"}

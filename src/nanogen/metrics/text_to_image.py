@@ -19,10 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from nanogen.config import load_model, load_run
+from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.model_schema import Model
 from nanogen.config.paths import Paths
 from nanogen.config.plan import require_weights
-from nanogen.config.schema import Evaluation
 from nanogen.config.section import read
 from nanogen.config.study_schema import Study
 from nanogen.data.prompted_images import drawn_images, read_image

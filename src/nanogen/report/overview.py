@@ -272,8 +272,8 @@ def _draw_head(axes: Axes, panel: Panel, top: int, layout: _Layout) -> None:
     """The panel's title and its columns' headings, from ``top`` (dots) on."""
     size, base = layout.title.size, top + layout.title.line * 0.8
     axes.text(layout.x(0), base, panel.title, fontsize=size, fontweight="bold")
-    note, end = layout.small, layout.width - GAP
-    axes.text(end, base, panel.note, ha="right", fontsize=note.size, color=INK)
+    right: dict[str, Any] = {"ha": "right", "fontsize": layout.small.size, "color": INK}
+    axes.text(layout.width - GAP, base, panel.note, **right)
     bottom = top + layout.above(panel) - GAP
     for column, lines in enumerate(layout.headings(panel)):
         centre = layout.x(column) + layout.side / 2
@@ -288,16 +288,9 @@ def _draw_row(axes: Axes, row: Row, top: int, layout: _Layout) -> None:
 
     lines = layout.name.wrapped(row.name, layout.names - GAP)
     known = FAMILIES.get(row.family)
-    axes.text(
-        layout.names - GAP,
-        top + layout.side / 2,
-        "\n".join(lines),
-        ha="right",
-        va="center",
-        fontsize=layout.name.size,
-        fontweight="bold",
-        color=known.colour if known else INK,
-    )
+    colour, size = known.colour if known else INK, layout.name.size
+    look: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": size, "fontweight": "bold"}
+    axes.text(layout.names - GAP, top + layout.side / 2, "\n".join(lines), color=colour, **look)
     for column, image in enumerate(row.images.values()):
         left, side = layout.x(column), layout.side
         smooth = "antialiased" if image.shape[0] > side else "nearest"

@@ -14,6 +14,7 @@ from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
+from nanogen.identity import config_hash
 from nanogen.report import paper_tables
 
 METRIC = ("metric", 1)
@@ -199,3 +200,17 @@ class Results:
             if name not in names:
                 names.append(name)
         return [f"{', '.join(names)}: {text}" for text, names in by_sentence.items() if text]
+
+    def provenance(self) -> list[str]:
+        """Footnotes of a table: how it was measured, and a hash of all configurations behind it."""
+        study = self.study
+        trainings = "one training per method"
+        if study.seeds > 1:
+            trainings = (
+                f"{study.seeds} trainings per method: the first with this seed, each other with its own"
+            )
+        hashes = sorted({metric.hash for metric in self.used})
+        return [
+            *self.protocols(),
+            f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, {trainings}.",
+        ]

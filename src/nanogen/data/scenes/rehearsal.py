@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nanogen.data.scenes import captions, render, scenes
+from nanogen.data.scenes import captions, draw, render, scenes
 from nanogen.errors import UserError, nearest
 from nanogen.files import atomic_folder, label, write_json
 
@@ -44,7 +44,7 @@ def _pictures(stage: Mapping[str, Any], split: str) -> Iterator[Picture]:
     """Scenes and JPEG files, as many as the split takes."""
     data = stage["data"]
     side = round(LARGER * data["resolution"])
-    for scene in scenes.draw(stage["seed"], split, data["scene"], data[f"{split}_images"]):
+    for scene in draw.draw(stage["seed"], split, data["scene"], data[f"{split}_images"]):
         image, _ = render.render(scene, side)
         beside = round((WIDER - 1) * side / 2)
         image = np.pad(image, ((0, 0), (beside, beside), (0, 0)), mode="edge")

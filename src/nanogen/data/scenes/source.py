@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nanogen.data.scenes import captions, render, scenes
+from nanogen.data.scenes import captions, draw, render, scenes
 from nanogen.data.source import Example, ImageSource
 from nanogen.errors import UserError
 
@@ -24,7 +24,7 @@ class Scenes:
         data = self.stage["data"]
         if data["resolution"] < 16:
             raise UserError(f"data.resolution is {data['resolution']}: scenes need 16 pixels or more")
-        for scene in scenes.draw(self.stage["seed"], self.stage["split"], data["scene"], len(self)):
+        for scene in draw.draw(self.stage["seed"], self.stage["split"], data["scene"], len(self)):
             image, masks = render.render(scene, data["resolution"])
             objects = [
                 {"shape": o.shape, "color": o.color, "size": o.size, "box": render.box(mask)}
