@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nanogen.cli.common import read_stage
-from nanogen.config.model_schema import Model
-from nanogen.config.section import read
+from nanogen.config.cache_stage import CacheStage
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 
@@ -26,10 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    stage = read_stage(args.config, "text")
+    stage = CacheStage.from_json(read_stage(args.config, "text"))
     from nanogen.models.card import expect_model
 
-    expected = stage["expects"]
+    expected = stage.expects
     texts = (
         _prompts(args.prompts, expected["data"])
         if args.prompts
@@ -41,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.models.text_features import TextEncoder
 
     share = Share.parse(args.shard) if args.shard else None
-    encoder = TextEncoder(args.encoder, read(Model, stage["model"]))
+    encoder = TextEncoder(args.encoder, stage.model)
     write_text_features(stage, texts, encoder, args.output, share)
 
 
