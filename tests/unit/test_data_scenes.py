@@ -22,7 +22,7 @@ from nanogen.metrics.geneval import relations
 
 def stage(kind: str = "composed", split: str = "train", count: int = 60, resolution: int = 32) -> dict:
     data = {"name": "t2i", "source": "scenes", "scene": kind, "resolution": resolution}
-    data |= {f"{split}_images": count, "unreadable": "refuse", "root": None}
+    data |= {f"{split}_images": count, "unreadable": "refuse", "root": None, "caption_template": ""}
     return {"stage": "data", "hash": "abc", "seed": 7, "split": split, "data": data}
 
 

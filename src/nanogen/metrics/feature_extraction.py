@@ -6,13 +6,13 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
 from nanogen.config.model_schema import Model
-from nanogen.config.section import read
+from nanogen.config.score_stages import FeaturesStage
 from nanogen.data.image_sets import ImageSet
 from nanogen.errors import UserError
 from nanogen.metrics.frechet import Moments, few_images, require_finite
@@ -28,25 +28,23 @@ GENERATED = "generated images"
 SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
 
 
-def checked_folder(stage: Mapping[str, Any], model: Model, folders: Mapping[str, Path]) -> Path:
+def checked_folder(stage: FeaturesStage, model: Model, folders: Mapping[str, Path]) -> Path:
     """The folder given for ``model``; raises UserError if none is, or if it holds another model."""
     name = model.name
     if name not in folders:
         raise UserError(f"no folder is given for extractor {name}: add --extractor {name}=FOLDER")
-    expect_model(folders[name], stage["expects"][name])
+    expect_model(folders[name], stage.expects[name])
     return folders[name]
 
 
-def loaded(
-    stage: Mapping[str, Any], folders: Mapping[str, Path]
-) -> Iterator[tuple[Model, Extractor, bool]]:
+def loaded(stage: FeaturesStage, folders: Mapping[str, Path]) -> Iterator[tuple[Model, Extractor, bool]]:
     """The stage's extractors, one after the other: (configuration, network, whether it is the first).
 
     Raises UserError as `checked_folder` does, and for weights that are missing or damaged.
     """
     from nanogen.metrics.extractors import load_extractor
 
-    for position, model in enumerate(read(Model, keys) for keys in stage["extractors"]):
+    for position, model in enumerate(stage.extractors):
         yield model, load_extractor(checked_folder(stage, model, folders), model), position == 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nanogen.config.score_stages import FeaturesStage
 from nanogen.data import hdf5
 from nanogen.data.image_sets import of_hdf5
 from nanogen.files import label
@@ -32,7 +33,7 @@ ROWS = 4096  # copied at a time
 
 
 def write_together(
-    stage: Mapping[str, Any],
+    stage: FeaturesStage,
     samples: Path,
     folders: Mapping[str, Path],
     output: Path,
@@ -54,7 +55,7 @@ def write_together(
     # cut between two batches of the network: each is then the one that a single process would form
     own = share(count, group.rank, group.world, NETWORK_BATCH)
     images = of_hdf5(samples, GENERATED, *own)
-    with hdf5.create(names[group.rank], label(*PART, stage["hash"])) as file:
+    with hdf5.create(names[group.rank], label(*PART, stage.hash)) as file:
         for _, extractor, first in loaded(stage, folders):
             part = file.create_group(extractor.name)
             logits = class_labels.judges(stage, extractor) or first
@@ -65,7 +66,7 @@ def write_together(
     group.barrier()
     if group.main:
         with ExitStack() as stack, hdf5.create(output, header) as file:
-            join([stack.enter_context(hdf5.opened(n, *PART, stage["hash"])) for n in names], file)
+            join([stack.enter_context(hdf5.opened(n, *PART, stage.hash)) for n in names], file)
             class_labels.write(stage, samples, folders, file)
         _remove(names)
     group.barrier()
