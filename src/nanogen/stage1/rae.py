@@ -79,7 +79,7 @@ class DecoderTraining:
             self.learned = build(model, images.shape[1])
         self.tokenizer = RAE(lambda: self.encoder, self.learned, self.mean, self.var).to(group.device)
         self.last: Tensor = self.learned.pixels.weight
-        self.noise = model.latent_shape
+        self.noise: tuple[int, ...] = model.latent_shape
         self.terms: dict[str, Term] = {}
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
