@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from trainings import train_in
 
 from nanogen.backbones import Condition, Output, build, load
 from nanogen.config import load_run, stages
@@ -29,29 +30,13 @@ from nanogen.sampling.generate import Generator, labels_of
 from nanogen.sampling.solvers import Guidance, integrate
 from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import TrainingData
-from nanogen.stage2.loop import train
-from nanogen.training import checkpoint
-from nanogen.training.execution import Execution
-from nanogen.training.processes import Processes
 
-ALONE = Processes(0, 1, torch.device("cpu"))
 LONGER = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "decay_end": 40}}
 
 
 def run(stage: dict, source: TrainingData, folder: Path, networks: dict | None = None) -> list[dict]:
     """Train in ``folder``; the lines of the curve."""
-    state, model = folder / "state", folder / "model"
-    execution = Execution(checkpoint_every=100, log_every=2)
-    with checkpoint.locked(state):
-        train(
-            TrainStage.from_json(stage),
-            source,
-            state=state,
-            output=model,
-            group=ALONE,
-            execution=execution,
-            networks=networks,
-        )
+    model = train_in(folder, stage, source, every=100, networks=networks)
     return [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,14 +49,24 @@ def loaded(stage: FeaturesStage, folders: Mapping[str, Path]) -> Iterator[tuple[
         yield model, load_extractor(checked_folder(stage, model, folders), model), position == 0
 
 
+@dataclass(frozen=True)
+class Kinds:
+    """What is kept of images beside their features."""
+
+    logits: bool = False
+    spatial: bool = False
+
+
+FEATURES_ALONE = Kinds()
+
+
 def extract(
     group: h5py.Group,
     extractor: Extractor,
     images: ImageSet,
     batch: int = BATCH,
+    kinds: Kinds = FEATURES_ALONE,
     *,
-    logits: bool = False,
-    spatial: bool = False,
     part: bool = False,
     bar: bool = True,
 ) -> Moments | None:
@@ -72,7 +83,7 @@ def extract(
 
     count, places, done = len(images), None, 0
     features = group.create_dataset("features", (count, extractor.width), np.float32)
-    if logits:
+    if kinds.logits:
         classes = group.create_dataset("logits", (count, _classes(extractor)), np.float32)
     shown = bar and sys.stderr.isatty()
     with tqdm(total=count, desc=extractor.name, disable=not shown) as progress:
@@ -81,11 +92,11 @@ def extract(
             rows = slice(done, done + len(pictures))
             require_finite(output.features, f"the features of extractor {extractor.name}")
             features[rows] = output.features
-            if logits:
+            if kinds.logits:
                 classes[rows] = output.logits
-            if spatial and part:
+            if kinds.spatial and part:
                 _spatial_rows(group, _spatial(extractor, output), count)[rows] = output.spatial
-            elif spatial:
+            elif kinds.spatial:
                 places = places or Moments(_spatial(extractor, output).shape[1])
                 places.add(output.spatial)
             done = rows.stop
@@ -103,12 +114,10 @@ def write_extracted(
     extractor: Extractor,
     images: ImageSet,
     batch: int = BATCH,
-    *,
-    logits: bool = False,
-    spatial: bool = False,
+    kinds: Kinds = FEATURES_ALONE,
 ) -> None:
     """`extract` with the moments of the spatial features written, too (group ``spatial``)."""
-    places = extract(group, extractor, images, batch, logits=logits, spatial=spatial)
+    places = extract(group, extractor, images, batch, kinds)
     if places is not None:
         write_spatial(group, places, images.name)
     log_extracted(extractor, len(images))

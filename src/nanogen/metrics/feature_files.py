@@ -22,6 +22,7 @@ from nanogen.metrics.benchmark_samples import SAMPLES
 from nanogen.metrics.feature_extraction import (
     BATCH,
     GENERATED,
+    Kinds,
     described,
     loaded,
     write_extracted,
@@ -71,9 +72,8 @@ def write_features(
     images = of_hdf5(samples, GENERATED)
     with hdf5.create(output, header) as file:
         for _, extractor, first in loaded(stage, folders):
-            logits = class_labels.judges(stage, extractor) or first
-            group = file.create_group(extractor.name)
-            write_extracted(group, extractor, images, batch, logits=logits, spatial=first)
+            kinds = Kinds(logits=class_labels.judges(stage, extractor) or first, spatial=first)
+            write_extracted(file.create_group(extractor.name), extractor, images, batch, kinds)
         class_labels.write(stage, samples, folders, file)
 
 
@@ -89,7 +89,7 @@ def write_real(
     group: h5py.Group, extractor: Extractor, images: ImageSet, batch: int = BATCH, *, spatial: bool
 ) -> Moments:
     """Write a reference's features of real images; returns their moments, which are not written."""
-    write_extracted(group, extractor, images, batch, spatial=spatial)
+    write_extracted(group, extractor, images, batch, Kinds(spatial=spatial))
     real = moments_of(group["features"])
     group.attrs["images"] = described(real, images.name)
     return real

@@ -20,6 +20,7 @@ from nanogen.metrics.extractors import NETWORK_BATCH
 from nanogen.metrics.feature_extraction import (
     GENERATED,
     SPATIAL,
+    Kinds,
     extract,
     loaded,
     log_extracted,
@@ -58,9 +59,8 @@ def write_together(
     with hdf5.create(names[group.rank], label(*PART, stage.hash)) as file:
         for _, extractor, first in loaded(stage, folders):
             part = file.create_group(extractor.name)
-            logits = class_labels.judges(stage, extractor) or first
-            kinds = {"logits": logits, "spatial": first, "part": True}
-            extract(part, extractor, images, batch, **kinds, bar=group.main)
+            kinds = Kinds(logits=class_labels.judges(stage, extractor) or first, spatial=first)
+            extract(part, extractor, images, batch, kinds, part=True, bar=group.main)
             if group.main:
                 log_extracted(extractor, count)
     group.barrier()

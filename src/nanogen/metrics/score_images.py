@@ -20,7 +20,7 @@ from nanogen.data.image_sets import ImageSet, open_images
 from nanogen.errors import UserError, nearest
 from nanogen.files import label
 from nanogen.identity import config_hash
-from nanogen.metrics.feature_extraction import write_extracted
+from nanogen.metrics.feature_extraction import Kinds, write_extracted
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import FeatureSpace, Options
 from nanogen.metrics.metric_files import Score, measure
@@ -101,8 +101,7 @@ def _features(
                 extractor,
                 images,
                 batch,
-                logits=first and "is" in metrics,
-                spatial=first and "sfid" in metrics,
+                Kinds(logits=first and "is" in metrics, spatial=first and "sfid" in metrics),
             )
             group = r.create_group(chosen.name)
             reference.write(group, extractor, batch, metrics if first else ())
