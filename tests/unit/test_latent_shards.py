@@ -76,7 +76,7 @@ def cache(folder, images, shards: int, stage=STAGE):
 def drawn(path, rank: int, world: int, start: int, stop: int) -> list[torch.Tensor]:
     """A process's batches of these steps."""
     stage = train_stage([3, 4, 4], "m", "imagenet", batch_size=96, noise_chunk=16)
-    source = Latents(path, STAGE["hash"])
+    source = Latents(path, STAGE.hash)
     source.features = lambda rows: {}
     source.load_latents = source.load
     source.load = lambda rows, draws: (source.load_latents(rows), torch.from_numpy(rows))
@@ -88,7 +88,7 @@ def drawn(path, rank: int, world: int, start: int, stop: int) -> list[torch.Tens
 def test_any_number_of_shards_holds_the_same_latents(images, tmp_path, shards):
     (tmp_path / "whole").mkdir()
     whole = LatentFile(cache(tmp_path / "whole", images, 1))
-    joined = LatentFile(cache(tmp_path, images, shards), STAGE["hash"])
+    joined = LatentFile(cache(tmp_path, images, shards), STAGE.hash)
     np.testing.assert_array_equal(joined.latents, whole.latents)
     np.testing.assert_array_equal(joined.labels, whole.labels)
     assert joined.shape == whole.shape
