@@ -23,13 +23,14 @@ from nanogen.config import (
     tokenizer_networks,
     variants,
 )
-from nanogen.config.load import read_yaml
+from nanogen.config.yaml_files import read_yaml
 from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.schema import PRETRAINING
 from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
+from nanogen.fork_server import start as start_fork_server
 from nanogen.leaderboard import submission
 from nanogen.report.artefacts import FIGURES, SAMPLED, TABLES, shown_guidance, swept
 from nanogen.report.explorer import entries as explorer_entries
@@ -73,14 +74,12 @@ except UserError as error:
 
 # A step's program is the one beside this file, also in a conda environment that lacks it; where there is
 # none, its Python is the one that runs Snakemake, also where its environment is not activated.
-def exported(name, folder):
-    """A shell command that puts a folder, whatever its name, before those of a variable."""
-    escaped = quote(folder).replace("{", "{{").replace("}", "}}")
-    return f"export {name}={escaped}${{{{{name}:+:${name}}}}}; "
+PYTHON_PATH = f"{workflow.basedir}/src:{os.environ.get('PYTHONPATH', '')}"
+OWN_PYTHON = f"export PATH={quote(os.path.dirname(sys.executable))}:$PATH; "
+PREFIX = f"export PYTHONPATH={quote(PYTHON_PATH)}; {'' if CONDA else OWN_PYTHON}"
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
-
-OWN_PYTHON = "" if CONDA else exported("PATH", os.path.dirname(sys.executable))
-shell.prefix(exported("PYTHONPATH", os.path.join(workflow.basedir, "src")) + OWN_PYTHON)
+FORKED_JOBS = 6  # from so many jobs on, a fork server saves more than its own start costs
 
 ROOT = PATHS.root
 FIRST = STUDY.methods[0]

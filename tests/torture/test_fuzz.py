@@ -183,7 +183,8 @@ def imported(path: Path) -> None:
         (root / split).mkdir(parents=True)
         (root / split / "0.tar").write_bytes(path.read_bytes())
     data = {"name": "t2i", "source": "webdataset", "resolution": 8, "root": str(root)}
-    data |= {"train_images": 9, "val_images": 9, "unreadable": "skip"}
+    data |= {"train_images": 9, "val_images": 9, "unreadable": "skip", "scene": "single"}
+    data |= {"caption_template": "{name}"}
     stage = {"stage": "data", "hash": "abc", "seed": 7, "split": "train", "data": data}
     write_images(stage, path.parent / "out.h5")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nanogen.config import load_study
-from nanogen.config.load import read_yaml
 from nanogen.config.prompt_lists import identity
+from nanogen.config.yaml_files import read_yaml
 from nanogen.errors import UserError
 from nanogen.files import read_json, read_text
 from nanogen.prompts.files import read_prompts, read_texts

@@ -1,52 +1,62 @@
-"""YAML as users write it: UTF-8, and no key twice, of which YAML's readers keep the last."""
+"""The YAML files below config/, one for each study, method, task, model and list of prompts."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+from nanogen.config.strict_yaml import read_mapping
+from nanogen.config.validation import Layer
+from nanogen.errors import UserError, nearest
 
-from nanogen.errors import UserError
-from nanogen.files import read_text
-from nanogen.text import check_texts
-
-MERGE = "tag:yaml.org,2002:merge"
+CONFIG = Path(__file__).resolve().parents[3] / "config"
 
 
-class _Loader(yaml.SafeLoader):
-    """Knows where each key stands."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    lines: dict[Any, int] = {}
-    for key_node, _ in node.value:
-        if key_node.tag == MERGE:
-            continue
-        key, line = loader.construct_object(key_node, deep=True), key_node.start_mark.line + 1
-        if not isinstance(key, Hashable):
-            continue  # YAML's own error follows
-        if key in lines:
-            raise UserError(f"key {key!r} is there twice, in lines {lines[key]} and {line}; join them")
-        lines[key] = line
-    loader.flatten_mapping(node)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; raises UserError where it cannot be read as one."""
-    text = read_text(path)
-    try:
-        content = yaml.load(text, _Loader) or {}
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected keys and values at the top level")
-    check_texts(content, path)
-    return content
+    return _read_yaml(path, Path.cwd())
+
+
+@cache
+def _read_yaml(path: Path, _: Path) -> dict[str, Any]:
+    """As `read_yaml`, once per folder that a relative path may be meant from."""
+    return read_mapping(path)
+
+
+def available(kind: str) -> list[str]:
+    """Names of the files in config/<kind>, e.g. every method's."""
+    return sorted(path.stem for path in (CONFIG / kind).glob("*.yaml"))
+
+
+def named(kind: str, name: str) -> Layer:
+    """The keys of config/<kind>/<name>.yaml; raises UserError where there is no such file."""
+    path = CONFIG / kind / f"{name}.yaml"
+    if not path.exists():
+        singular = kind[:-1] if kind != "studies" else "study"
+        raise UserError(
+            f"unknown {singular} {name!r}{nearest(name, available(kind))} "
+            f"(a {singular} is a file config/{kind}/NAME.yaml)"
+        )
+    return Layer(f"config/{kind}/{name}.yaml", read_yaml(path))
+
+
+def for_scale(layer: Layer, scale: str) -> list[Layer]:
+    """A task's, method's or model's keys, then those of its block for this scale.
+
+    A file without a block for the scale is refused: it would run at the wrong size.
+    """
+    general = {key: value for key, value in layer.keys.items() if key != "scales"}
+    blocks = layer.keys.get("scales", {})
+    for block in blocks:
+        if block not in ("nano", "paper"):
+            raise UserError(f"{layer.where}: unknown scale {block!r}{nearest(block, ('nano', 'paper'))}")
+    if scale not in blocks:
+        raise UserError(
+            f"{layer.where} has no block 'scales.{scale}'; add one (it may be empty) with what "
+            f"differs at this scale, or choose among those that have it"
+        )
+    return [
+        Layer(layer.where, general),
+        Layer(f"{layer.where} (scales.{scale})", blocks.get(scale) or {}),
+    ]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO, TypeVar
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from nanogen.files import damage, explained
 log = logging.getLogger(__name__)
 ARRAY = "arr_0"  # as np.savez calls an array without a name
 HDF5_SUFFIXES = (".h5", ".hdf5")
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def _folder(folder: Path, side: int | None) -> ImageSet:
 
     found = _pictures(folder)
     files = found.files
+    decode: Callable[[Path], np.ndarray]
     if side is None:
         sizes = in_order(partial(_read, _size), files)  # headers only, before anything is spent
         side = _common_side(folder, zip(files, sizes, strict=True))
@@ -116,7 +119,7 @@ def _folder(folder: Path, side: int | None) -> ImageSet:
     return ImageSet(f"images of {folder}", len(files), side, rows, found.passed_over)
 
 
-def _read(function: Callable[[Path], object], file: Path) -> object:
+def _read(function: Callable[[Path], Read], file: Path) -> Read:
     try:
         return function(file)
     except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
@@ -221,7 +224,7 @@ def _npz(path: Path) -> _Array:
     return _Array(path, shape, lambda: _npz_rows(path, shape))
 
 
-def _header(member: object) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(member)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,

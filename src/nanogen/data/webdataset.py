@@ -9,10 +9,10 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from nanogen.data.crop import load
 from nanogen.data.source import Example, UnreadableFiles
+from nanogen.data.stage import DataStage
 from nanogen.data.tar_samples import Sample, UnreadableSample, opened, samples
 from nanogen.data.tar_shards import shards
 from nanogen.errors import UserError
@@ -52,29 +52,28 @@ def captions(content: bytes, suffix: str) -> tuple[str, str]:
 class Shards:
     """One split of a WebDataset as a source: captioned images without classes (label 0)."""
 
-    def __init__(self, stage: Mapping[str, Any], left_out: frozenset[str] = frozenset()):
-        data = stage["data"]
-        if not data["root"]:
+    def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
+        if not stage.root:
             raise UserError("data.root is missing: say in which folder the tar shards lie")
         self.stage, self.left_out = stage, left_out
         self.classes = ["image"]
-        self.shards = shards(Path(data["root"]), stage["split"])
-        self.resolution: int = data["resolution"]
-        self.most: int = data[f"{stage['split']}_images"]
+        self.root = Path(stage.root)
+        self.shards = shards(self.root, stage.split)
+        self.resolution = stage.resolution
         self.count = sum(1 for _ in self._samples())
         if not self.count:
-            raise UserError(f"data.root: {data['root']} holds no readable images with captions")
+            raise UserError(f"data.root: {stage.root} holds no readable images with captions")
 
     def _samples(self) -> Iterator[tuple[str, int, tarfile.TarFile, Sample]]:
         """Name, number of the shard, open shard and sample, of every one that has a picture."""
-        root, taken = Path(self.stage["data"]["root"]), 0
+        taken = 0
         for number, shard in enumerate(self.shards):
             with opened(shard) as tar:
                 for sample in samples(tar, shard):
-                    name = f"{shard.relative_to(root).as_posix()}/{sample.name}"
+                    name = f"{shard.relative_to(self.root).as_posix()}/{sample.name}"
                     if name in self.left_out:
                         continue
-                    if taken == self.most:
+                    if taken == self.stage.images:
                         return
                     taken += 1
                     yield name, number, tar, sample

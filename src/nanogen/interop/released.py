@@ -16,7 +16,7 @@ from torch import Tensor
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
-    from nanogen.backbones import DDT
+    from nanogen.backbones import InContextEncoder
 
 # released prefix -> ours; the longest that fits a name counts
 _OUTSIDE = {
@@ -67,7 +67,7 @@ def _inverse(table: Mapping[str, str]) -> dict[str, str]:
     return {ours: released for released, ours in table.items()}
 
 
-def to_released(weights: Mapping[str, Tensor], model: DDT) -> dict[str, Tensor]:
+def to_released(weights: Mapping[str, Tensor], model: InContextEncoder) -> dict[str, Tensor]:
     """``weights``, a state dictionary of ``model``, under the released names and shapes.
 
     Works on the meta device too: that is how the names a checkpoint must have are known.
@@ -113,7 +113,9 @@ def from_released(weights: Mapping[str, Tensor], encoder_depth: int) -> dict[str
     return result
 
 
-def load_released(model: DDT, weights: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+def load_released(
+    model: InContextEncoder, weights: Mapping[str, Tensor], where: str
+) -> dict[str, Tensor]:
     """The state dictionary of ``model`` from released ``weights``, every name and shape checked.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -17,6 +17,7 @@ from nanogen.weights import first_line, readable_weights
 PICKLE_ERRORS = (RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_network(network: nn.Module, config: Mapping[str, Any], folder: Path) -> None:
@@ -57,7 +58,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / CONFIG)
 
 
-def load_weights(network: nn.Module, folder: Path) -> nn.Module:
+def load_weights(network: Network, folder: Path) -> Network:
     """Fill ``network`` from ``folder``; frozen, float32, evaluating. Raises UserError unless every
     weight is there, of the right size, and none is left over."""
     from safetensors.torch import load_file

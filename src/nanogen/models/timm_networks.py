@@ -15,6 +15,7 @@ from typing import Any
 from torch import nn
 
 from nanogen.errors import UserError
+from nanogen.models.loading import LibraryNetwork
 from nanogen.models.network_files import load_weights, read_config, save_network
 
 PREFIX = "timm:"
@@ -32,7 +33,7 @@ def is_timm(class_name: str) -> bool:
     return class_name.startswith(PREFIX)
 
 
-def build(class_name: str, arguments: Mapping[str, Any]) -> nn.Module:
+def build(class_name: str, arguments: Mapping[str, Any]) -> LibraryNetwork:
     """An untrained network of ``class_name`` with timm's own keyword ``arguments``.
 
     Raises UserError where timm knows neither the name nor the arguments.
@@ -53,14 +54,14 @@ def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None
     save_network(network, {"arguments": dict(arguments)}, folder)
 
 
-def load(folder: Path, class_name: str, size: int) -> nn.Module:
+def load(folder: Path, class_name: str, size: int) -> LibraryNetwork:
     """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
 
     Where it was published for another size, timm resamples its positions as it does on loading.
     Raises UserError where a file is missing or a weight does not fit.
     """
     config = read_config(folder)
-    network = load_weights(build(class_name, stored_arguments(config)), folder)
+    network: LibraryNetwork = load_weights(build(class_name, stored_arguments(config)), folder)
     network.set_input_size(img_size=(size, size))
     return network.requires_grad_(False)
 

@@ -6,16 +6,15 @@ latents lack them (`nanogen.models.encoders`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.encoders import Preprocessing
-from nanogen.models.loading import load_network
+from nanogen.models.loading import LibraryNetwork, load_network
 
 WITH_CLASS_TOKEN = ("Dinov2WithRegistersModel", "DINOv3ViTModel")
 
@@ -23,7 +22,7 @@ WITH_CLASS_TOKEN = ("Dinov2WithRegistersModel", "DINOv3ViTModel")
 class Vision(nn.Module):
     """A frozen encoder of width W with a class token. Images are float (B, 3, H, W) in [-1, 1]."""
 
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing):
+    def __init__(self, network: LibraryNetwork, preprocessing: Preprocessing):
         super().__init__()
         self.network, self.preprocessing = network, preprocessing
         self.prefix = 1 + int(network.config.num_register_tokens)
@@ -49,14 +48,14 @@ class Vision(nn.Module):
         return tokens.unflatten(2, (self.rows, self.rows))
 
 
-def load_vision(folder: Path, model: Mapping[str, Any]) -> Vision:
+def load_vision(folder: Path, model: Model) -> Vision:
     """The frozen encoder in ``folder``, as the resolved configuration ``model`` names it.
 
     Raises UserError where files are missing, or for a class without a class token.
     """
-    if model["model_class"] not in WITH_CLASS_TOKEN:
+    if model.model_class not in WITH_CLASS_TOKEN:
         raise UserError(
-            f"config/models/{model['name']}.yaml: {model['model_class']} has no class token; REG, REPA "
+            f"config/models/{model.name}.yaml: {model.model_class} has no class token; REG, REPA "
             f"and the term features know {', '.join(WITH_CLASS_TOKEN)}"
         )
-    return Vision(load_network(folder, model["model_class"]), Preprocessing.of(model)).eval()
+    return Vision(load_network(folder, model.model_class), Preprocessing.of(model)).eval()

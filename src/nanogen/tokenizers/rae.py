@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError
 from nanogen.files import check_label, label
 from nanogen.models.card import read_card
@@ -39,13 +41,17 @@ class RAE(Tokenizer):
     spared the weights and the library of an encoder.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, encoder: Callable[[], VisionEncoder], decoder: ViTDecoder, mean: Tensor, var: Tensor
     ):
         super().__init__()
         self._make_encoder = encoder
         self.decoder = decoder
-        self.latent_shape = tuple(mean.shape)
+        channels, rows, columns = mean.shape
+        self.latent_shape = channels, rows, columns
         self.register_buffer("mean", mean)
         self.register_buffer("std", (var + EPSILON).sqrt())
 
@@ -68,7 +74,7 @@ class RAE(Tokenizer):
         return rae.eval().requires_grad_(False)
 
 
-def load(folder: Path, config: Mapping[str, Any]) -> RAE:
+def load(folder: Path, config: Model) -> RAE:
     """The autoencoder in ``folder``; raises UserError where a part is missing or does not fit."""
     for part in ("encoder", "decoder"):
         if not (folder / part / "config.json").exists():
@@ -97,15 +103,15 @@ def _fits(folder: Path, part: str, found: tuple[int, ...], expected: tuple[int, 
         )
 
 
-def write_statistics(folder: Path, mean: Tensor, var: Tensor, stage: Mapping[str, Any]) -> None:
+def write_statistics(folder: Path, mean: Tensor, var: Tensor, stage: ModelStage) -> None:
     """Store an encoder's statistics in the folder of the RAE that a stage `model` makes.
 
     Args:
         mean, var: float32 (C, h, w), of the encoder's features over the stage's training images.
         stage: ``expects`` names the ``encoder`` and the ``data`` by their hashes.
     """
-    expects = stage["expects"]
-    header = label(*FORMAT, stage["hash"], encoder=expects["encoder"], data=expects["data"])
+    expects = stage.expects
+    header = label(*FORMAT, stage.hash, encoder=expects["encoder"], data=expects["data"])
     about = {key: str(value) for key, value in header.items()}  # safetensors keeps text only
     save_file({"mean": mean.contiguous(), "var": var.contiguous()}, folder / STATISTICS, about)
 
