@@ -29,14 +29,14 @@ def packages() -> list[Package]:
 
 def licence(of: metadata.PackageMetadata) -> str:
     """One line: the SPDX expression, else the classifiers, else the first line of the text."""
-    if expression := of.get("License-Expression"):
-        return str(expression)
+    if "License-Expression" in of:
+        return of["License-Expression"]
     classified = [
         line.rpartition(" :: ")[2]
         for line in of.get_all("Classifier") or []
         if line.startswith(CLASSIFIER) and line != "License :: OSI Approved"
     ]
-    text = (of.get("License") or "").strip().splitlines()
+    text = of["License"].strip().splitlines() if "License" in of else []
     return ", ".join(classified) or (text[0][:60] if text else UNKNOWN)
 
 
