@@ -131,13 +131,9 @@ def _describe(group: h5py.Group, chosen: Chosen) -> None:
 
 
 def _content(wanted: Request, images: ImageSet, scores: Mapping[str, Score]) -> dict[str, Any]:
+    passed = {"passed_over": images.passed_over} if images.passed_over else {}
     about = {
-        "images": {
-            "path": str(wanted.images),
-            "count": len(images),
-            "side": images.side,
-            "passed_over": images.passed_over,
-        },
+        "images": {"path": str(wanted.images), "count": len(images), "side": images.side, **passed},
         "reference": str(wanted.reference),
         "resize": wanted.resize,
         "extractors": {
