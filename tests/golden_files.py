@@ -38,8 +38,8 @@ class Golden:
 
 
 def every(pattern: str, having: Callable[[Path], bool] = lambda _: True) -> list[Any]:
-    """The golden files of a kind, as parameters of a test; one skipped, with the reason, where the folder
-    is not here."""
+    """The golden files of a kind, as parameters of a test; where the folder is not here, one that is
+    skipped, with the reason."""
     if not GOLDEN.is_dir():
         return [pytest.param(None, marks=pytest.mark.skip(reason=ABSENT))]
     found = [path for path in sorted(GOLDEN.glob(pattern)) if having(path)]

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from nanogen.errors import UserError
+from nanogen.files import refuse_placeholder
 
 # where a class named in a model's configuration may come from
 LIBRARIES = {
@@ -57,6 +58,8 @@ def load_network(folder: Path | str, class_name: str) -> nn.Module:
         raise UserError(f"{folder} holds no {class_name}: there is no config.json")
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no weights: there is no *.safetensors file")
+    for file in folder.glob("*.safetensors"):
+        refuse_placeholder(file)
     cls = network_class(class_name)
     _check_class(folder, class_name)
     _without_bars(LIBRARIES[class_name])
