@@ -38,10 +38,9 @@ class Golden:
 
 
 def every(pattern: str, having: Callable[[Path], bool] = lambda _: True) -> list[Any]:
-    """The golden files of a kind, as parameters of a test; where the folder is not here, one that is
-    skipped, with the reason."""
-    if not GOLDEN.is_dir():
-        return [pytest.param(None, marks=pytest.mark.skip(reason=ABSENT))]
+    """The golden files of a kind, as parameters of a test; where there are none, one that is skipped."""
     found = [path for path in sorted(GOLDEN.glob(pattern)) if having(path)]
-    assert found, f"{GOLDEN} holds no {pattern}"
-    return [pytest.param(path, id=path.stem) for path in found]
+    reason = f"{GOLDEN} holds no {pattern}" if GOLDEN.is_dir() else ABSENT
+    return [pytest.param(path, id=path.stem) for path in found] or [
+        pytest.param(None, marks=pytest.mark.skip(reason=reason))
+    ]
