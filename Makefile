@@ -27,9 +27,8 @@ setup: .venv/installed
 
 # What most jobs import is imported once, so that it is compiled when many jobs start, also those that may
 # not write .pyc files. To compile all packages takes four times as long.
-WARM := import snakemake.cli, matplotlib.pyplot, pandas, scipy.stats, h5py, timm, torch._dynamo, \
-  torch.distributed.run, diffusers, transformers as t; diffusers.AutoencoderKL, t.Dinov2WithRegistersModel, \
-  t.DINOv3ViTModel, t.SiglipVisionModel, t.Qwen3Model, t.BlipForQuestionAnswering
+WARM := import importlib, snakemake.cli, pandas, torch.distributed.run; \
+  from nanogen.fork_server import LIBRARIES; [importlib.import_module(name) for name in LIBRARIES]
 .venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
 	  || { echo "Python 3.11 or newer is needed; set PYTHON=python3.x"; exit 1; }

@@ -40,6 +40,12 @@ include: "rules/report.smk"
 include: "rules/docs.smk"
 
 
+onstart:
+    # Imported once for all jobs, which then start as its forks.
+    if workflow.local_exec and sum(1 for _ in workflow.dag.needrun_jobs()) >= FORKED_JOBS:
+        start_fork_server(PYTHON_PATH)
+
+
 rule all:
     """Every table and figure of the study, its grids of images and its explorer."""
     default_target: True

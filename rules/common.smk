@@ -28,6 +28,7 @@ from nanogen.config.schema import PRETRAINING
 from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
+from nanogen.fork_server import start as start_fork_server
 from nanogen.leaderboard import submission
 from nanogen.report.artefacts import FIGURES, SAMPLED, TABLES, shown_guidance, swept
 from nanogen.report.explorer import entries as explorer_entries
@@ -66,7 +67,10 @@ except UserError as error:
 # runs alone; pictures and the paper's own tables, which nothing waits for, fill the gaps at the end.
 
 # A step's program is the one beside this file, also in a conda environment that lacks it.
-shell.prefix(f"export PYTHONPATH={os.path.join(workflow.basedir, 'src')}:${{{{PYTHONPATH:-}}}}; ")
+PYTHON_PATH = f"{workflow.basedir}/src:{os.environ.get('PYTHONPATH', '')}"
+shell.prefix(f"export PYTHONPATH={quote(PYTHON_PATH)}; ".replace("{", "{{").replace("}", "}}"))
+
+FORKED_JOBS = 6  # from so many jobs on, a fork server saves more than its own start costs
 
 ROOT = PATHS.root
 FIRST = STUDY.methods[0]

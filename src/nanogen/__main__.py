@@ -1,9 +1,12 @@
 """`python -m nanogen` is the same program as `nanogen`."""
 
 import gc
+import os
+import sys
 
 from nanogen.cli import main
 from nanogen.ending import run_and_end
+from nanogen.fork_client import SOCKET, run_forked
 
 # New objects after which Python looks for garbage, in place of 700: there is none while it imports, and
 # looking takes a tenth of the time that torch and the libraries of networks need.
@@ -11,6 +14,12 @@ OBJECTS = 10_000
 
 
 def program() -> None:
+    if SOCKET in os.environ:
+        run_forked(sys.argv[1:])
+    run()
+
+
+def run() -> None:
     gc.set_threshold(OBJECTS)
     run_and_end(main)
 

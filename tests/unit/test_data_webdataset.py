@@ -21,8 +21,9 @@ from nanogen.stage2.dataset import Pixels
 
 
 def stage(root: Path, split: str = "train", most: int = 100, unreadable: str = "refuse") -> dict:
-    data = {"name": "t2i", "source": "webdataset", "resolution": 16, "root": str(root)}
-    data |= {"train_images": most, "val_images": most, "unreadable": unreadable}
+    data = {"name": "t2i", "source": "webdataset", "scene": "composed", "resolution": 16}
+    data |= {"root": str(root), "train_images": most, "val_images": most, "unreadable": unreadable}
+    data |= {"caption_template": ""}
     return {"stage": "data", "hash": "abc", "seed": 7, "split": split, "data": data}
 
 

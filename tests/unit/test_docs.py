@@ -13,8 +13,8 @@ import pytest
 
 from nanogen.cli import COMMANDS, main, parser_of, parsers
 from nanogen.config import load_study
-from nanogen.config.load import CONFIG
 from nanogen.config.task_difference import task_difference
+from nanogen.config.yaml_files import CONFIG
 from nanogen.docs import build, commands, keys, methods, targets, tasks
 from nanogen.docs.equations import mathml
 from nanogen.errors import UserError

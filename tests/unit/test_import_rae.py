@@ -8,9 +8,8 @@ import torch
 from nanogen.cli import main
 from nanogen.config import load_model, load_study
 from nanogen.errors import UserError
-from nanogen.files import read_json, write_json
+from nanogen.files import label, read_json, write_json
 from nanogen.interop.released_decoder import to_released_decoder
-from nanogen.models.card import write_card
 from nanogen.models.encoders import build_encoder, save_encoder
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.vit_decoder import ViTDecoder
@@ -42,11 +41,12 @@ def command(folder, out, tokenizer="rae-dinov2-b", **files) -> list[str]:
 
 def encoder_of(folder, name="dinov2-b"):
     """A folder of the nano study's encoder with random weights."""
-    model = load_model(load_study("nano"), name).model_dump(mode="json")
+    model = load_model(load_study("nano"), name)
     torch.manual_seed(2)
     folder.mkdir()
     save_encoder(build_encoder(model), model, folder)
-    write_card(folder, {"hash": "0" * 16, "model": model}, {}, 0.0)
+    card = label("model", 1, "0" * 16, name=name, model=model.model_dump(mode="json"))
+    write_json(folder / "nanogen.json", card)
     return folder
 
 

@@ -141,7 +141,7 @@ def _trained(stage: SampleStage, args: argparse.Namespace, device: Any) -> Drawi
 
     model = _model(stage, args.model)
     if stage.kept:
-        _load_kept(model, stage, args.kept)
+        _load_kept(model, stage, stage.kept, args.kept)
     generator = Generator(stage, model, _tokenizer(stage, args), device)
     return generator, *_conditions(stage, args)
 
@@ -176,13 +176,13 @@ def _model(stage: SampleStage, folder: Path | None) -> Any:
     return load(folder)
 
 
-def _load_kept(model: Any, stage: SampleStage, path: Path | None) -> None:
-    """Replace the weights by the average that the training kept after the stage's step."""
+def _load_kept(model: Any, stage: SampleStage, step: int, path: Path | None) -> None:
+    """Replace the weights by the average that the training kept after ``step``."""
     from nanogen.stage2.snapshots import read
 
     if path is None:
         raise UserError(f"variant {stage.variant} needs --kept FILE")
-    model.load_state_dict(read(path, stage.kept, stage.expects["model"]))
+    model.load_state_dict(read(path, step, stage.expects["model"]))
 
 
 def _tokenizer(stage: SampleStage, args: argparse.Namespace) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nanogen.config.load import available, load_prompt_file
-from nanogen.config.schema import Evaluation
+from nanogen.config.evaluation_schema import Evaluation
+from nanogen.config.load import load_prompt_file
+from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
 from nanogen.files import explained
 from nanogen.identity import config_hash

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nanogen.config.model_schema import Model
 from nanogen.config.schema import (
     Backbone,
     Conditioner,
@@ -72,10 +73,14 @@ class BackboneStage:
 
 @dataclass(frozen=True)
 class UsedNetwork:
-    """A frozen network that a model is sampled with: its hash, and its keys."""
+    """A frozen network that a model is sampled with: its hash, and its configuration."""
 
     hash: str
-    model: Mapping[str, Any]
+    model: Model
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any] | None) -> UsedNetwork | None:
+        return None if content is None else cls(content["hash"], read(Model, content["model"]))
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,10 @@ class Use:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Use:
         return cls(
-            read(Sampling, content["sampling"]),
-            read(Data, content["data"]),
-            *(content[part] and UsedNetwork(**content[part]) for part in ("tokenizer", "text_encoder")),
+            sampling=read(Sampling, content["sampling"]),
+            data=read(Data, content["data"]),
+            tokenizer=UsedNetwork.from_json(content["tokenizer"]),
+            text_encoder=UsedNetwork.from_json(content["text_encoder"]),
         )
 
 
@@ -103,7 +109,7 @@ class TrainStage(BackboneStage):
     Attributes:
         expects: hashes of what it reads.
         pixels: it has no tokenizer.
-        networks: keys of the frozen networks that terms compare with, by term.
+        networks: the frozen networks that terms compare with, by term.
         use: None inside of a sample set's stage.
         content: the JSON that all of it was read from.
     """
@@ -111,7 +117,7 @@ class TrainStage(BackboneStage):
     hash: str
     expects: Mapping[str, str]
     pixels: bool
-    networks: Mapping[str, Mapping[str, Any]]
+    networks: Mapping[str, Model]
     use: Use | None
     content: Mapping[str, Any] = field(repr=False)
 
@@ -124,7 +130,7 @@ class TrainStage(BackboneStage):
             hash=content["hash"],
             expects=content["expects"],
             pixels=content["pixels"],
-            networks=content.get("networks", {}),
+            networks={term: read(Model, keys) for term, keys in content.get("networks", {}).items()},
             use=None if use is None else Use.from_json(use),
             content=content,
         )

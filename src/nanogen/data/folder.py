@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from nanogen.data.crop import load
 from nanogen.data.photographs import class_folders, class_names
 from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
+from nanogen.data.stage import DataStage
 from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 
@@ -36,16 +36,15 @@ class Folder:
     training lacks. More files than ``data.<split>_images`` are taken evenly over the classes.
     """
 
-    def __init__(self, stage: Mapping[str, Any], left_out: frozenset[str] = frozenset()):
-        data, split = stage["data"], stage["split"]
-        if not data["root"]:
+    def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
+        if not stage.root:
             raise UserError("data.root is missing: say where the photographs lie")
         self.stage, self.left_out = stage, left_out
-        self.root = Path(data["root"])
+        self.root = Path(stage.root)
         self.classes = class_names(self.root)
-        self.resolution: int = data["resolution"]
-        self.captions = [caption(name, data["caption_template"]) for name in self.classes]
-        folders = class_folders(self.root / split)
+        self.resolution = stage.resolution
+        self.captions = [caption(name, stage.caption_template) for name in self.classes]
+        folders = class_folders(self.root / stage.split)
         for folder in folders:
             if folder.name not in self.classes:
                 raise UserError(
@@ -57,7 +56,7 @@ class Folder:
             if not group:
                 raise UserError(f"data.root: the class folder {folder} holds no readable image")
         labels = [self.classes.index(folder.name) for folder in folders]
-        chosen = evenly(groups, data[f"{split}_images"])
+        chosen = evenly(groups, stage.images)
         self.files = [(f, k) for k, group in zip(labels, chosen, strict=True) for f in group]
 
     def _name(self, file: Path) -> str:

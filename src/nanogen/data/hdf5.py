@@ -145,7 +145,8 @@ class Stored:
             file.seek(self.offset + start * size)
             for _ in range(start, self.shape[0] if stop is None else stop):
                 row = np.empty(self.shape[1:], self.dtype)
-                if file.readinto(row) < size:
+                # numpy's stub knows the buffer protocol from Python 3.12 on only.
+                if file.readinto(row) < size:  # type: ignore[arg-type]
                     raise UserError(f"{self.path} is truncated; delete it and make it again")
                 yield row
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from nanogen.files import explained
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ARRAY = "arr_0"  # as np.savez calls an array without a name
 HDF5_SUFFIXES = (".h5", ".hdf5")
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def _folder(folder: Path, side: int | None) -> ImageSet:
     from nanogen.data.source import in_order
 
     files = _pictures(folder)
+    decode: Callable[[Path], np.ndarray]
     if side is None:
         sizes = in_order(partial(_read, _size), files)  # headers only, before anything is spent
         side = _common_side(folder, zip(files, sizes, strict=True))
@@ -110,7 +113,7 @@ def _folder(folder: Path, side: int | None) -> ImageSet:
     )
 
 
-def _read(function: Callable[[Path], object], file: Path) -> object:
+def _read(function: Callable[[Path], Read], file: Path) -> Read:
     try:
         return function(file)
     except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
@@ -218,7 +221,7 @@ def _npz(path: Path) -> _Array:
     return _Array(path, shape, lambda: _npz_rows(path, shape))
 
 
-def _header(member: object) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(member)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,

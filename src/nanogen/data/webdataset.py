@@ -16,6 +16,7 @@ from typing import Any
 
 from nanogen.data.crop import load
 from nanogen.data.source import Example, UnreadableFiles
+from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 
 IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"})
@@ -93,18 +94,16 @@ def captions(text: bytes, suffix: str) -> tuple[str, str]:
 class Shards:
     """One split of a WebDataset as a source: captioned images without classes (label 0)."""
 
-    def __init__(self, stage: Mapping[str, Any], left_out: frozenset[str] = frozenset()):
-        data = stage["data"]
-        if not data["root"]:
+    def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
+        if not stage.root:
             raise UserError("data.root is missing: say in which folder the tar shards lie")
         self.stage, self.left_out = stage, left_out
         self.classes = ["image"]
-        self.shards = shards(Path(data["root"]), stage["split"])
-        self.resolution: int = data["resolution"]
-        self.most: int = data[f"{stage['split']}_images"]
+        self.shards = shards(Path(stage.root), stage.split)
+        self.resolution = stage.resolution
         self.count = sum(1 for _ in self._pairs())
         if not self.count:
-            raise UserError(f"data.root: {data['root']} holds no readable images with captions")
+            raise UserError(f"data.root: {stage.root} holds no readable images with captions")
 
     def _pairs(self) -> Iterator[tuple[str, int, tarfile.TarFile, list[tarfile.TarInfo]]]:
         """Name, number of the shard, open shard and members of every sample that has an image."""
@@ -120,7 +119,7 @@ class Shards:
                     name = f"{shard.name}/{stem}"
                     if name in self.left_out or not any(_suffix(m) in IMAGES for m in members):
                         continue
-                    if taken == self.most:
+                    if taken == self.stage.images:
                         return
                     taken += 1
                     yield name, number, tar, members

@@ -84,12 +84,11 @@ def read_statistics(path: Path, model: Model) -> tuple[Tensor | None, Tensor]:
             f"{path} holds no statistics; expected 'var', and 'mean' where there is one, but it holds "
             f"{', '.join(map(str, content))[:100]}"
         )
-    assert model.latent is not None
     for values in (var,) if mean is None else (mean, var):
-        if tuple(values.shape) != model.latent:
+        if tuple(values.shape) != model.latent_shape:
             raise UserError(
                 f"{path} holds statistics of features {size(values.shape)}, but {model.name} has "
-                f"{size(model.latent)}; they are of another grid or encoder"
+                f"{size(model.latent_shape)}; they are of another grid or encoder"
             )
     return None if mean is None else mean.float(), var.float()
 
@@ -98,10 +97,10 @@ def _fitting(encoder: Path, model: Model) -> VisionEncoder:
     """The encoder in a folder; raises UserError where its features are not the latents of ``model``."""
     loaded = load_encoder(encoder)
     found = (loaded.width, loaded.rows, loaded.rows)
-    if found != model.latent:
+    if found != model.latent_shape:
         raise UserError(
             f"{encoder} is another encoder than that of {model.name}: its features are {size(found)}, "
-            f"not {size(model.latent or ())}"
+            f"not {size(model.latent_shape)}"
         )
     return loaded
 

@@ -46,11 +46,11 @@ def load_reference_encoder(
     """
     if meta["encoder"] not in ENCODERS:
         raise UserError(f"unknown encoder {meta['encoder']!r}{nearest(meta['encoder'], ENCODERS)}")
-    known = load_model(load_study("paper"), ENCODERS[meta["encoder"]]).model_dump(mode="json")
-    model = {**known, "input_size": meta["input_size"]}
-    write = _perception if timm_networks.is_timm(model["model_class"]) else _of_transformers
+    known = load_model(load_study("paper"), ENCODERS[meta["encoder"]])
+    model = known.model_copy(update={"input_size": meta["input_size"]})
+    write = _perception if timm_networks.is_timm(model.model_class) else _of_transformers
     folder.mkdir(parents=True, exist_ok=True)
-    write(params, meta, model["model_class"], folder)
+    write(params, meta, model.model_class, folder)
     return load_encoder(folder, model)
 
 

@@ -64,15 +64,14 @@ def read_decoder(path: Path, model: Model, resolution: int) -> ViTDecoder:
     """
     check_folder(path, model)
     weights = read_weights(path, "ema")
-    assert model.latent is not None
-    channels, entry = model.latent[0], weights.get("decoder_embed.weight")
+    channels, entry = model.latent_shape[0], weights.get("decoder_embed.weight")
     if entry is not None and entry.shape[-1] != channels:
         raise UserError(
             f"{path} is the decoder of another encoder: it takes features of {entry.shape[-1]} "
             f"channels, but those of {model.encoder} have {channels}"
         )
     with torch.device("meta"):
-        decoder = ViTDecoder(latent=model.latent, resolution=resolution, **model.architecture)
+        decoder = ViTDecoder(latent=model.latent_shape, resolution=resolution, **model.architecture)
     expected = to_released_decoder(decoder.state_dict())
     check_names(expected, weights, str(path), f"the decoder of {model.name}")
     state = {

@@ -6,11 +6,11 @@ import importlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nanogen.config.metrics import Metric
+from nanogen.config.score_stages import ScoreStage
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 
@@ -21,7 +21,7 @@ Score = tuple[dict[str, float], str]  # values by name, protocol
 
 def write_metric(
     output: Path,
-    stage: Mapping[str, Any],
+    stage: ScoreStage,
     metric: str,
     about: Mapping[str, str],
     result: Score,
@@ -31,8 +31,8 @@ def write_metric(
     broken = [name for name, value in values.items() if not np.isfinite(value)]
     if broken:
         raise UserError(f"{output}: {', '.join(broken)} came out as NaN or infinite; not written")
-    header = label(*METRIC, stage["hash"], metric=metric, **about)
-    inputs = dict(stage["expects"])
+    header = label(*METRIC, stage.hash, metric=metric, **about)
+    inputs = dict(stage.expects)
     write_json(output, {**header, "values": values, "protocol": protocol, "inputs": inputs})
     shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
     log.info("%s: %s", output, shown)

@@ -20,7 +20,7 @@ from nanogen.data.image_sets import ImageSet, open_images
 from nanogen.errors import UserError, nearest
 from nanogen.files import label
 from nanogen.identity import config_hash
-from nanogen.metrics.feature_extraction import write_extracted
+from nanogen.metrics.feature_extraction import Kinds, write_extracted
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import FeatureSpace, Options
 from nanogen.metrics.metric_files import Score, measure
@@ -101,8 +101,7 @@ def _features(
                 extractor,
                 images,
                 batch,
-                logits=first and "is" in metrics,
-                spatial=first and "sfid" in metrics,
+                Kinds(logits=first and "is" in metrics, spatial=first and "sfid" in metrics),
             )
             group = r.create_group(chosen.name)
             reference.write(group, extractor, batch, metrics if first else ())
@@ -112,9 +111,9 @@ def _features(
 
 
 def _describe(group: h5py.Group, chosen: Chosen) -> None:
-    group.attrs["network"] = chosen.model["model_class"]
-    if chosen.model["fdr_constant"] is not None:
-        group.attrs["fdr_constant"] = chosen.model["fdr_constant"]
+    group.attrs["network"] = chosen.model.model_class
+    if chosen.model.fdr_constant is not None:
+        group.attrs["fdr_constant"] = chosen.model.fdr_constant
 
 
 def _content(wanted: Request, images: ImageSet, scores: Mapping[str, Score]) -> dict[str, Any]:
@@ -123,7 +122,7 @@ def _content(wanted: Request, images: ImageSet, scores: Mapping[str, Score]) -> 
         "reference": str(wanted.reference),
         "resize": wanted.resize,
         "extractors": {
-            c.name: {"network": c.model["model_class"], "weights": c.weights} for c in wanted.used
+            c.name: {"network": c.model.model_class, "weights": c.weights} for c in wanted.used
         },
     }
     results = {name: {"values": v, "protocol": text} for name, (v, text) in scores.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
 from nanogen.models import timm_networks
 from nanogen.models.card import CARD, read_card
 from nanogen.models.initialisation import checked
-from nanogen.models.loading import load_network, network_class, save_network
+from nanogen.models.loading import LibraryNetwork, load_network, network_class, save_network
 
 PREPROCESSING = "preprocessing.json"
 
@@ -75,16 +77,10 @@ class Preprocessing:
         return F.interpolate(images, (self.size, self.size), mode=self.interpolation, antialias=False)
 
     @classmethod
-    def of(cls, model: Mapping[str, Any]) -> Preprocessing:
-        """From a resolved model configuration (`nanogen.config.model_schema.Model` as a dictionary)."""
-        if model.get("input_size") is None:
-            raise UserError(f"config/models/{model.get('name')}.yaml: 'input_size' is missing")
-        return cls(
-            model["input_size"],
-            tuple(model["image_mean"]),
-            tuple(model["image_std"]),
-            model.get("interpolation", "bicubic"),
-        )
+    def of(cls, model: Model) -> Preprocessing:
+        """As a model's resolved configuration says."""
+        size = model.required("input_size")
+        return cls(size, model.image_mean, model.image_std, model.interpolation)
 
     @classmethod
     def read(cls, folder: Path) -> Preprocessing:
@@ -122,7 +118,7 @@ class TransformerParts:
     last: str
 
     @classmethod
-    def of(cls, network: nn.Module) -> TransformerParts:
+    def of(cls, network: LibraryNetwork) -> TransformerParts:
         if type(network).__name__ in TRANSFORMERS:
             return cls._of_transformers(network)
         return cls(
@@ -140,7 +136,7 @@ class TransformerParts:
         )
 
     @classmethod
-    def _of_transformers(cls, network: nn.Module) -> TransformerParts:
+    def _of_transformers(cls, network: LibraryNetwork) -> TransformerParts:
         layout = TRANSFORMERS[type(network).__name__]
         owner = network.vision_model if hasattr(network, "vision_model") else network
         config = network.config
@@ -175,7 +171,7 @@ class VisionEncoder(nn.Module):
     """A frozen encoder; its tokens are those of the authors' code, whose last norm is seldom the
     library's (`TransformerParts.last`)."""
 
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing):
+    def __init__(self, network: LibraryNetwork, preprocessing: Preprocessing):
         super().__init__()
         self.network = network
         self.preprocessing = preprocessing
@@ -195,7 +191,7 @@ class VisionEncoder(nn.Module):
         return patches.transpose(1, 2).unflatten(2, (self.rows, self.rows))
 
 
-def load_encoder(folder: Path, model: Mapping[str, Any] | None = None) -> VisionEncoder:
+def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
     """The encoder in ``folder``.
 
     Args:
@@ -206,9 +202,9 @@ def load_encoder(folder: Path, model: Mapping[str, Any] | None = None) -> Vision
     """
     card = read_card(folder)
     if model is None and card is not None:
-        model = card["model"]
+        model = read(Model, card["model"])
     if model is not None:
-        class_name, preprocessing = model["model_class"], Preprocessing.of(model)
+        class_name, preprocessing = model.model_class, Preprocessing.of(model)
     else:
         class_name, preprocessing = _own_class(folder), Preprocessing.read(folder)
     if timm_networks.is_timm(class_name):
@@ -240,30 +236,30 @@ def copy_encoder(source: Path, preprocessing: Preprocessing, target: Path) -> No
     preprocessing.write(target)
 
 
-def build_encoder(model: Mapping[str, Any]) -> nn.Module:
+def build_encoder(model: Model) -> LibraryNetwork:
     """An untrained encoder of the configuration's class and architecture."""
-    name = model["model_class"]
+    name = model.model_class
     if name == timm_networks.EVA:
         return timm_networks.build(name, _eva_arguments(model))
     if name not in TRANSFORMERS:
         raise UserError(
-            f"config/models/{model['name']}.yaml: {name} cannot be trained here, only "
+            f"config/models/{model.name}.yaml: {name} cannot be trained here, only "
             f"{', '.join(TRANSFORMERS)} and {timm_networks.EVA}; set its source to download or path"
         )
     network = network_class(name)
     valid = network.config_class().to_dict()
-    keys = checked(model["architecture"], valid, model["name"])
+    keys = checked(model.architecture, valid, model.name)
     starting = {key: value for key, value in STARTING.items() if key in valid}
-    return network(network.config_class(**{"image_size": model["input_size"], **starting, **keys}))
+    return network(network.config_class(**{"image_size": model.input_size, **starting, **keys}))
 
 
-def _eva_arguments(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {"img_size": model["input_size"], **model["architecture"]}
+def _eva_arguments(model: Model) -> dict[str, Any]:
+    return {"img_size": model.input_size, **model.architecture}
 
 
-def save_encoder(network: nn.Module, model: Mapping[str, Any], folder: Path) -> None:
+def save_encoder(network: LibraryNetwork, model: Model, folder: Path) -> None:
     """Write a network that `build_encoder` made."""
-    if model["model_class"] == timm_networks.EVA:
+    if model.model_class == timm_networks.EVA:
         timm_networks.save(network, _eva_arguments(model), folder)
     else:
         save_network(network, folder)

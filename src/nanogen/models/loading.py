@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import Any, TypeAlias
 
 from nanogen.errors import UserError
 from nanogen.files import refuse_placeholder
 
+# A network of transformers, diffusers or timm: which attributes it has depends on its class, so the type
+# checker lets all of them pass.
+LibraryNetwork: TypeAlias = Any
 # where a class named in a model's configuration may come from
 LIBRARIES = {
     "AutoencoderKL": "diffusers",
@@ -47,7 +48,7 @@ def save_network(network: Any, folder: Path) -> None:
     network.save_pretrained(folder, safe_serialization=True)
 
 
-def load_network(folder: Path | str, class_name: str) -> nn.Module:
+def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
     """The network in ``folder`` (as ``save_pretrained`` writes it), frozen, float32, evaluating.
 
     Raises UserError where a file is missing or damaged, or where weights are missing: a layer

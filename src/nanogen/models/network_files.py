@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -13,6 +13,7 @@ from nanogen.files import read_json, refuse_placeholder, write_json
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_network(network: nn.Module, config: Mapping[str, Any], folder: Path) -> None:
@@ -47,7 +48,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / CONFIG)
 
 
-def load_weights(network: nn.Module, folder: Path) -> nn.Module:
+def load_weights(network: Network, folder: Path) -> Network:
     """Fill ``network`` from ``folder``; frozen, float32, evaluating. Raises UserError unless every
     weight is there, of the right size, and none is left over."""
     from safetensors import SafetensorError

@@ -6,9 +6,7 @@ They are modules: float images (B, 3, H, W) in [-1, 1], twice, give (B,); the gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.network_files import load_weights, read_config
 from nanogen.models.small_inception import SmallInception
@@ -54,19 +53,19 @@ class StageDistance(nn.Module):
         return found
 
 
-def load_perceptual(folder: Path, model: Mapping[str, Any]) -> nn.Module:
+def load_perceptual(folder: Path, model: Model) -> nn.Module:
     """The frozen distance in ``folder``, as the resolved configuration ``model`` names it.
 
     Raises UserError where a file or the package is missing or the class is not known.
     """
-    kind = model["model_class"]
+    kind = model.model_class
     if kind == SMALL_INCEPTION:
         network = SmallInception(**read_config(folder)["arguments"])
-        return StageDistance(load_weights(network, folder), model["input_size"]).eval()
+        return StageDistance(load_weights(network, folder), model.required("input_size")).eval()
     if kind == LPIPS:
         return _Lpips(folder)
     raise UserError(
-        f"config/models/{model['name']}.yaml: {kind} gives no perceptual distance; known are {LPIPS} "
+        f"config/models/{model.name}.yaml: {kind} gives no perceptual distance; known are {LPIPS} "
         f"and {SMALL_INCEPTION}"
     )
 

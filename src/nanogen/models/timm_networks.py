@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen.errors import UserError
+from nanogen.models.loading import LibraryNetwork
 from nanogen.models.network_files import load_weights, read_config, save_network
 
 PREFIX = "timm:"
@@ -44,7 +45,7 @@ def is_eva(network: nn.Module) -> bool:
     return type(network).__name__ == EVA.removeprefix(PREFIX)
 
 
-def build(class_name: str, arguments: Mapping[str, Any]) -> nn.Module:
+def build(class_name: str, arguments: Mapping[str, Any]) -> LibraryNetwork:
     """An untrained network of ``class_name`` with timm's own keyword ``arguments``.
 
     Raises UserError where timm knows neither the name nor the arguments.
@@ -65,13 +66,14 @@ def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None
     save_network(network, {"arguments": dict(arguments)}, folder)
 
 
-def load(folder: Path, class_name: str, size: int) -> nn.Module:
+def load(folder: Path, class_name: str, size: int) -> LibraryNetwork:
     """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
 
     Where it was published for another size, its positions are fitted to this one. Raises UserError where
     a file is missing or a weight does not fit.
     """
-    network = load_weights(build(class_name, stored_arguments(read_config(folder))), folder)
+    arguments = stored_arguments(read_config(folder))
+    network: LibraryNetwork = load_weights(build(class_name, arguments), folder)
     if class_name != EVA and not class_name.startswith(PERCEPTION):
         network.set_input_size(img_size=(size, size))
         return network.requires_grad_(False)

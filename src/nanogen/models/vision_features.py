@@ -7,12 +7,11 @@ the last norm's learned scale and shift (`nanogen.models.encoders`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, load_encoder
 
@@ -38,7 +37,7 @@ class Vision(nn.Module):
         return self.encoder.grid(self.tokens(images))
 
 
-def load_vision(folder: Path, model: Mapping[str, Any]) -> Vision:
+def load_vision(folder: Path, model: Model) -> Vision:
     """The frozen encoder in ``folder``, as the resolved configuration ``model`` names it.
 
     Raises UserError where files are missing, or for an encoder without a class token.
@@ -46,7 +45,7 @@ def load_vision(folder: Path, model: Mapping[str, Any]) -> Vision:
     encoder = load_encoder(folder, model).eval()
     if not encoder.prefix:
         raise UserError(
-            f"config/models/{model['name']}.yaml: {model['model_class']} has no class token, which REG, "
+            f"config/models/{model.name}.yaml: {model.model_class} has no class token, which REG, "
             "REPA and the term features need; name another encoder"
         )
     return Vision(encoder)

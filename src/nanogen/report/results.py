@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import PublicRun, Run, Study, load_run, metrics, replicates, stages
+from nanogen.config import PublicRun, Run, Study, metrics, replicates, stages
+from nanogen.config.load import public_run, trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
+from nanogen.identity import config_hash
 from nanogen.report import paper_tables
 
 METRIC = ("metric", 1)
@@ -111,7 +113,7 @@ class Results:
                 f"study {self.study.study} has no task {task!r} (its tasks: "
                 f"{', '.join(self.study.tasks)}); add it with --config 'tasks=[imagenet,t2i]'"
             )
-        runs = [load_run(self.study, method, task) for method in self.study.trainings]
+        runs = [trained_run(self.study, method, task) for method in self.study.trainings]
         families = ("rae", "vae", "pixel", "few-step")
         return sorted(
             runs,
@@ -120,7 +122,7 @@ class Results:
 
     def public(self) -> list[PublicRun]:
         """The study's public models, in the order of the paper's Table 3."""
-        runs = [load_run(self.study, name, "t2i") for name in self.study.public]
+        runs = [public_run(self.study, name) for name in self.study.public]
         return sorted(runs, key=lambda run: paper_tables.rank(run.method, table="table3"))
 
     def _make(self, path: str) -> str:
@@ -198,3 +200,17 @@ class Results:
             if name not in names:
                 names.append(name)
         return [f"{', '.join(names)}: {text}" for text, names in by_sentence.items() if text]
+
+    def provenance(self) -> list[str]:
+        """Footnotes of a table: how it was measured, and a hash of all configurations behind it."""
+        study = self.study
+        trainings = "one training per method"
+        if study.seeds > 1:
+            trainings = (
+                f"{study.seeds} trainings per method: the first with this seed, each other with its own"
+            )
+        hashes = sorted({metric.hash for metric in self.used})
+        return [
+            *self.protocols(),
+            f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, {trainings}.",
+        ]

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from nanogen.errors import UserError
 from nanogen.files import explained
@@ -56,7 +57,7 @@ def csv_text(rows: Iterable[Row], keys: Sequence[str]) -> str:
     return buffer.getvalue()
 
 
-def is_number(value: Value) -> bool:
+def is_number(value: Value) -> TypeGuard[int | float]:
     """Whether a cell holds a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)
 

@@ -93,7 +93,7 @@ def _network(
     train: TrainStage, expected: UsedNetwork, option: str, folder: Path, given: Path | None
 ) -> Path:
     """Folder of the model's tokenizer or text encoder: the given one, or the study's that it lies in."""
-    name = expected.model["name"]
+    name = expected.model.name
     found = given
     if found is None:
         above = folder.resolve().parents

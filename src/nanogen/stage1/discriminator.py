@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, load_encoder
 
@@ -75,7 +75,7 @@ class Heads(nn.Module):
         return torch.cat([head(x) for head, x in zip(self.heads, features, strict=True)], 1)
 
 
-def load_features(folder: Path, model: Mapping[str, Any], layers: Sequence[int]) -> LayerFeatures:
+def load_features(folder: Path, model: Model, layers: Sequence[int]) -> LayerFeatures:
     """The frozen encoder in ``folder`` as a discriminator's eyes; raises UserError where it cannot."""
     encoder = load_encoder(folder, model).eval().requires_grad_(False)
     return LayerFeatures(encoder, layers)

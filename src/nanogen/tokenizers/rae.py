@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.files import check_label, label
 from nanogen.models.card import read_card
@@ -39,13 +40,17 @@ class RAE(Tokenizer):
     spared the weights and the library of an encoder.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, encoder: Callable[[], VisionEncoder], decoder: ViTDecoder, mean: Tensor, var: Tensor
     ):
         super().__init__()
         self._make_encoder = encoder
         self.decoder = decoder
-        self.latent_shape = tuple(mean.shape)
+        channels, rows, columns = mean.shape
+        self.latent_shape = channels, rows, columns
         self.register_buffer("mean", mean)
         self.register_buffer("std", (var + EPSILON).sqrt())
 
@@ -68,7 +73,7 @@ class RAE(Tokenizer):
         return rae.eval().requires_grad_(False)
 
 
-def load(folder: Path, config: Mapping[str, Any]) -> RAE:
+def load(folder: Path, config: Model) -> RAE:
     """The autoencoder in ``folder``; raises UserError where a part is missing or does not fit."""
     if not (folder / "decoder" / "config.json").exists():
         raise UserError(f"{folder} is not a whole RAE: decoder/config.json is missing")

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nanogen.config import schema
 from nanogen.config.model_schema import Model
-from nanogen.config.schema import (
-    Backbone,
-    Conditioner,
-    Data,
-    Objective,
-    Sampling,
-    Training,
-)
 from nanogen.config.section import Section, completed, identity
 from nanogen.identity import config_hash
 
@@ -43,17 +36,17 @@ VERSIONS = {
 }
 # What the keys of a stage are sections of: one, a list of them, or several by name.
 SECTIONS: dict[str, type[Section]] = {
-    "backbone": Backbone,
-    "conditioner": Conditioner,
-    "data": Data,
+    "backbone": schema.Backbone,
+    "conditioner": schema.Conditioner,
+    "data": schema.Data,
     "extractors": Model,
     "model": Model,
-    "objective": Objective,
+    "objective": schema.Objective,
     "pipeline": Model,
-    "sampling": Sampling,
+    "sampling": schema.Sampling,
     "scorer": Model,
     "tokenizer": Model,
-    "training": Training,
+    "training": schema.Training,
 }
 BY_NAME: dict[str, type[Section]] = {"models": Model, "networks": Model}
 INSIDE = ("joint", "train")  # keys that hold a stage's keys in turn

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import prompt_lists, tokenizer_networks
-from nanogen.config.load import available, load_model, trained_run
+from nanogen.config.load import load_model, trained_run
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import PRETRAINING, Data, Run
 from nanogen.config.stages import end_to_end
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.study_schema import Study
+from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.identity import config_hash

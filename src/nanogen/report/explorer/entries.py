@@ -16,6 +16,7 @@ from nanogen.report.columns import Column, column, columns, printed
 from nanogen.report.finished_tables import of_first_seeds
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.sample_sets import PARTS
+from nanogen.report.style import FAMILIES
 from nanogen.report.table import Table, marks
 
 # part of a method's numbers -> the table that holds it
@@ -38,6 +39,7 @@ def published_source() -> Content:
         PUBLISHED_NOTE,
         {part: paper_tables.comparable(name) for part, name in TABLES.items()}
         | {"t2i": [row for row in paper_tables.rows("table3") if _first_length(row)]},
+        paper_tables.LATENT_FAMILIES,
     )
     by_method = {row["method"]: row for row in source["rows"]}
     shown = columns([score.key for score in metrics.main_scores("t2i", published=True)])
@@ -73,11 +75,18 @@ def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
         f"Measured by study {study.study}, seed {study.seed}, one training per method. Its scale is its "
         "own: read its order, not its values, beside the paper's."
     )
-    return _source(study.study, f"Measured: {study.study}", note, tables)
+    families = paper_tables.LATENT_FAMILIES if study.scale == "paper" else FAMILIES
+    return _source(study.study, f"Measured: {study.study}", note, tables, families)
 
 
-def _source(key: str, title: str, note: str, tables: Mapping[str, list[Row]]) -> Content:
-    """One set of numbers: its columns, and a row per method with its numbers on each axis."""
+def _source(
+    key: str, title: str, note: str, tables: Mapping[str, list[Row]], families: Iterable[str]
+) -> Content:
+    """One set of numbers: its columns, and a row per method with its numbers on each axis.
+
+    ``families`` are shown at first: the paper's figure is of latent-space methods, and a small study has
+    too few of them.
+    """
     shown = {part: _numeric(rows) for part, rows in tables.items()}
     rows = _joined(tables, shown)
     for guidance in GUIDANCE:
@@ -89,6 +98,7 @@ def _source(key: str, title: str, note: str, tables: Mapping[str, list[Row]]) ->
         "title": title,
         "note": note,
         "guidances": guidances,
+        "families": list(families),
         "columns": list(described.values()),
         "rows": rows,
     }

@@ -15,7 +15,7 @@ from nanogen import __version__
 from nanogen.config import Study
 from nanogen.config.paths import Paths
 from nanogen.files import write_text
-from nanogen.report import paper_tables, sample_sets
+from nanogen.report import sample_sets
 from nanogen.report.explorer import provenance, thumbnails
 from nanogen.report.explorer.entries import Content, measured_source, published_source
 from nanogen.report.results import Results
@@ -61,7 +61,6 @@ def content(study: Study | None = None, inputs: Sequence[Path] = (), samples: in
             {"key": key, "title": look.title, "colour": look.colour, "shape": SHAPES[look.marker]}
             for key, look in looks.items()
         ],
-        "shown": list(paper_tables.LATENT_FAMILIES),
         "sources": sources,
     }
 

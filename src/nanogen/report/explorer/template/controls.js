@@ -38,6 +38,7 @@ function showSwitches() {
   const sources = Object.fromEntries(content.sources.map((source) => [source.key, source.title]));
   showSegments("sources", sources, state.source.key, (key) => {
     state.source = content.sources.find((source) => source.key === key);
+    state.shown = new Set(state.source.families);
     state.box = null;
     fit();
     showSwitches();

@@ -6,7 +6,7 @@ const GUIDANCE = { cfg: "with guidance", nocfg: "without guidance" };
 const element = (id) => document.getElementById(id);
 const state = {
   source: content.sources[0], guidance: "cfg", x: "fid", y: "geneval",
-  shown: new Set(content.shown), // families
+  shown: new Set(content.sources[0].families),
   box: null, // {x: [from, to], y: [from, to]} in the axes' units
   sort: { key: "fid", sign: 1 }, all: false,
 };

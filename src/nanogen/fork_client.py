@@ -1,0 +1,146 @@
+"""Run a command as a fork of the fork server, where one is there: it has imported the libraries before.
+
+The client hands its arguments, environment and open files to the server (`nanogen.fork_server`), which
+forks, and waits for the fork's exit code. The fork gets the signals that would end the client, and does
+not outlive it. Where no server is there, or it was started under other conditions, the command runs by
+itself as ever.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+SOCKET = "NANOGEN_FORK_SERVER"  # the environment variable that tells the server's address
+# Snakemake sets these to a job's threads.
+THREADS = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in THREADS} | {"VECLIB_MAXIMUM_THREADS": "1"}
+# Variables that Python and the libraries read when they are imported, and a batch system's.
+READ_AT_IMPORT = (
+    *(f"{library}_" for library in THREADS),
+    "CUDA",
+    "DIFFUSERS_",
+    "HF_",
+    "LD_",
+    "MPL",
+    "PYTHON",
+    "PYTORCH",
+    "SLURM_",
+    "TORCH",
+    "TRANSFORMERS_",
+)
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+NUMBER = 4  # bytes of a number in a message
+DIED = 1  # exit code where the server ended before its fork did
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks to be run, and the conditions that must be the server's own."""
+
+    arguments: list[str]
+    folder: str
+    environment: dict[str, str]
+    prefix: str  # of the Python that runs
+    umask: int
+
+    @classmethod
+    def of_this_process(cls, arguments: Sequence[str]) -> Request:
+        umask = os.umask(0)
+        os.umask(umask)
+        return cls(list(arguments), os.getcwd(), dict(os.environ), sys.prefix, umask)
+
+    def fits(self, environment: Mapping[str, str]) -> bool:
+        """Would a process started for this request import what one with ``environment`` did?"""
+        same = read_at_import(self.environment) == read_at_import(environment)
+        return same and self.prefix == sys.prefix
+
+    def become(self, files: Sequence[int]) -> None:
+        """Make this process the one that the client asked for; ``files`` become 0, 1 and 2."""
+        for wanted, given in enumerate(files):
+            os.dup2(given, wanted)
+            os.close(given)
+        # As Python opens them when it starts.
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
+        os.chdir(self.folder)
+        os.umask(self.umask)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        tempfile.tempdir = None  # it is read from the environment once
+        sys.argv = ["nanogen", *self.arguments]
+
+
+def read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(READ_AT_IMPORT)}
+
+
+def run_forked(arguments: Sequence[str]) -> None:
+    """Run `nanogen` with ``arguments`` in a fork of the server, and end this process as the fork ended.
+
+    Returns where no server is there that could do so.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+    with socket.socket(socket.AF_UNIX) as server:
+        child = _ask(server, Request.of_this_process(arguments))
+        if child:
+            _pass_on_signals(child)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if child:
+            _end_as(received(server, NUMBER), child)
+
+
+def _ask(server: socket.socket, request: Request) -> int:
+    """The process id of the fork; 0 where there is none."""
+    message = json.dumps(vars(request)).encode()
+    try:
+        server.connect(os.environ[SOCKET])
+        socket.send_fds(server, [len(message).to_bytes(NUMBER)], [0, 1, 2])
+        server.sendall(message)
+        return int.from_bytes(received(server, NUMBER))
+    except OSError:
+        return 0
+
+
+def _pass_on_signals(child: int) -> None:
+    def pass_on(number: int, _: Any) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    for number in PASSED_ON:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, pass_on)
+
+
+def _end_as(status: bytes, child: int) -> NoReturn:
+    """End with the fork's exit code, or by the signal that ended it."""
+    if not status:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        os.write(2, b"nanogen: the fork server was killed; run the command again\n")
+        os._exit(DIED)
+    code = os.waitstatus_to_exitcode(int.from_bytes(status))
+    if code < 0:
+        with suppress(OSError):  # of a signal that cannot be caught
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def received(connection: socket.socket, count: int) -> bytes:
+    """So many bytes, or none where the other side ended first."""
+    parts = b""
+    while len(parts) < count:
+        part = connection.recv(count - len(parts))
+        if not part:
+            return b""
+        parts += part
+    return parts

@@ -1,0 +1,174 @@
+"""A process that has imported the heavy libraries, of which each command of a study is a fork.
+
+The import of torch, transformers and diffusers takes longer than many commands of a small study compute.
+While Snakemake runs on one machine without an accelerator, this server imports them once, and `nanogen
+COMMAND` becomes its client (`nanogen.fork_client`). The server ends when Snakemake has ended.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nanogen.fork_client import NUMBER, ONE_THREAD, SOCKET, Request, received
+
+LIBRARIES = (
+    "torch._dynamo",
+    "h5py",
+    "matplotlib.pyplot",
+    "scipy.stats",
+    "timm",
+    "transformers.models.blip.modeling_blip",
+    "transformers.models.dinov2_with_registers.modeling_dinov2_with_registers",
+    "transformers.models.qwen3.modeling_qwen3",
+    "diffusers.models.autoencoders.autoencoder_kl",
+)
+
+Job = tuple[Request, list[int]]  # with the files that become 0, 1 and 2
+
+
+def start(python_path: str) -> None:
+    """Start the server for the children of this process, where forks are safe.
+
+    ``python_path`` is the PYTHONPATH of its clients. A fork of a process that has looked for an
+    accelerator could not use it: where there is one, and where Python cannot watch another process,
+    commands run by themselves.
+    """
+    accelerated = any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
+    if accelerated or not hasattr(os, "pidfd_open"):
+        return
+    address = Path(tempfile.mkdtemp(prefix="nanogen-"), "socket")
+    subprocess.Popen(
+        [sys.executable, "-m", "nanogen.fork_server", str(address), str(os.getpid())],
+        env=os.environ | ONE_THREAD | {"PYTHONPATH": python_path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # the terminal's signals reach a fork by its client
+    )
+    os.environ[SOCKET] = str(address)
+
+
+class Server:
+    """Listens at ``address`` until the process ``owner`` has ended, and the forks with it.
+
+    ``environment`` is what the libraries were imported in. A connection stays open until its fork has
+    ended.
+    """
+
+    def __init__(self, address: Path, owner: int, environment: Mapping[str, str]):
+        self.environment = environment
+        self.owner = os.pidfd_open(owner)
+        self.woken, self.waker = socket.socketpair()  # the first is readable when a child has ended
+        for end in (self.woken, self.waker):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self.waker.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.forks: dict[int, socket.socket] = {}
+        # Under its name only when it listens: who comes earlier runs by itself.
+        hidden = address.with_suffix(".new")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(hidden))
+        self.listener.listen(128)
+        hidden.rename(address)
+
+    def serve(self) -> Job | None:
+        """Returns in each fork what it has to run, and None in the server when its owner has ended."""
+        while True:
+            connections = self.forks.values()
+            watched: list[int | socket.socket] = [self.owner, self.woken, self.listener, *connections]
+            ready, _, _ = select.select(watched, [], [])
+            self._reap()
+            self._kill_orphans(ready)
+            if self.listener in ready and (job := self._accept()):
+                return job
+            if self.owner in ready and not self.forks:
+                return None
+
+    def _reap(self) -> None:
+        """Tell clients how their forks ended."""
+        with suppress(BlockingIOError):
+            self.woken.recv(4096)
+        for child in list(self.forks):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                with self.forks.pop(child) as connection, suppress(OSError):
+                    connection.sendall(status.to_bytes(NUMBER))
+
+    def _kill_orphans(self, ready: Sequence[Any]) -> None:
+        """A client says nothing more: where there is something to read, it has ended."""
+        for child, connection in self.forks.items():
+            if connection in ready:
+                os.kill(child, signal.SIGKILL)
+
+    def _accept(self) -> Job | None:
+        """Fork for a request; returns in the fork what it has to run."""
+        connection, _ = self.listener.accept()
+        files: list[int] = []
+        child = 0
+        try:
+            size, files, _, _ = socket.recv_fds(connection, NUMBER, 3)
+            request = Request(**json.loads(received(connection, int.from_bytes(size))))
+            if request.fits(self.environment):
+                child = os.fork()
+                if not child:
+                    self._leave(connection)
+                    return request, files
+                self.forks[child] = connection
+            connection.sendall(child.to_bytes(NUMBER))
+        except (OSError, ValueError, TypeError):  # a client that ended, or is none
+            pass
+        for file in files:
+            os.close(file)
+        if not child:
+            connection.close()
+        return None
+
+    def _leave(self, connection: socket.socket) -> None:
+        """In a fork: be a process of its own. The sockets stay open in the server."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for opened in (self.listener, self.woken, self.waker, connection, *self.forks.values()):
+            opened.close()
+        os.close(self.owner)
+
+
+def main() -> None:
+    """The server's process, and by `Server.serve` its forks'."""
+    address, owner = Path(sys.argv[1]), int(sys.argv[2])
+    environment = dict(os.environ)  # as it was given: some libraries change it
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    gc.collect()
+    gc.freeze()  # so that a fork's garbage collection does not copy the libraries' memory
+    job = Server(address, owner, environment).serve() if _alone() else None
+    if job is None:
+        shutil.rmtree(address.parent, ignore_errors=True)
+        return
+    request, files = job
+    request.become(files)
+    from nanogen.__main__ import run
+
+    run()
+
+
+def _alone() -> bool:
+    """A fork has only the thread that made it, and may wait for ever for what another one held."""
+    return len(os.listdir("/proc/self/task")) == 1
+
+
+if __name__ == "__main__":
+    main()
