@@ -31,7 +31,7 @@ from nanogen.data.image_sets import open_images
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
-from nanogen.interop.checkpoint import read_checkpoint
+from nanogen.interop.weights import read_weights
 from nanogen.leaderboard import entry
 from nanogen.models.network_files import load_weights
 from nanogen.prompts.files import read_prompts, read_texts
@@ -200,7 +200,7 @@ KINDS = {
     "weights": Kind(
         "model.safetensors", weights, lambda path: load_weights(torch.nn.Linear(3, 3), path.parent)
     ),
-    "checkpoint": Kind("c.pt", checkpoint, lambda path: read_checkpoint(path, "ema")),
+    "checkpoint": Kind("c.pt", checkpoint, lambda path: read_weights(path, "ema")),
     "shard": Kind("s.tar", shard, imported),
     "picture": Kind("x.png", picture, lambda path: list(open_images(path.parent, 8).batches(1))),
     "jpeg": Kind("x.jpg", picture, lambda path: list(open_images(path.parent, 8).batches(1))),

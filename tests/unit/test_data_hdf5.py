@@ -102,5 +102,5 @@ def test_a_file_that_one_may_not_read_is_not_called_damaged(tmp_path: Path, as_n
 def test_a_pointer_in_place_of_a_file_is_named(tmp_path: Path):
     path = tmp_path / "v.h5"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    with pytest.raises(UserError, match="a pointer of Git LFS; fetch the file itself"):
+    with pytest.raises(UserError, match="a Git LFS pointer, not the weights"):
         hdf5.kind(path)

@@ -15,8 +15,9 @@ from nanogen.config import load_study, stages
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, atomic_path, write_json
-from nanogen.interop.checkpoint import export_checkpoint, read_checkpoint
+from nanogen.interop.checkpoint import export_checkpoint
 from nanogen.interop.released import load_released
+from nanogen.interop.weights import read_weights
 from nanogen.models.loading import load_network
 from nanogen.models.network_files import load_weights, read_pickled_state, save_network
 from nanogen.models.perceptual import _vgg
@@ -27,9 +28,9 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"0"
 PAGE = b"\n<!DOCTYPE html><html><body>Sign in</body></html>"
 ANNEX = b"../../.git/annex/objects/xx/yy/SHA256E-s9--00.safetensors\n"
 WRONG = {
-    "pointer": (POINTER, "a pointer of Git LFS; fetch the file itself"),
+    "pointer": (POINTER, "a Git LFS pointer, not the weights"),
     "annex": (ANNEX, "a pointer of git-annex"),
-    "page": (PAGE, "a web page in place of the file; fetch it again"),
+    "page": (PAGE, "an HTML page, not weights"),
     "empty": (b"", "empty; fetch it again"),
     "cut": (None, r"has \d+ of \d+ bytes|is cut"),
     "begun": (b"\x10\x27\0\0\0\0\0\0{", "is cut or no safetensors file"),
@@ -73,7 +74,7 @@ def kept(folder: Path):
 
 def released(folder: Path):
     save_file({"a": torch.zeros(9)}, folder / "model.safetensors")
-    return lambda: read_checkpoint(folder / "model.safetensors", "ema")
+    return lambda: read_weights(folder / "model.safetensors", "ema")
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -93,12 +94,12 @@ def test_what_is_no_checkpoint_of_torch_is_named(tmp_path: Path, wrong: str):
     content, says = WRONG[wrong]
     path = tmp_path / "model.pt"
     path.write_bytes(content)
-    for read in (lambda: read_checkpoint(path, "ema"), lambda: read_pickled_state(path)):
+    for read in (lambda: read_weights(path, "ema"), lambda: read_pickled_state(path)):
         with pytest.raises(UserError, match=rf"model\.pt is {says}"):
             read()
     torch.save({"a": torch.zeros(99)}, path)
     path.write_bytes(path.read_bytes()[:200])
-    for read in (lambda: read_checkpoint(path, "ema"), lambda: read_pickled_state(path)):
+    for read in (lambda: read_weights(path, "ema"), lambda: read_pickled_state(path)):
         with pytest.raises(UserError, match=r"model\.pt"):
             read()
 
@@ -133,7 +134,7 @@ def test_what_wrappers_put_before_names_is_no_part_of_them(tiny, tmp_path: Path,
     whole = torch.load(tmp_path / "j.pt", weights_only=True)
     named = {key: {prefix + n: value for n, value in of.items()} for key, of in whole.items()}
     torch.save(named, tmp_path / "d.pt")
-    found = load_released(build(stage), read_checkpoint(tmp_path / "d.pt", "ema"), "d.pt")
+    found = load_released(build(stage), read_weights(tmp_path / "d.pt", "ema"), "d.pt")
     assert {name: value.shape for name, value in found.items()} == {
         name: value.shape for name, value in load(tmp_path).state_dict().items()
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +10,8 @@ from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
-from nanogen.weights import first_line, readable_weights
+from nanogen.weights import readable_weights
 
-# What `torch.load` raises of a file that is damaged, cut or none of its own.
-PICKLE_ERRORS = (RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError)
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 Network = TypeVar("Network", bound=nn.Module)
@@ -37,16 +34,10 @@ def save_state(state: Mapping[str, Tensor], config: Mapping[str, Any], folder: P
 def read_pickled_state(path: Path) -> dict[str, Tensor]:
     """The weights in a file of ``torch.save``, as some networks are only released; nothing in it is
     executed. Raises UserError unless it holds tensors by name."""
-    import torch
+    from nanogen.models.torch_files import read_torch
 
-    try:
-        with readable_weights(path):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except PICKLE_ERRORS as error:
-        raise UserError(
-            f"{path} does not hold weights alone, and is not loaded: {first_line(error)}"
-        ) from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+    state = read_torch(path)
+    if not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path} does not hold tensors by name; expected a state dictionary")
     return dict(state)
 

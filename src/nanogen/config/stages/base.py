@@ -15,9 +15,11 @@ VERSIONS = {
     "data": 3,
     "prompts": 2,
     "model": 4,
+    "model: rae": 5,
+    "model: end to end": 5,
     "latents": 1,
     "text": 1,
-    "vision": 1,
+    "vision": 2,
     "train": 3,
     "online": 1,
     "reconstruction": 1,
@@ -52,8 +54,12 @@ Stage = dict[str, Any]
 
 
 def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
-    """A stage with its hash; ``expects`` are the hashes of what it reads."""
-    content = {"stage": name, "version": VERSIONS[name], "expects": expects, **keys}
+    """A stage with its hash; ``expects`` are the hashes of what it reads.
+
+    ``name`` is a key of ``VERSIONS``: the stage, or ``STAGE: VARIETY`` where that has its own version.
+    """
+    stage = name.partition(":")[0]
+    content = {"stage": stage, "version": VERSIONS[name], "expects": expects, **keys}
     return {**content, "hash": config_hash(_identity(content))}
 
 
