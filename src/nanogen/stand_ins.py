@@ -7,10 +7,11 @@ from pathlib import Path
 
 HEAD = 512  # bytes
 POINTERS = {
-    rb"version https://git-lfs": "a Git LFS pointer, not the weights or data; fetch them with `git lfs pull`",
+    rb"version https://git-lfs": "a Git LFS pointer, not the weights or data; fetch them with "
+    "`git lfs pull`",
     rb"(\.\.?/)*\.git/annex/objects/|/annex/objects/": "a pointer of git-annex; fetch the file "
     "itself with `git annex get`",
-    rb"(?i)\s*(<!doctype html|<html|<\?xml|<head)": "an HTML page, not weights or data; fetch the file itself",
+    rb"(?i)\s*(<!doctype html|<html|<\?xml|<head)": "an HTML page, not weights or data; fetch it again",
 }
 
 

@@ -32,6 +32,8 @@ def check_weights(path: Path) -> None:
     """What `readable_weights` says of the file itself, without reading its tensors."""
     with explained(path, "read"), open(path, "rb"):
         said = stand_in(path)
+    if not path.stat().st_size:
+        raise UserError(f"{path} is damaged or no checkpoint: it is empty; fetch it again")
     if said:
         raise UserError(f"{path} is {said}")
     if path.suffix == ".safetensors":
@@ -51,7 +53,7 @@ def _check_length(path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         text = file.read(length) if length <= LONGEST_HEADER else b""
     if length > LONGEST_HEADER or len(text) < length:
-        raise UserError(f"{path} is cut or no safetensors file; fetch or make it again")
+        raise UserError(f"{path} is damaged: it is cut or no safetensors file; fetch it again")
     try:
         tensors = [value for key, value in json.loads(text).items() if key != "__metadata__"]
         whole = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)

@@ -32,8 +32,8 @@ WRONG = {
     "annex": (ANNEX, "a pointer of git-annex"),
     "page": (PAGE, "an HTML page, not weights"),
     "empty": (b"", "empty; fetch it again"),
-    "cut": (None, r"has \d+ of \d+ bytes|is cut"),
-    "begun": (b"\x10\x27\0\0\0\0\0\0{", "is cut or no safetensors file"),
+    "cut": (None, r"has \d+ of \d+ bytes|it is cut"),
+    "begun": (b"\x10\x27\0\0\0\0\0\0{", "it is cut or no safetensors file"),
     "header": (b"\x02\0\0\0\0\0\0\0[]", "its header cannot be read"),
 }
 
@@ -95,7 +95,7 @@ def test_what_is_no_checkpoint_of_torch_is_named(tmp_path: Path, wrong: str):
     path = tmp_path / "model.pt"
     path.write_bytes(content)
     for read in (lambda: read_weights(path, "ema"), lambda: read_pickled_state(path)):
-        with pytest.raises(UserError, match=rf"model\.pt is {says}"):
+        with pytest.raises(UserError, match=rf"model\.pt is .*{says}"):
             read()
     torch.save({"a": torch.zeros(99)}, path)
     path.write_bytes(path.read_bytes()[:200])
