@@ -13,12 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nanogen.config import load_study, stages
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
+from nanogen.config.section import read
 from nanogen.data import hdf5
 from nanogen.files import label, read_json, write_json
 
@@ -39,10 +43,10 @@ def stage_and_network(folder: Path) -> dict[str, Any]:
         "models": {EXTRACTOR: {"source": "random"}},
     }
     study = load_study("nano", changes)
-    model = stages.model(study, EXTRACTOR)
+    stage = ModelStage.from_json(stages.model(study, EXTRACTOR))
     (folder / EXTRACTOR).mkdir()
-    write_random_network({**model, "resolution": SIDE}, folder / EXTRACTOR)
-    write_card(folder / EXTRACTOR, model, {}, 0.0)
+    write_random_network(replace(stage, resolution=SIDE), folder / EXTRACTOR)
+    write_card(folder / EXTRACTOR, stage, {}, 0.0)
     return stages.features(study, study.methods[0], "cfg")
 
 
@@ -72,7 +76,7 @@ def extract(folder: Path, batch: int) -> None:
     from nanogen.metrics.feature_files import write_features
 
     stage = read_json(folder / "stage.json")
-    extractor = load_extractor(folder / EXTRACTOR, stage["extractors"][0])
+    extractor = load_extractor(folder / EXTRACTOR, read(Model, stage["extractors"][0]))
     before, started = memory("VmRSS"), time.perf_counter()
     del extractor
     folders = {EXTRACTOR: folder / EXTRACTOR}

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from nanogen.backbones import Condition, load
-from nanogen.config import PIXELS, load_run, load_study, stages, terms
+from nanogen.config import PIXELS, load_model, load_run, load_study, stages, terms
 from nanogen.config.paths import Paths
 from nanogen.config.sample_stage import SampleStage
 from nanogen.config.study_schema import Study
@@ -117,10 +117,10 @@ class Bench:
             else load_tokenizer(paths.model(tokenizer))
         )
         name = str(run.conditioner.model)
-        encoder = TextEncoder(Path(paths.model(name)), stages.model(study, name)["model"])
+        encoder = TextEncoder(Path(paths.model(name)), load_model(study, name))
         self.texts = Texts(encoder, [p["prompt"] for p in self.prompts], run.conditioner.tokens)
         self.detector, self.scorer = (
-            load_one(paths.model(judge), stages.model(study, judge)["model"])
+            load_one(paths.model(judge), load_model(study, judge))
             for load_one, judge in (
                 (load_detector, run.evaluation.detector),
                 (load_weak_scorer, simple.scorer),

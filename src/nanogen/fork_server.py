@@ -88,9 +88,9 @@ class Server:
     def serve(self) -> Job | None:
         """Returns in each fork what it has to run, and None in the server when its owner has ended."""
         while True:
-            ready, _, _ = select.select(
-                [self.owner, self.woken, self.listener, *self.forks.values()], [], []
-            )
+            connections = self.forks.values()
+            watched: list[int | socket.socket] = [self.owner, self.woken, self.listener, *connections]
+            ready, _, _ = select.select(watched, [], [])
             self._reap()
             self._kill_orphans(ready)
             if self.listener in ready and (job := self._accept()):

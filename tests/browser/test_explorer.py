@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from scipy import stats
 
-from nanogen.config.load import CONFIG
+from nanogen.config.yaml_files import CONFIG
 from nanogen.report.explorer import page as explorer
 
 

@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from nanogen.config import load_study, stages
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.errors import UserError
 from nanogen.interop.fetching import fetch_model
 from nanogen.models.network_files import read_pickled_state
@@ -135,7 +137,7 @@ def test_the_inception_of_fid_is_fetched_and_loaded(server, tmp_path: Path):
     fetch_model(stage, tmp_path / "models" / "inception")
     card = json.loads((tmp_path / "models/inception/nanogen.json").read_text())
     assert (card["hash"], card["url"]) == (stage["hash"], server.address)
-    extractor = load_extractor(tmp_path / "models" / "inception", stage["model"])
+    extractor = load_extractor(tmp_path / "models" / "inception", read(Model, stage["model"]))
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 48, 3), np.uint8)
     found = extractor(images)
     features, logits = found.features, found.logits

@@ -11,7 +11,7 @@ from nanogen.claims import verdict
 from nanogen.claims.numbers import Numbers
 from nanogen.claims.schema import Claims, read_claims
 from nanogen.cli import main
-from nanogen.config.load import CONFIG
+from nanogen.config.yaml_files import CONFIG
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 

@@ -10,10 +10,11 @@ import pytest
 
 from nanogen.backbones import parameter_count
 from nanogen.cli import main
-from nanogen.config import load, load_model, load_run, load_study, stages
-from nanogen.config.load import available, study_from
+from nanogen.config import load_model, load_run, load_study, stages, yaml_files
+from nanogen.config.load import study_from
 from nanogen.config.task_difference import task_difference
 from nanogen.config.train_stage import TrainStage
+from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
 
 
@@ -136,8 +137,8 @@ def test_a_study_that_is_not_there_names_the_nearest():
 
 
 def test_a_method_without_the_studys_scale_is_refused(tmp_path, monkeypatch):
-    shutil.copytree(load.CONFIG, tmp_path / "config")
-    monkeypatch.setattr(load, "CONFIG", tmp_path / "config")
+    shutil.copytree(yaml_files.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(yaml_files, "CONFIG", tmp_path / "config")
     method = tmp_path / "config/methods/sdxl-vae.yaml"
     method.write_text(method.read_text().partition("  nano:")[0])
     study = load_study(study_file(tmp_path, "methods: [sdxl-vae]"))

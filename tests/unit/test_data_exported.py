@@ -20,8 +20,8 @@ NAMES = ["cat", "owl"]
 
 
 def stage(root: Path, split: str = "train", most: int = 100, unreadable: str = "refuse") -> dict:
-    data = {"name": "imagenet", "source": "folder", "resolution": 16, "root": str(root)}
-    data |= {"train_images": most, "val_images": most, "unreadable": unreadable}
+    data = {"name": "imagenet", "source": "folder", "scene": "single", "resolution": 16}
+    data |= {"root": str(root), "train_images": most, "val_images": most, "unreadable": unreadable}
     data |= {"caption_template": "a photo of a {name}"}
     return {"stage": "data", "hash": "abc", "seed": 7, "split": split, "data": data}
 

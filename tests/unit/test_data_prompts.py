@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nanogen.config import load_study, stages
-from nanogen.data.scenes import captions, scenes
+from nanogen.data.scenes import captions, draw, scenes
 from nanogen.errors import UserError
 from nanogen.metrics.geneval import TAGS
 from nanogen.prompts.files import GENEVAL, of_benchmark, read_prompts
@@ -37,7 +37,7 @@ def test_six_tags_distinct_and_seeded():
 def test_prompts_are_worded_as_captions_and_the_docs_say_how_many_training_has_seen(tmp_path):
     study = load_study("nano")
     train = stages.data(study, "t2i", "train")
-    drawn = scenes.draw(train["seed"], "train", "composed", train["data"]["train_images"])
+    drawn = draw.draw(train["seed"], "train", "composed", train["data"]["train_images"])
     seen = {text for scene in drawn for text in (captions.short(scene), captions.dense(scene))}
     prompts = prompts_of(stages.prompts(study), tmp_path)
     geneval, simple = ([prompts[i] for i in of_benchmark(prompts, of)] for of in (GENEVAL, SIMPLEEVAL))

@@ -15,27 +15,27 @@ import pytest
 from nanogen.config import load_study
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
-from nanogen.data.scenes import captions, render, scenes
+from nanogen.data.scenes import captions, draw, render, scenes
 from nanogen.errors import UserError
 from nanogen.metrics.geneval import relations
 
 
 def stage(kind: str = "composed", split: str = "train", count: int = 60, resolution: int = 32) -> dict:
     data = {"name": "t2i", "source": "scenes", "scene": kind, "resolution": resolution}
-    data |= {f"{split}_images": count, "unreadable": "refuse", "root": None}
+    data |= {f"{split}_images": count, "unreadable": "refuse", "root": None, "caption_template": ""}
     return {"stage": "data", "hash": "abc", "seed": 7, "split": split, "data": data}
 
 
 def composed(count: int = 400) -> list[scenes.Scene]:
-    return list(scenes.draw(7, "train", "composed", count))
+    return list(draw.draw(7, "train", "composed", count))
 
 
 def test_the_same_bytes_every_time_and_whatever_the_count(tmp_path: Path):
     write_images(stage(), tmp_path / "a.h5")
     write_images(stage(), tmp_path / "b.h5")
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
-    assert list(scenes.draw(7, "train", "composed", 30)) == composed(60)[:30]
-    assert list(scenes.draw(8, "train", "composed", 30)) != composed(30)
+    assert list(draw.draw(7, "train", "composed", 30)) == composed(60)[:30]
+    assert list(draw.draw(8, "train", "composed", 30)) != composed(30)
 
 
 def test_the_default_study_has_scenes_enough_and_validates_on_none_that_it_trains_on():
@@ -44,7 +44,7 @@ def test_the_default_study_has_scenes_enough_and_validates_on_none_that_it_train
     counts = {"train": nano["train_images"], "val": nano["val_images"]}
     keys: dict[str, set[str]] = {"train": set(), "val": set()}
     for kind, (split, count) in product(("single", "composed"), counts.items()):
-        drawn = {scenes.key(scene) for scene in scenes.draw(2026, split, kind, count)}
+        drawn = {scenes.key(scene) for scene in draw.draw(2026, split, kind, count)}
         assert len(drawn) == count
         keys[split] |= drawn
     assert not keys["train"] & keys["val"]
@@ -53,7 +53,7 @@ def test_the_default_study_has_scenes_enough_and_validates_on_none_that_it_train
 def test_more_scenes_than_there_are_is_refused(monkeypatch):
     monkeypatch.setattr(scenes, "_VAL_SHARE", 0)
     with pytest.raises(UserError, match="not 5 distinct single scenes for the split val"):
-        list(scenes.draw(7, "val", "single", 5))
+        list(draw.draw(7, "val", "single", 5))
 
 
 def test_single_scenes_hold_one_object_and_balance_their_classes(tmp_path: Path):
@@ -92,7 +92,7 @@ def test_two_objects_stand_side_by_side_or_one_above_the_other():
 
 
 def test_varied_scenes_show_objects_of_many_sizes_anywhere():
-    varied = list(scenes.draw(7, "train", "varied", 400))
+    varied = list(draw.draw(7, "train", "varied", 400))
     alone = [scene.objects[0] for scene in varied if len(scene.objects) == 1]
     for values in ([item.x for item in alone], [item.y for item in alone]):
         assert np.ptp(values) > scenes.UNITS / 2

@@ -18,6 +18,10 @@ from nanogen.backbones import build
 from nanogen.backbones.embeddings import Condition
 from nanogen.cli import main
 from nanogen.config import load_study, plan, stages
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
+from nanogen.config.section import read
+from nanogen.config.tokenizer_schema import EndToEnd
 from nanogen.config.train_stage import BackboneStage
 from nanogen.config.validation import merged
 from nanogen.data.image_import import write_images
@@ -42,12 +46,13 @@ from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
 ALONE = Processes(0, 1, torch.device("cpu"))
-MODEL = {
-    "name": "tuned",
-    "model_class": "AutoencoderKL",
-    "latent": [4, 4, 4],
-    "architecture": {"block_out_channels": [4, 4], "norm_num_groups": 1},
-}
+MODEL = Model(
+    name="tuned",
+    kind="vae",
+    model_class="AutoencoderKL",
+    latent=(4, 4, 4),
+    architecture={"block_out_channels": [4, 4], "norm_num_groups": 1},
+)
 JOINT = {
     "seed": 1,
     "method": "tuned",
@@ -92,7 +97,7 @@ class Step:
                 torch.nn.init.normal_(parameter, std=0.05)
         self.backbone = Backbone(LatentNorm(4, 0.1), network, network.conditioner)
         keys = {"head": "cosine-mlp", "coefficient": 0.5, "vae_coefficient": vae_coefficient}
-        self.loss = JointLoss.from_stage({"model": {"end_to_end": keys}, "joint": JOINT})
+        self.loss = JointLoss.of(read(EndToEnd, keys), BackboneStage.from_json(JOINT))
         self.images = torch.randint(256, (6, 8, 8, 3), dtype=torch.uint8)
         self.noise = torch.randn(6, 4, 4, 4)
         self.batch = Batch(
@@ -237,7 +242,7 @@ class Workspace:
             write_images(stages.data(self.study, task, split), folder / f"{task}-{split}.h5")
         self.run("build-model", "dinov2-b")
         self.run("train-tokenizer", "va-vae", f"--state={folder / 'state'}")
-        self.stage = stages.model(self.study, "e2e-va-vae")
+        self.stage = ModelStage.from_json(stages.model(self.study, "e2e-va-vae"))
 
     def run(self, command: str, name: str, *options: str, expected: int = 0):
         config, stage = self.folder / "stage.json", stages.model(self.study, name)

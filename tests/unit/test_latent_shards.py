@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -14,6 +15,7 @@ from train_stages import train_stage
 from nanogen.caches.files import LatentFile
 from nanogen.caches.latents import write_latents, write_shard
 from nanogen.caches.shards import Share, join_latents
+from nanogen.config.cache_stage import CacheStage
 from nanogen.data import hdf5
 from nanogen.data.images import ImageFile
 from nanogen.data.pixels import to_signed
@@ -24,12 +26,14 @@ from nanogen.stage2.dataset import Latents
 from nanogen.tokenizers.base import Tokenizer
 
 COUNT = 1000  # eight batches, the last of them smaller
-STAGE = {
-    "hash": "1" * 16,
-    "expects": {"data": "d" * 16, "tokenizer": "2" * 16},
-    "dtype": "float16",
-    "model": {"name": "mixing"},
-}
+STAGE = CacheStage.from_json(
+    {
+        "hash": "1" * 16,
+        "expects": {"data": "d" * 16, "tokenizer": "2" * 16},
+        "dtype": "float16",
+        "model": {"name": "mixing"},
+    }
+)
 
 
 class Mixing(Tokenizer):
@@ -65,14 +69,14 @@ def cache(folder, images, shards: int, stage=STAGE):
     files = [folder / "latents" / f"{name}.h5" for name in names]
     for name, file in zip(names, files, strict=True):
         write_shard(stage, images, Mixing(), file, Share.parse(name))
-    join_latents(stage, files, index)
+    join_latents(stage.hash, files, index)
     return index
 
 
 def drawn(path, rank: int, world: int, start: int, stop: int) -> list[torch.Tensor]:
     """A process's batches of these steps."""
     stage = train_stage([3, 4, 4], "m", "imagenet", batch_size=96, noise_chunk=16)
-    source = Latents(path, STAGE["hash"])
+    source = Latents(path, STAGE.hash)
     source.features = lambda rows: {}
     source.load_latents = source.load
     source.load = lambda rows, draws: (source.load_latents(rows), torch.from_numpy(rows))
@@ -84,7 +88,7 @@ def drawn(path, rank: int, world: int, start: int, stop: int) -> list[torch.Tens
 def test_any_number_of_shards_holds_the_same_latents(images, tmp_path, shards):
     (tmp_path / "whole").mkdir()
     whole = LatentFile(cache(tmp_path / "whole", images, 1))
-    joined = LatentFile(cache(tmp_path, images, shards), STAGE["hash"])
+    joined = LatentFile(cache(tmp_path, images, shards), STAGE.hash)
     np.testing.assert_array_equal(joined.latents, whole.latents)
     np.testing.assert_array_equal(joined.labels, whole.labels)
     assert joined.shape == whole.shape
@@ -127,7 +131,7 @@ def test_a_shard_that_is_missing_cut_changed_or_another_is_refused(images, tmp_p
     shard.write_bytes(whole[:-3000])
     with pytest.raises(UserError, match=r"2-of-3\.h5 is .*truncated"):
         LatentFile(index)
-    write_shard({**STAGE, "hash": "7" * 16}, images, Mixing(), shard, Share(2, 3))
+    write_shard(replace(STAGE, hash="7" * 16), images, Mixing(), shard, Share(2, 3))
     with pytest.raises(UserError, match=r"2-of-3\.h5 was made by another configuration.*7777"):
         LatentFile(index)
 
@@ -147,14 +151,14 @@ def test_what_is_not_the_whole_of_one_cache_is_not_joined(images, tmp_path):
     shards = sorted((tmp_path / "latents").glob("*.h5"))
     output = tmp_path / "again.h5"
     with pytest.raises(UserError, match="of 3 shards there are only 1, 3"):
-        join_latents(STAGE, [shards[0], shards[2]], output)
+        join_latents(STAGE.hash, [shards[0], shards[2]], output)
     with pytest.raises(UserError, match=r"carries hash 1111.*expects 8888"):
-        join_latents({**STAGE, "hash": "8" * 16}, shards, output)
+        join_latents("8" * 16, shards, output)
     write_shard(STAGE, images, Mixing(), tmp_path / "latents" / "1-of-2.h5", Share(1, 2))
     with pytest.raises(UserError, match=r"not of one cache: they differ in shards"):
-        join_latents(STAGE, [tmp_path / "latents" / "1-of-2.h5", *shards[1:]], output)
+        join_latents(STAGE.hash, [tmp_path / "latents" / "1-of-2.h5", *shards[1:]], output)
     with pytest.raises(UserError, match="shards have to lie in or below"):
-        join_latents(STAGE, shards, tmp_path / "elsewhere" / "latents.h5")
+        join_latents(STAGE.hash, shards, tmp_path / "elsewhere" / "latents.h5")
     assert not output.exists()
 
 

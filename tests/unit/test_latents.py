@@ -15,6 +15,9 @@ from nanogen.caches.files import LatentFile, TextFile
 from nanogen.caches.latents import write_latents
 from nanogen.caches.shards import Share, join_texts
 from nanogen.caches.text import write_text_features
+from nanogen.config.cache_stage import CacheStage
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.data import hdf5
 from nanogen.data.images import ImageFile
 from nanogen.data.pixels import to_signed
@@ -55,13 +58,18 @@ def images(tmp_path):
     return ImageFile(path)
 
 
+def cache_stage(hash_, expects, name):
+    keys = {"hash": hash_, "expects": expects, "dtype": "float16", "model": {"name": name}}
+    return CacheStage.from_json(keys)
+
+
 def latents_stage(hash_="1" * 16):
     expects = {"data": "d" * 16, "tokenizer": "2" * 16}
-    return {"hash": hash_, "expects": expects, "dtype": "float16", "model": {"name": "quarter"}}
+    return cache_stage(hash_, expects, "quarter")
 
 
 def text_stage():
-    return {"hash": "3" * 16, "expects": {"data": "d" * 16, "encoder": "4" * 16}}
+    return cache_stage("3" * 16, {"data": "d" * 16, "encoder": "4" * 16}, "tiny")
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +94,12 @@ def text_folder(tmp_path_factory):
     return folder
 
 
+def config(**keys):
+    return Model(name="tiny", kind="text_encoder", model_class="Qwen3Model", **keys)
+
+
 def encoder(folder, max_tokens=64):
-    model = {"name": "tiny", "model_class": "Qwen3Model", "width": 16, "max_tokens": max_tokens}
-    return TextEncoder(folder, model)
+    return TextEncoder(folder, config(width=16, max_tokens=max_tokens))
 
 
 def test_a_latent_cache_holds_what_the_tokenizer_gives_in_the_data_order(images, tmp_path):
@@ -166,7 +177,7 @@ def test_any_number_of_shards_holds_the_same_text_features(text_folder, tmp_path
     monkeypatch.setattr("nanogen.caches.text.CHUNK", 4)  # texts: two of the four items
     own = encoder(text_folder)
     write_text_features(text_stage(), TEXTS, own, tmp_path / "whole.h5")
-    join_texts(text_stage(), text_shards(tmp_path, own, count), tmp_path / "text.h5")
+    join_texts(text_stage().hash, text_shards(tmp_path, own, count), tmp_path / "text.h5")
     whole, joined = TextFile(tmp_path / "whole.h5"), TextFile(tmp_path / "text.h5", "3" * 16)
     assert (joined.kinds, joined.width, len(joined)) == (whole.kinds, whole.width, len(whole))
     np.testing.assert_array_equal(joined.offsets, whole.offsets)
@@ -184,10 +195,10 @@ def test_text_shards_that_are_not_one_whole_cache_are_refused(text_folder, tmp_p
     first, second = reversed(text_shards(tmp_path, encoder(text_folder), 2))
     index = tmp_path / "text.h5"
     with pytest.raises(UserError, match="of 2 shards there are only 1"):
-        join_texts(text_stage(), [first], index)
+        join_texts(text_stage().hash, [first], index)
     with pytest.raises(UserError, match=r"carries hash 3333.*expects 8888"):
-        join_texts({**text_stage(), "hash": "8" * 16}, [first, second], index)
-    join_texts(text_stage(), [first, second], index)
+        join_texts("8" * 16, [first, second], index)
+    join_texts(text_stage().hash, [first, second], index)
     cut = encoder(text_folder, max_tokens=2)
     write_text_features(text_stage(), TEXTS, cut, second, Share(2, 2))
     with pytest.raises(UserError, match=r"2-of-2\.h5 was changed after .*text\.h5 had joined it"):
@@ -233,7 +244,7 @@ def test_a_text_file_whose_offsets_do_not_fit_is_refused(text_folder, tmp_path):
 
 def test_an_encoder_of_another_width_is_refused(text_folder):
     with pytest.raises(UserError, match="16 wide"):
-        TextEncoder(text_folder, {"model_class": "Qwen3Model", "width": 96, "max_tokens": 8})
+        TextEncoder(text_folder, config(width=96, max_tokens=8))
 
 
 def test_any_text_can_be_tokenised_and_read_back():
@@ -246,8 +257,8 @@ def test_any_text_can_be_tokenised_and_read_back():
 
 
 def test_a_model_made_by_another_configuration_is_refused(tmp_path):
-    stage = {"hash": "6" * 16, "model": {"name": "m", "kind": "vae"}}
-    write_card(tmp_path, stage, {"psnr": 27.123456789}, 3.21)
+    stage = {"hash": "6" * 16, "expects": {}, "seed": 0, "model": {"name": "m", "kind": "vae"}}
+    write_card(tmp_path, ModelStage.from_json(stage), {"psnr": 27.123456789}, 3.21)
     assert read_card(tmp_path)["quality"] == {"psnr": 27.123457}
     expect_model(tmp_path, "6" * 16)
     with pytest.raises(UserError, match="expects 7777777777777777"):

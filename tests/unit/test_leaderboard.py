@@ -11,8 +11,8 @@ from jsonschema import Draft202012Validator
 from measured import FIDS, write_smoke
 
 from nanogen.cli import main
-from nanogen.config.load import CONFIG
 from nanogen.config.paths import Paths
+from nanogen.config.yaml_files import CONFIG
 
 SCHEMA = CONFIG / "schema" / "entry.schema.json"
 

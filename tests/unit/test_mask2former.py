@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from nanogen.config import load_study, stages
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import label, read_json
@@ -26,14 +28,15 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory) -> dict[str, tuple[Path, dict]]:
+def folders(tmp_path_factory) -> dict[str, tuple[Path, Model]]:
     """name -> folder as transformers saves it, and the configuration with a smaller input."""
     made = {}
     for name in ("detector", "color-classifier"):
-        stage, folder = stages.model(STUDY, name), tmp_path_factory.mktemp(name)
+        stage = ModelStage.from_json(stages.model(STUDY, name))
+        folder = tmp_path_factory.mktemp(name)
         write_random_network(stage, folder)
         write_card(folder, stage, {}, 0.0)
-        made[name] = (folder, {**stage["model"], "input_size": 96})
+        made[name] = (folder, stage.model.model_copy(update={"input_size": 96}))
     return made
 
 
@@ -173,7 +176,7 @@ def test_what_cannot_be_loaded_says_what_is_missing(folders, tmp_path):
     with pytest.raises(UserError, match="holds a Mask2FormerForUniversalSegmentation, not a CLIPModel"):
         load_detector(folder, model, (folder, folders["color-classifier"][1]))
     with pytest.raises(UserError, match="Mask2Former cannot be loaded; valid are"):
-        load_detector(folder, {**model, "model_class": "Mask2Former"})
+        load_detector(folder, model.model_copy(update={"model_class": "Mask2Former"}))
 
 
 def test_a_prompt_for_what_no_detector_knows_is_named(detector):

@@ -13,7 +13,8 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 from torch.nn import functional as F
 
-from nanogen.config import stages
+from nanogen.config import load_model, stages
+from nanogen.config.model_stage import ModelStage
 from nanogen.data import hdf5
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
@@ -72,8 +73,8 @@ def build(study, data, tmp_path_factory):
 
     def made(name: str):
         if name not in built:
-            stage, folder = stages.model(study, name), tmp_path_factory.mktemp(name)
-            task = stage["model"]["data"]
+            stage = ModelStage.from_json(stages.model(study, name))
+            folder, task = tmp_path_factory.mktemp(name), stage.model.data
             quality = TRAINERS[name](stage, data[task, "train"], data[task, "val"], folder)
             write_card(folder, stage, quality, 0.0)
             built[name] = (folder, quality)
@@ -112,7 +113,7 @@ def _scores(study, images, labels, build, reference, folder: Path) -> dict[str, 
 def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, data, build):
     folder, quality = build("inception")
     assert quality["accuracy"] > 0.5  # chance: 0.05
-    extractor = load_extractor(folder, stages.model(study, "inception")["model"])
+    extractor = load_extractor(folder, load_model(study, "inception"))
     images = data["imagenet", "val"].images[:12]
     together = extractor(images)
     one_by_one = [extractor(images[i : i + 1]) for i in range(12)]
@@ -125,14 +126,14 @@ def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, 
 
 def test_training_an_extractor_again_gives_the_same_weights(study, data, build, tmp_path):
     folder, _ = build("inception")
-    stage = stages.model(study, "inception")
+    stage = ModelStage.from_json(stages.model(study, "inception"))
     train_extractor(stage, data["imagenet", "train"], data["imagenet", "val"], tmp_path)
     first, second = (load_file(f / "model.safetensors") for f in (folder, tmp_path))
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_images_of_another_size_are_resized_for_the_network(study, build):
-    extractor = load_extractor(build("inception")[0], stages.model(study, "inception")["model"])
+    extractor = load_extractor(build("inception")[0], load_model(study, "inception"))
     grey = np.full((2, 80, 80, 3), 200, np.uint8)
     small = extractor(grey[:, :32, :32]).features
     np.testing.assert_allclose(extractor(grey).features, small, atol=1e-4)
@@ -146,7 +147,7 @@ def test_images_of_another_size_are_resized_for_the_network(study, build):
 def test_transformers_learn_without_classes(study, data, build, name, measure, without):
     folder, quality = build(name)
     assert quality[measure] > without + 0.02
-    extractor = load_extractor(folder, stages.model(study, name)["model"])
+    extractor = load_extractor(folder, load_model(study, name))
     features = extractor(data["imagenet", "val"].images[:20]).features
     assert features.shape == (20, extractor.width)
     assert features.std(0).min() > 0
@@ -168,7 +169,7 @@ def test_an_unknown_target_is_refused_with_the_nearest(data):
 def test_a_convnext_of_timm_is_averaged_over_space(study, data, build):
     folder, quality = build("convnext")
     assert set(quality) == {"accuracy", "box_error_pixels"}
-    extractor = load_extractor(folder, stages.model(study, "convnext")["model"])
+    extractor = load_extractor(folder, load_model(study, "convnext"))
     output = extractor(data["imagenet", "val"].images[:3])
     assert output.features.shape == (3, extractor.width)
     assert output.logits.shape == (3, extractor.classes) == (3, 20)
@@ -184,10 +185,10 @@ def photographs(data) -> list[ImageFile]:
 
 def test_photographs_teach_the_second_extractor_classes_and_rotations(study, data, tmp_path):
     train, val = photographs(data)
-    stage = stages.model(study, "convnext")
+    stage = ModelStage.from_json(stages.model(study, "convnext"))
     quality = train_extractor(stage, train, val, tmp_path)
     assert set(quality) == {"accuracy", "rotation_accuracy"}
-    logits = load_extractor(tmp_path, stage["model"])(val.images).logits
+    logits = load_extractor(tmp_path, stage.model)(val.images).logits
     assert quality["accuracy"] == pytest.approx((logits.argmax(1) == val.labels).mean(), abs=1e-6)
 
 
@@ -257,7 +258,7 @@ def test_inputs_of_another_configuration_are_refused(study, data, build, tmp_pat
 
 
 def test_missing_or_cut_weights_are_refused(study, build, tmp_path):
-    model = stages.model(study, "inception")["model"]
+    model = load_model(study, "inception")
     with pytest.raises(UserError, match=r"no config\.json"):
         load_extractor(tmp_path, model)
     folder = build("inception")[0]
@@ -278,7 +279,7 @@ def test_the_detector_sees_what_is_in_real_images(study, data, build):
     folder, quality = build("detector")
     assert quality["mask_iou"] > 0.7
     assert quality["geneval_real"] > 0.5
-    detector = load_detector(folder, stages.model(study, "detector")["model"])
+    detector = load_detector(folder, load_model(study, "detector"))
     val = data["t2i", "val"]
     agree = [
         {(d["cls"], d["color"]) for d in found} == {(o["shape"], o["color"]) for o in objects}
@@ -290,10 +291,10 @@ def test_the_detector_sees_what_is_in_real_images(study, data, build):
 
 def test_of_photographs_the_detector_names_the_whole_image(study, data, tmp_path):
     train, val = photographs(data)
-    stage = stages.model(study, "detector")
+    stage = ModelStage.from_json(stages.model(study, "detector"))
     quality = train_detector(stage, train, val, tmp_path)
     assert quality["accuracy"] > 0.5
-    detector = load_detector(tmp_path, stage["model"])
+    detector = load_detector(tmp_path, stage.model)
     found = detector(val.images)
     assert all(len(one) == 1 and one[0]["box"] == [0, 0, 32, 32] for one in found)
     right = [one[0]["cls"] == val.classes[k] for one, k in zip(found, val.labels, strict=True)]
@@ -305,7 +306,7 @@ def test_any_timm_model_is_loaded_from_its_folder(study, tmp_path):
     import timm
 
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    base = {**stages.model(study, "convnext")["model"], "architecture": {}, "input_size": 160}
+    base = load_model(study, "convnext").model_copy(update={"architecture": {}, "input_size": 160})
     for name in ("test_vit", "test_convnext"):  # a class token, a map
         network = timm.create_model(name, num_classes=7).eval()
         folder = tmp_path / name
@@ -313,7 +314,8 @@ def test_any_timm_model_is_loaded_from_its_folder(study, tmp_path):
         published = {"mean": [0.5] * 3, "std": [0.25] * 3}
         write_json(folder / "config.json", {"num_classes": 7, "pretrained_cfg": published})
         save_torch(network.state_dict(), folder / "model.safetensors")
-        output = load_extractor(folder, {**base, "model_class": f"timm:{name}"})(images)
+        model = base.model_copy(update={"model_class": f"timm:{name}"})
+        output = load_extractor(folder, model)(images)
         assert output.features.shape == (2, network.num_features)
         assert (output.spatial is None) == (name == "test_vit")
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nanogen.config import stages
+from nanogen.config.model_stage import ModelStage
 from nanogen.data import hdf5
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
@@ -114,7 +115,7 @@ def trained(study, tmp_path_factory):
     for split in ("train", "val"):
         write_images(stages.data(study, "t2i", split), folder / f"{split}.h5")
         files.append(ImageFile(folder / f"{split}.h5"))
-    stage = stages.model(study, "weak-scorer")
+    stage = ModelStage.from_json(stages.model(study, "weak-scorer"))
     (folder / "model").mkdir()
     quality = train_weak_scorer(stage, *files, folder / "model")
     write_card(folder / "model", stage, quality, 1.0)
@@ -129,7 +130,7 @@ def test_a_short_training_beats_chance_on_real_images(trained):
 
 def test_the_loaded_scorer_is_the_trained_one_whatever_stands_beside(trained):
     folder, stage, _ = trained
-    scorer = load_weak_scorer(folder, stage["model"])
+    scorer = load_weak_scorer(folder, stage.model)
     images = np.random.default_rng(0).integers(0, 256, (120, 32, 32, 3), np.uint8)
     texts = ["a red circle", "two small blue crosses", "a circle left of a square"]
     agreement = scorer(images, texts)
@@ -145,12 +146,12 @@ def test_the_loaded_scorer_is_the_trained_one_whatever_stands_beside(trained):
 def test_what_is_no_weak_scorer_is_refused(trained, tmp_path):
     folder, stage, _ = trained
     with pytest.raises(UserError, match="is no weak scorer"):
-        load_weak_scorer(folder, {**stage["model"], "model_class": "SiglipModel"})
+        load_weak_scorer(folder, stage.model.model_copy(update={"model_class": "SiglipModel"}))
     with pytest.raises(UserError, match=r"there is no config\.json"):
-        load_weak_scorer(tmp_path, stage["model"])
+        load_weak_scorer(tmp_path, stage.model)
     (tmp_path / "config.json").write_text(json.dumps({"_class_name": "nanogen.ShapeDetector"}))
     with pytest.raises(UserError, match=r"not a nanogen\.CoarseMatcher"):
-        load_weak_scorer(tmp_path, stage["model"])
+        load_weak_scorer(tmp_path, stage.model)
 
 
 def test_photographs_train_no_scorer(trained, tiny_images, tmp_path):

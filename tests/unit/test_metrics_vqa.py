@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.metrics import vqa_score
 from nanogen.metrics.vqa import load_vqa
@@ -16,19 +17,16 @@ from nanogen.small_networks.vqa import processor_of, word_tokenizer
 QUESTIONS = ["Is there a circle?", "Is the square red?", "Are there two crosses of any kind at all?"]
 TEXTS = [*QUESTIONS, vqa_score.question("a red circle"), "Yes", "No"]
 SIDE = 32
-CONFIG = {
-    "name": "vqa",
-    "input_size": SIDE,
-    "max_tokens": 40,
-    "image_mean": (0.5,) * 3,
-    "image_std": (0.5,) * 3,
-}
 SMALL = {
     "hidden_size": 16,
     "intermediate_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
 }
+
+
+def config(model_class, **keys):
+    return Model(name="vqa", kind="vqa", model_class=model_class, input_size=SIDE, max_tokens=40, **keys)
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +71,11 @@ def _blip(folder):
     from nanogen.small_networks.vqa import build, save
 
     tokenizer = word_tokenizer(TEXTS)
-    model = {
-        **CONFIG,
-        "model_class": "BlipForQuestionAnswering",
-        "architecture": {
-            "vision_config": {**SMALL, "patch_size": 16},
-            "text_config": {**SMALL, "initializer_range": 0.3},
-        },
+    architecture = {
+        "vision_config": {**SMALL, "patch_size": 16},
+        "text_config": {**SMALL, "initializer_range": 0.3},
     }
+    model = config("BlipForQuestionAnswering", architecture=architecture)
     network, processor = build(model, tokenizer).eval(), processor_of(model, tokenizer)
     save(network, processor, folder)
     return network, processor
@@ -179,7 +174,7 @@ def test_the_score_is_a_mean_over_prompts_not_images():
 
 def test_answers_do_not_depend_on_the_batch(saved, pairs):
     name, folder, *_ = saved
-    model = {**CONFIG, "model_class": name}
+    model = config(name)
     found = [load_vqa(folder, model, batch).answer(*pairs) for batch in (1, 7, 64)]
     for other in found[1:]:
         np.testing.assert_allclose(other.probability, found[0].probability, rtol=1e-4, atol=1e-6)
@@ -191,7 +186,7 @@ def test_answers_do_not_depend_on_the_batch(saved, pairs):
 def test_the_probability_is_what_the_network_itself_says(saved, pairs):
     name, folder, network, processor = saved
     images, rows, questions = pairs
-    found = load_vqa(folder, {**CONFIG, "model_class": name}).answer(*pairs)
+    found = load_vqa(folder, config(name)).answer(*pairs)
     for place in (0, 1, 2):
         with torch.no_grad():
             expected = DIRECT[name](network, processor, images[rows[place]], questions[place])
@@ -228,12 +223,12 @@ DIRECT = {
 
 def test_a_model_that_cannot_answer_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot answer questions; did you mean 'BlipForQuestion"):
-        load_vqa(tmp_path, {**CONFIG, "model_class": "BlipForQuestionAnswer"})
+        load_vqa(tmp_path, config("BlipForQuestionAnswer"))
     with pytest.raises(UserError, match=r"no config\.json"):
-        load_vqa(tmp_path, {**CONFIG, "model_class": "BlipForQuestionAnswering"})
+        load_vqa(tmp_path, config("BlipForQuestionAnswering"))
     _vilt(tmp_path, answers=("cat", "dog"))
     with pytest.raises(UserError, match="no answer 'yes' among its 2 labels"):
-        load_vqa(tmp_path, {**CONFIG, "model_class": "ViltForQuestionAnswering"})
+        load_vqa(tmp_path, config("ViltForQuestionAnswering"))
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(UserError, match="holds no processor"):
-        load_vqa(tmp_path, {**CONFIG, "model_class": "ViltForQuestionAnswering"})
+        load_vqa(tmp_path, config("ViltForQuestionAnswering"))

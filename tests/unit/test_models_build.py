@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from nanogen.caches.files import LatentFile, TextFile
 from nanogen.cli import main
 from nanogen.config import load_study, stages
+from nanogen.config.model_schema import Model
 from nanogen.config.validation import merged
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
@@ -260,13 +261,16 @@ def test_feature_moments_do_not_depend_on_the_batches(workspace):
 
 
 def test_an_unknown_key_of_an_architecture_is_refused_with_the_nearest():
-    model = {"name": "m", "model_class": "AutoencoderKL", "latent": [4, 8, 8]}
+    def build_vae(**architecture):
+        keys = {"name": "m", "kind": "vae", "model_class": "AutoencoderKL", "latent": (4, 8, 8)}
+        return build(Model(**keys, architecture=architecture), 32)
+
     with pytest.raises(UserError, match="did you mean 'block_out_channels'"):
-        build({**model, "architecture": {"block_out_chanels": [8]}}, 32)
+        build_vae(block_out_chanels=[8])
     with pytest.raises(UserError, match="latent rows"):
-        build({**model, "architecture": {"block_out_channels": [32, 32]}}, 32)
+        build_vae(block_out_channels=[32, 32])
     with pytest.raises(UserError, match="must be divisible"):
-        build({**model, "architecture": {"block_out_channels": [8, 8, 8]}}, 32)
+        build_vae(block_out_channels=[8, 8, 8])
 
 
 def test_masks_hide_the_same_number_of_patches_in_every_image():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from trainings import ALONE, Stopping, train_in
 
 from nanogen.backbones import load
 from nanogen.cli import main
 from nanogen.config import stages
+from nanogen.config.model_stage import ModelStage
 from nanogen.config.sample_stage import OnlineStage, SampleStage
 from nanogen.config.train_stage import TrainStage
 from nanogen.data import hdf5
@@ -37,48 +37,13 @@ from nanogen.sampling.generate import Generator, generate, labels_of
 from nanogen.sampling.inputs import class_conditions, text_conditions
 from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.evaluation import Inputs, Online
-from nanogen.stage2.loop import train
 from nanogen.tokenizers.pixels import Pixels
-from nanogen.training import checkpoint
-from nanogen.training.execution import Execution
-from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
 
-ALONE = Processes(0, 1, torch.device("cpu"))
 EVALUATED = {
     "evaluation": {"extractors": ["inception"], "classifier": None, "images": 30},
     "models": {"inception": {"source": "random"}},
 }
-
-
-class Stopping(TrainingData):
-    """Training data that asks the process to stop while batch ``at`` is read."""
-
-    at = -1
-    reads = 0
-
-    def load(self, rows, draws):
-        if self.reads == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        self.reads += 1
-        return super().load(rows, draws)
-
-
-def run(folder: Path, stage: dict, source: TrainingData, online: Online | None = None) -> Path:
-    """Train in ``folder``; returns the model's folder."""
-    state, model = folder / "state", folder / "model"
-    execution = Execution(checkpoint_every=4, log_every=2)
-    with checkpoint.locked(state):
-        train(
-            TrainStage.from_json(stage),
-            source,
-            state=state,
-            output=model,
-            group=ALONE,
-            execution=execution,
-            online=online,
-        )
-    return model
 
 
 def lines(model: Path) -> list[dict[str, Any]]:
@@ -138,7 +103,7 @@ def evaluated(classes, tiny_images, inputs, tmp_path):
             inputs,
             ALONE,
         )
-        return run(tmp_path / name, stage, source, online)
+        return train_in(tmp_path / name, stage, source, online=online)
 
     return trained
 
@@ -162,7 +127,7 @@ def test_the_last_fid_is_that_of_the_finished_models_sample_set(classes, evaluat
 def test_evaluated_or_not_the_weights_are_the_same_to_the_bit(tiny, evaluated, tiny_images, tmp_path):
     model = evaluated("run", every=1)
     stage = stages.train(tiny(), "jit", "imagenet")
-    plain = run(
+    plain = train_in(
         tmp_path / "plain", stage, TrainingData(TrainStage.from_json(stage), None, tiny_images, None)
     )
     assert steps(model) == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -372,7 +337,8 @@ def described(tiny, tmp_path_factory):
     torch.manual_seed(1)
     (place / "detector").mkdir()
     save_network(build_detector(config).network, config, place / "detector")
-    write_card(place / "detector", stages.model(study, "detector"), {}, 0.0)
+    stage = ModelStage.from_json(stages.model(study, "detector"))
+    write_card(place / "detector", stage, {}, 0.0)
     return study, place
 
 
@@ -389,7 +355,7 @@ def test_the_last_geneval_is_that_of_the_finished_models_sample_set(described, t
         ALONE,
     )
     source = TrainingData(TrainStage.from_json(stage), None, place / "train.h5", place / "captions.h5")
-    model = run(tmp_path / "run", stage, source, online)
+    model = train_in(tmp_path / "run", stage, source, online=online)
 
     sample = stages.sample(study, "jit", "t2i", "cfg")
     prompts = read_json(place / "prompts.json")["prompts"]

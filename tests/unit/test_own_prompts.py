@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nanogen.config import load, plan, stages
+from nanogen.config import plan, stages, yaml_files
 from nanogen.config.prompt_counts import images_of_prompts
 from nanogen.config.sample_stage import SampleStage
 from nanogen.data import hdf5
@@ -91,8 +91,8 @@ def test_another_content_is_another_evaluation(lists, tiny):
 
 def test_lists_come_by_their_address_too(lists, tiny, tmp_path, monkeypatch):
     given = prompts_of(stages.prompts(tiny(**keys(lists))), tmp_path)
-    shutil.copytree(load.CONFIG, tmp_path / "config")
-    monkeypatch.setattr(load, "CONFIG", tmp_path / "config")
+    shutil.copytree(yaml_files.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(yaml_files, "CONFIG", tmp_path / "config")
     for name, file in zip(("dense", "designers"), lists, strict=True):
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         told = {"url": file.as_uri(), "sha256": sha256, "size_mb": 2.5, "prompts": 700}

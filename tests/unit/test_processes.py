@@ -167,7 +167,7 @@ def test_muon_learns_alike_on_any_processes_and_continues_on_others(trainings):
     assert f"continuing jit on imagenet after step {CUT}" in (folders[-1] / "log").read_text()
     one, *others = map(trainings.result, folders)
     for other in others:
-        assert other.curve["loss"] == pytest.approx(one.curve["loss"], abs=1e-4)
+        assert other.curve["loss"] == pytest.approx(one.curve["loss"], rel=1e-3)
         apart, whole_norm = (
             torch.cat([of(name).flatten() for name in one.weights]).norm()
             for of in (

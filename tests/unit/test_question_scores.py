@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanogen.config import stages
+from nanogen.config import load_model, stages
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.config.sample_stage import SampleStage
+from nanogen.config.section import read
 from nanogen.config.validation import merged
 from nanogen.data import hdf5
 from nanogen.data.image_import import write_images
@@ -53,7 +56,7 @@ def data(study, tmp_path_factory):
 def trained(study, data, tmp_path_factory):
     """(folder, quality) of the study's own model."""
     folder = tmp_path_factory.mktemp("vqa")
-    stage = stages.model(study, "vqa")
+    stage = ModelStage.from_json(stages.model(study, "vqa"))
     return folder, train_vqa(stage, data["train"], data["val"], folder)
 
 
@@ -111,7 +114,7 @@ def test_the_model_is_trained_saved_and_loaded(study, data, trained):
     folder, quality = trained
     assert 0.5 < quality["accuracy"] <= 1
     assert {"accuracy_exists", "accuracy_place", "accuracy_color_attr"} <= quality.keys()
-    model = load_vqa(folder, stages.model(study, "vqa")["model"])
+    model = load_vqa(folder, load_model(study, "vqa"))
     found = model.answer(data["val"].images, np.arange(4), ["Is there a circle?"] * 4)
     assert np.isfinite(found.probability).all()
 
@@ -119,13 +122,13 @@ def test_the_model_is_trained_saved_and_loaded(study, data, trained):
 def test_photographs_are_asked_about_their_classes(study, data, tmp_path):
     train, val = (ImageFile(data[split].path) for split in ("train", "val"))
     train.masks = val.masks = None
-    quality = train_vqa(stages.model(study, "vqa"), train, val, tmp_path)
+    quality = train_vqa(ModelStage.from_json(stages.model(study, "vqa")), train, val, tmp_path)
     assert quality.keys() == {"accuracy", "accuracy_exists", "accuracy_single_object"}
 
 
 def test_both_metrics_are_written_with_their_chance_level(files, study, trained, tmp_path):
     stage, *paths = files
-    model = load_vqa(trained[0], stage["models"]["dpg"])
+    model = load_vqa(trained[0], read(Model, stage["models"]["dpg"]))
     score_questions(stage, *paths, {"dpg": model, "genai": model}, tmp_path)
     for metric, name in (("dpg", "dpg_bench"), ("genai", "genai_bench")):
         content = read_json(tmp_path / f"{metric}.json")
@@ -199,7 +202,7 @@ def own_files(tiny, data, tmp_path):
 
 def test_prompts_of_their_own_are_asked_about_alone(own_files, trained, tmp_path):
     stage, *paths = own_files
-    model = load_vqa(trained[0], stage["models"]["dpg"])
+    model = load_vqa(trained[0], read(Model, stage["models"]["dpg"]))
     score_questions(stage, *paths, {"dpg": model, "genai": model}, tmp_path)
     said = {metric: read_json(tmp_path / f"{metric}.json") for metric in ("dpg", "genai")}
     assert said["dpg"]["protocol"].startswith("4 images of 2 prompts of its own, 4 questions")

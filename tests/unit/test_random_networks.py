@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from nanogen.config import load_model, load_study, plan, stages
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.pixels import to_signed
 from nanogen.files import read_json
 from nanogen.metrics.detector import load_detector
@@ -38,11 +39,11 @@ def stand_in(tmp_path):
     """Function: a model's name -> the folder of its stand-in, and its configuration."""
 
     def write(name):
-        stage, folder = stages.model(REHEARSAL, name), tmp_path / name
+        stage, folder = ModelStage.from_json(stages.model(REHEARSAL, name)), tmp_path / name
         folder.mkdir()
         write_random_network(stage, folder)
         write_card(folder, stage, {}, 0.0)
-        return folder, stage["model"]
+        return folder, stage.model
 
     return write
 
@@ -71,8 +72,10 @@ def test_an_encoder_has_the_papers_features(stand_in, images, name):
     assert torch.isfinite(features).all()
     assert features.std() > 0.1
     # what a discriminator would see of it: after the last block only the last norm is missing
-    (last,) = encoder.parts.layers(encoder.preprocessing(images), [encoder.parts.depth])
-    assert torch.allclose(encoder.parts.norm(last), features.flatten(2).transpose(1, 2), atol=1e-4)
+    parts = encoder.parts
+    (last,) = parts.layers(encoder.preprocessing(images), [parts.depth])
+    normed = getattr(parts.owner, parts.norm)(last)
+    assert torch.allclose(normed, features.flatten(2).transpose(1, 2), atol=1e-4)
 
 
 def test_the_discriminators_encoder_shows_its_layers(stand_in, images):
@@ -91,8 +94,8 @@ def test_an_extractor_comes_with_its_published_moments(stand_in, images, name):
     assert np.isfinite(output.features).all()
     classes = {"inception": 1008, "convnext": 1000}  # as those of the networks they stand for
     assert (None if output.logits is None else output.logits.shape[1]) == classes.get(name)
-    if model["statistics"]:
-        moments = published_moments(folder, model["statistics"], extractor.width)
+    if model.statistics:
+        moments = published_moments(folder, model.statistics, extractor.width)
         assert moments.mean.shape == (extractor.width,)
         assert moments.covariance.trace() == extractor.width
 
@@ -127,7 +130,7 @@ def test_weights_belong_to_the_name_and_the_seed(tmp_path):
     ):
         folder = tmp_path / str(index)
         folder.mkdir()
-        write_random_network(stages.model(study, name), folder)
+        write_random_network(ModelStage.from_json(stages.model(study, name)), folder)
         contents.append((folder / "diffusion_pytorch_model.safetensors").read_bytes())
         assert read_json(folder / "config.json")["_class_name"] == "AutoencoderKL"
     assert contents[0] == contents[1]

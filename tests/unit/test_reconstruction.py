@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nanogen.cli import main
-from nanogen.config import stages
+from nanogen.config import load_model, stages
 from nanogen.data.image_import import write_images
 from nanogen.data.image_sets import of_hdf5
 from nanogen.data.images import ImageFile
@@ -103,7 +103,7 @@ def test_the_command_scores_what_other_programs_do(study, place, usual):
 
     values, _ = usual
     made, originals = pairs(place)
-    extractor = load_extractor(place / "inception", stages.model(study, "inception")["model"])
+    extractor = load_extractor(place / "inception", load_model(study, "inception"))
     a, b = (extractor(images.numpy()).features.astype(np.float64) for images in (originals, made))
     covariances = np.cov(a.T), np.cov(b.T)
     cross = np.trace(sqrtm(covariances[0] @ covariances[1]).real)
@@ -111,14 +111,14 @@ def test_the_command_scores_what_other_programs_do(study, place, usual):
     assert values["rfid"] == pytest.approx(fid, rel=1e-3)
     assert values["psnr"] == pytest.approx(float(psnr(to_unit(made), to_unit(originals)).mean()), 1e-5)
     assert values["ssim"] == pytest.approx(float(ssim(to_unit(made), to_unit(originals)).mean()), 1e-4)
-    network = load_perceptual(place / "inception", stages.model(study, "inception")["model"])
+    network = load_perceptual(place / "inception", load_model(study, "inception"))
     with torch.no_grad():
         distance = network(2 * to_unit(made) - 1, 2 * to_unit(originals) - 1)
     assert values["lpips"] == pytest.approx(float(distance.mean()), rel=1e-4)
 
 
 def test_a_perfect_tokenizer_loses_nothing(study, place):
-    folder, model = place / "inception", stages.model(study, "inception")["model"]
+    folder, model = place / "inception", load_model(study, "inception")
     network = load_perceptual(folder, model)
     by = {"psnr": psnr, "ssim": ssim, "lpips": lambda a, b: network(2 * a - 1, 2 * b - 1)}
     codec = Codec("pixels", Pixels(32), torch.device("cpu"))

@@ -11,8 +11,8 @@ from measured import SPACES, TAGS, write_metric, write_smoke
 
 from nanogen.cli import main
 from nanogen.config import load_study, stages
-from nanogen.config.load import CONFIG
 from nanogen.config.paths import Paths
+from nanogen.config.yaml_files import CONFIG
 from nanogen.files import write_json
 from nanogen.records import record
 

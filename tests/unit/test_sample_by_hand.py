@@ -10,6 +10,8 @@ from PIL import Image
 from nanogen.backbones import build, save
 from nanogen.cli import main
 from nanogen.config import load_study, stages
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.config.train_stage import TrainStage
 from nanogen.data.class_names import class_names, class_number
 from nanogen.errors import UserError
@@ -43,7 +45,7 @@ def texted(tiny, tmp_path_factory):
     stage = stages.train(tiny(), "jit", "t2i")
     encoder = root / "models" / "qwen3"
     tokenizer = train_tokenizer(["a red circle", "two blue squares"])
-    config = stage["use"]["text_encoder"]["model"]
+    config = read(Model, stage["use"]["text_encoder"]["model"])
     build_text_encoder(config, len(tokenizer), tokenizer.pad_token_id).model.save_pretrained(encoder)
     tokenizer.save_pretrained(encoder)
     return model_folder(root / "runs" / "t2i" / "jit" / "model", stage)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from nanogen.cli import main
 from nanogen.config import load_study, stages
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
 from nanogen.data.prompted_images import drawn_images, read_image
@@ -96,7 +97,7 @@ def detector(tiny, tmp_path_factory) -> Path:
         stage = stages.data(study, "t2i", split)
         write_images(stage, root / f"{split}.h5")
         files.append(ImageFile(root / f"{split}.h5", stage["hash"]))
-    stage = stages.model(study, "detector")
+    stage = ModelStage.from_json(stages.model(study, "detector"))
     (root / "model").mkdir()
     write_card(root / "model", stage, train_detector(stage, *files, root / "model"), 0.0)
     return root / "model"
@@ -105,8 +106,8 @@ def detector(tiny, tmp_path_factory) -> Path:
 @pytest.fixture
 def drawn(tmp_path: Path) -> tuple[Path, Path]:
     """Two images for each of two prompts: a right and a wrong one of the first, none of the second."""
+    from nanogen.data.scenes.draw import draw
     from nanogen.data.scenes.render import render
-    from nanogen.data.scenes.scenes import draw
 
     folder = tmp_path / "drawn"
     folder.mkdir()
@@ -163,7 +164,7 @@ def vqa(tiny, tmp_path_factory) -> Path:
         stage = stages.data(study, "t2i", split)
         write_images(stage, root / f"{split}.h5")
         files.append(ImageFile(root / f"{split}.h5", stage["hash"]))
-    stage = stages.model(study, "vqa")
+    stage = ModelStage.from_json(stages.model(study, "vqa"))
     (root / "model").mkdir()
     write_card(root / "model", stage, train_vqa(stage, *files, root / "model"), 0.0)
     return root / "model"

@@ -12,6 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nanogen.config import load_study, stages
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.models.encoders import Preprocessing, load_encoder
@@ -21,6 +23,7 @@ from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.rae import STATISTICS, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
+RAE = Model(name="tiny", kind="rae", model_class="nanogen.RAE")
 LATENTS = 1000 + np.random.default_rng(5).normal(size=(211, 6, 4, 4))  # a mean far beyond the spread
 
 
@@ -90,24 +93,25 @@ def rae(tmp_path):
     """An RAE whose encoder has a card, with statistics of that encoder."""
     from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
-    stage = stages.model(load_study("nano"), "rae-dinov2-b")
+    stage = ModelStage.from_json(stages.model(load_study("nano"), "rae-dinov2-b"))
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = Dinov2WithRegistersConfig(**sizes, patch_size=8, image_size=32)
     save_network(Dinov2WithRegistersModel(config), tmp_path / "encoder")
     Preprocessing(32, (0.5,) * 3, (0.5,) * 3).write(tmp_path / "encoder")
     model = stages.model(load_study("nano"), "dinov2-b")["model"]
-    card = label("model", 1, stage["expects"]["encoder"], model=model)
+    card = label("model", 1, stage.expects["encoder"], model=model)
     write_json(tmp_path / "encoder" / "nanogen.json", card)
     ViTDecoder(latent=(16, 4, 4), resolution=32, **sizes).save_pretrained(tmp_path / "decoder")
     images = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)
     features = load_encoder(tmp_path / "encoder")(images)
-    write_statistics(tmp_path, features.mean(0), features.var(0), stage)
+    of = {part: stage.expects[part] for part in ("encoder", "data")}
+    write_statistics(tmp_path, features.mean(0), features.var(0), stage.hash, **of)
     return tmp_path, stage
 
 
 def test_statistics_come_back_as_buffers_of_the_tokenizer(rae):
     folder, _ = rae
-    tokenizer = load_tokenizer(folder, {"kind": "rae"})
+    tokenizer = load_tokenizer(folder, RAE)
     stored = load_file(folder / STATISTICS)
     buffers = dict(tokenizer.named_buffers())
     torch.testing.assert_close(buffers["mean"], stored["mean"])
@@ -116,17 +120,16 @@ def test_statistics_come_back_as_buffers_of_the_tokenizer(rae):
 
 def test_statistics_of_another_encoder_are_refused(rae):
     folder, stage = rae
-    other = {**stage, "expects": {**stage["expects"], "encoder": "0" * 16}}
     stored = load_file(folder / STATISTICS)
-    write_statistics(folder, stored["mean"], stored["var"], other)
+    write_statistics(folder, stored["mean"], stored["var"], stage.hash, encoder="0" * 16)
     with pytest.raises(UserError, match="is of another encoder: of 0000000000000000"):
-        load_tokenizer(folder, {"kind": "rae"})
+        load_tokenizer(folder, RAE)
 
 
 def test_released_statistics_say_nothing_of_their_encoder_and_are_taken(rae):
     folder, _ = rae
     save_file({"var": load_file(folder / STATISTICS)["var"]}, folder / STATISTICS, {"format": "pt"})
-    assert load_tokenizer(folder, {"kind": "rae"}).mean.abs().max() == 0
+    assert load_tokenizer(folder, RAE).mean.abs().max() == 0
 
 
 def test_statistics_of_a_later_format_are_refused(rae):
@@ -134,4 +137,4 @@ def test_statistics_of_a_later_format_are_refused(rae):
     about = {"format": "nanogen.statistics", "format_version": "2", "hash": "x"}
     save_file(load_file(folder / STATISTICS), folder / STATISTICS, about)
     with pytest.raises(UserError, match="format version 2, this program reads 1"):
-        load_tokenizer(folder, {"kind": "rae"})
+        load_tokenizer(folder, RAE)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from nanogen.cli import main
 from nanogen.config import load_study, stages
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
@@ -23,7 +24,7 @@ from nanogen.files import write_json
 from nanogen.models.card import read_card
 from nanogen.stage1.assembly import network_folders
 from nanogen.stage1.batches import Batches
-from nanogen.stage1.loop import Learner
+from nanogen.stage1.learner import TokenizerLearner
 from nanogen.tokenizers import load_tokenizer
 from nanogen.training import checkpoint
 from nanogen.training.processes import Processes
@@ -36,15 +37,15 @@ EVERY = 4  # steps between checkpoints
 KILLED = """
 import os, signal, sys
 from nanogen.cli import main
-from nanogen.stage1 import loop
+from nanogen.stage1 import learner
 
-class Killed(loop.Learner):
+class Killed(learner.TokenizerLearner):
     def step(self, step, batch):
         if step == {at}:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().step(step, batch)
 
-loop.Learner = Killed
+learner.TokenizerLearner = Killed
 main(sys.argv[1:])
 """
 
@@ -95,9 +96,10 @@ class Smoke:
         write_json(path, stage)
         return path
 
-    def learner(self, stage: dict) -> Learner:
-        folders = network_folders(stage, self.networks)
-        return Learner(stage, self.images(), folders, ALONE)
+    def learner(self, stage: dict) -> TokenizerLearner:
+        typed = ModelStage.from_json(stage)
+        folders = network_folders(typed, self.networks)
+        return TokenizerLearner(typed, self.images(), folders, ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +151,7 @@ def test_the_log_shows_every_term_from_where_it_is_used(stage, undisturbed):
 def test_the_adversarial_gradient_reaches_the_decoders_last_layer(smoke, stage):
     learner = smoke.learner(stage)
     step = learner.phases.gan_start + 1
-    batch = Batches(smoke.images(), stage, learner.trainee.noise, ALONE).at(step)
+    batch = Batches(smoke.images(), ModelStage.from_json(stage), learner.trainee.noise, ALONE).at(step)
     made = learner.trainee.reconstructed(learner.network, batch)
     losses, judged = learner.loss(made, step, batch.augment, learner.trainee.last)
     assert judged is not None
@@ -170,7 +172,7 @@ def test_the_discriminator_learns_and_the_frozen_features_do_not(smoke, stage):
     frozen = {k: v.clone() for k, v in adversary.features.state_dict().items()}
     before = {k: v.clone() for k, v in adversary.heads.state_dict().items()}
     step = learner.phases.disc_start + 1
-    batch = Batches(smoke.images(), stage, learner.trainee.noise, ALONE).at(step)
+    batch = Batches(smoke.images(), ModelStage.from_json(stage), learner.trainee.noise, ALONE).at(step)
     learner.step(step, batch)
     assert all(torch.equal(frozen[k], v) for k, v in adversary.features.state_dict().items())
     after = adversary.heads.state_dict()

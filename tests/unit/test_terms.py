@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from trainings import train_in
 
 from nanogen.backbones import Condition, Output, build, load
 from nanogen.config import load_run, stages
+from nanogen.config.model_schema import Model
 from nanogen.config.sample_stage import SampleStage
+from nanogen.config.section import read
 from nanogen.config.train_stage import TrainStage
 from nanogen.config.validation import merged
 from nanogen.data import hdf5
@@ -27,29 +30,13 @@ from nanogen.sampling.generate import Generator, labels_of
 from nanogen.sampling.solvers import Guidance, integrate
 from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import TrainingData
-from nanogen.stage2.loop import train
-from nanogen.training import checkpoint
-from nanogen.training.execution import Execution
-from nanogen.training.processes import Processes
 
-ALONE = Processes(0, 1, torch.device("cpu"))
 LONGER = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "decay_end": 40}}
 
 
 def run(stage: dict, source: TrainingData, folder: Path, networks: dict | None = None) -> list[dict]:
     """Train in ``folder``; the lines of the curve."""
-    state, model = folder / "state", folder / "model"
-    execution = Execution(checkpoint_every=100, log_every=2)
-    with checkpoint.locked(state):
-        train(
-            TrainStage.from_json(stage),
-            source,
-            state=state,
-            output=model,
-            group=ALONE,
-            execution=execution,
-            networks=networks,
-        )
+    model = train_in(folder, stage, source, every=100, networks=networks)
     return [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
 
 
@@ -304,7 +291,7 @@ def test_pixelgen_trains_with_both_terms(frozen, tiny_images, tmp_path):
 
 def test_a_distance_of_images_is_zero_only_for_the_same(frozen, images):
     stage, folders = frozen
-    distance = load_perceptual(folders["inception"], stage["networks"]["lpips"])
+    distance = load_perceptual(folders["inception"], read(Model, stage["networks"]["lpips"]))
     some = to_signed(torch.from_numpy(np.array(images.images[:4])))
     assert not distance(some, some).any()
     noisy = [distance(some + s * torch.ones_like(some).cumsum(3).sin(), some) for s in (0.1, 0.5)]
@@ -313,14 +300,15 @@ def test_a_distance_of_images_is_zero_only_for_the_same(frozen, images):
 
 
 def test_lpips_without_its_package_says_which(tmp_path):
+    model = Model(name="lpips", kind="perceptual", model_class="lpips:vgg")
     try:
         import lpips  # noqa: F401
     except ImportError:
         with pytest.raises(UserError, match="needs the package lpips"):
-            load_perceptual(tmp_path, {"model_class": "lpips:vgg", "name": "lpips"})
+            load_perceptual(tmp_path, model)
     else:
         with pytest.raises(UserError, match="VGG16"):
-            load_perceptual(tmp_path, {"model_class": "lpips:vgg", "name": "lpips"})
+            load_perceptual(tmp_path, model)
 
 
 def test_a_term_without_its_network_is_refused(frozen):
@@ -332,13 +320,16 @@ def test_a_term_without_its_network_is_refused(frozen):
 # --------------------------------------------------------------------------------- features
 
 
-def test_cached_features_are_the_encoders_own(tiny, frozen, images, tiny_images, tmp_path):
+def test_cached_features_are_the_encoders_without_the_last_norms_scale_and_shift(
+    tiny, frozen, images, tiny_images, tmp_path
+):
     from transformers import Dinov2WithRegistersModel
 
     from nanogen.cli import main
 
     study, folder = tiny(), frozen[1]["dinov2-b"]
     library = Dinov2WithRegistersModel.from_pretrained(folder).eval()
+    library.layernorm = torch.nn.LayerNorm(library.config.hidden_size, elementwise_affine=False)
     model = stages.vision(study, "imagenet", "dinov2-b", "cls")["model"]
     mean, std = (torch.tensor(model[k]).view(3, 1, 1) for k in ("image_mean", "image_std"))
     pixels = torch.from_numpy(images.images[:7].copy()).permute(0, 3, 1, 2) / 255

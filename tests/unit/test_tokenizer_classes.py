@@ -6,13 +6,15 @@ import csv
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
 from nanogen.config import load_model, load_study
-from nanogen.config.load import available, load_run
+from nanogen.config.load import load_run
+from nanogen.config.model_schema import Model
 from nanogen.config.schema import PIXELS
+from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models import timm_networks
@@ -60,7 +62,7 @@ def tiny_vae(class_name, **keys):
 def stored(network, folder, latent):
     save_network(network, folder)
     name = type(network).__name__
-    return load_tokenizer(folder, {"name": "tiny", "kind": "vae", "model_class": name, "latent": latent})
+    return load_tokenizer(folder, Model(name="tiny", kind="vae", model_class=name, latent=latent))
 
 
 def test_sd35_and_flux1_shift_then_scale_and_have_no_quant_convolutions(tmp_path):
@@ -121,7 +123,7 @@ def test_an_autoencoder_of_another_class_with_the_same_weights_is_refused(tmp_pa
     network = tiny_vae("AutoencoderKLFlux2", latent_channels=4)
     save_network(network, tmp_path)
     with pytest.raises(UserError, match="holds a AutoencoderKLFlux2, not a AutoencoderKL"):
-        load_tokenizer(tmp_path, {"kind": "vae", "model_class": "AutoencoderKL"})
+        load_tokenizer(tmp_path, Model(name="tiny", kind="vae", model_class="AutoencoderKL"))
 
 
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLFlux2"])
@@ -169,15 +171,15 @@ def preprocessed(uint8, size, mode, mean, std):
 
 
 @pytest.mark.parametrize(
-    ("class_name", "norm", "keys", "prefix"),
+    ("class_name", "norm", "keys", "prefix", "learned"),
     [
-        ("Dinov2WithRegistersModel", "layernorm", {"num_register_tokens": 4}, 5),
-        ("DINOv3ViTModel", "norm", {"num_register_tokens": 3}, 4),
-        ("SiglipVisionModel", "post_layernorm", {}, 0),
+        ("Dinov2WithRegistersModel", "layernorm", {"num_register_tokens": 4}, 5, False),
+        ("DINOv3ViTModel", "norm", {"num_register_tokens": 3}, 4, False),
+        ("SiglipVisionModel", "post_layernorm", {}, 0, True),
     ],
 )
-def test_an_encoder_of_transformers_gives_patch_tokens_normed_without_affine(
-    tmp_path, class_name, norm, keys, prefix
+def test_of_the_last_norm_only_siglip_keeps_what_it_learned(
+    tmp_path, class_name, norm, keys, prefix, learned
 ):
     network = tiny_encoder(class_name, **keys)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -189,9 +191,22 @@ def test_an_encoder_of_transformers_gives_patch_tokens_normed_without_affine(
     setattr(network, norm, nn.Identity())
     with torch.no_grad():
         tokens = network(pixel_values=preprocessed(images(), 48, "bicubic", mean, std)).last_hidden_state
-    expected = F.layer_norm(tokens[:, prefix:], (16,), eps=last.eps)
+    affine = {"weight": last.weight, "bias": last.bias, "eps": last.eps} if learned else {"eps": 1e-5}
+    expected = F.layer_norm(tokens[:, prefix:], (16,), **affine).detach()
     expected = expected.transpose(1, 2).reshape(2, 16, 6, 6)
     torch.testing.assert_close(load_encoder(tmp_path)(images()), expected, rtol=1e-4, atol=1e-4)
+
+
+def encoder_of(model_class, size, interpolation="bicubic"):
+    return Model(
+        name="tiny",
+        kind="encoder",
+        model_class=model_class,
+        input_size=size,
+        image_mean=HALF,
+        image_std=HALF,
+        interpolation=interpolation,
+    )
 
 
 def test_the_vision_part_of_a_whole_siglip_is_found(tmp_path):
@@ -201,13 +216,7 @@ def test_the_vision_part_of_a_whole_siglip_is_found(tmp_path):
     text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 20}
     whole = SiglipModel(SiglipConfig(vision_config=VIT, text_config={**text, "num_attention_heads": 2}))
     whole.eval().save_pretrained(tmp_path)
-    model = {
-        "model_class": "SiglipVisionModel",
-        "input_size": 48,
-        "image_mean": HALF,
-        "image_std": HALF,
-    }
-    encoder = load_encoder(tmp_path, model)
+    encoder = load_encoder(tmp_path, encoder_of("SiglipVisionModel", 48))
     assert torch.equal(
         encoder.network.state_dict()["encoder.layers.1.mlp.fc1.weight"],
         whole.vision_model.state_dict()["encoder.layers.1.mlp.fc1.weight"],
@@ -216,7 +225,7 @@ def test_the_vision_part_of_a_whole_siglip_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("ends_with_norm", [True, False])
-def test_a_perception_encoder_is_resized_bilinearly_and_normed_where_it_ends_with_a_norm(
+def test_a_perception_encoder_is_resized_bilinearly_and_its_tokens_are_not_normed(
     tmp_path, ends_with_norm
 ):
     torch.manual_seed(4)
@@ -226,31 +235,32 @@ def test_a_perception_encoder_is_resized_bilinearly_and_normed_where_it_ends_wit
         nn.init.normal_(network.norm.weight, 3.0, 1.0)
         nn.init.normal_(network.norm.bias)
     timm_networks.save(network, arguments, tmp_path)
-    model = {"model_class": "timm:Eva", "input_size": 48, "interpolation": "bilinear"}
-    encoder = load_encoder(tmp_path, {**model, "image_mean": HALF, "image_std": HALF})
+    encoder = load_encoder(tmp_path, encoder_of("timm:Eva", 48, "bilinear"))
     network.norm = nn.Identity()
     with torch.no_grad():
         tokens = network.forward_features(preprocessed(images(), 48, "bilinear", HALF, HALF))[:, 1:]
-    if ends_with_norm:
-        tokens = F.layer_norm(tokens, (16,), eps=1e-6)
     expected = tokens.transpose(1, 2).reshape(2, 16, 6, 6)
     torch.testing.assert_close(encoder(images()), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["vit_pe_core_tiny_patch16_384", "vit_pe_spatial_tiny_patch16_512"])
-def test_a_published_timm_folder_is_loaded_at_another_size_as_timm_does(tmp_path, name):
+def test_a_published_perception_encoder_is_fitted_to_another_size_as_its_authors_do(tmp_path, name):
     import timm
-    from timm.models.eva import checkpoint_filter_fn
 
     torch.manual_seed(5)
     classes = 512 if "core" in name else 0
     weights = timm.create_model(name, num_classes=classes).state_dict()
     save_file(weights, tmp_path / "model.safetensors")
     write_json(tmp_path / "config.json", {"architecture": name, "num_classes": classes})
-    model = {"model_class": f"timm:{name}", "input_size": 64, "interpolation": "bilinear"}
-    encoder = load_encoder(tmp_path, {**model, "image_mean": HALF, "image_std": HALF})
-    own = timm.create_model(name, num_classes=classes, img_size=64).eval()
-    own.load_state_dict(checkpoint_filter_fn(load_file(tmp_path / "model.safetensors"), own))
+    encoder = load_encoder(tmp_path, encoder_of(f"timm:{name}", 64, "bilinear"))
+    # rotary positions that are rescaled to the grid itself are whole numbers
+    own = timm.create_model(name, num_classes=classes, img_size=64, ref_feat_shape=(4, 4)).eval()
+    front, cells = weights["pos_embed"][:, :1], weights["pos_embed"][:, 1:]
+    side = round(cells.shape[1] ** 0.5)
+    cells = F.interpolate(cells.transpose(1, 2).unflatten(2, (side, side)), (4, 4), mode="bilinear")
+    positions = torch.cat([front, cells.flatten(2).transpose(1, 2)], dim=1)
+    own.load_state_dict({**weights, "pos_embed": positions})
+    own.norm = nn.Identity()
     with torch.no_grad():
         tokens = own.forward_features(preprocessed(images(), 64, "bilinear", HALF, HALF))[:, 1:]
     expected = tokens.transpose(1, 2).reshape(2, 192, 4, 4)
@@ -260,15 +270,7 @@ def test_a_published_timm_folder_is_loaded_at_another_size_as_timm_does(tmp_path
 def test_a_name_that_timm_does_not_know_is_refused(tmp_path):
     write_json(tmp_path / "config.json", {"architecture": "vit_pe_core_huge"})
     with pytest.raises(UserError, match="timm cannot build 'vit_pe_core_huge'"):
-        load_encoder(
-            tmp_path,
-            {
-                "model_class": "timm:vit_pe_core_huge",
-                "input_size": 32,
-                "image_mean": HALF,
-                "image_std": HALF,
-            },
-        )
+        load_encoder(tmp_path, encoder_of("timm:vit_pe_core_huge", 32))
 
 
 # -------------------------------------------------------------------------- the paper's shapes
@@ -324,13 +326,13 @@ def test_the_published_autoencoder_makes_the_latent_of_the_paper(paper, name):
 
 @pytest.mark.parametrize("name", PUBLISHED_ENCODERS)
 def test_the_published_encoder_makes_the_latent_of_the_paper(paper, name):
-    model = load_model(paper, name).model_dump()
+    model = load_model(paper, name)
     with torch.device("meta"):
-        if timm_networks.is_timm(model["model_class"]):
-            network = timm_networks.build(model["model_class"], {})
-            network.set_input_size(img_size=(model["input_size"],) * 2)
+        if timm_networks.is_timm(model.model_class):
+            network = timm_networks.build(model.model_class, {})
+            network.set_input_size(img_size=(model.input_size,) * 2)
         else:
-            network = network_class(model["model_class"])
+            network = network_class(model.model_class)
             network = network(network.config_class(**PUBLISHED_ENCODERS[name]))
         encoder = VisionEncoder(network.eval(), Preprocessing.of(model))
         features = encoder(torch.zeros(1, 256, 256, 3, dtype=torch.uint8))

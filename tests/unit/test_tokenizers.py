@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.encoders import Preprocessing, load_encoder
 from nanogen.models.loading import save_network
@@ -16,7 +17,8 @@ from nanogen.tokenizers.pixels import Pixels
 from nanogen.tokenizers.rae import STATISTICS
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
-VAE_CONFIG = {"name": "tiny", "kind": "vae", "model_class": "AutoencoderKL", "latent": [4, 8, 8]}
+VAE_CONFIG = Model(name="tiny", kind="vae", model_class="AutoencoderKL", latent=(4, 8, 8))
+RAE_CONFIG = Model(name="tiny", kind="rae", model_class="nanogen.RAE", latent=(16, 4, 4))
 
 
 def images(count=3, size=32):
@@ -89,7 +91,7 @@ def test_vae_latents_are_the_scaled_mode_of_the_posterior(vae_folder):
         mode = network.encode(pixels).latent_dist.mean
     own = load_tokenizer(vae_folder, VAE_CONFIG).encode(images())
     torch.testing.assert_close(own, (mode - 0.25) * 0.5)
-    given = load_tokenizer(vae_folder, {**VAE_CONFIG, "scaling": [2.0, 0.0]})
+    given = load_tokenizer(vae_folder, VAE_CONFIG.model_copy(update={"scaling": (2.0, 0.0)}))
     torch.testing.assert_close(given.encode(images()), mode * 2)
     with torch.no_grad():
         expected = network.decode(mode).sample
@@ -102,14 +104,15 @@ def test_vae_uses_the_statistics_per_channel_of_its_own_config(vae_folder, tmp_p
     config = json.loads((tmp_path / "config.json").read_text())
     config |= {"latents_mean": [1.0, 2.0, 3.0, 4.0], "latents_std": [1.0, 2.0, 4.0, 8.0]}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    raw = load_tokenizer(vae_folder, {**VAE_CONFIG, "scaling": [1.0, 0.0]}).encode(images())
+    unscaled = VAE_CONFIG.model_copy(update={"scaling": (1.0, 0.0)})
+    raw = load_tokenizer(vae_folder, unscaled).encode(images())
     mean, std = (torch.tensor(config[k]).view(1, 4, 1, 1) for k in ("latents_mean", "latents_std"))
     latents = load_tokenizer(tmp_path, VAE_CONFIG).encode(images())
     torch.testing.assert_close(latents, (raw - mean) / std)
 
 
 def test_rae_latents_have_mean_zero_and_variance_one_per_cell(rae_folder):
-    tokenizer = load_tokenizer(rae_folder, {"name": "tiny", "kind": "rae", "latent": [16, 4, 4]})
+    tokenizer = load_tokenizer(rae_folder, RAE_CONFIG)
     latents = tokenizer.encode(images(64))
     assert latents.shape == (64, 16, 4, 4)
     assert latents.mean(0).abs().max() < 1e-4
@@ -145,7 +148,7 @@ def test_vit_decoder_puts_every_patch_in_its_place():
     assert not difference[:, :4].any()
 
 
-def test_decoder_pixels_are_channel_row_column():
+def test_decoder_pixels_are_row_column_channel():
     decoder = ViTDecoder(
         latent=(4, 1, 1), resolution=4, hidden_size=8, num_hidden_layers=0, num_attention_heads=1
     )
@@ -153,7 +156,7 @@ def test_decoder_pixels_are_channel_row_column():
         decoder.pixels.weight.zero_()
         decoder.pixels.bias.copy_(torch.arange(48))
     out = decoder(torch.zeros(1, 4, 1, 1))
-    torch.testing.assert_close(out[0].flatten(), torch.arange(48.0))
+    torch.testing.assert_close(out[0].permute(1, 2, 0).flatten(), torch.arange(48.0))
 
 
 @pytest.mark.parametrize("missing", ["statistics.safetensors", "decoder/model.safetensors"])
@@ -164,7 +167,7 @@ def test_a_rae_without_a_part_is_refused_by_name(rae_folder, tmp_path, missing):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.read_bytes())
     with pytest.raises(UserError, match=missing):
-        load_tokenizer(tmp_path, {"kind": "rae"})
+        load_tokenizer(tmp_path, RAE_CONFIG)
 
 
 def test_missing_weights_are_an_error(vae_folder, tmp_path):
@@ -190,11 +193,11 @@ def test_wrong_folders_are_refused_with_a_sentence(vae_folder, tmp_path):
     with pytest.raises(UserError, match=r"no config\.json"):
         load_tokenizer(tmp_path, VAE_CONFIG)
     with pytest.raises(UserError, match="is no tokenizer"):
-        load_tokenizer(vae_folder, {"kind": "encoder"})
+        load_tokenizer(vae_folder, VAE_CONFIG.model_copy(update={"kind": "encoder"}))
     with pytest.raises(UserError, match="4x8x8"):
-        load_tokenizer(vae_folder, {**VAE_CONFIG, "latent": [16, 8, 8]})
+        load_tokenizer(vae_folder, VAE_CONFIG.model_copy(update={"latent": (16, 8, 8)}))
     with pytest.raises(UserError, match="holds a AutoencoderKL"):
-        load_tokenizer(vae_folder, {**VAE_CONFIG, "model_class": "AutoencoderKLFlux2"})
+        load_tokenizer(vae_folder, VAE_CONFIG.model_copy(update={"model_class": "AutoencoderKLFlux2"}))
 
 
 def test_a_folder_without_a_card_says_itself_what_it_is(vae_folder):

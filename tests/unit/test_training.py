@@ -6,40 +6,21 @@ import json
 import logging
 import math
 import os
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from trainings import Stopping, train_in
 
 from nanogen.config import stages
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.files import read_json
-from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.learner import update_size, weights_of
-from nanogen.stage2.loop import train
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
-from nanogen.training.execution import Execution
-from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted
-
-ALONE = Processes(0, 1, torch.device("cpu"))
-
-
-class Stopping(TrainingData):
-    """Training data that asks the process to stop while batch ``at`` is read."""
-
-    at = -1
-    reads = 0
-
-    def load(self, rows, draws):
-        if self.reads == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
-        self.reads += 1
-        return super().load(rows, draws)
 
 
 def run(
@@ -48,18 +29,7 @@ def run(
     """Train in ``folder``; returns the model's folder."""
     source = Stopping(TrainStage.from_json(stage), None, images, None)
     source.at = stop_at
-    state, model = folder / "state", folder / "model"
-    execution = Execution(checkpoint_every=every, log_every=log_every)
-    with checkpoint.locked(state):
-        train(
-            TrainStage.from_json(stage),
-            source,
-            state=state,
-            output=model,
-            group=ALONE,
-            execution=execution,
-        )
-    return model
+    return train_in(folder, stage, source, every=every, log_every=log_every)
 
 
 def curve(model: Path) -> list[dict]:

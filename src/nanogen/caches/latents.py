@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 
 from nanogen.caches.half_precision import finite_half
 from nanogen.caches.shards import LATENT_SHARD, LATENTS, Share
+from nanogen.config.cache_stage import CacheStage
 from nanogen.data import hdf5
 from nanogen.data.hdf5 import announce
 from nanogen.errors import UserError
@@ -26,7 +26,7 @@ BATCH = 128
 FLOAT16 = 2  # bytes
 
 
-def write_latents(stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer, output: Path) -> None:
+def write_latents(stage: CacheStage, images: Any, tokenizer: Tokenizer, output: Path) -> None:
     """Write ``output``, format ``latents`` 1 (docs/formats.md), from a stage `latents`.
 
     Args:
@@ -36,12 +36,12 @@ def write_latents(stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer, o
     """
     count, size = len(images), _size(images, tokenizer)
     announce(output, f"latents of {_shape_text(tokenizer)}", count, size)
-    with hdf5.create(output, label(*LATENTS, stage["hash"]) | _cache(stage, images, tokenizer)) as file:
+    with hdf5.create(output, label(*LATENTS, stage.hash) | _cache(stage, images, tokenizer)) as file:
         _write(file, range(count), tokenizer, images)
 
 
 def write_shard(
-    stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer, output: Path, share: Share
+    stage: CacheStage, images: Any, tokenizer: Tokenizer, output: Path, share: Share
 ) -> None:
     """Write one shard of the same, format ``latent_shard`` 1; `join_latents` makes a cache of all.
 
@@ -55,7 +55,7 @@ def write_shard(
     announce(
         output.parent, f"latents of {_shape_text(tokenizer)}", len(images), size, _on_disk(output.parent)
     )
-    header = label(*LATENT_SHARD, stage["hash"], shard=share.number, shards=share.count)
+    header = label(*LATENT_SHARD, stage.hash, shard=share.number, shards=share.count)
     with hdf5.create(output, header | _cache(stage, images, tokenizer)) as file:
         file.attrs["content"] = _write(file, rows, tokenizer, images)
 
@@ -74,13 +74,13 @@ def _on_disk(folder: Path) -> int:
     return sum(512 * file.stat().st_blocks for file in files)
 
 
-def _cache(stage: Mapping[str, Any], images: Any, tokenizer: Tokenizer) -> dict[str, Any]:
+def _cache(stage: CacheStage, images: Any, tokenizer: Tokenizer) -> dict[str, Any]:
     """What the header of a cache and of each of its shards says of the whole."""
     return {
-        "tokenizer": stage["model"]["name"],
-        "tokenizer_hash": stage["expects"]["tokenizer"],
-        "data_hash": stage["expects"]["data"],
-        "dtype": stage["dtype"],
+        "tokenizer": stage.model.name,
+        "tokenizer_hash": stage.expects["tokenizer"],
+        "data_hash": stage.expects["data"],
+        "dtype": stage.dtype,
         "shape": [len(images), *tokenizer.latent_shape],
     }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,13 @@ class Share:
         return range(min(total, first * batch), min(total, last * batch))
 
 
-def join_latents(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
+def join_latents(hash_: str, files: Sequence[Path], output: Path) -> None:
     """Write ``output``, the index of the shards ``files`` of a `latents` stage; copies no latents.
 
     It names the shards relative to its own folder, so both can be moved together. Raises UserError
     where a shard is missing, damaged or of another configuration.
     """
-    shards = complete(files, LATENT_SHARD, stage["hash"], LATENT_KEYS)
+    shards = complete(files, LATENT_SHARD, hash_, LATENT_KEYS)
     shape = tuple(shards[0][1]["shape"])
     layout = h5py.VirtualLayout(shape, np.float16)
     labels, entries, start = [], [], 0
@@ -78,7 +78,7 @@ def join_latents(stage: Mapping[str, Any], files: Sequence[Path], output: Path) 
     if start != shape[0]:
         raise UserError(f"{output}: its shards hold {start} latents, not {shape[0]}; make them again")
     header = {key: shards[0][1][key] for key in LATENT_KEYS} | {"shards": json.dumps(entries)}
-    with hdf5.create(output, {**label(*LATENTS, stage["hash"]), **header}) as index:
+    with hdf5.create(output, {**label(*LATENTS, hash_), **header}) as index:
         index.create_virtual_dataset("latents", layout)
         index.create_dataset("labels", data=np.concatenate(labels))
 
@@ -148,13 +148,13 @@ def parts(
     return found
 
 
-def join_texts(stage: Mapping[str, Any], files: Sequence[Path], output: Path) -> None:
+def join_texts(hash_: str, files: Sequence[Path], output: Path) -> None:
     """Write ``output``, the index of the shards ``files`` of a `text` stage; copies no features.
 
     It names the shards relative to its own folder, so both can be moved together. Raises UserError
     where a shard is missing, damaged or of another configuration.
     """
-    shards = complete(files, TEXT_SHARD, stage["hash"], TEXT_KEYS)
+    shards = complete(files, TEXT_SHARD, hash_, TEXT_KEYS)
     first, parts, lengths = shards[0][1], [], []
     for path, _ in shards:
         with hdf5.opened(path, *TEXT_SHARD) as file:
@@ -173,6 +173,6 @@ def join_texts(stage: Mapping[str, Any], files: Sequence[Path], output: Path) ->
         entries.append({"file": name, "rows": count, "content": header["content"]})
         start += count
     header = {key: first[key] for key in TEXT_KEYS} | {"shards": json.dumps(entries)}
-    with hdf5.create(output, {**label(*TEXT, stage["hash"]), **header}) as index:
+    with hdf5.create(output, {**label(*TEXT, hash_), **header}) as index:
         index.create_virtual_dataset("tokens", layout)
         index.create_dataset("offsets", data=offsets)

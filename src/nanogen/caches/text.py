@@ -14,6 +14,7 @@ import numpy as np
 
 from nanogen.caches.half_precision import finite_half
 from nanogen.caches.shards import TEXT, TEXT_SHARD, Share
+from nanogen.config.cache_stage import CacheStage
 from nanogen.data import hdf5
 from nanogen.data.hdf5 import announce
 from nanogen.files import label
@@ -25,7 +26,7 @@ CHUNK = 8192  # texts whose features are held in memory at once
 
 
 def write_text_features(
-    stage: Mapping[str, Any],
+    stage: CacheStage,
     texts: Mapping[str, Sequence[str]],
     encoder: TextEncoder,
     output: Path,
@@ -52,8 +53,8 @@ def write_text_features(
     header = _label(stage, items * len(texts), share) | {
         "kinds": json.dumps(list(texts)),
         "width": encoder.width,
-        "encoder_hash": stage["expects"]["encoder"],
-        "data_hash": stage["expects"]["data"],
+        "encoder_hash": stage.expects["encoder"],
+        "data_hash": stage.expects["data"],
     }
     with hdf5.create(output, header) as file:
         tokens = file.create_dataset("tokens", shape, np.float16)
@@ -63,10 +64,10 @@ def write_text_features(
             file.attrs["content"] = content
 
 
-def _label(stage: Mapping[str, Any], texts: int, share: Share | None) -> dict[str, Any]:
+def _label(stage: CacheStage, texts: int, share: Share | None) -> dict[str, Any]:
     if not share:
-        return label(*TEXT, stage["hash"])
-    return label(*TEXT_SHARD, stage["hash"], shard=share.number, shards=share.count, texts=texts)
+        return label(*TEXT, stage.hash)
+    return label(*TEXT_SHARD, stage.hash, shard=share.number, shards=share.count, texts=texts)
 
 
 def _write(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from nanogen.caches.files import VISION
 from nanogen.caches.half_precision import finite_half
 from nanogen.caches.latents import BATCH
+from nanogen.config.cache_stage import CacheStage
 from nanogen.data import hdf5
 from nanogen.data.hdf5 import announce
 from nanogen.data.pixels import to_signed
@@ -21,15 +21,15 @@ from nanogen.models.vision_features import Vision
 
 
 @torch.no_grad()
-def write_features(stage: Mapping[str, Any], images: Any, encoder: Vision, output: Path) -> None:
+def write_features(stage: CacheStage, images: Any, encoder: Vision, output: Path) -> None:
     """Write ``output``, format ``vision`` 1 (docs/formats.md), from a stage `vision`.
 
     Args:
         images: an ImageFile; it is read in order, so that the file is the same every time.
     """
-    part, device = stage["part"], torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    part, device = stage.part, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device)
-    encode = {"cls": encoder.cls, "patches": encoder.patches}[part]
+    encode = encoder.patches if part == "patches" else encoder.cls
     grid = (encoder.rows, encoder.rows) if part == "patches" else ()
     shape = (len(images), encoder.width, *grid)
     announce(output, f"{part} features", len(images), 2 * int(np.prod(shape)))
@@ -41,12 +41,12 @@ def write_features(stage: Mapping[str, Any], images: Any, encoder: Vision, outpu
         file.create_dataset("labels", data=np.asarray(images.labels, np.int64))
 
 
-def _header(stage: Mapping[str, Any]) -> dict[str, Any]:
+def _header(stage: CacheStage) -> dict[str, Any]:
     return {
-        **label(*VISION, stage["hash"]),
-        "encoder": stage["model"]["name"],
-        "encoder_hash": stage["expects"]["encoder"],
-        "data_hash": stage["expects"]["data"],
-        "part": stage["part"],
-        "dtype": stage["dtype"],
+        **label(*VISION, stage.hash),
+        "encoder": stage.model.name,
+        "encoder_hash": stage.expects["encoder"],
+        "data_hash": stage.expects["data"],
+        "part": stage.part,
+        "dtype": stage.dtype,
     }

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nanogen.config.load import CONFIG, read_yaml
 from nanogen.config.section import Section
 from nanogen.config.validation import Layer, validate
+from nanogen.config.yaml_files import CONFIG, read_yaml
 from nanogen.errors import UserError, nearest
 from nanogen.report.columns import column
 

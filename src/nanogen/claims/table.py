@@ -108,7 +108,7 @@ def table(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
         columns=[
             Column("name", "Claim", wide=True),
             Column("section", "Section"),
-            *(found for key in ("verdict", "face_value", *beside) if (found := column(key))),
+            *(known for key in ("verdict", "face_value", *beside) if (known := column(key))),
             Column("numbers", "Numbers", wide=True),
         ],
         rows=rows,

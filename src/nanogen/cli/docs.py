@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from nanogen.cli import parsers
-    from nanogen.config.load import CONFIG
+    from nanogen.config.yaml_files import CONFIG
     from nanogen.docs.build import build
 
     build(CONFIG.parent, args.output, parsers())

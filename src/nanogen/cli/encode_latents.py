@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from nanogen.cli.common import read_stage, stage_arguments
+from nanogen.config.cache_stage import CacheStage
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,14 +14,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    stage = read_stage(args.config, "latents")
+    stage = CacheStage.from_json(read_stage(args.config, "latents"))
     from nanogen.data.images import ImageFile
     from nanogen.models.card import expect_model
     from nanogen.tokenizers import load_tokenizer
 
-    images = ImageFile(args.data, stage["expects"]["data"])
-    expect_model(args.tokenizer, stage["expects"]["tokenizer"])
-    tokenizer = load_tokenizer(args.tokenizer, stage["model"])
+    images = ImageFile(args.data, stage.expects["data"])
+    expect_model(args.tokenizer, stage.expects["tokenizer"])
+    tokenizer = load_tokenizer(args.tokenizer, stage.model)
     from nanogen.caches.latents import write_latents, write_shard
     from nanogen.caches.shards import Share
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nanogen.cli.common import read_stage
+from nanogen.config.cache_stage import CacheStage
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 
@@ -24,10 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    stage = read_stage(args.config, "text")
+    stage = CacheStage.from_json(read_stage(args.config, "text"))
     from nanogen.models.card import expect_model
 
-    expected = stage["expects"]
+    expected = stage.expects
     texts = (
         _prompts(args.prompts, expected["data"])
         if args.prompts
@@ -39,7 +40,8 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.models.text_features import TextEncoder
 
     share = Share.parse(args.shard) if args.shard else None
-    write_text_features(stage, texts, TextEncoder(args.encoder, stage["model"]), args.output, share)
+    encoder = TextEncoder(args.encoder, stage.model)
+    write_text_features(stage, texts, encoder, args.output, share)
 
 
 def _captions(path: Path, hash: str) -> dict[str, Sequence[str]]:

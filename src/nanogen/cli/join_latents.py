@@ -16,4 +16,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from nanogen.caches.shards import join_latents
 
-    join_latents(read_stage(args.config, "latents"), args.shards, args.output)
+    join_latents(read_stage(args.config, "latents")["hash"], args.shards, args.output)

@@ -16,4 +16,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from nanogen.caches.shards import join_texts
 
-    join_texts(read_stage(args.config, "text"), args.shards, args.output)
+    join_texts(read_stage(args.config, "text")["hash"], args.shards, args.output)

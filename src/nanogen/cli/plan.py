@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from nanogen.config import PIXELS, Study, load_run, load_study, plan, stages
+from nanogen.config import PIXELS, Study, load_study, plan, stages
 from nanogen.config.cost import gpu_hours, training_flops
+from nanogen.config.load import trained_run
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 
@@ -64,7 +65,7 @@ def _runs(study: Study, tflops: float, utilisation: float) -> list[str]:
             stage = TrainStage.from_json(stages.train(study, method, task))
             hours = gpu_hours(stage, tflops, utilisation)
             total += hours
-            tokenizer = load_run(study, method, task).tokenizer
+            tokenizer = trained_run(study, method, task).tokenizer
             kept = f"data/{task}" if tokenizer == PIXELS else f"latents/{task}/{tokenizer}"
             lines.append(
                 f"{method:<20} {task:<8} {parameter_count(stage):>11} "

@@ -6,6 +6,7 @@ import argparse
 import time
 
 from nanogen.cli.common import read_stage, stage_arguments
+from nanogen.config.model_stage import ModelStage
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.models.card import write_card
     from nanogen.small_networks.random_networks import write_random_network
 
-    stage = read_stage(args.config, "model")
+    stage = ModelStage.from_json(read_stage(args.config, "model"))
     started = time.monotonic()
     with atomic_folder(args.output) as folder:
         write_random_network(stage, folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanogen.cli.common import at_least, read_stage
+from nanogen.data.walk import PICTURES
 from nanogen.errors import UserError
 
 BY_HAND = (
@@ -84,6 +85,8 @@ def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
 def _by_hand(args: argparse.Namespace) -> None:
     if args.model is None:
         raise UserError("give --model DIR, the folder of a trained model (or a study's --config STAGE)")
+    if args.output.suffix.lower() in PICTURES - {".png"}:
+        raise UserError(f"--output {args.output}: images are written as PNG; give X.png or a folder")
     from nanogen.config import trained
     from nanogen.sampling.draw import Request, draw
     from nanogen.training.processes import processes
@@ -141,7 +144,7 @@ def _trained(stage: SampleStage, args: argparse.Namespace, device: Any) -> Drawi
 
     model = _model(stage, args.model)
     if stage.kept:
-        _load_kept(model, stage, args.kept)
+        _load_kept(model, stage, stage.kept, args.kept)
     generator = Generator(stage, model, _tokenizer(stage, args), device)
     return generator, *_conditions(stage, args)
 
@@ -176,13 +179,13 @@ def _model(stage: SampleStage, folder: Path | None) -> Any:
     return load(folder)
 
 
-def _load_kept(model: Any, stage: SampleStage, path: Path | None) -> None:
-    """Replace the weights by the average that the training kept after the stage's step."""
+def _load_kept(model: Any, stage: SampleStage, step: int, path: Path | None) -> None:
+    """Replace the weights by the average that the training kept after ``step``."""
     from nanogen.stage2.snapshots import read
 
     if path is None:
         raise UserError(f"variant {stage.variant} needs --kept FILE")
-    model.load_state_dict(read(path, stage.kept, stage.expects["model"]))
+    model.load_state_dict(read(path, step, stage.expects["model"]))
 
 
 def _tokenizer(stage: SampleStage, args: argparse.Namespace) -> Any:

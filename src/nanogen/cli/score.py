@@ -78,7 +78,7 @@ def _extractors(study: Any, given: list[str] | None) -> list[Any]:
             raise UserError(f"--extractor {pair}: {name} is of kind {model.kind}, not an extractor")
         folder = Path(named or Paths(study).model(name))
         plan.require_weights(study, model, folder)
-        chosen.append(Chosen(model.model_dump(mode="json"), folder))
+        chosen.append(Chosen(model, folder))
     return chosen
 
 

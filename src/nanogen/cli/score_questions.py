@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from nanogen.cli.common import named_folders, read_stage, stage_arguments
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.errors import UserError
 
 
@@ -38,6 +40,6 @@ def run(args: argparse.Namespace) -> None:
     for metric, folder in folders.items():  # one network often serves both
         expect_model(folder, stage["expects"][f"{metric}_model"])
         if folder not in loaded:
-            loaded[folder] = load_vqa(folder, stage["models"][metric])
+            loaded[folder] = load_vqa(folder, read(Model, stage["models"][metric]))
     models = {metric: loaded[folder] for metric, folder in folders.items()}
     score_questions(stage, args.samples, args.prompts, args.questions, models, args.output)

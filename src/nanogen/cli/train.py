@@ -14,6 +14,7 @@ from nanogen.cli.common import (
     saving_arguments,
     stage_arguments,
 )
+from nanogen.config.cache_stage import CacheStage
 from nanogen.config.trackers import TRACKERS
 from nanogen.errors import UserError
 
@@ -126,7 +127,8 @@ def _encoded(args: argparse.Namespace, stage: TrainStage, group: Processes) -> E
         raise UserError("--encode needs --data FILE and --tokenizer FOLDER")
     from nanogen.stage2.dataset import Encoded
 
-    latents, chunk = read_stage(args.encode, "latents"), stage.training.noise_chunk
+    latents = CacheStage.from_json(read_stage(args.encode, "latents"))
+    chunk = stage.training.noise_chunk
     expected = stage.expects.get("latents", "none, but pixels")
     return Encoded(latents, expected, args.data, args.tokenizer, group.device, chunk)
 

@@ -6,18 +6,20 @@ import argparse
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from nanogen.cli.common import named_folders, read_stage, saving_arguments, stage_arguments
+from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
     from nanogen.data.images import ImageFile
-    from nanogen.stage1.loop import Learner, Steps
+    from nanogen.stage1.batches import Batch
+    from nanogen.stage1.learner import Learner
+    from nanogen.stage1.loop import Steps
     from nanogen.training.processes import Processes
 
-Stage = dict[str, Any]
-Make = Callable[["Stage", "ImageFile", "dict[str, Path]", "Processes"], "tuple[Learner, Steps]"]
+Seen = TypeVar("Seen")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,23 +36,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    stage = read_stage(args.config, "model")
-    if "joint" in stage:
-        raise UserError(f"{args.config} tunes {stage['model']['name']} end to end: use tune-tokenizer")
+    stage = ModelStage.from_json(read_stage(args.config, "model"))
+    if stage.joint:
+        raise UserError(f"{args.config} tunes {stage.model.name} end to end: use tune-tokenizer")
     learn(args, stage, _from_scratch)
 
 
 def _from_scratch(
-    stage: Stage, train: ImageFile, folders: dict[str, Path], group: Processes
-) -> tuple[Learner, Steps]:
+    stage: ModelStage, train: ImageFile, folders: dict[str, Path], group: Processes
+) -> tuple[Learner[Batch], Steps[Batch]]:
     from nanogen.stage1.batches import Batches
-    from nanogen.stage1.loop import Learner
+    from nanogen.stage1.learner import TokenizerLearner
 
-    learner = Learner(stage, train.images, folders, group)
+    learner = TokenizerLearner(stage, train.images, folders, group)
     return learner, Batches(train.images, stage, learner.trainee.noise, group)
 
 
-def learn(args: argparse.Namespace, stage: Stage, make: Make) -> None:
+def learn(
+    args: argparse.Namespace,
+    stage: ModelStage,
+    make: Callable[
+        [ModelStage, ImageFile, dict[str, Path], Processes], tuple[Learner[Seen], Steps[Seen]]
+    ],
+) -> None:
     """Train the tokenizer of ``stage`` by the learner and the batches that ``make`` gives."""
     from contextlib import nullcontext
 
@@ -62,7 +70,7 @@ def learn(args: argparse.Namespace, stage: Stage, make: Make) -> None:
     from nanogen.training.processes import processes
 
     folders = network_folders(stage, named_folders("--network", args.network))
-    expected = stage["expects"]
+    expected = stage.expects
     train, val = ImageFile(args.train, expected["data"]), ImageFile(args.val, expected["val"])
     with processes() as group, locked(args.state) if group.main else nullcontext():
         learner, batches = make(stage, train, folders, group)

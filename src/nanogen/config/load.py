@@ -8,12 +8,11 @@ scale is a method's best on ImageNet.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
-
-import yaml
 
 from nanogen.config import checks, replicates
 from nanogen.config.model_schema import Model, PromptFile
@@ -21,11 +20,10 @@ from nanogen.config.schema import PIXELS, PRETRAINING, PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.tokenizer_networks import networks_of
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
+from nanogen.config.yaml_files import available, for_scale, named, read_yaml
 from nanogen.data import photographs
-from nanogen.errors import UserError, nearest
-from nanogen.files import explained
+from nanogen.errors import UserError
 
-CONFIG = Path(__file__).resolve().parents[3] / "config"
 Resolved = TypeVar("Resolved")
 
 
@@ -44,69 +42,10 @@ def once(resolve: Callable[..., Resolved]) -> Callable[..., Resolved]:
     return resolved
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; raises UserError where it cannot be read as one."""
-    return _read_yaml(path, Path.cwd())
-
-
-@cache
-def _read_yaml(path: Path, _: Path) -> dict[str, Any]:
-    """As `read_yaml`, once per folder that a relative path may be meant from."""
-    with explained(path, "read"):
-        text = path.read_text(encoding="utf-8")
-    try:
-        content = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected keys and values at the top level")
-    return content
-
-
-def available(kind: str) -> list[str]:
-    """Names of the files in config/<kind>, e.g. every method's."""
-    return sorted(path.stem for path in (CONFIG / kind).glob("*.yaml"))
-
-
-def _named(kind: str, name: str) -> Layer:
-    path = CONFIG / kind / f"{name}.yaml"
-    if not path.exists():
-        singular = kind[:-1] if kind != "studies" else "study"
-        raise UserError(
-            f"unknown {singular} {name!r}{nearest(name, available(kind))} "
-            f"(a {singular} is a file config/{kind}/NAME.yaml)"
-        )
-    return Layer(f"config/{kind}/{name}.yaml", read_yaml(path))
-
-
-def _for_scale(layer: Layer, scale: str) -> list[Layer]:
-    """A task's, method's or model's keys, then those of its block for this scale.
-
-    A file without a block for the scale is refused: it would run at the wrong size.
-    """
-    general = {key: value for key, value in layer.keys.items() if key != "scales"}
-    blocks = layer.keys.get("scales", {})
-    for block in blocks:
-        if block not in ("nano", "paper"):
-            raise UserError(f"{layer.where}: unknown scale {block!r}{nearest(block, ('nano', 'paper'))}")
-    if scale not in blocks:
-        raise UserError(
-            f"{layer.where} has no block 'scales.{scale}'; add one (it may be empty) with what "
-            f"differs at this scale, or choose among those that have it"
-        )
-    return [
-        Layer(layer.where, general),
-        Layer(f"{layer.where} (scales.{scale})", blocks.get(scale) or {}),
-    ]
-
-
-# ---------------------------------------------------------------------------- the three kinds
-
-
 def study_layers(name: str) -> list[Layer]:
     """The layers of a study given by name or by a file's path, those it extends first."""
     path = Path(name)
-    layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else _named("studies", name)
+    layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else named("studies", name)
     base = layer.keys.get("extends")
     return [*(study_layers(base) if base else []), layer]
 
@@ -116,11 +55,17 @@ SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data
 
 def _validated_study(layers: Sequence[Layer]) -> Study:
     study = validate(Study, layers)
+    if study.data_root:  # whatever way it is written, it is one folder
+        study = study.model_copy(update={"data_root": os.path.realpath(study.data_root)})
     for layer in layers:
         for section in SECTIONS:
             keys, known = layer.keys.get(section), section_of(Run, section)
             if keys and known:
                 refuse_unknown(keys, known, layer.where, section)
+    for key in ("methods", "tasks", "public"):
+        names = getattr(study, key)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"study {study.study}: {key} names {twice[0]!r} twice; remove one")
     for method in (*study.methods, *study.public):
         _check_listed(method, method in study.public)
     if study.seeds > 1 and study.report.reproduction:
@@ -129,19 +74,19 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
         raise UserError(f"sweep.scales {study.sweep.scales} must rise, each another than the rest")
     for kind in ("tasks", "methods"):
         for entry in getattr(study.overrides, kind):
-            _named(kind, entry)
+            named(kind, entry)
     for model in study.models:
-        _named("models", model)
+        named("models", model)
     for task, folders in study.trained.items():
-        _named("tasks", task)
+        named("tasks", task)
         for method in folders:
-            _named("methods", method.removesuffix("-nocfg"))
+            named("methods", method.removesuffix("-nocfg"))
     return study
 
 
 def _check_listed(method: str, public: bool) -> None:
     """A public model is trained nowhere, so it stands under a key of its own."""
-    layer = _named("methods", method)
+    layer = named("methods", method)
     if public != (layer.keys.get("family") == "public"):
         right, wrong = ("methods", "public") if public else ("public", "methods")
         raise UserError(
@@ -166,10 +111,10 @@ def study_from(config: Mapping[str, Any]) -> Study:
     name = config.get("study")
     if not isinstance(name, str):
         raise UserError("config/config.yaml: key 'study' names the study, e.g. study: nano")
-    if (CONFIG / "studies" / f"{name}.yaml").exists():
+    if name in available("studies"):
         return load_study(name, config)
     if "scale" not in config and "extends" not in config:
-        _named("studies", name)  # raises, with the nearest name
+        named("studies", name)  # raises, with the nearest name
     base = config.get("extends")
     layers = [*(study_layers(base) if base else []), Layer("--configfile", config)]
     return _validated_study(layers)
@@ -199,8 +144,8 @@ def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
     general = {key: getattr(study, key) for key in SECTIONS}
     layers = [
         Layer(f"study {study.study}", {**general, **_identity(study, method, task)}),
-        *_for_scale(_named("methods", method), study.scale),
-        *_for_scale(_named("tasks", task), study.scale),
+        *for_scale(named("methods", method), study.scale),
+        *for_scale(named("tasks", task), study.scale),
         Layer(f"study {study.study} (data_root)", _photographs(study, task)),
         Layer(
             f"study {study.study} (overrides.tasks.{task})",
@@ -226,19 +171,24 @@ def trained_run(study: Study, method: str, task: str) -> Run:
     return run
 
 
+def public_run(study: Study, method: str) -> PublicRun:
+    """The resolved configuration of a public model of the study."""
+    return _load_public(study, method, "t2i")
+
+
 def _load_public(study: Study, method: str, task: str) -> PublicRun:
     """How a public model is sampled follows from its own file; study and task say how it is judged."""
     if task != "t2i":
         raise UserError(f"{method} is a public text-to-image model; it has no images of task {task}")
     judged = [
         Layer(f"study {study.study}", {"evaluation": study.evaluation}),
-        *_for_scale(_named("tasks", task), study.scale),
+        *for_scale(named("tasks", task), study.scale),
         Layer(f"study {study.study} (overrides.tasks.{task})", study.overrides.tasks.get(task, {})),
     ]
     layers = [
         Layer(f"study {study.study}", _identity(study, method, task)),
         *(Layer(at.where, {"evaluation": at.keys.get("evaluation", {})}) for at in judged),
-        *_for_scale(_named("methods", method), study.scale),
+        *for_scale(named("methods", method), study.scale),
         Layer(
             f"study {study.study} (overrides.methods.{method})",
             study.overrides.methods.get(method, {}),
@@ -290,7 +240,7 @@ def load_model(study: Study, name: str) -> Model:
     """A frozen network's configuration at the study's scale."""
     layers = [
         Layer(f"config/models/{name}.yaml", {"name": name}),
-        *_for_scale(_named("models", name), study.scale),
+        *for_scale(named("models", name), study.scale),
         Layer(f"study {study.study} (models.{name})", study.models.get(name, {})),
         Layer(f"study {study.study} (latents)", _given_with_latents(study, name)),
     ]
@@ -325,7 +275,7 @@ def tokenizer_networks(study: Study, run: Run) -> list[str]:
 
 def load_prompt_file(name: str) -> PromptFile:
     """Where the prompts ``name`` of config/prompts are fetched from."""
-    return validate(PromptFile, [_named("prompts", name)])
+    return validate(PromptFile, [named("prompts", name)])
 
 
 def latent_shape(study: Study, run: Run) -> tuple[int, int, int]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nanogen.config.schema import Evaluation, Task
+from nanogen.config.evaluation_schema import Evaluation
+from nanogen.config.schema import Task
 
 Better = Literal["lower", "higher"]
 TAGS = {  # GenEval's, and how tables head them

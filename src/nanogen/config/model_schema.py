@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nanogen.config.section import Section
 from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
+from nanogen.errors import UserError
 
 Source = Literal["build", "download", "path", "random", "package"]
 
@@ -137,3 +138,17 @@ class Model(Section):
         description="the task whose training images it is trained on; pretraining: drawn ones that vary "
         "more, or a study's own photographs of classes",
     )
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """``latent`` of a tokenizer that is made here; raises UserError where it is not set."""
+        if self.latent is None:
+            raise UserError(f"config/models/{self.name}.yaml: 'latent' is missing")
+        return self.latent
+
+    def required(self, key: Literal["input_size", "max_tokens", "width"]) -> int:
+        """A key that this network needs; raises UserError where it is not set."""
+        value: int | None = getattr(self, key)
+        if value is None:
+            raise UserError(f"config/models/{self.name}.yaml: {key!r} is missing")
+        return value

@@ -9,19 +9,12 @@ from typing import Any
 
 from nanogen.config import prompt_lists, stages, terms, variants
 from nanogen.config.latent_caches import FLOAT16, latents_of
-from nanogen.config.load import (
-    CONFIG,
-    available,
-    latent_shape,
-    load_model,
-    load_prompt_file,
-    read_yaml,
-    trained_run,
-)
+from nanogen.config.load import latent_shape, load_model, load_prompt_file, trained_run
 from nanogen.config.model_schema import Model, RemoteFile
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
 from nanogen.config.used_networks import models_of
+from nanogen.config.yaml_files import CONFIG, available, read_yaml
 from nanogen.errors import UserError
 
 PLACE = 24  # bytes that say where a picture lies

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanogen.config import Study, load_run, prompt_lists, stages, variants
-from nanogen.config.load import available, load_prompt_file
+from nanogen.config.load import load_prompt_file
+from nanogen.config.yaml_files import available
 from nanogen.prompts import prompts
+from nanogen.prompts.stage import PromptsStage
 
 READERS = {
     "geneval": prompts.geneval_prompts,
@@ -35,7 +37,8 @@ def asked(study: Study) -> list[Asked]:
     prompts that cannot be read."""
     evaluation = load_run(study, study.methods[0], "t2i").evaluation
     lists = {name: named for name, (_, named) in prompt_lists.own_lists(evaluation).items()}
-    stage, each = stages.prompts(study), evaluation.images_per_prompt
+    stage = PromptsStage.from_json(stages.prompts(study))
+    each = evaluation.images_per_prompt
 
     def count(benchmark: str, named: str | None) -> int | None:
         if named in available("prompts"):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nanogen.config.model_schema import Model
 from nanogen.config.schema import PipelineSampling, Sampling
 from nanogen.config.section import read
 from nanogen.config.train_stage import TrainStage
@@ -98,13 +99,13 @@ class OnlineStage(TrainedSetStage):
     Attributes:
         every: steps between evaluations.
         batch_size: images at a time.
-        networks: keys of those that measure, by role: ``extractor``, or ``detector`` and perhaps
+        networks: those that measure, by role: ``extractor``, or ``detector`` and perhaps
             ``color_classifier``.
     """
 
     every: int
     batch_size: int
-    networks: Mapping[str, Mapping[str, Any]]
+    networks: Mapping[str, Model]
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> OnlineStage:
@@ -112,7 +113,7 @@ class OnlineStage(TrainedSetStage):
         return cls(
             **_trained_keys(content),
             **content["use"],
-            networks={role: content[role] for role in roles if role in content},
+            networks={role: read(Model, content[role]) for role in roles if role in content},
         )
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.section import Section, added
 from nanogen.config.solvers import SOLVERS
 from nanogen.config.training_schema import Training
@@ -183,58 +184,6 @@ class Sampling(Section):
         None, ge=1, description="internal_guidance of the pass without condition; none: the same"
     )
     batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
-
-
-class SimpleEval(Section):
-    """SimpleEval: many prompts of a grammar, one image each, compared with texts by a weak scorer."""
-
-    prompts: int = Field(
-        ge=6, multiple_of=3, description="prompts drawn, a third of each level; more narrow the interval"
-    )
-    vocabulary: Literal["scenes", "objects"] = Field(
-        description="what is asked for: the drawn shapes, or everyday objects"
-    )
-    scorer: str = Field(description="who compares, a file in config/models")
-
-
-class Evaluation(Section):
-    """How much is drawn and what it is measured with."""
-
-    images: int = Field(gt=0, description="images per sample set, classes in equal parts")
-    untrained_images: int = Field(gt=0, description="images of the untrained model, for reference")
-    unguided: bool = Field(
-        True, description="class-conditional: draw and score samples without guidance, too"
-    )
-    images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn for every prompt")
-    extractors: list[str] = Field(description="files in config/models, first: FID and IS")
-    classifier: str | None = Field(
-        None,
-        description="class accuracy: the extractor whose top class counts, one that no model is trained "
-        "with; none: not measured",
-    )
-    perceptual: str | None = Field(
-        None, description="LPIPS of reconstructions, a file in config/models; none: not measured"
-    )
-    detector: str | None = Field(None, description="GenEval's detector, a file in config/models")
-    prompts: str | None = Field(
-        None, description="t2i: 'scenes', 'classes', a file in config/prompts or a GenEval JSON file"
-    )
-    dpg: str | None = Field(None, description="DPG-Bench's VQA model, a file in config/models")
-    genai: str | None = Field(None, description="GenAI-Bench's VQA model, a file in config/models")
-    questions: str = Field(
-        "prompts",
-        description="DPG-Bench's: 'prompts', made of GenEval's, or its own CSV, prompts and questions",
-    )
-    questions_skip_first: bool = Field(
-        True, description="leave out the CSV's first question, as DPG-Bench's own reader does"
-    )
-    genai_prompts: str | None = Field(
-        None, description="GenAI-Bench's own prompts, .json or .txt; none: it is measured on GenEval's"
-    )
-    simpleeval: SimpleEval | None = Field(
-        None, description="t2i: SimpleEval's prompts and scorer; none: it is not measured"
-    )
-    mind_directions: int = Field(1000, description="random projections that MIND averages over")
 
 
 class Named(Section):

@@ -6,10 +6,11 @@ The keys of a section are the section's own (`nanogen.config.schema`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nanogen.config.model_schema import Model
 from nanogen.config.schema import (
     Backbone,
     Conditioner,
@@ -80,27 +81,38 @@ class Initial:
 
 @dataclass(frozen=True)
 class UsedNetwork:
-    """A frozen network that a model is sampled with: its hash, and its keys."""
+    """A frozen network that a model is sampled with: its hash, and its configuration."""
 
     hash: str
-    model: Mapping[str, Any]
+    model: Model
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any] | None) -> UsedNetwork | None:
+        return None if content is None else cls(content["hash"], read(Model, content["model"]))
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a trained model is sampled with by hand; None: it has no tokenizer, or reads no text."""
+    """What a trained model is sampled with by hand; None: it has no tokenizer, or reads no text.
+
+    Attributes:
+        classes: names of the folders of photographs that it was trained on, by label, if it was.
+    """
 
     sampling: Sampling
     data: Data
     tokenizer: UsedNetwork | None
     text_encoder: UsedNetwork | None
+    classes: Sequence[str] | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Use:
         return cls(
-            read(Sampling, content["sampling"]),
-            read(Data, content["data"]),
-            *(content[part] and UsedNetwork(**content[part]) for part in ("tokenizer", "text_encoder")),
+            sampling=read(Sampling, content["sampling"]),
+            data=read(Data, content["data"]),
+            tokenizer=UsedNetwork.from_json(content["tokenizer"]),
+            text_encoder=UsedNetwork.from_json(content["text_encoder"]),
+            classes=content.get("classes"),
         )
 
 
@@ -111,7 +123,7 @@ class TrainStage(BackboneStage):
     Attributes:
         expects: hashes of what it reads.
         pixels: it has no tokenizer.
-        networks: keys of the frozen networks that terms compare with, by term.
+        networks: the frozen networks that terms compare with, by term.
         initial: what is taken of the model that it starts from; None: its weights are drawn.
         use: None inside of a sample set's stage.
         content: the JSON that all of it was read from.
@@ -120,7 +132,7 @@ class TrainStage(BackboneStage):
     hash: str
     expects: Mapping[str, str]
     pixels: bool
-    networks: Mapping[str, Mapping[str, Any]]
+    networks: Mapping[str, Model]
     initial: Initial | None
     use: Use | None
     content: Mapping[str, Any] = field(repr=False)
@@ -134,7 +146,7 @@ class TrainStage(BackboneStage):
             hash=content["hash"],
             expects=content["expects"],
             pixels=content["pixels"],
-            networks=content.get("networks", {}),
+            networks={term: read(Model, keys) for term, keys in content.get("networks", {}).items()},
             initial=initial and Initial(initial["weights"], initial["optimizer"]),
             use=None if use is None else Use.from_json(use),
             content=content,

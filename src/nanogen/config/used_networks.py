@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nanogen.config import stages, terms
+from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.load import load_model, load_run, tokenizer_networks, trained_run
-from nanogen.config.schema import Evaluation, PublicRun
+from nanogen.config.schema import PublicRun
 from nanogen.config.study_schema import Study
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nanogen.data.crop import load
 from nanogen.data.exported_tables import Table, class_names, columns, labels_of, tables
 from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
+from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
+from nanogen.files import damage_inside
 
 
 class Exported:
@@ -22,24 +23,24 @@ class Exported:
     UserError where files are missing or damaged, or a label is none of the training's classes.
     """
 
-    def __init__(self, stage: Mapping[str, Any], left_out: frozenset[str] = frozenset()):
-        data, split = stage["data"], stage["split"]
+    def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
+        assert stage.root
         self.stage, self.left_out = stage, left_out
-        self.root = Path(data["root"])
+        self.root = Path(stage.root)
         self.classes = class_names(self.root)
-        self.resolution: int = data["resolution"]
-        self.captions = [caption(name, data["caption_template"]) for name in self.classes]
-        self.tables = tables(self.root, split)
+        self.resolution = stage.resolution
+        self.captions = [caption(name, stage.caption_template) for name in self.classes]
+        self.tables = tables(self.root, stage.split)
         labels = labels_of(self.tables)
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise UserError(
-                f"data.root: split {split} in {self.root} has labels {labels.min()} to {labels.max()}; "
-                f"there are {len(self.classes)} classes, from 0"
+                f"data.root: split {stage.split} in {self.root} has labels {labels.min()} to "
+                f"{labels.max()}; there are {len(self.classes)} classes, from 0"
             )
         kept = self._kept(len(labels))
         groups = [np.flatnonzero(kept & (labels == k)).tolist() for k in range(len(self.classes))]
         self.chosen = np.zeros(len(labels), bool)
-        for group in evenly(groups, data[f"{split}_images"]):
+        for group in evenly(groups, stage.images):
             self.chosen[group] = True
 
     def __len__(self) -> int:
@@ -77,7 +78,7 @@ class Exported:
         try:
             image = load(io.BytesIO(content), self.resolution)
         except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-            return name, str(error) or type(error).__name__
+            return name, damage_inside(error, content)
         return name, Example(image, k, self.captions[k], self.captions[k])
 
     def examples(self) -> Iterator[Example]:

@@ -15,44 +15,46 @@ import h5py
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.content import check_content
 from nanogen.data.hdf5 import announce
 from nanogen.data.images import FORMAT, VERSION
 from nanogen.data.source import Example, ImageSource, UnreadableFiles
+from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 from nanogen.files import label
+from nanogen.text import one_line
 
 log = logging.getLogger(__name__)
 _BLOCK_BYTES = 16 << 20
 
 
-def _scenes(stage: Mapping[str, Any]) -> ImageSource:
+def _scenes(stage: DataStage) -> ImageSource:
     from nanogen.data.scenes.source import Scenes
 
     return Scenes(stage)
 
 
-def _photographs(stage: Mapping[str, Any]) -> ImageSource:
+def _photographs(stage: DataStage) -> ImageSource:
     from nanogen.data.exported import Exported
     from nanogen.data.folder import Folder
     from nanogen.data.photographs import is_exported
 
-    root = stage["data"]["root"]
-    return Exported(stage) if root and is_exported(root) else Folder(stage)
+    return Exported(stage) if stage.root and is_exported(stage.root) else Folder(stage)
 
 
-def _webdataset(stage: Mapping[str, Any]) -> ImageSource:
+def _webdataset(stage: DataStage) -> ImageSource:
     from nanogen.data.webdataset import Shards
 
     return Shards(stage)
 
 
-def _captioned(stage: Mapping[str, Any]) -> ImageSource:
+def _captioned(stage: DataStage) -> ImageSource:
     from nanogen.data.captioned import Captioned
 
     return Captioned(stage)
 
 
-SOURCES: dict[str, Callable[[Mapping[str, Any]], ImageSource]] = {
+SOURCES: dict[str, Callable[[DataStage], ImageSource]] = {
     "scenes": _scenes,
     "folder": _photographs,
     "captioned": _captioned,
@@ -60,7 +62,7 @@ SOURCES: dict[str, Callable[[Mapping[str, Any]], ImageSource]] = {
 }
 
 
-def _create_datasets(file: h5py.File, count: int, first: Example, store: str | None) -> None:
+def _create_datasets(file: h5py.File, count: int, first: Example, store: str) -> None:
     text = h5py.string_dtype("utf-8")
     if store == "places":
         file.create_dataset("places", (count, 3), np.int64)
@@ -84,7 +86,7 @@ def _write_block(file: h5py.File, start: int, block: list[Example]) -> None:
     file["captions/short"][rows] = [e.short for e in block]
     file["captions/dense"][rows] = [e.dense for e in block]
     if "masks" in file:
-        file["masks"][rows] = np.stack([e.masks for e in block])
+        file["masks"][rows] = np.stack([np.asarray(e.masks) for e in block])
         file["objects"][rows] = [json.dumps(e.objects) for e in block]
 
 
@@ -96,52 +98,54 @@ def _shards(source: ImageSource) -> list[tuple[str, int]]:
     return [(str(path), path.stat().st_size) for path in shards]
 
 
-def _write(source: ImageSource, stage: Mapping[str, Any], output: Path) -> None:
+def _write(source: ImageSource, stage: DataStage, output: Path) -> None:
     from tqdm import tqdm
 
-    data = stage["data"]
-    header = label(FORMAT, VERSION, stage["hash"], classes=json.dumps(source.classes))
-    header |= {"split": stage["split"], "task": data["name"]}
-    if data.get("store") == "places":
-        header |= {"shards": json.dumps(_shards(source)), "side": data["resolution"]}
-    if data.get("store") != "places":
-        announce(output, "images", len(source), 3 * len(source) * data["resolution"] ** 2)
-    size = max(1, min(1024, _BLOCK_BYTES // (3 * data["resolution"] ** 2)))
+    header = label(FORMAT, VERSION, stage.hash, classes=json.dumps(source.classes))
+    header |= {"split": stage.split, "task": stage.name}
+    if stage.store == "places":
+        header |= {"shards": json.dumps(_shards(source)), "side": stage.resolution}
+    else:
+        announce(output, "images", len(source), 3 * len(source) * stage.resolution**2)
+    size = max(1, min(1024, _BLOCK_BYTES // (3 * stage.resolution**2)))
     progress = tqdm(total=len(source), unit="image", disable=not sys.stderr.isatty())
     with progress, hdf5.create(output, header) as file:
         examples = source.examples()
         written = 0
         while block := list(islice(examples, size)):
             if not written:
-                _create_datasets(file, len(source), block[0], data.get("store"))
+                _create_datasets(file, len(source), block[0], stage.store)
             _write_block(file, written, block)
             written += len(block)
             progress.update(len(block))
 
 
 def _listing(files: Mapping[str, str]) -> str:
-    shown = [f"  {name}: {reason}" for name, reason in islice(sorted(files.items()), 20)]
+    shown = [
+        f"  {one_line(name)}: {one_line(reason)}" for name, reason in islice(sorted(files.items()), 20)
+    ]
     more = [f"  and {len(files) - 20} more"] if len(files) > 20 else []
     return "\n".join(shown + more)
 
 
-def write_images(stage: Mapping[str, Any], output: Path | str) -> None:
-    """Make the image file of a ``data`` stage.
+def write_images(content: Mapping[str, Any], output: Path | str) -> None:
+    """Make the image file of a ``data`` stage, from its JSON.
 
     Unreadable files are listed by name; ``data.unreadable`` says whether they end the work
     (UserError) or are left out. Raises UserError also where the source has no examples.
     """
-    output = Path(output)
-    data = stage["data"]
+    output, stage = Path(output), DataStage.from_json(content)
     started = time.monotonic()
-    source = SOURCES[data["source"]](stage)
+    if stage.content:
+        check_content(stage.source, Path(str(stage.root)), stage.split, stage.content)
+    source = SOURCES[stage.source](stage)
     try:
         _write(source, stage, output)
     except UnreadableFiles as found:
         listing = _listing(found.files)
-        if data["unreadable"] == "refuse":
+        if stage.unreadable == "refuse":
             raise UserError(
-                f"{len(found.files)} files under {data['root']} are unreadable; mend or remove them, "
+                f"{len(found.files)} files under {stage.root} are unreadable; mend or remove them, "
                 f"or set data.unreadable to skip:\n{listing}"
             ) from found
         log.warning("left out %d unreadable files:\n%s", len(found.files), listing)

@@ -90,7 +90,8 @@ class Rows:
             into = np.empty((len(rows), *self.shape[1:]), self.dtype)
         found = into[: len(rows)]
         if found.size:
-            target = memoryview(found.reshape(-1)).cast("B")
+            # numpy's stub knows the buffer protocol from Python 3.12 on only.
+            target = memoryview(found.reshape(-1)).cast("B")  # type: ignore[arg-type]
             for part, offset, buffers in self._requests(rows, target):
                 part.read(buffers, offset)
         return found

@@ -48,8 +48,8 @@ def assemble(root: Path, source: Path, parsers: commands.Parsers) -> None:
     for place, target in ELSEWHERE.items():
         write_text(source / target, (root / place).read_text(encoding="utf-8"))
     write_text(source / "_static/equations.css", style_sheet())
-    for target, page in GENERATED.items():
-        write_text(source / target, page(root, parsers))
+    for target, made in GENERATED.items():
+        write_text(source / target, made(root, parsers))
     written_at = {target: place for place, target in ELSEWHERE.items()}
     for page in source.rglob("*.md"):
         inside = page.relative_to(source).as_posix()

@@ -53,7 +53,7 @@ def described(name: str, parser: argparse.ArgumentParser) -> str:
             for action in group._group_actions
             if not isinstance(action, argparse._HelpAction)
         ]
-        if rows and group.title not in ("positional arguments", "options"):
+        if rows and group.title and group.title not in ("positional arguments", "options"):
             parts.append(f"{group.title[0].upper()}{group.title[1:]}:\n")
         if rows:
             parts.append(table(("option", "meaning"), rows))

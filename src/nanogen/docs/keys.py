@@ -54,7 +54,8 @@ Shown = tuple[str, type[BaseModel], dict[str, Any]]
 
 def page() -> str:
     """The page of all keys, in Markdown."""
-    parts, known = [INTRODUCTION], {}
+    parts = [INTRODUCTION]
+    known: dict[type[BaseModel], str] = {}
     for name, root, where, left_out in ROOTS:
         parts.append(f"(keys-{slug(name)})=\n## A {name}\n\n{where}\n")
         for path, section, schema in sections(root):

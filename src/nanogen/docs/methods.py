@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from nanogen.config import PIXELS, load_run, load_study, stages
-from nanogen.config.load import CONFIG, available, read_yaml
+from nanogen.config import PIXELS, load_study, stages
+from nanogen.config.load import trained_run
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
+from nanogen.config.yaml_files import CONFIG, available, read_yaml
 from nanogen.docs.markdown import code, table
 
 STUDIES = {"paper": "the paper's size", "nano-all": "the small size"}
@@ -35,7 +36,7 @@ def _at_scale(name: str, title: str) -> str:
 
 
 def _row(study: Study, method: str) -> tuple[object, ...]:
-    run = load_run(study, method, "imagenet")
+    run = trained_run(study, method, "imagenet")
     channels, rows, columns = stages.train(study, method, "imagenet")["latent"]
     tokens = rows * columns // run.backbone.patch**2
     tokenizer = "none" if run.tokenizer == PIXELS else code(run.tokenizer)

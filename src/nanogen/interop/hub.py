@@ -183,7 +183,9 @@ def download(
             repository.name, revision=repository.revision, repo_type=repository.kind, files_metadata=True
         )
         commit = str(info.sha)
-        contents = {one.rfilename: RemoteContent.of(one) for one in info.siblings or []}
+        contents = {
+            one.rfilename: RemoteContent.of(one) for one in getattr(info, "siblings", None) or []
+        }
         names = wanted(sorted(contents))
         log.info(
             "%s at %s: %d files, %.0f MB",

@@ -107,10 +107,13 @@ def _place(row: Row) -> tuple[bool, str, int, int, str]:
 def _rank(rows: list[Row]) -> None:
     """Write the place of each method among these on either axis; equal numbers share one."""
     for column, (key, more) in RANKS.items():
-        ranked = [row for row in rows if is_number(row.get(key)) and row["family"] != UNRANKED]
-        values = [float(row[key]) * (-1 if more else 1) for row in ranked]
-        for row, value in zip(ranked, values, strict=True):
-            row[column] = 1 + sum(other < value for other in values)
+        ranked = [
+            (row, float(number) * (-1 if more else 1))
+            for row in rows
+            if is_number(number := row.get(key)) and row["family"] != UNRANKED
+        ]
+        for row, value in ranked:
+            row[column] = 1 + sum(other < value for _, other in ranked)
 
 
 def _relations(rows: list[Row]) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 
+from nanogen.config.score_stages import FeaturesStage
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.metrics.benchmark_samples import SAMPLES
@@ -21,32 +22,29 @@ LABELS = "labels"
 REAL_ACCURACY = "real_accuracy"
 
 
-def judges(stage: Mapping[str, Any], extractor: Extractor) -> bool:
+def judges(stage: FeaturesStage, extractor: Extractor) -> bool:
     """Whether ``extractor`` is the classifier of a stage `features`.
 
     Raises UserError where it is, and knows another number of classes than the images are of.
     """
-    classifier = stage.get("classifier")
-    if classifier is None or classifier["name"] != extractor.name:
+    classifier = stage.classifier
+    if classifier is None or classifier.name != extractor.name:
         return False
-    if extractor.classes not in (None, classifier["classes"]):  # none: refused with what needs logits
+    if extractor.classes not in (None, classifier.classes):  # none: refused with what needs logits
         raise UserError(
             f"evaluation.classifier {extractor.name} knows {extractor.classes} classes, but the images "
-            f"are of {classifier['classes']}: name an extractor that was trained on these, or set "
+            f"are of {classifier.classes}: name an extractor that was trained on these, or set "
             "evaluation.classifier to null"
         )
     return True
 
 
-def write(
-    stage: Mapping[str, Any], samples: Path, folders: Mapping[str, Path], features: h5py.File
-) -> None:
+def write(stage: FeaturesStage, samples: Path, folders: Mapping[str, Path], features: h5py.File) -> None:
     """Complete ``features``, in which the classifier's logits stand; nothing without a classifier."""
-    classifier = stage.get("classifier")
-    if classifier is None:
+    if stage.classifier is None:
         return
-    name = classifier["name"]
-    with hdf5.opened(samples, *SAMPLES, stage["expects"]["samples"]) as file:
+    name = stage.classifier.name
+    with hdf5.opened(samples, *SAMPLES, stage.expects["samples"]) as file:
         features[LABELS] = file["labels"][:]
     card = read_card(folders[name])
     accuracy = card["quality"].get("accuracy") if card else None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nanogen.metrics.vqa_score import Answers, text_of
+from nanogen.metrics.vqa_score import Answers, Images, text_of
 
 PREFIX = "t2v-metrics:"  # of the model_class, before the model's name there
 
@@ -27,7 +27,7 @@ class ClipFlanT5:
 
         self._score = t2v_metrics.VQAScore(model=name)
 
-    def answer(self, images: np.ndarray, rows: np.ndarray, questions: Sequence[str]) -> Answers:
+    def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
         """As `nanogen.metrics.vqa.VQAModel`; the questions must be VQAScore's."""
         from PIL import Image
 

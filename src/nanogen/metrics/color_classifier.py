@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.metrics.geneval import COLORS
-from nanogen.models.loading import load_network, load_processor
+from nanogen.models.loading import LibraryNetwork, load_network, load_processor
 
 CLASS = "CLIPModel"
 TEMPLATES = ("a photo of a {c} {name}", "a photo of a {c}-colored {name}", "a photo of a {c} object")
@@ -30,20 +31,20 @@ def crop(image: np.ndarray, mask: np.ndarray, box: Sequence[int]) -> np.ndarray:
 class ColorClassifier:
     """CLIP's network, its tokenizer and its image processor."""
 
-    def __init__(self, network: nn.Module, tokenizer: Any, processor: Any):
+    def __init__(self, network: LibraryNetwork, tokenizer: Any, processor: Any):
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device)
         self._tokenizer, self._processor = tokenizer, processor
         self._texts: dict[str, Tensor] = {}
 
     @classmethod
-    def load(cls, folder: Path | str, model: Mapping[str, Any]) -> ColorClassifier:
+    def load(cls, folder: Path | str, model: Model) -> ColorClassifier:
         """From a folder as transformers publishes CLIP; raises UserError where it holds none."""
         from transformers import CLIPImageProcessor, CLIPTokenizer
 
-        if model["model_class"] != CLASS:
+        if model.model_class != CLASS:
             raise UserError(
-                f"color classifier {model['name']}: {model['model_class']} cannot be loaded; it must "
+                f"color classifier {model.name}: {model.model_class} cannot be loaded; it must "
                 f"be a {CLASS}"
             )
         folder = Path(folder)

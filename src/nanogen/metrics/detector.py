@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError, nearest
 from nanogen.metrics import mask2former
 from nanogen.metrics.extractors import prepare
@@ -153,8 +154,8 @@ def build_detector(config: Mapping[str, Any]) -> ShapeDetector | WholeImageDetec
 
 def load_detector(
     folder: Path | str,
-    model: Mapping[str, Any],
-    color_classifier: tuple[Path, Mapping[str, Any]] | None = None,
+    model: Model,
+    color_classifier: tuple[Path, Model] | None = None,
 ) -> Detector:
     """The detector in ``folder``, as the resolved configuration ``model`` names it.
 
@@ -164,13 +165,13 @@ def load_detector(
 
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """
-    if model["model_class"] == mask2former.MASK2FORMER:
+    if model.model_class == mask2former.MASK2FORMER:
         return mask2former.load(Path(folder), model, color_classifier)
-    if model["model_class"] != SHAPE_DETECTOR:
+    if model.model_class != SHAPE_DETECTOR:
         known = (SHAPE_DETECTOR, mask2former.MASK2FORMER)
         raise UserError(
-            f"detector {model['name']}: {model['model_class']} cannot be loaded"
-            f"{nearest(model['model_class'], known)}"
+            f"detector {model.name}: {model.model_class} cannot be loaded"
+            f"{nearest(model.model_class, known)}"
         )
     config = read_config(Path(folder))
     if config.get("_class_name") != SHAPE_DETECTOR:

@@ -13,8 +13,10 @@ import numpy as np
 
 from nanogen.prompts.question_graphs import Graph, Question
 
+Given = Sequence[float] | np.ndarray  # the answers to an item's questions, 1 yes and 0 no
 
-def adjusted(questions: Sequence[Question], answers: Sequence[float]) -> list[float]:
+
+def adjusted(questions: Sequence[Question], answers: Given) -> list[float]:
     """The answers (1 yes, 0 no) with 0 for every question of which a parent has 0.
 
     Decided in order, on what is adjusted so far: a no passes on to the children of its children, unless
@@ -32,7 +34,7 @@ def _key(category: str) -> str:
     return "-".join(part.strip().replace(" ", "_") for part in category.split("-"))
 
 
-def score(graph: Graph, answers: Iterable[tuple[str, Sequence[float]]]) -> dict[str, float]:
+def score(graph: Graph, answers: Iterable[tuple[str, Given]]) -> dict[str, float]:
     """The metric from the answers of every image: pairs (item, 1 or 0 per question of the item).
 
     ``dpg_bench``: mean over prompts of the mean over a prompt's images of the mean adjusted answer.

@@ -6,7 +6,7 @@ trained from scratch, at paper scale timm's models (docs/formats.md, `features`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models import timm_networks
+from nanogen.models.loading import LibraryNetwork
 from nanogen.models.network_files import load_weights, read_config
 from nanogen.models.small_inception import SmallInception
 
@@ -59,7 +61,7 @@ def spatial_features(maps: Tensor) -> Tensor:
     arXiv 2103.03841), there of Inception-v3's mixed_6/conv, 17 x 17. This is for all other networks;
     the bound on the cells keeps their covariance small.
     """
-    cells = [min(side, SPATIAL_GRID) for side in maps.shape[2:]]
+    cells = min(maps.shape[2], SPATIAL_GRID), min(maps.shape[3], SPATIAL_GRID)
     return F.adaptive_avg_pool2d(maps[:, :SPATIAL_CHANNELS], cells).flatten(1)
 
 
@@ -137,7 +139,7 @@ def _array(values: Tensor | None) -> np.ndarray | None:
     return None if values is None else values.float().cpu().numpy()
 
 
-def pooled(network: nn.Module, features: Tensor) -> Tensor:
+def pooled(network: LibraryNetwork, features: Tensor) -> Tensor:
     """How what a timm network's ``forward_features`` gives becomes one vector per image.
 
     Feature maps (N, C, H, W) are averaged over space; of tokens (N, T, C) the attention pool is
@@ -150,7 +152,7 @@ def pooled(network: nn.Module, features: Tensor) -> Tensor:
     return features[:, 0]
 
 
-def _of_timm(network: nn.Module) -> Forward:
+def _of_timm(network: LibraryNetwork) -> Forward:
     def forward(pixels: Tensor) -> Output:
         features = network.forward_features(pixels)
         logits = network.forward_head(features) if network.num_classes else None
@@ -160,7 +162,7 @@ def _of_timm(network: nn.Module) -> Forward:
     return forward
 
 
-def _of_inception(network: nn.Module) -> Forward:
+def _of_inception(network: LibraryNetwork) -> Forward:
     """With mixed_6/conv of the network of 2015, the first branch of the block called Mixed_6d since."""
     maps: list[Tensor] = []
     network.Mixed_6d.branch1x1.register_forward_hook(lambda module, given, out: maps.append(out))
@@ -183,13 +185,14 @@ def _of_small_inception(network: SmallInception) -> Forward:
     return forward
 
 
-def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
-    """The extractor in ``folder``, as the resolved configuration ``model`` (`schema.Model`) names it.
+def load_extractor(folder: Path | str, model: Model) -> Extractor:
+    """The extractor in ``folder``, as the resolved configuration ``model`` names it.
 
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """
-    folder, kind, name = Path(folder), model["model_class"], model["name"]
+    folder, kind, name = Path(folder), model.model_class, model.name
     config = read_config(folder)
+    network: LibraryNetwork
     if kind == INCEPTION:
         from nanogen.models import inception
 
@@ -197,12 +200,10 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
         widths = (inception.WIDTH, inception.CLASSES)
         return Extractor(name, network, _of_inception(network), *widths, channels_first)
     if kind == SMALL_INCEPTION:
-        small = SmallInception(**config["arguments"])
-        load_weights(small, folder)
-        forward = _of_small_inception(small)
-        network, width, classes = small, small.width, small.classes
+        network = load_weights(SmallInception(**config["arguments"]), folder)
+        forward, width, classes = _of_small_inception(network), network.width, network.classes
     elif timm_networks.is_timm(kind):
-        arguments = {**timm_networks.stored_arguments(config), **model["architecture"]}
+        arguments = {**timm_networks.stored_arguments(config), **model.architecture}
         network = load_weights(timm_networks.build(kind, arguments), folder)
         forward, width = _of_timm(network), network.num_features
         classes = network.num_classes or None
@@ -213,6 +214,6 @@ def load_extractor(folder: Path | str, model: Mapping[str, Any]) -> Extractor:
         )
     # a downloaded timm folder says itself how its network was fed
     published = config.get("pretrained_cfg", {})
-    size = model["input_size"] or published.get("input_size", (3, 224, 224))[-1]
-    mean, std = (published.get(key, model[f"image_{key}"]) for key in ("mean", "std"))
+    size = model.input_size or published.get("input_size", (3, 224, 224))[-1]
+    mean, std = published.get("mean", model.image_mean), published.get("std", model.image_std)
     return Extractor(name, network, forward, width, classes, normalised(size, mean, std))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
 
+from nanogen.config.model_schema import Model
+from nanogen.config.score_stages import FeaturesStage
 from nanogen.data.image_sets import ImageSet
 from nanogen.errors import UserError
 from nanogen.metrics.frechet import Moments, few_images, require_finite
@@ -26,28 +29,35 @@ GENERATED = "generated images"
 SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
 
 
-def checked_folder(
-    stage: Mapping[str, Any], model: Mapping[str, Any], folders: Mapping[str, Path]
-) -> Path:
+def checked_folder(stage: FeaturesStage, model: Model, folders: Mapping[str, Path]) -> Path:
     """The folder given for ``model``; raises UserError if none is, or if it holds another model."""
-    name = model["name"]
+    name = model.name
     if name not in folders:
         raise UserError(f"no folder is given for extractor {name}: add --extractor {name}=FOLDER")
-    expect_model(folders[name], stage["expects"][name])
+    expect_model(folders[name], stage.expects[name])
     return folders[name]
 
 
-def loaded(
-    stage: Mapping[str, Any], folders: Mapping[str, Path]
-) -> Iterator[tuple[Mapping[str, Any], Extractor, bool]]:
+def loaded(stage: FeaturesStage, folders: Mapping[str, Path]) -> Iterator[tuple[Model, Extractor, bool]]:
     """The stage's extractors, one after the other: (configuration, network, whether it is the first).
 
     Raises UserError as `checked_folder` does, and for weights that are missing or damaged.
     """
     from nanogen.metrics.extractors import load_extractor
 
-    for position, model in enumerate(stage["extractors"]):
+    for position, model in enumerate(stage.extractors):
         yield model, load_extractor(checked_folder(stage, model, folders), model), position == 0
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """What is kept of images beside their features."""
+
+    logits: bool = False
+    spatial: bool = False
+
+
+FEATURES_ALONE = Kinds()
 
 
 def extract(
@@ -55,9 +65,8 @@ def extract(
     extractor: Extractor,
     images: ImageSet,
     batch: int = BATCH,
+    kinds: Kinds = FEATURES_ALONE,
     *,
-    logits: bool = False,
-    spatial: bool = False,
     part: bool = False,
     bar: bool = True,
 ) -> Moments | None:
@@ -74,7 +83,7 @@ def extract(
 
     count, places, done = len(images), None, 0
     features = group.create_dataset("features", (count, extractor.width), np.float32)
-    if logits:
+    if kinds.logits:
         classes = group.create_dataset("logits", (count, _classes(extractor)), np.float32)
     shown = bar and sys.stderr.isatty()
     with tqdm(total=count, desc=extractor.name, disable=not shown) as progress:
@@ -83,11 +92,11 @@ def extract(
             rows = slice(done, done + len(pictures))
             require_finite(output.features, f"the features of extractor {extractor.name}")
             features[rows] = output.features
-            if logits:
+            if kinds.logits:
                 classes[rows] = output.logits
-            if spatial and part:
+            if kinds.spatial and part:
                 _spatial_rows(group, _spatial(extractor, output), count)[rows] = output.spatial
-            elif spatial:
+            elif kinds.spatial:
                 places = places or Moments(_spatial(extractor, output).shape[1])
                 places.add(output.spatial)
             done = rows.stop
@@ -105,12 +114,10 @@ def write_extracted(
     extractor: Extractor,
     images: ImageSet,
     batch: int = BATCH,
-    *,
-    logits: bool = False,
-    spatial: bool = False,
+    kinds: Kinds = FEATURES_ALONE,
 ) -> None:
     """`extract` with the moments of the spatial features written, too (group ``spatial``)."""
-    places = extract(group, extractor, images, batch, logits=logits, spatial=spatial)
+    places = extract(group, extractor, images, batch, kinds)
     if places is not None:
         write_spatial(group, places, images.name)
     log_extracted(extractor, len(images))

@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nanogen.config.score_stages import FeaturesStage
 from nanogen.data import hdf5
 from nanogen.data.image_sets import of_hdf5
 from nanogen.files import label
@@ -19,6 +20,7 @@ from nanogen.metrics.extractors import NETWORK_BATCH
 from nanogen.metrics.feature_extraction import (
     GENERATED,
     SPATIAL,
+    Kinds,
     extract,
     loaded,
     log_extracted,
@@ -32,7 +34,7 @@ ROWS = 4096  # copied at a time
 
 
 def write_together(
-    stage: Mapping[str, Any],
+    stage: FeaturesStage,
     samples: Path,
     folders: Mapping[str, Path],
     output: Path,
@@ -54,18 +56,17 @@ def write_together(
     # cut between two batches of the network: each is then the one that a single process would form
     own = share(count, group.rank, group.world, NETWORK_BATCH)
     images = of_hdf5(samples, GENERATED, *own)
-    with hdf5.create(names[group.rank], label(*PART, stage["hash"])) as file:
+    with hdf5.create(names[group.rank], label(*PART, stage.hash)) as file:
         for _, extractor, first in loaded(stage, folders):
             part = file.create_group(extractor.name)
-            logits = class_labels.judges(stage, extractor) or first
-            kinds = {"logits": logits, "spatial": first, "part": True}
-            extract(part, extractor, images, batch, **kinds, bar=group.main)
+            kinds = Kinds(logits=class_labels.judges(stage, extractor) or first, spatial=first)
+            extract(part, extractor, images, batch, kinds, part=True, bar=group.main)
             if group.main:
                 log_extracted(extractor, count)
     group.barrier()
     if group.main:
         with ExitStack() as stack, hdf5.create(output, header) as file:
-            join([stack.enter_context(hdf5.opened(n, *PART, stage["hash"])) for n in names], file)
+            join([stack.enter_context(hdf5.opened(n, *PART, stage.hash)) for n in names], file)
             class_labels.write(stage, samples, folders, file)
         _remove(names)
     group.barrier()

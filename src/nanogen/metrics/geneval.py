@@ -52,7 +52,7 @@ def relations(box: Sequence[float], target: Sequence[float]) -> set[str]:
 def _kept(metadata: Metadata, detections: Sequence[Detection]) -> dict[str, list[Detection]]:
     """Detections sure enough to count, per class, the surest first."""
     least = MIN_SCORE_COUNTING if metadata["tag"] == "counting" else MIN_SCORE
-    kept = defaultdict(list)
+    kept: dict[str, list[Detection]] = defaultdict(list)
     for detection in sorted(detections, key=lambda d: -d["score"]):
         objects = kept[detection["cls"]]
         if detection["score"] > least and len(objects) < MAX_PER_CLASS:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nanogen.config.score_stages import GuidanceStage
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 
@@ -20,36 +21,38 @@ def best_scale(fids: Mapping[float, float]) -> float:
     return min(fids, key=lambda scale: (fids[scale], scale))
 
 
-def choose(stage: Mapping[str, Any], metrics: Sequence[Path], output: Path) -> None:
-    """Write the choice of a stage `guidance` from the FID files of its sample sets, in any order.
+def choose(content: Mapping[str, Any], metrics: Sequence[Path], output: Path) -> None:
+    """Write the choice of a stage `guidance`, of which ``content`` is the JSON, from the FID files of
+    its sample sets, in any order.
 
     Raises UserError where one is missing, not a number or made by another configuration.
     """
+    stage = GuidanceStage.from_json(content)
     by_set = dict(_fid(path, stage) for path in metrics)
-    if missing := [name for name in stage["scales"] if name not in by_set]:
+    if missing := [name for name in stage.scales if name not in by_set]:
         raise UserError(f"{output}: there is no FID of {', '.join(missing)} among --metric")
-    fids = {scale: by_set[name] for name, scale in stage["scales"].items()}
+    fids = {scale: by_set[name] for name, scale in stage.scales.items()}
     scale = best_scale(fids)
     at_edge = scale == max(fids) or 1 < scale == min(fids)  # less guidance than none there is not
     if at_edge:
         log.warning(
             "%s: the best of the scales, %g, is the last on its side; a better one may lie beyond",
-            *(stage["method"], scale),
+            *(stage.method, scale),
         )
-    header = label(*CHOICE, stage["hash"], method=stage["method"], task=stage["task"])
+    header = label(*CHOICE, stage.hash, method=stage.method, task=stage.task)
     curve = [{"scale": tried, "fid": fid} for tried, fid in fids.items()]
-    inputs = dict(stage["expects"])
+    inputs = dict(stage.expects)
     write_json(output, {**header, "scale": scale, "at_edge": at_edge, "curve": curve, "inputs": inputs})
     log.info("%s: guidance scale %g, FID %.4g", output, scale, fids[scale])
 
 
-def _fid(path: Path, stage: Mapping[str, Any]) -> tuple[str, float]:
+def _fid(path: Path, stage: GuidanceStage) -> tuple[str, float]:
     """(sample set, FID) of one metric file."""
     content = read_json(path)
     name = content.get("variant")
-    if name not in stage["expects"] or content.get("metric") != "fid":
-        raise UserError(f"{path} is no FID of the sweep of {stage['method']}")
-    check_label(content, path, *METRIC, stage["expects"][name])
+    if name not in stage.expects or content.get("metric") != "fid":
+        raise UserError(f"{path} is no FID of the sweep of {stage.method}")
+    check_label(content, path, *METRIC, stage.expects[name])
     fid = content["values"]["fid"]
     if not math.isfinite(fid):
         raise UserError(f"{path}: fid is {fid}; delete the file and make it again")

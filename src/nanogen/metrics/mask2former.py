@@ -7,20 +7,21 @@ the mean probability of its mask inside the mask, its box encloses the mask.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.metrics.color_classifier import ColorClassifier, crop
 from nanogen.metrics.geneval import MAX_PER_CLASS, MIN_SCORE
-from nanogen.models.loading import load_network, load_processor
+from nanogen.models.loading import LibraryNetwork, load_network, load_processor
 
 LONGEST_EDGE = 1333  # pixels, where the shortest edge, input_size, would make the other longer
 # Where the network's labels differ from the names in GenEval's prompts.
@@ -94,13 +95,13 @@ class Mask2FormerDetector:
         "inside the mask, colour: CLIP zero-shot on the object's crop, the rest painted #999"
     )
 
-    def __init__(self, network: nn.Module, processor: Any, name_colors: ColorClassifier, edge: int):
+    def __init__(self, network: LibraryNetwork, processor: Any, name_colors: ColorClassifier, edge: int):
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device)
         self._processor, self._name_colors = processor, name_colors
         self._size = {"shortest_edge": edge, "longest_edge": max(edge, LONGEST_EDGE)}
         labels = network.config.id2label
-        self.classes = [GENEVAL_NAMES.get(labels[i], labels[i]) for i in sorted(labels)]
+        self.classes: list[str] = [GENEVAL_NAMES.get(labels[i], labels[i]) for i in sorted(labels)]
 
     def __call__(self, images: np.ndarray) -> list[list[dict[str, Any]]]:
         """uint8 (N, H, W, 3) -> per image its detections with a score above GenEval's threshold."""
@@ -120,17 +121,18 @@ class Mask2FormerDetector:
             image.shape[:2],
         )
         found = [
-            {"cls": self.classes[number], "box": enclosing_box(mask), "score": score, "mask": mask}
+            (self.classes[number], enclosing_box(mask), score, mask)
             for number, score, mask in surest_per_class(list(seen))
         ]
-        crops = [crop(image, one.pop("mask"), one["box"]) for one in found]
-        colors = self._name_colors(crops, [one["cls"] for one in found])
-        return [{**one, "color": color} for one, color in zip(found, colors, strict=True)]
+        crops = [crop(image, mask, box) for _, box, _, mask in found]
+        colors = self._name_colors(crops, [name for name, *_ in found])
+        return [
+            {"cls": name, "box": box, "score": score, "color": color}
+            for (name, box, score, _), color in zip(found, colors, strict=True)
+        ]
 
 
-def load(
-    folder: Path, model: Mapping[str, Any], color_classifier: tuple[Path, Mapping[str, Any]] | None
-) -> Mask2FormerDetector:
+def load(folder: Path, model: Model, color_classifier: tuple[Path, Model] | None) -> Mask2FormerDetector:
     """The detector in ``folder``; ``color_classifier`` is the folder and model that names colours.
 
     Raises UserError where a file is missing, damaged or of another class.
@@ -139,11 +141,11 @@ def load(
 
     if color_classifier is None:
         raise UserError(
-            f"detector {model['name']}: Mask2Former sees no colours; name the model that does as its "
+            f"detector {model.name}: Mask2Former sees no colours; name the model that does as its "
             "'color_classifier' and give its folder with --color-classifier"
         )
     network = load_network(folder, MASK2FORMER)
     processor = load_processor(Mask2FormerImageProcessor, folder)
     return Mask2FormerDetector(
-        network, processor, ColorClassifier.load(*color_classifier), model["input_size"]
+        network, processor, ColorClassifier.load(*color_classifier), model.required("input_size")
     )

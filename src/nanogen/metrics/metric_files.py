@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nanogen.config.entries import named
 from nanogen.config.metrics import Metric
+from nanogen.config.score_stages import ScoreStage
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 
@@ -21,18 +21,21 @@ Score = tuple[dict[str, float], str]  # values by name, protocol
 
 def write_metric(
     output: Path,
-    stage: Mapping[str, Any],
+    stage: ScoreStage,
     metric: str,
     about: Mapping[str, str],
     result: Score,
 ) -> None:
-    """Write one metric's JSON; ``about`` holds method, task and variant. Refuses NaN (UserError)."""
+    """Write one metric's JSON; refuses NaN (UserError).
+
+    ``about`` holds method, task, variant and what identifies the sample set (`nanogen.data.content`).
+    """
     values, protocol = result
     broken = [name for name, value in values.items() if not np.isfinite(value)]
     if broken:
         raise UserError(f"{output}: {', '.join(broken)} came out as NaN or infinite; not written")
-    header = label(*METRIC, stage["hash"], metric=metric, **about)
-    inputs = dict(stage["expects"])
+    header = label(*METRIC, stage.hash, metric=metric, **about)
+    inputs = dict(stage.expects)
     write_json(output, {**header, "values": values, "protocol": protocol, "inputs": inputs})
     shown = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
     log.info("%s: %s", output, shown)

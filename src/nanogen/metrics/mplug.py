@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nanogen.metrics.vqa_score import Answers
+from nanogen.metrics.vqa_score import Answers, Images
 
 PREFIX = "modelscope:"  # of the model_class, before the model's name there
 
@@ -26,7 +26,7 @@ class MPlug:
 
         self._ask = pipeline(Tasks.visual_question_answering, model=name)
 
-    def answer(self, images: np.ndarray, rows: np.ndarray, questions: Sequence[str]) -> Answers:
+    def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
         """As `nanogen.metrics.vqa.VQAModel`; the probabilities are 1 and 0."""
         from PIL import Image
 

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nanogen.config.score_stages import QuestionScoresStage
 from nanogen.errors import UserError
 from nanogen.metrics import dpg, vqa_score
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.metric_files import write_metric
-from nanogen.metrics.vqa_score import VQAModel
+from nanogen.metrics.vqa_score import Images, VQAModel
 from nanogen.prompts.files import GENEVAL
 from nanogen.prompts.question_graphs import Graph
 from nanogen.prompts.questions import check_complete, item_of, read_questions
@@ -34,7 +35,7 @@ class SampleSet:
     """Images uint8 (N, H, W, 3), or read one by one, and the place of each one's prompt, int (N,);
     ``whose`` the prompts are, for the protocol."""
 
-    images: Sequence[np.ndarray] | np.ndarray
+    images: Images
     of_image: np.ndarray
     prompts: Prompts
     about: Mapping[str, str]  # method, task, variant
@@ -60,11 +61,13 @@ def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str)
             )
 
 
-def read_samples(stage: Mapping[str, Any], samples: Path, prompts_file: Path, metric: str) -> SampleSet:
+def read_samples(
+    stage: QuestionScoresStage, samples: Path, prompts_file: Path, metric: str
+) -> SampleSet:
     """The images of a metric's own prompts, ``dpg`` or ``genai``, or of GenEval's where none of its own
     are drawn; raises UserError where the two files do not belong together."""
-    judged = BenchmarkSamples(stage["expects"], samples, prompts_file, metric, GENEVAL)
-    _check_counts(judged.of_image, judged.prompts, stage["images_per_prompt"], str(samples))
+    judged = BenchmarkSamples(stage.expects, samples, prompts_file, metric, GENEVAL)
+    _check_counts(judged.of_image, judged.prompts, stage.images_per_prompt, str(samples))
     whose = OWN if judged.benchmark == metric else OF_GENEVAL
     return SampleSet(judged.images, judged.of_image, judged.prompts, judged.about, whose)
 
@@ -101,10 +104,10 @@ class Measure(NamedTuple):
     values: Callable[[SampleSet, VQAModel], dict[str, float]]
 
 
-def _dpg(stage: Mapping[str, Any], samples: SampleSet, questions_file: Path | None) -> Measure:
+def _dpg(stage: QuestionScoresStage, samples: SampleSet, questions_file: Path | None) -> Measure:
     if questions_file is None:
         raise UserError("DPG-Bench needs --questions, the file that `nanogen make-questions` writes")
-    graph = read_questions(questions_file, stage["expects"]["questions"])
+    graph = read_questions(questions_file, stage.expects["questions"])
     check_complete(graph, samples.prompts, str(questions_file))
     count = sum(map(len, graph.values()))
     return Measure(
@@ -114,7 +117,7 @@ def _dpg(stage: Mapping[str, Any], samples: SampleSet, questions_file: Path | No
     )
 
 
-def _genai(stage: Mapping[str, Any], samples: SampleSet, questions_file: Path | None) -> Measure:
+def _genai(stage: QuestionScoresStage, samples: SampleSet, questions_file: Path | None) -> Measure:
     return Measure(
         "genai_bench",
         "mean P(yes) that the figure shows the prompt",
@@ -133,7 +136,7 @@ def _measured(measure: Measure, samples: SampleSet, model: VQAModel, shifts: int
 
 
 def score_questions(
-    stage: Mapping[str, Any],
+    content: Mapping[str, Any],
     samples_file: Path,
     prompts_file: Path,
     questions_file: Path | None,
@@ -144,6 +147,7 @@ def score_questions(
     """Write dpg.json, genai.json or both, of a stage `question_scores`, into the folder ``output``.
 
     Args:
+        content: the stage's JSON.
         questions_file: needed for ``dpg``.
         models: by metric, ``dpg`` or ``genai``.
         shifts: how many other prompts each image is asked about for the chance level; 0: none.
@@ -151,11 +155,12 @@ def score_questions(
     Raises UserError where an input is missing, damaged or made by another configuration, and where
     images, prompts and questions do not belong together.
     """
+    stage = QuestionScoresStage.from_json(content)
     for metric, model in models.items():
         samples = read_samples(stage, samples_file, prompts_file, metric)
         measure = MEASURES[metric](stage, samples, questions_file)
         values = _measured(measure, samples, model, shifts)
-        protocol = f"{samples}, {measure.what}; {stage['models'][metric]['name']}: {model.protocol}"
+        protocol = f"{samples}, {measure.what}; {stage.models[metric].name}: {model.protocol}"
         if shifts:
             protocol += "; chance: the same images, asked about by other images' prompts"
         write_metric(output / f"{metric}.json", stage, metric, samples.about, (values, protocol))

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nanogen.config.model_schema import Model
+from nanogen.config.score_stages import ReconstructionStage
 from nanogen.data import hdf5
 from nanogen.data.image_sets import ImageSet, of_hdf5
 from nanogen.data.images import ImageFile
@@ -172,13 +174,13 @@ def _compare(
     _look(judged, made.cpu().numpy(), kept, extractor)
 
 
-def _perceptual(folder: Path, model: Mapping[str, Any], device: torch.device) -> Distance:
+def _perceptual(folder: Path, model: Model, device: torch.device) -> Distance:
     network = load_perceptual(folder, model).to(device)
     return lambda images, targets: network(2 * images - 1, 2 * targets - 1)
 
 
 def write_reconstruction(
-    stage: Mapping[str, Any],
+    content: Mapping[str, Any],
     val: Path,
     folders: Mapping[str, Path],
     output: Path,
@@ -188,16 +190,18 @@ def write_reconstruction(
     """Make the files of a stage `reconstruction` in ``output``: the scores, and a few examples.
 
     Args:
+        content: the stage's JSON.
         folders: of the ``tokenizer``, the ``extractor`` and, where the stage names one, the
             ``perceptual`` network.
         group: processes that each take a share of the images; every one of them calls this.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
-    count = len(ImageFile(val, stage["expects"]["val"]))
+    stage = ReconstructionStage.from_json(content)
+    count = len(ImageFile(val, stage.expects["val"]))
     for role, folder in folders.items():
-        expect_model(folder, stage["expects"][role])
-    extractor = load_extractor(folders["extractor"], stage["extractor"])
+        expect_model(folder, stage.expects[role])
+    extractor = load_extractor(folders["extractor"], stage.extractor)
     codecs = _codecs(stage, folders, group.device)
     start, stop = share(count, group.rank, group.world, NETWORK_BATCH)
     images, shown = of_hdf5(val, "validation images", start, stop), shown_rows(count)
@@ -211,24 +215,23 @@ def write_reconstruction(
             one.merge(other)
     _write_examples(stage, output / EXAMPLES, shown, real, judged[0])
     protocol = _protocol(stage, count, extractor, group.device)
-    about = {"tokenizer": stage["tokenizer"]["name"]}
+    about = {"tokenizer": stage.tokenizer.name}
     write_metric(output / SCORES, stage, "reconstruction", about, (values_of(real, judged), protocol))
 
 
 def _codecs(
-    stage: Mapping[str, Any], folders: Mapping[str, Path], device: torch.device
+    stage: ReconstructionStage, folders: Mapping[str, Path], device: torch.device
 ) -> dict[Codec, dict[str, Distance]]:
     """The tokenizer and, of one that the study trains, what it was before; with what judges them."""
-    model = stage["tokenizer"]
-    tokenizer = load_tokenizer(folders["tokenizer"], model)
+    name, tokenizer = stage.tokenizer.name, load_tokenizer(folders["tokenizer"], stage.tokenizer)
     by: dict[str, Distance] = {"psnr": psnr, "ssim": ssim}
-    if stage["perceptual"]:
-        by["lpips"] = _perceptual(folders["perceptual"], stage["perceptual"], device)
-    codecs = {Codec(model["name"], tokenizer, device): by}
-    if stage[UNTRAINED]:
-        with seeded(stage["seed"], "build", model["name"], "weights"):
+    if stage.perceptual:
+        by["lpips"] = _perceptual(folders["perceptual"], stage.perceptual, device)
+    codecs = {Codec(name, tokenizer, device): by}
+    if stage.untrained:
+        with seeded(stage.seed, "build", name, "weights"):
             before = tokenizer.untrained()
-        codecs[Codec(f"{model['name']}, untrained,", before, device)] = {"psnr": psnr}
+        codecs[Codec(f"{name}, untrained,", before, device)] = {"psnr": psnr}
     return codecs
 
 
@@ -248,27 +251,27 @@ def _rfid(real: Errors, made: Errors) -> float:
     return frechet_distance(*moments)
 
 
-def _protocol(stage: Mapping[str, Any], count: int, extractor: Extractor, device: torch.device) -> str:
-    of, by = stage["extractor"], stage["perceptual"]
+def _protocol(stage: ReconstructionStage, count: int, extractor: Extractor, device: torch.device) -> str:
+    of, by = stage.extractor, stage.perceptual
     shortage = few_images(count, extractor.width)
     threads = torch.get_num_threads()
     cpu = f"a CPU with {threads} thread{'s' if threads > 1 else ''}"
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
     sentences = [
         f"{count} validation images and what becomes of them, rounded to 8 bits",
-        f"rFID: Frechet distance between both sets of the features of {of['name']} "
-        f"({of['model_class']}, {extractor.width} features)" + (f", {shortage}" if shortage else ""),
+        f"rFID: Frechet distance between both sets of the features of {of.name} "
+        f"({of.model_class}, {extractor.width} features)" + (f", {shortage}" if shortage else ""),
         "PSNR and SSIM (Gaussian window of 11 x 11, data range 1): per image, then the mean",
-        *([f"LPIPS: the mean distance of {by['name']} ({by['model_class']})"] if by else []),
+        *([f"LPIPS: the mean distance of {by.name} ({by.model_class})"] if by else []),
         f"images/s: of one process on {where}, {NETWORK_BATCH} images at a time, float32",
     ]
     return "; ".join(sentences)
 
 
 def _write_examples(
-    stage: Mapping[str, Any], path: Path, rows: np.ndarray, real: Errors, made: Errors
+    stage: ReconstructionStage, path: Path, rows: np.ndarray, real: Errors, made: Errors
 ) -> None:
-    header = label(*RECONSTRUCTIONS, stage["hash"], tokenizer=stage["tokenizer"]["name"])
+    header = label(*RECONSTRUCTIONS, stage.hash, tokenizer=stage.tokenizer.name)
     with hdf5.create(path, header) as file:
         file["rows"] = rows
         file["originals"] = np.concatenate(real.examples)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import h5py
 
 from nanogen.config.metrics import BY_NAME
+from nanogen.config.model_schema import Model
 from nanogen.data import hdf5
 from nanogen.data.image_sets import HDF5_SUFFIXES, ImageSet, array_names, open_images
 from nanogen.errors import UserError
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Chosen:
-    """An extractor: its resolved configuration (`schema.Model`, as a dictionary) and its folder."""
+    """An extractor: its resolved configuration and its folder."""
 
-    model: Mapping[str, Any]
+    model: Model
     folder: Path
 
     @property
     def name(self) -> str:
-        return str(self.model["name"])
+        return str(self.model.name)
 
     @property
     def weights(self) -> str:
@@ -41,9 +42,11 @@ class Chosen:
 
 
 class Reference(Protocol):
-    """One of the kinds below; ``file`` is the reference file where there is one already."""
+    """One of the kinds below."""
 
-    file: Path | None
+    @property
+    def file(self) -> Path | None:
+        """The reference file, where there is one already."""
 
     def check(self, metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
         """Raise UserError, before anything is computed, for a metric that this cannot answer."""
@@ -67,7 +70,7 @@ def open_reference(path: Path, resize: int | None = None) -> Reference:
 
 def _require_constants(metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
     for chosen in extractors:
-        if "fdr" in metrics and chosen.model["fdr_constant"] is None:
+        if "fdr" in metrics and chosen.model.fdr_constant is None:
             raise UserError(
                 f"fdr divides by the constant of {chosen.name}, which config/models/{chosen.name}.yaml "
                 "does not give at this scale: set fdr_constant there, take a study's reference file "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import metrics
+from nanogen.config.score_stages import DistributionStage, GenEvalStage, ImageTextStage, SimpleEvalStage
 from nanogen.data import hdf5
 from nanogen.metrics import simpleeval
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
@@ -18,33 +19,42 @@ from nanogen.prompts.files import GENEVAL
 from nanogen.prompts.simpleeval import BENCHMARK
 
 
-def score_distribution(stage: Mapping[str, Any], features: Path, reference: Path, output: Path) -> None:
-    """Write one JSON per metric of a stage `distribution` into ``output``.
+def score_distribution(
+    content: Mapping[str, Any], features: Path, reference: Path, output: Path
+) -> None:
+    """Write one JSON per metric of a stage `distribution`, of which ``content`` is the JSON, into
+    ``output``.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
-    expects = stage["expects"]
+    stage = DistributionStage.from_json(content)
     with (
-        hdf5.opened(features, *FEATURES, expects["features"]) as samples,
-        hdf5.opened(reference, *REFERENCE, expects["reference"]) as real,
+        hdf5.opened(features, *FEATURES, stage.expects["features"]) as samples,
+        hdf5.opened(reference, *REFERENCE, stage.expects["reference"]) as real,
     ):
-        about = {key: str(samples.attrs[key]) for key in ("method", "variant")} | {"task": "imagenet"}
-        spaces = [FeatureSpace(name, samples, real) for name in stage["extractors"]]
-        options = Options(stage["mind_directions"], stage.get("classifier", {}).get("name"))
-        asked = [metrics.BY_NAME[name] for name in stage["use"]["metrics"]]
+        keys = [key for key in ("method", "variant", "sample_set") if key in samples.attrs]
+        about = {key: str(samples.attrs[key]) for key in keys} | {"task": "imagenet"}
+        spaces = [FeatureSpace(name, samples, real) for name in stage.extractors]
+        classifier = stage.classifier.name if stage.classifier else None
+        options = Options(stage.mind_directions, classifier)
+        asked = [metrics.BY_NAME[name] for name in stage.metrics]
         results = {metric.name: measure(metric)(spaces, options) for metric in asked}
     for metric, result in results.items():
         write_metric(output / f"{metric}.json", stage, metric, about, result)
 
 
-def score_image_text(stage: Mapping[str, Any], samples: Path, prompts_file: Path, output: Path) -> None:
-    """Write one JSON per metric of a stage `image_text` into ``output``: of GenEval's prompts.
+def score_image_text(
+    content: Mapping[str, Any], samples: Path, prompts_file: Path, output: Path
+) -> None:
+    """Write one JSON per metric of a stage `image_text`, of which ``content`` is the JSON, into
+    ``output``: of GenEval's prompts.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
-    judged = BenchmarkSamples(stage["expects"], samples, prompts_file, GENEVAL)
-    for name in stage["use"]["metrics"]:
-        result = measure(metrics.BY_NAME[name])(judged, stage["seed"])
+    stage = ImageTextStage.from_json(content)
+    judged = BenchmarkSamples(stage.expects, samples, prompts_file, GENEVAL)
+    for name in stage.metrics:
+        result = measure(metrics.BY_NAME[name])(judged, stage.seed)
         write_metric(output / f"{name}.json", stage, name, judged.about, result)
 
 
@@ -71,14 +81,15 @@ def geneval(
 
 
 def score_geneval(
-    stage: Mapping[str, Any],
+    content: Mapping[str, Any],
     samples: Path,
     prompts_file: Path,
     detector_folder: Path,
     output: Path,
     color_classifier_folder: Path | None = None,
 ) -> None:
-    """Write the JSON of a stage `geneval`: the score, its tags, and what chance would give.
+    """Measure what a stage `geneval`, of which ``content`` is the JSON, asks for: the score, its tags,
+    and what chance would give.
 
     ``color_classifier_folder`` is needed where the detector sees no colours.
 
@@ -87,36 +98,39 @@ def score_geneval(
     from nanogen.metrics.detector import load_detector
     from nanogen.models.card import expect_model
 
-    judged = BenchmarkSamples(stage["expects"], samples, prompts_file, GENEVAL)
-    expect_model(detector_folder, stage["expects"]["detector"])
+    stage = GenEvalStage.from_json(content)
+    judged = BenchmarkSamples(stage.expects, samples, prompts_file, GENEVAL)
+    expect_model(detector_folder, stage.expects["detector"])
     color_classifier = None
-    if color_classifier_folder is not None and "color_classifier" in stage:
-        expect_model(color_classifier_folder, stage["expects"]["color_classifier"])
-        color_classifier = (color_classifier_folder, stage["color_classifier"])
-    detector = load_detector(detector_folder, stage["detector"], color_classifier)
+    if color_classifier_folder is not None and stage.color_classifier is not None:
+        expect_model(color_classifier_folder, stage.expects["color_classifier"])
+        color_classifier = (color_classifier_folder, stage.color_classifier)
+    detector = load_detector(detector_folder, stage.detector, color_classifier)
     check_classes(judged.prompts, detector.classes)
     result = geneval(judged.prompts, judged.of_image, detector(judged.images), detector.protocol)
     write_metric(output, stage, "geneval", judged.about, result)
 
 
 def score_simpleeval(
-    stage: Mapping[str, Any], samples: Path, prompts_file: Path, scorer_folder: Path, output: Path
+    content: Mapping[str, Any], samples: Path, prompts_file: Path, scorer_folder: Path, output: Path
 ) -> None:
-    """Write the JSON of a stage `simpleeval`: the score, its levels, their intervals, and chance.
+    """Measure what a stage `simpleeval`, of which ``content`` is the JSON, asks for: the score, its
+    levels, their intervals, and chance.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
     from nanogen.metrics.weak_scorer import load_weak_scorer
     from nanogen.models.card import expect_model, read_card
 
-    judged = BenchmarkSamples(stage["expects"], samples, prompts_file, BENCHMARK)
-    expect_model(scorer_folder, stage["expects"]["scorer"])
-    scorer = load_weak_scorer(scorer_folder, stage["scorer"])
+    stage = SimpleEvalStage.from_json(content)
+    judged = BenchmarkSamples(stage.expects, samples, prompts_file, BENCHMARK)
+    expect_model(scorer_folder, stage.expects["scorer"])
+    scorer = load_weak_scorer(scorer_folder, stage.scorer)
     choices = simpleeval.Choices(judged.prompts)
     agreement = scorer(judged.images, choices.texts)
     right = choices.right(agreement, judged.of_image)
     scores = simpleeval.per_prompt(right, judged.of_image, len(choices))
-    values = simpleeval.summarise(scores, choices.levels, stage["seed"])
+    values = simpleeval.summarise(scores, choices.levels, stage.seed)
     values["simpleeval_chance"] = choices.chance(agreement, judged.of_image)
     real = (read_card(scorer_folder) or {"quality": {}})["quality"].get("real")
     protocol = (

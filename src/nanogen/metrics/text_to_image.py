@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ import numpy as np
 from tqdm import tqdm
 
 from nanogen.config import load_model, load_run
+from nanogen.config.evaluation_schema import Evaluation
+from nanogen.config.model_schema import Model
 from nanogen.config.paths import Paths
 from nanogen.config.plan import require_weights
-from nanogen.config.schema import Evaluation
+from nanogen.config.section import read
 from nanogen.config.study_schema import Study
-from nanogen.data.prompted_images import drawn_images, read_image
+from nanogen.data.prompted_images import drawn_images, passed_over, read_image
 from nanogen.errors import UserError, nearest
 from nanogen.files import label, write_json, write_text
 from nanogen.identity import config_hash
@@ -58,7 +60,7 @@ class Networks:
     def evaluation(self) -> Evaluation:
         return load_run(self.study, self.study.methods[0], "t2i").evaluation
 
-    def find(self, role: str, name: str) -> tuple[Path, dict[str, Any]]:
+    def find(self, role: str, name: str) -> tuple[Path, Model]:
         """Folder and configuration of the network ``name`` (a file in config/models).
 
         A folder's own card says what it holds; without one, the study does. Raises UserError where
@@ -70,7 +72,7 @@ class Networks:
         require_weights(self.study, model, folder, f"give the folder of a copy as {option}")
         card = read_card(folder)
         keys = model.model_dump(mode="json")
-        return folder, {**keys, **(card or {}).get("model", {})}
+        return folder, read(Model, {**keys, **(card or {}).get("model", {})})
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ def geneval(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks
         raise UserError("evaluation.detector names GenEval's detector, a file in config/models")
     folder, model = networks.find("detector", name)
     colors = load_model(networks.study, name).color_classifier
-    sees_colors = model["model_class"] != MASK2FORMER or colors is None
-    color_classifier = None if sees_colors else networks.find("color_classifier", colors)
+    color_classifier = None
+    if model.model_class == MASK2FORMER and colors is not None:
+        color_classifier = networks.find("color_classifier", colors)
     detector = load_detector(folder, model, color_classifier)
     check_classes(prompts, detector.classes)
     drawn = [(p, file) for p, images in files.items() for file in images]
@@ -128,10 +131,11 @@ class Pictures(Sequence[np.ndarray]):
         return read_image(self.files[index])
 
 
-def _samples(prompts: Sequence[Prompt], files: Mapping[int, list[Path]]) -> SampleSet:
-    drawn = [(prompt, file) for prompt, images in files.items() for file in images]
-    places = np.array([prompt for prompt, _ in drawn])
-    return SampleSet(Pictures([file for _, file in drawn]), places, prompts, {})
+def _samples(prompts: Sequence[Prompt], files: Mapping[int, list[Path]]) -> tuple[SampleSet, list[Path]]:
+    """The images with the place of each one's prompt, and their files."""
+    drawn = [file for images in files.values() for file in images]
+    places = np.array([prompt for prompt, images in files.items() for _ in images])
+    return SampleSet(Pictures(drawn), places, prompts, {}), drawn
 
 
 def _answering(metric: str, networks: Networks) -> tuple[VQAModel, str]:
@@ -144,7 +148,7 @@ def _answering(metric: str, networks: Networks) -> tuple[VQAModel, str]:
 def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
     """DPG-Bench with questions made from the prompts' metadata; every image with the questions that
     were answered with no."""
-    samples = _samples(prompts, files)
+    samples, drawn = _samples(prompts, files)
     graph = {
         item_of(place, prompt): of_prompt(item_of(place, prompt), prompt)
         for place, prompt in enumerate(prompts)
@@ -153,7 +157,7 @@ def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networ
     said = answers(graph, samples, model)
     lines = [
         {"file": str(file), "no": [q.text for q, yes in zip(graph[item], given, strict=True) if not yes]}
-        for file, (item, given) in zip(samples.images.files, said, strict=True)
+        for file, (item, given) in zip(drawn, said, strict=True)
     ]
     protocol = f"{samples}, questions made from their metadata; {name}: {model.protocol}"
     return Result(dpg.score(graph, said), protocol, lines)
@@ -161,14 +165,12 @@ def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networ
 
 def genai(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
     """VQAScore; every image with the probability that it shows its prompt."""
-    samples = _samples(prompts, files)
+    samples, drawn = _samples(prompts, files)
     model, name = _answering("genai", networks)
     probabilities = shown(samples, model)
     lines = [
         {"file": str(file), "prompt": prompts[place]["prompt"], "probability": float(probability)}
-        for file, place, probability in zip(
-            samples.images.files, samples.of_image, probabilities, strict=True
-        )
+        for file, place, probability in zip(drawn, samples.of_image, probabilities, strict=True)
     ]
     values = vqa_score.score(prompts, samples.of_image, probabilities)
     return Result(values, f"{samples}, mean P(yes); {name}: {model.protocol}", lines)
@@ -195,7 +197,12 @@ def score_images(
     results = {}
     for name in names:
         prompts = METRICS[name].read_prompts(prompts_file)
-        results[name] = METRICS[name].score(prompts, drawn_images(folder, len(prompts)), networks)
+        drawn = drawn_images(folder, len(prompts))
+        found = METRICS[name].score(prompts, drawn, networks)
+        if passed := passed_over(folder, drawn):
+            log.warning("%s: passed over %s", folder, passed)
+            found = replace(found, protocol=f"{found.protocol}; passed over: {passed}")
+        results[name] = found
         log.info("%s: %s", name, results[name].protocol)
     return results
 

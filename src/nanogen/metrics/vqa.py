@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError, nearest
-from nanogen.metrics.vqa_score import ANSWER, Answers, VQAModel, answer_probability
+from nanogen.metrics.vqa_score import ANSWER, Answers, Images, VQAModel, answer_probability
 from nanogen.models.batching import batches
 from nanogen.models.initialisation import seeded
-from nanogen.models.loading import load_network
+from nanogen.models.loading import LibraryNetwork, load_network
+from nanogen.weights import first_line
 
 BATCH = 64  # pairs at a time; changes the rounding of sums, nothing else
 YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are asked for "Yes" and "No"
@@ -28,7 +30,7 @@ YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are a
 class _Pairs(ABC):
     """Cuts pairs into batches, as the processor gives them to the network."""
 
-    def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
+    def __init__(self, network: LibraryNetwork, processor: Any, batch: int = BATCH):
         self.network, self.processor, self.batch = network, processor, batch
 
     @abstractmethod
@@ -41,7 +43,7 @@ class _Pairs(ABC):
         )
 
     @torch.inference_mode()
-    def answer(self, images: np.ndarray, rows: np.ndarray, questions: Sequence[str]) -> Answers:
+    def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
         if len(rows) != len(questions):
             raise ValueError(f"{len(rows)} images, but {len(questions)} questions")
         yes, probability = np.zeros(len(rows), bool), np.zeros(len(rows))
@@ -62,7 +64,7 @@ class AnswerClassifier(_Pairs):
 
     protocol = "answers are a classifier's (ViLT), P(yes) is the sigmoid of that answer's score"
 
-    def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
+    def __init__(self, network: LibraryNetwork, processor: Any, batch: int = BATCH):
         super().__init__(network, processor, batch)
         places = {str(name).lower(): int(place) for place, name in network.config.id2label.items()}
         if YES not in places:
@@ -86,7 +88,7 @@ class AnswerGenerator(_Pairs):
 
     protocol = "the answer yes is more probable than no to a decoder (BLIP), P(yes) is the decoder's"
 
-    def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
+    def __init__(self, network: LibraryNetwork, processor: Any, batch: int = BATCH):
         super().__init__(network, processor, batch)
         self._tokens = {word: _tokens(processor.tokenizer, word) for word in (YES, NO)}
 
@@ -99,13 +101,13 @@ class AnswerGenerator(_Pairs):
         return of[YES] > of[NO], of[YES]
 
 
-def encode_images(network: nn.Module, pixels: Tensor) -> Tensor:
+def encode_images(network: LibraryNetwork, pixels: Tensor) -> Tensor:
     """BLIP's features of images (N, 3, H, W): (N, 1 + patches, width), the class token first."""
     return network.vision_model(pixel_values=pixels).last_hidden_state
 
 
 def answered(
-    network: nn.Module, seen: Tensor, inputs: Mapping[str, Tensor], tokens: np.ndarray
+    network: LibraryNetwork, seen: Tensor, inputs: Mapping[str, Tensor], tokens: np.ndarray
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """BLIP's answers to N questions, those of one length at a time.
 
@@ -187,15 +189,15 @@ MODELS: dict[str, Callable[..., VQAModel]] = {
 }
 
 
-def load_vqa(folder: Path | str, model: Mapping[str, Any], batch: int = BATCH) -> VQAModel:
+def load_vqa(folder: Path | str, model: Model, batch: int = BATCH) -> VQAModel:
     """The model in ``folder``, as the resolved configuration ``model`` names its class.
 
     Raises UserError for a missing or damaged folder, for a class that cannot answer, and for a
     processor that needs code of its own.
     """
-    name = model["model_class"]
+    name = model.model_class
     if name not in MODELS:
-        raise UserError(f"model {model['name']}: {name} cannot answer questions{nearest(name, MODELS)}")
+        raise UserError(f"model {model.name}: {name} cannot answer questions{nearest(name, MODELS)}")
     network = load_network(folder, name)
     return MODELS[name](network, _processor(Path(folder)), batch)
 
@@ -205,9 +207,8 @@ def _processor(folder: Path) -> Any:
 
     try:
         return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # `tokenizers`, written in Rust, raises plain ones
         raise UserError(
-            f"{folder} holds no processor for the model's images and questions ({first}); copy it from "
-            "where the model came from"
+            f"{folder} holds no processor for the model's images and questions ({first_line(error)}); "
+            "copy it from where the model came from"
         ) from error

@@ -14,6 +14,7 @@ import numpy as np
 
 QUESTION = 'Does this figure show "{text}"? Please answer yes or no.'
 ANSWER = "Yes"
+Images = Sequence[np.ndarray] | np.ndarray  # uint8 (M, H, W, 3), or read one by one
 
 
 class Answers(NamedTuple):
@@ -28,7 +29,7 @@ class VQAModel(Protocol):
 
     protocol: str  # one sentence part: what answers, and what P(yes) is
 
-    def answer(self, images: np.ndarray, rows: np.ndarray, questions: Sequence[str]) -> Answers:
+    def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
         """Images uint8 (M, H, W, 3), perhaps on disk; question i of N is about image rows[i]."""
         ...
 
@@ -62,7 +63,9 @@ def answer_probability(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
 
 
 def score(
-    prompts: Sequence[Mapping[str, Any]], of_image: Sequence[int], probabilities: Sequence[float]
+    prompts: Sequence[Mapping[str, Any]],
+    of_image: Sequence[int] | np.ndarray,
+    probabilities: Sequence[float] | np.ndarray,
 ) -> dict[str, float]:
     """The metric from P("Yes") of every image for its own prompt, all in [0, 1].
 

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.batching import batches
 from nanogen.models.network_files import load_weights, read_config
@@ -142,20 +143,20 @@ class ClipScorer:
 
     protocol = f"CLIP, of images reduced to {CLIP_KEYHOLE}x{CLIP_KEYHOLE} pixels"
 
-    def __init__(self, folder: Path, model: Mapping[str, Any]):
+    def __init__(self, folder: Path, model: Model):
         from transformers import AutoTokenizer
 
         from nanogen.models.loading import load_network
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network: Any = load_network(folder, model["model_class"]).to(self._device)
+        self.network = load_network(folder, model.model_class).to(self._device)
         if not (folder / "tokenizer.json").exists():
             raise UserError(f"{folder} holds no tokenizer: there is no tokenizer.json")
         self.tokenizer = AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
         self._mean, self._std = (
-            torch.tensor(model[key]).view(1, 3, 1, 1) for key in ("image_mean", "image_std")
+            torch.tensor(moment).view(1, 3, 1, 1) for moment in (model.image_mean, model.image_std)
         )
         self._size = int(self.network.config.vision_config.image_size)
 
@@ -189,17 +190,17 @@ def build_small(config: Mapping[str, Any]) -> SmallScorer:
     return SmallScorer(network, words, longest, side)
 
 
-def load_weak_scorer(folder: Path | str, model: Mapping[str, Any]) -> WeakScorer:
+def load_weak_scorer(folder: Path | str, model: Model) -> WeakScorer:
     """The scorer in ``folder``, as the resolved configuration ``model`` names it.
 
     Raises UserError for a missing or damaged folder and for a class that is none of these.
     """
     folder = Path(folder)
-    if model["model_class"] == CLIP:
+    if model.model_class == CLIP:
         return ClipScorer(folder, model)
-    if model["model_class"] != COARSE_MATCHER:
+    if model.model_class != COARSE_MATCHER:
         raise UserError(
-            f"config/models/{model['name']}.yaml: {model['model_class']} is no weak scorer; known are "
+            f"config/models/{model.name}.yaml: {model.model_class} is no weak scorer; known are "
             f"{COARSE_MATCHER} and {CLIP}"
         )
     config = read_config(folder)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 
@@ -13,23 +14,21 @@ CARD = "nanogen.json"
 FORMAT = ("model", 1)
 
 
-def write_card(
-    folder: Path, stage: Mapping[str, Any], quality: Mapping[str, float], seconds: float
-) -> None:
+def write_card(folder: Path, stage: ModelStage, quality: Mapping[str, float], seconds: float) -> None:
     """Write the card of the network that ``stage`` (a stage `model`) made into ``folder``.
 
     Args:
         quality: numbers on held-out data, e.g. ``{"psnr": 27.1}`` (dB).
         seconds: how long it took to make.
     """
-    model = stage["model"]
+    model = stage.model
     card = {
-        **label(*FORMAT, stage["hash"]),
-        "name": model["name"],
-        "kind": model["kind"],
+        **label(*FORMAT, stage.hash),
+        "name": model.name,
+        "kind": model.kind,
         "quality": {name: round(float(value), 6) for name, value in quality.items()},
         "seconds": round(seconds, 1),
-        "model": dict(model),
+        "model": dict(stage.content["model"]),
     }
     write_json(folder / CARD, card)
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from torch import nn
+from safetensors import SafetensorError
 
 from nanogen.errors import UserError
+from nanogen.files import read_json
+from nanogen.weights import check_folder, first_line
 
+# A network of transformers, diffusers or timm: which attributes it has depends on its class, so the type
+# checker lets all of them pass.
+LibraryNetwork: TypeAlias = Any
 # where a class named in a model's configuration may come from
 LIBRARIES = {
     "AutoencoderKL": "diffusers",
@@ -26,6 +30,8 @@ LIBRARIES = {
     "BlipForQuestionAnswering": "transformers",
     "AutoModelForImageTextToText": "transformers",
 }
+# What the libraries raise where a folder is not what they expect, whichever of its files it is.
+NOT_LOADED = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)
 
 
 def network_class(name: str) -> Any:
@@ -46,7 +52,7 @@ def save_network(network: Any, folder: Path) -> None:
     network.save_pretrained(folder, safe_serialization=True)
 
 
-def load_network(folder: Path | str, class_name: str) -> nn.Module:
+def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
     """The network in ``folder`` (as ``save_pretrained`` writes it), frozen, float32, evaluating.
 
     Raises UserError where a file is missing or damaged, or where weights are missing: a layer
@@ -57,6 +63,7 @@ def load_network(folder: Path | str, class_name: str) -> nn.Module:
         raise UserError(f"{folder} holds no {class_name}: there is no config.json")
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no weights: there is no *.safetensors file")
+    check_folder(folder)
     cls = network_class(class_name)
     _check_class(folder, class_name)
     _without_bars(LIBRARIES[class_name])
@@ -64,9 +71,8 @@ def load_network(folder: Path | str, class_name: str) -> nn.Module:
         network, report = cls.from_pretrained(
             str(folder), output_loading_info=True, use_safetensors=True, local_files_only=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError, json.JSONDecodeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{folder} cannot be loaded as {class_name}: {first}") from error
+    except NOT_LOADED as error:
+        raise UserError(f"{folder} cannot be loaded as {class_name}: {first_line(error)}") from error
     missing = sorted(map(str, report["missing_keys"]))
     mismatched = sorted(map(str, report.get("mismatched_keys", ())))
     if missing or mismatched:
@@ -84,14 +90,13 @@ def load_processor(cls: Any, folder: Path) -> Any:
     """
     try:
         return cls.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder} holds no {cls.__name__}: {first}") from error
+    except NOT_LOADED as error:
+        raise UserError(f"{folder} holds no {cls.__name__}: {first_line(error)}") from error
 
 
 def _check_class(folder: Path, class_name: str) -> None:
     """Refuse a folder whose own config.json names another family of networks."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     if "_class_name" in config:  # diffusers; its classes' names begin alike
         named, fits = [config["_class_name"]], config["_class_name"] == class_name
     else:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
+from nanogen.weights import readable_weights
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_network(network: nn.Module, config: Mapping[str, Any], folder: Path) -> None:
@@ -33,14 +34,10 @@ def save_state(state: Mapping[str, Tensor], config: Mapping[str, Any], folder: P
 def read_pickled_state(path: Path) -> dict[str, Tensor]:
     """The weights in a file of ``torch.save``, as some networks are only released; nothing in it is
     executed. Raises UserError unless it holds tensors by name."""
-    import torch
+    from nanogen.models.torch_files import read_torch
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(f"{path} does not hold weights alone, and is not loaded: {first}") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+    state = read_torch(path)
+    if not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path} does not hold tensors by name; expected a state dictionary")
     return dict(state)
 
@@ -52,18 +49,19 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / CONFIG)
 
 
-def load_weights(network: nn.Module, folder: Path) -> nn.Module:
+def load_weights(network: Network, folder: Path) -> Network:
     """Fill ``network`` from ``folder``; frozen, float32, evaluating. Raises UserError unless every
     weight is there, of the right size, and none is left over."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = folder / WEIGHTS
     if not path.exists():
         raise UserError(f"{folder} holds no weights: there is no {WEIGHTS}; make or fetch it again")
+    with readable_weights(path):
+        weights = load_file(path)
     try:
-        network.load_state_dict(load_file(path), strict=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
+        network.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
         first = " ".join(str(error).split())[:300]
         raise UserError(
             f"{path} does not hold the weights that {folder / CONFIG} names: {first}"

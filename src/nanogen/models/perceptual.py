@@ -6,19 +6,18 @@ They are modules: float images (B, 3, H, W) in [-1, 1], twice, give (B,); the gr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.network_files import load_weights, read_config
 from nanogen.models.small_inception import SmallInception
+from nanogen.weights import readable_weights
 
 LPIPS = "lpips:vgg"
 SMALL_INCEPTION = "nanogen.SmallInception"
@@ -54,19 +53,19 @@ class StageDistance(nn.Module):
         return found
 
 
-def load_perceptual(folder: Path, model: Mapping[str, Any]) -> nn.Module:
+def load_perceptual(folder: Path, model: Model) -> nn.Module:
     """The frozen distance in ``folder``, as the resolved configuration ``model`` names it.
 
     Raises UserError where a file or the package is missing or the class is not known.
     """
-    kind = model["model_class"]
+    kind = model.model_class
     if kind == SMALL_INCEPTION:
         network = SmallInception(**read_config(folder)["arguments"])
-        return StageDistance(load_weights(network, folder), model["input_size"]).eval()
+        return StageDistance(load_weights(network, folder), model.required("input_size")).eval()
     if kind == LPIPS:
         return _Lpips(folder)
     raise UserError(
-        f"config/models/{model['name']}.yaml: {kind} gives no perceptual distance; known are {LPIPS} "
+        f"config/models/{model.name}.yaml: {kind} gives no perceptual distance; known are {LPIPS} "
         f"and {SMALL_INCEPTION}"
     )
 
@@ -99,10 +98,8 @@ class _Lpips(nn.Module):
 def _vgg(path: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise UserError(f"{path} is missing: torchvision's VGG16; fetch the model again")
-    try:
+    with readable_weights(path):
         weights = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}); fetch the model again") from error
     if "features.28.bias" not in weights:
         raise UserError(f"{path} does not hold torchvision's VGG16, whose last layer is features.28")
     return weights

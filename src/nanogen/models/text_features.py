@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.batching import batches
 from nanogen.models.loading import load_network
+from nanogen.weights import first_line
 
 BATCH = 64
 
@@ -22,21 +23,21 @@ class TextEncoder:
 
     Args:
         folder: as ``save_pretrained`` writes both.
-        model: the resolved `nanogen.config.model_schema.Model` as a dictionary.
+        model: its resolved configuration.
 
     Raises UserError where weights or the tokenizer are missing, or the width is another.
     """
 
-    def __init__(self, folder: Path, model: Mapping[str, Any]):
+    def __init__(self, folder: Path, model: Model):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network: nn.Module = load_network(folder, model["model_class"]).to(self.device)
+        self.network = load_network(folder, model.model_class).to(self.device)
         self.tokenizer = _tokenizer(folder)
-        self.max_tokens = int(model["max_tokens"])
+        self.max_tokens = model.required("max_tokens")
         self.width = int(self.network.config.hidden_size)
-        if model.get("width") not in (None, self.width):
+        if model.width not in (None, self.width):
             raise UserError(
                 f"{folder}: its features are {self.width} wide, but the configuration of "
-                f"{model.get('name')} says width {model['width']}"
+                f"{model.name} says width {model.width}"
             )
 
     def token_ids(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
@@ -48,6 +49,11 @@ class TextEncoder:
         ids = [row if text else [] for text, row in zip(texts, given, strict=True)]
         cut = sum(len(row) > self.max_tokens for row in ids)
         return [row[: self.max_tokens] for row in ids], cut
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of every text, those that are cut off counted."""
+        given = self.tokenizer(list(texts))["input_ids"] if texts else []
+        return [len(row) if text else 0 for text, row in zip(texts, given, strict=True)]
 
     @torch.no_grad()
     def features(self, ids: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -86,6 +92,6 @@ def _tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False, padding_side="right"
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
+    except Exception as error:  # `tokenizers`, written in Rust, raises plain ones
+        raise UserError(f"the tokenizer in {folder} cannot be loaded: {first_line(error)}") from error
     return tokenizer

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
 from nanogen.config.schema import Term
 from nanogen.errors import UserError
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
@@ -37,7 +37,7 @@ class PatchFeatures:
         return 1 - similarity.mean((1, 2))
 
 
-def load_patch_features(folder: Path, model: Mapping[str, Any]) -> nn.Module:
+def load_patch_features(folder: Path, model: Model) -> nn.Module:
     """The frozen encoder in ``folder``; its ``patches`` are differentiable in the image."""
     from nanogen.models.vision_features import load_vision
 

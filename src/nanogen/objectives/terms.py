@@ -99,11 +99,11 @@ def term_networks(
     """
     loaded = {}
     for name, model in stage.networks.items():
-        if model["name"] not in folders:
+        if model.name not in folders:
             raise UserError(
-                f"{stage.method} compares with {model['name']}: give --network {model['name']}=DIR"
+                f"{stage.method} compares with {model.name}: give --network {model.name}=DIR"
             )
-        folder = folders[model["name"]]
-        expect_model(folder, stage.expects[model["name"]])
+        folder = folders[model.name]
+        expect_model(folder, stage.expects[model.name])
         loaded[name] = LOADERS[name](folder, model).to(device)
     return loaded

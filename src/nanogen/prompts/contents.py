@@ -140,19 +140,25 @@ def _noun(content: Content, words: Vocabulary, rng: np.random.Generator) -> Cont
     return _changed(content, index, noun=_other(rng, words.nouns, content.nouns))
 
 
+def _one_with(
+    rng: np.random.Generator, content: Content, said: Callable[[Thing], str | None]
+) -> int | None:
+    """The place of a thing of which this is said; None where there is none."""
+    places = [place for place, thing in enumerate(content.things) if said(thing)]
+    return pick(rng, places) if places else None
+
+
 def _color(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
-    colored = [i for i, thing in enumerate(content.things) if thing.color]
-    if not colored:
+    index = _one_with(rng, content, lambda thing: thing.color)
+    if index is None:
         return None
-    index = pick(rng, colored)
     return _changed(content, index, color=_other(rng, words.colors, [content.things[index].color]))
 
 
 def _size(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
-    sized = [i for i, thing in enumerate(content.things) if thing.size]
-    if not sized:
+    index = _one_with(rng, content, lambda thing: thing.size)
+    if index is None:
         return None
-    index = pick(rng, sized)
     return _changed(content, index, size=_other(rng, words.sizes, [content.things[index].size]))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nanogen.data.scenes.scenes import COLORS, RADII, Scene, arranged
+from nanogen.data.scenes.draw import arranged
+from nanogen.data.scenes.scenes import COLORS, RADII, Scene
 from nanogen.prompts.contents import pick
 
 ROOM_FOR_LARGE = 2  # objects; more of them must be small

@@ -22,6 +22,7 @@ from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 from nanogen.prompts import question_graphs
 from nanogen.prompts.files import GENEVAL, read_prompts, read_texts
+from nanogen.prompts.stage import PromptsStage
 
 log = logging.getLogger(__name__)
 Prompt = dict[str, Any]
@@ -44,7 +45,7 @@ def _single_object() -> list[Prompt]:
         _prompt(
             "single_object",
             captions.one(shape, size=size),
-            _object(shape, **({"size": size} if size else {})),  # for the reader: GenEval judges none
+            _object(shape, size=size) if size else _object(shape),  # for the reader: GenEval judges none
         )
         for size, shape in product((None, *RADII), SHAPES)
     ]
@@ -133,79 +134,66 @@ def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
 # ------------------------------------------------------------------------------------ stage
 
 
-def _file(source: Mapping[str, Any], key: str, folder: Path) -> Path:
-    """The file that ``evaluation.<key>`` names; where it is fetched, it is kept in ``folder``."""
-    if "file" not in source:
-        return Path(source[key])
-    from nanogen.remote_file import fetch_file
-
-    return fetch_file(source["file"], folder, f"give its path as evaluation.{key}")
-
-
-def geneval_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
-    """GenEval's prompts of a stage ``prompts``, or a study's own in their form; what is fetched is
-    kept in ``folder``. Raises UserError where there is no such list, or the file is not in order."""
-    which, data = stage["prompts"], stage["data"]
-    if "file" in stage or (isinstance(which, str) and which.endswith((".json", ".jsonl"))):
-        return read_prompts(_file(stage, "prompts", folder))
+def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
+    """GenEval's prompts, or a study's own in their form. Raises UserError where there is no such list,
+    or the file is not in order."""
+    which = stage.geneval.name
+    if stage.geneval.address or (which and which.endswith((".json", ".jsonl"))):
+        return read_prompts(stage.geneval.path(folder))
     if which == "scenes":
-        return scene_prompts(stage["seed"])
+        return scene_prompts(stage.seed)
     if which == "classes":
         from nanogen.data.photographs import class_names
 
-        if not data.get("root"):
+        if not stage.root or not stage.caption_template:
             raise UserError("evaluation.prompts is 'classes', but data.root names no folder of them")
-        return class_prompts(class_names(data["root"]), data["caption_template"])
+        return class_prompts(stage.classes or class_names(stage.root), stage.caption_template)
     raise UserError(
         f"evaluation.prompts is {which!r}; valid are 'scenes', 'classes', the name of a file in "
         "config/prompts or the path of a GenEval file ending in .json or .jsonl"
     )
 
 
-def _simpleeval(stage: Mapping[str, Any], geneval: Sequence[Prompt]) -> list[Prompt]:
+def _simpleeval(stage: PromptsStage, geneval: Sequence[Prompt]) -> list[Prompt]:
     """SimpleEval's prompts, where it is measured."""
-    if not (simple := stage.get("simpleeval")):
+    if stage.simpleeval is None:
         return []
     from nanogen.prompts.simpleeval import simple_prompts
 
-    return simple_prompts(stage["seed"], simple["vocabulary"], simple["prompts"], geneval)
+    return simple_prompts(stage.seed, stage.simpleeval.vocabulary, stage.simpleeval.prompts, geneval)
 
 
-def questions_file(stage: Mapping[str, Any], folder: Path) -> Path:
-    """DPG-Bench's CSV of a stage ``questions``, or of the part ``dpg`` of a stage ``prompts``."""
-    return _file(stage, "questions", folder)
-
-
-def dpg_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
-    """DPG-Bench's own prompts, where a stage ``prompts`` has them: nothing is known of what they ask for
-    but their questions, which are found by ``item_id``. Otherwise as `geneval_prompts`."""
-    if not (source := stage.get("dpg")):
+def dpg_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
+    """DPG-Bench's own prompts, where there are any: nothing is known of what they ask for but their
+    questions, which are found by ``item_id``."""
+    if stage.dpg is None:
         return []
-    texts = question_graphs.read_prompts(questions_file(source, folder))
+    texts = question_graphs.read_prompts(stage.dpg.path(folder))
     return [{"prompt": text, "benchmark": "dpg", "item_id": item} for item, text in texts.items()]
 
 
-def genai_prompts(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
-    """GenAI-Bench's own prompts, where a stage ``prompts`` has them. Otherwise as
-    `geneval_prompts`."""
-    if not (source := stage.get("genai")):
+def genai_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
+    """GenAI-Bench's own prompts, where there are any."""
+    if stage.genai is None:
         return []
-    found = read_texts(_file(source, "genai_prompts", folder))
+    found = read_texts(stage.genai.path(folder))
     return [{**prompt, "benchmark": "genai", "images": GENAI_IMAGES} for prompt in found]
 
 
-def prompts_of(stage: Mapping[str, Any], folder: Path) -> list[Prompt]:
-    """The prompts of a ``prompts`` stage: GenEval's, then those of SimpleEval, DPG-Bench and
-    GenAI-Bench that are drawn besides; a file that is fetched is kept in ``folder``."""
+def prompts_of(content: Mapping[str, Any], folder: Path) -> list[Prompt]:
+    """The prompts of a ``prompts`` stage, of which ``content`` is the JSON: GenEval's, then those of
+    SimpleEval, DPG-Bench and GenAI-Bench that are drawn besides; a file that is fetched is kept in
+    ``folder``. Raises UserError where a file is missing or not in order."""
+    stage = PromptsStage.from_json(content)
     geneval = geneval_prompts(stage, folder)
     simple = _simpleeval(stage, geneval)
     return [*geneval, *simple, *dpg_prompts(stage, folder), *genai_prompts(stage, folder)]
 
 
-def write_prompts(stage: Mapping[str, Any], output: Path | str) -> None:
-    """Write the prompt file of a ``prompts`` stage."""
-    prompts = prompts_of(stage, Path(output).parent)
-    write_json(output, label("prompts", 1, stage["hash"], prompts=prompts))
+def write_prompts(content: Mapping[str, Any], output: Path | str) -> None:
+    """Write the prompt file of a ``prompts`` stage, of which ``content`` is the JSON."""
+    prompts = prompts_of(content, Path(output).parent)
+    write_json(output, label("prompts", 1, content["hash"], prompts=prompts))
     of = Counter(item.get("benchmark", GENEVAL) for item in prompts)
     parts = ", ".join(f"{count} of {name}" for name, count in of.items())
     log.info("%s: %d prompts (%s)", output, len(prompts), parts)

@@ -17,8 +17,8 @@ from nanogen.data.scenes.captions import COUNTS
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.prompts.files import GENEVAL, of_benchmark
-from nanogen.prompts.prompts import questions_file
 from nanogen.prompts.question_graphs import Graph, Question, graph_of, read_table
+from nanogen.prompts.stage import QuestionsStage
 
 log = logging.getLogger(__name__)
 FORMAT = ("questions", 1)
@@ -81,15 +81,16 @@ def _read_prompts(path: Path, hash_: str) -> list[dict[str, Any]]:
     return content["prompts"]
 
 
-def write_questions(stage: Mapping[str, Any], prompts_file: Path, output: Path) -> None:
-    """Write the question file of a stage `questions`: made from the metadata of GenEval's prompts, or
-    those of DPG-Bench's CSV about its own.
+def write_questions(content: Mapping[str, Any], prompts_file: Path, output: Path) -> None:
+    """Write the question file of a stage `questions`, of which ``content`` is the JSON: made from the
+    metadata of GenEval's prompts, or those of DPG-Bench's CSV about its own.
 
     Raises UserError where the prompts are missing or of another configuration, where the CSV is
     broken, and where prompts and questions do not belong together.
     """
-    every = _read_prompts(prompts_file, stage["expects"]["prompts"])
-    made = stage["questions"] == FROM_PROMPTS
+    stage = QuestionsStage.from_json(content)
+    every = _read_prompts(prompts_file, stage.expects["prompts"])
+    made = stage.questions.name == FROM_PROMPTS
     prompts = [every[place] for place in of_benchmark(every, GENEVAL if made else "dpg")]
     if made:
         graph: Graph = {
@@ -98,10 +99,10 @@ def write_questions(stage: Mapping[str, Any], prompts_file: Path, output: Path) 
         }
     else:
         # a fetched CSV lies beside the prompts, which were read from it
-        graph = read_table(questions_file(stage, prompts_file.parent), stage["skip_first_row"])
-    check_complete(graph, prompts, str(stage["questions"]))
+        graph = read_table(stage.questions.path(prompts_file.parent), stage.skip_first_row)
+    check_complete(graph, prompts, str(stage.questions.name))
     questions = [asdict(question) for asked in graph.values() for question in asked]
-    write_json(output, label(*FORMAT, stage["hash"], questions=questions))
+    write_json(output, label(*FORMAT, stage.hash, questions=questions))
     log.info("%s: %d questions of %d prompts", output, len(questions), len(graph))
 
 

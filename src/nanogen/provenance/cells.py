@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanogen.config import PublicRun, Run, Study, load_run, metrics, variants
+from nanogen.config import PublicRun, Run, Study, metrics, variants
+from nanogen.config.load import trained_run
 from nanogen.errors import UserError, nearest
 from nanogen.report.artefacts import TABLES
 from nanogen.report.columns import FID_AT
@@ -119,8 +120,8 @@ def _sample_sets(address: Address, study: Study) -> Iterator[tuple[str, Run | Pu
     results = Results(study)
     if not scored.guidance:  # each method's own, as in Table 1
         for method in study.methods:
-            run = load_run(study, method, scored.task)
-            yield method, run, reproduced_variant(run)
+            trained = trained_run(study, method, scored.task)
+            yield method, trained, reproduced_variant(trained)
     for guidance in scored.guidance:
         for public in results.public() if scored.task == "t2i" else ():
             yield public.method, public, guidance

@@ -10,55 +10,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from nanogen.config import Run, Study, load_run, stages, variants
+from nanogen.config import Run, Study, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Task
-from nanogen.report import seeds
+from nanogen.report.artefact_files import (
+    choices,
+    curves,
+    measured_tokenizers,
+    prompts,
+    reconstructed_images,
+    reconstructions,
+    runs,
+    seeds_metrics,
+    shown_samples,
+    sizes,
+    swept,
+)
 from nanogen.report.paper_tables import reproduced_variant
 
 SAMPLED: dict[Task, tuple[str, ...]] = {
     "imagenet": (variants.GUIDED, variants.UNGUIDED),
     "t2i": (variants.GUIDED,),
 }
-
-
-# ---------------------------------------------------------------------------- parts of a study
-
-
-def runs(study: Study, task: Task) -> list[Run]:
-    """Every training of a task; none where the study has not the task."""
-    if task not in study.tasks:
-        return []
-    return [load_run(study, method, task) for method in study.trainings]
-
-
-def swept(study: Study) -> list[Run]:
-    """The runs whose best guidance is searched for."""
-    named = [run for run in runs(study, "imagenet") if run.method in study.methods]
-    return [run for run in named if variants.is_swept(run, study.sweep)]
-
-
-def measured_tokenizers(study: Study) -> list[str]:
-    """The tokenizers that are measured: in every study but one of reproductions."""
-    return [] if study.report.reproduction else list(stages.tokenizers(study))
-
-
-def curves(study: Study) -> list[str]:
-    """Training curves of the study's own runs; what was trained elsewhere may have none."""
-    return [
-        f"{Paths(study).root}/runs/{task}/{method}/model/train.jsonl"
-        for method in study.methods
-        for task in study.tasks
-        if method not in study.trained.get(task, {})
-    ]
-
-
-def models(study: Study, task: Task) -> list[str]:
-    """The trained models' cards, which know their sizes."""
-    return [Paths(study).trained(method, task) for method in study.trainings]
-
-
-# ---------------------------------------------------------------------------------- what it is
 
 
 @dataclass(frozen=True)
@@ -156,9 +129,6 @@ def shown_guidance(study: Study, run: Run) -> tuple[str, ...]:
     return (reproduced_variant(run),) if study.report.reproduction else SAMPLED[run.task]
 
 
-# ----------------------------------------------------------------------------- what there is
-
-
 def _reproduces(study: Study) -> bool:
     return study.report.reproduction
 
@@ -172,60 +142,12 @@ def _trains_both(study: Study) -> bool:
     return bool(curves(study)) and set(study.tasks) == set(SAMPLED)
 
 
-def _sizes(task: Task) -> Callable[[Study], list[str]]:
-    return lambda study: models(study, task)
-
-
-def _prompts(study: Study) -> list[str]:
-    return [Paths(study).prompts] if "t2i" in study.tasks else []
-
-
-def _choices(study: Study) -> list[str]:
-    """What the search for the best guidance chose."""
-    return [Paths(study).guidance(run.method) for run in swept(study)]
-
-
-def _reconstructions(study: Study) -> list[str]:
-    return [Paths(study).reconstruction(name) for name in measured_tokenizers(study)]
-
-
-def _reconstructed_images(study: Study) -> list[str]:
-    return [Paths(study).reconstructions(name) for name in measured_tokenizers(study)]
-
-
-def _seeds_metrics(study: Study) -> list[str]:
-    """The metric files of every training's sample sets with guidance."""
-    used = sorted({(measure.task, measure.metric) for measure in seeds.measures(study)})
-    return [
-        Paths(study).metric(run.method, task, variant, metric)
-        for task in study.tasks
-        for run in runs(study, task)
-        for variant in variants.with_steps(run, variants.GUIDED)
-        for at, metric in used
-        if at == task
-    ]
-
-
-def _shown_samples(study: Study) -> list[str]:
-    """The sample sets that the overview shows, what was asked for, and the classes' names."""
-    from nanogen.report import overview  # which imports numpy: a command's help starts without
-
-    at = Paths(study)
-    sets = [
-        at.samples(run.method, task, variant)
-        for task in study.tasks
-        for run, variant in overview.shown(study, task)
-    ]
-    classes = [at.data("imagenet", "val")] if "imagenet" in study.tasks else []
-    return [*sets, *_prompts(study), *classes]
-
-
 _MEASURED = ("table2", "table3", "table4")
 _TABLES = (
     Artefact(
         "table", "table1", "Table 1: known methods, reported, reproduced and measured",
         "nanogen.report.study_tables:reproduction", "copied",
-        scores=Scores("imagenet", (), metrics=("fid", "is")), files=_sizes("imagenet"), has=_reproduces,
+        scores=Scores("imagenet", (), metrics=("fid", "is")), files=sizes("imagenet"), has=_reproduces,
     ),
     Artefact(
         "table", "table2", "Table 2: class-conditional generation with guidance",
@@ -235,7 +157,7 @@ _TABLES = (
     Artefact(
         "table", "table3", "Table 3: text-to-image generation",
         "nanogen.report.study_tables:text_to_image", "copied",
-        scores=Scores("t2i", (variants.GUIDED,)), files=_sizes("t2i"), has=_compares,
+        scores=Scores("t2i", (variants.GUIDED,)), files=sizes("t2i"), has=_compares,
     ),
     Artefact(
         "table", "table4", "Table 4: class-conditional generation without guidance",
@@ -265,28 +187,28 @@ _TABLES = (
     Artefact(
         "table", "claims", "The paper's claims: does the study bear them out?",
         "nanogen.claims.table:table", "made",
-        tables=("table1", *_MEASURED, "times"), some=True, files=_prompts,
+        tables=("table1", *_MEASURED, "times"), some=True, files=prompts,
     ),
     Artefact(
         "table", "sweep", "Sweep: each method's best guidance scale",
-        "nanogen.report.study_tables:sweep",
-        scores=Scores("imagenet", (variants.BEST,), metrics=("fid", "is")), files=_choices,
+        "nanogen.report.sweep:table",
+        scores=Scores("imagenet", (variants.BEST,), metrics=("fid", "is")), files=choices,
         has=lambda study: bool(swept(study)),
     ),
     Artefact(
         "table", "tokenizers", "Tokenizers: what they give back of validation images",
-        "nanogen.report.tokenizers:table", files=_reconstructions,
+        "nanogen.report.tokenizers:table", files=reconstructions,
         has=lambda study: bool(measured_tokenizers(study)),
     ),
     Artefact(
         "table", "seeds", "Seeds: how far trainings of one method differ",
-        "nanogen.report.seeds:table", files=_seeds_metrics, has=lambda study: study.seeds > 1,
+        "nanogen.report.seeds:table", files=seeds_metrics, has=lambda study: study.seeds > 1,
     ),
 )  # fmt: skip
 _FIGURES = (
     Artefact(
         "figure", "overview", "what every method draws, on both tasks",
-        "nanogen.report.overview:figure", files=_shown_samples,
+        "nanogen.report.overview:figure", files=shown_samples,
     ),
     Artefact(
         "figure", "figure1", "does a better ImageNet FID mean a better text-to-image score?",
@@ -319,7 +241,7 @@ _FIGURES = (
     ),
     Artefact(
         "figure", "tokenizers", "what tokenizers give back",
-        "nanogen.report.reconstructions:figure", tables=("tokenizers",), files=_reconstructed_images,
+        "nanogen.report.reconstructions:figure", tables=("tokenizers",), files=reconstructed_images,
         unpublished="the paper published no reconstructions",
     ),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.report import correlations
 from nanogen.report.columns import column
 from nanogen.report.correlation_words import STRONG, conclusion
-from nanogen.report.rows import Row, is_number
+from nanogen.report.rows import Row, is_number, number
 from nanogen.report.style import FAINT, INK, applied
 
 if TYPE_CHECKING:
@@ -130,10 +130,10 @@ def _draw(axes: Axes, row: Row, y: float, mark: Mark, size: float) -> None:
         ("without_one_low", "without_one_high", 2.4),
     ):
         if is_number(row.get(low)):
-            ends = [sign * float(row[low]), sign * float(row[high])]
+            ends = [sign * number(row, low), sign * number(row, high)]
             axes.plot(ends, [y, y], color=mark.colour, linewidth=width, solid_capstyle="butt", zorder=2)
     axes.plot(
-        [sign * float(row["pearson"])],
+        [sign * number(row, "pearson")],
         [y],
         marker=mark.marker,
         markersize=0.5 * size,

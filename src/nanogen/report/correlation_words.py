@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from nanogen.report.rows import Row, is_number
+from nanogen.report.rows import Row, is_number, number
 
 STRONG = 0.7  # from here on, one metric explains half of the other's variance (r² = 0.49)
 Reading = Literal["strong", "not strong", "open", "unknown"]
@@ -30,7 +30,7 @@ def _interval(row: Row) -> str:
     found = reading(row)
     if found == "unknown":
         return f"{row['n']} methods are too few for an interval"
-    low, high = float(row["pearson_low"]), float(row["pearson_high"])
+    low, high = number(row, "pearson_low"), number(row, "pearson_high")
     none = f"{'in' if low <= 0 <= high else 'ex'}cludes 0"
     past = " and ".join(shown(end) for end in (-STRONG, STRONG) if low <= end <= high)
     strong = {
@@ -47,9 +47,9 @@ def sentence(row: Row) -> str:
     head = f"{row['score']}, {guidance}, {str(row['name']).lower()} (n = {row['n']})"
     if not is_number(row.get("pearson")):
         return f"{head}: r is undefined."
-    text = f"{head}: r = {shown(float(row['pearson']))}, {_interval(row)}."
+    text = f"{head}: r = {shown(number(row, 'pearson'))}, {_interval(row)}."
     if is_number(row.get("without_one_low")):
-        low, high = (shown(float(row[f"without_one_{end}"])) for end in ("low", "high"))
+        low, high = (shown(number(row, f"without_one_{end}")) for end in ("low", "high"))
         text += f" Without one method, {low} to {high}; {row['most_influential']} matters most."
     return text
 
@@ -72,9 +72,9 @@ def conclusion(rows: Sequence[Row]) -> str:
     excluded, shown_, left = (
         _counted(readings.count(r), total) for r in ("not strong", "strong", "open")
     )
-    some = sum(not float(r["pearson_low"]) <= 0 <= float(r["pearson_high"]) for r in known)
+    some = sum(not number(r, "pearson_low") <= 0 <= number(r, "pearson_high") for r in known)
     return (
-        f'"No strong correlation" {verdict}: over {max(int(row["n"]) for row in known)} methods the '
+        f'"No strong correlation" {verdict}: over {max(number(r, "n") for r in known):.0f} methods the '
         f"interval rules |r| of {STRONG:g} or more out for {excluded} of {total} scores, shows it for "
         f"{shown_} and leaves it open for {left}; it excludes 0 for {_counted(some, total)}."
     )

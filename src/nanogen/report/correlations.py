@@ -192,7 +192,7 @@ def row(question: Question, relation: Relation | None) -> Row:
         "permutation_p": relation.permutation_p,
         "without_one_low": least,
         "without_one_high": largest,
-        "most_influential": most and most.name,
+        "most_influential": most.name if most else None,
     }
     return {key: None if value != value else value for key, value in found.items()}  # nan is nothing
 

@@ -53,7 +53,7 @@ def _on_line(starts: np.ndarray, ends: np.ndarray, boxes: np.ndarray, sizes: np.
     """Whether lines from ``starts`` to ``ends`` (k, 2) run through ``boxes`` (m, 2): (k, m)."""
     along = np.linspace(0.1, 1.0, 14)[:, None, None]
     samples = starts + along * (ends - starts)[None]  # (14, k, 2)
-    return _within(samples[:, :, None, :], boxes, sizes / 2).any(axis=0)
+    return np.any(_within(samples[:, :, None, :], boxes, sizes / 2), axis=0)
 
 
 def _within(places: np.ndarray, centres: np.ndarray, half: np.ndarray) -> np.ndarray:

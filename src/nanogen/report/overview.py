@@ -67,8 +67,9 @@ class Panel:
 def shown(study: Study, task: str) -> Iterator[tuple[Run | PublicRun, str]]:
     """Run and sample set of each row: those with guidance, or what Table 1 scores of a reproduction."""
     results = Results(study)
-    public = results.public() if task == "t2i" else []
-    for run in [*public, *results.runs(task)]:
+    for public in results.public() if task == "t2i" else ():
+        yield public, variants.GUIDED
+    for run in results.runs(task):
         if study.report.reproduction:
             yield run, paper_tables.reproduced_variant(run)
         else:
@@ -271,7 +272,7 @@ def _draw_head(axes: Axes, panel: Panel, top: int, layout: _Layout) -> None:
     """The panel's title and its columns' headings, from ``top`` (dots) on."""
     size, base = layout.title.size, top + layout.title.line * 0.8
     axes.text(layout.x(0), base, panel.title, fontsize=size, fontweight="bold")
-    right = {"ha": "right", "fontsize": layout.small.size, "color": INK}
+    right: dict[str, Any] = {"ha": "right", "fontsize": layout.small.size, "color": INK}
     axes.text(layout.width - GAP, base, panel.note, **right)
     bottom = top + layout.above(panel) - GAP
     for column, lines in enumerate(layout.headings(panel)):
@@ -287,12 +288,13 @@ def _draw_row(axes: Axes, row: Row, top: int, layout: _Layout) -> None:
 
     lines = layout.name.wrapped(row.name, layout.names - GAP)
     known = FAMILIES.get(row.family)
-    look = {"fontsize": layout.name.size, "fontweight": "bold", "color": known.colour if known else INK}
-    at = (layout.names - GAP, top + layout.side / 2)
-    axes.text(*at, "\n".join(lines), ha="right", va="center", **look)
+    colour, size = known.colour if known else INK, layout.name.size
+    look: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": size, "fontweight": "bold"}
+    axes.text(layout.names - GAP, top + layout.side / 2, "\n".join(lines), color=colour, **look)
     for column, image in enumerate(row.images.values()):
         left, side = layout.x(column), layout.side
         smooth = "antialiased" if image.shape[0] > side else "nearest"
         axes.imshow(image, extent=(left, left + side, top + side, top), interpolation=smooth)
-        frame = {"fill": False, "edgecolor": FAINT, "linewidth": 0.3}  # images may be white as the page
-        axes.add_patch(Rectangle((left, top), side, side, **frame))
+        # images may be white as the page
+        frame = Rectangle((left, top), side, side, fill=False, edgecolor=FAINT, linewidth=0.3)
+        axes.add_patch(frame)

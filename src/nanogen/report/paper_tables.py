@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from nanogen.config.load import CONFIG
 from nanogen.config.schema import PublicRun, Run
+from nanogen.config.yaml_files import CONFIG
 from nanogen.errors import UserError, nearest
 from nanogen.report.columns import columns
 from nanogen.report.rows import Row, read_rows

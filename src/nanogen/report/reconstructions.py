@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -145,11 +145,11 @@ def _draw_column(
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(visible=True, color=FAINT, linewidth=0.3)  # images may be white as the page
     centre, base = (x + layout.side / 2) / wide, (high - y + 0.04) / high
-    said = {"ha": "center", "va": "bottom", "linespacing": 1.15}
+    said: dict[str, Any] = {"ha": "center", "va": "bottom", "linespacing": 1.15}
     scores = figure.text(centre, base, column.said, fontsize=0.8 * size, color=INK, **said)
     base += (column.said.count("\n") + 1) * 0.8 * size * LINE / high if column.said else 0
-    bold = {"fontsize": 0.9 * size, "fontweight": "bold", "color": column.colour}
+    bold: dict[str, Any] = {"fontsize": 0.9 * size, "fontweight": "bold", "color": column.colour}
     name = figure.text(centre, base, column.title, **bold, **said)
     for words in (scores, name):  # a long one is written smaller, to the column's width
         long = words.get_window_extent().width / figure.dpi
-        words.set_fontsize(words.get_fontsize() * min(1.0, layout.side / max(long, 1e-6)))
+        words.set_fontsize(float(words.get_fontsize()) * min(1.0, layout.side / max(long, 1e-6)))

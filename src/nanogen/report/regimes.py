@@ -7,7 +7,7 @@ equal shares of their training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanogen.config.paths import Paths
+from nanogen.config.schema import Task
 from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError
 from nanogen.report.columns import Column
@@ -50,7 +51,7 @@ class Regime:
     method: str
     name: str
     family: str
-    curves: dict[str, dict[str, np.ndarray]]
+    curves: Mapping[Task, dict[str, np.ndarray]]
 
     def distance(self, quantity: str) -> float | None:
         """The factor between both tasks' curves, at least 1; None where one has not the quantity."""

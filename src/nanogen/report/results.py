@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import PublicRun, Run, Study, load_run, metrics, replicates, stages
+from nanogen.config import PublicRun, Run, Study, metrics, replicates, stages
+from nanogen.config.load import public_run, trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
+from nanogen.data.content import of_sample_set
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
+from nanogen.identity import config_hash
 from nanogen.report import paper_tables
 
 METRIC = ("metric", 1)
@@ -32,6 +35,7 @@ class Metric:
     protocol: str
     hash: str
     path: Path
+    sample_set: str | None = None  # what identifies the images, of files that note it
 
     def value(self, name: str) -> float:
         """The number called ``name``; raises UserError where it is absent or not finite."""
@@ -61,6 +65,7 @@ def read_metric(path: Path | str) -> Metric:
             protocol=content.get("protocol", ""),
             hash=content["hash"],
             path=path,
+            sample_set=content.get("sample_set"),
         )
     except KeyError as error:
         raise UserError(
@@ -86,6 +91,7 @@ class Results:
         self._given: dict[tuple[str, ...], Metric] = {}
         self._cards: dict[tuple[str, str], Path] = {}
         self._guidance: dict[str, Path] = {}
+        self._sample_sets: dict[Path, str] = {}
         for path in inputs:
             if path.name == CARD:  # .../runs/<task>/<method>/model/nanogen.json
                 self._cards[path.parts[-4], path.parts[-3]] = path
@@ -111,7 +117,7 @@ class Results:
                 f"study {self.study.study} has no task {task!r} (its tasks: "
                 f"{', '.join(self.study.tasks)}); add it with --config 'tasks=[imagenet,t2i]'"
             )
-        runs = [load_run(self.study, method, task) for method in self.study.trainings]
+        runs = [trained_run(self.study, method, task) for method in self.study.trainings]
         families = ("rae", "vae", "pixel", "few-step")
         return sorted(
             runs,
@@ -120,7 +126,7 @@ class Results:
 
     def public(self) -> list[PublicRun]:
         """The study's public models, in the order of the paper's Table 3."""
-        runs = [load_run(self.study, name, "t2i") for name in self.study.public]
+        runs = [public_run(self.study, name) for name in self.study.public]
         return sorted(runs, key=lambda run: paper_tables.rank(run.method, table="table3"))
 
     def _make(self, path: str) -> str:
@@ -152,8 +158,22 @@ class Results:
                 f"study {self.study.study} expects {expected}; make it again with "
                 f"{self._make(str(found.path))}"
             )
+        self._check_images(found)
         self.used.append(found)
         return found
+
+    def _check_images(self, found: Metric) -> None:
+        """Raise UserError where the sample set holds other images by now."""
+        path = Path(self.paths.samples(found.method, found.task, found.variant))
+        if found.sample_set is None or not path.exists():
+            return
+        if path not in self._sample_sets:
+            self._sample_sets[path] = of_sample_set(path)
+        if self._sample_sets[path] != found.sample_set:
+            raise UserError(
+                f"{found.path} was measured on other images than {path} holds now; make it again "
+                f"with {self._make(str(found.path))}"
+            )
 
     def _expected(self, method: str, variant: str, name: str) -> str:
         return stages.metric(self.study, method, variant, name)["hash"]
@@ -198,3 +218,17 @@ class Results:
             if name not in names:
                 names.append(name)
         return [f"{', '.join(names)}: {text}" for text, names in by_sentence.items() if text]
+
+    def provenance(self) -> list[str]:
+        """Footnotes of a table: how it was measured, and a hash of all configurations behind it."""
+        study = self.study
+        trainings = "one training per method"
+        if study.seeds > 1:
+            trainings = (
+                f"{study.seeds} trainings per method: the first with this seed, each other with its own"
+            )
+        hashes = sorted({metric.hash for metric in self.used})
+        return [
+            *self.protocols(),
+            f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, {trainings}.",
+        ]

@@ -7,9 +7,10 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import read_text
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -31,12 +32,13 @@ def read_rows(path: Path | str, needs: Iterable[str] = ()) -> list[Row]:
     header, or lacks a column of ``needs``.
     """
     path = Path(path)
-    with explained(path, "read"):
-        text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     header, *lines = [line for line in csv.reader(io.StringIO(text)) if line] or [[]]
     missing = [key for key in needs if key not in header]
     if missing:
         raise UserError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(header)}")
+    if twice := [key for key in header if header.count(key) > 1]:
+        raise UserError(f"{path} has two columns {twice[0]!r}; remove one")
     if not lines:
         raise UserError(f"{path} holds no rows; delete it and make it again")
     for number, line in enumerate(lines, start=2):
@@ -56,7 +58,7 @@ def csv_text(rows: Iterable[Row], keys: Sequence[str]) -> str:
     return buffer.getvalue()
 
 
-def is_number(value: Value) -> bool:
+def is_number(value: Value) -> TypeGuard[int | float]:
     """Whether a cell holds a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)
 

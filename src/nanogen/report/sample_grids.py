@@ -141,7 +141,10 @@ def font_of(size: int, bold: bool = False) -> FreeTypeFont:
     from PIL import ImageFont
 
     # found without an import of matplotlib, which takes longer than a picture does
-    place = Path(find_spec("matplotlib").origin).parent / "mpl-data" / "fonts" / "ttf"
+    spec = find_spec("matplotlib")
+    assert spec is not None
+    assert spec.origin is not None
+    place = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
     return ImageFont.truetype(str(place / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)
 
 

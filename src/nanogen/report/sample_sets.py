@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from nanogen.config import PublicRun, Run, replicates, variants
+from nanogen.config.schema import Task
 from nanogen.report.results import Results
 from nanogen.report.rows import Row
 
 # part of a method's numbers -> (task, guidance), as in ``entries``
-PARTS = {
+PARTS: dict[str, tuple[Task, str]] = {
     "cfg": ("imagenet", variants.GUIDED),
     "nocfg": ("imagenet", variants.UNGUIDED),
     "t2i": ("t2i", variants.GUIDED),
@@ -25,7 +26,7 @@ def head(run: Run | PublicRun, steps: int | None) -> Row:
     return {"method": f"{run.method}-nfe{steps}", "name": name, "family": run.family}
 
 
-def sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int]]:
+def sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int | None]]:
     """(run, sample set, steps) of every row, those of further seeds below their method's first."""
     for run in results.trainings(task):
         for variant, steps in variants.with_steps(run, guidance).items():
@@ -47,8 +48,8 @@ def shown_sets(results: Results) -> Iterator[SampleSet]:
         if task not in results.study.tasks:
             continue
         if task == "t2i":
-            for run in results.public():
-                yield SampleSet(run.method, part, run, variants.GUIDED)
+            for public in results.public():
+                yield SampleSet(public.method, part, public, variants.GUIDED)
         for run, variant, steps in sample_sets(results, task, guidance):
             if replicates.is_first(run.method):
                 yield SampleSet(str(head(run, steps)["method"]), part, run, variant)

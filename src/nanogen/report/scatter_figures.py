@@ -170,11 +170,10 @@ def _draw_panel(axes: Axes, panel: Panel, marker: float, axis: str, part: str) -
     axes.set_title(part + panel.statement, loc="left", pad=4)
 
 
-def _label_panel(axes: Axes, panel: Panel, size: float, marker: float) -> None:
+def _label_panel(figure: Figure, axes: Axes, panel: Panel, size: float, marker: float) -> None:
     """Write the names, after the layout is final; lengths are in typographic points."""
     from matplotlib.patheffects import withStroke
 
-    figure = axes.get_figure()
     scale = 72 / figure.dpi
     texts = [
         axes.annotate(
@@ -191,14 +190,13 @@ def _label_panel(axes: Axes, panel: Panel, size: float, marker: float) -> None:
         )
         for p in panel.points
     ]
-    renderer = figure.canvas.get_renderer()
-    boxes = [text.get_window_extent(renderer) for text in texts]
+    boxes = [text.get_window_extent() for text in texts]
     sizes = np.array([[box.width, box.height] for box in boxes]) * scale
     points = axes.transData.transform([[p.fid, p.score] for p in panel.points]) * scale
-    area = axes.get_window_extent(renderer)
-    bounds = tuple(v * scale for v in (area.x0 + 1, area.y0 + 1, area.x1, area.y1))
-    trend = _trend(panel, count=200)
-    trend = axes.transData.transform(trend) * scale if len(trend) else None
+    area = axes.get_window_extent()
+    bounds = ((area.x0 + 1) * scale, (area.y0 + 1) * scale, area.x1 * scale, area.y1 * scale)
+    line = _trend(panel, count=200)
+    trend = axes.transData.transform(line) * scale if len(line) else None
     centres = place(points, sizes, bounds, marker, trend)
     for text, point, centre, box in zip(texts, points, centres, sizes, strict=True):
         text.set_position(tuple(centre - point))
@@ -228,8 +226,9 @@ def _legend(figure: Figure, rows: list[list[Panel]], marker: float) -> None:
     if any(panel.r is not None for row in rows for panel in row):
         handles.append(Line2D([], [], color=FAINT, linestyle=(0, (4, 2)), label="least squares"))
     for columns in range(len(handles), 0, -1):  # as few lines as the figure is wide enough for
-        keys = {"loc": "outside upper center", "ncols": columns, "handletextpad": 0.4}
-        legend = figure.legend(handles=handles, **keys)
+        legend = figure.legend(
+            handles=handles, loc="outside upper center", ncols=columns, handletextpad=0.4
+        )
         if legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()
@@ -273,7 +272,7 @@ def _finish(figure: Figure, rows, grid, style: FigureStyle, marker: float) -> No
             axes.tick_params(colors=INK)
             if style.labels:
                 crowded = len(panel.points) > CROWD
-                _label_panel(axes, panel, style.font_size * (0.6 if crowded else 0.85), marker)
+                _label_panel(figure, axes, panel, style.font_size * (0.6 if crowded else 0.85), marker)
 
 
 def figure(

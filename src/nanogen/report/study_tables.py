@@ -8,11 +8,9 @@ from pathlib import Path
 from nanogen.config import PublicRun, Run, Study, load_run, metrics, stages, variants
 from nanogen.config.metrics import TAGS
 from nanogen.config.schema import Task
-from nanogen.config.study_schema import Sweep
 from nanogen.errors import UserError
-from nanogen.identity import config_hash
 from nanogen.report import paper_tables, prompt_notes
-from nanogen.report.columns import FID_AT, columns
+from nanogen.report.columns import columns
 from nanogen.report.results import Results
 from nanogen.report.rows import Row
 from nanogen.report.sample_sets import head, sample_sets
@@ -50,18 +48,6 @@ def _guidance_scale(run: Run) -> float:
     """Where guidance is in the training's target, the scale that it comes to."""
     trained = variants.guidance_is_trained(run)
     return run.objective.meanflow.scale if trained else run.sampling.guidance_scale
-
-
-def _provenance(results: Results) -> list[str]:
-    """Footnotes: how it was measured, and a hash of all configurations behind the numbers."""
-    study = results.study
-    several = f"{study.seeds} trainings per method: the first with this seed, each other with its own"
-    trainings = several if study.seeds > 1 else "one training per method"
-    hashes = sorted({metric.hash for metric in results.used})
-    return [
-        *results.protocols(),
-        f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, {trainings}.",
-    ]
 
 
 def _scores(results: Results, run: Run | PublicRun, variant: str) -> Row:
@@ -109,7 +95,7 @@ def with_guidance(study: Study, inputs: Iterable[Path] = ()) -> Table:
         notes=[
             "FID untrained: the same network before its training, without guidance.",
             *_trained_guidance_note(results),
-            *_provenance(results),
+            *results.provenance(),
             PUBLISHED_NOTE,
         ],
         identity=IDENTITY,
@@ -134,7 +120,7 @@ def without_guidance(study: Study, inputs: Iterable[Path] = ()) -> Table:
         caption=f"Class-conditional generation without guidance, study {results.study.study}.",
         columns=columns(keys),
         rows=rows,
-        notes=[*_provenance(results), PUBLISHED_NOTE],
+        notes=[*results.provenance(), PUBLISHED_NOTE],
         identity=IDENTITY,
         more=_further(rows, keys),
     )
@@ -189,7 +175,9 @@ def _answer_chance_note(rows: list[Row]) -> list[str]:
 def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """Table 3: public models, then the study's own; metrics of images of texts and chance levels."""
     results = Results(study, inputs)
-    public = [(run, variants.GUIDED, run.sampling.steps) for run in results.public()]
+    public: list[tuple[Run | PublicRun, str, int | None]] = [
+        (run, variants.GUIDED, run.sampling.steps) for run in results.public()
+    ]
     found = [*public, *sample_sets(results, "t2i", variants.GUIDED)]
     rows = [_text_to_image_row(results, *sample_set) for sample_set in found]
     tags = [tag for tag in TAGS if any(tag in row for row in rows)]
@@ -206,7 +194,7 @@ def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
             *_answer_chance_note(rows),
             *prompt_notes.notes(results.study),
             *[PUBLIC_NOTE] * bool(public),
-            *_provenance(results),
+            *results.provenance(),
             PUBLISHED_NOTE,
         ],
         identity=IDENTITY,
@@ -256,56 +244,8 @@ def reproduction(study: Study, inputs: Iterable[Path] = ()) -> Table:
         columns=columns(keys),
         rows=rows,
         grouped_by="space",
-        notes=[*_provenance(results), PUBLISHED_NOTE],
+        notes=[*results.provenance(), PUBLISHED_NOTE],
         identity=("method", "space"),
         more=("hash",),
         ranked=False,
     )
-
-
-def sweep(study: Study, inputs: Iterable[Path] = ()) -> Table:
-    """The best guidance scale of every method, its scores, and the FIDs that chose it."""
-    results = Results(study, inputs)
-    of = study.sweep
-    if of is None:
-        raise UserError(f"study {study.study} sweeps no guidance: its key sweep is not set")
-    rows: list[Row] = []
-    swept = [run for run in results.runs("imagenet") if variants.is_swept(run, of)]
-    for run in swept:
-        choice = results.guidance(run.method)
-        fid, score = (results.metric("imagenet", run.method, variants.BEST, n) for n in ("fid", "is"))
-        rows.append(
-            {
-                **head(run, run.sampling.steps),
-                "guidance_scale": run.sampling.guidance_scale,
-                "best_scale": choice["scale"],
-                "fid": fid.value("fid"),
-                "is": score.value("is"),
-                **{f"{FID_AT}{point['scale']:g}": point["fid"] for point in choice["curve"]},
-                "hash": fid.hash,
-            }
-        )
-    tried = [f"{FID_AT}{scale:g}" for scale in of.scales]
-    return Table(
-        name="sweep",
-        caption=f"Guidance on ImageNet, study {results.study.study}: each method's best scale.",
-        columns=columns(["name", "guidance_scale", "best_scale", "fid", "is", *tried]),
-        rows=rows,
-        notes=[*_sweep_notes(results, swept, of), *_provenance(results)],
-        identity=IDENTITY,
-        more=("hash",),
-    )
-
-
-def _sweep_notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
-    """How the scales were chosen, and of which methods the choice is open."""
-    low, high = swept[0].sampling.guidance_interval
-    notes = [
-        f"Best scale: that of the lowest FID at {of.images} images each (FID at scale), guidance on "
-        f"[{low}, {high}]. FID and IS: {swept[0].evaluation.images} images at that scale. Scale: that "
-        "of the study's other tables.",
-    ]
-    if edge := [run.title for run in swept if results.guidance(run.method)["at_edge"]]:
-        names = ", ".join(edge)
-        notes.append(f"{names}: the best scale is the last that was tried; a better one may lie beyond.")
-    return notes

@@ -78,6 +78,7 @@ def applied(style: FigureStyle) -> Iterator[None]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.unicode_minus": True,
+        "text.parse_math": False,  # a dollar in a name is one
         "legend.frameon": False,
         "pdf.fonttype": 42,
         "svg.fonttype": "path",
@@ -85,7 +86,7 @@ def applied(style: FigureStyle) -> Iterator[None]:
         "figure.dpi": 72,
         "savefig.dpi": PNG_DPI,
     }
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings):  # type: ignore[arg-type]  # its stub lists every key as a type
         yield
 
 

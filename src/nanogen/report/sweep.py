@@ -1,18 +1,23 @@
-"""The figure of a sweep: FID against the guidance scale, a panel per method, the best one ringed."""
+"""A sweep of guidance: each method's best scale as a table, and FID against the scale as a figure, a
+panel per method, the best one ringed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanogen.config import Run, variants
 from nanogen.config.paths import Paths
-from nanogen.config.study_schema import FigureStyle, Study
+from nanogen.config.study_schema import FigureStyle, Study, Sweep
 from nanogen.errors import UserError
-from nanogen.report.columns import FID_AT
+from nanogen.report.columns import FID_AT, columns
+from nanogen.report.results import Results
 from nanogen.report.rows import Row, number, read_rows
+from nanogen.report.sample_sets import head
 from nanogen.report.style import FAMILIES, INK, applied
+from nanogen.report.table import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +25,54 @@ if TYPE_CHECKING:
 
 NAME = "sweep"
 COLUMNS = 6  # of panels
+
+
+def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
+    """The best guidance scale of every method, its scores, and the FIDs that chose it."""
+    results = Results(study, inputs)
+    of = study.sweep
+    if of is None:
+        raise UserError(f"study {study.study} sweeps no guidance: its key sweep is not set")
+    rows: list[Row] = []
+    swept = [run for run in results.runs("imagenet") if variants.is_swept(run, of)]
+    for run in swept:
+        choice = results.guidance(run.method)
+        fid, score = (results.metric("imagenet", run.method, variants.BEST, n) for n in ("fid", "is"))
+        rows.append(
+            {
+                **head(run, run.sampling.steps),
+                "guidance_scale": run.sampling.guidance_scale,
+                "best_scale": choice["scale"],
+                "fid": fid.value("fid"),
+                "is": score.value("is"),
+                **{f"{FID_AT}{point['scale']:g}": point["fid"] for point in choice["curve"]},
+                "hash": fid.hash,
+            }
+        )
+    tried = [f"{FID_AT}{scale:g}" for scale in of.scales]
+    return Table(
+        name=NAME,
+        caption=f"Guidance on ImageNet, study {results.study.study}: each method's best scale.",
+        columns=columns(["name", "guidance_scale", "best_scale", "fid", "is", *tried]),
+        rows=rows,
+        notes=[*_notes(results, swept, of), *results.provenance()],
+        identity=("method", "family"),
+        more=("hash",),
+    )
+
+
+def _notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
+    """How the scales were chosen, and of which methods the choice is open."""
+    low, high = swept[0].sampling.guidance_interval
+    notes = [
+        f"Best scale: that of the lowest FID at {of.images} images each (FID at scale), guidance on "
+        f"[{low}, {high}]. FID and IS: {swept[0].evaluation.images} images at that scale. Scale: that "
+        "of the study's other tables.",
+    ]
+    if edge := [run.title for run in swept if results.guidance(run.method)["at_edge"]]:
+        names = ", ".join(edge)
+        notes.append(f"{names}: the best scale is the last that was tried; a better one may lie beyond.")
+    return notes
 
 
 @dataclass(frozen=True)

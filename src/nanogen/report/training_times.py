@@ -64,7 +64,7 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
     rows: dict[str, Row] = {}
     for task in study.tasks:
         for run in results.runs(task):
-            head = {"method": run.method, "name": run.title, "family": run.family}
+            head: Row = {"method": run.method, "name": run.title, "family": run.family}
             found = _of_run(given, curve_path(results.paths, run.method, task), task)
             rows[run.method] = rows.get(run.method, head) | found
     if not any("_hours" in key for row in rows.values() for key in row):

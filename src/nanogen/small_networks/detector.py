@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.metrics.detector import (
@@ -107,7 +108,8 @@ def _mask_iou(detector: ShapeDetector, data: ImageFile) -> float:
     """Mean over shapes of the intersection over union of true and predicted pixels."""
     assert data.masks is not None
     numbers, classes = _shape_numbers(data, detector.classes), range(1, 1 + len(detector.classes))
-    common, either = Counter(), Counter()
+    common: Counter[int] = Counter()
+    either: Counter[int] = Counter()
     for rows in batches(len(data), 100):
         predicted = detector.probabilities(data.images[rows]).argmax(1)
         true = class_map(data.masks[rows], numbers[rows])
@@ -131,7 +133,7 @@ def real_score(detector: ShapeDetector, data: ImageFile) -> dict[str, float]:
     return score(prompts, range(len(prompts)), [found[i] for i in images])
 
 
-def _train_scenes(stage: Mapping[str, Any], data: ImageFile, detector: ShapeDetector) -> None:
+def _train_scenes(stage: ModelStage, data: ImageFile, detector: ShapeDetector) -> None:
     assert data.masks is not None
     masks, numbers = data.masks, _shape_numbers(data, detector.classes)
 
@@ -143,7 +145,7 @@ def _train_scenes(stage: Mapping[str, Any], data: ImageFile, detector: ShapeDete
     train(detector.network, loss, stage, len(data))
 
 
-def _train_photographs(stage: Mapping[str, Any], data: ImageFile, detector: WholeImageDetector) -> None:
+def _train_photographs(stage: ModelStage, data: ImageFile, detector: WholeImageDetector) -> None:
     labels = torch.from_numpy(data.labels)
 
     def loss(rows: torch.Tensor, _: torch.Generator) -> torch.Tensor:
@@ -154,21 +156,21 @@ def _train_photographs(stage: Mapping[str, Any], data: ImageFile, detector: Whol
 
 
 def train_detector(
-    stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
+    stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
     """Train the detector of ``stage`` and save its config.json and weights into ``folder``.
 
     Returns the quality on the validation images: ``mask_iou`` and ``geneval_real`` with each tag's
     part (`real_score`) for scenes, ``accuracy`` for photographs.
     """
-    model = stage["model"]
-    if model["model_class"] != SHAPE_DETECTOR:
+    model = stage.model
+    if model.model_class != SHAPE_DETECTOR:
         raise UserError(
-            f"detector {model['name']}: {model['model_class']} cannot be trained here; "
+            f"detector {model.name}: {model.model_class} cannot be trained here; "
             f"trainable is {SHAPE_DETECTOR}, or set its source to download or path"
         )
     if train_images.masks is not None:
-        config = _scene_config(train_images, model["architecture"])
+        config = _scene_config(train_images, model.architecture)
     else:
         config = {
             "_class_name": SHAPE_DETECTOR,
@@ -176,7 +178,7 @@ def train_detector(
             "classes": train_images.classes,
             "arguments": {},
         }
-    with seeded(stage["seed"], "weights", model["name"]):
+    with seeded(stage.seed, "weights", model.name):
         detector = build_detector(config)
     if isinstance(detector, ShapeDetector):
         _train_scenes(stage, train_images, detector)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.pixels import to_signed
 from nanogen.identity import seed_for
 from nanogen.models.batching import batches, gather
@@ -68,7 +68,7 @@ def draw_mask(count: int, length: int, generator: torch.Generator) -> Tensor:
     return order < round(MASKED * length)
 
 
-def train_encoder(stage: Mapping[str, Any], images: Any, val: Any, folder: Path) -> dict[str, float]:
+def train_encoder(stage: ModelStage, images: Any, val: Any, folder: Path) -> dict[str, float]:
     """Train on ``images`` (an ImageFile), save to ``folder``; its quality on ``val``.
 
     Loss: cross-entropy of the class from the class token (from the patches' mean where there is
@@ -76,17 +76,17 @@ def train_encoder(stage: Mapping[str, Any], images: Any, val: Any, folder: Path)
     visible ones, so that tokens keep detail.
     Quality: ``accuracy``, and ``masked_psnr`` (dB) over hidden patches.
     """
-    model = stage["model"]
-    options = {"classes": 1.0, "masked": 0.3, "visible": 1.0, **model["training"]["options"]}
+    model = stage.model
+    options = {"classes": 1.0, "masked": 0.3, "visible": 1.0, **stage.training.options}
     preprocess = Preprocessing.of(model)
     labels = torch.from_numpy(images.labels)
-    with seeded(stage["seed"], "build", model["name"], "weights"):
+    with seeded(stage.seed, "build", model.name, "weights"):
         pretraining = Pretraining(build_encoder(model), len(images.classes))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
         batch = gather(images.images, rows)
         target = patches(preprocess.resize(to_signed(batch)), pretraining.patch)
-        mask = draw_mask(*target.shape[:2], generator)
+        mask = draw_mask(len(target), target.shape[1], generator)
         whole = len(rows) // 2  # these see every patch: what is hidden cannot be classified
         mask[:whole] = False
         logits, output = pretraining(preprocess(batch), mask)
@@ -97,7 +97,7 @@ def train_encoder(stage: Mapping[str, Any], images: Any, val: Any, folder: Path)
     train(pretraining, loss, stage, len(images))
     save_encoder(pretraining.network, model, folder)
     preprocess.write(folder)
-    return _quality(pretraining, preprocess, val, stage["seed"])
+    return _quality(pretraining, preprocess, val, stage.seed)
 
 
 @torch.no_grad()
@@ -109,7 +109,7 @@ def _quality(
     for part in batches(len(val), EVALUATION_BATCH):
         batch = gather(val.images, part)
         target = patches(preprocess.resize(to_signed(batch)), pretraining.patch)
-        mask = draw_mask(*target.shape[:2], generator)
+        mask = draw_mask(len(target), target.shape[1], generator)
         _, output = pretraining(preprocess(batch), mask)
         squared.append((output - target).square().mean(2)[mask])
         logits, _ = pretraining(preprocess(batch), None)

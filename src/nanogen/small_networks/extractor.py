@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
@@ -17,6 +19,7 @@ from nanogen.metrics.extractors import SMALL_INCEPTION, pooled, prepare
 from nanogen.models import timm_networks
 from nanogen.models.batching import batches
 from nanogen.models.initialisation import seeded
+from nanogen.models.loading import LibraryNetwork
 from nanogen.models.network_files import save_network
 from nanogen.models.small_inception import SmallInception
 from nanogen.small_networks.extractor_targets import Target, target_of
@@ -31,7 +34,7 @@ class _WithHead(nn.Module):
     Where the network is a classifier, its logits are the first outputs.
     """
 
-    def __init__(self, network: nn.Module, outputs: int):
+    def __init__(self, network: LibraryNetwork, outputs: int):
         super().__init__()
         self.network = network
         width, others = network.num_features, outputs - network.num_classes
@@ -64,10 +67,10 @@ def _spread(network: nn.Module) -> None:
 
 
 def _networks(
-    model: Mapping[str, Any], data: ImageFile, target: Target
+    model: Model, data: ImageFile, target: Target
 ) -> tuple[nn.Module, nn.Module, dict[str, Any]]:
     """The network to train, the part of it to keep, and that part's configuration."""
-    architecture, name = model["architecture"], model["model_class"]
+    architecture, name = model.architecture, model.model_class
     if name == SMALL_INCEPTION:
         arguments = {"classes": len(data.classes), **architecture}
         inception = SmallInception(**arguments)
@@ -79,25 +82,25 @@ def _networks(
         trained = _WithHead(network, target.outputs)
         return trained, network, {"_class_name": name, "arguments": arguments}
     raise UserError(
-        f"extractor {model['name']}: {name} cannot be trained here; trainable are "
+        f"extractor {model.name}: {name} cannot be trained here; trainable are "
         f"{', '.join([SMALL_INCEPTION, *timm_networks.MODULES])}, or set its source to download or path"
     )
 
 
 def train_extractor(
-    stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
+    stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
     """Train the extractor of ``stage`` and save its config.json and weights into ``folder``.
 
     Returns what its target measures on the validation images.
     """
-    model = stage["model"]
-    name, learns = model["name"], model["training"]["target"]
-    with seeded(stage["seed"], "weights", name):
+    model = stage.model
+    name, learns = model.name, stage.training.target
+    with seeded(stage.seed, "weights", name):
         target = target_of(learns, train_images)
         network, kept, config = _networks(model, train_images, target)
-    mean, std = torch.tensor(model["image_mean"]), torch.tensor(model["image_std"])
-    size = model["input_size"] or train_images.images.shape[1]
+    mean, std = torch.tensor(model.image_mean), torch.tensor(model.image_std)
+    size = model.input_size or train_images.images.shape[1]
 
     def outputs(data: ImageFile, learnt: Target, rows: Tensor, generator: torch.Generator) -> Tensor:
         images = learnt.fed(np.array(data.images[rows.numpy()]), rows, generator)
@@ -109,7 +112,7 @@ def train_extractor(
         stage,
         len(train_images),
     )
-    generator = torch.Generator().manual_seed(seed_for(stage["seed"], "build", name, "validation"))
+    generator = torch.Generator().manual_seed(seed_for(stage.seed, "build", name, "validation"))
     held_out = target_of(learns, val_images, target.learned)
     quality = _quality(held_out, len(val_images), lambda r: outputs(val_images, held_out, r, generator))
     save_network(kept, config, folder)

@@ -162,7 +162,8 @@ def _views(data: ImageFile, _: nn.Module | None) -> Target:
         return 25 * F.mse_loss(one, other) + 12.5 * apart + cross / out.shape[1]
 
     def quality(out: Tensor, rows: Tensor) -> dict[str, float]:
-        nearest_view = torch.cdist(*out.chunk(2)).argmin(1)
+        one, other = out.chunk(2)
+        nearest_view = torch.cdist(one, other).argmin(1)
         return {"view_found": float((nearest_view == torch.arange(len(rows))).float().mean())}
 
     return Target(VIEW_WIDTH, loss, quality, two_views)
@@ -212,7 +213,7 @@ def _captions(data: ImageFile, learned: nn.Module | None) -> Target:
     """Every pair of image and caption in a batch is told to belong together or not, by itself
     (SigLIP: Zhai et al. 2023, arXiv 2303.15343); images of one caption belong to it all."""
     captions = data.captions("dense")
-    texts = learned or _Texts(captions)
+    texts = learned if isinstance(learned, _Texts) else _Texts(captions)
 
     def agreement(out: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """(B, T) of images with the batch's T different captions, and which belong together."""

@@ -6,91 +6,92 @@ features have the real channels and grids, depth is small.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError, nearest
 from nanogen.models import encoders
 from nanogen.models.initialisation import seeded
 
 
-def write_random_network(stage: Mapping[str, Any], folder: Path) -> None:
+def write_random_network(stage: ModelStage, folder: Path) -> None:
     """Write the network of a stage `model` whose source is random into ``folder``, which exists.
 
     Its weights depend on the study's seed and its name. Raises UserError where the class is not known
     or the architecture does not fit it.
     """
-    model = stage["model"]
-    if model["kind"] not in WRITERS:
+    model = stage.model
+    if model.kind not in WRITERS:
         raise UserError(
-            f"config/models/{model['name']}.yaml: a model of kind {model['kind']!r} has no random "
-            f"stand-in{nearest(model['kind'], WRITERS)}"
+            f"config/models/{model.name}.yaml: a model of kind {model.kind!r} has no random "
+            f"stand-in{nearest(model.kind, WRITERS)}"
         )
-    with seeded(stage["seed"], "stand-in", model["name"]):
-        WRITERS[model["kind"]](stage, folder)
+    with seeded(stage.seed, "stand-in", model.name):
+        WRITERS[model.kind](stage, folder)
 
 
-def _encoder(stage: Mapping[str, Any], folder: Path) -> None:
+def _encoder(stage: ModelStage, folder: Path) -> None:
     from nanogen.models import timm_networks
 
-    model = stage["model"]
-    if timm_networks.is_timm(model["model_class"]):
-        network = timm_networks.build(model["model_class"], model["architecture"])
-        timm_networks.save(network, model["architecture"], folder)
+    model = stage.model
+    if timm_networks.is_timm(model.model_class):
+        network = timm_networks.build(model.model_class, model.architecture)
+        timm_networks.save(network, model.architecture, folder)
     else:
         encoders.save_encoder(encoders.build_encoder(model), model, folder)
 
 
-def _vae(stage: Mapping[str, Any], folder: Path) -> None:
+def _vae(stage: ModelStage, folder: Path) -> None:
     from nanogen.models.loading import save_network
     from nanogen.stage1.vae import build
 
-    network = build(stage["model"], stage["resolution"])
+    assert stage.resolution is not None
+    network = build(stage.model, stage.resolution)
     if hasattr(network, "bn"):  # moments that are not those of a fresh BatchNorm
         nn.init.normal_(network.bn.running_mean, std=0.1)
         nn.init.uniform_(network.bn.running_var, 0.5, 2.0)
     save_network(network, folder)
 
 
-def _text_encoder(stage: Mapping[str, Any], folder: Path) -> None:
+def _text_encoder(stage: ModelStage, folder: Path) -> None:
     """The tokenizer is trained on the prompts of drawn scenes; any other text can be written too."""
     from nanogen.models.loading import save_network
     from nanogen.prompts.prompts import scene_prompts
     from nanogen.small_networks.text_encoder import build, train_tokenizer
 
-    tokenizer = train_tokenizer([prompt["prompt"] for prompt in scene_prompts(stage["seed"])])
-    network = build(stage["model"], len(tokenizer), tokenizer.pad_token_id)
+    tokenizer = train_tokenizer([prompt["prompt"] for prompt in scene_prompts(stage.seed)])
+    network = build(stage.model, len(tokenizer), tokenizer.pad_token_id)
     save_network(network.model, folder)
     tokenizer.save_pretrained(folder)
 
 
-def _extractor(stage: Mapping[str, Any], folder: Path) -> None:
+def _extractor(stage: ModelStage, folder: Path) -> None:
     """With the published moments that the configuration names: those of a standard normal."""
     from nanogen.metrics.extractors import INCEPTION, SMALL_INCEPTION
     from nanogen.models import timm_networks
     from nanogen.models.network_files import save_network
     from nanogen.models.small_inception import SmallInception
 
-    model = stage["model"]
-    if model["model_class"] == INCEPTION:
+    model = stage.model
+    if model.model_class == INCEPTION:
         network, width = _inception()
         config: dict[str, Any] = {"_class_name": INCEPTION}
-    elif model["model_class"] == SMALL_INCEPTION:
-        arguments = {"classes": 1000, **model["architecture"]}
+    elif model.model_class == SMALL_INCEPTION:
+        arguments = {"classes": 1000, **model.architecture}
         network = SmallInception(**arguments)
-        config, width = {"_class_name": model["model_class"], "arguments": arguments}, network.width
+        config, width = {"_class_name": model.model_class, "arguments": arguments}, network.width
     else:
-        name = model["model_class"].removeprefix("timm:")
-        config = {"architecture": name, "num_classes": 0, "model_args": model["architecture"]}
-        network = timm_networks.build(model["model_class"], model["architecture"])
+        name = model.model_class.removeprefix("timm:")
+        config = {"architecture": name, "num_classes": 0, "model_args": model.architecture}
+        network = timm_networks.build(model.model_class, model.architecture)
         width = network.num_features
     save_network(network, config, folder)
-    if model["statistics"] is not None:
-        np.savez(folder / f"{model['statistics']}.npz", mu=np.zeros(width), sigma=np.eye(width))
+    if model.statistics is not None:
+        np.savez(folder / f"{model.statistics}.npz", mu=np.zeros(width), sigma=np.eye(width))
 
 
 def _inception() -> tuple[nn.Module, int]:
@@ -104,7 +105,7 @@ def _inception() -> tuple[nn.Module, int]:
     return network, WIDTH
 
 
-def _detector(stage: Mapping[str, Any], folder: Path) -> None:
+def _detector(stage: ModelStage, folder: Path) -> None:
     """Mask2Former, sure enough of what it sees, which means nothing, to give GenEval work."""
     from transformers import (
         AutoConfig,
@@ -116,10 +117,10 @@ def _detector(stage: Mapping[str, Any], folder: Path) -> None:
     from nanogen.metrics.mask2former import MASK2FORMER
     from nanogen.models.loading import save_network
 
-    model = stage["model"]
-    if model["model_class"] != MASK2FORMER:
-        raise UserError(f"config/models/{model['name']}.yaml: {model['model_class']} has no stand-in")
-    keys = dict(model["architecture"])
+    model = stage.model
+    if model.model_class != MASK2FORMER:
+        raise UserError(f"config/models/{model.name}.yaml: {model.model_class} has no stand-in")
+    keys = dict(model.architecture)
     backbone = AutoConfig.for_model(**keys.pop("backbone_config"))
     network = Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=backbone, **keys))
     nn.init.normal_(network.class_predictor.weight)
@@ -127,30 +128,30 @@ def _detector(stage: Mapping[str, Any], folder: Path) -> None:
     Mask2FormerImageProcessor().save_pretrained(folder)
 
 
-def _color_classifier(stage: Mapping[str, Any], folder: Path) -> None:
+def _color_classifier(stage: ModelStage, folder: Path) -> None:
     """CLIP; its tokenizer knows single bytes, at the end of a word and within."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-    from nanogen.models.loading import save_network
+    from nanogen.models.loading import LibraryNetwork, save_network
 
     letters = sorted(ByteLevel.alphabet())
     words = [*letters, *(f"{x}</w>" for x in letters), "<|startoftext|>", "<|endoftext|>"]
     tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[])
-    keys = dict(stage["model"]["architecture"])
+    keys = dict(stage.model.architecture)
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
     keys["text_config"] = {**keys["text_config"], "vocab_size": len(words), **ends}
-    network = CLIPModel(CLIPConfig(**keys))
+    network: LibraryNetwork = CLIPModel(CLIPConfig(**keys))
     save_network(network, folder)
     tokenizer.save_pretrained(folder)
     size = network.config.vision_config.image_size
     CLIPImageProcessor(size={"shortest_edge": size}, crop_size=size).save_pretrained(folder)
 
 
-def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
+def _perceptual(stage: ModelStage, folder: Path) -> None:
     from nanogen.models.perceptual import LPIPS
 
-    if stage["model"]["model_class"] != LPIPS:
+    if stage.model.model_class != LPIPS:
         _extractor(stage, folder)
         return
     from safetensors.torch import save_file
@@ -160,7 +161,7 @@ def _perceptual(stage: Mapping[str, Any], folder: Path) -> None:
     save_file(weights, folder / "model.safetensors")
 
 
-def _weak_scorer(stage: Mapping[str, Any], folder: Path) -> None:
+def _weak_scorer(stage: ModelStage, folder: Path) -> None:
     """A CLIPModel; its tokenizer is trained on drawn prompts and ends every text as CLIP's does."""
     from tokenizers.processors import TemplateProcessing
     from transformers import CLIPConfig, CLIPModel
@@ -169,13 +170,13 @@ def _weak_scorer(stage: Mapping[str, Any], folder: Path) -> None:
     from nanogen.prompts.simpleeval import OBJECTS, simple_prompts
     from nanogen.small_networks.text_encoder import END, train_tokenizer
 
-    prompts = simple_prompts(stage["seed"], OBJECTS.name, 300)
+    prompts = simple_prompts(stage.seed, OBJECTS.name, 300)
     tokenizer = train_tokenizer([prompt["prompt"] for prompt in prompts])
     end = tokenizer.eos_token_id
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, end)]
     )
-    architecture = stage["model"]["architecture"]
+    architecture = stage.model.architecture
     own = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end, "bos_token_id": end}
     keys = {**architecture, "text_config": {**architecture["text_config"], **own}}
     save_network(CLIPModel(CLIPConfig(**keys)), folder)

@@ -9,7 +9,7 @@ every token so far.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError
 from nanogen.models.batching import batches
 from nanogen.models.initialisation import checked, seeded
-from nanogen.models.loading import save_network
+from nanogen.models.loading import LibraryNetwork, save_network
 from nanogen.small_networks.training import train
 
 VOCABULARY = 512  # the most; captions of the small study need fewer
@@ -50,22 +52,22 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int = VOCABULARY) -> An
     )
 
 
-def build(model: Mapping[str, Any], vocabulary: int, pad: int) -> nn.Module:
+def build(model: Model, vocabulary: int, pad: int) -> nn.Module:
     """An untrained Qwen3ForCausalLM of the configuration's architecture."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
-    if model["model_class"] != "Qwen3Model":
+    if model.model_class != "Qwen3Model":
         raise UserError(
-            f"config/models/{model['name']}.yaml: only Qwen3Model can be trained here, not "
-            f"{model['model_class']}; set its source to download or path"
+            f"config/models/{model.name}.yaml: only Qwen3Model can be trained here, not "
+            f"{model.model_class}; set its source to download or path"
         )
-    keys = checked(model["architecture"], Qwen3Config().to_dict(), model["name"])
-    own = {"max_position_embeddings": model["max_tokens"], "tie_word_embeddings": True}
+    keys = checked(model.architecture, Qwen3Config().to_dict(), model.name)
+    own = {"max_position_embeddings": model.max_tokens, "tie_word_embeddings": True}
     special = {"vocab_size": vocabulary, "pad_token_id": pad, "bos_token_id": None, "eos_token_id": pad}
     config = Qwen3Config(**{**own, **keys, **special})
-    if config.hidden_size != model["width"]:
+    if config.hidden_size != model.width:
         raise UserError(
-            f"config/models/{model['name']}.yaml: width {model['width']} is not "
+            f"config/models/{model.name}.yaml: width {model.width} is not "
             f"architecture.hidden_size {config.hidden_size}"
         )
     return Qwen3ForCausalLM(config)
@@ -114,7 +116,7 @@ class Recall(nn.Module):
 class Reader(nn.Module):
     """The network in training: language model and recall on one pass."""
 
-    def __init__(self, network: nn.Module, vocabulary: int):
+    def __init__(self, network: LibraryNetwork, vocabulary: int):
         super().__init__()
         self.network = network
         self.recall = Recall(network.config.hidden_size, vocabulary)
@@ -130,20 +132,19 @@ class Reader(nn.Module):
         return F.cross_entropy(logits, ids[:, 1:][real], reduction="sum"), int(real.sum())
 
 
-def train_text_encoder(
-    stage: Mapping[str, Any], images: Any, val: Any, folder: Path
-) -> dict[str, float]:
+def train_text_encoder(stage: ModelStage, images: Any, val: Any, folder: Path) -> dict[str, float]:
     """Train on the captions of ``images`` (an ImageFile), save to ``folder``; its quality on ``val``.
 
     The base model is saved, and the tokenizer beside it. Quality: ``perplexity`` per token,
     ``recall`` (share of captions whose set of tokens a linear head reads from the last hidden
     state), ``vocabulary`` (tokens in use) and ``longest`` (tokens of the longest caption).
     """
-    model = stage["model"]
+    model = stage.model
     captions = [text for kind in CAPTIONS for text in images.captions(kind)]
     tokenizer = train_tokenizer(captions)
-    ids, lengths = token_matrix(tokenizer, captions, model["max_tokens"])
-    with seeded(stage["seed"], "build", model["name"], "weights"):
+    longest = model.required("max_tokens")
+    ids, lengths = token_matrix(tokenizer, captions, longest)
+    with seeded(stage.seed, "build", model.name, "weights"):
         reader = Reader(build(model, len(tokenizer), tokenizer.pad_token_id), len(tokenizer))
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -157,7 +158,7 @@ def train_text_encoder(
     tokenizer.save_pretrained(folder)
     held_out = [text for kind in CAPTIONS for text in val.captions(kind)]
     return {
-        **_quality(reader, *token_matrix(tokenizer, held_out, model["max_tokens"])),
+        **_quality(reader, *token_matrix(tokenizer, held_out, longest)),
         "vocabulary": len(tokenizer),
         "longest": int(lengths.max()),
     }

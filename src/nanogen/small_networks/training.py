@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.models.batching import progress
@@ -32,26 +32,26 @@ def schedule(step: int, steps: int) -> float:
     return remaining((step - warmup) / max(1, steps - warmup))
 
 
-def train(network: nn.Module, loss: Loss, stage: Mapping[str, Any], rows: int) -> None:
+def train(network: nn.Module, loss: Loss, stage: ModelStage, rows: int) -> None:
     """Minimise ``loss`` over ``network``'s parameters, in place.
 
     Args:
         loss: ``(rows (B,) int64, generator) -> scalar``; draws its noise from the generator, which
             depends on the stage's seed, the model's name and the step only.
-        stage: a stage `model`, with ``seed`` and ``model.training``.
+        stage: of the model that is trained.
         rows: number of training rows; a batch is drawn from them with replacement.
 
     Raises UserError if the loss stops being finite.
     """
-    name, recipe = stage["model"]["name"], stage["model"]["training"]
-    steps = recipe["steps"]
-    optimizer = adamw(network, BETAS, WEIGHT_DECAY, recipe["learning_rate"], fused=False)
+    name, recipe = stage.model.name, stage.training
+    steps = recipe.steps
+    optimizer = adamw(network, BETAS, WEIGHT_DECAY, recipe.learning_rate, fused=False)
     network.train()
     for step in progress(range(steps), name):
-        generator = torch.Generator().manual_seed(seed_for(stage["seed"], "build", name, step))
-        batch = torch.randint(rows, (recipe["batch_size"],), generator=generator)
+        generator = torch.Generator().manual_seed(seed_for(stage.seed, "build", name, step))
+        batch = torch.randint(rows, (recipe.batch_size,), generator=generator)
         for group in optimizer.param_groups:
-            group["lr"] = recipe["learning_rate"] * schedule(step, steps)
+            group["lr"] = recipe.learning_rate * schedule(step, steps)
         value = loss(batch, generator)
         optimizer.zero_grad(set_to_none=True)
         value.backward()

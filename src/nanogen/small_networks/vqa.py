@@ -7,7 +7,7 @@ that name a shape how many of it there are, in which colour and where.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.images import ImageFile
 from nanogen.data.scenes.captions import noun
 from nanogen.data.scenes.scenes import MOST_OBJECTS
@@ -30,7 +32,7 @@ from nanogen.metrics.vqa import (
     encode_images,
 )
 from nanogen.models.initialisation import checked, seeded
-from nanogen.models.loading import save_network
+from nanogen.models.loading import LibraryNetwork, save_network
 from nanogen.small_networks.detector import class_map
 from nanogen.small_networks.training import train
 from nanogen.small_networks.vqa_questions import Pool, pool_of
@@ -62,23 +64,23 @@ def word_tokenizer(texts: Iterable[str]) -> Any:
     )
 
 
-def build(model: Mapping[str, Any], tokenizer: Any) -> nn.Module:
+def build(model: Model, tokenizer: Any) -> LibraryNetwork:
     """An untrained BlipForQuestionAnswering of the configuration's architecture."""
     from transformers import BlipConfig, BlipForQuestionAnswering, BlipTextConfig, BlipVisionConfig
 
-    if model["model_class"] != TRAINABLE:
+    if model.model_class != TRAINABLE:
         raise UserError(
-            f"config/models/{model['name']}.yaml: only {TRAINABLE} can be made here, not "
-            f"{model['model_class']}; set its source to download or path"
+            f"config/models/{model.name}.yaml: only {TRAINABLE} can be made here, not "
+            f"{model.model_class}; set its source to download or path"
         )
-    keys = checked(model["architecture"], ("vision_config", "text_config"), model["name"])
-    vision = checked(keys.get("vision_config", {}), BlipVisionConfig().to_dict(), model["name"])
-    text = checked(keys.get("text_config", {}), BlipTextConfig().to_dict(), model["name"])
-    vision = {"initializer_range": 0.02, **vision, "image_size": model["input_size"]}
+    keys = checked(model.architecture, ("vision_config", "text_config"), model.name)
+    vision = checked(keys.get("vision_config", {}), BlipVisionConfig().to_dict(), model.name)
+    text = checked(keys.get("text_config", {}), BlipTextConfig().to_dict(), model.name)
+    vision = {"initializer_range": 0.02, **vision, "image_size": model.input_size}
     text |= {
         "encoder_hidden_size": BlipVisionConfig(**vision).hidden_size,
         "vocab_size": len(tokenizer),
-        "max_position_embeddings": model["max_tokens"],
+        "max_position_embeddings": model.max_tokens,
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.sep_token_id,
@@ -87,21 +89,21 @@ def build(model: Mapping[str, Any], tokenizer: Any) -> nn.Module:
     return BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision))
 
 
-def processor_of(model: Mapping[str, Any], tokenizer: Any) -> Any:
+def processor_of(model: Model, tokenizer: Any) -> Any:
     """What the network is fed: images of its size, normalised as configured, and tokens."""
     from transformers import BlipImageProcessor, BlipProcessor
 
-    side = model["input_size"]
+    side = model.required("input_size")
     images = BlipImageProcessor(
         size={"height": side, "width": side},
-        image_mean=list(model["image_mean"]),
-        image_std=list(model["image_std"]),
+        image_mean=list(model.image_mean),
+        image_std=list(model.image_std),
     )
-    tokenizer.model_max_length = model["max_tokens"]
+    tokenizer.model_max_length = model.max_tokens
     return BlipProcessor(images, tokenizer)
 
 
-def save(network: nn.Module, processor: Any, folder: Path) -> None:
+def save(network: LibraryNetwork, processor: Any, folder: Path) -> None:
     """Network and processor as ``save_pretrained`` writes them."""
     save_network(network, folder)
     processor.save_pretrained(folder)
@@ -132,15 +134,15 @@ class Grounding:
         for image, objects in enumerate(images.objects):
             for item in objects:
                 x0, y0, x1, y1 = item["box"]
-                shape = shapes.index(item["shape"])
-                number[image, shape] += 1
-                color[image, shape] = colors.index(item["color"])
-                place[image, shape] = (x0 + x1) / (2 * width), (y0 + y1) / (2 * height)
+                at = image, shapes.index(item["shape"])
+                number[at] += 1
+                color[at] = colors.index(item["color"])
+                place[at] = (x0 + x1) / (2 * width), (y0 + y1) / (2 * height)
         self._shape_of = torch.full((len(tokenizer),), -1)  # token -> the shape that it names
-        for number, shape in enumerate(shapes):
+        for index, shape in enumerate(shapes):
             for word in (shape, noun(shape, count=2)):
                 if (token := tokenizer.convert_tokens_to_ids(word)) != tokenizer.unk_token_id:
-                    self._shape_of[token] = number
+                    self._shape_of[token] = index
 
     def of_words(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Where questions ``ids`` (B, L) about ``images`` (B,) name a shape, bool (B, L); and for each
@@ -170,7 +172,7 @@ def _patch_shares(images: ImageFile, side: int) -> Tensor:
 class Student(nn.Module):
     """The network, with heads that are not kept where it is known what is to be seen."""
 
-    def __init__(self, network: nn.Module, truth: Grounding | None):
+    def __init__(self, network: LibraryNetwork, truth: Grounding | None):
         super().__init__()
         self.network, self.truth = network, truth
         if truth is not None:
@@ -205,17 +207,17 @@ class Student(nn.Module):
 
 
 def train_vqa(
-    stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
+    stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
     """Train the VQA model of a stage `model` from scratch, save it with its processor to ``folder``.
 
     Returns the quality on questions about the validation images, half of them true: ``accuracy``, the
     mean over the kinds of questions, and ``accuracy_<kind>``.
     """
-    model = stage["model"]
+    model = stage.model
     pool = pool_of(train_images)
     tokenizer = word_tokenizer(pool.texts)
-    with seeded(stage["seed"], "weights", model["name"]):
+    with seeded(stage.seed, "weights", model.name):
         network = build(model, tokenizer)
         patch = network.config.vision_config.patch_size
         known = train_images.objects is not None
@@ -244,9 +246,9 @@ def train_vqa(
 
 
 def _accuracy(
-    model: AnswerGenerator, pool: Pool, images: ImageFile, stage: Mapping[str, Any]
+    model: AnswerGenerator, pool: Pool, images: ImageFile, stage: ModelStage
 ) -> dict[str, float]:
-    rng = np.random.default_rng(seed_for(stage["seed"], "questions", stage["model"]["name"]))
+    rng = np.random.default_rng(seed_for(stage.seed, "questions", stage.model.name))
     place, chosen, true = pool.draw(np.arange(len(images)), EACH * len(images), rng)
     said = model.answer(images.images, place, [pool.texts[q] for q in chosen]).yes
     by_kind = {

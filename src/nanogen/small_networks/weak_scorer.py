@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.images import ImageFile
 from nanogen.data.scenes.scenes import RELATIONS
 from nanogen.errors import UserError
@@ -80,8 +81,8 @@ def disturbed(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return moved * (1 + gain) + offset + noise
 
 
-def _train(stage: Mapping[str, Any], data: ImageFile, scorer: SmallScorer) -> None:
-    asked, of_image = questions(data, stage["seed"], stage["model"]["name"], rounds=2)
+def _train(stage: ModelStage, data: ImageFile, scorer: SmallScorer) -> None:
+    asked, of_image = questions(data, stage.seed, stage.model.name, rounds=2)
     choices = Choices(asked)
     words, of_prompt = scorer.numbers(choices.texts), torch.tensor(choices.of_prompt)
     seen = keyhole(data.images, scorer.side)
@@ -108,21 +109,21 @@ def quality(scorer: SmallScorer, data: ImageFile, seed: int) -> dict[str, float]
 
 
 def train_weak_scorer(
-    stage: Mapping[str, Any], train_images: ImageFile, val_images: ImageFile, folder: Path
+    stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
     """Train the weak scorer of ``stage``, save it into ``folder``; its `quality` on ``val_images``.
 
     Raises UserError for another class, or where the images have no list of their objects.
     """
-    model = stage["model"]
-    if model["model_class"] != COARSE_MATCHER:
+    model = stage.model
+    if model.model_class != COARSE_MATCHER:
         raise UserError(
-            f"config/models/{model['name']}.yaml: {model['model_class']} cannot be trained here; "
+            f"config/models/{model.name}.yaml: {model.model_class} cannot be trained here; "
             f"trainable is {COARSE_MATCHER}, or set its source to download or path"
         )
     if train_images.objects is None:
         raise UserError(
-            f"the weak scorer {model['name']} learns from drawn scenes, but {train_images.path} holds "
+            f"the weak scorer {model.name} learns from drawn scenes, but {train_images.path} holds "
             "photographs, whose objects are not known; set evaluation.simpleeval to null for them"
         )
     known = {*WORDS, *SCENES.nouns, *map(SCENES.plural, SCENES.nouns), *SCENES.colors, *SCENES.sizes}
@@ -130,12 +131,12 @@ def train_weak_scorer(
         "_class_name": COARSE_MATCHER,
         "words": sorted(known),
         "longest": LONGEST,
-        "side": model["input_size"],
-        "arguments": dict(model["architecture"]),
+        "side": model.input_size,
+        "arguments": dict(model.architecture),
     }
-    with seeded(stage["seed"], "weights", model["name"]):
+    with seeded(stage.seed, "weights", model.name):
         scorer = build_small(config)
     _train(stage, train_images, scorer)
-    result = quality(scorer, val_images, stage["seed"])
+    result = quality(scorer, val_images, stage.seed)
     save_network(scorer.network, config, folder)
     return result

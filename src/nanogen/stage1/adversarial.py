@@ -3,15 +3,15 @@ balances it with the reconstruction (Esser et al. 2021, arXiv 2012.09841, equati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.tokenizer_schema import Adversarial
 from nanogen.stage1.augmentation import augmented
 from nanogen.stage1.discriminator import Heads, LayerFeatures
 from nanogen.stage1.phases import Phases
@@ -76,7 +76,7 @@ class Adversary:
 
     def __init__(
         self,
-        keys: Mapping[str, Any],
+        keys: Adversarial,
         phases: Phases,
         features: LayerFeatures,
         heads: Heads,
@@ -85,7 +85,7 @@ class Adversary:
         self.keys, self.phases, self.group = keys, phases, group
         self.features, self.heads = features, heads.to(group.device)
         self.wrapped = parallel(self.heads, group)
-        self.learned = Learned(self.heads, adamw(self.heads, keys["betas"], weight_decay=0.0))
+        self.learned = Learned(self.heads, adamw(self.heads, keys.betas, weight_decay=0.0))
 
     def judge(self, made: Reconstructed, draws: Tensor, step: int) -> Discriminated | None:
         """What the discriminator sees at ``step`` (from 1); None before it is trained.
@@ -97,9 +97,9 @@ class Adversary:
             return None
         used = step > self.phases.gan_start
         with torch.no_grad():
-            real = self.features(augmented(made.target, draws[:, 0], self.keys["augmentation"]))
+            real = self.features(augmented(made.target, draws[:, 0], self.keys.augmentation))
         with torch.set_grad_enabled(used):
-            fake = self.features(augmented(made.output, draws[:, 1], self.keys["augmentation"]))
+            fake = self.features(augmented(made.output, draws[:, 1], self.keys.augmentation))
         return Discriminated(real, fake, used)
 
     def losses(self, judged: Discriminated, reconstruction: Tensor, last: Tensor) -> dict[str, Tensor]:
@@ -109,9 +109,9 @@ class Adversary:
         """
         with frozen(self.heads):
             loss = -self.heads(judged.fake).mean()
-        largest = self.keys["max_weight"]
+        largest = self.keys.max_weight
         weight = adaptive_weight(reconstruction, loss, last, largest, self.group)
-        return {"adversarial": loss, "adaptive_weight": self.keys["weight"] * weight}
+        return {"adversarial": loss, "adaptive_weight": self.keys.weight * weight}
 
     def learn(self, judged: Discriminated, step: int) -> dict[str, Tensor]:
         """One step of the discriminator; its loss and accuracies in [0, 1], of the global batch."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor, nn
 
+from nanogen.config.model_stage import ModelStage
+from nanogen.config.tokenizer_schema import Adversarial
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.models.initialisation import seeded
@@ -28,67 +30,70 @@ from nanogen.training.processes import Processes
 class Trainee(Protocol):
     """A tokenizer under training (`nanogen.stage1.rae.DecoderTraining` says what each part is)."""
 
-    learned: nn.Module
     last: Tensor
     noise: tuple[int, ...]
     terms: dict[str, Term]
+
+    @property
+    def learned(self) -> nn.Module: ...
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed: ...
 
     def save(self, folder: Path) -> Tokenizer: ...
 
 
-KINDS: dict[str, Any] = {"rae": DecoderTraining, "vae": VAETraining}
+Make = Callable[[ModelStage, np.ndarray, Mapping[str, Path], Processes], Trainee]
+KINDS: dict[str, Make] = {"rae": DecoderTraining, "vae": VAETraining}
 
 
-def network_folders(stage: Mapping[str, Any], given: Mapping[str, Path]) -> dict[str, Path]:
+def network_folders(stage: ModelStage, given: Mapping[str, Path]) -> dict[str, Path]:
     """Role -> folder of the frozen networks that a stage `model` reads; ``given`` are by name.
 
     Raises UserError where one is missing or was made by another configuration.
     """
     folders = {}
-    for role, model in stage["networks"].items():
-        if model["name"] not in given:
+    for role, model in stage.networks.items():
+        if model.name not in given:
             raise UserError(
-                f"{stage['model']['name']} needs {model['name']} as its {role}: give --network "
-                f"{model['name']}=DIR"
+                f"{stage.model.name} needs {model.name} as its {role}: give --network {model.name}=DIR"
             )
-        folders[role] = given[model["name"]]
-        expect_model(folders[role], stage["expects"][role])
+        folders[role] = given[model.name]
+        expect_model(folders[role], stage.expects[role])
     return folders
 
 
 def trainee_of(
-    stage: Mapping[str, Any], images: np.ndarray, folders: Mapping[str, Path], group: Processes
+    stage: ModelStage, images: np.ndarray, folders: Mapping[str, Path], group: Processes
 ) -> Trainee:
     """The tokenizer of a stage `model`, untrained, on the group's device."""
-    trainee: Trainee = KINDS[stage["model"]["kind"]](stage, images, folders, group)
+    trainee: Trainee = KINDS[stage.model.kind](stage, images, folders, group)
     trainee.learned.to(group.device).train()
     return trainee
 
 
 def loss_of(
-    stage: Mapping[str, Any],
+    stage: ModelStage,
     phases: Phases,
     folders: Mapping[str, Path],
     own: Mapping[str, Term],
     group: Processes,
 ) -> TokenizerLoss:
     """The loss of a stage `model`, with the terms of its ``own`` that its kind of tokenizer has."""
-    keys, frozen = stage["model"]["stage1"], dict(own)
+    keys, frozen = stage.tokenizer_training, dict(own)
     if "perceptual" in folders:
-        network = load_perceptual(folders["perceptual"], stage["networks"]["perceptual"])
+        network = load_perceptual(folders["perceptual"], stage.networks["perceptual"])
         frozen["perceptual"] = Perceptual(network.to(group.device))
     adversary = None
-    if keys["adversarial"]:
-        adversary = _adversary(stage, phases, folders["discriminator"], group)
+    if keys.adversarial:
+        adversary = _adversary(stage, keys.adversarial, phases, folders["discriminator"], group)
     starts = {"perceptual": phases.perceptual_from}
-    return TokenizerLoss(keys["terms"], frozen, adversary, group, starts)
+    return TokenizerLoss(dict(keys.terms), frozen, adversary, group, starts)
 
 
-def _adversary(stage: Mapping[str, Any], phases: Phases, folder: Path, group: Processes) -> Adversary:
-    keys = stage["model"]["stage1"]["adversarial"]
-    features = load_features(folder, stage["networks"]["discriminator"], keys["layers"])
-    with seeded(stage["seed"], "build", stage["model"]["name"], "discriminator"):
-        heads = Heads(features.encoder.width, len(keys["layers"]))
+def _adversary(
+    stage: ModelStage, keys: Adversarial, phases: Phases, folder: Path, group: Processes
+) -> Adversary:
+    features = load_features(folder, stage.networks["discriminator"], keys.layers)
+    with seeded(stage.seed, "build", stage.model.name, "discriminator"):
+        heads = Heads(features.encoder.width, len(keys.layers))
     return Adversary(keys, phases, features.to(group.device), heads, group)

@@ -5,16 +5,16 @@ Every number comes from draws that are given, so that equal draws change an imag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nanogen.config.tokenizer_schema import Augmentation
+
 DRAWS = 7  # per image: brightness, saturation, contrast, shift and hole in rows and in columns
 
 
-def augmented(images: Tensor, draws: Tensor, strength: Mapping[str, float]) -> Tensor:
+def augmented(images: Tensor, draws: Tensor, strength: Augmentation) -> Tensor:
     """Colour, then translation, then cutout; differentiable in the images.
 
     Args:
@@ -23,12 +23,12 @@ def augmented(images: Tensor, draws: Tensor, strength: Mapping[str, float]) -> T
         strength: ``color`` (1: as published), ``translation`` and ``cutout`` (the largest shift and the
             hole's side, as shares of the image's side); 0 leaves a step out.
     """
-    if strength["color"]:
-        images = recoloured(images, draws[:, :3], strength["color"])
-    if strength["translation"]:
-        images = translated(images, draws[:, 3:5], strength["translation"])
-    if strength["cutout"]:
-        images = with_hole(images, draws[:, 5:], strength["cutout"])
+    if strength.color:
+        images = recoloured(images, draws[:, :3], strength.color)
+    if strength.translation:
+        images = translated(images, draws[:, 3:5], strength.translation)
+    if strength.cutout:
+        images = with_hole(images, draws[:, 5:], strength.cutout)
     return images
 
 

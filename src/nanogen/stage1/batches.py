@@ -8,14 +8,14 @@ processes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.order import Order
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
@@ -51,17 +51,15 @@ class Batches:
     Raises UserError where processes cannot share the batch, or images are smaller than the crop.
     """
 
-    def __init__(
-        self, images: np.ndarray, stage: Mapping[str, Any], noise: tuple[int, ...], group: Processes
-    ):
-        model, self.images, self.noise = stage["model"], images, noise
-        self.keys = model["stage1"]
-        self.identity = (stage["seed"], "stage1", model["name"])
-        self.side = side_of(images, model)
-        self.size = self.keys["batch_size"]
+    def __init__(self, images: np.ndarray, stage: ModelStage, noise: tuple[int, ...], group: Processes):
+        model, self.images, self.noise = stage.model, images, noise
+        self.keys = stage.tokenizer_training
+        self.identity = (stage.seed, "stage1", model.name)
+        self.side = side_of(images, stage)
+        self.size = self.keys.batch_size
         if self.size % group.world:
             raise UserError(
-                f"config/models/{model['name']}.yaml: stage1.batch_size {self.size} cannot be shared "
+                f"config/models/{model.name}.yaml: stage1.batch_size {self.size} cannot be shared "
                 f"equally by {group.world} processes; choose a number that divides it"
             )
         share = self.size // group.world
@@ -93,23 +91,23 @@ class Batches:
 
     def spliced(self, place: int) -> bool:
         """Whether the image at a place continues as the one before it."""
-        return self.keys["splice"] and place % 2 == 1
+        return self.keys.splice and place % 2 == 1
 
     def _read(self, place: int) -> Tensor:
         (row,) = self.order.rows(place, 1)
         return torch.from_numpy(np.array(self.images[row]))
 
 
-def side_of(images: np.ndarray, model: Mapping[str, Any]) -> int:
+def side_of(images: np.ndarray, stage: ModelStage) -> int:
     """Side of what is trained on: of the crop, or of the whole images; raises UserError where the
     images are smaller than the crop."""
-    side, crop = images.shape[1], model["stage1"]["crop"]
+    side, crop = images.shape[1], stage.tokenizer_training.crop
     if crop is None:
         return side
     if crop > side:
         raise UserError(
-            f"config/models/{model['name']}.yaml: stage1.crop {crop} is larger than the images, which "
-            f"have {side} pixels; lower it, or raise data.resolution"
+            f"config/models/{stage.model.name}.yaml: stage1.crop {crop} is larger than the images, "
+            f"which have {side} pixels; lower it, or raise data.resolution"
         )
     return crop
 

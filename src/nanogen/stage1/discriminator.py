@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, load_encoder
 
@@ -39,10 +39,8 @@ class LayerFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Float (B, 3, H, W) in [-1, 1] -> per layer (B, width, rows, rows)."""
-        keys, rows = self.encoder.preprocessing, self.encoder.rows
-        mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (keys.mean, keys.std))
-        pixels = keys.resize(((images + 1) / 2 - mean) / std)
-        found = self.encoder.parts.layers(pixels, self.layers)
+        rows = self.encoder.rows
+        found = self.encoder.parts.layers(self.encoder.preprocessing.signed(images), self.layers)
         return [tokens.transpose(1, 2).unflatten(2, (rows, rows)) for tokens in found]
 
 
@@ -77,7 +75,7 @@ class Heads(nn.Module):
         return torch.cat([head(x) for head, x in zip(self.heads, features, strict=True)], 1)
 
 
-def load_features(folder: Path, model: Mapping[str, Any], layers: Sequence[int]) -> LayerFeatures:
+def load_features(folder: Path, model: Model, layers: Sequence[int]) -> LayerFeatures:
     """The frozen encoder in ``folder`` as a discriminator's eyes; raises UserError where it cannot."""
     encoder = load_encoder(folder, model).eval().requires_grad_(False)
     return LayerFeatures(encoder, layers)

@@ -12,14 +12,14 @@ a VAE. lambda is 0.5 for the backbone and 1.5 for the VAE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from nanogen.config.section import read
+from nanogen.backbones.embeddings import Conditioning
 from nanogen.config.tokenizer_schema import EndToEnd
 from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
@@ -37,7 +37,7 @@ class Backbone(NamedTuple):
 
     norm: LatentNorm
     network: nn.Module  # as processes share it
-    conditioner: nn.Module
+    conditioner: Conditioning
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,9 @@ class JointLoss:
     vae_coefficient: float
 
     @classmethod
-    def from_stage(cls, stage: Mapping[str, Any]) -> JointLoss:
-        """As a stage `model` with ``end_to_end`` asks for it."""
-        keys = read(EndToEnd, stage["model"]["end_to_end"])
-        objective = FlowMatching.from_stage(BackboneStage.from_json(stage["joint"]))
+    def of(cls, keys: EndToEnd, joint: BackboneStage) -> JointLoss:
+        """As a model's ``end_to_end`` asks for it, of the backbone that it is tuned with."""
+        objective = FlowMatching.from_stage(joint)
         repa = Repa(keys, objective, None)
         return cls(objective, repa, keys.coefficient, keys.vae_coefficient)
 
@@ -109,6 +108,9 @@ class LatentNorm(nn.Module):
     Args:
         momentum: share of the newest batch in them.
     """
+
+    mean: Tensor
+    var: Tensor
 
     def __init__(self, channels: int, momentum: float):
         super().__init__()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
+from nanogen.config.model_stage import ModelStage
 from nanogen.identity import seed_for
 from nanogen.objectives.batch import Batch
 from nanogen.stage1 import batches as stage1
@@ -44,13 +44,16 @@ class JointBatches:
         self,
         images: np.ndarray,
         labels: np.ndarray,
-        stage: Mapping[str, Any],
+        stage: ModelStage,
         noise: tuple[int, ...],
         group: Processes,
     ):
         self.pictures = stage1.Batches(images, stage, noise, group)
-        self.labels, self.latent = labels, stage["joint"]["latent"]
-        self.classes = stage["joint"]["conditioner"]["classes"]
+        assert stage.joint is not None
+        self.labels, self.latent = labels, stage.joint.latent
+        classes = stage.joint.conditioner.classes
+        assert classes is not None, "the backbone is told the classes of images"
+        self.classes = classes
 
     def at(self, step: int) -> JointBatch:
         """This process's share of the batch of ``step``."""

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from nanogen import backbones
-from nanogen.config.train_stage import BackboneStage
+from nanogen.config.model_stage import ModelStage
 from nanogen.models.encoders import load_encoder
-from nanogen.models.loading import load_network
+from nanogen.models.loading import LibraryNetwork, load_network
 from nanogen.objectives.repa import on_grid
 from nanogen.stage1.end_to_end import Backbone, JointLoss, LatentNorm
 from nanogen.stage1.joint_batches import JointBatch
 from nanogen.stage1.latent_report import latent_statistics
-from nanogen.stage1.loop import Learner, OnDevice
+from nanogen.stage1.learner import Learner, OnDevice
+from nanogen.stage1.vae import VAETraining
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.tokenizers.vae import VAE
 from nanogen.training import checkpoint
-from nanogen.training.optimizer import adamw
+from nanogen.training.optimizer import Optimizing, adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 
@@ -33,7 +33,7 @@ PROBED = 1000  # images that describe the latents
 log = logging.getLogger(__name__)
 
 
-class JointLearner(Learner):
+class JointLearner(Learner[JointBatch]):
     """A learner of the VAE that it starts from, which has a backbone to learn with.
 
     The backbone's AdamW and its schedule are the VAE's but for the largest rate. It is not kept: what
@@ -42,23 +42,27 @@ class JointLearner(Learner):
 
     def __init__(
         self,
-        stage: Mapping[str, Any],
+        stage: ModelStage,
         images: np.ndarray,
         folders: Mapping[str, Path],
         group: Processes,
     ):
         super().__init__(stage, images, folders, group)
-        joint, tuning = stage["joint"], stage["model"]["end_to_end"]
-        self.images, self.model, self.start = images, stage["model"], folders["start"]
+        joint, tuning = stage.joint, stage.model.end_to_end
+        assert joint is not None
+        assert tuning is not None
+        assert isinstance(self.trainee, VAETraining)
+        self.vae = self.trainee
+        self.images, self.model, self.start = images, stage.model, folders["start"]
         self.encoder = load_encoder(folders["encoder"]).eval().requires_grad_(False).to(group.device)
-        self.joint = JointLoss.from_stage(stage)
-        network = backbones.build(BackboneStage.from_json(joint)).to(group.device)
-        norm = LatentNorm(joint["latent"][0], tuning["momentum"]).to(group.device)
+        self.joint = JointLoss.of(tuning, joint)
+        network = backbones.build(joint).to(group.device)
+        norm = LatentNorm(joint.latent[0], tuning.momentum).to(group.device)
         self.backbone = Backbone(norm, parallel(network, group), network.conditioner)
-        self.relative_rate = tuning["learning_rate"] / self.keys["learning_rate"]
-        optimizer = adamw(network, self.keys["betas"], self.keys["weight_decay"], fused=False)
+        self.relative_rate = tuning.learning_rate / self.keys.learning_rate
+        optimizer = adamw(network, self.keys.betas, self.keys.weight_decay, fused=False)
         self.beside = checkpoint.Learned(nn.ModuleDict({"network": network, "norm": norm}), optimizer)
-        self.grid = [side // joint["backbone"]["patch"] for side in joint["latent"][1:]]
+        self.grid = [side // joint.backbone.patch for side in joint.latent[1:]]
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         super().load(tensors)
@@ -70,14 +74,14 @@ class JointLearner(Learner):
     def step(self, step: int, batch: JointBatch) -> dict[str, Any]:
         """Learn from one batch; the named losses of the global batch, gradient norms, learning rate."""
         with self.autocast:
-            made = self.trainee.reconstructed(self.wrapped, batch.pictures)
-            latents = self.trainee.sampled(made, batch.pictures.noise)
+            made = self.vae.reconstructed(self.wrapped, batch.pictures)
+            latents = self.vae.sampled(made, batch.pictures.noise)
             patches = on_grid(self.encoder(batch.pictures.images), *self.grid)
             losses, judged = self.joint.backward(
                 latents,
                 self.backbone,
                 replace(batch.latents, patches=patches),
-                lambda: self.loss(made, step, batch.pictures.augment, self.trainee.last),
+                lambda: self.loss(made, step, batch.pictures.augment, self.vae.last),
             )
         self.backbone.norm.follow(latents.detach(), self.group)
         rate = self.phases.rate(step)
@@ -85,18 +89,18 @@ class JointLearner(Learner):
             "grad_norm": self._descend(self.learned.optimizer, rate),
             "backbone_grad_norm": self._descend(self.beside.optimizer, rate * self.relative_rate),
         }
-        self.learned.ema.update(step)
+        self.average.update(step)
         means = {name: self.group.mean(value) for name, value in losses.items()}
         with self.autocast:
             learned = self.loss.learn(judged, step)
         return {**means, **learned, **norms, "learning_rate": rate}
 
-    def _descend(self, optimizer: torch.optim.Optimizer, rate: float) -> Tensor:
+    def _descend(self, optimizer: Optimizing, rate: float) -> Tensor:
         """Clip the gradient and take one step; the norm before."""
         for parameters in optimizer.param_groups:
             parameters["lr"] = rate
         trained = [p for parameters in optimizer.param_groups for p in parameters["params"]]
-        norm = clip_grad_norm_(trained, self.keys["clip"])
+        norm = clip_grad_norm_(trained, self.keys.clip)
         optimizer.step()
         optimizer.zero_grad()
         return norm
@@ -104,19 +108,19 @@ class JointLearner(Learner):
     def quality(self, tokenizer: OnDevice, val: np.ndarray) -> dict[str, float]:
         """As a VAE's, and the statistics of its latents, and those of the VAE that it started from under
         ``before_...`` (`latent_statistics`)."""
-        start = load_network(self.start, self.model["model_class"]).to(self.group.device)
+        start = load_network(self.start, self.model.model_class).to(self.group.device)
         described = {}
-        for name, network in (("before", start), ("after", tokenizer.inner.network)):
+        for name, network in (("before", start), ("after", self.vae.learned.network)):
             described[name] = self._described(network, val[:PROBED])
             numbers = ", ".join(f"{key} {value:.4g}" for key, value in described[name].items())
-            log.info("%s, latents %s: %s", self.model["name"], name, numbers)
+            log.info("%s, latents %s: %s", self.model.name, name, numbers)
         before = {f"before_{key}": value for key, value in described["before"].items()}
         return {**super().quality(tokenizer, val), **described["after"], **before}
 
-    def _described(self, network: nn.Module, val: np.ndarray) -> dict[str, float]:
-        device = self.group.device
-        shape, layout = tuple(self.model["latent"]), layout_of(self.model["model_class"])
-        raw = OnDevice(VAE(network, layout, shape, (1.0, 0.0)).to(device), device)
+    def _described(self, network: LibraryNetwork, val: np.ndarray) -> dict[str, float]:
+        device, layout = self.group.device, layout_of(self.model.model_class)
+        vae = VAE(network, layout, self.model.latent_shape, (1.0, 0.0)).to(device)
+        raw = OnDevice(vae, device)
         return latent_statistics(
             raw.encode, lambda x: self.encoder(x.to(device)).cpu(), self.images[:PROBED], val
         )

@@ -51,7 +51,9 @@ class TokenizerLoss:
         """
         used = {name: term for name, term in self.terms.items() if step > self.starts.get(name, 0)}
         losses = {name: term(made) for name, (_, term) in used.items()}
-        total = sum(weight * losses[name] for name, (weight, _) in used.items())
+        total = made.output.new_zeros(())
+        for name, (weight, _) in used.items():
+            total = total + weight * losses[name]
         judged = self.adversary.judge(made, draws, step) if self.adversary else None
         if self.adversary and judged and judged.used:
             added = self.adversary.losses(judged, total, last)

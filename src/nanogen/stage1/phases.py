@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from nanogen.config.tokenizer_schema import Schedule, TokenizerTraining
 from nanogen.training.schedule import cosine
 
 
@@ -24,7 +23,7 @@ class Phases:
             both are ``steps`` where there is none.
         perceptual_from: steps before the perceptual distance is used.
         images: in an epoch.
-        keys: ``stage1`` of the model's configuration.
+        keys: how the tokenizer is trained.
     """
 
     steps: int
@@ -32,30 +31,35 @@ class Phases:
     gan_start: int
     perceptual_from: int
     images: int
-    keys: Mapping[str, Any]
+    keys: TokenizerTraining
 
     @classmethod
-    def of(cls, keys: Mapping[str, Any], images: int) -> Phases:
-        """From ``stage1`` of a model's configuration and the number of training images."""
+    def of(cls, keys: TokenizerTraining, images: int) -> Phases:
+        """From how the tokenizer is trained and the number of training images."""
 
         def steps(epochs: float) -> int:
-            return min(total, steps_in(epochs, images, keys["batch_size"]))
+            return min(total, steps_in(epochs, images, keys.batch_size))
 
-        total = max(1, steps_in(keys["epochs"], images, keys["batch_size"]))
-        starts, adversarial = [total, total], keys["adversarial"]
-        if adversarial:
-            starts = [steps(adversarial[key]) for key in ("disc_start", "gan_start")]
-        return cls(total, *starts, steps(keys["perceptual_from"]), images, keys)
+        total, adversarial = max(1, steps_in(keys.epochs, images, keys.batch_size)), keys.adversarial
+        return cls(
+            steps=total,
+            disc_start=steps(adversarial.disc_start) if adversarial else total,
+            gan_start=steps(adversarial.gan_start) if adversarial else total,
+            perceptual_from=steps(keys.perceptual_from),
+            images=images,
+            keys=keys,
+        )
 
     def rate(self, step: int) -> float:
         """The tokenizer's learning rate."""
-        return self._rate(step, self.steps, self.keys["optimizer"])
+        return self._rate(step, self.steps, self.keys.optimizer)
 
     def discriminator_rate(self, step: int) -> float:
         """The discriminator's, from where its training begins."""
+        assert self.keys.adversarial is not None
         begun = self.disc_start
-        return self._rate(step - begun, self.steps - begun, self.keys["adversarial"])
+        return self._rate(step - begun, self.steps - begun, self.keys.adversarial)
 
-    def _rate(self, step: int, steps: int, keys: Mapping[str, Any]) -> float:
-        warmup = steps_in(keys["warmup_epochs"], self.images, self.keys["batch_size"])
-        return cosine(step, steps, warmup, keys["learning_rate"], keys["final_learning_rate"])
+    def _rate(self, step: int, steps: int, keys: Schedule) -> float:
+        warmup = steps_in(keys.warmup_epochs, self.images, self.keys.batch_size)
+        return cosine(step, steps, warmup, keys.learning_rate, keys.final_learning_rate)

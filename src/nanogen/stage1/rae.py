@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, copy_encoder, load_encoder
@@ -21,30 +22,31 @@ from nanogen.tokenizers.rae import RAE, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 from nanogen.training.processes import Processes
 
-ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
+ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
-def build(model: Mapping[str, Any], resolution: int) -> ViTDecoder:
+def build(model: Model, resolution: int) -> ViTDecoder:
     """An untrained decoder of the configuration's architecture and latent size."""
-    keys = checked(model["architecture"], ARCHITECTURE, model["name"])
-    rows = model["latent"][1]
+    keys = checked(model.architecture, ARCHITECTURE, model.name)
+    rows = model.latent_shape[1]
     if keys.get("hidden_size", 0) % 4:
         raise UserError(
-            f"config/models/{model['name']}.yaml: architecture.hidden_size {keys['hidden_size']} is no "
+            f"config/models/{model.name}.yaml: architecture.hidden_size {keys['hidden_size']} is no "
             "multiple of 4, which the table of positions needs"
         )
     if resolution % rows:
         raise UserError(
-            f"config/models/{model['name']}.yaml: images of {resolution} pixels are no grid of {rows} "
+            f"config/models/{model.name}.yaml: images of {resolution} pixels are no grid of {rows} "
             f"equal patches; correct 'latent' or data.resolution"
         )
-    return ViTDecoder(latent=tuple(model["latent"]), resolution=resolution, **keys)
+    return ViTDecoder(latent=model.latent_shape, resolution=resolution, **keys)
 
 
 class DecoderTraining:
-    """A ViT decoder that learns images from normalised latents with noise.
+    """A ViT decoder that learns images from the encoder's features with noise.
 
-    The noise's standard deviation is drawn from U(0, tau) per image; tau is ``stage1.noise``.
+    The features are the encoder's own, not normalised; the noise's standard deviation is drawn from
+    U(0, tau) per image, where tau is ``stage1.noise``.
 
     Attributes:
         learned: the network that is trained.
@@ -57,50 +59,50 @@ class DecoderTraining:
 
     def __init__(
         self,
-        stage: Mapping[str, Any],
+        stage: ModelStage,
         images: np.ndarray,
         folders: Mapping[str, Path],
         group: Processes,
     ):
-        self.stage, model = stage, stage["model"]
-        if model["stage1"]["crop"] is not None:
+        self.stage, model, training = stage, stage.model, stage.tokenizer_training
+        if training.crop is not None:
             raise UserError(
-                f"config/models/{model['name']}.yaml: the decoder of an RAE learns whole images; leave "
+                f"config/models/{model.name}.yaml: the decoder of an RAE learns whole images; leave "
                 "out stage1.crop"
             )
-        self.folder, self.tau = folders["encoder"], model["stage1"]["noise"]
+        self.folder, self.tau = folders["encoder"], training.noise
         self.encoder = load_encoder(self.folder).eval().requires_grad_(False).to(group.device)
         _check_grid(self.encoder, model, self.folder)
         self.mean, self.var = feature_moments(
             lambda x: self.encoder(x.to(group.device)).cpu(), images, group
         )
-        with seeded(stage["seed"], "build", model["name"], "weights"):
-            self.learned: nn.Module = build(model, images.shape[1])
+        with seeded(stage.seed, "build", model.name, "weights"):
+            self.learned = build(model, images.shape[1])
         self.tokenizer = RAE(lambda: self.encoder, self.learned, self.mean, self.var).to(group.device)
         self.last: Tensor = self.learned.pixels.weight
-        self.noise = tuple(model["latent"])
+        self.noise: tuple[int, ...] = model.latent_shape
         self.terms: dict[str, Term] = {}
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
         """What ``network``, which is `learned` as processes share it, makes of a batch."""
-        latents = self.tokenizer.encode(batch.images)
+        features = self.encoder(batch.images)
         sigma = self.tau * batch.level.view(-1, 1, 1, 1)
-        return Reconstructed(
-            batch.images, to_signed(batch.images), network(latents + sigma * batch.noise)
-        )
+        images = network(features + sigma * batch.noise)  # in [0, 1]
+        return Reconstructed(batch.images, to_signed(batch.images), 2 * images - 1)
 
     def save(self, folder: Path) -> RAE:
         """Write the trained tokenizer to ``folder``; it is returned."""
         copy_encoder(self.folder, self.encoder.preprocessing, folder / "encoder")
         self.learned.save_pretrained(folder / "decoder")
-        write_statistics(folder, self.mean, self.var, self.stage)
+        of = {part: self.stage.expects[part] for part in ("encoder", "data")}
+        write_statistics(folder, self.mean, self.var, self.stage.hash, **of)
         return self.tokenizer
 
 
-def _check_grid(encoder: VisionEncoder, model: Mapping[str, Any], folder: Path) -> None:
+def _check_grid(encoder: VisionEncoder, model: Model, folder: Path) -> None:
     shape = (encoder.width, encoder.rows, encoder.rows)
-    if shape != tuple(model["latent"]):
+    if shape != model.latent_shape:
         raise UserError(
-            f"config/models/{model['name']}.yaml: 'latent' is {tuple(model['latent'])}, but the "
+            f"config/models/{model.name}.yaml: 'latent' is {model.latent_shape}, but the "
             f"features of {folder} are {shape}"
         )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
-from nanogen.config import PIXELS, Study, load_model, load_run, stages
+from nanogen.config import PIXELS, Study, load_model, stages
+from nanogen.config.load import trained_run
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.models import encoders, timm_networks
 from nanogen.models.encoders import TransformerParts
+from nanogen.models.loading import LibraryNetwork
 from nanogen.stage1 import rae, vae
 from nanogen.stage1.discriminator import Heads
 from nanogen.stage1.phases import Phases
@@ -39,9 +42,9 @@ class Size:
 
 def sizes(study: Study) -> Iterator[Size]:
     """Every tokenizer that the study trains, in order of first use."""
-    names = {}
+    names: dict[str, None] = {}
     for task in study.tasks:
-        names |= dict.fromkeys(load_run(study, m, task).tokenizer for m in study.methods)
+        names |= dict.fromkeys(trained_run(study, m, task).tokenizer for m in study.methods)
     for name in names:
         if name != PIXELS and load_model(study, name).source == "build":
             yield size_of(study, name)
@@ -49,22 +52,23 @@ def sizes(study: Study) -> Iterator[Size]:
 
 def size_of(study: Study, name: str) -> Size:
     """The sizes of one tokenizer's training."""
-    stage = stages.model(study, name)
-    model, data = stage["model"], stages.task_data(study, stage["model"]["data"])
-    keys, judge = model["stage1"], stage["networks"].get("discriminator")
+    stage = ModelStage.from_json(stages.model(study, name))
+    model, keys = stage.model, stage.tokenizer_training
+    assert model.data is not None
+    data, judge = stages.task_data(study, model.data), stage.networks.get("discriminator")
     heads = frozen = 0
     with torch.device("meta"):
-        trained = _count(BUILDERS[model["kind"]](model, data.resolution))
-        if judge:
+        trained = _count(BUILDERS[model.kind](model, data.resolution))
+        if judge and keys.adversarial:
             network = _encoder(judge)
             frozen = _count(network)
-            heads = _count(Heads(TransformerParts.of(network).width, len(keys["adversarial"]["layers"])))
+            heads = _count(Heads(TransformerParts.of(network).width, len(keys.adversarial.layers)))
     return Size(name, trained, heads, frozen, Phases.of(keys, data.train_images))
 
 
-def _encoder(model: dict[str, Any]) -> nn.Module:
-    if timm_networks.is_timm(model["model_class"]) and model["model_class"] != timm_networks.EVA:
-        return timm_networks.build(model["model_class"], model["architecture"])
+def _encoder(model: Model) -> LibraryNetwork:
+    if timm_networks.is_timm(model.model_class) and model.model_class != timm_networks.EVA:
+        return timm_networks.build(model.model_class, model.architecture)
     return encoders.build_encoder(model)
 
 

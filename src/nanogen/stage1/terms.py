@@ -50,6 +50,8 @@ def kl(made: Reconstructed) -> Tensor:
     """Kullback-Leibler divergence from N(0, 1) to a VAE's posterior, summed over the latent, in nats
     per image."""
     mean, log_variance = made.mean, made.log_variance
+    assert mean is not None, "only a VAE has a posterior"
+    assert log_variance is not None
     cells = mean.square() + log_variance.exp() - 1 - log_variance
     return 0.5 * cells.sum() / len(mean)
 

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nanogen.config.model_schema import Model
+from nanogen.config.model_stage import ModelStage
 from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError, nearest
 from nanogen.models.initialisation import checked, seeded
-from nanogen.models.loading import load_network, network_class, save_network
+from nanogen.models.loading import LibraryNetwork, load_network, network_class, save_network
 from nanogen.stage1.batches import Batch, side_of
 from nanogen.stage1.statistics import feature_moments
 from nanogen.stage1.terms import Reconstructed, Term
@@ -27,23 +29,23 @@ LOG_VARIANCE = -6.0  # of the posterior at the start of training
 SCALE_IMAGES = 2000  # enough for a standard deviation over all cells to three digits
 
 
-def build(model: Mapping[str, Any], resolution: int) -> nn.Module:
+def build(model: Model, resolution: int) -> LibraryNetwork:
     """An untrained autoencoder of the configuration's class, architecture and latent size."""
-    layout = layout_of(model["model_class"])
-    network_type = network_class(model["model_class"])
-    keys = checked(model["architecture"], inspect.signature(network_type).parameters, model["name"])
-    channels, rows, _ = model["latent"]
+    layout = layout_of(model.model_class)
+    network_type = network_class(model.model_class)
+    keys = checked(model.architecture, inspect.signature(network_type).parameters, model.name)
+    channels, rows, _ = model.latent_shape
     try:
         network = network_type(**layout.arguments(channels, resolution, keys))
     except (ValueError, TypeError, IndexError) as error:
         raise UserError(
-            f"config/models/{model['name']}.yaml: this 'architecture' is none of "
-            f"{model['model_class']}: {error}"
+            f"config/models/{model.name}.yaml: this 'architecture' is none of "
+            f"{model.model_class}: {error}"
         ) from error
     cells = resolution // layout.reduction(network.config)
     if (layout.channels(network.config), cells) != (channels, rows):
         raise UserError(
-            f"config/models/{model['name']}.yaml: this architecture makes "
+            f"config/models/{model.name}.yaml: this architecture makes "
             f"{layout.channels(network.config)} channels and {cells} latent rows of {resolution} "
             f"pixels, not {channels} and {rows}"
         )
@@ -58,13 +60,13 @@ def _narrow_posterior(network: Any) -> None:
     last.bias[len(last.bias) // 2 :] = LOG_VARIANCE
 
 
-def _way(model: Mapping[str, Any]) -> str:
+def _way(model: Model) -> str:
     """How this network is to carry its latents' statistics."""
-    possible = layout_of(model["model_class"]).normalisations
-    way = model["normalisation"] or possible[0]
+    possible = layout_of(model.model_class).normalisations
+    way = model.normalisation or possible[0]
     if way not in possible:
         raise UserError(
-            f"config/models/{model['name']}.yaml: {model['model_class']} cannot carry normalisation "
+            f"config/models/{model.name}.yaml: {model.model_class} cannot carry normalisation "
             f"{way!r}{nearest(way, possible)}; it can be {' or '.join(possible)}"
         )
     return way
@@ -73,7 +75,7 @@ def _way(model: Mapping[str, Any]) -> str:
 class Coder(nn.Module):
     """An autoencoder from images to reconstructions in one call, which processes can share."""
 
-    def __init__(self, network: nn.Module, layout: Plane):
+    def __init__(self, network: LibraryNetwork, layout: Plane):
         super().__init__()
         self.network, self.layout = network, layout
 
@@ -95,20 +97,20 @@ class VAETraining:
 
     def __init__(
         self,
-        stage: Mapping[str, Any],
+        stage: ModelStage,
         images: np.ndarray,
         folders: Mapping[str, Path],
         group: Processes,
     ):
-        model = stage["model"]
-        self.images, self.device, self.shape = images, group.device, tuple(model["latent"])
-        self.layout, self.way = layout_of(model["model_class"]), _way(model)
-        with seeded(stage["seed"], "build", model["name"], "weights"):
+        model = stage.model
+        self.images, self.device, self.shape = images, group.device, model.latent_shape
+        self.layout, self.way = layout_of(model.model_class), _way(model)
+        with seeded(stage.seed, "build", model.name, "weights"):
             network = _network(model, images.shape[1], folders.get("start"))
         self.terms: dict[str, Term] = {}
-        self.learned: nn.Module = Coder(network, self.layout)
+        self.learned = Coder(network, self.layout)
         self.last: Tensor = network.decoder.conv_out.weight
-        self.noise = _reached(self.learned, side_of(images, model))
+        self.noise = _reached(self.learned, side_of(images, stage))
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
         """What ``network``, which is `learned` as processes share it, makes of a batch."""
@@ -118,7 +120,10 @@ class VAETraining:
     def sampled(self, made: Reconstructed, noise: Tensor) -> Tensor:
         """The sample of the posterior that ``made`` came from, by the same ``noise``: latents
         (B, C, h, w) as a backbone sees them, not normalised, with the graph."""
-        return self.layout.pack(made.mean + (0.5 * made.log_variance).exp() * noise)
+        assert made.mean is not None
+        assert made.log_variance is not None
+        deviation = made.log_variance.mul(0.5).exp()
+        return self.layout.pack(made.mean + deviation * noise)
 
     def save(self, folder: Path) -> VAE:
         """Write the trained tokenizer, with its latents' statistics, to ``folder``; it is returned."""
@@ -132,11 +137,11 @@ class VAETraining:
         return VAE(network, self.layout, self.shape).to(self.device)
 
 
-def _network(model: Mapping[str, Any], resolution: int, start: Path | None) -> nn.Module:
+def _network(model: Model, resolution: int, start: Path | None) -> LibraryNetwork:
     """The autoencoder in the folder ``start``, or an untrained one."""
     if start is None:
         return build(model, resolution)
-    return load_network(start, model["model_class"]).requires_grad_(True)
+    return load_network(start, model.model_class).requires_grad_(True)
 
 
 def _reached(coder: Coder, side: int) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
 from nanogen.caches.files import LatentFile, TextFile, VisionFile
+from nanogen.config.cache_stage import CacheStage
 from nanogen.config.train_stage import TrainStage
 from nanogen.data.images import ImageFile
 from nanogen.data.rows import WindowedRows
@@ -196,22 +196,22 @@ class Encoded:
 
     def __init__(
         self,
-        stage: Mapping[str, Any],
+        stage: CacheStage,
         expected: str,
         images: Path,
         tokenizer: Path,
         device: torch.device,
         chunk: int,
     ):
-        if stage["hash"] != expected:
+        if stage.hash != expected:
             raise UserError(
-                f"--encode configures latents of hash {stage['hash']}, but the run is trained on those "
+                f"--encode configures latents of hash {stage.hash}, but the run is trained on those "
                 f"of hash {expected}; give the configuration of the same study"
             )
-        file = ImageFile(images, stage["expects"]["data"])
+        file = ImageFile(images, stage.expects["data"])
         self.labels, self.images = file.labels, WindowedRows(file.rows())
-        expect_model(tokenizer, stage["expects"]["tokenizer"])
-        self.tokenizer = load_tokenizer(tokenizer, stage["model"]).to(device)
+        expect_model(tokenizer, stage.expects["tokenizer"])
+        self.tokenizer = load_tokenizer(tokenizer, stage.model).to(device)
         self.shape = self.tokenizer.latent_shape
         self.device, self.chunk = device, chunk
 

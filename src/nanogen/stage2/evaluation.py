@@ -215,10 +215,10 @@ class Fid:
         from nanogen.models.card import expect_model
 
         model = stage.networks["extractor"]
-        folder = inputs.folder(model["name"])
+        folder = inputs.folder(model.name)
         expect_model(folder, stage.expects["extractor"])
         with hdf5.opened(inputs.file("reference"), *REFERENCE, stage.expects["reference"]) as file:
-            moments = file[model["name"]]
+            moments = file[model.name]
             self.real = (moments["mu"][:], moments["sigma"][:])
         self.extractor = load_extractor(folder, model)
         few = few_images(stage.images, self.extractor.width)
@@ -245,7 +245,7 @@ class GenEval:
         folders = {}
         for role in ("detector", "color_classifier"):
             if role in stage.networks:
-                folders[role] = inputs.folder(stage.networks[role]["name"])
+                folders[role] = inputs.folder(stage.networks[role].name)
                 expect_model(folders[role], stage.expects[role])
         colors = folders.get("color_classifier")
         color_classifier = (colors, stage.networks["color_classifier"]) if colors else None

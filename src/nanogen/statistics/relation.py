@@ -93,15 +93,15 @@ def relate(names: Sequence[str], x: Sequence[float], y: Sequence[float], what: s
     """
     if len(names) < ENOUGH:
         return None
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    counts = samples(len(x), seed_for("bootstrap", what))
+    a, b = np.asarray(x, float), np.asarray(y, float)
+    counts = samples(len(a), seed_for("bootstrap", what))
     estimates = {
-        name: Estimate(value, p, interval(COEFFICIENTS[name], x, y, counts))
-        for name, (value, p) in _by_scipy(x, y).items()
+        name: Estimate(value, p, interval(COEFFICIENTS[name], a, b, counts))
+        for name, (value, p) in _by_scipy(a, b).items()
     }
     return Relation(
-        n=len(x),
+        n=len(a),
         **estimates,
-        permutation_p=permutation_p(x, y, seed_for("permutation", what)),
-        influences=influences(names, x, y),
+        permutation_p=permutation_p(a, b, seed_for("permutation", what)),
+        influences=influences(names, a, b),
     )

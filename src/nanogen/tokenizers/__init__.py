@@ -6,11 +6,12 @@ new kind is one module with a function ``load(folder, config) -> Tokenizer`` and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.data.pixels import to_uint8
 from nanogen.errors import UserError, nearest
 from nanogen.files import read_json
@@ -22,13 +23,13 @@ LOADERS = {"vae": "nanogen.tokenizers.vae", "rae": "nanogen.tokenizers.rae"}
 __all__ = ["LOADERS", "Tokenizer", "load_tokenizer", "to_uint8"]
 
 
-def load_tokenizer(folder: Path | str, model_config: Mapping[str, Any] | None = None) -> Tokenizer:
+def load_tokenizer(folder: Path | str, model: Model | None = None) -> Tokenizer:
     """The frozen tokenizer in ``folder``: on the CPU, float32, in evaluation mode.
 
     Args:
         folder: as `train-tokenizer` or ``save_pretrained`` writes it.
-        model_config: the resolved `nanogen.config.model_schema.Model` as a dictionary; where none is
-            given, what the folder says of itself: its card, or the class in its `config.json`.
+        model: its resolved configuration; where none is given, what the folder says of itself: its
+            card, or the class in its `config.json`.
 
     Raises:
         UserError: the folder, its card or a file is missing, its weights do not fit, or its kind
@@ -39,28 +40,26 @@ def load_tokenizer(folder: Path | str, model_config: Mapping[str, Any] | None = 
         raise UserError(
             f"there is no tokenizer at {folder}; make it with `snakemake {folder}/nanogen.json`"
         )
-    if model_config is None:
-        model_config = _own_config(folder)
-    kind = model_config.get("kind")
-    if kind not in LOADERS:
+    if model is None:
+        model = _own_config(folder)
+    if model.kind not in LOADERS:
         raise UserError(
-            f"{folder}: a model of kind {kind!r} is no tokenizer{nearest(str(kind), LOADERS)}"
+            f"{folder}: a model of kind {model.kind!r} is no tokenizer{nearest(model.kind, LOADERS)}"
         )
-    tokenizer: Tokenizer = import_module(LOADERS[kind]).load(folder, model_config)
-    expected = model_config.get("latent")
-    if expected is not None and tuple(expected) != tokenizer.latent_shape:
+    tokenizer: Tokenizer = import_module(LOADERS[model.kind]).load(folder, model)
+    if model.latent is not None and model.latent != tokenizer.latent_shape:
         raise UserError(
             f"{folder}: its latents are {_size(tokenizer.latent_shape)}, but the configuration of "
-            f"{model_config.get('name', 'this tokenizer')} says {_size(expected)}; correct 'latent' "
-            "there, or give the folder that belongs to it"
+            f"{model.name} says {_size(model.latent)}; correct 'latent' there, or give the folder that "
+            "belongs to it"
         )
     return tokenizer.eval().requires_grad_(False)
 
 
-def _own_config(folder: Path) -> Mapping[str, Any]:
+def _own_config(folder: Path) -> Model:
     card = read_card(folder) or {}
     if "model" in card:
-        return card["model"]
+        return read(Model, card["model"])
     config = read_json(folder / "config.json")
     name = str(config.get("_class_name"))
     if not name.startswith("AutoencoderKL"):
@@ -68,7 +67,7 @@ def _own_config(folder: Path) -> Mapping[str, Any]:
             f"{folder} does not say what kind of tokenizer it is: there is no nanogen.json, and its "
             "config.json names no autoencoder of diffusers"
         )
-    return {"kind": "vae", "model_class": name}
+    return Model(name=folder.name, kind="vae", model_class=name)
 
 
 def _size(shape: Any) -> str:

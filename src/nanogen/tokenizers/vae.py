@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from nanogen.config.model_schema import Model
 from nanogen.data.pixels import to_signed
 from nanogen.errors import UserError
-from nanogen.models.loading import load_network
+from nanogen.models.loading import LibraryNetwork, load_network
 from nanogen.tokenizers import normalisation
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.tokenizers.latent_layouts import Plane, layout_of
@@ -26,9 +25,12 @@ class VAE(Tokenizer):
         given: (scale, shift) in place of what the network carries.
     """
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(
         self,
-        network: nn.Module,
+        network: LibraryNetwork,
         layout: Plane,
         latent_shape: tuple[int, int, int],
         given: tuple[float, float] | None = None,
@@ -58,15 +60,15 @@ class VAE(Tokenizer):
         return vae.eval().requires_grad_(False)
 
 
-def load(folder: Path, config: Mapping[str, Any]) -> VAE:
+def load(folder: Path, config: Model) -> VAE:
     """The autoencoder in ``folder``; raises UserError where it cannot be loaded whole."""
-    layout = layout_of(config["model_class"])
-    network = load_network(folder, config["model_class"])
+    layout = layout_of(config.model_class)
+    network = load_network(folder, config.model_class)
     own = network.config
-    if config.get("latent"):
-        _, rows, columns = config["latent"]
+    if config.latent:
+        _, rows, columns = config.latent
     else:
         if "sample_size" not in own:
             raise UserError(f"{folder}: its config.json does not say the images' size; set 'latent'")
         rows = columns = int(own["sample_size"]) // layout.reduction(own)
-    return VAE(network, layout, (layout.channels(own), rows, columns), config.get("scaling"))
+    return VAE(network, layout, (layout.channels(own), rows, columns), config.scaling)

@@ -22,7 +22,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
-from nanogen.files import atomic_path, check_label, explained, label, remove_temporary, write_text
+from nanogen.files import (
+    atomic_path,
+    check_label,
+    explained,
+    label,
+    read_text,
+    remove_temporary,
+    write_text,
+)
+from nanogen.text import lines_of
 from nanogen.training.ema import EMA
 from nanogen.training.optimizer import Optimizing
 from nanogen.training.sharding import placed
@@ -134,6 +143,8 @@ def newest(folder: Path, hash_: str) -> tuple[int, dict[str, Tensor]]:
     Raises UserError for one of another configuration, whose hash is not ``hash_``.
     """
     for path in reversed(found(folder)):
+        with explained(path, "read"), open(path, "rb"):
+            pass  # whether it may be read: the library would say that it is damaged
         try:
             with safe_open(path, "pt") as file:
                 header = file.metadata()
@@ -152,7 +163,7 @@ def truncate_log(path: Path, step: int) -> None:
         return
     with explained(path):
         kept = []
-        for line in path.read_text().splitlines():
+        for line in lines_of(read_text(path)):
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nanogen.config import schema
 from nanogen.config.model_schema import Model
-from nanogen.config.schema import (
-    Backbone,
-    Conditioner,
-    Data,
-    Objective,
-    Sampling,
-    Training,
-)
 from nanogen.config.section import Section, completed, identity
 from nanogen.identity import config_hash
 
@@ -22,9 +15,11 @@ VERSIONS = {
     "data": 3,
     "prompts": 2,
     "model": 4,
+    "model: rae": 5,
+    "model: end to end": 5,
     "latents": 1,
     "text": 1,
-    "vision": 1,
+    "vision": 2,
     "train": 3,
     "online": 1,
     "reconstruction": 1,
@@ -41,17 +36,17 @@ VERSIONS = {
 }
 # What the keys of a stage are sections of: one, a list of them, or several by name.
 SECTIONS: dict[str, type[Section]] = {
-    "backbone": Backbone,
-    "conditioner": Conditioner,
-    "data": Data,
+    "backbone": schema.Backbone,
+    "conditioner": schema.Conditioner,
+    "data": schema.Data,
     "extractors": Model,
     "model": Model,
-    "objective": Objective,
+    "objective": schema.Objective,
     "pipeline": Model,
-    "sampling": Sampling,
+    "sampling": schema.Sampling,
     "scorer": Model,
     "tokenizer": Model,
-    "training": Training,
+    "training": schema.Training,
 }
 BY_NAME: dict[str, type[Section]] = {"models": Model, "networks": Model}
 INSIDE = ("joint", "train")  # keys that hold a stage's keys in turn
@@ -59,8 +54,12 @@ Stage = dict[str, Any]
 
 
 def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
-    """A stage with its hash; ``expects`` are the hashes of what it reads."""
-    content = {"stage": name, "version": VERSIONS[name], "expects": expects, **keys}
+    """A stage with its hash; ``expects`` are the hashes of what it reads.
+
+    ``name`` is a key of ``VERSIONS``: the stage, or ``STAGE: VARIETY`` where that has its own version.
+    """
+    stage = name.partition(":")[0]
+    content = {"stage": stage, "version": VERSIONS[name], "expects": expects, **keys}
     return {**content, "hash": config_hash(_identity(content))}
 
 

@@ -13,6 +13,7 @@ from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import (
     data,
     feature_width,
+    given_classes,
     latents,
     model,
     model_keys,
@@ -68,6 +69,7 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
         "objective": objective,
         "training": training,
         "networks": {term: model_keys(study, name) for term, name in running.items()},
+        **terms.revisions(run),
     }
     use = _use(study, run)
     if run.training.initialise_from:
@@ -92,6 +94,7 @@ def _use(study: Study, run: Run) -> Stage:
     return {
         "sampling": run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"}),
         "data": run.data.model_dump(mode="json", include={"name", "source", "root"}),
+        "classes": given_classes(study, run.task) if run.conditioner.kind == "label" else None,
         **{
             part: name and {"hash": model(study, name)["hash"], "model": model_keys(study, name)}
             for part, name in networks.items()

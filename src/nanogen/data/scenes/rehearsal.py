@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nanogen.data.scenes import captions, render, scenes
+from nanogen.data.scenes import captions, draw, render, scenes
+from nanogen.data.stage import DataStage
 from nanogen.errors import UserError, nearest
 from nanogen.files import atomic_folder, label, write_json
 
@@ -29,22 +30,20 @@ Picture = tuple[scenes.Scene, bytes]
 
 def write_inputs(stage: Mapping[str, Any], output: Path) -> None:
     """Write the data set of a stage `inputs`; raises UserError for a source that has no format."""
-    data = stage["data"]
-    if data["source"] not in FORMATS:
-        raise UserError(
-            f"data.source {data['source']!r} cannot be drawn{nearest(data['source'], FORMATS)}"
-        )
+    source = stage["data"]["source"]
+    if source not in FORMATS:
+        raise UserError(f"data.source {source!r} cannot be drawn{nearest(source, FORMATS)}")
     with atomic_folder(output) as folder:
         for split in ("train", "val"):
-            FORMATS[data["source"]](folder / split, _pictures(stage, split))
+            FORMATS[source](folder / split, _pictures(DataStage.from_json(stage, split)))
         write_json(folder / "nanogen.json", label("inputs", 1, stage["hash"]))
 
 
-def _pictures(stage: Mapping[str, Any], split: str) -> Iterator[Picture]:
+def _pictures(stage: DataStage) -> Iterator[Picture]:
     """Scenes and JPEG files, as many as the split takes."""
-    data = stage["data"]
-    side = round(LARGER * data["resolution"])
-    for scene in scenes.draw(stage["seed"], split, data["scene"], data[f"{split}_images"]):
+    side = round(LARGER * stage.resolution)
+    assert stage.seed is not None
+    for scene in draw.draw(stage.seed, stage.split, stage.scene, stage.images):
         image, _ = render.render(scene, side)
         beside = round((WIDER - 1) * side / 2)
         image = np.pad(image, ((0, 0), (beside, beside), (0, 0)), mode="edge")

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from nanogen.data.scenes import captions, render, scenes
+from nanogen.data.scenes import captions, draw, render, scenes
 from nanogen.data.source import Example, ImageSource
+from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 
 
 class Scenes:
     """They have no files, so none can be unreadable (see ``nanogen.data.images``)."""
 
-    def __init__(self, stage: Mapping[str, Any]):
+    def __init__(self, stage: DataStage):
         self.stage = stage
         self.classes = list(scenes.CLASSES)
 
     def __len__(self) -> int:
-        return int(self.stage["data"][f"{self.stage['split']}_images"])
+        return self.stage.images
 
     def examples(self) -> Iterator[Example]:
-        data = self.stage["data"]
-        if data["resolution"] < 16:
-            raise UserError(f"data.resolution is {data['resolution']}: scenes need 16 pixels or more")
-        for scene in scenes.draw(self.stage["seed"], self.stage["split"], data["scene"], len(self)):
-            image, masks = render.render(scene, data["resolution"])
+        stage = self.stage
+        if stage.resolution < 16:
+            raise UserError(f"data.resolution is {stage.resolution}: scenes need 16 pixels or more")
+        assert stage.seed is not None
+        for scene in draw.draw(stage.seed, stage.split, stage.scene, stage.images):
+            image, masks = render.render(scene, stage.resolution)
             objects = [
                 {"shape": o.shape, "color": o.color, "size": o.size, "box": render.box(mask)}
                 for o, mask in zip(scene.objects, masks, strict=False)

@@ -1,0 +1,62 @@
+"""The YAML files below config/, one for each study, method, task, model and list of prompts."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nanogen.config.strict_yaml import read_mapping
+from nanogen.config.validation import Layer
+from nanogen.errors import UserError, nearest
+
+CONFIG = Path(__file__).resolve().parents[3] / "config"
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; raises UserError where it cannot be read as one."""
+    return _read_yaml(path, Path.cwd())
+
+
+@cache
+def _read_yaml(path: Path, _: Path) -> dict[str, Any]:
+    """As `read_yaml`, once per folder that a relative path may be meant from."""
+    return read_mapping(path)
+
+
+def available(kind: str) -> list[str]:
+    """Names of the files in config/<kind>, e.g. every method's."""
+    return sorted(path.stem for path in (CONFIG / kind).glob("*.yaml"))
+
+
+def named(kind: str, name: str) -> Layer:
+    """The keys of config/<kind>/<name>.yaml; raises UserError where there is no such file."""
+    path = CONFIG / kind / f"{name}.yaml"
+    if not path.exists():
+        singular = kind[:-1] if kind != "studies" else "study"
+        raise UserError(
+            f"unknown {singular} {name!r}{nearest(name, available(kind))} "
+            f"(a {singular} is a file config/{kind}/NAME.yaml)"
+        )
+    return Layer(f"config/{kind}/{name}.yaml", read_yaml(path))
+
+
+def for_scale(layer: Layer, scale: str) -> list[Layer]:
+    """A task's, method's or model's keys, then those of its block for this scale.
+
+    A file without a block for the scale is refused: it would run at the wrong size.
+    """
+    general = {key: value for key, value in layer.keys.items() if key != "scales"}
+    blocks = layer.keys.get("scales", {})
+    for block in blocks:
+        if block not in ("nano", "paper"):
+            raise UserError(f"{layer.where}: unknown scale {block!r}{nearest(block, ('nano', 'paper'))}")
+    if scale not in blocks:
+        raise UserError(
+            f"{layer.where} has no block 'scales.{scale}'; add one (it may be empty) with what "
+            f"differs at this scale, or choose among those that have it"
+        )
+    return [
+        Layer(layer.where, general),
+        Layer(f"{layer.where} (scales.{scale})", blocks.get(scale) or {}),
+    ]

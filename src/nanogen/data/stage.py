@@ -1,0 +1,59 @@
+"""What the stages ``data`` and ``inputs`` say of one split, as the code that reads or draws it needs it.
+
+They are written by `nanogen.config.stages`, which stands above this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataStage:
+    """The images of one split.
+
+    Attributes:
+        seed: of drawn scenes; None where none are drawn.
+        name: of the task whose data set it is.
+        images: how many to draw, or the most to take.
+        root: the folder of data that is not drawn; None or empty where it is not known.
+        content: what identifies the files there (`nanogen.data.content`); None where nobody gave them.
+
+    The others are keys of `nanogen.config.schema.Data`.
+    """
+
+    hash: str
+    seed: int | None
+    split: str
+    name: str
+    source: str
+    resolution: int
+    images: int
+    scene: str
+    root: str | None
+    store: str
+    caption_template: str
+    unreadable: str
+    content: str | None = None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], split: str | None = None) -> DataStage:
+        """Read a stage; ``split``, of an ``inputs`` stage, which is of both."""
+        data, split = content["data"], split or content["split"]
+        return cls(
+            hash=content["hash"],
+            seed=content.get("seed"),
+            split=split,
+            name=data["name"],
+            source=data["source"],
+            resolution=data["resolution"],
+            images=data[f"{split}_images"],
+            scene=data["scene"],
+            root=data.get("root"),
+            store=data.get("store", "pixels"),
+            caption_template=data.get("caption_template", ""),
+            unreadable=data["unreadable"],
+            content=content.get("content"),
+        )

@@ -1,0 +1,92 @@
+"""Which runs, tokenizers and files of a study its tables and figures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nanogen.config import Run, Study, stages, variants
+from nanogen.config.load import trained_run
+from nanogen.config.paths import Paths
+from nanogen.config.schema import Task
+from nanogen.report import seeds
+
+
+def runs(study: Study, task: Task) -> list[Run]:
+    """Every training of a task; none where the study has not the task."""
+    if task not in study.tasks:
+        return []
+    return [trained_run(study, method, task) for method in study.trainings]
+
+
+def swept(study: Study) -> list[Run]:
+    """The runs whose best guidance is searched for."""
+    named = [run for run in runs(study, "imagenet") if run.method in study.methods]
+    return [run for run in named if variants.is_swept(run, study.sweep)]
+
+
+def measured_tokenizers(study: Study) -> list[str]:
+    """The tokenizers that are measured: in every study but one of reproductions."""
+    return [] if study.report.reproduction else list(stages.tokenizers(study))
+
+
+def curves(study: Study) -> list[str]:
+    """Training curves of the study's own runs; what was trained elsewhere may have none."""
+    return [
+        f"{Paths(study).root}/runs/{task}/{method}/model/train.jsonl"
+        for method in study.methods
+        for task in study.tasks
+        if method not in study.trained.get(task, {})
+    ]
+
+
+def models(study: Study, task: Task) -> list[str]:
+    """The trained models' cards, which know their sizes."""
+    return [Paths(study).trained(method, task) for method in study.trainings]
+
+
+def sizes(task: Task) -> Callable[[Study], list[str]]:
+    return lambda study: models(study, task)
+
+
+def prompts(study: Study) -> list[str]:
+    return [Paths(study).prompts] if "t2i" in study.tasks else []
+
+
+def choices(study: Study) -> list[str]:
+    """What the search for the best guidance chose."""
+    return [Paths(study).guidance(run.method) for run in swept(study)]
+
+
+def reconstructions(study: Study) -> list[str]:
+    return [Paths(study).reconstruction(name) for name in measured_tokenizers(study)]
+
+
+def reconstructed_images(study: Study) -> list[str]:
+    return [Paths(study).reconstructions(name) for name in measured_tokenizers(study)]
+
+
+def seeds_metrics(study: Study) -> list[str]:
+    """The metric files of every training's sample sets with guidance."""
+    used = sorted({(measure.task, measure.metric) for measure in seeds.measures(study)})
+    return [
+        Paths(study).metric(run.method, task, variant, metric)
+        for task in study.tasks
+        for run in runs(study, task)
+        for variant in variants.with_steps(run, variants.GUIDED)
+        for at, metric in used
+        if at == task
+    ]
+
+
+def shown_samples(study: Study) -> list[str]:
+    """The sample sets that the overview shows, what was asked for, and the classes' names."""
+    from nanogen.report import overview  # which imports numpy: a command's help starts without
+
+    at = Paths(study)
+    sets = [
+        at.samples(run.method, task, variant)
+        for task in study.tasks
+        for run, variant in overview.shown(study, task)
+    ]
+    classes = [at.data("imagenet", "val")] if "imagenet" in study.tasks else []
+    return [*sets, *prompts(study), *classes]

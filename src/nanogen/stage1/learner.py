@@ -1,0 +1,119 @@
+"""What a step of a tokenizer's training changes.
+
+It knows neither the kinds of tokenizers nor the terms of their loss.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from nanogen.config.model_stage import ModelStage
+from nanogen.stage1.assembly import Trainee, loss_of, trainee_of
+from nanogen.stage1.batches import Batch
+from nanogen.stage1.phases import Phases
+from nanogen.stage1.quality import reconstruction_quality
+from nanogen.tokenizers.base import Tokenizer
+from nanogen.training import checkpoint
+from nanogen.training.ema import EMA
+from nanogen.training.optimizer import adamw
+from nanogen.training.processes import Processes
+from nanogen.training.sharding import parallel
+
+Seen = TypeVar("Seen")
+
+
+class Learner(ABC, Generic[Seen]):
+    """What a step changes: the tokenizer, its average and optimizer, and the loss's adversary.
+
+    ``Seen`` is what a step learns from.
+    """
+
+    def __init__(
+        self,
+        stage: ModelStage,
+        images: np.ndarray,
+        folders: Mapping[str, Path],
+        group: Processes,
+    ):
+        keys = stage.tokenizer_training
+        self.keys, self.group, self.phases = keys.optimizer, group, Phases.of(keys, len(images))
+        self.trainee: Trainee = trainee_of(stage, images, folders, group)
+        self.network = self.trainee.learned
+        # before the average, which it makes equal everywhere
+        self.wrapped = parallel(self.network, group)
+        self.loss = loss_of(stage, self.phases, folders, self.trainee.terms, group)
+        self.trained = [p for p in self.network.parameters() if p.requires_grad]
+        optimizer = adamw(self.network, self.keys.betas, self.keys.weight_decay)
+        self.average = EMA(self.network, keys.ema)
+        self.learned = checkpoint.Learned(self.network, optimizer, self.average)
+        bf16 = keys.precision == "bf16"
+        self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
+
+    def restore(self, state: Path, hash_: str) -> int:
+        """Continue from the newest checkpoint in ``state``; returns its step, 0 without one."""
+        start, tensors = checkpoint.newest(state, hash_)
+        if start:
+            self.load(tensors)
+        return start
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from what `state` gave."""
+        self.learned.load(checkpoint.below("tokenizer", tensors))
+        self.loss.load(tensors)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a step changes, by name."""
+        return checkpoint.under("tokenizer", self.learned.state()) | self.loss.state()
+
+    @abstractmethod
+    def step(self, step: int, batch: Seen) -> dict[str, Any]:
+        """Learn from one batch; the named losses of the global batch, gradient norm, learning rate."""
+
+    def quality(self, tokenizer: OnDevice, val: np.ndarray) -> dict[str, float]:
+        """Numbers of the finished tokenizer on held-out images."""
+        return reconstruction_quality(tokenizer, val)
+
+
+class TokenizerLearner(Learner[Batch]):
+    """A learner of a tokenizer by itself."""
+
+    def step(self, step: int, batch: Batch) -> dict[str, Any]:
+        rate, optimizer = self.phases.rate(step), self.learned.optimizer
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = rate
+        with self.autocast:
+            made = self.trainee.reconstructed(self.wrapped, batch)
+            losses, judged = self.loss(made, step, batch.augment, self.trainee.last)
+        losses["loss"].backward()
+        norm = clip_grad_norm_(self.trained, self.keys.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        self.average.update(step)
+        means = {name: self.group.mean(value) for name, value in losses.items()}
+        with self.autocast:
+            learned = self.loss.learn(judged, step)
+        return {**means, **learned, "grad_norm": norm, "learning_rate": rate}
+
+
+class OnDevice(Tokenizer):
+    """Takes and gives tensors of the CPU, while ``inner`` works on its ``device``."""
+
+    def __init__(self, inner: Tokenizer, device: torch.device):
+        super().__init__()
+        self.inner, self.device, self.latent_shape = inner, device, inner.latent_shape
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        return self.inner.encode(images.to(self.device)).cpu()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.inner.decode(latents.to(self.device)).cpu()

@@ -1,0 +1,62 @@
+"""Trainings of backbones in a test's own folder, on one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nanogen.config.train_stage import TrainStage
+from nanogen.stage2.dataset import TrainingData
+from nanogen.stage2.evaluation import Online
+from nanogen.stage2.loop import train
+from nanogen.training import checkpoint
+from nanogen.training.execution import Execution
+from nanogen.training.processes import Processes
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+class Stopping(TrainingData):
+    """Training data that asks the process to stop while batch ``at`` is read."""
+
+    at = -1
+    reads = 0
+
+    def load(self, rows, draws):
+        if self.reads == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        self.reads += 1
+        return super().load(rows, draws)
+
+
+def train_in(
+    folder: Path,
+    stage: Mapping[str, Any],
+    source: TrainingData,
+    *,
+    every: int = 4,
+    log_every: int = 2,
+    networks: Mapping[str, nn.Module] | None = None,
+    online: Online | None = None,
+) -> Path:
+    """Train the stage whose JSON is given in ``folder``, saving after ``every`` so many steps; returns
+    the model's folder."""
+    state, model = folder / "state", folder / "model"
+    with checkpoint.locked(state):
+        train(
+            TrainStage.from_json(stage),
+            source,
+            state=state,
+            output=model,
+            group=ALONE,
+            execution=Execution(checkpoint_every=every, log_every=log_every),
+            networks=networks,
+            online=online,
+        )
+    return model
