@@ -17,7 +17,7 @@ CACHED = {"reg": "cls", "repa": "patches"}
 IN_PIXELS = ("lpips", "features")
 NAMES = (*CACHED, *IN_PIXELS, "internal-guidance")
 # terms whose code has changed what they give, and how often
-REVISED = {"features": 1}
+REVISED = {"features": 2}
 REPA_HEADS = {"mse-linear": "linear", "cosine-mlp": "mlp"}
 
 
