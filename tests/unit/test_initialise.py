@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 from test_data_folder import picture
 from test_online import write_text
-from test_training import ALONE, curve, run
+from test_training import curve, run
+from trainings import ALONE, train_in
 
 from nanogen.backbones import build
 from nanogen.config import stages
@@ -22,9 +23,7 @@ from nanogen.interop.checkpoint import import_checkpoint
 from nanogen.interop.released import to_released
 from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.learner import Learner
-from nanogen.stage2.loop import train
 from nanogen.training.checkpoint import below
-from nanogen.training.execution import Execution
 
 RECIPE = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "decay_end": 40}}
 
@@ -35,11 +34,7 @@ def source(tiny, tiny_images, tmp_path_factory) -> Path:
     stage = TrainStage.from_json(stages.train(tiny(training=RECIPE), "jit", "imagenet"))
     place = tmp_path_factory.mktemp("source")
     data = TrainingData(stage, None, tiny_images, None)
-    execution = Execution(checkpoint_every=100, log_every=4, keep_state=True)
-    keys = {"state": place / "state", "output": place / "model", "group": ALONE}
-    (place / "state").mkdir()
-    train(stage, data, execution=execution, **keys)
-    return place / "model"
+    return train_in(place, stage.content, data, every=100, keep_state=True)
 
 
 def started(tiny, source: Path, method: str = "jit", keys: dict | None = None, **taken: str) -> dict:
@@ -74,11 +69,9 @@ def test_it_begins_with_what_is_asked_for(tiny, source, tmp_path, weights, optim
 
 
 def test_it_goes_on_from_where_the_other_came_to(tiny, tiny_images, source, tmp_path):
-    stage = TrainStage.from_json(started(tiny, source))
-    (tmp_path / "state").mkdir()
-    keys = {"state": tmp_path / "state", "output": tmp_path / "model", "initial": source}
-    data = TrainingData(stage, None, tiny_images, None)
-    train(stage, data, group=ALONE, execution=Execution(log_every=2), **keys)
+    stage = started(tiny, source)
+    data = TrainingData(TrainStage.from_json(stage), None, tiny_images, None)
+    train_in(tmp_path, stage, data, initial=source)
     drawn = run(stages.train(tiny(), "jit", "imagenet"), tiny_images, tmp_path / "drawn")
     assert curve(tmp_path / "model")[0]["loss"] < 0.5 * curve(drawn)[0]["loss"]
 
@@ -195,10 +188,7 @@ def test_a_text_to_image_model_is_tuned_on_a_folder_of_pictures(tiny, folder, tm
         kinds, text = ["short", "dense"], stages.text(study, "t2i", "qwen3")
         write_text(place / "text.h5", text, 100 if initial is None else 38, kinds, stage.text_width)
         data = TrainingData(stage, None, place / "train.h5", place / "text.h5")
-        keys = {"state": place / "state", "output": place / "model", "initial": initial}
-        (place / "state").mkdir()
-        train(stage, data, group=ALONE, execution=Execution(log_every=2), **keys)
-        return place / "model"
+        return train_in(place, stage.content, data, initial=initial)
 
     first = trained(tiny(overrides={"tasks": {"t2i": {"training": {"steps": 8}}}}), tmp_path / "first")
     tuned = trained(captioned(tiny, folder, first), tmp_path / "tuned", first)

@@ -12,7 +12,8 @@ import networks
 import numpy as np
 import pytest
 from PIL import Image
-from test_online import ALONE, EVALUATED, Stopping
+from test_online import EVALUATED
+from trainings import ALONE, Stopping, train_in
 
 from nanogen.cli import main
 from nanogen.config import stages
@@ -23,9 +24,7 @@ from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.metrics.feature_files import write_reference
 from nanogen.stage2.evaluation import Inputs, Online
-from nanogen.stage2.loop import train
 from nanogen.stage2.tracking import GAP, grid
-from nanogen.training.execution import Execution
 from nanogen.training.stopping import Interrupted
 
 
@@ -51,21 +50,19 @@ def tracked(study, inputs, tiny_images, tmp_path):
     """(trackers, stop at, evaluated) -> train, and give the folder that they wrote to."""
 
     def trained(*trackers: str, stop_at: int = -1, evaluated: bool = True) -> Path:
-        stage = TrainStage.from_json(stages.train(study, "jit", "imagenet"))
+        content = stages.train(study, "jit", "imagenet")
+        stage = TrainStage.from_json(content)
         evaluation = OnlineStage.from_json(stages.online(study, "jit", "imagenet"))
         source = Stopping(stage, None, tiny_images, None)
         source.at = stop_at
-        (tmp_path / "state").mkdir(exist_ok=True)
-        train(
-            stage,
+        train_in(
+            tmp_path,
+            content,
             source,
-            state=tmp_path / "state",
-            output=tmp_path / "model",
-            group=ALONE,
-            execution=Execution(
-                checkpoint_every=100, log_every=2, trackers=trackers, tracking=tmp_path / "tracking"
-            ),
+            every=100,
             online=Online(evaluation, stage, inputs, ALONE) if evaluated else None,
+            trackers=trackers,
+            tracking=tmp_path / "tracking",
         )
         return tmp_path / "tracking"
 
