@@ -1,49 +1,18 @@
-"""Folders of captioned photographs: each picture with a .txt or .json of the same name beside it.
-
-Pictures lie at any depth in ROOT/{train,val}; where there are no such folders, every twentieth picture
-of ROOT by path is for validation.
-"""
+"""Folders of captioned photographs: each picture with a .txt or .json of the same name beside it."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from nanogen.data.captioned_files import caption_of, pictures
 from nanogen.data.crop import load
 from nanogen.data.source import Example, UnreadableFiles, in_order
 from nanogen.data.stage import DataStage
 from nanogen.data.tar_samples import UnreadableSample
-from nanogen.data.walk import PICTURES, walk
 from nanogen.data.webdataset import captions
 from nanogen.errors import UserError
 from nanogen.files import damage
-
-HELD_OUT = 20  # one picture of so many is for validation
-CAPTIONS = (".json", ".txt")
-log = logging.getLogger(__name__)
-
-
-def pictures(root: Path, split: str) -> list[Path]:
-    """The pictures of a split by path; raises UserError if there are none."""
-    if not root.is_dir():
-        raise UserError(f"data.root: there is no folder {root}; expected captioned pictures there")
-    own = root / split
-    found = walk(own if own.is_dir() else root).only(PICTURES | set(CAPTIONS))
-    if found.passed_over:
-        log.warning("%s: passed over %s", root, found.passed_over)
-    files = found.only(PICTURES).files
-    if not own.is_dir():
-        held_out = files[HELD_OUT - 1 :: HELD_OUT]
-        files = held_out if split == "val" else sorted({*files} - {*held_out})
-    if not files:
-        raise UserError(f"data.root: {root} holds no pictures for the split {split}")
-    return files
-
-
-def caption_of(picture: Path) -> Path | None:
-    """The file of its caption; None where there is none."""
-    return next((f for f in map(picture.with_suffix, CAPTIONS) if f.is_file()), None)
 
 
 class Captioned:

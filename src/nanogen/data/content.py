@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nanogen.data.captioned_files import caption_of, pictures
 from nanogen.data.photographs import class_folders, class_names, is_exported
 from nanogen.data.tar_shards import shards
 from nanogen.data.walk import walk
@@ -34,8 +35,6 @@ def content_hash(source: str, root: Path, split: str) -> str:
     if source == "webdataset":
         return hash_of(_below(root, shards(root, split)))
     if source == "captioned":
-        from nanogen.data.captioned import caption_of, pictures
-
         files = pictures(root, split)
         return hash_of(_below(root, [*files, *filter(None, map(caption_of, files))]))
     if is_exported(root):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -14,14 +13,15 @@ from nanogen.config.trained import STATE
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.training.checkpoint import under
+from nanogen.weights import readable_weights
 
 
 def starting_tensors(stage: TrainStage, folder: Path | None) -> dict[str, Tensor]:
     """What `nanogen.training.checkpoint.Learned.load` takes, of the finished model in ``folder``.
 
-    Nothing for a training that starts from drawn weights.
-    The average begins as the source's in any case. Raises UserError where the folder is missing, holds
-    another model than the stage expects, or lacks a file.
+    Nothing for a training that starts from drawn weights. The average begins as the source's in any
+    case. Raises UserError where the folder is missing, holds another model than the stage expects, or
+    lacks a file.
     """
     if stage.initial is None:
         return {}
@@ -42,9 +42,5 @@ def starting_tensors(stage: TrainStage, folder: Path | None) -> dict[str, Tensor
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
-    if not path.exists():
-        raise UserError(f"{path} does not exist; train that model again, with training.keep_state: true")
-    try:
+    with readable_weights(path):
         return load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} cannot be read ({error}); train that model again") from error
