@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nanogen.data.captioned_files import caption_of, pictures
 from nanogen.data.photographs import class_folders, class_names, is_exported
 from nanogen.data.tar_shards import shards
 from nanogen.data.walk import walk
@@ -25,14 +26,17 @@ Named = tuple[str, Path]  # the name that counts, where the file lies
 
 
 def content_hash(source: str, root: Path, split: str) -> str:
-    """16 hexadecimal digits for one split of the photographs (source ``folder``) or tar shards
-    (``webdataset``) in ``root``.
+    """16 hexadecimal digits for one split of the photographs (source ``folder``), captioned
+    pictures (``captioned``) or tar shards (``webdataset``) in ``root``.
 
     Of every file count its name below ``root``, its size, and its first and last 4 KiB; of sets of more
     than `LOOKED_INTO` files the names alone. Raises UserError where the folder cannot be read.
     """
     if source == "webdataset":
         return hash_of(_below(root, shards(root, split)))
+    if source == "captioned":
+        files = pictures(root, split)
+        return hash_of(_below(root, [*files, *filter(None, map(caption_of, files))]))
     if is_exported(root):
         from nanogen.data.exported_tables import tables
 

@@ -48,9 +48,16 @@ def _webdataset(stage: DataStage) -> ImageSource:
     return Shards(stage)
 
 
+def _captioned(stage: DataStage) -> ImageSource:
+    from nanogen.data.captioned import Captioned
+
+    return Captioned(stage)
+
+
 SOURCES: dict[str, Callable[[DataStage], ImageSource]] = {
     "scenes": _scenes,
     "folder": _photographs,
+    "captioned": _captioned,
     "webdataset": _webdataset,
 }
 

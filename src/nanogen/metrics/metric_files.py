@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from nanogen.config.entries import named
 from nanogen.config.metrics import Metric
 from nanogen.config.score_stages import ScoreStage
 from nanogen.errors import UserError
@@ -43,5 +43,4 @@ def write_metric(
 
 def measure(metric: Metric) -> Callable[..., Score]:
     """The function that an entry of the list of metrics names."""
-    module, _, function = metric.function.partition(":")
-    return getattr(importlib.import_module(module), function)
+    return named(metric.function)

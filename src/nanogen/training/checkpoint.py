@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -34,10 +33,12 @@ from nanogen.files import (
 )
 from nanogen.text import lines_of
 from nanogen.training.ema import EMA
+from nanogen.training.optimizer import Optimizing
 from nanogen.training.sharding import placed
 
 FORMAT = ("checkpoint", 1)
 KEPT = 2
+
 log = logging.getLogger(__name__)
 
 
@@ -90,7 +91,7 @@ class Learned:
     """What the steps of one optimizer change: a network, the optimizer's moments, and its average."""
 
     network: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizing
     ema: EMA | None = None
 
     def state(self) -> dict[str, Tensor]:
@@ -119,11 +120,16 @@ class Learned:
 
 def save(folder: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
     """Write the state after ``step`` steps, then drop all but the newest two."""
-    header = {key: str(value) for key, value in label(*FORMAT, hash_, step=step).items()}
-    with atomic_path(folder / f"step-{step:09d}.safetensors") as temporary:
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, header)
+    write(folder / f"step-{step:09d}.safetensors", hash_, step, tensors)
     for old in found(folder)[:-KEPT]:
         old.unlink()
+
+
+def write(path: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
+    """Write the state after ``step`` steps to ``path``, whole or not at all."""
+    header = {key: str(value) for key, value in label(*FORMAT, hash_, step=step).items()}
+    with atomic_path(path) as temporary:
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, header)
 
 
 def found(folder: Path) -> list[Path]:
