@@ -19,7 +19,14 @@ from nanogen.config.schema import PIXELS, PRETRAINING, PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.tokenizer_networks import networks_of
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
-from nanogen.config.yaml_files import available, for_scale, named, read_yaml
+from nanogen.config.yaml_files import (
+    available,
+    for_scale,
+    method_for_scale,
+    named,
+    on_task,
+    read_yaml,
+)
 from nanogen.data import photographs
 from nanogen.errors import UserError
 
@@ -137,8 +144,9 @@ def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
     general = {key: getattr(study, key) for key in SECTIONS}
     layers = [
         Layer(f"study {study.study}", {**general, **_identity(study, method, task)}),
-        *for_scale(named("methods", method), study.scale),
+        *method_for_scale(named("methods", method), study.scale),
         *for_scale(named("tasks", task), study.scale),
+        *on_task(named("methods", method), study.scale, task),
         Layer(f"study {study.study} (data_root)", _photographs(study, task)),
         Layer(
             f"study {study.study} (overrides.tasks.{task})",

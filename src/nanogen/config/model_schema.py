@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section
+from nanogen.config.section import Section, added
 from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
 from nanogen.errors import UserError
 
@@ -118,6 +118,12 @@ class Model(Section):
     )
     statistics: str | None = Field(
         None, description="extractor: published reference moments (.npz); none: made from the data"
+    )
+    fdr_statistics: str | None = added(
+        None, description="extractor: published moments for FDr, where they are others than FID's"
+    )
+    autocast: Literal["bf16"] | None = added(
+        None, description="extractor: precision of its matrix products on a GPU; none: float32"
     )
     statistics_hub: Hub | None = Field(
         None, description="extractor: data set on the hub that the statistics are fetched from"

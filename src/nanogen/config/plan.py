@@ -71,8 +71,9 @@ def downloads(study: Study) -> list[Download]:
 def _of_model(model: Model, licences: Mapping[str, Any]) -> list[Download]:
     """The network itself, and the published moments it is compared with."""
     found = [_of_file(model.file, model.name)] if model.file else []
-    statistics = model.statistics_hub if model.statistics else None
-    for hub, what in ((model.hub, model.name), (statistics, f"{model.name}: {model.statistics}")):
+    moments = ", ".join(filter(None, (model.statistics, model.fdr_statistics)))
+    statistics = model.statistics_hub if moments else None
+    for hub, what in ((model.hub, model.name), (statistics, f"{model.name}: {moments}")):
         if hub:
             where = f"{hub.repo}/{hub.subfolder}" if hub.subfolder else hub.repo
             licence = licences["networks"].get(hub.repo, "not known here")

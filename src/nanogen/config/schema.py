@@ -202,6 +202,11 @@ class Sampling(Section):
         1.0, ge=1, description="base + this (full - base), base the shallower head's prediction"
     )
     batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
+    pixels: Literal["rounded", "truncated"] = added(
+        "rounded",
+        description="an image's bytes; rounded: decoded in float32, to the nearest; truncated: decoded "
+        "under bfloat16, cut off, as the authors' evaluation does",
+    )
 
 
 class Named(Section):

@@ -130,26 +130,29 @@ def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> di
     They arrive in a hidden folder beside ``output``, the model's final folder, and continue there
     when interrupted.
     """
-    name, hub = model.get("statistics"), model.get("statistics_hub")
-    if not name or not hub:
+    names = [model[key] for key in ("statistics", "fdr_statistics") if model.get(key)]
+    hub = model.get("statistics_hub")
+    if not names or not hub:
         return {}
-    file = f"{hub['subfolder']}/{name}{STATISTICS_SUFFIX}".lstrip("/")
+    files = {name: f"{hub['subfolder']}/{name}{STATISTICS_SUFFIX}".lstrip("/") for name in names}
     instead = f"set models.{model['name']}.statistics to null to compare with the study's own images"
     repository = Repository(hub["repo"], hub["revision"], "dataset", instead)
     origin: dict[str, str] = {}
 
-    def wanted(names: Sequence[str]) -> list[str]:
-        if file not in names:
-            known = [n for n in names if n.endswith(STATISTICS_SUFFIX)]
-            raise UserError(f"data set {hub['repo']} has no file {file}{nearest(file, known)}")
-        return [file]
+    def wanted(there: Sequence[str]) -> list[str]:
+        known = [name for name in there if name.endswith(STATISTICS_SUFFIX)]
+        for file in files.values():
+            if file not in there:
+                raise UserError(f"data set {hub['repo']} has no file {file}{nearest(file, known)}")
+        return list(files.values())
 
     def finish(_: Path, commit: str) -> None:
         origin.update(statistics_repository=hub["repo"], statistics_commit=commit)
 
     arrived = output.with_name(f".{output.name}.statistics")
     download(repository, arrived, wanted, finish)
-    (arrived / file).replace(folder / f"{name}{STATISTICS_SUFFIX}")
+    for name, file in files.items():
+        (arrived / file).replace(folder / f"{name}{STATISTICS_SUFFIX}")
     shutil.rmtree(arrived)
     return origin
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import metrics, terms, trained, variants
+from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.load import latent_shape, load_model, load_run, trained_run
 from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.stages.base import Stage, stage_of
@@ -205,17 +206,32 @@ def _extractor_hashes(study: Study) -> dict[str, str]:
     return {name: model(study, name)["hash"] for name in extractors(study)}
 
 
+def reference_splits(study: Study) -> list[str]:
+    """The splits that the reference is made from. Where everything that training images are needed for
+    is published, the validation images are enough."""
+    models = [load_model(study, name) for name in extractors(study)]
+    published = all(one.statistics and one.fdr_constant is not None for one in models)
+    if published and _evaluation(study).real_images == "val":
+        return ["val"]
+    return ["train", "val"]
+
+
+def _evaluation(study: Study) -> Evaluation:
+    return load_run(study, study.methods[0], "imagenet").evaluation
+
+
 def reference(study: Study) -> Stage:
     """Moments and features of the real images, and each extractor's FDr constant."""
+    kept = _evaluation(study).real_images
     return stage_of(
         "reference",
         {
-            "train": data(study, "imagenet", "train")["hash"],
-            "val": data(study, "imagenet", "val")["hash"],
+            **{split: data(study, "imagenet", split)["hash"] for split in reference_splits(study)},
             **_extractor_hashes(study),
         },
         seed=study.seed,
         extractors=[model_keys(study, name) for name in extractors(study)],
+        **({} if kept == "train" else {"real_images": kept}),
     )
 
 
