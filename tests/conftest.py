@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from golden_files import ABSENT, GOLDEN
 from working_copy import WorkingCopy
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
-GOLDEN = Path(os.environ.get("NANOGEN_GOLDEN") or ROOT.parent / "shared" / "reference" / "golden")
 
 # Files of tests that take longest. Begun first, they leave no process alone at work at the end.
 LONGEST = ("test_smoke.py", "test_dry_runs.py", "test_reruns.py", "test_launch.py", "test_processes.py")
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def golden_folder() -> Path:
     """Values made by the authors' code; they lie beside the repository, or where NANOGEN_GOLDEN says."""
     if not GOLDEN.is_dir():
-        pytest.skip(f"{GOLDEN}, the folder of golden values, is not here; NANOGEN_GOLDEN names another")
+        pytest.skip(ABSENT)
     return GOLDEN
 
 

@@ -54,6 +54,20 @@ def _sentence(number: int, error: Exception, path: Path) -> str:
     return os.strerror(number) if number else str(error)
 
 
+def refuse_placeholder(path: Path) -> None:
+    """Raise UserError for what often arrives in place of weights: a Git LFS pointer, an HTML page."""
+    with open(path, "rb") as file:
+        begins = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if begins.startswith(b"version https://git-lfs"):
+        raise UserError(
+            f"{path} is a Git LFS pointer, not the weights; fetch them with `git lfs pull` in its folder"
+        )
+    if begins.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        raise UserError(
+            f"{path} is an HTML page, not weights; fetch the file itself, logged in where it must be"
+        )
+
+
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp-{os.getpid()}")
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from golden_files import Golden, every
 
 from nanogen.errors import UserError
 from nanogen.interop import load_reference
@@ -22,10 +23,10 @@ def reference(folder, name):
     return values, params, json.loads(str(data["meta"]))
 
 
-@pytest.mark.parametrize("name", ["label", "text", "reg", "meanflow"])
-def test_the_outputs_are_those_of_the_authors_code(golden_folder, name):
-    values, params, meta = reference(golden_folder, name)
-    module = load_reference(params, meta)
+@pytest.mark.parametrize("path", every("ddt_*.npz"))
+def test_the_outputs_are_those_of_the_authors_code(path):
+    golden = Golden.read(path)
+    values, module = golden.values, load_reference(golden.params(), golden.meta)
     with torch.no_grad():
         outputs = module(values["x"], values["t"], **{k: values[k] for k in INPUTS if k in values})
     expected = [values[key] for key in ("out0", "out1") if key in values]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import re
 
 import pytest
 import torch
@@ -15,8 +17,10 @@ from nanogen.config.train_stage import TrainStage
 from nanogen.config.trained import read
 from nanogen.errors import UserError
 from nanogen.files import read_json
-from nanogen.interop.checkpoint import export_checkpoint, import_checkpoint, read_checkpoint
-from nanogen.interop.released import to_released
+from nanogen.interop.checkpoint import export_checkpoint, import_checkpoint
+from nanogen.interop.released import state_to_release, to_released
+from nanogen.interop.rotary import tables
+from nanogen.interop.weights import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +35,8 @@ def released(stage, tmp_path):
     average = {k: torch.randn_like(v) for k, v in model.state_dict().items()}
     path = tmp_path / "released.pt"
     content = {
-        "model": to_released(model.state_dict(), model),
-        "ema": to_released(average, model),
+        "model": state_to_release(model),
+        "ema": {**to_released(average, model), **tables(model)},
         "step": 100_080,
     }
     torch.save(content, path)
@@ -74,7 +78,7 @@ def test_released_names_and_shapes_are_the_authors(stage, released):
 
 def test_a_file_of_one_set_of_weights_needs_no_key(stage, released, tmp_path):
     path, _, average = released
-    weights = read_checkpoint(path, "ema")
+    weights = read_weights(path, "ema")
     save_file({k: v.contiguous() for k, v in weights.items()}, tmp_path / "flat.safetensors")
     import_checkpoint(
         tmp_path / "flat.safetensors", "ema", TrainStage.from_json(stage), tmp_path / "model"
@@ -122,6 +126,69 @@ def test_damaged_and_missing_files_are_explained(stage, released, tmp_path):
             import_checkpoint(file, "ema", TrainStage.from_json(stage), tmp_path / "model")
 
 
+def test_prefixes_of_wrappers_are_removed_with_a_note(stage, released, tmp_path, caplog):
+    path, _, average = released
+    wrapped = {}
+    for name, value in read_weights(path, "ema").items():
+        part, _, rest = name.partition(".norm1")
+        compiled = f"{part}._orig_mod.norm1{rest}" if rest else name
+        wrapped[f"module.{compiled}"] = value
+    torch.save({"ema": wrapped}, tmp_path / "wrapped.pt")
+    with caplog.at_level(logging.INFO):
+        import_checkpoint(
+            tmp_path / "wrapped.pt", "ema", TrainStage.from_json(stage), tmp_path / "model"
+        )
+    assert f"removed from {len(wrapped)} names" in caplog.text
+    assert same(load(tmp_path / "model").state_dict(), average)
+
+
+def test_rotary_tables_of_another_grid_are_refused(stage, released, tmp_path):
+    weights = read_weights(released[0], "ema")
+    turned = {**weights, "dec_rope.freqs_cos": weights["dec_rope.freqs_sin"]}
+    larger = {**weights, "enc_rope.freqs_sin": torch.zeros(100, 8)}
+    for number, changed in enumerate((turned, larger)):
+        torch.save({"ema": changed}, tmp_path / "other.pt")
+        with pytest.raises(UserError, match=r"rotary table .*_rope.* is not that of 4x4 patches"):
+            import_checkpoint(
+                tmp_path / "other.pt", "ema", TrainStage.from_json(stage), tmp_path / f"{number}"
+            )
+        assert not (tmp_path / f"{number}").exists()
+
+
+def test_rotary_tables_that_were_rounded_otherwise_come_out_as_they_went_in(stage, released, tmp_path):
+    weights = read_weights(released[0], "ema")
+    name = "enc_rope.freqs_cos"
+    weights[name] = torch.nextafter(weights[name], torch.tensor(2.0))
+    torch.save({"ema": weights}, tmp_path / "rounded.pt")
+    import_checkpoint(tmp_path / "rounded.pt", "ema", TrainStage.from_json(stage), tmp_path / "model")
+    export_checkpoint(tmp_path / "model", tmp_path / "exported.pt")
+    assert same(torch.load(tmp_path / "exported.pt", weights_only=True)["ema"], weights)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (POINTER, "is a Git LFS pointer, not the weights"),
+        (PAGE, "is an HTML page, not weights"),
+        (b"PK\x03\x04 and no end", "is truncated; fetch it again|is damaged"),
+        (b"", "is damaged or no checkpoint"),
+    ],
+)
+def test_what_arrives_in_place_of_weights_is_told_apart(tmp_path, capsys, name, content, sentence):
+    (tmp_path / name).write_bytes(content)
+    command = ["import", "--checkpoint", f"{tmp_path / name}", "--study", "nano", "--method", "jit"]
+    assert main([*command, "--task", "imagenet", "--out", f"{tmp_path}/model"]) == 2
+    said = capsys.readouterr().err
+    assert re.search(sentence, said)
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_checkpoint_of_another_task_is_refused_with_the_names(tiny, released, tmp_path):
     stage = stages.train(tiny(), "sd-vae-mse", "t2i")
     with pytest.raises(UserError, match=r"missing: .*ctx_embedder.norm.weight.*unexpected: .*learnable"):
@@ -138,7 +205,7 @@ def test_the_commands_import_and_export(tmp_path, capsys):
     assert "trained: {imagenet: {jit:" in capsys.readouterr().out
     assert main(["export", "--model", f"{tmp_path}/model", "--output", f"{tmp_path}/back.pt"]) == 0
     back = torch.load(tmp_path / "back.pt", weights_only=True)["ema"]
-    assert same(back, to_released(model.state_dict(), model))
+    assert same(back, state_to_release(model))
 
 
 # ------------------------------------------------------------------------- in a study

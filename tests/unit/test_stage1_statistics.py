@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,7 +104,8 @@ def rae(tmp_path):
     ViTDecoder(latent=(16, 4, 4), resolution=32, **sizes).save_pretrained(tmp_path / "decoder")
     images = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8)
     features = load_encoder(tmp_path / "encoder")(images)
-    write_statistics(tmp_path, features.mean(0), features.var(0), stage)
+    of = {part: stage.expects[part] for part in ("encoder", "data")}
+    write_statistics(tmp_path, features.mean(0), features.var(0), stage.hash, **of)
     return tmp_path, stage
 
 
@@ -120,9 +120,8 @@ def test_statistics_come_back_as_buffers_of_the_tokenizer(rae):
 
 def test_statistics_of_another_encoder_are_refused(rae):
     folder, stage = rae
-    other = replace(stage, expects={**stage.expects, "encoder": "0" * 16})
     stored = load_file(folder / STATISTICS)
-    write_statistics(folder, stored["mean"], stored["var"], other)
+    write_statistics(folder, stored["mean"], stored["var"], stage.hash, encoder="0" * 16)
     with pytest.raises(UserError, match="is of another encoder: of 0000000000000000"):
         load_tokenizer(folder, RAE)
 

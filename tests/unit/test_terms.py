@@ -317,13 +317,16 @@ def test_a_term_without_its_network_is_refused(frozen):
 # --------------------------------------------------------------------------------- features
 
 
-def test_cached_features_are_the_encoders_own(tiny, frozen, images, tiny_images, tmp_path):
+def test_cached_features_are_the_encoders_without_the_last_norms_scale_and_shift(
+    tiny, frozen, images, tiny_images, tmp_path
+):
     from transformers import Dinov2WithRegistersModel
 
     from nanogen.cli import main
 
     study, folder = tiny(), frozen[1]["dinov2-b"]
     library = Dinov2WithRegistersModel.from_pretrained(folder).eval()
+    library.layernorm = torch.nn.LayerNorm(library.config.hidden_size, elementwise_affine=False)
     model = stages.vision(study, "imagenet", "dinov2-b", "cls")["model"]
     mean, std = (torch.tensor(model[k]).view(3, 1, 1) for k in ("image_mean", "image_std"))
     pixels = torch.from_numpy(images.images[:7].copy()).permute(0, 3, 1, 2) / 255

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -171,15 +171,15 @@ def preprocessed(uint8, size, mode, mean, std):
 
 
 @pytest.mark.parametrize(
-    ("class_name", "norm", "keys", "prefix"),
+    ("class_name", "norm", "keys", "prefix", "learned"),
     [
-        ("Dinov2WithRegistersModel", "layernorm", {"num_register_tokens": 4}, 5),
-        ("DINOv3ViTModel", "norm", {"num_register_tokens": 3}, 4),
-        ("SiglipVisionModel", "post_layernorm", {}, 0),
+        ("Dinov2WithRegistersModel", "layernorm", {"num_register_tokens": 4}, 5, False),
+        ("DINOv3ViTModel", "norm", {"num_register_tokens": 3}, 4, False),
+        ("SiglipVisionModel", "post_layernorm", {}, 0, True),
     ],
 )
-def test_an_encoder_of_transformers_gives_patch_tokens_normed_without_affine(
-    tmp_path, class_name, norm, keys, prefix
+def test_of_the_last_norm_only_siglip_keeps_what_it_learned(
+    tmp_path, class_name, norm, keys, prefix, learned
 ):
     network = tiny_encoder(class_name, **keys)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -191,7 +191,8 @@ def test_an_encoder_of_transformers_gives_patch_tokens_normed_without_affine(
     setattr(network, norm, nn.Identity())
     with torch.no_grad():
         tokens = network(pixel_values=preprocessed(images(), 48, "bicubic", mean, std)).last_hidden_state
-    expected = F.layer_norm(tokens[:, prefix:], (16,), eps=last.eps)
+    affine = {"weight": last.weight, "bias": last.bias, "eps": last.eps} if learned else {"eps": 1e-5}
+    expected = F.layer_norm(tokens[:, prefix:], (16,), **affine).detach()
     expected = expected.transpose(1, 2).reshape(2, 16, 6, 6)
     torch.testing.assert_close(load_encoder(tmp_path)(images()), expected, rtol=1e-4, atol=1e-4)
 
@@ -224,7 +225,7 @@ def test_the_vision_part_of_a_whole_siglip_is_found(tmp_path):
 
 
 @pytest.mark.parametrize("ends_with_norm", [True, False])
-def test_a_perception_encoder_is_resized_bilinearly_and_normed_where_it_ends_with_a_norm(
+def test_a_perception_encoder_is_resized_bilinearly_and_its_tokens_are_not_normed(
     tmp_path, ends_with_norm
 ):
     torch.manual_seed(4)
@@ -238,16 +239,13 @@ def test_a_perception_encoder_is_resized_bilinearly_and_normed_where_it_ends_wit
     network.norm = nn.Identity()
     with torch.no_grad():
         tokens = network.forward_features(preprocessed(images(), 48, "bilinear", HALF, HALF))[:, 1:]
-    if ends_with_norm:
-        tokens = F.layer_norm(tokens, (16,), eps=1e-6)
     expected = tokens.transpose(1, 2).reshape(2, 16, 6, 6)
     torch.testing.assert_close(encoder(images()), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["vit_pe_core_tiny_patch16_384", "vit_pe_spatial_tiny_patch16_512"])
-def test_a_published_timm_folder_is_loaded_at_another_size_as_timm_does(tmp_path, name):
+def test_a_published_perception_encoder_is_fitted_to_another_size_as_its_authors_do(tmp_path, name):
     import timm
-    from timm.models.eva import checkpoint_filter_fn
 
     torch.manual_seed(5)
     classes = 512 if "core" in name else 0
@@ -255,8 +253,14 @@ def test_a_published_timm_folder_is_loaded_at_another_size_as_timm_does(tmp_path
     save_file(weights, tmp_path / "model.safetensors")
     write_json(tmp_path / "config.json", {"architecture": name, "num_classes": classes})
     encoder = load_encoder(tmp_path, encoder_of(f"timm:{name}", 64, "bilinear"))
-    own = timm.create_model(name, num_classes=classes, img_size=64).eval()
-    own.load_state_dict(checkpoint_filter_fn(load_file(tmp_path / "model.safetensors"), own))
+    # rotary positions that are rescaled to the grid itself are whole numbers
+    own = timm.create_model(name, num_classes=classes, img_size=64, ref_feat_shape=(4, 4)).eval()
+    front, cells = weights["pos_embed"][:, :1], weights["pos_embed"][:, 1:]
+    side = round(cells.shape[1] ** 0.5)
+    cells = F.interpolate(cells.transpose(1, 2).unflatten(2, (side, side)), (4, 4), mode="bilinear")
+    positions = torch.cat([front, cells.flatten(2).transpose(1, 2)], dim=1)
+    own.load_state_dict({**weights, "pos_embed": positions})
+    own.norm = nn.Identity()
     with torch.no_grad():
         tokens = own.forward_features(preprocessed(images(), 64, "bilinear", HALF, HALF))[:, 1:]
     expected = tokens.transpose(1, 2).reshape(2, 192, 4, 4)

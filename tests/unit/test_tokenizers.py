@@ -148,7 +148,7 @@ def test_vit_decoder_puts_every_patch_in_its_place():
     assert not difference[:, :4].any()
 
 
-def test_decoder_pixels_are_channel_row_column():
+def test_decoder_pixels_are_row_column_channel():
     decoder = ViTDecoder(
         latent=(4, 1, 1), resolution=4, hidden_size=8, num_hidden_layers=0, num_attention_heads=1
     )
@@ -156,7 +156,7 @@ def test_decoder_pixels_are_channel_row_column():
         decoder.pixels.weight.zero_()
         decoder.pixels.bias.copy_(torch.arange(48))
     out = decoder(torch.zeros(1, 4, 1, 1))
-    torch.testing.assert_close(out[0].flatten(), torch.arange(48.0))
+    torch.testing.assert_close(out[0].permute(1, 2, 0).flatten(), torch.arange(48.0))
 
 
 @pytest.mark.parametrize("missing", ["statistics.safetensors", "decoder/model.safetensors"])

@@ -14,7 +14,7 @@ from nanogen.backbones.encoder import InContextEncoder
 from nanogen.backbones.lightning import LightningDiT
 from nanogen.config.train_stage import BackboneStage
 from nanogen.errors import UserError
-from nanogen.files import read_json, write_json
+from nanogen.files import read_json, refuse_placeholder, write_json
 from nanogen.identity import seed_for
 
 CLASSES: dict[str, type[InContextEncoder]] = {"ddt": DDT, "lightning": LightningDiT}
@@ -67,6 +67,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Load every weight, strictly."""
     if not path.exists():
         raise UserError(f"{path} does not exist")
+    refuse_placeholder(path)
     try:
         model.load_state_dict(load_file(path), strict=True)
     except (SafetensorError, RuntimeError) as error:

@@ -51,6 +51,8 @@ COMMANDS = {
     "choose-guidance": ("choose_guidance", "the guidance scale of a sweep's lowest FID"),
     "import": ("import_checkpoint", "make a model folder from a checkpoint that the authors released"),
     "export": ("export_checkpoint", "write a trained model as a checkpoint under the released names"),
+    "import-rae": ("import_rae", "make a tokenizer from a released decoder and statistics"),
+    "export-rae": ("export_rae", "write an RAE as a decoder and statistics in the released form"),
     "reference": ("reference", "features and moments of the real images"),
     "extract-features": ("extract_features", "every extractor's features of one sample set"),
     "score-distribution": ("score_distribution", "FID, IS, FDr, MIND and the like from features"),

@@ -16,6 +16,8 @@ CACHED = {"reg": "cls", "repa": "patches"}
 # terms that run their encoder on the predicted image, which must therefore be an image
 IN_PIXELS = ("lpips", "features")
 NAMES = (*CACHED, *IN_PIXELS, "internal-guidance")
+# terms whose code has changed what they give, and how often
+REVISED = {"features": 1}
 REPA_HEADS = {"mse-linear": "linear", "cosine-mlp": "mlp"}
 
 
@@ -29,6 +31,12 @@ def networks(run: Run) -> dict[str, str]:
     """Term -> the frozen network it runs in every training step."""
     terms = run.objective.terms
     return {name: str(terms[name].encoder) for name in IN_PIXELS if name in terms}
+
+
+def revisions(run: Run) -> dict[str, dict[str, int]]:
+    """The key ``revised`` of a stage whose terms give other losses than they once did."""
+    found = {name: REVISED[name] for name in run.objective.terms if name in REVISED}
+    return {"revised": found} if found else {}
 
 
 def encoders(run: Run) -> list[str]:

@@ -1,5 +1,15 @@
-"""Exchange with other programs: the authors' released checkpoints, the Hugging Face hub."""
+"""Exchange with other programs: the authors' released files, the Hugging Face hub."""
 
+from nanogen.interop.checkpoint import export_checkpoint, import_checkpoint
+from nanogen.interop.rae import export_rae, import_rae
 from nanogen.interop.reference import load_reference
+from nanogen.interop.reference_encoders import load_reference_encoder
 
-__all__ = ["load_reference"]
+__all__ = [
+    "export_checkpoint",
+    "export_rae",
+    "import_checkpoint",
+    "import_rae",
+    "load_reference",
+    "load_reference_encoder",
+]

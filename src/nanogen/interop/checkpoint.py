@@ -2,88 +2,38 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
 
 from nanogen.backbones import build, load, save
 from nanogen.config.train_stage import TrainStage
-from nanogen.errors import UserError
-from nanogen.files import atomic_folder, atomic_path, explained, label, write_json
-from nanogen.interop.released import load_released, to_released
+from nanogen.files import atomic_folder, atomic_path, label, write_json
+from nanogen.interop.released import load_released, state_to_release
+from nanogen.interop.rotary import rounded_otherwise
+from nanogen.interop.weights import read_weights
 
-SETS = ("ema", "model")  # the weights that a checkpoint holds: the average, and the trained ones
-
-
-def read_checkpoint(path: Path, which: str) -> dict[str, Tensor]:
-    """Weights of a checkpoint, mapped from the file where its format allows it.
-
-    Args:
-        path: a ``torch.save`` file with the keys ``model`` and ``ema``, or a file of one set of
-            weights, also safetensors.
-        which: ``ema`` or ``model``; a file of one set is taken whatever is asked.
-
-    Raises UserError where the file is missing or damaged, holds more than tensors and plain values,
-    or lacks ``which``.
-    """
-    content = _read(path)
-    if which in content:
-        content = content[which]
-    elif any(name in content for name in SETS):
-        raise UserError(f"{path} holds no {which!r}, only {', '.join(content)}; set --weights")
-    if not content or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{path} holds no weights by name; expected a dictionary of tensors")
-    return dict(content)
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        with explained(path, "read"):
-            if path.suffix == ".safetensors":
-                return load_file(path)
-            mapped = _is_zip(path)  # files of torch before 1.6 cannot be mapped
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is no checkpoint that can be read without executing code in it; save its weights "
-            "alone (a dictionary of tensors) with the program that made it"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is damaged or no checkpoint: {first}") from error
-    if not isinstance(content, Mapping):
-        raise UserError(f"{path} holds a {type(content).__name__}; expected a dictionary of weights")
-    return content
-
-
-def _is_zip(path: Path) -> bool:
-    with open(path, "rb") as file:
-        begins = file.read(2) == b"PK"
-    if begins and not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is truncated; fetch it again")
-    return begins
+# Rotary tables of an imported model that its machine rounded otherwise, for `export_checkpoint` only.
+TABLES = "rotary.safetensors"
 
 
 def import_checkpoint(path: Path, which: str, stage: TrainStage, output: Path) -> int:
     """Write the model folder of a ``train`` stage from a checkpoint; returns the parameters' number.
 
     The folder is what training would have written, without the training's log; its card names the
-    file. Raises UserError as `read_checkpoint` and `load_released` do.
+    file. Raises UserError as `read_weights` and `load_released` do.
     """
     with torch.device("meta"):
         model = build(stage)
-    weights = load_released(model, read_checkpoint(path, which), str(path))
+    released = read_weights(path, which)
+    weights = load_released(model, released, str(path))
     parameters = sum(value.numel() for value in weights.values())
     with atomic_folder(output) as folder:
         save(folder, model, {name: value.float() for name, value in weights.items()})
         write_json(folder / "stage.json", stage.content)
+        if tables := rounded_otherwise(released, model):
+            save_file(tables, folder / TABLES)
         card = label("model", 1, stage.hash, name=stage.method, kind="backbone")
         origin = {"file": path.name, "weights": which}
         write_json(
@@ -93,8 +43,12 @@ def import_checkpoint(path: Path, which: str, stage: TrainStage, output: Path) -
 
 
 def export_checkpoint(folder: Path, output: Path) -> None:
-    """Write the model in ``folder`` as a released checkpoint, its average as both sets of weights."""
-    model = load(folder)
-    weights = {k: v.contiguous() for k, v in to_released(model.state_dict(), model).items()}
+    """Write the model in ``folder`` as a released checkpoint, its average as both sets of weights.
+
+    The authors' class loads either set strictly: the rotary tables are there too.
+    """
+    weights = {k: v.contiguous() for k, v in state_to_release(load(folder)).items()}
+    if (folder / TABLES).exists():
+        weights |= load_file(folder / TABLES)
     with atomic_path(output) as temporary:
         torch.save({"model": weights, "ema": weights}, temporary)

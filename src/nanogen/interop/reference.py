@@ -7,19 +7,32 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nanogen.backbones import DDT, Condition
-from nanogen.errors import UserError
+from nanogen.backbones import DDT, Condition, InContextEncoder, LightningDiT, Output
+from nanogen.errors import UserError, nearest
 from nanogen.interop.released import load_released
+
+CLASSES: dict[str, type[InContextEncoder]] = {
+    "DiTwDDTHead": DDT,
+    "DiTwDDTHeadIG": DDT,
+    "LightningDiT": LightningDiT,
+    "LightningDiTIG": LightningDiT,
+}
 
 
 class Reference(nn.Module):
-    """A DDT behind the authors' signature."""
+    """A backbone behind the authors' signature."""
 
-    def __init__(self, model: DDT):
+    def __init__(self, model: InContextEncoder):
         super().__init__()
         self.model = model
 
-    def forward(
+    def forward(self, x: Tensor, t: Tensor, **conditions: Tensor | None) -> tuple[Tensor, ...]:
+        """The network's outputs, first the image's (B, C, H, W), with REG also the cls token's (B, Z);
+        the arguments are those of `output`."""
+        output = self.output(x, t, **conditions)
+        return (output.image,) if output.cls is None else (output.image, output.cls)
+
+    def output(
         self,
         x: Tensor,
         t: Tensor,
@@ -28,8 +41,8 @@ class Reference(nn.Module):
         attn_mask: Tensor | None = None,
         cls_t: Tensor | None = None,
         t_abs: Tensor | None = None,
-    ) -> tuple[Tensor, ...]:
-        """The network's outputs, first the image's (B, C, H, W), with REG also the cls token's (B, Z).
+    ) -> Output:
+        """All that the network gives, with REPA also the projection of an inner block's tokens.
 
         Args:
             x: noisy images or latents, (B, C, H, W).
@@ -44,52 +57,72 @@ class Reference(nn.Module):
             condition = Condition(tokens=context, mask=mask)
         else:
             condition = Condition(labels=label)
-        more = {"cls": cls_t, "absolute": t_abs}
-        output = self.model(x, t, condition, **{k: v for k, v in more.items() if v is not None})
-        return (output.image,) if cls_t is None else (output.image, output.cls)
+        return self.model(x, t, condition, cls_t, t_abs)
 
 
 def _architecture(meta: Mapping[str, Any]) -> dict[str, Any]:
     """Our constructor's arguments from theirs."""
-    if meta["cls"] != "DiTwDDTHead" or meta.get("repa_layer_depth") is not None:
-        raise UserError(
-            f"a reference of class {meta['cls']} with repa_layer_depth "
-            f"{meta.get('repa_layer_depth')} cannot be loaded; known is DiTwDDTHead without REPA"
-        )
     if meta["condition_type"] == "label":
         conditioner = {"kind": "label", "classes": meta["num_classes"], "tokens": meta["num_c_tokens"]}
     else:
         conditioner = {"kind": "text", "tokens": meta["num_c_tokens"]}
-    sizes = {
-        f"{part}_{ours}": meta[theirs][index]
-        for index, part in enumerate(("encoder", "decoder"))
-        for ours, theirs in (("width", "hidden_size"), ("depth", "depth"), ("heads", "num_heads"))
-    }
-    added = {"cls_width": meta["z_dim"]} if meta.get("enable_reg") else {}
-    added |= {"absolute_time": True} if meta.get("is_meanflow") else {}
     return {
         "latent": (meta["in_channels"], meta["input_size"], meta["input_size"]),
-        "patch": meta["patch_size"][0],
+        "patch": _patch(meta["patch_size"]),
         "conditioner": conditioner,
         "text_width": meta["context_dim"],
         "mlp_ratio": meta["mlp_ratio"],
         "time_tokens": meta["num_t_tokens"],
-        **sizes,
-        **added,
+        **_sizes(meta),
+        **_heads(meta),
     }
 
 
-def load_reference(params: Mapping[str, Tensor], meta: Mapping[str, Any]) -> nn.Module:
+def _patch(given: int | list[int]) -> int:
+    """The side of a patch, one number for encoder and decoder."""
+    sides = {given} if isinstance(given, int) else set(given)
+    if len(sides) > 1:
+        raise UserError(f"a reference of patch_size {given}: encoder and decoder must have the same")
+    return sides.pop()
+
+
+def _sizes(meta: Mapping[str, Any]) -> dict[str, int]:
+    """Width, depth and heads, of the decoder too where they are lists of two."""
+    result = {}
+    for ours, theirs in (("width", "hidden_size"), ("depth", "depth"), ("heads", "num_heads")):
+        values = [meta[theirs]] if isinstance(meta[theirs], int) else meta[theirs]
+        parts = ("encoder", "decoder")[: len(values)]
+        result |= {f"{part}_{ours}": value for part, value in zip(parts, values, strict=True)}
+    return result
+
+
+def _heads(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What REG, REPA, internal guidance and MeanFlow add."""
+    depth = meta.get("repa_layer_depth") if meta.get("enable_repa") else None
+    return {
+        "cls_width": meta["z_dim"] if meta.get("enable_reg") else None,
+        "repa_depth": depth,
+        "repa_width": meta["z_dim"] if depth else None,
+        "guidance_depth": meta.get("base_model_depth"),
+        "absolute_time": bool(meta.get("is_meanflow")),
+    }
+
+
+def load_reference(params: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Reference:
     """The network with the weights ``params``, under the public names, evaluating; see `Reference`.
 
     Args:
-        meta: the authors' constructor arguments: ``hidden_size``, ``depth`` and ``num_heads`` as
-            [encoder, decoder]; ``input_size``, ``in_channels``, ``patch_size``, ``num_t_tokens``,
-            ``num_c_tokens``, ``condition_type``, ``context_dim``, ``num_classes``, ``mlp_ratio``,
-            ``cls``; where used ``enable_reg`` with ``z_dim``, ``is_meanflow``.
+        params: rotary tables may be among them; they are checked.
+        meta: the authors' constructor arguments: ``cls``; ``hidden_size``, ``depth`` and ``num_heads``,
+            of a DDT as [encoder, decoder]; ``input_size``, ``in_channels``, ``patch_size``,
+            ``num_t_tokens``, ``num_c_tokens``, ``condition_type``, ``context_dim``, ``num_classes``,
+            ``mlp_ratio``; where used ``enable_reg`` and ``enable_repa`` with ``z_dim``,
+            ``repa_layer_depth``, ``base_model_depth``, ``is_meanflow``.
 
     Raises UserError where a name or shape does not fit, listing all, or the class is not known.
     """
-    model = DDT(**_architecture(meta))
+    if meta["cls"] not in CLASSES:
+        raise UserError(f"unknown class {meta['cls']!r}{nearest(meta['cls'], CLASSES)}")
+    model = CLASSES[meta["cls"]](**_architecture(meta))
     model.load_state_dict(load_released(model, params, "the reference"), strict=True)
     return Reference(model).eval()

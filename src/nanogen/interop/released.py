@@ -1,28 +1,27 @@
-"""Weights under the names of the authors' released checkpoints, and under ours.
+"""Weights of backbones under the names of the authors' released checkpoints, and under ours.
 
 Ours fuse query/key/value and the two halves of the SwiGLU, keep the patch embedding as a Linear, and
-count the decoder's blocks from 0; a released checkpoint counts encoder and decoder as one list.
+count the decoder's blocks from 0; a released checkpoint counts encoder and decoder as one list, and
+holds rotary tables (`nanogen.interop.rotary`), which ours computes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from nanogen.errors import UserError
+from nanogen.interop.rotary import TABLES, check_tables, tables
+from nanogen.interop.weights import check_names
 
 if TYPE_CHECKING:
     from nanogen.backbones import InContextEncoder
 
 # released prefix -> ours; the longest that fits a name counts
-_OUTSIDE = {
-    "s_embedder.proj": "encoder_patches",
-    "x_embedder.proj": "decoder_patches",
-    "s_projector": "project",
+_SHARED = {
     "t_embedder.W": "time.frequencies",
     "t_embedder.learnable_tokens": "time.tokens",
     "t_embedder.mlp": "time.mlp",
@@ -33,16 +32,32 @@ _OUTSIDE = {
     "ctx_embedder.embedding_table": "conditioner.table",
     "ctx_embedder.norm": "conditioner.norm",
     "ctx_embedder.proj": "conditioner.linear",
-    "cls_in_proj_enc": "encoder_cls.linear",
-    "cls_in_norm_enc": "encoder_cls.norm",
-    "cls_in_proj_dec": "decoder_cls.linear",
-    "cls_in_norm_dec": "decoder_cls.norm",
-    "final_layer.adaln_modulation.1": "final.modulation",
     "final_layer.cls_linear": "final.cls",
     "final_layer": "final",
-    "base_final_layer.adaln_modulation.1": "base.modulation",
     "base_final_layer": "base",
     "repa_projector": "repa",
+}
+_OUTSIDE = {
+    "ddt": {
+        **_SHARED,
+        "s_embedder.proj": "encoder_patches",
+        "x_embedder.proj": "decoder_patches",
+        "s_projector": "project",
+        "cls_in_proj_enc": "encoder_cls.linear",
+        "cls_in_norm_enc": "encoder_cls.norm",
+        "cls_in_proj_dec": "decoder_cls.linear",
+        "cls_in_norm_dec": "decoder_cls.norm",
+        "final_layer.adaln_modulation.1": "final.modulation",
+        "base_final_layer.adaln_modulation.1": "base.modulation",
+    },
+    "lightning": {
+        **_SHARED,
+        "x_embedder.proj": "encoder_patches",
+        "cls_in_proj": "encoder_cls.linear",
+        "cls_in_norm": "encoder_cls.norm",
+        "final_layer.norm_final": "final.norm",
+        "base_final_layer.norm_final": "base.norm",
+    },
 }
 _IN_BLOCK = {
     "attn.proj": "attention.out",
@@ -53,7 +68,6 @@ _IN_BLOCK = {
 }
 _FUSED = {"attention.qkv": ("attn.q", "attn.k", "attn.v"), "mlp.gate_value": ("mlp.w1", "mlp.w2")}
 _PATCHES = ("encoder_patches.weight", "decoder_patches.weight")
-SHOWN = 12  # names that an error lists of each kind
 
 
 def _renamed(name: str, table: Mapping[str, str]) -> str:
@@ -68,16 +82,18 @@ def _inverse(table: Mapping[str, str]) -> dict[str, str]:
 
 
 def to_released(weights: Mapping[str, Tensor], model: InContextEncoder) -> dict[str, Tensor]:
-    """``weights``, a state dictionary of ``model``, under the released names and shapes.
+    """``weights``, a state dictionary of ``model``, under the released names and shapes, without rotary
+    tables.
 
     Works on the meta device too: that is how the names a checkpoint must have are known.
     """
+    outside = _inverse(_OUTSIDE[model.config["kind"]])
     depth, kernel = len(model.encoder), (model.channels, model.patch, model.patch)
     result: dict[str, Tensor] = {}
     for name, value in weights.items():
         match = re.fullmatch(r"(encoder|decoder)\.(\d+)\.(.+)\.(weight|bias)", name)
         if match is None:
-            released = _renamed(name, _inverse(_OUTSIDE))
+            released = _renamed(name, outside)
             result[released] = value.unflatten(1, kernel) if name in _PATCHES else value
             continue
         part, number, inside, kind = match.groups()
@@ -88,14 +104,26 @@ def to_released(weights: Mapping[str, Tensor], model: InContextEncoder) -> dict[
     return result
 
 
-def from_released(weights: Mapping[str, Tensor], encoder_depth: int) -> dict[str, Tensor]:
-    """Our state dictionary from a released one (``blocks.N`` counts encoder, then decoder)."""
+def state_to_release(model: InContextEncoder) -> dict[str, Tensor]:
+    """What the authors' class loads strictly: weights of ``model`` and its rotary tables."""
+    return {**to_released(model.state_dict(), model), **tables(model)}
+
+
+def from_released(
+    weights: Mapping[str, Tensor], encoder_depth: int, kind: str = "ddt"
+) -> dict[str, Tensor]:
+    """Our state dictionary from a released one without rotary tables.
+
+    Args:
+        encoder_depth: blocks of the encoder; ``blocks.N`` counts encoder, then decoder.
+        kind: of the backbone, ``ddt`` or ``lightning``.
+    """
     result: dict[str, Tensor] = {}
     blocks: dict[str, dict[str, Tensor]] = {}
     for name, value in weights.items():
         match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
         if match is None:
-            ours = _renamed(name, _OUTSIDE)
+            ours = _renamed(name, _OUTSIDE[kind])
             result[ours] = value.flatten(1) if ours in _PATCHES else value
             continue
         index = int(match[1])
@@ -105,9 +133,9 @@ def from_released(weights: Mapping[str, Tensor], encoder_depth: int) -> dict[str
         blocks.setdefault(f"{part}.{number}", {})[match[2]] = value
     for prefix, block in blocks.items():
         for fused, parts in _FUSED.items():
-            for kind in ("weight", "bias"):
-                values = [block.pop(f"{part}.{kind}") for part in parts]
-                result[f"{prefix}.{fused}.{kind}"] = torch.cat(values)
+            for role in ("weight", "bias"):
+                values = [block.pop(f"{part}.{role}") for part in parts]
+                result[f"{prefix}.{fused}.{role}"] = torch.cat(values)
         for name, value in block.items():
             result[f"{prefix}.{_renamed(name, _IN_BLOCK)}"] = value
     return result
@@ -118,38 +146,18 @@ def load_released(
 ) -> dict[str, Tensor]:
     """The state dictionary of ``model`` from released ``weights``, every name and shape checked.
 
+    Rotary tables are compared with the network's own and left out; they may be missing.
+
     Args:
         model: only its names and shapes are used, so it may be on the meta device.
         where: what the weights were read from, for the error.
 
-    Raises UserError that lists what is missing, unexpected or of another shape.
+    Raises UserError that lists what is missing, unexpected or of another shape, and where a table is of
+    another grid.
     """
+    kind = model.config["kind"]
+    own = {name: value for name, value in weights.items() if name.rpartition(".")[0] not in TABLES[kind]}
     expected = to_released({k: v.to("meta") for k, v in model.state_dict().items()}, model)
-    problems = [
-        _listed("missing", (name for name in expected if name not in weights)),
-        _listed("unexpected", (name for name in weights if name not in expected)),
-        _listed(
-            "of another shape",
-            (
-                f"{name} {_size(weights[name])} instead of {_size(value)}"
-                for name, value in expected.items()
-                if name in weights and weights[name].shape != value.shape
-            ),
-        ),
-    ]
-    if any(problems):
-        raise UserError(
-            f"{where} does not hold the weights of this method and task; "
-            f"{'; '.join(filter(None, problems))}"
-        )
-    return from_released(weights, len(model.encoder))
-
-
-def _size(value: Tensor) -> str:
-    return "x".join(map(str, value.shape)) or "scalar"
-
-
-def _listed(what: str, names: Iterable[str]) -> str:
-    found = list(names)
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return f"{len(found)} {what}: {', '.join(found[:SHOWN])}{more}" if found else ""
+    check_names(expected, own, where, "this method and task")
+    check_tables(weights, model, where)
+    return from_released(own, len(model.encoder), kind)

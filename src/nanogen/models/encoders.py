@@ -23,11 +23,26 @@ from nanogen.models.loading import LibraryNetwork, load_network, network_class, 
 
 PREPROCESSING = "preprocessing.json"
 
-# class of transformers -> (name of its last norm, whether class and register tokens stand first)
+# What the authors' code leaves of an encoder's last norm (docs/fidelity.md).
+PLAIN = "plain"  # without its learned scale and shift, eps 1e-5
+LEARNED = "learned"  # as its library has it
+NONE = "none"  # not applied
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A class of transformers: the name of its last norm, what is left of that norm, and whether class
+    and register tokens stand in front."""
+
+    norm: str
+    last: str
+    prefixed: bool
+
+
 TRANSFORMERS = {
-    "Dinov2WithRegistersModel": ("layernorm", True),
-    "DINOv3ViTModel": ("norm", True),
-    "SiglipVisionModel": ("post_layernorm", False),
+    "Dinov2WithRegistersModel": Layout("layernorm", PLAIN, prefixed=True),
+    "DINOv3ViTModel": Layout("norm", PLAIN, prefixed=True),
+    "SiglipVisionModel": Layout("post_layernorm", LEARNED, prefixed=False),
 }
 # where a class has these keys: a network so narrow does not leave its start with the large one's
 STARTING = {"layerscale_value": 1.0, "initializer_range": 0.1}
@@ -44,9 +59,16 @@ class Preprocessing:
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) -> float32 (N, 3, size, size); resized without antialiasing."""
-        pixels = images.permute(0, 3, 1, 2).to(torch.float32) / 255
-        mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
-        return self.resize((pixels - mean) / std)
+        return self.unit(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
+
+    def signed(self, images: Tensor) -> Tensor:
+        """Float (N, 3, H, W) in [-1, 1] -> (N, 3, size, size), differentiable."""
+        return self.unit((images + 1) / 2)
+
+    def unit(self, images: Tensor) -> Tensor:
+        """Float (N, 3, H, W) in [0, 1] -> (N, 3, size, size)."""
+        mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
+        return self.resize((images - mean) / std)
 
     def resize(self, images: Tensor) -> Tensor:
         """Float (N, 3, H, W) -> (N, 3, size, size)."""
@@ -81,8 +103,8 @@ class TransformerParts:
         prefix: number of class and register tokens, which stand before the patches'.
         width: channels of a token.
         patch: side of a patch in pixels.
-        norm: the last norm; an identity in the Perception Encoders that end without one (their
-            published classes for language and for dense prediction).
+        owner, norm: the module that holds the last norm, and the norm's name in it.
+        last: what `VisionEncoder` leaves of it.
     """
 
     tokens: Callable[[Tensor], Tensor]
@@ -91,7 +113,9 @@ class TransformerParts:
     prefix: int
     width: int
     patch: int
-    norm: nn.Module
+    owner: nn.Module
+    norm: str
+    last: str
 
     @classmethod
     def of(cls, network: LibraryNetwork) -> TransformerParts:
@@ -106,15 +130,17 @@ class TransformerParts:
             prefix=network.num_prefix_tokens,
             width=network.embed_dim,
             patch=network.patch_embed.patch_size[0],
-            norm=network.norm,
+            owner=network,
+            norm="norm",
+            last=NONE if timm_networks.is_eva(network) else PLAIN,
         )
 
     @classmethod
     def _of_transformers(cls, network: LibraryNetwork) -> TransformerParts:
-        norm, has_prefix = TRANSFORMERS[type(network).__name__]
+        layout = TRANSFORMERS[type(network).__name__]
         owner = network.vision_model if hasattr(network, "vision_model") else network
         config = network.config
-        prefix = 1 + int(getattr(config, "num_register_tokens", 0)) if has_prefix else 0
+        prefix = 1 + int(getattr(config, "num_register_tokens", 0)) if layout.prefixed else 0
 
         def layers(pixels: Tensor, blocks: Sequence[int]) -> list[Tensor]:
             states = network(pixel_values=pixels, output_hidden_states=True).hidden_states
@@ -127,35 +153,42 @@ class TransformerParts:
             prefix=prefix,
             width=int(config.hidden_size),
             patch=int(config.patch_size),
-            norm=getattr(owner, norm),
+            owner=owner,
+            norm=layout.norm,
+            last=layout.last,
         )
+
+    def end(self) -> None:
+        """Leave of the last norm what the authors' code leaves."""
+        if self.last == PLAIN:
+            plain = nn.LayerNorm(self.width, eps=1e-5, elementwise_affine=False)
+            setattr(self.owner, self.norm, plain)
+        elif self.last == NONE:
+            setattr(self.owner, self.norm, nn.Identity())
 
 
 class VisionEncoder(nn.Module):
-    """A frozen encoder whose last norm has lost its affine part, so that every channel has one scale."""
+    """A frozen encoder; its tokens are those of the authors' code, whose last norm is seldom the
+    library's (`TransformerParts.last`)."""
 
     def __init__(self, network: LibraryNetwork, preprocessing: Preprocessing):
         super().__init__()
         self.network = network
         self.preprocessing = preprocessing
         self.parts = TransformerParts.of(network)
-        _remove_affine(self.parts.norm)
+        self.parts.end()
         self.prefix, self.width = self.parts.prefix, self.parts.width
         self.rows = preprocessing.size // self.parts.patch
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, C, rows, rows): the last norm's patch tokens."""
-        tokens = self.parts.tokens(self.preprocessing(images))
+        """uint8 (N, H, W, 3) -> float32 (N, C, rows, rows): the patch tokens."""
+        return self.grid(self.parts.tokens(self.preprocessing(images)))
+
+    def grid(self, tokens: Tensor) -> Tensor:
+        """All tokens (N, T, C) -> the patches' (N, C, rows, rows)."""
         patches = tokens[:, self.prefix :]  # (N, rows * rows, C)
         return patches.transpose(1, 2).unflatten(2, (self.rows, self.rows))
-
-
-@torch.no_grad()
-def _remove_affine(norm: LibraryNetwork) -> None:
-    if not isinstance(norm, nn.Identity):
-        norm.weight.fill_(1.0)
-        norm.bias.zero_()
 
 
 def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:

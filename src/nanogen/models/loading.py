@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from nanogen.errors import UserError
+from nanogen.files import refuse_placeholder
 
 # A network of transformers, diffusers or timm: which attributes it has depends on its class, so the type
 # checker lets all of them pass.
@@ -58,6 +59,8 @@ def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
         raise UserError(f"{folder} holds no {class_name}: there is no config.json")
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no weights: there is no *.safetensors file")
+    for file in folder.glob("*.safetensors"):
+        refuse_placeholder(file)
     cls = network_class(class_name)
     _check_class(folder, class_name)
     _without_bars(LIBRARIES[class_name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
-from nanogen.files import read_json, write_json
+from nanogen.files import read_json, refuse_placeholder, write_json
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -34,14 +33,10 @@ def save_state(state: Mapping[str, Tensor], config: Mapping[str, Any], folder: P
 def read_pickled_state(path: Path) -> dict[str, Tensor]:
     """The weights in a file of ``torch.save``, as some networks are only released; nothing in it is
     executed. Raises UserError unless it holds tensors by name."""
-    import torch
+    from nanogen.models.torch_files import read_torch
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(f"{path} does not hold weights alone, and is not loaded: {first}") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+    state = read_torch(path)
+    if not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path} does not hold tensors by name; expected a state dictionary")
     return dict(state)
 
@@ -62,6 +57,7 @@ def load_weights(network: Network, folder: Path) -> Network:
     path = folder / WEIGHTS
     if not path.exists():
         raise UserError(f"{folder} holds no weights: there is no {WEIGHTS}; make or fetch it again")
+    refuse_placeholder(path)
     try:
         network.load_state_dict(load_file(path), strict=True)
     except (SafetensorError, RuntimeError, OSError) as error:

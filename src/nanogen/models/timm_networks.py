@@ -3,6 +3,10 @@
 ``timm:NAME`` is a registered model (`vit_pe_core_large_patch14_336`), its folder as timm publishes it
 on the hub; ``timm:Eva``, ``timm:ConvNeXt`` and ``timm:VisionTransformer`` are timm's classes
 themselves, their folders as `save` writes them.
+
+Perception Encoders are fitted to another size as the authors' code does: the table of positions is
+resized bilinearly, and rotary positions are whole numbers from 1 on. timm resamples the table with a
+bicubic, antialiased filter and scales rotary positions to the grid of the pretraining.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nanogen.errors import UserError
 from nanogen.models.loading import LibraryNetwork
@@ -20,6 +26,7 @@ from nanogen.models.network_files import load_weights, read_config, save_network
 
 PREFIX = "timm:"
 EVA = "timm:Eva"  # the class behind timm's Perception Encoders
+PERCEPTION = "timm:vit_pe_"  # how the names of the registered ones begin
 CONVNEXT = "timm:ConvNeXt"
 VIT = "timm:VisionTransformer"
 MODULES = {
@@ -31,6 +38,11 @@ MODULES = {
 
 def is_timm(class_name: str) -> bool:
     return class_name.startswith(PREFIX)
+
+
+def is_eva(network: nn.Module) -> bool:
+    """Whether a network is of the class of timm's Perception Encoders."""
+    return type(network).__name__ == EVA.removeprefix(PREFIX)
 
 
 def build(class_name: str, arguments: Mapping[str, Any]) -> LibraryNetwork:
@@ -57,13 +69,31 @@ def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None
 def load(folder: Path, class_name: str, size: int) -> LibraryNetwork:
     """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
 
-    Where it was published for another size, timm resamples its positions as it does on loading.
-    Raises UserError where a file is missing or a weight does not fit.
+    Where it was published for another size, its positions are fitted to this one. Raises UserError where
+    a file is missing or a weight does not fit.
     """
-    config = read_config(folder)
-    network: LibraryNetwork = load_weights(build(class_name, stored_arguments(config)), folder)
+    arguments = stored_arguments(read_config(folder))
+    network: LibraryNetwork = load_weights(build(class_name, arguments), folder)
+    if class_name != EVA and not class_name.startswith(PERCEPTION):
+        network.set_input_size(img_size=(size, size))
+        return network.requires_grad_(False)
+    table, grid = network.pos_embed, network.patch_embed.grid_size
+    network.rope.ref_feat_shape = None
+    network.rope.reset_parameters()
     network.set_input_size(img_size=(size, size))
+    fitted = _resized(table, network.num_prefix_tokens, grid, network.patch_embed.grid_size)
+    network.pos_embed = nn.Parameter(fitted)
     return network.requires_grad_(False)
+
+
+def _resized(table: Tensor, prefix: int, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Positions (1, prefix + rows * columns, D) of the grid ``old``, on the grid ``new``."""
+    if old == new:
+        return table
+    front, cells = table[:, :prefix], table[:, prefix:]
+    image = cells.transpose(1, 2).unflatten(2, old)
+    image = F.interpolate(image, new, mode="bilinear", antialias=False)
+    return torch.cat([front, image.flatten(2).transpose(1, 2)], dim=1)
 
 
 def stored_arguments(config: Mapping[str, Any]) -> dict[str, Any]:

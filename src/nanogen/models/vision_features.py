@@ -1,7 +1,8 @@
-"""What a vision encoder itself returns: the class token and the patch tokens after its last norm.
+"""What objectives are given of a vision encoder: its class token and its patch tokens, differentiable in
+the image.
 
-Objectives are given these, with the norm's learned scale and shift. A representation autoencoder's
-latents lack them (`nanogen.models.encoders`).
+They are the features that a representation autoencoder's latents are made of: those of the DINOs lack
+the last norm's learned scale and shift (`nanogen.models.encoders`).
 """
 
 from __future__ import annotations
@@ -9,53 +10,42 @@ from __future__ import annotations
 from pathlib import Path
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
-from nanogen.models.encoders import Preprocessing
-from nanogen.models.loading import LibraryNetwork, load_network
-
-WITH_CLASS_TOKEN = ("Dinov2WithRegistersModel", "DINOv3ViTModel")
+from nanogen.models.encoders import VisionEncoder, load_encoder
 
 
 class Vision(nn.Module):
     """A frozen encoder of width W with a class token. Images are float (B, 3, H, W) in [-1, 1]."""
 
-    def __init__(self, network: LibraryNetwork, preprocessing: Preprocessing):
+    def __init__(self, encoder: VisionEncoder):
         super().__init__()
-        self.network, self.preprocessing = network, preprocessing
-        self.prefix = 1 + int(network.config.num_register_tokens)
-        self.width = int(network.config.hidden_size)
-        self.rows = preprocessing.size // int(network.config.patch_size)
+        self.encoder = encoder
+        self.width, self.rows = encoder.width, encoder.rows
 
     def tokens(self, images: Tensor) -> Tensor:
-        """(B, 1 + registers + rows * rows, W), differentiable; resized bicubic without antialiasing."""
-        keys = self.preprocessing
-        mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (keys.mean, keys.std))
-        pixels = ((images + 1) / 2 - mean) / std
-        if pixels.shape[-1] != keys.size:
-            pixels = F.interpolate(pixels, (keys.size, keys.size), mode="bicubic", antialias=False)
-        return self.network(pixel_values=pixels).last_hidden_state
+        """(B, prefix + rows * rows, W)."""
+        return self.encoder.parts.tokens(self.encoder.preprocessing.signed(images))
 
     def cls(self, images: Tensor) -> Tensor:
-        """(B, W): the class token, as the encoder's library returns it."""
+        """(B, W): the class token."""
         return self.tokens(images)[:, 0]
 
     def patches(self, images: Tensor) -> Tensor:
-        """(B, W, rows, rows): the patch tokens, likewise."""
-        tokens = self.tokens(images)[:, self.prefix :].transpose(1, 2)
-        return tokens.unflatten(2, (self.rows, self.rows))
+        """(B, W, rows, rows): the patch tokens."""
+        return self.encoder.grid(self.tokens(images))
 
 
 def load_vision(folder: Path, model: Model) -> Vision:
     """The frozen encoder in ``folder``, as the resolved configuration ``model`` names it.
 
-    Raises UserError where files are missing, or for a class without a class token.
+    Raises UserError where files are missing, or for an encoder without a class token.
     """
-    if model.model_class not in WITH_CLASS_TOKEN:
+    encoder = load_encoder(folder, model).eval()
+    if not encoder.prefix:
         raise UserError(
-            f"config/models/{model.name}.yaml: {model.model_class} has no class token; REG, REPA "
-            f"and the term features know {', '.join(WITH_CLASS_TOKEN)}"
+            f"config/models/{model.name}.yaml: {model.model_class} has no class token, which REG, "
+            "REPA and the term features need; name another encoder"
         )
-    return Vision(load_network(folder, model.model_class), Preprocessing.of(model)).eval()
+    return Vision(encoder)

@@ -76,12 +76,24 @@ def moved(start: State, end: State, scale: float) -> State:
 
 
 class GuidedField:
-    """Guided velocities of one batch: (state, t) -> velocities of the state's parts."""
+    """Guided velocities of one batch: (state, t) -> velocities of the state's parts.
 
-    def __init__(self, field: Field, condition: Condition, guidance: Guidance, noise: Tensor):
+    ``null`` is what guidance moves away from; by default the condition that training drops to.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        condition: Condition,
+        guidance: Guidance,
+        noise: Tensor,
+        null: Condition | None = None,
+    ):
         self.field, self.condition, self.guidance = field, condition, guidance
-        everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
-        self.both = _doubled(condition, field.model.conditioner.dropped(condition, everywhere))
+        if null is None:
+            everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
+            null = field.model.conditioner.dropped(condition, everywhere)
+        self.both = _doubled(condition, null)
 
     def __call__(self, state: State, t: float) -> State:
         times = torch.full((len(state[0]),), t, device=state[0].device)
@@ -136,14 +148,16 @@ def integrate(
     t_eps: float = 0.05,
     cls_noise: Tensor | None = None,
     step: Step = euler,
+    null: Condition | None = None,
 ) -> Tensor:
     """Integrate from ``noise`` (B, C, H, W) along ``grid``; returns latents (B, C, H, W).
 
     ``cls_noise`` (B, Z), where the model diffuses a cls feature too: it is integrated with the image.
+    ``null`` as of `GuidedField`.
     """
     state: State = [noise] if cls_noise is None else [noise, cls_noise]
     velocities = Field(model, to_velocity, guidance.internal, t_eps)
-    field = GuidedField(velocities, condition, guidance, noise)
+    field = GuidedField(velocities, condition, guidance, noise, null)
     for t, following in pairwise(grid):
         state = step(field, state, t, following)
     return state[0]

@@ -39,10 +39,8 @@ class LayerFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Float (B, 3, H, W) in [-1, 1] -> per layer (B, width, rows, rows)."""
-        keys, rows = self.encoder.preprocessing, self.encoder.rows
-        mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (keys.mean, keys.std))
-        pixels = keys.resize(((images + 1) / 2 - mean) / std)
-        found = self.encoder.parts.layers(pixels, self.layers)
+        rows = self.encoder.rows
+        found = self.encoder.parts.layers(self.encoder.preprocessing.signed(images), self.layers)
         return [tokens.transpose(1, 2).unflatten(2, (rows, rows)) for tokens in found]
 
 

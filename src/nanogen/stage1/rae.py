@@ -22,7 +22,7 @@ from nanogen.tokenizers.rae import RAE, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 from nanogen.training.processes import Processes
 
-ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "mlp_ratio")
+ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
 def build(model: Model, resolution: int) -> ViTDecoder:
@@ -43,9 +43,10 @@ def build(model: Model, resolution: int) -> ViTDecoder:
 
 
 class DecoderTraining:
-    """A ViT decoder that learns images from normalised latents with noise.
+    """A ViT decoder that learns images from the encoder's features with noise.
 
-    The noise's standard deviation is drawn from U(0, tau) per image; tau is ``stage1.noise``.
+    The features are the encoder's own, not normalised; the noise's standard deviation is drawn from
+    U(0, tau) per image, where tau is ``stage1.noise``.
 
     Attributes:
         learned: the network that is trained.
@@ -84,17 +85,17 @@ class DecoderTraining:
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
         """What ``network``, which is `learned` as processes share it, makes of a batch."""
-        latents = self.tokenizer.encode(batch.images)
+        features = self.encoder(batch.images)
         sigma = self.tau * batch.level.view(-1, 1, 1, 1)
-        return Reconstructed(
-            batch.images, to_signed(batch.images), network(latents + sigma * batch.noise)
-        )
+        images = network(features + sigma * batch.noise)  # in [0, 1]
+        return Reconstructed(batch.images, to_signed(batch.images), 2 * images - 1)
 
     def save(self, folder: Path) -> RAE:
         """Write the trained tokenizer to ``folder``; it is returned."""
         copy_encoder(self.folder, self.encoder.preprocessing, folder / "encoder")
         self.learned.save_pretrained(folder / "decoder")
-        write_statistics(folder, self.mean, self.var, self.stage)
+        of = {part: self.stage.expects[part] for part in ("encoder", "data")}
+        write_statistics(folder, self.mean, self.var, self.stage.hash, **of)
         return self.tokenizer
 
 

@@ -2,7 +2,7 @@
 
 The folder is self-contained: ``encoder/`` and ``decoder/`` as ``save_pretrained`` writes them and
 ``statistics.safetensors`` with ``mean`` and ``var``, float32 (C, h, w), in whose header stands which
-encoder and which data they are of.
+encoder and which data they are of. One that was imported may lack the encoder: it only decodes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nanogen.config.model_schema import Model
-from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError
 from nanogen.files import check_label, label
 from nanogen.models.card import read_card
@@ -34,7 +33,8 @@ EPSILON = 1e-5
 
 
 class RAE(Tokenizer):
-    """``(z - mean) / sqrt(var + 1e-5)`` per channel and position of the encoder's patch tokens z.
+    """``(z - mean) / sqrt(var + 1e-5)`` per channel and position of the encoder's patch tokens z; the
+    decoder is given z itself.
 
     ``encoder`` is called for the network at the first `encode`: sampling only decodes, and is
     spared the weights and the library of an encoder.
@@ -64,7 +64,7 @@ class RAE(Tokenizer):
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        return self.decoder(latents.to(torch.float32))
+        return 2 * self.decoder(latents.to(torch.float32) * self.std + self.mean) - 1
 
     def untrained(self) -> RAE:
         """With another decoder, on the same encoder and its statistics."""
@@ -75,11 +75,11 @@ class RAE(Tokenizer):
 
 def load(folder: Path, config: Model) -> RAE:
     """The autoencoder in ``folder``; raises UserError where a part is missing or does not fit."""
-    for part in ("encoder", "decoder"):
-        if not (folder / part / "config.json").exists():
-            raise UserError(f"{folder} is not a whole RAE: {part}/config.json is missing")
+    if not (folder / "decoder" / "config.json").exists():
+        raise UserError(f"{folder} is not a whole RAE: decoder/config.json is missing")
     decoder = ViTDecoder.from_pretrained(folder / "decoder")
-    mean, var = _statistics(folder)
+    mean, var = stored_statistics(folder)
+    mean = torch.zeros_like(var) if mean is None else mean  # published statistics may hold none
     shape = tuple(mean.shape)
     _fits(folder, "decoder", decoder.latent_shape, shape)
     _fits(folder, "variance", tuple(var.shape), shape)
@@ -89,6 +89,11 @@ def load(folder: Path, config: Model) -> RAE:
 def _encoder(folder: Path, shape: tuple[int, ...]) -> VisionEncoder:
     from nanogen.models.encoders import load_encoder
 
+    if not (folder / "encoder" / "config.json").exists():
+        raise UserError(
+            f"{folder} holds no encoder (encoder/config.json is missing): it decodes latents and makes "
+            "none; make it again, or import it with --encoder"
+        )
     encoder = load_encoder(folder / "encoder").eval().requires_grad_(False)
     _fits(folder, "encoder", (encoder.width, encoder.rows, encoder.rows), shape)
     return encoder
@@ -102,20 +107,26 @@ def _fits(folder: Path, part: str, found: tuple[int, ...], expected: tuple[int, 
         )
 
 
-def write_statistics(folder: Path, mean: Tensor, var: Tensor, stage: ModelStage) -> None:
-    """Store an encoder's statistics in the folder of the RAE that a stage `model` makes.
+def write_statistics(folder: Path, mean: Tensor | None, var: Tensor, hash_: str, /, **of: str) -> None:
+    """Store an encoder's statistics in the folder of an RAE.
 
     Args:
-        mean, var: float32 (C, h, w), of the encoder's features over the stage's training images.
-        stage: ``expects`` names the ``encoder`` and the ``data`` by their hashes.
+        mean, var: float32 (C, h, w), of the encoder's features over a data set; the mean counts as 0
+            where there is none.
+        hash_: of what made the RAE.
+        of: hashes of the ``encoder`` and the ``data``, where they are known.
     """
-    expects = stage.expects
-    header = label(*FORMAT, stage.hash, encoder=expects["encoder"], data=expects["data"])
+    header = label(*FORMAT, hash_, **of)
     about = {key: str(value) for key, value in header.items()}  # safetensors keeps text only
-    save_file({"mean": mean.contiguous(), "var": var.contiguous()}, folder / STATISTICS, about)
+    tensors = {"var": var} if mean is None else {"mean": mean, "var": var}
+    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / STATISTICS, about)
 
 
-def _statistics(folder: Path) -> tuple[Tensor, Tensor]:
+def stored_statistics(folder: Path) -> tuple[Tensor | None, Tensor]:
+    """Mean, or None, and variance in the folder of an RAE, each float32 (C, h, w).
+
+    Raises UserError where they are missing, damaged or of another encoder than the one beside them.
+    """
     path = folder / STATISTICS
     if not path.exists():
         raise UserError(f"{path} is missing: the mean and variance of the features")
@@ -128,9 +139,7 @@ def _statistics(folder: Path) -> tuple[Tensor, Tensor]:
     _of_this_encoder(folder, about)
     if "var" not in tensors:
         raise UserError(f"{path} holds no 'var'")
-    var = tensors["var"]
-    # the published statistics of DINOv2-B hold no mean
-    return tensors.get("mean", torch.zeros_like(var)), var
+    return tensors.get("mean"), tensors["var"]
 
 
 def _of_this_encoder(folder: Path, about: Mapping[str, str]) -> None:

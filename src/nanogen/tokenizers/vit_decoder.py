@@ -1,4 +1,5 @@
-"""The decoder of a representation autoencoder: a plain pre-norm vision transformer."""
+"""The decoder of a representation autoencoder: a plain pre-norm vision transformer (Zheng et al. 2025,
+arXiv 2510.11690, section 3), in the form in which the authors release it."""
 
 from __future__ import annotations
 
@@ -12,22 +13,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen.errors import UserError
-from nanogen.files import read_json, write_json
+from nanogen.files import read_json, refuse_placeholder, write_json
 
 WEIGHTS = "model.safetensors"
+EPSILON = 1e-12  # of every norm
 
 
 class Block(nn.Module):
     """Self-attention and a GELU MLP, each after a LayerNorm and with a residual."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float):
+    def __init__(self, width: int, heads: int, hidden: int):
         super().__init__()
-        hidden = int(mlp_ratio * width)
         self.heads = heads
-        self.norm1 = nn.LayerNorm(width)
+        self.norm1 = nn.LayerNorm(width, EPSILON)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width, EPSILON)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, L, width)
@@ -56,10 +57,13 @@ def position_table(rows: int, columns: int, width: int) -> Tensor:
 
 
 class ViTDecoder(nn.Module):
-    """Latents (N, C, h, w) -> images (N, 3, h * patch, w * patch), about [-1, 1].
+    """Features of an encoder (N, C, h, w), not normalised -> images (N, 3, h * patch, w * patch), about
+    [0, 1].
 
-    A learned token in front, one token per latent cell, a learned position each, and a Linear from every
-    cell's token to the pixels of its patch. ``config`` holds the constructor's arguments.
+    A learned token in front, one token per cell, a learned position each, and a Linear from every cell's
+    token to the pixels of its patch, in the order (row, column, channel). ``config`` holds the
+    constructor's arguments; ``intermediate_size``, the MLP's hidden width, is by default four times
+    ``hidden_size``.
 
     Initial weights are torch's defaults but for the token, which is zero, and the positions
     (`position_table`), for which ``hidden_size`` has to be a multiple of 4.
@@ -73,9 +77,10 @@ class ViTDecoder(nn.Module):
         hidden_size: int,
         num_hidden_layers: int,
         num_attention_heads: int,
-        mlp_ratio: float = 4.0,
+        intermediate_size: int | None = None,
     ):
         super().__init__()
+        hidden = intermediate_size or 4 * hidden_size
         channels, rows, columns = latent
         self.config: dict[str, Any] = {
             "latent": list(latent),
@@ -83,7 +88,7 @@ class ViTDecoder(nn.Module):
             "hidden_size": hidden_size,
             "num_hidden_layers": num_hidden_layers,
             "num_attention_heads": num_attention_heads,
-            "mlp_ratio": mlp_ratio,
+            "intermediate_size": hidden,
         }
         self.latent_shape = (channels, rows, columns)
         self.patch = resolution // rows
@@ -91,23 +96,23 @@ class ViTDecoder(nn.Module):
         self.token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         self.position = nn.Parameter(position_table(rows, columns, hidden_size))
         self.blocks = nn.ModuleList(
-            Block(hidden_size, num_attention_heads, mlp_ratio) for _ in range(num_hidden_layers)
+            Block(hidden_size, num_attention_heads, hidden) for _ in range(num_hidden_layers)
         )
-        self.norm = nn.LayerNorm(hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, EPSILON)
         self.pixels = nn.Linear(hidden_size, 3 * self.patch**2)
 
-    def forward(self, latents: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         _, rows, columns = self.latent_shape
-        cells = self.embed(latents.flatten(2).transpose(1, 2))  # (N, rows * columns, width)
+        cells = self.embed(features.flatten(2).transpose(1, 2))  # (N, rows * columns, width)
         x = (
             torch.cat([self.token.to(cells.dtype).expand(len(cells), -1, -1), cells], dim=1)
             + self.position
         )
         for block in self.blocks:
             x = block(x)
-        x = self.pixels(self.norm(x[:, 1:]))  # (N, rows * columns, 3 * patch * patch)
-        x = x.unflatten(1, (rows, columns)).unflatten(3, (3, self.patch, self.patch))
-        x = x.permute(0, 3, 1, 4, 2, 5)  # (N, 3, rows, patch, columns, patch)
+        x = self.pixels(self.norm(x[:, 1:]))  # (N, rows * columns, patch * patch * 3)
+        x = x.unflatten(1, (rows, columns)).unflatten(3, (self.patch, self.patch, 3))
+        x = x.permute(0, 5, 1, 3, 2, 4)  # (N, 3, rows, patch, columns, patch)
         return x.flatten(4).flatten(2, 3)
 
     def save_pretrained(self, folder: Path) -> None:
@@ -123,6 +128,7 @@ class ViTDecoder(nn.Module):
         path = folder / WEIGHTS
         if not path.exists():
             raise UserError(f"{path} is missing: the decoder's weights")
+        refuse_placeholder(path)
         try:
             decoder = cls(**{**config, "latent": tuple(config["latent"])})
             decoder.load_state_dict(load_file(path))

@@ -15,9 +15,11 @@ VERSIONS = {
     "data": 3,
     "prompts": 2,
     "model": 4,
+    "model: rae": 5,
+    "model: end to end": 5,
     "latents": 1,
     "text": 1,
-    "vision": 1,
+    "vision": 2,
     "train": 3,
     "online": 1,
     "reconstruction": 1,
@@ -55,9 +57,13 @@ INSIDE = ("joint", "train")  # keys that hold a stage's keys in turn
 Stage = dict[str, Any]
 
 
-def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
-    """A stage with its hash; ``expects`` are the hashes of what it reads."""
-    content = {"stage": name, "version": VERSIONS[name], "expects": expects, **keys}
+def stage_of(name: str, expects: dict[str, str], *, variety: str = "", **keys: Any) -> Stage:
+    """A stage with its hash; ``expects`` are the hashes of what it reads.
+
+    ``variety``: of the stage, where it has a version of its own.
+    """
+    version = VERSIONS[f"{name}: {variety}" if variety else name]
+    content = {"stage": name, "version": version, "expects": expects, **keys}
     return {**content, "hash": config_hash(_identity(content))}
 
 

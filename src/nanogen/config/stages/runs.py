@@ -70,6 +70,7 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
         objective=objective,
         training=training,
         networks={term: model_keys(study, name) for term, name in running.items()},
+        **terms.revisions(run),
     )
     return {**stage, "use": _use(study, run)}
 

@@ -1,0 +1,37 @@
+"""`nanogen import-rae`: a released decoder and statistics, as a tokenizer's folder of ours."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--decoder", type=Path, required=True, help="its weights: decoder.pt")
+    parser.add_argument(
+        "--statistics", type=Path, required=True, help="mean and variance of the features: stats.pt"
+    )
+    parser.add_argument("--study", default="paper", help="name or YAML file (default: paper)")
+    parser.add_argument("--tokenizer", required=True, help="the RAE, a file in config/models")
+    parser.add_argument(
+        "--encoder",
+        type=Path,
+        help="folder of its encoder; without one the tokenizer decodes, which sampling needs, and does "
+        "not encode",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the tokenizer to")
+
+
+def run(args: argparse.Namespace) -> None:
+    from nanogen.config import load_model, load_study, stages
+    from nanogen.errors import UserError
+    from nanogen.interop import import_rae
+
+    study = load_study(args.study)
+    model = load_model(study, args.tokenizer)
+    if model.kind != "rae":
+        raise UserError(f"--tokenizer {args.tokenizer} is of kind {model.kind}; import-rae makes an RAE")
+    resolution = stages.task_data(study, "imagenet").resolution
+    import_rae(args.decoder, args.statistics, model, resolution, args.out, args.encoder)
+    print(f"{args.out}: {args.tokenizer} of images of {resolution} pixels")
+    print(f"in a study: models: {{{args.tokenizer}: {{source: path, path: {args.out}}}}}")

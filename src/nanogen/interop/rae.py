@@ -1,0 +1,125 @@
+"""A representation autoencoder from the authors' released files, a decoder and statistics, and back."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nanogen.config.model_schema import Model
+from nanogen.errors import UserError
+from nanogen.files import atomic_folder, atomic_path, label, write_json
+from nanogen.identity import config_hash
+from nanogen.interop.released_decoder import check_folder, read_decoder, to_released_decoder
+from nanogen.interop.weights import size
+from nanogen.models.card import CARD, FORMAT, read_card
+from nanogen.models.encoders import VisionEncoder, copy_encoder, load_encoder
+from nanogen.models.torch_files import read_torch
+from nanogen.tokenizers.rae import stored_statistics, write_statistics
+from nanogen.tokenizers.vit_decoder import ViTDecoder
+
+
+def import_rae(
+    decoder: Path,
+    statistics: Path,
+    model: Model,
+    resolution: int,
+    output: Path,
+    encoder: Path | None = None,
+) -> None:
+    """Write the tokenizer's folder of the RAE ``model`` from released files.
+
+    Args:
+        decoder: a state dictionary, ``decoder.pt``.
+        statistics: ``mean``, which may be missing or None, and ``var``, each (C, h, w), ``stats.pt``.
+        resolution: side of the images, in pixels.
+        encoder: folder of its encoder; without one the tokenizer decodes, which is all that sampling
+            needs, and does not encode.
+
+    Raises UserError, and writes nothing, where a file is missing, damaged or of another encoder or grid.
+    """
+    network = read_decoder(decoder, model, resolution)
+    mean, var = read_statistics(statistics, model)
+    origin = {
+        part: {"file": path.name, "sha256": _sha256(path)}
+        for part, path in (("decoder", decoder), ("statistics", statistics))
+    }
+    of_encoder = _identity(encoder, model)
+    hash_ = config_hash([model.name, origin, of_encoder])
+    loaded = None if encoder is None else _fitting(encoder, model)
+    with atomic_folder(output) as folder:
+        network.save_pretrained(folder / "decoder")
+        write_statistics(folder, mean, var, hash_, **of_encoder)
+        if encoder is not None and loaded is not None:
+            copy_encoder(encoder, loaded.preprocessing, folder / "encoder")
+        card = {**label(*FORMAT, hash_), "name": model.name, "kind": model.kind, "quality": {}}
+        write_json(folder / CARD, {**card, "model": model.model_dump(mode="json"), "imported": origin})
+
+
+def export_rae(folder: Path, decoder: Path, statistics: Path) -> None:
+    """Write the RAE in ``folder`` as released files, a decoder and statistics; these hold no mean where
+    the folder's have none."""
+    weights = to_released_decoder(ViTDecoder.from_pretrained(folder / "decoder").state_dict())
+    mean, var = stored_statistics(folder)
+    contents = {decoder: {k: v.clone() for k, v in weights.items()}}
+    contents[statistics] = {"mean": mean, "var": var}
+    for path, content in contents.items():
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+
+
+def read_statistics(path: Path, model: Model) -> tuple[Tensor | None, Tensor]:
+    """Mean, or None, and variance of an encoder's features, float32 (C, h, w), from a released file.
+
+    Raises UserError where the file is missing or damaged, or its numbers are not of the latents of
+    ``model``.
+    """
+    check_folder(path, model)
+    content = read_torch(path)
+    mean, var = content.get("mean"), content.get("var")
+    if not isinstance(var, Tensor) or not (mean is None or isinstance(mean, Tensor)):
+        raise UserError(
+            f"{path} holds no statistics; expected 'var', and 'mean' where there is one, but it holds "
+            f"{', '.join(map(str, content))[:100]}"
+        )
+    for values in (var,) if mean is None else (mean, var):
+        if tuple(values.shape) != model.latent_shape:
+            raise UserError(
+                f"{path} holds statistics of features {size(values.shape)}, but {model.name} has "
+                f"{size(model.latent_shape)}; they are of another grid or encoder"
+            )
+    return None if mean is None else mean.float(), var.float()
+
+
+def _fitting(encoder: Path, model: Model) -> VisionEncoder:
+    """The encoder in a folder; raises UserError where its features are not the latents of ``model``."""
+    loaded = load_encoder(encoder)
+    found = (loaded.width, loaded.rows, loaded.rows)
+    if found != model.latent_shape:
+        raise UserError(
+            f"{encoder} is another encoder than that of {model.name}: its features are {size(found)}, "
+            f"not {size(model.latent_shape)}"
+        )
+    return loaded
+
+
+def _identity(encoder: Path | None, model: Model) -> dict[str, str]:
+    """``encoder``: the hash in the card of a folder, where it has one.
+
+    Raises UserError where the card is another encoder's than that of ``model``.
+    """
+    card = None if encoder is None else read_card(encoder)
+    if card is None:
+        return {}
+    if card["name"] != model.encoder:
+        raise UserError(
+            f"{encoder} holds the encoder {card['name']}, but {model.name} is an RAE on {model.encoder}"
+        )
+    return {"encoder": card["hash"]}
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

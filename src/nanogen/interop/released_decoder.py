@@ -1,0 +1,92 @@
+"""The decoder of a representation autoencoder under the names of the authors' released files.
+
+Ours fuses query, key and value; all else is a matter of names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nanogen.config.model_schema import Model
+from nanogen.errors import UserError
+from nanogen.interop.reference_encoders import ENCODERS
+from nanogen.interop.weights import check_names, read_weights
+from nanogen.tokenizers.vit_decoder import ViTDecoder
+
+# ours -> the released name
+_OUTSIDE = {
+    "position": "decoder_pos_embed",
+    "token": "trainable_cls_token",
+    "embed": "decoder_embed",
+    "norm": "decoder_norm",
+    "pixels": "decoder_pred",
+}
+_IN_BLOCK = {
+    "qkv": tuple(f"attention.attention.{part}" for part in ("query", "key", "value")),
+    "out": ("attention.output.dense",),
+    "mlp.0": ("intermediate.dense",),
+    "mlp.2": ("output.dense",),
+    "norm1": ("layernorm_before",),
+    "norm2": ("layernorm_after",),
+}
+_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)\.(weight|bias)")
+
+
+def released_names(name: str) -> tuple[str, ...]:
+    """The released names of one of our parameters; three of the fused query, key and value."""
+    match = _BLOCK.fullmatch(name)
+    if match is None:
+        part, dot, kind = name.partition(".")
+        return (_OUTSIDE[part] + dot + kind,)
+    number, inside, kind = match.groups()
+    return tuple(f"decoder_layers.{number}.{part}.{kind}" for part in _IN_BLOCK[inside])
+
+
+def to_released_decoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A decoder's state dictionary under the released names; on the meta device too."""
+    result: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        names = released_names(name)
+        result |= dict(zip(names, value.chunk(len(names)), strict=True))
+    return result
+
+
+def read_decoder(path: Path, model: Model, resolution: int) -> ViTDecoder:
+    """The decoder in a released file, as the RAE ``model`` of images of ``resolution`` has it.
+
+    Raises UserError where the file is missing, damaged or no decoder, where it lies in the folder of
+    another encoder or takes its features, and where a name or shape does not fit.
+    """
+    check_folder(path, model)
+    weights = read_weights(path, "ema")
+    channels, entry = model.latent_shape[0], weights.get("decoder_embed.weight")
+    if entry is not None and entry.shape[-1] != channels:
+        raise UserError(
+            f"{path} is the decoder of another encoder: it takes features of {entry.shape[-1]} "
+            f"channels, but those of {model.encoder} have {channels}"
+        )
+    with torch.device("meta"):
+        decoder = ViTDecoder(latent=model.latent_shape, resolution=resolution, **model.architecture)
+    expected = to_released_decoder(decoder.state_dict())
+    check_names(expected, weights, str(path), f"the decoder of {model.name}")
+    state = {
+        name: torch.cat([weights[released].float() for released in released_names(name)])
+        for name in decoder.state_dict()
+    }
+    decoder.load_state_dict(state, strict=True, assign=True)
+    return decoder.eval().requires_grad_(False)
+
+
+def check_folder(path: Path, model: Model) -> None:
+    """Raise UserError for a file that lies in the released folder of another encoder."""
+    folder = path.resolve().parent.name
+    if ENCODERS.get(folder, model.encoder) != model.encoder:
+        raise UserError(
+            f"{path} is of the encoder {ENCODERS[folder]}, as its folder says, but {model.name} is an "
+            f"RAE on {model.encoder}; give the file that belongs to it"
+        )
