@@ -77,10 +77,12 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
             named(kind, entry)
     for model in study.models:
         named("models", model)
-    for task, folders in study.trained.items():
-        named("tasks", task)
-        for method in folders:
-            named("methods", method.removesuffix("-nocfg"))
+    released = study.released.models if study.released else {}
+    for elsewhere in (study.trained, released):
+        for task, models in elsewhere.items():
+            named("tasks", task)
+            for method in models:
+                named("methods", method.removesuffix("-nocfg"))
     return study
 
 
@@ -236,12 +238,22 @@ def _given_with_latents(study: Study, name: str) -> dict[str, str]:
     return {}
 
 
+def _released(study: Study, name: str) -> dict[str, Any]:
+    """Where an RAE that the authors published is fetched from."""
+    if study.released is None or name not in study.released.tokenizers:
+        return {}
+    files = study.released.tokenizers[name].model_dump()
+    hub = {"repo": study.released.repo, "revision": study.released.revision}
+    return {"source": "download", "hub": hub, "released": files}
+
+
 @once
 def load_model(study: Study, name: str) -> Model:
     """A frozen network's configuration at the study's scale."""
     layers = [
         Layer(f"config/models/{name}.yaml", {"name": name}),
         *for_scale(named("models", name), study.scale),
+        Layer(f"study {study.study} (released.tokenizers)", _released(study, name)),
         Layer(f"study {study.study} (models.{name})", study.models.get(name, {})),
         Layer(f"study {study.study} (latents)", _given_with_latents(study, name)),
     ]

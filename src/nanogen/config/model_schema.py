@@ -34,6 +34,13 @@ class RemoteFile(Section):
     licence: str = Field("not known here", description="as its page named it, for the plan")
 
 
+class ReleasedRAE(Section):
+    """The files of a representation autoencoder that its authors published."""
+
+    decoder: str = Field(description="weights of its decoder, below the repository (.pt)")
+    statistics: str = Field(description="mean and variance of its encoder's features, likewise (.pt)")
+
+
 class PromptFile(RemoteFile):
     """A file in config/prompts: where prompts, or questions about them, are fetched from."""
 
@@ -85,6 +92,9 @@ class Model(Section):
     hub: Hub | None = Field(None, description="where source is download")
     file: RemoteFile | None = Field(
         None, description="where source is download and it is on no hub: a file of its weights"
+    )
+    released: ReleasedRAE | None = added(
+        None, description="rae, where source is download: the authors' files; it decodes only"
     )
     encoder: str | None = Field(None, description="rae: whose features are the latents")
     perceptual: str | None = Field(

@@ -29,9 +29,9 @@ class Data(Section):
     """One data set; its splits become ``results/<study>/data/<name>/{train,val}.h5``."""
 
     name: str = Field(description="folder name under data/ and latents/")
-    source: Literal["scenes", "folder", "webdataset"] = Field(
+    source: Literal["scenes", "folder", "webdataset", "array"] = Field(
         description="scenes: drawn by the project; folder: photographs of classes, an ImageFolder tree "
-        "or exported parquet or Arrow files; webdataset: tar shards"
+        "or exported parquet or Arrow files; webdataset: tar shards; array: a file of validation images"
     )
     resolution: int = Field(gt=0, description="side of the square images in pixels")
     train_images: int = Field(gt=0, description="images to draw, or the most to take (training)")
@@ -44,6 +44,9 @@ class Data(Section):
     hub: list[str] = Field(
         default_factory=list,
         description="data sets on the Hugging Face hub to fetch, if no root: owner/name@revision",
+    )
+    file: str | None = added(
+        None, description="array: the .npz file below root or hub, uint8 (N, side, side, 3) as arr_0"
     )
     store: Literal["pixels", "places"] = Field(
         "pixels",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from nanogen.config import replicates
+from nanogen.config.model_schema import ReleasedRAE
 from nanogen.config.schema import Scale, Task
 from nanogen.config.section import Section
 
@@ -52,6 +53,23 @@ class Leaderboard(Section):
 
     entries: str | None = Field(None, description="a folder of entries handed in, METHOD.json each")
     published: bool = Field(True, description="show the paper's own numbers, too")
+
+
+class Released(Section):
+    """Models that the authors trained and published, in one repository of the hub: nothing of what is
+    listed here is trained."""
+
+    repo: str = Field(description="owner/name")
+    revision: str = Field("main", description="commit, tag or branch; pin a commit to be exact")
+    models: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="checkpoints: {task: {method: file}}; MeanFlow's own weights without guidance: "
+        "meanflow-nocfg",
+    )
+    model_mb: float = Field(0, ge=0, description="size of a checkpoint, for the plan")
+    tokenizers: dict[str, ReleasedRAE] = Field(
+        default_factory=dict, description="RAEs by their files in config/models"
+    )
 
 
 class Overrides(Section):
@@ -112,6 +130,7 @@ class Study(Section):
     trained: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
     )
+    released: Released | None = Field(None, description="models that the authors trained and published")
     sweep: Sweep | None = Field(None, description="search for each method's best guidance scale")
     leaderboard: Leaderboard = Field(Leaderboard(), description="what stands beside the study's methods")
     report: Report = Field(Report(), description="look of figures and grids")

@@ -46,10 +46,17 @@ def _webdataset(stage: DataStage) -> ImageSource:
     return Shards(stage)
 
 
+def _array(stage: DataStage) -> ImageSource:
+    from nanogen.data.array_images import ArrayImages
+
+    return ArrayImages(stage)
+
+
 SOURCES: dict[str, Callable[[DataStage], ImageSource]] = {
     "scenes": _scenes,
     "folder": _photographs,
     "webdataset": _webdataset,
+    "array": _array,
 }
 
 

@@ -76,10 +76,26 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
 
 
 def trained_model(study: Study, method: str, task: str, weights: str = "") -> Stage:
-    """The ``train`` stage of the model that a run samples from: the study's own or the one given."""
+    """The ``train`` stage of the model that a run samples from: the study's own, the one given, or a
+    published one."""
     expected = train(study, method, task, weights)
     folder = study.trained.get(task, {}).get(method + weights)
-    return trained.fitting(Path(folder), expected) if folder else expected
+    file = trained.released_file(study, method, task, weights)
+    if folder:
+        return trained.fitting(Path(folder), expected)
+    return _released(study, expected, file) if file else expected
+
+
+def _released(study: Study, expected: Stage, file: str) -> Stage:
+    """The stage of a model that its authors trained: what it must be, and which file it is.
+
+    It reads nothing of the study's, so no data, caches or added terms' networks count.
+    """
+    assert study.released is not None
+    left_out = ("stage", "version", "expects", "hash", "use")
+    keys = {key: value for key, value in expected.items() if key not in left_out}
+    source = {"repo": study.released.repo, "revision": study.released.revision, "file": file}
+    return {**stage_of("train", {}, **keys, released=source), "use": expected["use"]}
 
 
 def _use(study: Study, run: Run) -> Stage:
