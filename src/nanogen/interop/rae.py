@@ -63,8 +63,10 @@ def export_rae(folder: Path, decoder: Path, statistics: Path) -> None:
     the folder's have none."""
     weights = to_released_decoder(ViTDecoder.from_pretrained(folder / "decoder").state_dict())
     mean, var = stored_statistics(folder)
-    contents = {decoder: {k: v.clone() for k, v in weights.items()}}
-    contents[statistics] = {"mean": mean, "var": var}
+    contents: dict[Path, dict[str, Tensor | None]] = {
+        decoder: {k: v.clone() for k, v in weights.items()},
+        statistics: {"mean": mean, "var": var},
+    }
     for path, content in contents.items():
         with atomic_path(path) as temporary:
             torch.save(content, temporary)

@@ -88,7 +88,7 @@ def _patch(given: int | list[int]) -> int:
 
 def _sizes(meta: Mapping[str, Any]) -> dict[str, int]:
     """Width, depth and heads, of the decoder too where they are lists of two."""
-    result = {}
+    result: dict[str, int] = {}
     for ours, theirs in (("width", "hidden_size"), ("depth", "depth"), ("heads", "num_heads")):
         values = [meta[theirs]] if isinstance(meta[theirs], int) else meta[theirs]
         parts = ("encoder", "decoder")[: len(values)]

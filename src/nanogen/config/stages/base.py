@@ -57,13 +57,13 @@ INSIDE = ("joint", "train")  # keys that hold a stage's keys in turn
 Stage = dict[str, Any]
 
 
-def stage_of(name: str, expects: dict[str, str], *, variety: str = "", **keys: Any) -> Stage:
+def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
     """A stage with its hash; ``expects`` are the hashes of what it reads.
 
-    ``variety``: of the stage, where it has a version of its own.
+    ``name`` is a key of ``VERSIONS``: the stage, or ``STAGE: VARIETY`` where that has its own version.
     """
-    version = VERSIONS[f"{name}: {variety}" if variety else name]
-    content = {"stage": name, "version": version, "expects": expects, **keys}
+    stage = name.partition(":")[0]
+    content = {"stage": stage, "version": VERSIONS[name], "expects": expects, **keys}
     return {**content, "hash": config_hash(_identity(content))}
 
 

@@ -122,9 +122,9 @@ def model(study: Study, name: str) -> Stage:
         return stage_of("model", {}, model=keys, seed=study.seed, resolution=resolution)
     made_with = {role: model_keys(study, other) for role, other in networks.items()}
     joint = {"joint": end_to_end.joint(study, config)} if config.end_to_end else {}
-    variety = "end to end" if joint else "rae" if config.kind == "rae" else ""
+    name = "model: end to end" if joint else "model: rae" if config.kind == "rae" else "model"
     made = {"model": keys, "seed": study.seed, "networks": made_with}
-    return stage_of("model", expects, variety=variety, **made, **joint)
+    return stage_of(name, expects, **made, **joint)
 
 
 def check_buildable(study: Study, config: Model) -> None:
