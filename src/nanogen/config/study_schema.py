@@ -91,6 +91,9 @@ class Study(Section):
     )
     extends: str | None = Field(None, description="a study whose keys are taken unless set here")
     scale: Scale = Field(description="which block of the method, task and model files applies")
+    hardware: Literal["cpu", "gpu"] | None = Field(
+        None, description="what it is meant for, for the plan; none: of scale nano a CPU, else GPUs"
+    )
     seed: int = Field(2026, description="every random number follows from it")
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
     seeds: int = Field(
@@ -135,6 +138,11 @@ class Study(Section):
     leaderboard: Leaderboard = Field(Leaderboard(), description="what stands beside the study's methods")
     report: Report = Field(Report(), description="look of figures and grids")
     overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")
+
+    @property
+    def for_gpus(self) -> bool:
+        """Whether the plan counts hours of GPUs."""
+        return (self.hardware or ("cpu" if self.scale == "nano" else "gpu")) == "gpu"
 
     @property
     def trainings(self) -> list[str]:

@@ -26,8 +26,9 @@ def swept(study: Study) -> list[Run]:
 
 def measured_tokenizers(study: Study) -> list[str]:
     """The tokenizers that are measured: in every study but one of reproductions, those that encode, too.
-    Published RAEs are fetched without their encoders."""
-    if study.report.reproduction:
+    Published RAEs are fetched without their encoders, and a study of released models has the validation
+    images of ImageNet alone."""
+    if study.report.reproduction or (study.released and "imagenet" not in study.tasks):
         return []
     return [name for name in stages.tokenizers(study) if load_model(study, name).released is None]
 
