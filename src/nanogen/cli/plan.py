@@ -113,16 +113,15 @@ def _samples(study: Study, tflops: float, utilisation: float) -> list[str]:
                     drawn = sampling_flops(stage, keys, guidance == variants.GUIDED)
                     images += each
                     operations += each * (drawn + DECODING + EXTRACTION)
-            total += operations / per_second / 3600
-            lines.append(
-                f"{method:<20} {task:<8} {images:>9} {_hours(operations / per_second / 3600):>9}"
-            )
+            hours = operations / per_second / 3600
+            total += hours
+            lines.append(f"{method:<20} {task:<8} {images:>9} {_hours(hours):>9}")
     return [
         *lines,
         f"{'all':<20} {'':<8} {'':>9} {_hours(total):>9}",
-        f"Sampling and features, by operations at {utilisation:.0%} of {tflops:.0f} TFLOP/s: the backbone's "
-        f"passes, {DECODING / 1e12:g} TFLOP per image of decoding and {EXTRACTION / 1e12:g} of features. Not "
-        "counted: detectors and models that answer questions.",
+        f"Sampling and features, by operations at {utilisation:.0%} of {tflops:.0f} TFLOP/s: the "
+        f"backbone's passes, {DECODING / 1e12:g} TFLOP per image of decoding and "
+        f"{EXTRACTION / 1e12:g} of features. Not counted: detectors and models that answer questions.",
     ]
 
 

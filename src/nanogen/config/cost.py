@@ -65,8 +65,8 @@ def training_flops(stage: TrainStage) -> float:
     return passes(stage.objective) * forward_flops(stage)
 
 
-# Operations of one image that are not the backbone's: decoding to 256 x 256 (an autoencoder of diffusers;
-# an RAE's decoder takes a quarter) and the six extractors of the paper study.
+# Operations of one image that are not the backbone's: decoding to 256 x 256 (an autoencoder of
+# diffusers; an RAE's decoder takes a quarter) and the six extractors of the paper study.
 DECODING, EXTRACTION = 1.0e12, 0.8e12
 
 

@@ -52,8 +52,14 @@ def study_layers(name: str) -> list[Layer]:
     """The layers of a study given by name or by a file's path, those it extends first."""
     path = Path(name)
     layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else named("studies", name)
-    base = layer.keys.get("extends")
-    return [*(study_layers(base) if base else []), layer]
+    return [*_extended(layer.keys), layer]
+
+
+def _extended(keys: Mapping[str, Any]) -> list[Layer]:
+    """The layers of the studies that ``keys`` extend."""
+    base = keys.get("extends") or []
+    names = [base] if isinstance(base, str) else base
+    return [layer for name in names for layer in study_layers(name)]
 
 
 SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
@@ -101,9 +107,9 @@ def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
     """A study's file with keys given on the command line or in a --configfile on top."""
     layers = study_layers(name)
     if given:
-        base = given.get("extends")
-        if base and base not in (layer.keys.get("study") for layer in layers):
-            layers = study_layers(base) + layers
+        known = {layer.keys.get("study") for layer in layers}
+        if not {layer.keys.get("study") for layer in _extended(given)} <= known:
+            layers = _extended(given) + layers
         layers.append(Layer("the command line or --configfile", given))
     return _validated_study(layers)
 
@@ -117,8 +123,7 @@ def study_from(config: Mapping[str, Any]) -> Study:
         return load_study(name, config)
     if "scale" not in config and "extends" not in config:
         named("studies", name)  # raises, with the nearest name
-    base = config.get("extends")
-    layers = [*(study_layers(base) if base else []), Layer("--configfile", config)]
+    layers = [*_extended(config), Layer("--configfile", config)]
     return _validated_study(layers)
 
 
@@ -243,7 +248,8 @@ def _released(study: Study, name: str) -> dict[str, Any]:
     if study.released is None or name not in study.released.tokenizers:
         return {}
     files = study.released.tokenizers[name].model_dump()
-    hub = {"repo": study.released.repo, "revision": study.released.revision}
+    size = study.released.tokenizer_mb
+    hub = {"repo": study.released.repo, "revision": study.released.revision, "size_mb": size}
     return {"source": "download", "hub": hub, "released": files}
 
 

@@ -67,6 +67,7 @@ class Released(Section):
         "meanflow-nocfg",
     )
     model_mb: float = Field(0, ge=0, description="size of a checkpoint, for the plan")
+    tokenizer_mb: float = Field(0, ge=0, description="size of an RAE's files, for the plan")
     tokenizers: dict[str, ReleasedRAE] = Field(
         default_factory=dict, description="RAEs by their files in config/models"
     )
@@ -89,7 +90,9 @@ class Study(Section):
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
         description="its name; results lie in results/<name>"
     )
-    extends: str | None = Field(None, description="a study whose keys are taken unless set here")
+    extends: str | list[str] | None = Field(
+        None, description="a study whose keys are taken unless set here, or several, the last first"
+    )
     scale: Scale = Field(description="which block of the method, task and model files applies")
     hardware: Literal["cpu", "gpu"] | None = Field(
         None, description="what it is meant for, for the plan; none: of scale nano a CPU, else GPUs"
