@@ -80,10 +80,17 @@ docs-figures:
 	@python -m nanogen.docs.readme --study $(STUDY)
 	@echo "docs/images/overview.png docs/images/figure1.png README.md"
 
-# The full study's rules at its resolution and sizes of latents, on random networks and 8 images.
+# The full study's rules at its resolution and sizes of latents, on random networks and 8 images; with
+# STUDY=released those of the released models, which a stand-in of the hub has.
 rehearsal: setup
+ifeq ($(STUDY),released)
+	@nanogen stand-in --study released-rehearsal --folder results/released-rehearsal/hub -- \
+	  snakemake all --config study=released-rehearsal --quiet rules
+	@nanogen summary --study released-rehearsal
+else
 	@snakemake all --config study=rehearsal --quiet rules
 	@nanogen summary --study rehearsal
+endif
 
 lint: setup
 	@$(BIN)/ruff check --quiet .

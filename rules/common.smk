@@ -27,6 +27,7 @@ from nanogen.config.yaml_files import read_yaml
 from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.schema import PRETRAINING
+from nanogen.config.trained import is_own
 from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
@@ -132,7 +133,9 @@ def study_file():
     """The resolved study for the report's commands, without the styles and the leaderboard's guests, which
     their commands are given by themselves: a change of one figure's style then concerns that figure only.
     """
-    keys = STUDY.model_dump(mode="json", exclude={"extends", "report", "leaderboard"})
+    keys = STUDY.model_dump(mode="json", exclude={"extends", "report", "leaderboard", "hardware"})
+    if STUDY.released is None:
+        del keys["released"]
     if STUDY.report.reproduction:  # all of the looks that changes what a table is of
         keys["report"] = {"reproduction": True}
     content = canonical_json(keys)

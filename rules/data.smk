@@ -11,8 +11,10 @@ rule fetch_data:
     localrule: True
     conda:
         "../envs/train.yaml"
+    params:
+        file=single_file,
     shell:
-        "python -m nanogen fetch-data --repo {wildcards.owner}/{wildcards.repo}"
+        "python -m nanogen fetch-data --repo {wildcards.owner}/{wildcards.repo} {params.file}"
         " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
 
 

@@ -4,9 +4,8 @@ include: "inputs/metrics.smk"
 
 rule reference:
     input:
+        unpack(reference_images),
         extractors=extractor_cards,
-        train=PATHS.data("imagenet", "train"),
-        val=PATHS.data("imagenet", "val"),
     output:
         PATHS.reference,
     log:
@@ -17,9 +16,10 @@ rule reference:
     params:
         config=configured(stages.reference),
         extractors=extractor_options,
+        images=reference_options,
     shell:
-        "python -m nanogen reference --config {params.config} --train {input.train:q} --val {input.val:q}"
-        " {params.extractors} --output {output} 2> >(tee -i {log} >&2)"
+        "python -m nanogen reference --config {params.config} {params.images} {params.extractors}"
+        " --output {output} 2> >(tee -i {log} >&2)"
 
 
 rule score_images:

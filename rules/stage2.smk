@@ -2,6 +2,24 @@
 include: "inputs/stage2.smk"
 
 
+rule fetch_checkpoint:
+    """A model that the authors trained and published, in place of a training."""
+    output:
+        card=f"{ROOT}/released/{{task}}/{{method}}/model{{weights}}/nanogen.json",
+        weights=f"{ROOT}/released/{{task}}/{{method}}/model{{weights}}/model.safetensors",
+    log:
+        f"{ROOT}/logs/fetch_checkpoint/{{task}}-{{method}}{{weights}}.log",
+    retries: 2
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(stages.trained_model, "method", "task", "weights"),
+    shell:
+        "python -m nanogen fetch-checkpoint --config {params.config} --output $(dirname {output.card})"
+        " 2> >(tee -i {log} >&2)"
+
+
 rule train:
     input:
         unpack(training_inputs),

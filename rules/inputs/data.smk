@@ -13,6 +13,12 @@ def downloads(wildcards):
     )
 
 
+def single_file(wildcards):
+    """Option that names the one file of a data set that is read."""
+    file = stages.task_data(STUDY, wildcards.task).file
+    return f"--file {quote(file)}" if file else ""
+
+
 def downloaded_root(wildcards, input):
     """Option that points an import at what was fetched; nothing where the data has its own root."""
     fetched = input and not stages.task_data(STUDY, wildcards.task).root

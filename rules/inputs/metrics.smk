@@ -14,6 +14,15 @@ def extractor_options(wildcards, input):
     return " ".join(f"--extractor {n}={f}" for n, f in zip(EXTRACTORS, folders))
 
 
+def reference_images(wildcards):
+    """Named inputs: the real images, by split."""
+    return {split: PATHS.data("imagenet", split) for split in stages.reference_splits(STUDY)}
+
+
+def reference_options(wildcards, input):
+    return " ".join(f"--{split} {quote(input[split])}" for split in stages.reference_splits(STUDY))
+
+
 def color_classifier(wildcards):
     """The card of what names colours, where GenEval's detector sees none."""
     detector = RUNS[FIRST, "t2i"].evaluation.detector

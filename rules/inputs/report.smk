@@ -95,7 +95,7 @@ LENGTHS = {
     if task == "t2i"
     and method in STUDY.methods
     and run.training.snapshots
-    and method not in STUDY.trained.get(task, {})
+    and is_own(STUDY, method, task)
     for variant, step in {**variants.kept(run), variants.GUIDED: run.training.steps}.items()
 }
 

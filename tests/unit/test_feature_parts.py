@@ -45,12 +45,12 @@ def place(study, tmp_path_factory) -> Path:
     networks.write_random(study, NAMES, place)
     for split in ("train", "val"):
         write_images(stages.data(study, "imagenet", split), place / f"{split}.h5")
-    train, val = (ImageFile(place / f"{split}.h5") for split in ("train", "val"))
-    write_reference(stages.reference(study), train, val, folders(place), place / "reference.h5")
+    images = {split: ImageFile(place / f"{split}.h5") for split in ("train", "val")}
+    write_reference(stages.reference(study), images, folders(place), place / "reference.h5")
     stage = stages.features(study, "jit", "cfg")
     header = label("samples", 1, stage["expects"]["samples"], method="jit", variant="cfg")
     with hdf5.create(place / "samples.h5", header) as file:
-        file["images"], file["labels"] = val.images, val.labels
+        file["images"], file["labels"] = images["val"].images, images["val"].labels
     write_json(place / "stage.json", stage)
     return place
 

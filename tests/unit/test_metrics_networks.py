@@ -96,7 +96,8 @@ def reference(study, data, build, tmp_path_factory):
     path = tmp_path_factory.mktemp("reference") / "statistics.h5"
     folders = {"inception": build("inception")[0]}
     stage = stages.reference(study)
-    write_reference(stage, data["imagenet", "train"], data["imagenet", "val"], folders, path)
+    images = {split: data["imagenet", split] for split in ("train", "val")}
+    write_reference(stage, images, folders, path)
     return path
 
 

@@ -47,9 +47,9 @@ def place(study, tmp_path_factory) -> Path:
     (place / "pictures").mkdir()
     for number, image in enumerate(images):
         Image.fromarray(image).save(place / "pictures" / f"{number:04}.png")
-    train, val = (ImageFile(place / f"{split}.h5") for split in ("train", "val"))
+    images = {split: ImageFile(place / f"{split}.h5") for split in ("train", "val")}
     folders = {name: place / name for name in ("inception", "convnext")}
-    write_reference(stages.reference(study), train, val, folders, place / "statistics.h5")
+    write_reference(stages.reference(study), images, folders, place / "statistics.h5")
     return place
 
 

@@ -60,6 +60,8 @@ COMMANDS = {
     "extract-features": ("extract_features", "every extractor's features of one sample set"),
     "score-distribution": ("score_distribution", "FID, IS, FDr, MIND and the like from features"),
     "score-image-text": ("score_image_text", "metrics of images and prompts that need no network"),
+    "fetch-checkpoint": ("fetch_checkpoint", "a trained model that its authors published, imported"),
+    "stand-in": ("stand_in", "a command, with a stand-in of the hub that has tiny released models"),
     "score-geneval": ("score_geneval", "GenEval of one sample set"),
     "score-questions": ("score_questions", "DPG-Bench and GenAI-Bench of one sample set"),
     "score-mplug": ("score_mplug", "DPG-Bench by mPLUG, where the package modelscope is installed"),

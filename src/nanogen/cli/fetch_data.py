@@ -8,10 +8,11 @@ from pathlib import Path
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo", required=True, help="a data set: owner/name or owner/name@revision")
+    parser.add_argument("--file", help="this file alone; without it, everything that can be imported")
     parser.add_argument("--output", type=Path, required=True, help="a folder that is made")
 
 
 def run(args: argparse.Namespace) -> None:
     from nanogen.interop.fetching import fetch_data
 
-    fetch_data(args.repo, args.output)
+    fetch_data(args.repo, args.output, args.file)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from nanogen.config import PIXELS, Study, load_study, plan, stages
-from nanogen.config.cost import gpu_hours, training_flops
+from nanogen.config import PIXELS, Study, load_study, plan, stages, trained, variants
+from nanogen.config.cost import DECODING, EXTRACTION, gpu_hours, sampling_flops, training_flops
 from nanogen.config.load import trained_run
+from nanogen.config.schema import Task
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 
@@ -15,30 +16,39 @@ TFLOPS = 989.0
 UTILISATION = 0.09
 
 
+SAMPLING_UTILISATION = 0.3  # forward passes in bfloat16; assumed, not measured
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", default="nano", help="name or YAML file")
+    parser.add_argument("--data-root", help="of a study of photographs: their folder")
     parser.add_argument(
         "--utilisation",
         type=float,
-        default=UTILISATION,
-        help=f"share of the GPU's peak that training reaches (default: {UTILISATION}, the authors')",
+        help=f"share of the GPU's peak that is reached (default: {UTILISATION} in training, the "
+        f"authors'; {SAMPLING_UTILISATION} in sampling, assumed)",
     )
     parser.add_argument(
-        "--tflops", type=float, default=TFLOPS, help=f"peak of one GPU (default: {TFLOPS:.0f}, H200)"
+        "--tflops", type=float, default=TFLOPS, help=f"peak of one GPU (default: {TFLOPS:.0f}, H100)"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    if not 0 < args.utilisation <= 1 or args.tflops <= 0:
+    if args.tflops <= 0 or not (args.utilisation is None or 0 < args.utilisation <= 1):
         raise UserError("--utilisation must lie in (0, 1], --tflops above 0")
-    study = load_study(args.study)
-    runs = len(study.trainings) * len(study.tasks)
+    study = load_study(args.study, {"data_root": args.data_root} if args.data_root else None)
+    own = [(m, t) for m in study.trainings for t in study.tasks if trained.is_own(study, m, t)]
     each = f" x {study.seeds} seeds" if study.seeds > 1 else ""
     print(
-        f"study {study.study}: {runs} trainings "
+        f"study {study.study}: {len(own)} trainings "
         f"({len(study.methods)} methods x {len(study.tasks)} tasks{each})"
     )
-    for line in _runs(study, args.tflops, args.utilisation):
+    if study.data.get("source") == "folder" and not study.data_root:
+        print("Its sizes follow from the photographs: say where they lie with --data-root PATH.")
+        return
+    for line in _runs(study, own, args.tflops, args.utilisation or UTILISATION):
+        print(line)
+    for line in _samples(study, args.tflops, args.utilisation or SAMPLING_UTILISATION):
         print(line)
     for line in _tokenizers(study):
         print(line)
@@ -50,34 +60,69 @@ def run(args: argparse.Namespace) -> None:
         print(line)
 
 
-def _runs(study: Study, tflops: float, utilisation: float) -> list[str]:
-    """A line for every run, one for all, and what the columns mean."""
+def _runs(study: Study, own: list[tuple[str, Task]], tflops: float, utilisation: float) -> list[str]:
+    """A line for every training, one for all, and what the columns mean; none without a training."""
     from nanogen.backbones import parameter_count
 
-    caches = plan.cache_bytes(study)
-    lines = [
-        f"{'method':<20} {'task':<8} {'parameters':>11} {'GFLOP/image':>11} {'GPU hours':>9} "
-        f"{'cache':>7}"
-    ]
-    total = 0.0
-    for method in study.trainings:
-        for task in study.tasks:
-            stage = TrainStage.from_json(stages.train(study, method, task))
-            hours = gpu_hours(stage, tflops, utilisation)
-            total += hours
-            tokenizer = trained_run(study, method, task).tokenizer
-            kept = f"data/{task}" if tokenizer == PIXELS else f"latents/{task}/{tokenizer}"
-            lines.append(
-                f"{method:<20} {task:<8} {parameter_count(stage):>11} "
-                f"{training_flops(stage) / 1e9:>11.4g} {_hours(hours):>9} "
-                f"{plan.human(caches[kept]) if kept in caches else '-':>7}"
-            )
-    lines.append(f"{'all':<20} {'':<8} {'':>11} {'':>11} {_hours(total):>9}")
+    if not own:
+        return []
+    caches, gpus = plan.cache_bytes(study), study.for_gpus
+    hours = {run: gpu_hours(_train(study, *run), tflops, utilisation) for run in own}
+    head = f"{'method':<20} {'task':<8} {'parameters':>11} {'GFLOP/image':>11}"
+    lines = [f"{head}{' GPU hours' * gpus} {'cache':>7}"]
+    for method, task in own:
+        stage = _train(study, method, task)
+        tokenizer = trained_run(study, method, task).tokenizer
+        kept = f"data/{task}" if tokenizer == PIXELS else f"latents/{task}/{tokenizer}"
+        lines.append(
+            f"{method:<20} {task:<8} {parameter_count(stage):>11} {training_flops(stage) / 1e9:>11.4g}"
+            f"{f' {_hours(hours[method, task]):>9}' * gpus} "
+            f"{plan.human(caches[kept]) if kept in caches else '-':>7}"
+        )
+    if gpus:
+        lines.append(f"{'all':<20} {'':<8} {'':>11} {'':>11} {_hours(sum(hours.values())):>9}")
+    assumed = f" GPU hours at {utilisation:.0%} of {tflops:.0f} TFLOP/s." * gpus
     lines.append(
-        f"FLOP: of the backbone, in training. GPU hours at {utilisation:.0%} of {tflops:.0f} TFLOP/s. "
+        f"FLOP: of the backbone, in training.{assumed} "
         "Cache: latents, or images where there is no tokenizer; methods of one tokenizer share it."
     )
     return lines
+
+
+def _train(study: Study, method: str, task: Task) -> TrainStage:
+    return TrainStage.from_json(stages.train(study, method, task))
+
+
+def _samples(study: Study, tflops: float, utilisation: float) -> list[str]:
+    """GPU hours of every method's sample sets and what measures them, of a study that trains nothing."""
+    if study.released is None or not study.for_gpus:
+        return []
+    from nanogen.config.prompt_counts import images_per_set
+
+    per_second = tflops * 1e12 * utilisation
+    lines, total = [f"{'method':<20} {'task':<8} {'images':>9} {'GPU hours':>9}"], 0.0
+    for method in study.trainings:
+        for task in study.tasks:
+            run, stage = trained_run(study, method, task), _train(study, method, task)
+            each = run.evaluation.images if task == "imagenet" else images_per_set(study)
+            shown = (variants.GUIDED, variants.UNGUIDED) if task == "imagenet" else (variants.GUIDED,)
+            images, operations = 0, 0.0
+            for guidance in shown:
+                for steps in variants.with_steps(run, guidance).values():
+                    keys = run.sampling.model_copy(update={"steps": steps})
+                    drawn = sampling_flops(stage, keys, guidance == variants.GUIDED)
+                    images += each
+                    operations += each * (drawn + DECODING + EXTRACTION)
+            hours = operations / per_second / 3600
+            total += hours
+            lines.append(f"{method:<20} {task:<8} {images:>9} {_hours(hours):>9}")
+    return [
+        *lines,
+        f"{'all':<20} {'':<8} {'':>9} {_hours(total):>9}",
+        f"Sampling and features, by operations at {utilisation:.0%} of {tflops:.0f} TFLOP/s: the "
+        f"backbone's passes, {DECODING / 1e12:g} TFLOP per image of decoding and "
+        f"{EXTRACTION / 1e12:g} of features. Not counted: detectors and models that answer questions.",
+    ]
 
 
 def _tokenizers(study: Study) -> list[str]:

@@ -6,7 +6,9 @@ norms and activations are not; they are below one per cent.
 
 from __future__ import annotations
 
-from nanogen.config.schema import Objective
+from math import prod
+
+from nanogen.config.schema import Objective, Sampling
 from nanogen.config.train_stage import TrainStage
 
 STEP = 3.0  # forward passes: one, and a backward of twice its operations
@@ -61,6 +63,22 @@ def _block(tokens: int, width: int, mlp_ratio: float) -> int:
 def training_flops(stage: TrainStage) -> float:
     """Operations per training image; frozen networks of added loss terms are not counted."""
     return passes(stage.objective) * forward_flops(stage)
+
+
+# Operations of one image that are not the backbone's: decoding to 256 x 256 (an autoencoder of
+# diffusers; an RAE's decoder takes a quarter) and the six extractors of the paper study.
+DECODING, EXTRACTION = 1.0e12, 0.8e12
+
+
+def sampling_flops(stage: TrainStage, sampling: Sampling, guided: bool) -> float:
+    """Operations of drawing one image, without decoding; guided steps take two passes."""
+    shift = (prod(stage.latent) / sampling.shift_base) ** 0.5
+    low, high = sampling.guidance_interval
+    steps = [1 - step / sampling.steps for step in range(sampling.steps)]
+    times = [shift * t / (1 + (shift - 1) * t) for t in steps]
+    double = guided and sampling.guidance_scale != 1
+    taken = sum(2 if double and low <= t <= high else 1 for t in times)
+    return taken * forward_flops(stage)
 
 
 def gpu_hours(stage: TrainStage, tflops: float, utilisation: float) -> float:

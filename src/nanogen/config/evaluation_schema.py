@@ -31,6 +31,11 @@ class Evaluation(Section):
     )
     images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn for every prompt")
     extractors: list[str] = Field(description="files in config/models, first: FID and IS")
+    real_images: Literal["train", "val"] = Field(
+        "train",
+        description="whose features MIND, precision and recall compare with; val: the validation "
+        "images, as the authors' evaluation does",
+    )
     classifier: str | None = Field(
         None,
         description="class accuracy: the extractor whose top class counts, one that no model is trained "
@@ -40,6 +45,11 @@ class Evaluation(Section):
         None, description="LPIPS of reconstructions, a file in config/models; none: not measured"
     )
     detector: str | None = Field(None, description="GenEval's detector, a file in config/models")
+    geneval_headline: Literal["tags", "images"] = Field(
+        "tags",
+        description="GenEval's score; tags: mean over tags of the share of correct images, its own; "
+        "images: share of correct images, as the authors' trainer reports",
+    )
     prompts: str | None = Field(
         None, description="t2i: 'scenes', 'classes', a file in config/prompts or a GenEval JSON file"
     )

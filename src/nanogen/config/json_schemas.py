@@ -7,14 +7,15 @@ in the end is noticed when the files are merged (``nanogen.config.load``).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from nanogen.config.load import SECTIONS
 from nanogen.config.model_schema import Model
-from nanogen.config.schema import PublicRun, Run
+from nanogen.config.schema import PublicRun, Run, Task
 from nanogen.config.study_schema import Latents, Study
+from nanogen.config.yaml_files import TASKS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALES = ("nano", "paper")
@@ -113,6 +114,20 @@ def _method() -> Schema:
             _partial(PublicRun, IDENTITY), "", (*OF_A_PUBLIC_MODEL, "scales"), "PublicAtScale"
         ),
     }
+    at_scale = kinds["Trained"]["$defs"]["AtScale"]["properties"]
+    kinds["Trained"]["$defs"]["OnTask"] = {
+        "description": "Keys set on this task, on top of the task's own.",
+        "type": "object",
+        "properties": at_scale,
+        "additionalProperties": False,
+    }
+    on_tasks = {
+        "description": "what differs on single tasks",
+        "type": "object",
+        "properties": {task: _reference("OnTask") for task in get_args(Task)},
+        "additionalProperties": False,
+    }
+    kinds["Trained"]["$defs"]["AtScale"]["properties"] = {**at_scale, TASKS: on_tasks}
     definitions: Schema = {}
     for name, schema in kinds.items():
         definitions |= schema.pop("$defs")

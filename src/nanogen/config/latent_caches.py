@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nanogen.config import trained
 from nanogen.config.load import load_model, trained_run
 from nanogen.config.schema import PIXELS
 from nanogen.config.study_schema import Study
@@ -45,7 +46,8 @@ def latents_of(study: Study) -> dict[tuple[str, str], Latents]:
     counts: dict[tuple[str, str], int] = {}
     for run in runs:
         if run.tokenizer != PIXELS:
-            counts[run.task, run.tokenizer] = counts.get((run.task, run.tokenizer), 0) + 1
+            own = int(trained.is_own(study, run.method, run.task))
+            counts[run.task, run.tokenizer] = counts.get((run.task, run.tokenizer), 0) + own
     images: dict[str, int] = {run.task: run.data.train_images for run in runs}
     sizes = {key: images[key[0]] * latent_bytes(study, key[1]) for key in counts}
     given = {key for key in counts if key[1] in study.latents.get(key[0], {})}
@@ -73,7 +75,7 @@ def _chosen(
             "may take on the disk"
         )
     left, chosen = study.cache_budget_gb * 1e9, set()
-    for key in sorted(counts, key=lambda key: (sizes[key] / counts[key], key)):
+    for key in sorted(filter(counts.get, counts), key=lambda key: (sizes[key] / counts[key], key)):
         if sizes[key] <= left:
             left -= sizes[key]
             chosen.add(key)

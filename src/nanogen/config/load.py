@@ -20,7 +20,14 @@ from nanogen.config.schema import PIXELS, PRETRAINING, PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.config.tokenizer_networks import networks_of
 from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
-from nanogen.config.yaml_files import available, for_scale, named, read_yaml
+from nanogen.config.yaml_files import (
+    available,
+    for_scale,
+    method_for_scale,
+    named,
+    on_task,
+    read_yaml,
+)
 from nanogen.data import photographs
 from nanogen.errors import UserError
 
@@ -46,8 +53,14 @@ def study_layers(name: str) -> list[Layer]:
     """The layers of a study given by name or by a file's path, those it extends first."""
     path = Path(name)
     layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else named("studies", name)
-    base = layer.keys.get("extends")
-    return [*(study_layers(base) if base else []), layer]
+    return [*_extended(layer.keys), layer]
+
+
+def _extended(keys: Mapping[str, Any]) -> list[Layer]:
+    """The layers of the studies that ``keys`` extend."""
+    base = keys.get("extends") or []
+    names = [base] if isinstance(base, str) else base
+    return [layer for name in names for layer in study_layers(name)]
 
 
 SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
@@ -77,10 +90,12 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
             named(kind, entry)
     for model in study.models:
         named("models", model)
-    for task, folders in study.trained.items():
-        named("tasks", task)
-        for method in folders:
-            named("methods", method.removesuffix("-nocfg"))
+    released = study.released.models if study.released else {}
+    for elsewhere in (study.trained, released):
+        for task, models in elsewhere.items():
+            named("tasks", task)
+            for method in models:
+                named("methods", method.removesuffix("-nocfg"))
     return study
 
 
@@ -99,9 +114,9 @@ def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
     """A study's file with keys given on the command line or in a --configfile on top."""
     layers = study_layers(name)
     if given:
-        base = given.get("extends")
-        if base and base not in (layer.keys.get("study") for layer in layers):
-            layers = study_layers(base) + layers
+        known = {layer.keys.get("study") for layer in layers}
+        if not {layer.keys.get("study") for layer in _extended(given)} <= known:
+            layers = _extended(given) + layers
         layers.append(Layer("the command line or --configfile", given))
     return _validated_study(layers)
 
@@ -115,8 +130,7 @@ def study_from(config: Mapping[str, Any]) -> Study:
         return load_study(name, config)
     if "scale" not in config and "extends" not in config:
         named("studies", name)  # raises, with the nearest name
-    base = config.get("extends")
-    layers = [*(study_layers(base) if base else []), Layer("--configfile", config)]
+    layers = [*_extended(config), Layer("--configfile", config)]
     return _validated_study(layers)
 
 
@@ -144,8 +158,9 @@ def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
     general = {key: getattr(study, key) for key in SECTIONS}
     layers = [
         Layer(f"study {study.study}", {**general, **_identity(study, method, task)}),
-        *for_scale(named("methods", method), study.scale),
+        *method_for_scale(named("methods", method), study.scale),
         *for_scale(named("tasks", task), study.scale),
+        *on_task(named("methods", method), study.scale, task),
         Layer(f"study {study.study} (data_root)", _photographs(study, task)),
         Layer(
             f"study {study.study} (overrides.tasks.{task})",
@@ -235,12 +250,23 @@ def _given_with_latents(study: Study, name: str) -> dict[str, str]:
     return {}
 
 
+def _released(study: Study, name: str) -> dict[str, Any]:
+    """Where an RAE that the authors published is fetched from."""
+    if study.released is None or name not in study.released.tokenizers:
+        return {}
+    files = study.released.tokenizers[name].model_dump()
+    size = study.released.tokenizer_mb
+    hub = {"repo": study.released.repo, "revision": study.released.revision, "size_mb": size}
+    return {"source": "download", "hub": hub, "released": files}
+
+
 @once
 def load_model(study: Study, name: str) -> Model:
     """A frozen network's configuration at the study's scale."""
     layers = [
         Layer(f"config/models/{name}.yaml", {"name": name}),
         *for_scale(named("models", name), study.scale),
+        Layer(f"study {study.study} (released.tokenizers)", _released(study, name)),
         Layer(f"study {study.study} (models.{name})", study.models.get(name, {})),
         Layer(f"study {study.study} (latents)", _given_with_latents(study, name)),
     ]

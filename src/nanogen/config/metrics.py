@@ -123,6 +123,7 @@ METRICS = (
         "geneval", "GenEval", "t2i", "geneval",
         (
             Score("geneval", "GenEval", better="higher", main=True, published=True),
+            Score("tag_mean", "mean of tags", better="higher", group="GenEval", detail=True),
             Score("chance", "GenEval chance", detail=True),
             *(
                 Score(tag, name, 3, "higher", "GenEval by tag", alone=True, detail=True)
@@ -152,6 +153,9 @@ METRICS = (
         needs="simpleeval", details=("simpleeval_",),
     ),
 )  # fmt: skip
+# The authors' extractors, whose plain mean is FDr-6 and MIND-6.
+SIX = ("inception", "convnext", "dinov2", "mae", "siglip", "clip")
+OF_SIX = "6"  # in place of an extractor in such a column
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 
@@ -174,13 +178,19 @@ def of_stage(stage: str, evaluation: Evaluation) -> list[Metric]:
     return [metric for metric in METRICS if metric.stage == stage and metric.is_asked(evaluation)]
 
 
+def spaces(evaluation: Evaluation) -> list[str]:
+    """What follows the name of a metric per extractor in its columns: the extractors, and their mean."""
+    named = evaluation.extractors
+    return [*named, OF_SIX] if set(SIX) <= set(named) else list(named)
+
+
 def columns(task: Task, evaluation: Evaluation) -> list[str]:
     """The columns of a task's scores that ``evaluation`` asks for, in the tables' order."""
     found = [
         (score.detail, f"{score.key}_{extractor}" if extractor else score.key)
         for metric in of_task(task, evaluation)
         for score in metric.scores
-        for extractor in (evaluation.extractors if metric.per_extractor else [""])
+        for extractor in (spaces(evaluation) if metric.per_extractor else [""])
     ]
     return [key for _, key in sorted(found, key=lambda pair: pair[0])]  # stable
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section
+from nanogen.config.section import Section, added
 from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
 from nanogen.errors import UserError
 
@@ -32,6 +32,13 @@ class RemoteFile(Section):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its content")
     size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
     licence: str = Field("not known here", description="as its page named it, for the plan")
+
+
+class ReleasedRAE(Section):
+    """The files of a representation autoencoder that its authors published."""
+
+    decoder: str = Field(description="weights of its decoder, below the repository (.pt)")
+    statistics: str = Field(description="mean and variance of its encoder's features, likewise (.pt)")
 
 
 class PromptFile(RemoteFile):
@@ -86,6 +93,9 @@ class Model(Section):
     file: RemoteFile | None = Field(
         None, description="where source is download and it is on no hub: a file of its weights"
     )
+    released: ReleasedRAE | None = added(
+        None, description="rae, where source is download: the authors' files; it decodes only"
+    )
     encoder: str | None = Field(None, description="rae: whose features are the latents")
     perceptual: str | None = Field(
         None,
@@ -118,6 +128,12 @@ class Model(Section):
     )
     statistics: str | None = Field(
         None, description="extractor: published reference moments (.npz); none: made from the data"
+    )
+    fdr_statistics: str | None = added(
+        None, description="extractor: published moments for FDr, where they are others than FID's"
+    )
+    autocast: Literal["bf16"] | None = added(
+        None, description="extractor: precision of its matrix products on a GPU; none: float32"
     )
     statistics_hub: Hub | None = Field(
         None, description="extractor: data set on the hub that the statistics are fetched from"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nanogen.config.load import load_model
 from nanogen.config.study_schema import Study
+from nanogen.config.trained import released_file
 
 
 class Paths:
@@ -66,9 +67,11 @@ class Paths:
         return f"{self.root}/runs/{task}/{method}"
 
     def trained(self, method: str, task: str, weights: str = "") -> str:
-        """The card of a trained backbone, the user's where given; ``weights`` as in
+        """The card of a trained backbone, the user's or the authors' where given; ``weights`` as in
         ``variants.weights_of``."""
         given = self.study.trained.get(task, {}).get(method + weights)
+        if released_file(self.study, method, task, weights):
+            given = f"{self.root}/released/{task}/{method}/model{weights}"
         return f"{given or self.run(method, task) + '/model' + weights}/nanogen.json"
 
     def kept(self, method: str, task: str) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import prompt_lists, stages, terms, variants
+from nanogen.config import prompt_lists, stages, terms, trained, variants
 from nanogen.config.latent_caches import FLOAT16, latents_of
 from nanogen.config.load import latent_shape, load_model, load_prompt_file, trained_run
 from nanogen.config.model_schema import Model, RemoteFile
+from nanogen.config.paths import Paths
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
 from nanogen.config.used_networks import models_of
@@ -55,9 +56,10 @@ def downloads(study: Study) -> list[Download]:
         model = load_model(study, name)
         if model.source == "download" and not _present(study, name):
             found += _of_model(model, licences)
+    found += _of_released(study, licences)
     for task in study.tasks:
         run = trained_run(study, study.methods[0], task)
-        for repo in [] if run.data.root else run.data.hub:
+        for repo in run.data.hub if _reads_images(study, run) else []:
             unknown = {"licence": "not known here", "gated": False}
             about = licences["data"].get(repo.partition("@")[0], unknown)
             found.append(Download(repo, f"data set {repo}", 0.0, about["gated"], about["licence"]))
@@ -68,11 +70,35 @@ def downloads(study: Study) -> list[Download]:
     return found
 
 
+def _reads_images(study: Study, run: Run) -> bool:
+    """Whether a study fetches the images of a task: to train on, or to compare with."""
+    trains = any(trained.is_own(study, method, run.task) for method in study.trainings)
+    return not run.data.root and (trains or run.task == "imagenet")
+
+
+def _of_released(study: Study, licences: Mapping[str, Any]) -> list[Download]:
+    """The authors' checkpoints of the study's runs that are not there yet, as one item."""
+    if study.released is None:
+        return []
+    wanted = [
+        Path(Paths(study).trained(method, task, weights))
+        for task in study.tasks
+        for method in study.trainings
+        for weights in variants.trainings(trained_run(study, method, task))
+        if trained.released_file(study, method, task, weights)
+    ]
+    missing, repo = sum(not card.exists() for card in wanted), study.released.repo
+    about = licences["networks"].get(repo, "not known here")
+    what, size = f"{repo} for {missing} trained models", missing * study.released.model_mb
+    return [Download(repo, what, size, False, about)] if missing else []
+
+
 def _of_model(model: Model, licences: Mapping[str, Any]) -> list[Download]:
     """The network itself, and the published moments it is compared with."""
     found = [_of_file(model.file, model.name)] if model.file else []
-    statistics = model.statistics_hub if model.statistics else None
-    for hub, what in ((model.hub, model.name), (statistics, f"{model.name}: {model.statistics}")):
+    moments = ", ".join(filter(None, (model.statistics, model.fdr_statistics)))
+    statistics = model.statistics_hub if moments else None
+    for hub, what in ((model.hub, model.name), (statistics, f"{model.name}: {moments}")):
         if hub:
             where = f"{hub.repo}/{hub.subfolder}" if hub.subfolder else hub.repo
             licence = licences["networks"].get(hub.repo, "not known here")
@@ -89,10 +115,12 @@ def cache_bytes(study: Study) -> dict[str, int]:
     sizes = {
         f"latents/{one.task}/{one.tokenizer}": one.size
         for one in latents_of(study).values()
-        if one.cached and not one.given
+        if one.cached and not one.given and one.trainings
     }
     for task in study.tasks:
         for method in study.methods:
+            if not trained.is_own(study, method, task):
+                continue
             run = trained_run(study, method, task)
             count = run.data.train_images
             if run.conditioner.model:
@@ -129,8 +157,8 @@ def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None
             if (task, tokenizer) in latents_of(study):  # the study's trainings read it
                 check_latents(given.file, stages.latents(study, task, tokenizer)["hash"])
     for task, folders in study.trained.items():
-        for trained in folders:
-            method, separator, _ = trained.partition(variants.OWN_WEIGHTS)
+        for given_for in folders:
+            method, separator, _ = given_for.partition(variants.OWN_WEIGHTS)
             if method in study.methods and task in study.tasks:
                 stages.trained_model(study, method, task, variants.OWN_WEIGHTS if separator else "")
 
@@ -184,7 +212,7 @@ def notice(study: Study) -> list[str]:
 
 def _encoded_in_training(study: Study) -> list[str]:
     """Which latents are not cached, and what caching them would take."""
-    left = [one for one in latents_of(study).values() if not one.cached]
+    left = [one for one in latents_of(study).values() if not one.cached and one.trainings]
     if not left:
         return []
     why = f"cache: {study.cache}"

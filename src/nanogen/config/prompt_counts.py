@@ -52,10 +52,15 @@ def asked(study: Study) -> list[Asked]:
     return found + [Asked(name, count(name, named), images[name]) for name, named in lists.items()]
 
 
+def images_per_set(study: Study) -> int:
+    """Images of one sample set of text to image, as far as the numbers of prompts are known."""
+    return sum((part.prompts or 0) * part.images for part in asked(study))
+
+
 def images_of_prompts(study: Study) -> str:
     """A sentence: how many images a study draws of prompts, and of whose."""
     found = asked(study)
-    per_set = sum((part.prompts or 0) * part.images for part in found)
+    per_set = images_per_set(study)
     unknown = any(part.prompts is None for part in found)
     sets = sum(
         len(variants.with_steps(load_run(study, method, "t2i"), variants.GUIDED))

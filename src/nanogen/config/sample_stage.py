@@ -101,11 +101,13 @@ class OnlineStage(TrainedSetStage):
         batch_size: images at a time.
         networks: those that measure, by role: ``extractor``, or ``detector`` and perhaps
             ``color_classifier``.
+        headline: what GenEval's score is a mean of, ``tags`` or ``images``.
     """
 
     every: int
     batch_size: int
     networks: Mapping[str, Model]
+    headline: str
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> OnlineStage:
@@ -114,6 +116,7 @@ class OnlineStage(TrainedSetStage):
             **_trained_keys(content),
             **content["use"],
             networks={role: read(Model, content[role]) for role in roles if role in content},
+            headline=content.get("headline", "tags"),
         )
 
 

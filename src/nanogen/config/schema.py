@@ -30,10 +30,10 @@ class Data(Section):
     """One data set; its splits become ``results/<study>/data/<name>/{train,val}.h5``."""
 
     name: str = Field(description="folder name under data/ and latents/")
-    source: Literal["scenes", "folder", "captioned", "webdataset"] = Field(
+    source: Literal["scenes", "folder", "captioned", "webdataset", "array"] = Field(
         description="scenes: drawn by the project; folder: photographs of classes, an ImageFolder tree "
         "or exported parquet or Arrow files; captioned: pictures with a .txt or .json each; webdataset: "
-        "tar shards"
+        "tar shards; array: a file of validation images"
     )
     resolution: int = Field(gt=0, description="side of the square images in pixels")
     train_images: int = Field(gt=0, description="images to draw, or the most to take (training)")
@@ -46,6 +46,9 @@ class Data(Section):
     hub: list[str] = Field(
         default_factory=list,
         description="data sets on the Hugging Face hub to fetch, if no root: owner/name@revision",
+    )
+    file: str | None = added(
+        None, description="array: the .npz file below root or hub, uint8 (N, side, side, 3) as arr_0"
     )
     store: Literal["pixels", "places"] = Field(
         "pixels",
@@ -184,6 +187,11 @@ class Sampling(Section):
         None, ge=1, description="internal_guidance of the pass without condition; none: the same"
     )
     batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
+    pixels: Literal["rounded", "truncated"] = added(
+        "rounded",
+        description="an image's bytes; rounded: decoded in float32, to the nearest; truncated: decoded "
+        "under bfloat16, cut off, as the authors' evaluation does",
+    )
 
 
 class Named(Section):

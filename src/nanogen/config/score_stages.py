@@ -34,10 +34,12 @@ class FeaturesStage(ScoreStage):
 
     Attributes:
         classifier: None where class accuracy is not measured.
+        real_images: of a reference, the split whose features are kept: ``train`` or ``val``.
     """
 
     extractors: tuple[Model, ...]
     classifier: Classifier | None
+    real_images: str
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FeaturesStage:
@@ -45,6 +47,7 @@ class FeaturesStage(ScoreStage):
             **_made_of(content),
             extractors=tuple(read(Model, keys) for keys in content["extractors"]),
             classifier=_classifier(content),
+            real_images=content.get("real_images", "train"),
         )
 
 
@@ -75,10 +78,15 @@ class DistributionStage(ScoreStage):
 
 @dataclass(frozen=True, kw_only=True)
 class GenEvalStage(ScoreStage):
-    """GenEval; ``color_classifier`` is None where the detector sees colours itself."""
+    """GenEval; ``color_classifier`` is None where the detector sees colours itself.
+
+    Attributes:
+        headline: what the score is a mean of, ``tags`` or ``images``.
+    """
 
     detector: Model
     color_classifier: Model | None
+    headline: str
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> GenEvalStage:
@@ -86,6 +94,7 @@ class GenEvalStage(ScoreStage):
             **_made_of(content),
             detector=read(Model, content["detector"]),
             color_classifier=_model(content.get("color_classifier")),
+            headline=content.get("headline", "tags"),
         )
 
 
@@ -137,6 +146,7 @@ class ReconstructionStage(ScoreStage):
     Attributes:
         perceptual: of LPIPS; None where it is not measured.
         untrained: whether the tokenizer is also measured as it was before its training.
+        pixels: how images become bytes, as in ``Sampling``.
     """
 
     seed: int
@@ -144,6 +154,7 @@ class ReconstructionStage(ScoreStage):
     extractor: Model
     perceptual: Model | None
     untrained: bool
+    pixels: str
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> ReconstructionStage:
@@ -154,6 +165,7 @@ class ReconstructionStage(ScoreStage):
             extractor=read(Model, content["extractor"]),
             perceptual=_model(content["perceptual"]),
             untrained=content["untrained"],
+            pixels=content.get("pixels", "rounded"),
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from nanogen.config import replicates
+from nanogen.config.model_schema import ReleasedRAE
 from nanogen.config.schema import Scale, Task
 from nanogen.config.section import Section
 
@@ -54,6 +55,24 @@ class Leaderboard(Section):
     published: bool = Field(True, description="show the paper's own numbers, too")
 
 
+class Released(Section):
+    """Models that the authors trained and published, in one repository of the hub: nothing of what is
+    listed here is trained."""
+
+    repo: str = Field(description="owner/name")
+    revision: str = Field("main", description="commit, tag or branch; pin a commit to be exact")
+    models: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="checkpoints: {task: {method: file}}; MeanFlow's own weights without guidance: "
+        "meanflow-nocfg",
+    )
+    model_mb: float = Field(0, ge=0, description="size of a checkpoint, for the plan")
+    tokenizer_mb: float = Field(0, ge=0, description="size of an RAE's files, for the plan")
+    tokenizers: dict[str, ReleasedRAE] = Field(
+        default_factory=dict, description="RAEs by their files in config/models"
+    )
+
+
 class Overrides(Section):
     """Keys of a run set for single tasks or methods of this study."""
 
@@ -71,8 +90,13 @@ class Study(Section):
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
         description="its name; results lie in results/<name>"
     )
-    extends: str | None = Field(None, description="a study whose keys are taken unless set here")
+    extends: str | list[str] | None = Field(
+        None, description="a study whose keys are taken unless set here, or several, the last first"
+    )
     scale: Scale = Field(description="which block of the method, task and model files applies")
+    hardware: Literal["cpu", "gpu"] | None = Field(
+        None, description="what it is meant for, for the plan; none: of scale nano a CPU, else GPUs"
+    )
     seed: int = Field(2026, description="every random number follows from it")
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
     seeds: int = Field(
@@ -112,10 +136,16 @@ class Study(Section):
     trained: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="models trained elsewhere, imported: {task: {method: folder}}"
     )
+    released: Released | None = Field(None, description="models that the authors trained and published")
     sweep: Sweep | None = Field(None, description="search for each method's best guidance scale")
     leaderboard: Leaderboard = Field(Leaderboard(), description="what stands beside the study's methods")
     report: Report = Field(Report(), description="look of figures and grids")
     overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")
+
+    @property
+    def for_gpus(self) -> bool:
+        """Whether the plan counts hours of GPUs."""
+        return (self.hardware or ("cpu" if self.scale == "nano" else "gpu")) == "gpu"
 
     @property
     def trainings(self) -> list[str]:

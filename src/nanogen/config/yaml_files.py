@@ -10,6 +10,7 @@ from nanogen.config.strict_yaml import read_mapping
 from nanogen.config.validation import Layer
 from nanogen.errors import UserError, nearest
 
+TASKS = "tasks"
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 
 
@@ -60,3 +61,18 @@ def for_scale(layer: Layer, scale: str) -> list[Layer]:
         Layer(layer.where, general),
         Layer(f"{layer.where} (scales.{scale})", blocks.get(scale) or {}),
     ]
+
+
+def method_for_scale(layer: Layer, scale: str) -> list[Layer]:
+    """`for_scale` of a method that is trained, without its block ``tasks``."""
+    return [
+        Layer(part.where, {key: value for key, value in part.keys.items() if key != TASKS})
+        for part in for_scale(layer, scale)
+    ]
+
+
+def on_task(layer: Layer, scale: str, task: str) -> list[Layer]:
+    """A method's keys for one task, from the block ``tasks`` of its block for the scale."""
+    block = layer.keys.get("scales", {}).get(scale) or {}
+    keys = (block.get(TASKS) or {}).get(task) or {}
+    return [Layer(f"{layer.where} (scales.{scale}.{TASKS}.{task})", keys)]

@@ -54,11 +54,18 @@ def _captioned(stage: DataStage) -> ImageSource:
     return Captioned(stage)
 
 
+def _array(stage: DataStage) -> ImageSource:
+    from nanogen.data.array_images import ArrayImages
+
+    return ArrayImages(stage)
+
+
 SOURCES: dict[str, Callable[[DataStage], ImageSource]] = {
     "scenes": _scenes,
     "folder": _photographs,
     "captioned": _captioned,
     "webdataset": _webdataset,
+    "array": _array,
 }
 
 

@@ -22,3 +22,15 @@ def to_uint8(images: Tensor) -> Tensor:
     """Float (N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3), rounded to the nearest level."""
     levels = images.to(torch.float32).add(1.0).mul_(127.5).round_().clamp_(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def truncated(images: Tensor) -> Tensor:
+    """Float (N, 3, H, W) in [0, 1] -> uint8 (N, H, W, 3), cut off as the authors' evaluation does.
+
+    The product with 255 is rounded to the images' own precision first: of bfloat16 to 8 bits.
+    """
+    levels = images.clamp(0, 1).mul(255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+TO_BYTES = {"rounded": to_uint8, "truncated": truncated}  # by the key ``sampling.pixels``

@@ -33,6 +33,7 @@ class DataStage:
     images: int
     scene: str
     root: str | None
+    file: str | None
     store: str
     caption_template: str
     unreadable: str
@@ -52,6 +53,7 @@ class DataStage:
             images=data[f"{split}_images"],
             scene=data["scene"],
             root=data.get("root"),
+            file=data.get("file"),
             store=data.get("store", "pixels"),
             caption_template=data.get("caption_template", ""),
             unreadable=data["unreadable"],

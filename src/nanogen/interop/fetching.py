@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nanogen.errors import UserError, nearest
+from nanogen.errors import UserError
 from nanogen.files import atomic_folder, label, write_json
 from nanogen.identity import config_hash
-from nanogen.interop.hub import Repository, download
+from nanogen.interop.hub import Repository, download, present
 from nanogen.remote_file import fetch_file
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,11 @@ def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
         card |= {"quality": {}, "seconds": round(time.monotonic() - started, 1)}
         write_json(folder / "nanogen.json", {**card, **origin, "model": model})
 
-    if file:
+    if model.get("released"):
+        from nanogen.interop.released_files import fetch_rae
+
+        fetch_rae(stage, output)
+    elif file:
         from nanogen.models.network_files import read_pickled_state, save_state
 
         weights = fetch_file(file, output.parent, instead)
@@ -130,26 +134,26 @@ def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> di
     They arrive in a hidden folder beside ``output``, the model's final folder, and continue there
     when interrupted.
     """
-    name, hub = model.get("statistics"), model.get("statistics_hub")
-    if not name or not hub:
+    names = [model[key] for key in ("statistics", "fdr_statistics") if model.get(key)]
+    hub = model.get("statistics_hub")
+    if not names or not hub:
         return {}
-    file = f"{hub['subfolder']}/{name}{STATISTICS_SUFFIX}".lstrip("/")
+    files = {name: f"{hub['subfolder']}/{name}{STATISTICS_SUFFIX}".lstrip("/") for name in names}
     instead = f"set models.{model['name']}.statistics to null to compare with the study's own images"
     repository = Repository(hub["repo"], hub["revision"], "dataset", instead)
     origin: dict[str, str] = {}
 
-    def wanted(names: Sequence[str]) -> list[str]:
-        if file not in names:
-            known = [n for n in names if n.endswith(STATISTICS_SUFFIX)]
-            raise UserError(f"data set {hub['repo']} has no file {file}{nearest(file, known)}")
-        return [file]
+    def wanted(there: Sequence[str]) -> list[str]:
+        known = [name for name in there if name.endswith(STATISTICS_SUFFIX)]
+        return [present(file, known, f"data set {hub['repo']}") for file in files.values()]
 
     def finish(_: Path, commit: str) -> None:
         origin.update(statistics_repository=hub["repo"], statistics_commit=commit)
 
     arrived = output.with_name(f".{output.name}.statistics")
     download(repository, arrived, wanted, finish)
-    (arrived / file).replace(folder / f"{name}{STATISTICS_SUFFIX}")
+    for name, file in files.items():
+        (arrived / file).replace(folder / f"{name}{STATISTICS_SUFFIX}")
     shutil.rmtree(arrived)
     return origin
 
@@ -157,8 +161,8 @@ def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> di
 # ------------------------------------------------------------------------------------- data
 
 
-def fetch_data(pinned: str, output: Path | str) -> None:
-    """Download a data set's parquet files, tar shards and lists.
+def fetch_data(pinned: str, output: Path | str, file: str | None = None) -> None:
+    """Download a data set's parquet files, tar shards and lists, or one ``file`` of it.
 
     Args:
         pinned: ``owner/name``, or ``owner/name@revision`` with a commit, tag or branch.
@@ -172,6 +176,8 @@ def fetch_data(pinned: str, output: Path | str) -> None:
         raise UserError(f"{output} exists already; remove it or choose another folder")
 
     def wanted(names: Sequence[str]) -> list[str]:
+        if file is not None:
+            return [present(file, names, f"data set {name}")]
         chosen = [n for n in names if n.endswith(DATA_SUFFIXES)]
         if not any(n.endswith((".parquet", ".arrow", ".tar")) for n in chosen):
             raise UserError(f"{name} holds no parquet or Arrow files and no tar shards")

@@ -18,7 +18,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from nanogen.errors import UserError
+from nanogen.errors import UserError, nearest
 from nanogen.files import explained
 from nanogen.remote_file import offline
 
@@ -155,6 +155,13 @@ def _check_complete(repository: Repository, folder: Path, contents: Mapping[str,
                 f"{repository.name}: {name} has not arrived as the hub has it; start again (what has "
                 "arrived is kept)"
             )
+
+
+def present(file: str, names: Sequence[str], where: str) -> str:
+    """``file``, if it is among ``names``; raises UserError with the nearest of them."""
+    if file not in names:
+        raise UserError(f"{where} has no file {file}{nearest(file, names)}")
+    return file
 
 
 def download(

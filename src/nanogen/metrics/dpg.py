@@ -20,11 +20,12 @@ def adjusted(questions: Sequence[Question], answers: Given) -> list[float]:
     """The answers (1 yes, 0 no) with 0 for every question of which a parent has 0.
 
     Decided in order, on what is adjusted so far: a no passes on to the children of its children, unless
-    a question stands before its parent, whose raw answer then counts.
+    a question stands before its parent, whose raw answer then counts. A parent that is none of the
+    questions counts as yes.
     """
     scores = {q.id: float(answer) for q, answer in zip(questions, answers, strict=True)}
     for question in questions:
-        if any(scores[parent] == 0 for parent in question.parents):
+        if any(scores.get(parent) == 0 for parent in question.parents):
             scores[question.id] = 0.0
     return [scores[question.id] for question in questions]
 

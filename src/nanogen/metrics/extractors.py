@@ -152,9 +152,13 @@ def pooled(network: LibraryNetwork, features: Tensor) -> Tensor:
     return features[:, 0]
 
 
-def _of_timm(network: LibraryNetwork) -> Forward:
+def _of_timm(network: LibraryNetwork, bf16: bool) -> Forward:
+    """With ``bf16`` a GPU computes the features in bfloat16, what is made of them in float32."""
+
     def forward(pixels: Tensor) -> Output:
-        features = network.forward_features(pixels)
+        with torch.autocast("cuda", torch.bfloat16, enabled=bf16 and pixels.is_cuda):
+            features = network.forward_features(pixels)
+        features = features.float()
         logits = network.forward_head(features) if network.num_classes else None
         spatial = spatial_features(features) if features.ndim == 4 else None
         return Output(pooled(network, features), logits, spatial)
@@ -205,7 +209,7 @@ def load_extractor(folder: Path | str, model: Model) -> Extractor:
     elif timm_networks.is_timm(kind):
         arguments = {**timm_networks.stored_arguments(config), **model.architecture}
         network = load_weights(timm_networks.build(kind, arguments), folder)
-        forward, width = _of_timm(network), network.num_features
+        forward, width = _of_timm(network, model.autocast == "bf16"), network.num_features
         classes = network.num_classes or None
     else:
         raise UserError(

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 BATCH = 128
 GENERATED = "generated images"
 SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
+FOR_FDR = "fdr"  # the group of FDr's moments, where they are others than FID's
 
 
 def checked_folder(stage: FeaturesStage, model: Model, folders: Mapping[str, Path]) -> Path:

@@ -22,6 +22,7 @@ from nanogen.metrics import class_labels
 from nanogen.metrics.benchmark_samples import SAMPLES
 from nanogen.metrics.feature_extraction import (
     BATCH,
+    FOR_FDR,
     GENERATED,
     Kinds,
     described,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
+SPLITS = {"train": "training images", "val": "validation images"}
 FEATURES = ("features", 1)  # format and version
 REFERENCE = ("reference", 1)
 
@@ -78,12 +80,34 @@ def write_features(
         class_labels.write(stage, samples, folders, file)
 
 
-def _held_out(extractor: Extractor, val: ImageFile) -> Moments:
-    moments = Moments(extractor.width)
-    for images in of_hdf5(val.path, "validation images").batches(BATCH):
-        moments.add(extractor.in_network_batches(images).features)
-    described(moments, "validation images")
-    return moments
+class _RealMoments:
+    """One extractor's moments of the real images of a split, each computed when it is asked for.
+
+    ``known`` are those that are there already, by split.
+    """
+
+    def __init__(
+        self, extractor: Extractor, files: Mapping[str, ImageFile], known: Mapping[str, Moments]
+    ):
+        self._extractor, self._files, self._known = extractor, files, dict(known)
+
+    def __getitem__(self, split: str) -> Moments:
+        if split not in self._known:
+            moments = Moments(self._extractor.width)
+            for images in of_hdf5(self._files[split].path, SPLITS[split]).batches(BATCH):
+                moments.add(self._extractor.in_network_batches(images).features)
+            self._known[split] = moments
+        return self._known[split]
+
+    def described(self, split: str) -> str:
+        """E.g. ``8000 training images``."""
+        return described(self[split], SPLITS[split])
+
+    def constant(self) -> float:
+        """Of FDr: the Frechet distance of the training and the validation images."""
+        self.described("val")
+        train, val = self["train"], self["val"]
+        return frechet_distance(train.mean, train.covariance, val.mean, val.covariance)
 
 
 def write_real(
@@ -98,8 +122,7 @@ def write_real(
 
 def write_reference(
     content: Mapping[str, Any],
-    train: ImageFile,
-    val: ImageFile,
+    files: Mapping[str, ImageFile],
     folders: Mapping[str, Path],
     output: Path,
 ) -> None:
@@ -107,24 +130,30 @@ def write_reference(
     the real images, and FDr's constants.
 
     The constant is the model's published one or the Frechet distance of the training and validation
-    images. Raises UserError as `write_features` does.
+    images. ``files`` are the images by split, ``train`` and ``val``; which are needed says
+    `stages.reference_splits`. Raises UserError as `write_features` does.
     """
-    stage, images = FeaturesStage.from_json(content), of_hdf5(train.path, "training images")
+    stage = FeaturesStage.from_json(content)
+    kept = stage.real_images
+    images = of_hdf5(files[kept].path, SPLITS[kept])
     with hdf5.create(output, label(*REFERENCE, stage.hash)) as file:
         for model, extractor, first in loaded(stage, folders):
-            name, published, constant = model.name, model.statistics, model.fdr_constant
-            group = file.create_group(name)
-            real = write_real(group, extractor, images, spatial=first)
-            if published is None:
-                write_moments(group, real, group.attrs["images"])
+            group = file.create_group(model.name)
+            known = {kept: write_real(group, extractor, images, spatial=first)}
+            real = _RealMoments(extractor, files, known)
+            if model.statistics is None:
+                write_moments(group, real["train"], real.described("train"))
             else:
-                moments = published_moments(folders[name], published, extractor.width)
-                write_moments(group, moments, f"the published statistics {published}")
-            if constant is None:
-                held_out = _held_out(extractor, val)
-                constant = frechet_distance(
-                    real.mean, real.covariance, held_out.mean, held_out.covariance
-                )
+                _write_published(group, folders[model.name], model.statistics, extractor)
+            if model.fdr_statistics is not None:
+                other = group.create_group(FOR_FDR)
+                _write_published(other, folders[model.name], model.fdr_statistics, extractor)
+            constant = real.constant() if model.fdr_constant is None else model.fdr_constant
             about = {"fdr_constant": constant, "network": model.model_class}
-            group.attrs.update({**about, "weights": stage.expects[name]})
-            log.info("%s: FDr constant %.6g", name, constant)
+            group.attrs.update({**about, "weights": stage.expects[model.name]})
+            log.info("%s: FDr constant %.6g", model.name, constant)
+
+
+def _write_published(group: h5py.Group, folder: Path, name: str, extractor: Extractor) -> None:
+    moments = published_moments(folder, name, extractor.width)
+    write_moments(group, moments, f"the published statistics {name}")

@@ -11,13 +11,14 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nanogen.config.metrics import OF_SIX, SIX
 from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.metrics.class_accuracy import CONFIDENCE, class_accuracy
 from nanogen.metrics.class_labels import LABELS, REAL_ACCURACY
 from nanogen.metrics.distribution import few_for_classes, inception_score, mind
-from nanogen.metrics.feature_extraction import SPATIAL
+from nanogen.metrics.feature_extraction import FOR_FDR, SPATIAL
 from nanogen.metrics.frechet import few_images, frechet_distance, moments_of
 from nanogen.metrics.metric_files import Score
 from nanogen.metrics.neighbours import precision_recall
@@ -123,11 +124,21 @@ class FeatureSpace:
         return float(self._reference.attrs["fdr_constant"])
 
     @cached_property
+    def _moments(self) -> tuple[int, np.ndarray, np.ndarray]:
+        generated = moments_of(self.features)
+        return len(self), generated.mean, generated.covariance
+
+    @cached_property
     def frechet(self) -> Frechet:
         """Of the pooled features."""
-        generated = moments_of(self.features)
-        own = (len(self), generated.mean, generated.covariance)
-        return Frechet.between(self.name, *own, self._reference)
+        return Frechet.between(self.name, *self._moments, self._reference)
+
+    @cached_property
+    def divided(self) -> Frechet:
+        """The distance that FDr divides: the same, unless other moments are published for it."""
+        if FOR_FDR not in self._reference:
+            return self.frechet
+        return Frechet.between(self.name, *self._moments, self._reference[FOR_FDR])
 
     @cached_property
     def spatial(self) -> Frechet:
@@ -180,13 +191,20 @@ def sfid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 def fdr(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """Frechet distance in every space, divided by the space's constant."""
     constants = ", ".join(
-        f"{s.name} {s.constant:.6g} against {s.frechet.source}{s.frechet.shortage}" for s in spaces
+        f"{s.name} {s.constant:.6g} against {s.divided.source}{s.divided.shortage}" for s in spaces
     )
     protocol = (
         f"{spaces[0].counted}: Frechet distance divided by that of training "
         f"and validation images ({constants})"
     )
-    return {f"fdr_{s.name}": s.frechet.distance / s.constant for s in spaces}, protocol
+    return _with_mean("fdr", {s.name: s.divided.distance / s.constant for s in spaces}), protocol
+
+
+def _with_mean(metric: str, of_space: dict[str, float]) -> dict[str, float]:
+    """The numbers by column, and the plain mean of the authors' six extractors where all are there."""
+    six = [of_space[name] for name in SIX if name in of_space]
+    mean = {OF_SIX: float(np.mean(six))} if len(six) == len(SIX) else {}
+    return {f"{metric}_{name}": value for name, value in {**of_space, **mean}.items()}
 
 
 def mind_scores(spaces: Sequence[FeatureSpace], options: Options) -> Score:
@@ -196,8 +214,8 @@ def mind_scores(spaces: Sequence[FeatureSpace], options: Options) -> Score:
         f"the larger set subsampled to the smaller, {options.mind_directions} directions from seed "
         f"2020, features of {', '.join(s.name for s in spaces)}"
     )
-    scores = {f"mind_{s.name}": mind(s.features, s.real, options.mind_directions) for s in spaces}
-    return scores, protocol
+    found = {s.name: mind(s.features, s.real, options.mind_directions) for s in spaces}
+    return _with_mean("mind", found), protocol
 
 
 def inception(spaces: Sequence[FeatureSpace], _: Options) -> Score:

@@ -124,20 +124,25 @@ class Verdict:
     correct: bool
 
 
-def summarise(verdicts: Sequence[Verdict]) -> dict[str, float]:
+def summarise(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, float]:
     """Fractions in [0, 1]: ``geneval`` is the mean over the tags present of the fraction of correct
     images, each tag's own fraction follows under its name; ``image_accuracy`` counts images and
-    ``prompt_accuracy`` prompts with at least one correct image."""
+    ``prompt_accuracy`` prompts with at least one correct image.
+
+    With the ``headline`` "images", ``geneval`` is that of images, ``tag_mean`` the mean over tags."""
     tags, prompts = defaultdict(list), defaultdict(list)
     for verdict in verdicts:
         tags[verdict.tag].append(verdict.correct)
         prompts[verdict.prompt].append(verdict.correct)
     order = [t for t in TAGS if t in tags] + sorted(t for t in tags if t not in TAGS)
     fractions = {tag: float(np.mean(tags[tag])) for tag in order}
+    by_tag = float(np.mean(list(fractions.values())))
+    by_image = float(np.mean([v.correct for v in verdicts]))
+    main = {"geneval": by_image, "tag_mean": by_tag} if headline == "images" else {"geneval": by_tag}
     return {
-        "geneval": float(np.mean(list(fractions.values()))),
+        **main,
         **fractions,
-        "image_accuracy": float(np.mean([v.correct for v in verdicts])),
+        "image_accuracy": by_image,
         "prompt_accuracy": float(np.mean([any(correct) for correct in prompts.values()])),
     }
 
@@ -154,14 +159,18 @@ def check_classes(prompts: Sequence[Metadata], classes: Sequence[str]) -> None:
 
 
 def score(
-    prompts: Sequence[Metadata], of_image: Sequence[int], seen: Sequence[Sequence[Detection]]
+    prompts: Sequence[Metadata],
+    of_image: Sequence[int],
+    seen: Sequence[Sequence[Detection]],
+    headline: str = "tags",
 ) -> dict[str, float]:
     """`summarise` of images whose detections are ``seen``; image i belongs to prompts[of_image[i]]."""
     return summarise(
         [
             Verdict(p, prompts[p]["tag"], judge(prompts[p], found)[0])
             for p, found in zip(map(int, of_image), seen, strict=True)
-        ]
+        ],
+        headline,
     )
 
 
@@ -170,6 +179,7 @@ def chance(
     of_image: Sequence[int],
     seen: Sequence[Sequence[Detection]],
     rotations: int = 32,
+    headline: str = "tags",
 ) -> dict[str, float]:
     """`score` of the same images for the prompts of others: what a model that ignores its prompt gets.
 
@@ -178,6 +188,6 @@ def chance(
     """
     total = len(prompts)
     shifts = sorted({1 + k * (total - 1) // rotations for k in range(rotations)}) if total > 1 else []
-    rotated = [score(prompts, [(int(p) + k) % total for p in of_image], seen) for k in shifts]
+    rotated = [score(prompts, [(int(p) + k) % total for p in of_image], seen, headline) for k in shifts]
     names = [name for name in ("geneval", *TAGS) if any(name in values for values in rotated)]
     return {n: float(np.mean([values[n] for values in rotated if n in values])) for n in names}

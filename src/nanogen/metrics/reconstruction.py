@@ -20,7 +20,7 @@ from nanogen.config.score_stages import ReconstructionStage
 from nanogen.data import hdf5
 from nanogen.data.image_sets import ImageSet, of_hdf5
 from nanogen.data.images import ImageFile
-from nanogen.data.pixels import to_uint8, to_unit
+from nanogen.data.pixels import TO_BYTES, to_unit
 from nanogen.errors import UserError
 from nanogen.files import label
 from nanogen.metrics.extractors import NETWORK_BATCH, Extractor, load_extractor, rounded_up
@@ -49,23 +49,24 @@ class Codec:
             through twice and counts once, because libraries choose their algorithms in it.
     """
 
-    def __init__(self, name: str, tokenizer: Tokenizer, device: torch.device):
+    def __init__(self, name: str, tokenizer: Tokenizer, device: torch.device, pixels: str = "rounded"):
         self.name, self.tokenizer, self.device = name, tokenizer.to(device), device
+        self.pixels = pixels
         self.images = 0
         self.seconds = np.zeros(2)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> their reconstructions, rounded to uint8.
+        """uint8 (N, H, W, 3) -> their reconstructions, uint8.
 
         Raises UserError where they are not finite or of another size.
         """
         if not self.images:
-            self.tokenizer.decode(self.tokenizer.encode(images))
+            self.tokenizer.decode_for(self.pixels, self.tokenizer.encode(images))
         started = self._now()
         latents = self.tokenizer.encode(images)
         between = self._now()
-        decoded = self.tokenizer.decode(latents)
+        decoded = self.tokenizer.decode_for(self.pixels, latents)
         self.seconds += (between - started, self._now() - between)
         self.images += len(images)
         if decoded.shape[-2:] != images.shape[1:3]:
@@ -78,7 +79,7 @@ class Codec:
                 f"the reconstructions of {self.name} are not finite (NaN or infinity): its weights are "
                 "broken; make the model again"
             )
-        return to_uint8(decoded)
+        return TO_BYTES[self.pixels](decoded)
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -227,11 +228,11 @@ def _codecs(
     by: dict[str, Distance] = {"psnr": psnr, "ssim": ssim}
     if stage.perceptual:
         by["lpips"] = _perceptual(folders["perceptual"], stage.perceptual, device)
-    codecs = {Codec(name, tokenizer, device): by}
+    codecs = {Codec(name, tokenizer, device, stage.pixels): by}
     if stage.untrained:
         with seeded(stage.seed, "build", name, "weights"):
             before = tokenizer.untrained()
-        codecs[Codec(f"{name}, untrained,", before, device)] = {"psnr": psnr}
+        codecs[Codec(f"{name}, untrained,", before, device, stage.pixels)] = {"psnr": psnr}
     return codecs
 
 

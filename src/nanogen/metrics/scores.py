@@ -63,18 +63,22 @@ def geneval(
     of_image: Sequence[int],
     found: Sequence[Sequence[Mapping[str, Any]]],
     how: str,
+    headline: str = "tags",
 ) -> Score:
     """GenEval of images by what a detector ``found`` in each, and what chance would give.
 
     Args:
         of_image: image i belongs to prompts[of_image[i]].
         how: the detector's protocol.
+        headline: as ``evaluation.geneval_headline``.
     """
-    values = score(prompts, of_image, found)
-    by_chance = chance(prompts, of_image, found)
+    values = score(prompts, of_image, found, headline)
+    by_chance = chance(prompts, of_image, found, headline=headline)
     values |= {"chance" if n == "geneval" else f"chance_{n}": v for n, v in by_chance.items()}
+    mean = {"tags": "mean over tags", "images": "share of correct images"}[headline]
     protocol = (
-        f"{len(found)} images of {len(set(map(int, of_image)))} prompts, GenEval's rules; {how}; "
+        f"{len(found)} images of {len(set(map(int, of_image)))} prompts, GenEval's rules, {mean}; "
+        f"{how}; "
         "chance: the same images judged by other images' prompts"
     )
     return values, protocol
@@ -107,7 +111,8 @@ def score_geneval(
         color_classifier = (color_classifier_folder, stage.color_classifier)
     detector = load_detector(detector_folder, stage.detector, color_classifier)
     check_classes(judged.prompts, detector.classes)
-    result = geneval(judged.prompts, judged.of_image, detector(judged.images), detector.protocol)
+    found = detector(judged.images)
+    result = geneval(judged.prompts, judged.of_image, found, detector.protocol, stage.headline)
     write_metric(output, stage, "geneval", judged.about, result)
 
 

@@ -109,7 +109,8 @@ def geneval(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks
     check_classes(prompts, detector.classes)
     drawn = [(p, file) for p, images in files.items() for file in images]
     found = [detector(read_image(file)[None])[0] for _, file in tqdm(drawn, "objects", disable=None)]
-    values, protocol = scores.geneval(prompts, [p for p, _ in drawn], found, detector.protocol)
+    headline = networks.evaluation.geneval_headline
+    values, protocol = scores.geneval(prompts, [p for p, _ in drawn], found, detector.protocol, headline)
     images = []
     for (p, file), seen in zip(drawn, found, strict=True):
         correct, reason = judge(prompts[p], seen)

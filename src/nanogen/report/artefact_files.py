@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nanogen.config import Run, Study, stages, variants
+from nanogen.config import Run, Study, load_model, stages, trained, variants
 from nanogen.config.load import trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Task
@@ -25,8 +25,12 @@ def swept(study: Study) -> list[Run]:
 
 
 def measured_tokenizers(study: Study) -> list[str]:
-    """The tokenizers that are measured: in every study but one of reproductions."""
-    return [] if study.report.reproduction else list(stages.tokenizers(study))
+    """The tokenizers that are measured: in every study but one of reproductions, those that encode, too.
+    Published RAEs are fetched without their encoders, and a study of released models has the validation
+    images of ImageNet alone."""
+    if study.report.reproduction or (study.released and "imagenet" not in study.tasks):
+        return []
+    return [name for name in stages.tokenizers(study) if load_model(study, name).released is None]
 
 
 def curves(study: Study) -> list[str]:
@@ -35,7 +39,7 @@ def curves(study: Study) -> list[str]:
         f"{Paths(study).root}/runs/{task}/{method}/model/train.jsonl"
         for method in study.methods
         for task in study.tasks
-        if method not in study.trained.get(task, {})
+        if trained.is_own(study, method, task)
     ]
 
 

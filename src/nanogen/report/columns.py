@@ -17,6 +17,7 @@ EXTRACTORS = {
     "mae": "MAE",
     "siglip": "SigLIP",
     "clip": "CLIP",
+    metrics.OF_SIX: "mean of 6",
 }
 P_VALUES = ("p_value", "permutation_p")
 FID_AT = "fid_at_"  # a sweep's column per guidance scale

@@ -187,7 +187,7 @@ class Results:
                 f"make it with {self._make(str(path))}"
             )
         card = read_json(path)
-        if card.get("hash") != (expected := stages.train(self.study, method, task)["hash"]):
+        if card.get("hash") != (expected := stages.trained_model(self.study, method, task)["hash"]):
             raise UserError(
                 f"{path} was made by another configuration: it carries hash {card.get('hash')}, "
                 f"study {self.study.study} expects {expected}; make it again with "

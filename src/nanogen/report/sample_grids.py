@@ -53,7 +53,7 @@ def _class_names(reference: Path | None) -> tuple[list[str], dict[int, np.ndarra
     with hdf5.opened(reference, *IMAGES) as file:
         names = json.loads(file.attrs.get("classes", "[]"))
         first = dict(zip(*np.unique(file["labels"][:], return_index=True), strict=True))
-        return names, {int(c): file["images"][int(i)] for c, i in first.items()}
+        return names, {int(c): file["images"][int(i)] for c, i in first.items() if c >= 0}
 
 
 def class_lines(

@@ -117,16 +117,17 @@ class Generator:
         self.solve = SOLVERS[train.objective.kind](sampler)
         self.cls_width = train.heads.cls_width
         self.autocast = train.training.precision == "bf16"
+        self.pixels = sampling.pixels
 
     def __call__(self, indices: np.ndarray, condition: Condition) -> np.ndarray:
-        """uint8 (B, H, W, 3) for the images ``indices``; decoded in float32, rounded."""
+        """uint8 (B, H, W, 3) for the images ``indices``."""
         noise = noise_of(self.seed, indices, self.shape).to(self.device)
         condition = condition.to(self.device)
         cls_noise = self._cls_noise(indices)
         with torch.no_grad():
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
                 latents = self.solve(self.model, noise, condition, self.grid, *cls_noise)
-            return self.tokenizer.decode_uint8(latents.float()).cpu().numpy()
+            return self.tokenizer.decode_uint8(latents.float(), self.pixels).cpu().numpy()
 
     def seed_of(self, index: int) -> int:
         """The seed of one image's noise."""

@@ -90,8 +90,8 @@ def _extractor(stage: ModelStage, folder: Path) -> None:
         network = timm_networks.build(model.model_class, model.architecture)
         width = network.num_features
     save_network(network, config, folder)
-    if model.statistics is not None:
-        np.savez(folder / f"{model.statistics}.npz", mu=np.zeros(width), sigma=np.eye(width))
+    for name in filter(None, (model.statistics, model.fdr_statistics)):
+        np.savez(folder / f"{name}.npz", mu=np.zeros(width), sigma=np.eye(width))
 
 
 def _inception() -> tuple[nn.Module, int]:

@@ -55,14 +55,16 @@ def size_of(study: Study, name: str) -> Size:
     stage = ModelStage.from_json(stages.model(study, name))
     model, keys = stage.model, stage.tokenizer_training
     assert model.data is not None
+    # one that is tuned end to end is the network that it starts from
+    network = load_model(study, model.end_to_end.start) if model.end_to_end else model
     data, judge = stages.task_data(study, model.data), stage.networks.get("discriminator")
     heads = frozen = 0
     with torch.device("meta"):
-        trained = _count(BUILDERS[model.kind](model, data.resolution))
+        trained = _count(BUILDERS[network.kind](network, data.resolution))
         if judge and keys.adversarial:
-            network = _encoder(judge)
-            frozen = _count(network)
-            heads = _count(Heads(TransformerParts.of(network).width, len(keys.adversarial.layers)))
+            encoder = _encoder(judge)
+            frozen = _count(encoder)
+            heads = _count(Heads(TransformerParts.of(encoder).width, len(keys.adversarial.layers)))
     return Size(name, trained, heads, frozen, Phases.of(keys, data.train_images))
 
 

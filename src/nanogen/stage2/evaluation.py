@@ -250,6 +250,7 @@ class GenEval:
         colors = folders.get("color_classifier")
         color_classifier = (colors, stage.networks["color_classifier"]) if colors else None
         self.detector = load_detector(folders["detector"], stage.networks["detector"], color_classifier)
+        self.headline = stage.headline
         every = prompts_of(stage, inputs.file("prompts"))
         self.chosen = np.array(of_benchmark(every, GENEVAL))
         self.prompts = [every[i] for i in self.chosen]
@@ -260,7 +261,7 @@ class GenEval:
 
         of_image = np.searchsorted(self.chosen, labels).tolist()  # the chosen rise
         found = self.detector(images)
-        values, _ = geneval(self.prompts, of_image, found, self.detector.protocol)
+        values, _ = geneval(self.prompts, of_image, found, self.detector.protocol, self.headline)
         return values
 
 

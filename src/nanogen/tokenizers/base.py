@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
-from nanogen.data.pixels import to_uint8
+from nanogen.data.pixels import TO_BYTES
 
 
 class Tokenizer(nn.Module, ABC):
@@ -26,9 +27,20 @@ class Tokenizer(nn.Module, ABC):
     def decode(self, latents: Tensor) -> Tensor:
         """Normalised latents (N, C, h, w) -> float32 images (N, 3, H, W), about [-1, 1]."""
 
-    def decode_uint8(self, latents: Tensor) -> Tensor:
-        """Normalised latents (N, C, h, w) -> uint8 images (N, H, W, 3), rounded."""
-        return to_uint8(self.decode(latents))
+    def decode_unit(self, latents: Tensor) -> Tensor:
+        """The same images in about [0, 1], in the precision that the decoder ends with."""
+        return (self.decode(latents) + 1) / 2
+
+    def decode_for(self, pixels: str, latents: Tensor) -> Tensor:
+        """Images (N, 3, H, W) that ``TO_BYTES[pixels]`` makes bytes of; see ``Sampling.pixels``."""
+        if pixels == "rounded":
+            return self.decode(latents)
+        with torch.autocast(latents.device.type, torch.bfloat16):
+            return self.decode_unit(latents)
+
+    def decode_uint8(self, latents: Tensor, pixels: str = "rounded") -> Tensor:
+        """Normalised latents (N, C, h, w) -> uint8 images (N, H, W, 3)."""
+        return TO_BYTES[pixels](self.decode_for(pixels, latents))
 
     def untrained(self) -> Tokenizer:
         """This tokenizer before its training: new weights, from torch's generator, where it has any

@@ -65,7 +65,12 @@ class RAE(Tokenizer):
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        return 2 * self.decoder(latents.to(torch.float32) * self.std + self.mean) - 1
+        return 2 * self.decode_unit(latents) - 1
+
+    @torch.no_grad()
+    def decode_unit(self, latents: Tensor) -> Tensor:
+        """As the decoder gives them, in [0, 1]."""
+        return self.decoder(latents.to(torch.float32) * self.std + self.mean)
 
     def untrained(self) -> RAE:
         """With another decoder, on the same encoder and its statistics."""

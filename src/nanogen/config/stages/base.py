@@ -37,11 +37,15 @@ VERSIONS = {
 # What the keys of a stage are sections of: one, a list of them, or several by name.
 SECTIONS: dict[str, type[Section]] = {
     "backbone": schema.Backbone,
+    "color_classifier": Model,
     "conditioner": schema.Conditioner,
     "data": schema.Data,
+    "detector": Model,
+    "extractor": Model,
     "extractors": Model,
     "model": Model,
     "objective": schema.Objective,
+    "perceptual": Model,
     "pipeline": Model,
     "sampling": schema.Sampling,
     "scorer": Model,

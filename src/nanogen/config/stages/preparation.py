@@ -116,7 +116,7 @@ def _given_model_hash(_: Study, path: str) -> str:
 
 # Keys of a model that do not change what its folder holds, and those that do where it is fetched.
 NOT_OF_THE_FOLDER = {"path", "color_classifier"}
-FETCHED_FROM = {"file", "statistics_hub"}
+FETCHED_FROM = {"file", "statistics_hub", "released"}
 TRAINED_BY = {"stage1", "end_to_end"}  # a tokenizer, where it is built
 # Keys of its training that say how it is watched and saved.
 NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every"}
@@ -137,8 +137,11 @@ def model(study: Study, name: str) -> Stage:
         assert config.data is not None
         expects["data"] = data(study, config.data, "train")["hash"]
         expects["val"] = data(study, config.data, "val")["hash"]
-    networks = tokenizer_networks.networks_of(config)
+    networks = {} if config.released else tokenizer_networks.networks_of(config)
     expects |= {role: model(study, other)["hash"] for role, other in networks.items()}
+    if config.released:
+        side = task_data(study, "imagenet").resolution
+        return stage_of("model", expects, model=keys, resolution=side)
     if config.source in ("download", "package"):
         return stage_of("model", expects, model=keys)
     if config.source == "random":

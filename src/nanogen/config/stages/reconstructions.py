@@ -42,7 +42,7 @@ def reconstruction(study: Study, tokenizer: str) -> Stage:
         raise UserError(
             f"study {study.study} has no tokenizer {tokenizer!r}; it has {', '.join(known) or 'none'}"
         )
-    networks = reconstruction_networks(study)
+    networks, run = reconstruction_networks(study), known[tokenizer][0]
     return stage_of(
         "reconstruction",
         {
@@ -53,5 +53,6 @@ def reconstruction(study: Study, tokenizer: str) -> Stage:
         seed=study.seed,
         tokenizer=model_keys(study, tokenizer),
         untrained=load_model(study, tokenizer).source == "build",
+        **({} if run.sampling.pixels == "rounded" else {"pixels": run.sampling.pixels}),
         **{"perceptual": None, **{role: model_keys(study, name) for role, name in networks.items()}},
     )

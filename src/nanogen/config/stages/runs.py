@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import metrics, terms, trained, variants
+from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.load import latent_shape, load_model, load_run, trained_run
 from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.stages.base import Stage, stage_of
@@ -79,10 +80,26 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
 
 
 def trained_model(study: Study, method: str, task: str, weights: str = "") -> Stage:
-    """The ``train`` stage of the model that a run samples from: the study's own or the one given."""
+    """The ``train`` stage of the model that a run samples from: the study's own, the one given, or a
+    published one."""
     expected = train(study, method, task, weights)
     folder = study.trained.get(task, {}).get(method + weights)
-    return trained.fitting(Path(folder), expected) if folder else expected
+    file = trained.released_file(study, method, task, weights)
+    if folder:
+        return trained.fitting(Path(folder), expected)
+    return _released(study, expected, file) if file else expected
+
+
+def _released(study: Study, expected: Stage, file: str) -> Stage:
+    """The stage of a model that its authors trained: what it must be, and which file it is.
+
+    It reads nothing of the study's, so no data, caches or added terms' networks count.
+    """
+    assert study.released is not None
+    left_out = ("stage", "version", "expects", "hash", "use")
+    keys = {key: value for key, value in expected.items() if key not in left_out}
+    source = {"repo": study.released.repo, "revision": study.released.revision, "file": file}
+    return {**stage_of("train", {}, **keys, released=source), "use": expected["use"]}
 
 
 def _use(study: Study, run: Run) -> Stage:
@@ -211,17 +228,32 @@ def _extractor_hashes(study: Study) -> dict[str, str]:
     return {name: model(study, name)["hash"] for name in extractors(study)}
 
 
+def reference_splits(study: Study) -> list[str]:
+    """The splits that the reference is made from. Where everything that training images are needed for
+    is published, the validation images are enough."""
+    models = [load_model(study, name) for name in extractors(study)]
+    published = all(one.statistics and one.fdr_constant is not None for one in models)
+    if published and _evaluation(study).real_images == "val":
+        return ["val"]
+    return ["train", "val"]
+
+
+def _evaluation(study: Study) -> Evaluation:
+    return load_run(study, study.methods[0], "imagenet").evaluation
+
+
 def reference(study: Study) -> Stage:
     """Moments and features of the real images, and each extractor's FDr constant."""
+    kept = _evaluation(study).real_images
     return stage_of(
         "reference",
         {
-            "train": data(study, "imagenet", "train")["hash"],
-            "val": data(study, "imagenet", "val")["hash"],
+            **{split: data(study, "imagenet", split)["hash"] for split in reference_splits(study)},
             **_extractor_hashes(study),
         },
         seed=study.seed,
         extractors=[model_keys(study, name) for name in extractors(study)],
+        **({} if kept == "train" else {"real_images": kept}),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nanogen.config import metrics, prompt_lists, variants
+from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.load import load_model, load_run, trained_run
 from nanogen.config.schema import Run
 from nanogen.config.stages.base import Stage, stage_of
@@ -31,7 +32,14 @@ def geneval(study: Study, method: str, variant: str) -> Stage:
         },
         seed=run.seed,
         **{role: model_keys(study, name) for role, name in used.items()},
+        **_headline(run.evaluation),
     )
+
+
+def _headline(evaluation: Evaluation) -> dict[str, str]:
+    """The key ``headline``, left out where GenEval's score is its own."""
+    headline = evaluation.geneval_headline
+    return {} if headline == "tags" else {"headline": headline}
 
 
 def online(study: Study, method: str, task: str, weights: str = "") -> Stage:
@@ -64,8 +72,8 @@ def _measured_online(study: Study, run: Run, variant: str) -> tuple[dict[str, st
         return expects, {"extractor": model_keys(study, first)}
     final = geneval(study, run.method, variant)
     expects = {key: value for key, value in final["expects"].items() if key != "samples"}
-    roles = ("detector", "color_classifier")
-    return expects, {role: final[role] for role in roles if role in final}
+    keys = ("detector", "color_classifier", "headline")
+    return expects, {key: final[key] for key in keys if key in final}
 
 
 def questions(study: Study) -> Stage:

@@ -1,0 +1,17 @@
+"""`nanogen fetch-checkpoint`: a trained model that its authors published, as a model folder of ours."""
+
+from __future__ import annotations
+
+import argparse
+
+from nanogen.cli.common import read_stage, stage_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    stage_arguments(parser, output="the model's folder")
+
+
+def run(args: argparse.Namespace) -> None:
+    from nanogen.interop.released_files import fetch_checkpoint
+
+    fetch_checkpoint(read_stage(args.config, "train"), args.output)

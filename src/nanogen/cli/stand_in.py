@@ -1,0 +1,27 @@
+"""`nanogen stand-in`: run a command with a hub on this machine that has tiny released models."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", required=True, help="whose released models are stood in for")
+    parser.add_argument("--folder", type=Path, required=True, help="where their files are written")
+    parser.add_argument("command", nargs="+", metavar="-- COMMAND", help="what is run meanwhile")
+
+
+def run(args: argparse.Namespace) -> None:
+    import os
+    import subprocess
+    import sys
+
+    from nanogen.config import load_study
+    from nanogen.interop.stand_in import serving, write_repositories
+
+    write_repositories(load_study(args.study), args.folder)
+    with serving(args.folder) as address:
+        ended = subprocess.run(args.command, env={**os.environ, "HF_ENDPOINT": address}, check=False)
+    if ended.returncode:
+        sys.exit(ended.returncode)

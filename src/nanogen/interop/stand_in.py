@@ -1,0 +1,151 @@
+"""A stand-in of the hub on this machine, with tiny files in the layout of the authors' repositories.
+
+For a rehearsal of a study of released models: what is downloaded, checked and imported is of the names
+and formats of the real files; their networks are the study's, which are small, with random weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import torch
+
+from nanogen.backbones import build
+from nanogen.config import Study, load_model, stages, variants
+from nanogen.config.load import trained_run
+from nanogen.config.train_stage import TrainStage
+from nanogen.errors import UserError
+from nanogen.files import atomic_path
+from nanogen.interop.released import state_to_release
+from nanogen.interop.released_decoder import to_released_decoder
+from nanogen.models.initialisation import seeded
+from nanogen.tokenizers.vit_decoder import ViTDecoder
+
+COMMIT = "0" * 40
+
+
+def write_repositories(study: Study, folder: Path) -> None:
+    """Write ``folder/OWNER/NAME/...``: every file of the repositories that ``study`` fetches for its
+    released models and its validation images.
+
+    Raises UserError where the study has no released models.
+    """
+    if study.released is None:
+        raise UserError(f"study {study.study} has no key 'released': there is nothing to stand in for")
+    place = folder / study.released.repo
+    for task in study.tasks:
+        for method in study.methods:
+            for weights in variants.trainings(trained_run(study, method, task)):
+                _write_checkpoint(stages.trained_model(study, method, task, weights), place)
+    resolution = stages.task_data(study, study.tasks[0]).resolution
+    for name in stages.tokenizers(study):
+        if name in study.released.tokenizers:
+            _write_rae(study, name, resolution, place)
+    _write_validation_images(study, folder)
+
+
+def _write_checkpoint(stage: dict[str, Any], place: Path) -> None:
+    with seeded(0, "stand-in", stage["hash"]):
+        model = build(TrainStage.from_json(stage))
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.02)
+    released = state_to_release(model)
+    _save({"step": 2, "epoch": 0, "model": released, "ema": released}, place / stage["released"]["file"])
+
+
+def _write_rae(study: Study, name: str, resolution: int, place: Path) -> None:
+    model = load_model(study, name)
+    assert model.released is not None
+    with seeded(0, "stand-in", name):
+        decoder = ViTDecoder(latent=model.latent_shape, resolution=resolution, **model.architecture)
+    _save(to_released_decoder(decoder.state_dict()), place / model.released.decoder)
+    _save({"mean": None, "var": torch.ones(model.latent_shape)}, place / model.released.statistics)
+
+
+def _write_validation_images(study: Study, folder: Path) -> None:
+    for task in study.tasks:
+        data = stages.task_data(study, task)
+        if data.source == "array" and data.file and data.hub:
+            shape = (data.val_images, data.resolution, data.resolution, 3)
+            path = folder / data.hub[0].partition("@")[0] / data.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, arr_0=np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+
+def _save(content: Any, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """Metadata, tree and files of every repository below the server's folder."""
+
+    server: _Server
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing: every request would be a line."""
+
+    def do_GET(self) -> None:
+        path = unquote(self.path.partition("?")[0]).removeprefix("/").removeprefix("api/")
+        path = path.removeprefix("models/").removeprefix("datasets/")
+        owner, name, what, *rest = [*path.split("/"), "", ""][:3] + path.split("/")[3:]
+        place = self.server.folder / owner / name
+        if not place.is_dir():
+            self._answer(404, b"", X_Error_Code="RepoNotFound")
+        elif what in ("revision", "tree"):
+            files = sorted(file for file in place.rglob("*") if file.is_file())
+            entries = [
+                _entry(file, place, "rfilename" if what == "revision" else "path") for file in files
+            ]
+            content = {"id": f"{owner}/{name}", "sha": COMMIT, "siblings": entries}
+            self._answer(200, json.dumps(content if what == "revision" else entries).encode())
+        elif (file := place.joinpath(*rest[1:])).is_file():
+            etag = hashlib.sha256(file.read_bytes()).hexdigest()
+            self._answer(200, file.read_bytes(), ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
+        else:
+            self._answer(404, b"", X_Error_Code="EntryNotFound")
+
+    do_HEAD = do_GET
+
+    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+
+class _Server(ThreadingHTTPServer):
+    folder: Path
+
+
+def _entry(file: Path, place: Path, key: str) -> dict[str, Any]:
+    """What the hub says of a large file."""
+    sha256, size = hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size
+    lfs = {"sha256": sha256, "oid": sha256, "size": size, "pointerSize": 1}
+    name = file.relative_to(place).as_posix()
+    return {key: name, "type": "file", "oid": "0" * 40, "blobId": "0" * 40, "size": size, "lfs": lfs}
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The address of a hub (HF_ENDPOINT) whose repositories lie in ``folder``."""
+    server = _Server(("127.0.0.1", 0), _Hub)
+    server.folder = folder
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
