@@ -1,7 +1,9 @@
 # make all    set up and run the small study: tables, figures, report
 # make test   every test; make test-fast: the everyday part; make test-cluster: on a SLURM
+# make torture   1,000 damaged inputs
 # make docs   the documentation as a site, build/docs/index.html
 # make docs-figures   pictures and numbers of README.md, from the finished study
+# make audit   known vulnerabilities of the pinned packages
 # make rehearsal   all runs of the full study on random networks and a few images
 STUDY ?= nano
 PYTHON ?= python3
@@ -11,7 +13,7 @@ RESULTS := results/$(STUDY)
 PYTEST := $(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-setup test-fast test-cluster docs docs-figures rehearsal lint format lock schemas clean
+.PHONY: all setup test test-setup test-fast test-cluster torture docs docs-figures rehearsal lint format lock audit schemas clean
 .DELETE_ON_ERROR:
 
 all: setup
@@ -58,6 +60,10 @@ test-cluster: setup
 	  || echo "SLURM is not installed: the tests that start a cluster are skipped"
 	@$(BIN)/pytest tests/slurm
 
+# Ten times as many damaged inputs as `make test` tries.
+torture: setup
+	@NANOGEN_FUZZ=1000 $(BIN)/pytest -n 0 tests/torture
+
 test-fast: setup lint
 	@$(PYTEST) -m "not slow" --ignore=tests/slurm
 
@@ -103,6 +109,11 @@ format: setup
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
 	  --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt pyproject.toml
+
+# Known vulnerabilities of the pinned packages; pip-audit and its database are asked over the network.
+AUDIT ?= $(BIN)/uvx pip-audit
+audit: setup
+	@$(AUDIT) --requirement requirements.txt --require-hashes --disable-pip --progress-spinner off
 
 schemas: setup
 	@$(BIN)/nanogen schema --output config/schema

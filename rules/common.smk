@@ -8,6 +8,7 @@ from shlex import quote
 
 sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from snakemake.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from nanogen.caches import check_latents
 from nanogen.config import (
@@ -22,6 +23,7 @@ from nanogen.config import (
     tokenizer_networks,
     variants,
 )
+from nanogen.config.yaml_files import read_yaml
 from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.schema import PRETRAINING
@@ -47,7 +49,11 @@ class Runs(dict):
         )
 
 
+CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+
 try:
+    for file in {*workflow.configfiles, *workflow.overwrite_configfiles}:
+        read_yaml(Path(file))  # Snakemake's own reader keeps the last of two equal keys without a word
     STUDY = study_from(config)
     RUNS = Runs(
         {
@@ -67,9 +73,12 @@ except UserError as error:
 # Priorities, in the rules: what long chains begin with is made first, so that no training comes last and
 # runs alone; pictures and the paper's own tables, which nothing waits for, fill the gaps at the end.
 
-# A step's program is the one beside this file, also in a conda environment that lacks it.
+# A step's program is the one beside this file, also in a conda environment that lacks it; where there is
+# none, its Python is the one that runs Snakemake, also where its environment is not activated.
 PYTHON_PATH = f"{workflow.basedir}/src:{os.environ.get('PYTHONPATH', '')}"
-shell.prefix(f"export PYTHONPATH={quote(PYTHON_PATH)}; ".replace("{", "{{").replace("}", "}}"))
+OWN_PYTHON = f"export PATH={quote(os.path.dirname(sys.executable))}:$PATH; "
+PREFIX = f"export PYTHONPATH={quote(PYTHON_PATH)}; {'' if CONDA else OWN_PYTHON}"
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 FORKED_JOBS = 6  # from so many jobs on, a fork server saves more than its own start costs
 
@@ -108,6 +117,11 @@ def configured(make, *fields):
             raise WorkflowError(str(error)) from None
 
     return parameter
+
+
+def quoted(paths):
+    """Words of a shell command."""
+    return " ".join(map(quote, paths))
 
 
 def chained(commands):

@@ -54,7 +54,7 @@ rule measured_table:
     params:
         study=study_file(),
     shell:
-        "python -m nanogen table {wildcards.table} --study {params.study} --input {input}"
+        "python -m nanogen table {wildcards.table} --study {params.study} --input {input:q}"
         f" --output-prefix {ROOT}/tables/{{wildcards.table}} > {{log}} 2> >(tee -i {{log}} >&2)"
 
 
@@ -81,7 +81,7 @@ if "correlations" in OWN_TABLES:
             "../envs/report.yaml"
         params:
             tables=lambda wildcards, input: chained(
-                f"table {name} --study {study_file()} --input {input}"
+                f"table {name} --study {study_file()} --input {quoted(input)}"
                 f" --output-prefix {ROOT}/tables/{name}"
                 for name in CORRELATIONS
             ),
@@ -134,7 +134,7 @@ rule measured_figure:
         study=study_file(),
         style=style_option,
     shell:
-        "python -m nanogen figure {wildcards.figure} --study {params.study} --input {input}"
+        "python -m nanogen figure {wildcards.figure} --study {params.study} --input {input:q}"
         " {params.style}"
         f" --output-prefix {ROOT}/figures/{{wildcards.figure}} > {{log}} 2> >(tee -i {{log}} >&2)"
 
@@ -269,7 +269,7 @@ rule numbers:
     params:
         study=study_file(),
     shell:
-        "python -m nanogen numbers --study {params.study} --input {input} --output {output}"
+        "python -m nanogen numbers --study {params.study} --input {input:q} --output {output}"
         " > {log} 2> >(tee -i {log} >&2)"
 
 
@@ -286,5 +286,5 @@ rule archive:
     params:
         study=study_file(),
     shell:
-        "python -m nanogen bundle --study {params.study} --input {input} --output {output}"
+        "python -m nanogen bundle --study {params.study} --input {input:q} --output {output}"
         " > {log} 2> >(tee -i {log} >&2)"

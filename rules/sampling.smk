@@ -43,5 +43,5 @@ rule choose_guidance:
     params:
         config=configured(stages.guidance, "method"),
     shell:
-        "python -m nanogen choose-guidance --config {params.config} --metric {input} --output {output}"
+        "python -m nanogen choose-guidance --config {params.config} --metric {input:q} --output {output}"
         " 2> >(tee -i {log} >&2)"

@@ -49,6 +49,7 @@ rule train:
         log_every=lambda wildcards: RUNS[wildcards.method, wildcards.task].training.log_every,
         sharding=lambda wildcards: RUNS[wildcards.method, wildcards.task].training.sharding,
         micro_batch=lambda wildcards: RUNS[wildcards.method, wildcards.task].training.micro_batch,
+        trackers=tracking_options,
     params:
         config=configured(stages.train, "method", "task", "weights"),
         state=state_folder,
@@ -59,4 +60,4 @@ rule train:
         " train --config {params.config} {params.inputs} --state {params.state}"
         " --output $(dirname {output.card}) --checkpoint-every {resources.checkpoint_every}"
         " --log-every {resources.log_every} --sharding {resources.sharding}"
-        " --micro-batch {resources.micro_batch} 2> >(tee -i {log} >&2)"
+        " --micro-batch {resources.micro_batch} {resources.trackers} 2> >(tee -i {log} >&2)"

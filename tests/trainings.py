@@ -44,9 +44,11 @@ def train_in(
     log_every: int = 2,
     networks: Mapping[str, nn.Module] | None = None,
     online: Online | None = None,
+    initial: Path | None = None,
+    **execution: Any,
 ) -> Path:
     """Train the stage whose JSON is given in ``folder``, saving after ``every`` so many steps; returns
-    the model's folder."""
+    the model's folder. ``execution`` are further keys of `nanogen.training.execution.Execution`."""
     state, model = folder / "state", folder / "model"
     with checkpoint.locked(state):
         train(
@@ -55,8 +57,9 @@ def train_in(
             state=state,
             output=model,
             group=ALONE,
-            execution=Execution(checkpoint_every=every, log_every=log_every),
+            execution=Execution(checkpoint_every=every, log_every=log_every, **execution),
             networks=networks,
             online=online,
+            initial=initial,
         )
     return model

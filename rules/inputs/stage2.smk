@@ -18,6 +18,8 @@ def training_inputs(wildcards):
         inputs["text"] = PATHS.text(wildcards.task, run.conditioner.model)
     for part, encoder in terms.caches(run).items():
         inputs[part] = PATHS.vision(wildcards.task, encoder, part)
+    if run.training.initialise_from:
+        inputs["folder:initial"] = f"{run.training.initialise_from.model}/nanogen.json"
     for name in terms.networks(run).values():
         inputs[f"network:{name}"] = PATHS.model_card(name)
     return {**online_inputs(run), **inputs}
@@ -72,8 +74,19 @@ def keep_option(wildcards):
     return " ".join([" --keep", *map(str, steps)]) if KEEPS else ""
 
 
+def tracking_options(wildcards):
+    """--tracker for each of a run's trackers, and the folder that they write to."""
+    named = [f" --tracker {name}" for name in RUNS[wildcards.method, wildcards.task].training.trackers]
+    if not named:
+        return ""
+    place = f"{ROOT}/tracking/{wildcards.task}/{wildcards.method}{wildcards.weights}"
+    return "".join(named) + f" --tracking {quote(place)}"
+
+
 def training_options(wildcards, input):
     options = as_options(wildcards, input) + encoding_option(wildcards)
+    keep_state = RUNS[wildcards.method, wildcards.task].training.keep_state
+    options += " --keep-state" if keep_state else ""
     return options + online_option(wildcards) + keep_option(wildcards)
 
 

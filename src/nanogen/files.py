@@ -19,6 +19,8 @@ from typing import Any
 
 from nanogen import __version__
 from nanogen.errors import UserError
+from nanogen.stand_ins import stand_in, stand_in_of
+from nanogen.text import decoded, parsed
 
 
 @contextmanager
@@ -49,27 +51,51 @@ def _sentence(number: int, error: Exception, path: Path) -> str:
         return f"{getattr(error, 'filename', None) or path} does not exist"
     if number in (errno.EACCES, errno.EPERM):
         return "no permission; change the folder's rights or choose another"
+    if number == errno.EAGAIN:
+        return "it is in use by another process; wait until that has ended"
+    if number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+        return "its file system has no locks; set HDF5_USE_FILE_LOCKING=FALSE if it is HDF5"
+    if number in (errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN):
+        return f"its disk does not answer ({os.strerror(number)}); mount it again"
     if number in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free some space and start again, finished parts are kept"
     return os.strerror(number) if number else str(error)
 
 
-def refuse_placeholder(path: Path) -> None:
-    """Raise UserError for what often arrives in place of weights: a Git LFS pointer, an HTML page."""
-    with open(path, "rb") as file:
-        begins = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if begins.startswith(b"version https://git-lfs"):
-        raise UserError(
-            f"{path} is a Git LFS pointer, not the weights; fetch them with `git lfs pull` in its folder"
-        )
-    if begins.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        raise UserError(
-            f"{path} is an HTML page, not weights; fetch the file itself, logged in where it must be"
-        )
+def damage(error: Exception, path: Path) -> str:
+    """Why the content of ``path`` cannot be read, as far as the content is to blame.
+
+    Raises UserError where the system is, e.g. a disk that does not answer: nothing is wrong with the
+    file then, and it must be neither left out nor deleted. Raises MemoryError as it is.
+    """
+    if isinstance(error, UserError | MemoryError):
+        raise error
+    number = _error_number(error)
+    if number and path.is_symlink() and number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        return "a link that leads nowhere"
+    if number == errno.EISDIR:
+        return "a link back to a folder that it lies in"
+    if number:
+        raise UserError(f"cannot read {path}: {_sentence(number, error, path)}") from error
+    return stand_in(path) or str(error).strip() or type(error).__name__
+
+
+def damage_inside(error: Exception, content: bytes) -> str:
+    """The same of what was read from an archive already."""
+    if isinstance(error, UserError | MemoryError):
+        raise error
+    return stand_in_of(content) or str(error).strip() or type(error).__name__
 
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+
+
+def _usual_rights(file: Path) -> None:
+    """Those that the umask asks for: some libraries write files that others may not read."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    file.chmod(0o666 & ~umask | file.stat().st_mode & 0o111)
 
 
 def remove_temporary(folder: Path) -> None:
@@ -92,6 +118,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             yield temporary
             with open(temporary, "rb") as handle:
                 os.fsync(handle.fileno())
+            _usual_rights(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -108,6 +135,9 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         temporary.mkdir()
         try:
             yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file() and not file.is_symlink():
+                    _usual_rights(file)
             if path.exists():
                 shutil.rmtree(path)
             temporary.replace(path)
@@ -124,15 +154,17 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Parse a JSON file; a missing or broken one raises UserError."""
+def read_text(path: Path | str) -> str:
+    """The text of a file as `nanogen.text.decoded`; UserError also where it cannot be read."""
     path = Path(path)
     with explained(path, "read"):
-        text = path.read_text(encoding="utf-8")
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); delete it and make it again") from error
+        content = path.read_bytes()
+    return decoded(content, path)
+
+
+def read_json(path: Path | str) -> Any:
+    """Parse a JSON file that this program made; a missing or broken one raises UserError."""
+    return parsed(read_text(path), path, "delete it and make it again")
 
 
 def label(kind: str, version: int, hash_: str, /, **more: Any) -> dict[str, Any]:
@@ -148,10 +180,12 @@ def label(kind: str, version: int, hash_: str, /, **more: Any) -> dict[str, Any]
 
 def check_label(found: Any, path: Path | str, kind: str, version: int, hash_: str | None) -> None:
     """Raise UserError unless ``found`` (a header) is of this kind, version and hash (None: any)."""
-    found = dict(found)
+    # As text: attributes of HDF5 may be arrays, which are equal to nothing.
+    found = {key: str(value) for key, value in dict(found).items()}
+    version_found = found.get("format_version", "-1")
     if found.get("format") != f"nanogen.{kind}":
         raise UserError(f"{path} is not a nanogen.{kind} file (its format is {found.get('format')!r})")
-    if int(found.get("format_version", -1)) != version:
+    if version_found != str(version):
         raise UserError(
             f"{path} has format version {found.get('format_version')}, this program reads {version}; "
             "delete it and make it again"

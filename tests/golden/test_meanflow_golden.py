@@ -13,7 +13,13 @@ from nanogen.config.stages.runs import MEANFLOW_STEPS_SEED
 from nanogen.interop.released import from_released
 from nanogen.objectives import StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch
-from nanogen.objectives.meanflow import FlowMatchingSteps, MeanFlow, derivative, weighted
+from nanogen.objectives.meanflow import (
+    AdaptiveWeight,
+    FlowMatchingSteps,
+    MeanFlow,
+    TargetGuidance,
+    derivative,
+)
 from nanogen.sampling.solvers import average_steps, time_grid
 
 DROPPED = torch.tensor([False, True, False])  # "sample 1's condition is dropped", golden/README.md
@@ -49,7 +55,9 @@ def assert_close(actual, expected):
 
 def objective(kappa: float) -> MeanFlow:
     steps = FlowMatchingSteps(0.25, MEANFLOW_STEPS_SEED)
-    return MeanFlow(StraightPath(0.05), TrainingTime(-0.4, 1, 1), kappa, steps, dropout=0.1)
+    return MeanFlow(
+        StraightPath(0.05), TrainingTime(-0.4, 1, 1), TargetGuidance(kappa), steps, dropout=0.1
+    )
 
 
 def test_forward(golden):
@@ -69,7 +77,7 @@ def test_errors_and_losses(golden, branch, kappa):
         condition, DROPPED,
     )  # fmt: skip
     assert_close(errors, values[f"{branch}_kappa{kappa}/orig_mf_loss"])
-    assert_close(weighted(errors), values[f"{branch}_kappa{kappa}/loss"])
+    assert_close(AdaptiveWeight()(errors), values[f"{branch}_kappa{kappa}/loss"])
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5])

@@ -17,11 +17,23 @@ from nanogen.config.stages.base import completed_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = {
-    "schema": ("Data", "Conditioner", "Backbone", "Objective", "Training", "Optimizer", "Sampling"),
+    "schema": ("Data", "Conditioner", "Backbone", "Objective", "Sampling"),
+    "training_schema": ("Training", "Optimizer"),
     "model_schema": ("Model", "ModelTraining"),
     "tokenizer_schema": ("TokenizerTraining", "TokenizerTerms"),
 }
-INTRODUCED = {"Sampling.solver": "euler"}  # every key declared with ``added``, and what it came with
+INTRODUCED = {  # every key declared with ``added``, and what it came with
+    "MeanFlow.guidance_interval": [0.0, 1.0],
+    "MeanFlow.norm_offset": 0.01,
+    "MeanFlow.norm_power": 1.0,
+    "MeanFlow.omega": 1.0,
+    "Optimizer.kind": "adamw",
+    "Optimizer.momentum": 0.95,
+    "Optimizer.schedule": "linear",
+    "Sampling.internal_interval": [0.0, 1.0],
+    "Sampling.internal_unconditional": None,
+    "Sampling.solver": "euler",
+}
 HASHES = """
 import json
 from nanogen.config import load_study, load_run, load_model, stages, variants

@@ -176,3 +176,42 @@ def test_mistakes_in_the_folder_are_named(photographs: Path, tmp_path: Path):
     with pytest.raises(UserError, match="caption_template"):
         write_images(stage(photographs, caption_template="a {colour} thing"), output)
     assert not output.exists()
+
+
+# --------------------------------------------------------------------- pictures of unusual forms
+
+
+@pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1), (3, 5000), (40, 700), (2000, 17)])
+def test_of_a_strip_only_the_middle_is_enlarged(size: tuple[int, int]):
+    generator = np.random.default_rng(7)
+    pixels = generator.integers(0, 256, (size[1], size[0], 3), np.uint8)
+    image = Image.fromarray(pixels)
+    found = centre_crop(image, 32)
+    whole = image
+    while min(whole.size) >= 64:
+        whole = whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.BOX)
+    scale = 32 / min(whole.size)
+    whole = whole.resize(tuple(round(n * scale) for n in whole.size), Image.Resampling.BICUBIC)
+    left, top = (whole.width - 32) // 2, (whole.height - 32) // 2
+    expected = np.asarray(whole.crop((left, top, left + 32, top + 32)))
+    assert np.abs(found.astype(int) - expected).max() <= 2
+
+
+def test_a_line_of_pixels_needs_little_memory(tmp_path: Path):
+    import tracemalloc
+
+    Image.new("RGB", (1, 100_000), (1, 2, 3)).save(tmp_path / "line.png")
+    tracemalloc.start()
+    assert (load(tmp_path / "line.png", 256) == (1, 2, 3)).all()
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+
+
+def test_texts_and_colour_profiles_of_any_length_are_passed_over(tmp_path: Path):
+    from PIL.PngImagePlugin import PngInfo
+
+    about = PngInfo()
+    about.add_text("workflow", "x" * (3 << 20), zip=True)
+    Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "text.png", pnginfo=about)
+    Image.new("RGB", (20, 20), (9, 9, 9)).save(tmp_path / "profile.png", icc_profile=b"x" * (3 << 20))
+    for name in ("text.png", "profile.png"):
+        assert (load(tmp_path / name, 16) == 9).all()

@@ -61,3 +61,46 @@ def test_no_right_to_write_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot write"), hdf5.create(tmp_path / "file/a.h5", {}):
         pass
+
+
+# ------------------------------------------------------------- files that are whole but not readable
+
+
+def made(path: Path) -> Path:
+    with hdf5.create(path, label("images", 1, "0" * 16)) as file:
+        file["images"] = np.zeros((2, 4, 4, 3), np.uint8)
+    return path
+
+
+def test_a_file_in_use_is_not_called_damaged(tmp_path: Path):
+    path = made(tmp_path / "v.h5")
+    hold = "import h5py, sys; f = h5py.File(sys.argv[1], 'a'); print(1, flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        try:
+            with pytest.raises(UserError, match=r"v\.h5: it is in use by another process") as found:
+                hdf5.kind(path)
+        finally:
+            other.kill()
+    assert "delete" not in str(found.value)
+    assert hdf5.kind(path) == "images"
+
+
+def test_a_file_that_one_may_not_read_is_not_called_damaged(tmp_path: Path, as_nobody):
+    path = made(tmp_path / "v.h5")
+    path.chmod(0)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.name.startswith(("pytest-", "test_")):
+            folder.chmod(0o755)
+    with as_nobody(), pytest.raises(UserError, match="no permission") as found:
+        hdf5.kind(path)
+    assert "delete" not in str(found.value)
+
+
+def test_a_pointer_in_place_of_a_file_is_named(tmp_path: Path):
+    path = tmp_path / "v.h5"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UserError, match="a Git LFS pointer, not the weights"):
+        hdf5.kind(path)

@@ -184,3 +184,130 @@ def test_only_pictures_in_shards_have_places(tmp_path):
     made["data"] |= {"source": "folder", "store": "places", "caption_template": "{name}"}
     with pytest.raises(UserError, match="only pictures in tar shards"):
         write_images(made, tmp_path / "train.h5")
+
+
+# ------------------------------------------------- members that others pack otherwise than is expected
+
+
+def packed(path: Path, *members: tuple[str, bytes]) -> Path:
+    """A tar of members in this order, whatever their names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def captions_of(root: Path, output: Path, **keys) -> list[tuple[int, str]]:
+    """(level, caption) of every picture that is imported."""
+    write_images(stage(root, **keys), output)
+    file = ImageFile(output)
+    return list(zip(file.images[:, 0, 0, 0].tolist(), file.captions(), strict=True))
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    """A folder with a validation shard, whose training shards a test packs."""
+    packed(tmp_path / "one/val/0.tar", ("v.png", png(1)), ("v.txt", b"v"))
+    return tmp_path / "one"
+
+
+def test_dots_in_names_lose_no_sample(one: Path, tmp_path: Path):
+    members = [(f"view.{k}.{s}", c) for k in range(5) for s, c in (("png", png(k)), ("txt", b"%d" % k))]
+    packed(one / "train/0.tar", *members)
+    assert captions_of(one, tmp_path / "x.h5") == [(k, str(k)) for k in range(5)]
+
+
+def test_other_pictures_of_a_sample_are_not_taken_for_it(one: Path, tmp_path: Path):
+    packed(
+        one / "train/0.tar",
+        *(("a.seg.png", png(9)), ("a.png", png(1)), ("a.txt", b"one"), ("a.json", b'{"text": "two"}')),
+    )
+    assert captions_of(one, tmp_path / "x.h5") == [(1, "two")]
+
+
+@pytest.mark.parametrize(
+    ("members", "says"),
+    [
+        ("a.png a.txt a.png a.txt b.png b.txt", r"0\.tar/a: a\.png stands in it twice"),
+        ("a.png a.jpg a.txt b.png b.txt", r"0\.tar/a: it has 2 pictures: a\.png, a\.jpg"),
+        ("a.png b.png a.txt b.txt", r"'a' do not stand together.*--sort=name"),
+        ("a.png a.txt b.png b.txt a.png a.txt", r"'a' do not stand together, or two samples have"),
+    ],
+)
+def test_members_that_would_overwrite_each_other_are_named(one: Path, tmp_path: Path, members, says):
+    content = {".png": png(5), ".jpg": png(6), ".txt": b"x"}
+    packed(one / "train/0.tar", *((name, content[name[1:]]) for name in members.split()))
+    with pytest.raises(UserError, match=says):
+        captions_of(one, tmp_path / "x.h5")
+
+
+def test_shards_of_equal_names_are_not_confused(tmp_path: Path):
+    for place, level in (("a", 10), ("b", 20), ("c", 30)):
+        packed(tmp_path / f"three/{place}/0.tar", ("x.png", png(level)), ("x.txt", place.encode()))
+    packed(tmp_path / "three/a/0.tar", ("x.png", b"broken"), ("x.txt", b"a"))
+    with pytest.raises(UserError, match=r"a/0\.tar/x: "):
+        captions_of(tmp_path / "three", tmp_path / "x.h5")
+    assert captions_of(tmp_path / "three", tmp_path / "x.h5", unreadable="skip") == [(20, "b")]
+
+
+def test_hidden_members_and_shards_are_passed_over(one: Path, tmp_path: Path):
+    packed(
+        one / "train/0.tar",
+        *(("__MACOSX/._a.png", b"x"), (".ipynb_checkpoints/a.png", png(3)), ("./a.png", png(1))),
+        ("./a.txt", b"one"),
+    )
+    (one / "train/._0.tar").write_bytes(b"x")
+    assert captions_of(one, tmp_path / "x.h5") == [(1, "one")]
+
+
+def test_shards_lie_at_any_depth_and_links_that_lead_nowhere_are_named(one: Path, tmp_path: Path):
+    packed(one / "train/0.tar", ("a.png", png(1)), ("a.txt", b"one"))
+    packed(one / "train/more/0.tar", ("a.png", png(2)), ("a.txt", b"two"))
+    assert captions_of(one, tmp_path / "x.h5") == [(1, "one"), (2, "two")]
+    (one / "train/1.tar").symlink_to("/gone/1.tar")
+    with pytest.raises(UserError, match=r"1\.tar is a link that leads nowhere"):
+        captions_of(one, tmp_path / "x.h5")
+
+
+def test_links_inside_a_shard_are_named(one: Path, tmp_path: Path):
+    packed(one / "train/0.tar", ("a.png", png(1)), ("a.txt", b"one"))
+    with tarfile.open(one / "train/0.tar", "a") as tar:
+        link = tarfile.TarInfo("b.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "a.png"
+        tar.addfile(link)
+        text = tarfile.TarInfo("b.txt")
+        tar.addfile(text, io.BytesIO(b""))
+    with pytest.raises(UserError, match=r"0\.tar/b: b\.png is a link; pack with"):
+        captions_of(one, tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "caption", "says"),
+    [
+        ("b.json", rb'{"caption": "red\u0000 square"}', "holds a NUL character"),
+        ("b.json", rb'{"caption": "red\ud800 square"}', "holds a character that is no Unicode text"),
+        ("b.txt", b"red\0 square", "holds a NUL character"),
+        ("b.txt", b"gr\xfcn", "no UTF-8 text"),
+        ("b.txt", "red".encode("utf-16"), "it is in UTF-16"),
+        ("b.json", b'{"caption": "a", "caption": "b"}', "'caption' is there twice"),
+        ("b.json", b'["a"]', "not an object"),
+        ("b.txt", b" \n", "caption is empty"),
+    ],
+)
+def test_captions_that_cannot_be_stored_are_named_or_left_out(one, tmp_path, name, caption, says):
+    packed(one / "train/0.tar", ("a.png", png(1)), ("a.txt", b"one"), ("b.png", png(2)), (name, caption))
+    with pytest.raises(UserError, match=rf"1 files .*(?s:.*)0\.tar/b: .*{says}"):
+        captions_of(one, tmp_path / "x.h5")
+    assert captions_of(one, tmp_path / "x.h5", unreadable="skip") == [(1, "one")]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_caption(one: Path, tmp_path: Path):
+    packed(
+        one / "train/0.tar",
+        *(("a.png", png(1)), ("a.txt", b"\xef\xbb\xbfa red square\n")),
+        *(("b.png", png(2)), ("b.json", b'\xef\xbb\xbf{"caption": "blue"}')),
+    )
+    assert captions_of(one, tmp_path / "x.h5") == [(1, "a red square"), (2, "blue")]

@@ -213,6 +213,15 @@ def typed(program: str) -> list[tuple[Path, list[str]]]:
     return found
 
 
+def commented(program: str) -> list[tuple[Path, list[str]]]:
+    """The same of the comments in the files of the configuration and of the graph."""
+    files = [ROOT / "Snakefile", *ROOT.glob("rules/**/*.smk"), *ROOT.glob("profiles/**/*.yaml")]
+    files += list(ROOT.glob("config/**/*.yaml"))
+    lines = [(path, line) for path in files for line in path.read_text("utf-8").splitlines()]
+    shown = [(path, re.match(rf"#\s+{program} (.*?)( {{3,}}.*)?$", line)) for path, line in lines]
+    return [(path, shlex.split(found[1], comments=True)) for path, found in shown if found]
+
+
 def test_commands_in_the_pages_have_the_options_that_they_are_shown_with():
     wrong = []
     for page, words in typed("nanogen"):
@@ -229,7 +238,8 @@ def test_snakemake_is_asked_for_targets_that_are_there():
     from snakemake.cli import get_argument_parser
 
     parser, known = get_argument_parser(), {*targets.targets(ROOT / "Snakefile"), "TARGET"}
-    shown, wrong = typed("snakemake"), []
+    shown, wrong = typed("snakemake") + commented("snakemake"), []
+    assert any(page.name == "folder.yaml" for page, _ in shown)
     for page, words in shown:
         args, odd = parser.parse_known_args(words)
         odd += [name for name in args.targets if name not in known and "/" not in name]

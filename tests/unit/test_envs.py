@@ -33,7 +33,10 @@ NAMED = re.compile(r"(nanogen(?:\.\w+)+|diffusers|transformers)(?::\w+)?")
 # Lists whose strings name functions -> the module that calls what an entry names.
 CALLED_BY = {
     "nanogen.config.metrics": "nanogen.metrics.metric_files",
+    "nanogen.config.optimizers": "nanogen.training.optimizer",
+    "nanogen.config.schedules": "nanogen.training.schedule",
     "nanogen.config.solvers": "nanogen.sampling.solvers",
+    "nanogen.config.trackers": "nanogen.stage2.tracking",
     "nanogen.report.artefacts": "nanogen.cli.artefact",
 }
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def wait_for(true, seconds: float = 60) -> None:
+def wait_for(true, seconds: float = 240) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited too long"

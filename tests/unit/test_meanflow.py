@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from test_training import curve, run
 from torch import nn
 
 from nanogen.backbones import Condition, build
@@ -16,9 +17,14 @@ from nanogen.config.paths import Paths
 from nanogen.config.sample_stage import SampleStage
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
-from nanogen.objectives import MeanFlow, StraightPath, TrainingTime, objective_of
+from nanogen.objectives import PREDICTIONS, MeanFlow, StraightPath, TrainingTime, objective_of
 from nanogen.objectives.batch import Batch
-from nanogen.objectives.meanflow import FlowMatchingSteps, derivative
+from nanogen.objectives.meanflow import (
+    AdaptiveWeight,
+    FlowMatchingSteps,
+    TargetGuidance,
+    derivative,
+)
 from nanogen.sampling.generate import Generator
 from nanogen.sampling.solvers import average_steps, time_grid
 from nanogen.stage2.batches import Batches
@@ -60,9 +66,12 @@ def drawn(count: int = 6) -> tuple[torch.Tensor, ...]:
     return torch.randn(count, *SHAPE, generator=generator), *times.sort(dim=0, descending=True).values
 
 
-def meanflow(kappa: float = 0.0) -> MeanFlow:
-    steps = FlowMatchingSteps(0.25, 42)
-    return MeanFlow(StraightPath(0.05), TrainingTime(-0.4, 1, 1), kappa, steps, dropout=0.0)
+def meanflow(
+    kappa: float = 0.0, guidance: TargetGuidance | None = None, prediction: str = "v"
+) -> MeanFlow:
+    steps, guided = FlowMatchingSteps(0.25, 42), guidance or TargetGuidance(kappa)
+    times = TrainingTime(-0.4, 1, 1)
+    return MeanFlow(StraightPath(0.05), times, guided, steps, dropout=0.0, prediction=prediction)
 
 
 LABELS = Condition(labels=torch.arange(6))
@@ -105,6 +114,47 @@ def test_guidance_is_in_the_target_but_for_samples_without_condition():
     assert torch.equal(plain, v)
 
 
+def test_a_target_is_guided_by_omega_too_and_on_its_interval_only():
+    noise, t, _ = drawn()
+    model, v = Labelled(torch.zeros(1, *SHAPE)), torch.full_like(noise, 2.0)
+
+    def target(guidance: TargetGuidance) -> torch.Tensor:
+        objective = meanflow(guidance=guidance)
+        return objective.guided(model, model.conditioner, noise, v, t, LABELS, NOBODY)[:, 0, 0, 0]
+
+    # omega v + (1 - omega - kappa) v_u + kappa v_c, where v_c is 1 and v_u is 0
+    assert target(TargetGuidance(0.5, 3.0)).tolist() == [6.5] * 6
+    middle = float(t.median())
+    expected = torch.where((t >= 0.1) & (t <= middle), 6.5, 2.0)
+    assert torch.equal(target(TargetGuidance(0.5, 3.0, (0.1, middle))), expected)
+    assert set(expected.tolist()) == {2.0, 6.5}
+
+
+def test_the_adaptive_weight_goes_from_none_to_all():
+    errors = torch.tensor([0.99, 3.99], requires_grad=True)
+    for power, expected in ((0.0, [1.0, 1.0]), (0.5, [1.0, 0.5]), (1.0, [1.0, 0.25])):
+        (gradient,) = torch.autograd.grad(AdaptiveWeight(power, 0.01)(errors).sum(), errors)
+        assert gradient.tolist() == pytest.approx(expected)
+
+
+class CleanImage(OneImage):
+    """The same, told as the image itself."""
+
+    def forward(self, z, t, condition, absolute):
+        return Output(self.x.expand_as(z) + 0 * z)
+
+
+def test_a_network_that_predicts_the_image_has_the_same_average_velocity():
+    x, (noise, t, r) = torch.full((1, *SHAPE), 0.7), drawn()
+    model = CleanImage(x)
+    errors = meanflow(prediction="x").errors(
+        model, model.conditioner, x.expand_as(noise), noise, t, r, LABELS, NOBODY
+    )
+    torch.testing.assert_close(errors, torch.zeros(6), atol=1e-8, rtol=0)
+    result = average_steps(model, noise, LABELS, time_grid(2, 1.7), PREDICTIONS["x"])
+    torch.testing.assert_close(result, x.expand_as(result), atol=1e-5, rtol=0)
+
+
 def test_steps_of_the_average_velocity_land_on_the_image():
     x = torch.full((1, *SHAPE), 0.7)
     noise, *_ = drawn()
@@ -122,6 +172,41 @@ def stage(tiny) -> dict:
     objective = {"kind": "meanflow", "meanflow": {"kappa": 0.5}, "prediction": "v"}
     keys = {"objective": objective, "sampling": {"guidance_scale": 1.0}}
     return stages.train(tiny(overrides={"methods": {"jit": keys}}), "jit", "imagenet")
+
+
+VARIANTS = {
+    "omega": {"meanflow": {"kappa": 0.5, "omega": 2.0, "guidance_interval": [0.2, 0.9]}},
+    "unweighted": {"meanflow": {"norm_power": 0.5}},
+    "image": {"prediction": "x"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_learns(tiny, tiny_images, tmp_path, variant):
+    """Beside a run of the same draws whose rate is next to nothing: the error's size depends on them."""
+
+    def last_errors(rate: float) -> float:
+        objective = {"kind": "meanflow", "prediction": "v", **VARIANTS[variant]}
+        schedule = {"learning_rate": rate, "decay_start": 40, "decay_end": 40}
+        training = {"steps": 40, "optimizer": schedule}
+        keys = {"objective": objective, "sampling": {"guidance_scale": 1.0}, "training": training}
+        stage = stages.train(tiny(overrides={"methods": {"jit": keys}}), "jit", "imagenet")
+        lines = curve(run(stage, tiny_images, tmp_path / str(rate), every=100))
+        return sum(line["velocity_error"] for line in lines[-3:])
+
+    assert last_errors(4e-3) < 0.75 * last_errors(1e-9)
+
+
+def test_a_variant_changes_the_hash_and_its_absence_none(tiny):
+    def hash_of(**meanflow: object) -> str:
+        keys = {"objective": {"meanflow": meanflow}}
+        study = tiny(methods=["meanflow"], overrides={"methods": {"meanflow": keys}})
+        return stages.train(study, "meanflow", "imagenet")["hash"]
+
+    plain = hash_of()
+    assert hash_of(omega=1.0, norm_power=1.0, norm_offset=0.01, guidance_interval=[0, 1]) == plain
+    changed = [hash_of(omega=2.0), hash_of(norm_power=0.5), hash_of(guidance_interval=[0, 0.5])]
+    assert len({plain, *changed}) == 4
 
 
 class Noise:
@@ -248,7 +333,10 @@ def test_sampling_adds_no_guidance_on_either_task():
     ("keys", "said"),
     [
         ({"sampling": {"guidance_scale": 2.0}}, "set objective.meanflow.kappa in place of"),
-        ({"objective": {"prediction": "x"}}, "needs objective.prediction v"),
+        (
+            {"objective": {"meanflow": {"guidance_interval": [0.5, 1.5]}}},
+            "objective.meanflow.guidance_interval .0.5, 1.5. must lie in",
+        ),
         ({"objective": {"terms": {"reg": {"coefficient": 0.03}}}}, "no added terms.*reg"),
         ({"sampling": {"more_steps": [1]}}, "another number than the rest and sampling.steps 1"),
     ],

@@ -9,7 +9,7 @@ import torch
 
 from nanogen.backbones import Condition, Output
 from nanogen.config import load_run, load_study
-from nanogen.config.schema import Optimizer
+from nanogen.config.training_schema import Optimizer
 from nanogen.objectives import (
     PREDICTIONS,
     FlowMatching,

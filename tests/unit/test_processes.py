@@ -27,6 +27,7 @@ from nanogen.training.sharding import SHARDINGS, whole
 
 pytestmark = pytest.mark.slow  # about a minute
 STEPS, CUT = 24, 4  # it stops after CUT; 20 steps remain
+CUT_SHORT = ["--log-every", str(CUT), "--deadline", "0"]
 WAYS = {"one": (1, []), "two": (2, []), "fsdp": (2, ["--sharding", "fsdp"])}
 
 
@@ -83,8 +84,7 @@ def undisturbed(trainings) -> dict[str, Result]:
 @pytest.fixture(scope="module")
 def interrupted(trainings) -> dict[str, Path]:
     """By way of training, the folder of one that has stopped after CUT steps."""
-    cut = ["--log-every", str(CUT), "--deadline", "0"]
-    return {way: trainings.run(f"cut-{way}", way, *cut, code=75) for way in WAYS}
+    return {way: trainings.run(f"cut-{way}", way, *CUT_SHORT, code=75) for way in WAYS}
 
 
 def assert_close(one: Result, other: Result) -> None:
@@ -156,6 +156,26 @@ def test_other_objectives_are_sharded_as_well(trainings, name):
     one = trainings.run(f"{name}-one", "one", **keys)
     sharded = trainings.run(f"{name}-fsdp", "fsdp", "--micro-batch", "4", **keys)
     assert_close(trainings.result(sharded), trainings.result(one))
+
+
+def test_muon_learns_alike_on_any_processes_and_continues_on_others(trainings):
+    """It orthogonalises in bfloat16, which rounds the sums of other parts of a batch otherwise."""
+    keys = {"overrides": {"methods": {"jit": {"training": {"optimizer": {"kind": "muon"}}}}}}
+    folders = [trainings.run(f"muon-{way}", way, **keys) for way in WAYS]
+    trainings.run("muon-cut", "one", *CUT_SHORT, code=75, **keys)
+    folders.append(trainings.run("muon-cut", "fsdp", **keys))
+    assert f"continuing jit on imagenet after step {CUT}" in (folders[-1] / "log").read_text()
+    one, *others = map(trainings.result, folders)
+    for other in others:
+        assert other.curve["loss"] == pytest.approx(one.curve["loss"], rel=1e-3)
+        apart, whole_norm = (
+            torch.cat([of(name).flatten() for name in one.weights]).norm()
+            for of in (
+                lambda name, other=other: other.weights[name] - one.weights[name],
+                one.weights.get,
+            )
+        )
+        assert apart < 1e-3 * whole_norm
 
 
 @pytest.mark.parametrize("sharding", ["none", "fsdp"])

@@ -161,6 +161,9 @@ class Constant(torch.nn.Module):
         (Guidance(2.0), 5.0, 16.0),  # 1 + 2 (3 - 1), 4 + 2 (10 - 4)
         (Guidance(1.0, internal=3.0), 5.0, 18.0),  # 2 + 3 (3 - 2), 6 + 3 (10 - 6)
         (Guidance(2.0, internal=3.0), 11.0, 36.0),  # -1 + 2 (5 + 1), 0 + 2 (18 - 0)
+        (Guidance(2.0, internal=3.0, internal_interval=(0.6, 1.0)), 8.0, 36.0),  # (11 + 5) / 2
+        (Guidance(2.0, internal=3.0, internal_unconditional=1.0), 9.0, 32.0),  # 1 + 2 (5 - 1), ...
+        (Guidance(2.0, internal=1.0, internal_unconditional=3.0), 7.0, 20.0),  # -1 + 2 (3 + 1), ...
     ],
 )
 def test_guidance_moves_image_and_cls_by_hand(guidance, image, cls):
@@ -430,6 +433,8 @@ WRONG = [
     ("jit", {"objective": {"terms": {"reg": {"coefficient": 1}}}}, "reg.encoder must name a frozen"),
     ("jit", {"objective": {"terms": {"lpisp": {"coefficient": 1}}}}, "did you mean 'lpips'"),
     ("jit", {"sampling": {"internal_guidance": 2.0}}, "needs the head"),
+    ("jit", {"sampling": {"internal_unconditional": 2.0}}, "needs the head"),
+    ("jit", {"sampling": {"internal_interval": [0.5, 0.2]}}, "internal_interval .0.5, 0.2. must lie"),
     (
         "jit",
         {

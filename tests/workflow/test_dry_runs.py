@@ -369,7 +369,7 @@ def test_figure_3_needs_a_training_that_keeps_an_average(fresh):
     plan = fresh.plan("figure3", *OF_NANO)
     assert (plan.rules["train"], plan.rules["sample"], plan.rules["lengths_figure"]) == (2, 4, 1)
     assert not {"score_text", "sample_grid"} & set(plan.rules)
-    early = {job["method"]: job for job in plan.of("sample") if job["variant"] == "at-800"}
+    early = {job["method"]: job for job in plan.of("sample") if job["variant"] == "at-1000"}
     assert early.keys() == {"dinov2-b", "sd-vae-mse"}
     for name, job in early.items():
         assert f"results/nano/runs/t2i/{name}/model/kept.safetensors" in job.inputs

@@ -84,6 +84,7 @@ def test_one_tokenizers_training_concerns_its_own_methods(finished):
     "keys",
     [
         {"training": {"checkpoint_every": 7, "log_every": 3, "sharding": "fsdp", "micro_batch": 8}},
+        {"training": {"trackers": ["tensorboard"]}},
         {"sampling": {"batch_size": 10}},
     ],
 )

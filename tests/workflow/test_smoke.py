@@ -351,3 +351,17 @@ def test_a_sampler_is_one_module_and_one_entry(done):
     assert outcome.code == 0, outcome.text[-5000:]
     with h5py.File(done / samples) as file:
         assert np.abs(file["images"][:].astype(int) - euler).max() > 0
+
+
+def test_tensorboard_shows_a_training_with_its_samples(done):
+    """Asked for afterwards it trains nothing; here a step more is."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    model = f"{RESULTS}/runs/imagenet/jit/model/nanogen.json"
+    shown = "trackers: [tensorboard]"
+    assert not done.snakemake("-n", model, *SMOKE, f"training={{{shown}}}").rules
+    outcome = done.snakemake(model, *SMOKE, f"training={{{shown}, evaluate_every: 10, steps: 21}}")
+    assert outcome.code == 0, outcome.text[-5000:]
+    folder = done / f"{RESULTS}/tracking/imagenet/jit/tensorboard"
+    events = accumulator.EventAccumulator(str(folder)).Reload()
+    assert {"train/loss", "train/memory_gb", "evaluation/fid"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Images("samples")] == [10, 20, 21]

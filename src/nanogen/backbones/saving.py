@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -14,8 +13,9 @@ from nanogen.backbones.encoder import InContextEncoder
 from nanogen.backbones.lightning import LightningDiT
 from nanogen.config.train_stage import BackboneStage
 from nanogen.errors import UserError
-from nanogen.files import read_json, refuse_placeholder, write_json
+from nanogen.files import read_json, write_json
 from nanogen.identity import seed_for
+from nanogen.weights import readable_weights
 
 CLASSES: dict[str, type[InContextEncoder]] = {"ddt": DDT, "lightning": LightningDiT}
 
@@ -65,10 +65,9 @@ def load(folder: Path) -> InContextEncoder:
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load every weight, strictly."""
-    if not path.exists():
-        raise UserError(f"{path} does not exist")
-    refuse_placeholder(path)
+    with readable_weights(path):
+        weights = load_file(path)
     try:
-        model.load_state_dict(load_file(path), strict=True)
-    except (SafetensorError, RuntimeError) as error:
+        model.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
         raise UserError(f"{path} does not hold this network's weights: {error}") from error

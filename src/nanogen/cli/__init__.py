@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 
 from nanogen import __version__
+from nanogen.ending import UNWRITTEN
 from nanogen.errors import UserError, nearest
+from nanogen.text import printable
 from nanogen.training.stopping import CANCELLED, Interrupted
 
 # command -> (module in nanogen.cli, what it does); each module has arguments(parser) and run(args), the
@@ -82,6 +85,7 @@ COMMANDS = {
     "explorer": ("explorer", "one HTML page to explore the methods on both axes"),
     "profile": ("profile", "where a study's time went: wall, processor and memory of every command"),
     "summary": ("summary", "what a finished study holds, for the terminal"),
+    "licences": ("licences", "the licence of every installed package"),
     "docs": ("docs", "the documentation as a site that opens from disk"),
 }
 
@@ -116,6 +120,19 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return {name: parser_of(name) for name in COMMANDS}
 
 
+class _Printable(logging.Formatter):
+    """Messages hold names that others gave to files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def _log_to_terminal() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
 def _record(args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
     """Note beside its outputs how a step of the graph, a command with --config and --output, ran."""
     config, output = getattr(args, "config", None), getattr(args, "output", None)
@@ -133,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     time."""
     argv = sys.argv[1:] if argv is None else argv
     began = datetime.now(UTC)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _log_to_terminal()
     name = _parser().parse_args(argv[:1] or ["--help"]).command
     try:
         if name not in COMMANDS:
@@ -142,8 +159,11 @@ def main(argv: list[str] | None = None) -> int:
         if _module(name).run(args) is not False:
             _record(args, argv, began)
     except UserError as error:
-        print(f"nanogen {name}: {error}", file=sys.stderr)
+        print(printable(f"nanogen {name}: {error}"), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNWRITTEN
     except KeyboardInterrupt as error:
         print(f"nanogen {name}: {str(error) or 'interrupted'}", file=sys.stderr)
         return error.code if isinstance(error, Interrupted) else CANCELLED

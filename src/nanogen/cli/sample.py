@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanogen.cli.common import at_least, read_stage
+from nanogen.data.walk import PICTURES
 from nanogen.errors import UserError
 
 BY_HAND = (
@@ -84,6 +85,8 @@ def _refuse(args: argparse.Namespace, names: tuple[str, ...], why: str) -> None:
 def _by_hand(args: argparse.Namespace) -> None:
     if args.model is None:
         raise UserError("give --model DIR, the folder of a trained model (or a study's --config STAGE)")
+    if args.output.suffix.lower() in PICTURES - {".png"}:
+        raise UserError(f"--output {args.output}: images are written as PNG; give X.png or a folder")
     from nanogen.config import trained
     from nanogen.sampling.draw import Request, draw
     from nanogen.training.processes import processes

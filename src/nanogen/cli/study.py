@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from nanogen.config import Study, load_study, study_from
 from nanogen.config.validation import merged
 from nanogen.errors import UserError
 from nanogen.files import read_json
+from nanogen.text import parsed
 
 PUBLISHED = "published"
 
@@ -47,10 +47,7 @@ def named_source(args: argparse.Namespace) -> Study | None:
 
 def parse_keys(text: str, option: str) -> dict[str, Any]:
     """A JSON object given on the command line; raises UserError naming the option."""
-    try:
-        keys = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{option} is not valid JSON ({error}): {text}") from error
+    keys = parsed(text, f"{option} {text}")
     if not isinstance(keys, Mapping):
         raise UserError(f'{option}: expected a JSON object such as {{"key": 1}}, got {text}')
     return dict(keys)

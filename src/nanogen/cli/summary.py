@@ -44,4 +44,4 @@ def run(args: argparse.Namespace) -> None:
     )
     if (page := root / "explorer.html").exists():
         console.print("\nExplorer, for a browser", style="bold", highlight=False)
-        console.print(f"  {page}", highlight=False, soft_wrap=True)
+        console.print(f"  {page}", highlight=False, markup=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from nanogen.cli.common import (
     stage_arguments,
 )
 from nanogen.config.cache_stage import CacheStage
+from nanogen.config.trackers import TRACKERS
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", type=Path, help="text features, for text to image")
     parser.add_argument("--cls", type=Path, help="cls features of a vision encoder, for REG")
     parser.add_argument("--patches", type=Path, help="its patch features, for REPA")
+    parser.add_argument("--initial", type=Path, help="folder of the trained model that it starts from")
     parser.add_argument(
         "--network",
         action="append",
@@ -48,6 +50,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     saving_arguments(parser, checkpoint_every=1000)
     parser.add_argument(
         "--keep", type=int, nargs="*", metavar="STEP", help="keep the average after these steps, too"
+    )
+    tracking = parser.add_argument_group("trackers, beside the curve in train.jsonl")
+    tracking.add_argument("--tracker", action="append", default=[], choices=list(TRACKERS))
+    tracking.add_argument("--tracking", type=Path, help="folder that they write to")
+    parser.add_argument(
+        "--keep-state",
+        action="store_true",
+        help="leave trained weights and optimizer in the folder, too",
     )
     processes = parser.add_argument_group("work of the processes, which changes no result but rounding")
     processes.add_argument(
@@ -75,6 +85,8 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.training.execution import Execution
     from nanogen.training.processes import processes
 
+    if args.tracker and not args.tracking:
+        raise UserError("--tracker needs --tracking FOLDER")
     stage = TrainStage.from_json(read_stage(args.config, "train"))
     folders = named_folders("--network", args.network)
     execution = Execution(
@@ -84,6 +96,9 @@ def run(args: argparse.Namespace) -> None:
         sharding=args.sharding,
         micro_batch=args.micro_batch,
         snapshots=args.keep,
+        keep_state=args.keep_state,
+        trackers=args.tracker,
+        tracking=args.tracking,
     )
     with processes() as group:
         inputs = (args.latents, args.data, args.text, args.cls, args.patches)
@@ -98,6 +113,7 @@ def run(args: argparse.Namespace) -> None:
                 execution=execution,
                 networks=term_networks(stage, folders, group.device),
                 online=_online(args, stage, folders, group) if args.online else None,
+                initial=args.initial,
             )
             if group.main:
                 shutil.rmtree(args.state, ignore_errors=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from nanogen.config import classifier, terms
 from nanogen.config.schema import PIXELS, Run
-from nanogen.errors import UserError
+from nanogen.config.trackers import TRACKERS
+from nanogen.errors import UserError, nearest
 
 
 def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> None:
@@ -22,6 +24,15 @@ def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> No
             f"{where}: training.batch_size {run.training.batch_size} is not a multiple of "
             f"training.noise_chunk {run.training.noise_chunk}"
         )
+    unknown = [name for name in run.training.trackers if name not in TRACKERS]
+    if unknown:
+        raise UserError(f"{where}: training.trackers has {unknown[0]!r}{nearest(unknown[0], TRACKERS)}")
+    start = run.training.initialise_from
+    if start and not Path(start.model, "stage.json").is_file():
+        raise UserError(
+            f"{where}: training.initialise_from: {start.model} is no trained model's folder: it holds "
+            "no stage.json; train or import that model first"
+        )
     if run.objective.kind == "meanflow":
         _check_meanflow(run, where)
     more = run.sampling.more_steps
@@ -30,9 +41,13 @@ def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> No
             f"{where}: sampling.more_steps {more} must be positive, and each another number than the "
             f"rest and sampling.steps {run.sampling.steps}"
         )
-    low, high = run.sampling.guidance_interval
-    if not 0 <= low <= high <= 1:
-        raise UserError(f"{where}: sampling.guidance_interval {low, high} must lie in [0, 1]")
+    for key, (low, high) in {
+        "sampling.guidance_interval": run.sampling.guidance_interval,
+        "sampling.internal_interval": run.sampling.internal_interval,
+        "objective.meanflow.guidance_interval": run.objective.meanflow.guidance_interval,
+    }.items():
+        if not 0 <= low <= high <= 1:
+            raise UserError(f"{where}: {key} {low, high} must lie in [0, 1]")
     channels, rows, columns = latent
     if rows % run.backbone.patch or columns % run.backbone.patch:
         raise UserError(
@@ -48,14 +63,12 @@ def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> No
 
 
 def _check_meanflow(run: Run, where: str) -> None:
-    """The average velocity is trained alone, as a velocity, with its guidance in the target."""
+    """The average velocity is trained alone, with its guidance in the target."""
     if run.objective.terms:
         raise UserError(
             f"{where}: objective meanflow has no added terms; leave out objective.terms "
             f"({', '.join(run.objective.terms)})"
         )
-    if run.objective.prediction != "v":
-        raise UserError(f"{where}: objective meanflow needs objective.prediction v")
     if run.sampling.guidance_scale != 1:
         raise UserError(
             f"{where}: MeanFlow is guided by its training; set objective.meanflow.kappa in place of "

@@ -19,7 +19,7 @@ def passes(objective: Objective) -> float:
     """What the mean training step of an ``objective`` costs in forward passes."""
     if objective.kind == "flow-matching":
         return STEP
-    share, guided = objective.meanflow.share, objective.meanflow.kappa > 0
+    share, guided = objective.meanflow.share, objective.meanflow.guided
     # Guidance reads two velocities, of which a flow-matching step has one anyway.
     return STEP + share * DERIVATIVE + (1 + share if guided else 0)
 

@@ -8,6 +8,7 @@ scale is a method's best on ImageNet.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -67,11 +68,17 @@ SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data
 
 def _validated_study(layers: Sequence[Layer]) -> Study:
     study = validate(Study, layers)
+    if study.data_root:  # whatever way it is written, it is one folder
+        study = study.model_copy(update={"data_root": os.path.realpath(study.data_root)})
     for layer in layers:
         for section in SECTIONS:
             keys, known = layer.keys.get(section), section_of(Run, section)
             if keys and known:
                 refuse_unknown(keys, known, layer.where, section)
+    for key in ("methods", "tasks", "public"):
+        names = getattr(study, key)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"study {study.study}: {key} names {twice[0]!r} twice; remove one")
     for method in (*study.methods, *study.public):
         _check_listed(method, method in study.public)
     if study.seeds > 1 and study.report.reproduction:

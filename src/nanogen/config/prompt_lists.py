@@ -9,7 +9,7 @@ from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.load import load_prompt_file
 from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import read_text
 from nanogen.identity import config_hash
 
 FROM_PROMPTS = "prompts"  # evaluation.questions: made from the metadata of GenEval's prompts
@@ -38,7 +38,6 @@ def identity(key: str, named: str) -> dict[str, Any]:
             f"evaluation.{key}: there is no file {file}, and none of config/prompts has this name"
         )
     try:
-        with explained(file, "read"):
-            return {"content": config_hash(file.read_text(encoding="utf-8"))}
-    except UnicodeDecodeError as error:
-        raise UserError(f"evaluation.{key}: {file} is no UTF-8 text ({error})") from error
+        return {"content": config_hash(read_text(file))}
+    except UserError as error:
+        raise UserError(f"evaluation.{key}: {error}") from error

@@ -6,13 +6,14 @@ network on disk, ``model_schema``).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.section import Section, added
 from nanogen.config.solvers import SOLVERS
+from nanogen.config.training_schema import Training
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
@@ -29,9 +30,10 @@ class Data(Section):
     """One data set; its splits become ``results/<study>/data/<name>/{train,val}.h5``."""
 
     name: str = Field(description="folder name under data/ and latents/")
-    source: Literal["scenes", "folder", "webdataset", "array"] = Field(
+    source: Literal["scenes", "folder", "captioned", "webdataset", "array"] = Field(
         description="scenes: drawn by the project; folder: photographs of classes, an ImageFolder tree "
-        "or exported parquet or Arrow files; webdataset: tar shards; array: a file of validation images"
+        "or exported parquet or Arrow files; captioned: pictures with a .txt or .json each; webdataset: "
+        "tar shards; array: a file of validation images"
     )
     resolution: int = Field(gt=0, description="side of the square images in pixels")
     train_images: int = Field(gt=0, description="images to draw, or the most to take (training)")
@@ -114,11 +116,35 @@ class MeanFlow(Section):
     """The average velocity's target; read where the objective's kind is meanflow."""
 
     kappa: float = Field(
-        0.0, ge=0, lt=1, description="guidance in the target, of effective scale 1 / (1 - kappa)"
+        0.0, ge=0, lt=1, description="guidance in the target, of effective scale omega / (1 - kappa)"
     )
+    omega: float = added(
+        1.0,
+        gt=0,
+        description="weight of the path's velocity in the guided target; 1: kappa alone guides",
+    )
+    guidance_interval: tuple[float, float] = added(
+        (0.0, 1.0),
+        introduced=[0.0, 1.0],
+        description="closed interval of t in which the target is guided",
+    )
+    norm_power: float = added(
+        1.0, ge=0, description="p of the adaptive weight 1 / (error + norm_offset)^p; 0: none"
+    )
+    norm_offset: float = added(0.01, gt=0, description="keeps the adaptive weight finite")
     share: float = Field(
         0.25, ge=0, le=1, description="share of the steps that train it; the others: flow matching"
     )
+
+    @property
+    def guided(self) -> bool:
+        """Whether guidance is in the target."""
+        return self.kappa > 0 or self.omega != 1
+
+    @property
+    def scale(self) -> float:
+        """Of guidance, where the target is met: v_c = v_u + scale (v - v_u)."""
+        return self.omega / (1 - self.kappa)
 
 
 class Objective(Section):
@@ -138,56 +164,6 @@ class Objective(Section):
     shift_base: int = Field(4096, description="time shift is sqrt(size of the latent / this)")
 
 
-class Optimizer(Section):
-    """AdamW and its schedule: 0 -> rate over warm-up, constant, then linear to the final rate."""
-
-    learning_rate: float = Field(2e-4, gt=0, description="rate after warm-up")
-    final_learning_rate: float = Field(2e-5, ge=0, description="rate where the decay ends")
-    warmup_steps: int = Field(0, ge=0, description="steps of the linear rise from 0")
-    decay_start: int = Field(description="step at which the linear decay begins")
-    decay_end: int = Field(description="step at which the final rate is reached (may be > steps)")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of both moments")
-    weight_decay: float = Field(0.0, description="AdamW's decoupled weight decay")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-
-
-class Training(Section):
-    """Stage 2: how long and how the backbone is trained."""
-
-    steps: int = Field(gt=0, description="optimizer steps")
-    batch_size: int = Field(gt=0, description="global batch over all processes")
-    noise_chunk: int = Field(
-        32, gt=0, description="samples that share one generator; fixes the draws on any process count"
-    )
-    ema: float = Field(0.9995, ge=0, lt=1, description="decay per step of the averaged weights")
-    condition_dropout: float = Field(
-        0.1, ge=0, le=1, description="share of samples trained without their condition, for guidance"
-    )
-    precision: Literal["float32", "bf16"] = Field(
-        "bf16", description="of matrix products in training; weights stay float32"
-    )
-    compile: bool = Field(False, description="torch.compile the backbone's blocks, where there is a GPU")
-    sharding: Literal["none", "fsdp"] = Field(
-        "none",
-        description="what each of several processes holds of the network: all (DDP), or a part (FSDP2)",
-    )
-    micro_batch: int = Field(
-        0, ge=0, description="the most samples that a process takes at a time; 0: its share of the batch"
-    )
-    checkpoint_every: int = Field(gt=0, description="steps between saves of the resumable state")
-    log_every: int = Field(gt=0, description="steps between lines of the training log")
-    evaluate_every: int = Field(
-        0, ge=0, description="steps between evaluations while it is trained; 0: none"
-    )
-    evaluate_images: int = Field(
-        200, ge=2, description="images per such evaluation, of class-conditional runs"
-    )
-    snapshots: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        default_factory=list, description="shares of the steps after which the average is kept, too"
-    )
-    optimizer: Optimizer = Field(description="AdamW and its schedule")
-
-
 class Sampling(Section):
     """How images are drawn from a trained model."""
 
@@ -203,6 +179,12 @@ class Sampling(Section):
     guidance_interval: tuple[float, float] = Field(description="closed interval of t")
     internal_guidance: float = Field(
         1.0, ge=1, description="base + this (full - base), base the shallower head's prediction"
+    )
+    internal_interval: tuple[float, float] = added(
+        (0.0, 1.0), introduced=[0.0, 1.0], description="closed interval of t of internal guidance"
+    )
+    internal_unconditional: float | None = added(
+        None, ge=1, description="internal_guidance of the pass without condition; none: the same"
     )
     batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
     pixels: Literal["rounded", "truncated"] = added(

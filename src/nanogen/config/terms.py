@@ -17,7 +17,7 @@ CACHED = {"reg": "cls", "repa": "patches"}
 IN_PIXELS = ("lpips", "features")
 NAMES = (*CACHED, *IN_PIXELS, "internal-guidance")
 # terms whose code has changed what they give, and how often
-REVISED = {"features": 1}
+REVISED = {"features": 2}
 REPA_HEADS = {"mse-linear": "linear", "cosine-mlp": "mlp"}
 
 
@@ -76,11 +76,13 @@ def check(run: Run, pixels: bool, where: str) -> None:
             f"{where}: with REG, REPA aligns the cls token too; give objective.terms.repa.encoder and "
             "objective.terms.reg.encoder the same encoder"
         )
-    if run.sampling.internal_guidance != 1 and "internal-guidance" not in terms:
-        raise UserError(
-            f"{where}: sampling.internal_guidance {run.sampling.internal_guidance} needs the head that "
-            "objective.terms.internal-guidance trains"
-        )
+    for key in ("internal_guidance", "internal_unconditional"):
+        scale = getattr(run.sampling, key)
+        if scale not in (1, None) and "internal-guidance" not in terms:
+            raise UserError(
+                f"{where}: sampling.{key} {scale} needs the head that objective.terms.internal-guidance "
+                "trains"
+            )
 
 
 def _check_encoder(name: str, term: Term, where: str) -> None:

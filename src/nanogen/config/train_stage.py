@@ -6,7 +6,7 @@ The keys of a section are the section's own (`nanogen.config.schema`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -72,6 +72,14 @@ class BackboneStage:
 
 
 @dataclass(frozen=True)
+class Initial:
+    """What a training starts with of another's (`nanogen.config.schema.InitialiseFrom`)."""
+
+    weights: str
+    optimizer: str
+
+
+@dataclass(frozen=True)
 class UsedNetwork:
     """A frozen network that a model is sampled with: its hash, and its configuration."""
 
@@ -85,12 +93,17 @@ class UsedNetwork:
 
 @dataclass(frozen=True)
 class Use:
-    """What a trained model is sampled with by hand; None: it has no tokenizer, or reads no text."""
+    """What a trained model is sampled with by hand; None: it has no tokenizer, or reads no text.
+
+    Attributes:
+        classes: names of the folders of photographs that it was trained on, by label, if it was.
+    """
 
     sampling: Sampling
     data: Data
     tokenizer: UsedNetwork | None
     text_encoder: UsedNetwork | None
+    classes: Sequence[str] | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Use:
@@ -99,6 +112,7 @@ class Use:
             data=read(Data, content["data"]),
             tokenizer=UsedNetwork.from_json(content["tokenizer"]),
             text_encoder=UsedNetwork.from_json(content["text_encoder"]),
+            classes=content.get("classes"),
         )
 
 
@@ -110,6 +124,7 @@ class TrainStage(BackboneStage):
         expects: hashes of what it reads.
         pixels: it has no tokenizer.
         networks: the frozen networks that terms compare with, by term.
+        initial: what is taken of the model that it starts from; None: its weights are drawn.
         use: None inside of a sample set's stage.
         content: the JSON that all of it was read from.
     """
@@ -118,19 +133,21 @@ class TrainStage(BackboneStage):
     expects: Mapping[str, str]
     pixels: bool
     networks: Mapping[str, Model]
+    initial: Initial | None
     use: Use | None
     content: Mapping[str, Any] = field(repr=False)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> TrainStage:
         """Read a stage, which may be an older version's."""
-        use = content.get("use")
+        use, initial = content.get("use"), content.get("initial")
         return cls(
             **_backbone_keys(content),
             hash=content["hash"],
             expects=content["expects"],
             pixels=content["pixels"],
             networks={term: read(Model, keys) for term, keys in content.get("networks", {}).items()},
+            initial=initial and Initial(initial["weights"], initial["optimizer"]),
             use=None if use is None else Use.from_json(use),
             content=content,
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from nanogen.config.stages.base import completed_stage
 from nanogen.config.study_schema import Study
+from nanogen.config.training_schema import InitialiseFrom
 from nanogen.errors import UserError
 from nanogen.files import read_json
+
+STATE = "state.safetensors"  # trained weights and moments, where a training kept them
 
 # what a model must share with the run that samples from it, by its path in the ``train`` stage
 _SHARED = (
@@ -19,6 +23,16 @@ _SHARED = (
     ("objective", "kind"),
     ("objective", "prediction"),
     ("objective", "t_eps"),
+    ("use", "tokenizer", "model", "name"),
+)
+# and what a training that starts from its weights must share with it
+_SAME_NETWORK = (
+    ("latent",),
+    ("text_width",),
+    *(("conditioner", key) for key in ("kind", "classes", "tokens", "model")),
+    ("backbone",),
+    ("objective", "kind"),
+    ("objective", "prediction"),
     ("use", "tokenizer", "model", "name"),
 )
 
@@ -53,15 +67,47 @@ def fitting(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
     That is: the same network, the same meaning of its output, the latents of the same tokenizer.
     """
     found = read(folder)
-    for path in _SHARED:
+    _check("trained", folder, found, expected, _SHARED)
+    return found
+
+
+def start(keys: InitialiseFrom, expected: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The hash of the model that the training ``expected`` starts from, and what is taken of it.
+
+    Raises UserError where there is no such model, it is another network, or it lacks what is asked for.
+    """
+    folder, key = Path(keys.model), "training.initialise_from"
+    found = read(folder)
+    _check(key, folder, found, expected, _SAME_NETWORK)
+    if keys.optimizer == "saved":
+        _check(key, folder, found, expected, (("training", "optimizer", "kind"),))
+    taken = keys.model_dump(mode="json", exclude={"model"})
+    if taken != {"weights": "average", "optimizer": "fresh"} and not (folder / STATE).is_file():
+        raise UserError(
+            f"{key}: {folder} holds its average alone, no {STATE}; start from weights: average with "
+            "optimizer: fresh, or train it again with training.keep_state: true"
+        )
+    card = read_json(folder / "nanogen.json")
+    origin = {"imported": card["imported"]} if "imported" in card else {}
+    return card["hash"], {**taken, **origin}
+
+
+def _check(
+    key: str,
+    folder: Path,
+    found: dict[str, Any],
+    expected: dict[str, Any],
+    shared: Iterable[tuple[str, ...]],
+) -> None:
+    """Raise UserError where two ``train`` stages differ in what they must share."""
+    for path in shared:
         own, asked = _at(found, path), _at(expected, path)
         if own != asked:
             raise UserError(
-                f"trained: the model in {folder} has {'.'.join(path)} {own!r}, but "
+                f"{key}: the model in {folder} has {'.'.join(path)} {own!r}, but "
                 f"{expected['method']} on {expected['task']} asks for {asked!r}; give the model that "
                 "belongs to the method, or correct the configuration"
             )
-    return found
 
 
 def _at(stage: Any, path: tuple[str, ...]) -> Any:

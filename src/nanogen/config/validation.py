@@ -79,8 +79,16 @@ def validate(model: type[Config], layers: Sequence[Layer]) -> Config:
             elif item["type"] == "missing":
                 lines.append(f"{where}: key {key!r} is missing")
             else:
-                lines.append(f"{where}: {key!r} = {item['input']!r}: {item['msg']}")
+                hint = _quoting(item["type"], item["input"])
+                lines.append(f"{where}: {key!r} = {item['input']!r}: {item['msg']}{hint}")
         raise UserError("\n".join(lines)) from error
+
+
+def _quoting(kind: str, value: Any) -> str:
+    """What to do where YAML took a text for a number or a truth value."""
+    if kind != "string_type" or not isinstance(value, bool | int | float):
+        return ""
+    return f"; put it into quotes, on the command line twice: KEY=\"'{value}'\""
 
 
 def refuse_unknown(keys: Mapping[str, Any], model: type[BaseModel], where: str, at: str) -> None:

@@ -99,7 +99,7 @@ def is_swept(run: Run, sweep: Sweep | None) -> bool:
 
 
 def guidance_is_trained(run: Run) -> bool:
-    return run.objective.kind == "meanflow" and run.objective.meanflow.kappa > 0
+    return run.objective.kind == "meanflow" and run.objective.meanflow.guided
 
 
 def weights_of(run: Run, variant: str) -> str:

@@ -6,11 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from nanogen.config.strict_yaml import read_mapping
 from nanogen.config.validation import Layer
 from nanogen.errors import UserError, nearest
-from nanogen.files import explained
 
 TASKS = "tasks"
 CONFIG = Path(__file__).resolve().parents[3] / "config"
@@ -24,15 +22,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 @cache
 def _read_yaml(path: Path, _: Path) -> dict[str, Any]:
     """As `read_yaml`, once per folder that a relative path may be meant from."""
-    with explained(path, "read"):
-        text = path.read_text(encoding="utf-8")
-    try:
-        content = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: expected keys and values at the top level")
-    return content
+    return read_mapping(path)
 
 
 def available(kind: str) -> list[str]:

@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
+
+LONG = 8  # from this many times the short side on, a picture is a strip
+# Captions and colour profiles in a PNG, which are not needed, do not make it unreadable.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 256 << 20
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -46,10 +50,15 @@ def centre_crop(image: Image.Image, size: int) -> np.ndarray:
     while min(image.size) >= 2 * size:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
     scale = size / min(image.size)
-    scaled = (round(image.width * scale), round(image.height * scale))
-    image = image.resize(scaled, Image.Resampling.BICUBIC)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return np.array(image.crop((left, top, left + size, top + size)))
+    width, height = round(image.width * scale), round(image.height * scale)
+    left, top = (width - size) // 2, (height - size) // 2
+    if max(width, height) <= LONG * size:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+        return np.array(image.crop((left, top, left + size, top + size)))
+    # The same pixels, without those of a strip that lie outside: a line would become gigabytes.
+    across, down = image.width / width, image.height / height
+    box = (left * across, top * down, (left + size) * across, (top + size) * down)
+    return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
 def load(file: Path | IO[bytes], size: int) -> np.ndarray:

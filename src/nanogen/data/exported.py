@@ -13,6 +13,7 @@ from nanogen.data.exported_tables import Table, class_names, columns, labels_of,
 from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
 from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
+from nanogen.files import damage_inside
 
 
 class Exported:
@@ -77,7 +78,7 @@ class Exported:
         try:
             image = load(io.BytesIO(content), self.resolution)
         except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-            return name, str(error) or type(error).__name__
+            return name, damage_inside(error, content)
         return name, Example(image, k, self.captions[k], self.captions[k])
 
     def examples(self) -> Iterator[Example]:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nanogen.data.walk import walk
 from nanogen.errors import UserError
+from nanogen.files import damage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +40,8 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is truncated or damaged ({error}); fetch it again") from error
+        reason = damage(error, path)
+        raise UserError(f"{path} is truncated or damaged ({reason}); fetch it again") from error
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class _Batches:
 def tables(root: Path, split: str) -> list[Table]:
     """The files of a split in the order of their names; raises UserError where there are none."""
     named = re.compile(rf"(^|[-_/.])({SPLITS[split]})[-_/.]")
-    files = sorted(f for f in root.rglob("*") if f.suffix in TABLES)
+    files = walk(root).only(TABLES).files
     found = [file for file in files if named.search(file.relative_to(root).as_posix())]
     if not found:
         raise UserError(

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from nanogen.data.crop import load
-from nanogen.data.photographs import class_folders, class_names
+from nanogen.data.photographs import class_folders, class_names, outside_classes
 from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
 from nanogen.data.stage import DataStage
+from nanogen.data.walk import walk
 from nanogen.errors import UserError, nearest
-from nanogen.files import explained
+from nanogen.files import damage
 
 log = logging.getLogger(__name__)
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below a class folder by name, hidden ones left out; UserError if there are none."""
-    found: list[Path] = []
-    with explained(folder, "read"):
-        for base, folders, names in os.walk(folder, followlinks=True):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            found += [Path(base, name) for name in names if not name.startswith(".")]
-    if not found:
+    """All files below a class folder by path; UserError if there are none.
+
+    A link that leads nowhere, or back, stands among them: it is unreadable, as a damaged file is.
+    """
+    found = walk(folder)
+    files = sorted([*found.files, *found.nowhere, *found.loops])
+    left_out = replace(found, nowhere=[], loops=[])
+    if left_out.passed_over:
+        log.warning("%s: passed over %s", folder, left_out.passed_over)
+    if not files:
         raise UserError(f"data.root: the class folder {folder} is empty; fill or remove it")
-    return sorted(found)
+    return files
 
 
 class Folder:
@@ -45,17 +49,21 @@ class Folder:
         self.resolution = stage.resolution
         self.captions = [caption(name, stage.caption_template) for name in self.classes]
         folders = class_folders(self.root / stage.split)
-        for folder in folders:
-            if folder.name not in self.classes:
+        if passed := outside_classes(self.root / stage.split):
+            log.warning("%s: passed over outside any class folder: %s", self.root / stage.split, passed)
+        for name, folder in folders.items():
+            if name not in self.classes:
                 raise UserError(
                     f"data.root: {folder} is a class that {self.root / 'train'} lacks"
-                    + nearest(folder.name, self.classes)
+                    + nearest(name, self.classes)
                 )
-        groups = [[f for f in _files(folder) if self._name(f) not in left_out] for folder in folders]
-        for folder, group in zip(folders, groups, strict=True):
+        groups = [
+            [f for f in _files(folder) if self._name(f) not in left_out] for folder in folders.values()
+        ]
+        for folder, group in zip(folders.values(), groups, strict=True):
             if not group:
                 raise UserError(f"data.root: the class folder {folder} holds no readable image")
-        labels = [self.classes.index(folder.name) for folder in folders]
+        labels = [self.classes.index(name) for name in folders]
         chosen = evenly(groups, stage.images)
         self.files = [(f, k) for k, group in zip(labels, chosen, strict=True) for f in group]
 
@@ -71,7 +79,7 @@ class Folder:
         try:
             image = load(file, self.resolution)
         except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-            return str(error) or type(error).__name__
+            return damage(error, file)
         return Example(image, k, self.captions[k], self.captions[k])
 
     def examples(self) -> Iterator[Example]:

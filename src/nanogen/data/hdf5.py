@@ -10,6 +10,7 @@ import io
 import logging
 import math
 import shutil
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ import h5py
 import numpy as np
 
 from nanogen.errors import UserError
-from nanogen.files import atomic_path, check_label
+from nanogen.files import atomic_path, check_label, damage, explained
+from nanogen.stand_ins import stand_in
 
 log = logging.getLogger(__name__)
 
@@ -86,26 +88,50 @@ def opened(path: Path | str, kind: str, version: int, hash_: str | None = None) 
 
     Raises UserError where the file is missing, truncated or of another kind, version or hash.
     """
-    with _opened(Path(path)) as file:
+    with whole(Path(path)), _opened(Path(path)) as file:
         check_label(file.attrs, path, kind, version, hash_)
         yield file
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Within, what HDF5 says of damage inside of a file becomes a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not _raised_by_hdf5(error):
+            raise
+        raise UserError(
+            f"{path} is damaged ({damage(error, path)}); delete it and make it again"
+        ) from error
+
+
+def _raised_by_hdf5(error: Exception) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "h5py" in frames[-1].filename
+
+
 def _opened(path: Path) -> h5py.File:
-    if not path.exists():
-        raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
+    with explained(path, "read"):
+        if not path.exists():
+            raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
+        said = stand_in(path)
+    if said:
+        raise UserError(f"{path} is {said}, or make it again")
     try:
         return h5py.File(path, "r")
     except OSError as error:
         raise UserError(
-            f"{path} is not a readable HDF5 file, perhaps truncated ({error}); "
+            f"{path} is not a readable HDF5 file, perhaps truncated ({damage(error, path)}); "
             "delete it and make it again"
         ) from error
 
 
 def kind(path: Path | str) -> str:
     """The format that a file says it has, e.g. ``samples``; raises UserError where it cannot be read."""
-    with _opened(Path(path)) as file:
+    with whole(Path(path)), _opened(Path(path)) as file:
         return str(file.attrs.get("format", "unknown")).removeprefix("nanogen.")
 
 
@@ -168,7 +194,7 @@ def stored(file: h5py.File, name: str) -> Stored:
 
 def stored_in(path: Path, name: str) -> Stored:
     """The same of a file that is not open, and whose header was checked."""
-    with _opened(path) as file:
+    with whole(path), _opened(path) as file:
         return stored(file, name)
 
 

@@ -15,12 +15,14 @@ import h5py
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.content import check_content
 from nanogen.data.hdf5 import announce
 from nanogen.data.images import FORMAT, VERSION
 from nanogen.data.source import Example, ImageSource, UnreadableFiles
 from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 from nanogen.files import label
+from nanogen.text import one_line
 
 log = logging.getLogger(__name__)
 _BLOCK_BYTES = 16 << 20
@@ -46,6 +48,12 @@ def _webdataset(stage: DataStage) -> ImageSource:
     return Shards(stage)
 
 
+def _captioned(stage: DataStage) -> ImageSource:
+    from nanogen.data.captioned import Captioned
+
+    return Captioned(stage)
+
+
 def _array(stage: DataStage) -> ImageSource:
     from nanogen.data.array_images import ArrayImages
 
@@ -55,6 +63,7 @@ def _array(stage: DataStage) -> ImageSource:
 SOURCES: dict[str, Callable[[DataStage], ImageSource]] = {
     "scenes": _scenes,
     "folder": _photographs,
+    "captioned": _captioned,
     "webdataset": _webdataset,
     "array": _array,
 }
@@ -119,7 +128,9 @@ def _write(source: ImageSource, stage: DataStage, output: Path) -> None:
 
 
 def _listing(files: Mapping[str, str]) -> str:
-    shown = [f"  {name}: {reason}" for name, reason in islice(sorted(files.items()), 20)]
+    shown = [
+        f"  {one_line(name)}: {one_line(reason)}" for name, reason in islice(sorted(files.items()), 20)
+    ]
     more = [f"  and {len(files) - 20} more"] if len(files) > 20 else []
     return "\n".join(shown + more)
 
@@ -132,6 +143,8 @@ def write_images(content: Mapping[str, Any], output: Path | str) -> None:
     """
     output, stage = Path(output), DataStage.from_json(content)
     started = time.monotonic()
+    if stage.content:
+        check_content(stage.source, Path(str(stage.root)), stage.split, stage.content)
     source = SOURCES[stage.source](stage)
     try:
         _write(source, stage, output)

@@ -5,6 +5,7 @@ Images are read one after the other, so memory does not grow with their number.
 
 from __future__ import annotations
 
+import logging
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ from typing import IO, TypeVar
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.walk import PICTURES, Found, walk
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import damage, explained
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+log = logging.getLogger(__name__)
 ARRAY = "arr_0"  # as np.savez calls an array without a name
 HDF5_SUFFIXES = (".h5", ".hdf5")
 Read = TypeVar("Read")
@@ -33,12 +35,14 @@ class ImageSet:
         name: what they are, e.g. ``training images``, for messages and protocols.
         side: in pixels.
         rows: () -> the images one by one, uint8 (side, side, 3).
+        passed_over: what lies beside them and is none of them, in words; or empty.
     """
 
     name: str
     count: int
     side: int
     rows: Callable[[], Iterator[np.ndarray]]
+    passed_over: str = ""
 
     def __len__(self) -> int:
         return self.count
@@ -64,8 +68,8 @@ def of_hdf5(path: Path, name: str, start: int = 0, stop: int | None = None) -> I
 
 
 def open_images(path: Path | str, side: int | None = None) -> ImageSet:
-    """The images in a folder (PNG, JPEG and WebP at any depth, by name), an NPZ file (``arr_0``) or an
-    HDF5 file of format images or samples.
+    """The images in a folder (`nanogen.data.walk.PICTURES` at any depth, by name), an NPZ file
+    (``arr_0``) or an HDF5 file of format images or samples.
 
     Args:
         side: bring every image to this size as training data is (`nanogen.data.crop`): scaled until
@@ -89,18 +93,21 @@ def open_images(path: Path | str, side: int | None = None) -> ImageSet:
 # ------------------------------------------------------------------------------------- folders
 
 
-def _pictures(folder: Path) -> list[Path]:
-    with explained(folder, "read"):
-        found = sorted(f for f in folder.rglob("*") if f.suffix.lower() in PICTURES and f.is_file())
-    if not found:
-        raise UserError(f"{folder} holds no images: expected {', '.join(PICTURES)} files")
+def _pictures(folder: Path) -> Found:
+    found = walk(folder).only(PICTURES)
+    if not found.files:
+        passed = f"; passed over: {found.passed_over}" if found.passed_over else ""
+        raise UserError(f"{folder} holds no images: expected PNG, JPEG, WebP and the like{passed}")
+    if found.passed_over:
+        log.warning("%s: passed over %s", folder, found.passed_over)
     return found
 
 
 def _folder(folder: Path, side: int | None) -> ImageSet:
     from nanogen.data.source import in_order
 
-    files = _pictures(folder)
+    found = _pictures(folder)
+    files = found.files
     decode: Callable[[Path], np.ndarray]
     if side is None:
         sizes = in_order(partial(_read, _size), files)  # headers only, before anything is spent
@@ -108,30 +115,26 @@ def _folder(folder: Path, side: int | None) -> ImageSet:
         decode = _decoded
     else:
         decode = partial(_cropped, side=side)
-    return ImageSet(
-        f"images of {folder}", len(files), side, lambda: in_order(partial(_read, decode), files)
-    )
+    rows = partial(in_order, partial(_read, decode), files)
+    return ImageSet(f"images of {folder}", len(files), side, rows, found.passed_over)
 
 
 def _read(function: Callable[[Path], Read], file: Path) -> Read:
     try:
         return function(file)
     except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-        reason = str(error) or type(error).__name__
-        raise UserError(f"{file} cannot be read ({reason}); mend or remove it") from error
+        raise UserError(f"{file} cannot be read ({damage(error, file)}); mend or remove it") from error
 
 
 def _size(file: Path) -> tuple[int, int]:
-    from PIL import Image
+    from nanogen.data.crop import Image
 
     with Image.open(file) as image:
         return image.size
 
 
 def _decoded(file: Path) -> np.ndarray:
-    from PIL import Image
-
-    from nanogen.data.crop import rgb
+    from nanogen.data.crop import Image, rgb
 
     with Image.open(file) as image:
         return np.array(rgb(image))

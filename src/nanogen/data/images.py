@@ -14,6 +14,8 @@ import numpy as np
 
 from nanogen.data import hdf5
 from nanogen.data.rows import Rows
+from nanogen.errors import UserError
+from nanogen.text import parsed
 
 if TYPE_CHECKING:
     from nanogen.data.tar_images import TarImages
@@ -30,6 +32,25 @@ def _images(file: h5py.File) -> Any:
     return TarImages(json.loads(file.attrs["shards"]), file["places"][:], int(file.attrs["side"]))
 
 
+def _classes(file: h5py.File) -> list[str]:
+    found = parsed(str(file.attrs["classes"]), f"{file.filename}: its list of classes")
+    if not isinstance(found, list):
+        raise UserError(f"{file.filename} is damaged: it has no list of classes; make it again")
+    return found
+
+
+def _check(file: h5py.File, images: tuple[int, ...], labels: np.ndarray) -> None:
+    """Raise UserError unless there is an image uint8 (H, W, 3) for each label."""
+    stored = file["images"].dtype if "images" in file else np.dtype(np.uint8)
+    if len(images) != 4 or images[3] != 3 or stored != np.uint8:
+        raise UserError(f"{file.filename} is damaged: its images are {stored} {images}; make it again")
+    if labels.shape != images[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(
+            f"{file.filename} is damaged: {images[0]} images, labels {labels.dtype} {labels.shape}; "
+            "make it again"
+        )
+
+
 class ImageFile:
     """A file of format ``images``, read through a memory map, or from the shards it names.
 
@@ -41,12 +62,11 @@ class ImageFile:
     def __init__(self, path: Path | str, hash_: str | None = None):
         self.path = Path(path)
         with hdf5.opened(path, FORMAT, VERSION, hash_) as file:
-            self.hash = str(file.attrs["hash"])
-            self.split = str(file.attrs["split"])
-            self.task = str(file.attrs["task"])
-            self.classes: list[str] = json.loads(file.attrs["classes"])
+            self.hash, self.split, self.task = (str(file.attrs[k]) for k in ("hash", "split", "task"))
+            self.classes: list[str] = _classes(file)
             self.images = _images(file)
             self.labels: np.ndarray = file["labels"][:]
+            _check(file, self.images.shape, self.labels)
             self.masks = hdf5.memmap(file, "masks") if "masks" in file else None
 
     def __len__(self) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import logging
+import os
+import unicodedata
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+from nanogen.data.walk import entries, walk
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.text import check_storable
 
-log = logging.getLogger(__name__)
 LAYOUT = (
     "expected ROOT/train/CLASS/* and ROOT/val/CLASS/*, or parquet or Arrow files of the splits train "
     "and validation"
@@ -21,8 +24,10 @@ def is_exported(root: Path | str) -> bool:
 
     root = Path(root)
     train = root / "train"
-    inside = train.iterdir() if train.is_dir() else root.rglob("*")
-    return any(file.suffix in TABLES for file in inside)
+    if not root.is_dir():
+        return False
+    files = entries(train).files if train.is_dir() else walk(root).files
+    return any(file.suffix in TABLES for file in files)
 
 
 def class_names(root: Path | str) -> list[str]:
@@ -34,18 +39,38 @@ def class_names(root: Path | str) -> list[str]:
         from nanogen.data import exported_tables
 
         return exported_tables.class_names(Path(root))
-    return [folder.name for folder in class_folders(Path(root) / "train")]
+    return list(class_folders(Path(root) / "train"))
 
 
-def class_folders(folder: Path) -> list[Path]:
-    """Folders of classes by name; hidden ones are none."""
+def class_folders(folder: Path) -> dict[str, Path]:
+    """Classes by name, and their folders. Raises UserError where there are none.
+
+    A name is in Unicode's composed form (NFC), whatever form the disk has: macOS decomposes it. Two
+    folders that differ in the form only, or a name that is no text, are refused.
+    """
     if not folder.is_dir():
         raise UserError(f"data.root: there is no folder {folder}; {LAYOUT}")
-    with explained(folder, "read"):
-        entries = [e for e in folder.iterdir() if not e.name.startswith(".")]
-        classes = sorted((e for e in entries if e.is_dir()), key=lambda e: e.name)
+    found = entries(folder)
+    classes: dict[str, Path] = {}
+    for path in sorted(found.folders, key=lambda path: _name(path)):
+        other = classes.setdefault(_name(path), path)
+        if other is not path:
+            raise UserError(
+                f"data.root: {folder} has two folders {_name(path)!r}, whose names differ in Unicode "
+                f"form only ({os.fsencode(other.name)!r}, {os.fsencode(path.name)!r}); merge them"
+            )
     if not classes:
         raise UserError(f"data.root: {folder} holds no class folders; {LAYOUT}")
-    if len(classes) < len(entries):
-        log.warning("%s: %d files outside any class folder", folder, len(entries) - len(classes))
     return classes
+
+
+def outside_classes(folder: Path) -> str:
+    """What lies beside the class folders and is passed over, in words; or empty."""
+    found = entries(folder)
+    others = Counter(file.suffix.lower() for file in found.files)
+    return replace(found, files=[], others=others).passed_over
+
+
+def _name(folder: Path) -> str:
+    check_storable(folder.name, f"data.root: the name of the class folder {os.fsencode(folder)!r}")
+    return unicodedata.normalize("NFC", folder.name)

@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from nanogen.data.crop import rgb
+from nanogen.data.walk import PICTURES, walk
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import damage
 
 LAYOUTS = "expected 00000/samples/0000.png (prompt, image) or 0-0.png (prompt-image), counted from 0"
-PICTURE = r"\.(?:png|jpe?g|webp)"
+PICTURE = rf"\.(?:{'|'.join(sorted(suffix[1:] for suffix in PICTURES))})"
 NESTED = re.compile(rf"(\d+)/samples/(\d+){PICTURE}", re.IGNORECASE)
 FLAT = re.compile(rf"(\d+)-(\d+){PICTURE}", re.IGNORECASE)
 
@@ -26,27 +27,40 @@ FLAT = re.compile(rf"(\d+)-(\d+){PICTURE}", re.IGNORECASE)
 def drawn_images(folder: Path | str, prompts: int) -> dict[int, list[Path]]:
     """Prompt's index -> its images in order, for each of ``prompts`` prompts.
 
-    Other files are passed over. Raises UserError where there is no image, where images and prompts do
-    not belong together, or where prompts have different numbers of images.
+    Other files are passed over (`passed_over`). Raises UserError where there is no image, where images
+    and prompts do not belong together, or where prompts have different numbers of images.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder} of images; {LAYOUTS}")
-    with explained(folder, "read"):
-        names = [f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file()]
+    listed = walk(folder)
+    found = [_of_layout(layout, folder, listed.files) for layout in (NESTED, FLAT)]
+    if all(found):
+        raise UserError(f"{folder} holds images in both layouts; give one of them; {LAYOUTS}")
+    images = found[0] or found[1]
+    _check(folder, images, prompts)
+    return {p: [images[p][i] for i in sorted(images[p])] for p in range(prompts)}
+
+
+def _of_layout(layout: re.Pattern[str], folder: Path, files: list[Path]) -> dict[int, dict[int, Path]]:
+    """Prompt -> image -> file; raises UserError where two files are one image."""
     found: dict[int, dict[int, Path]] = {}
-    for layout in (NESTED, FLAT):
-        for match in filter(None, map(layout.fullmatch, sorted(names))):
-            of_prompt = found.setdefault(int(match[1]), {})
-            if int(match[2]) in of_prompt:
-                raise UserError(
-                    f"{folder}: {match[0]} and {of_prompt[int(match[2])].name} are one image"
-                )
-            of_prompt[int(match[2])] = folder / match[0]
-        if found:
-            break
-    _check(folder, found, prompts)
-    return {p: [found[p][i] for i in sorted(found[p])] for p in range(prompts)}
+    for file in files:
+        match = layout.fullmatch(file.relative_to(folder).as_posix())
+        if match is None:
+            continue
+        other = found.setdefault(int(match[1]), {}).setdefault(int(match[2]), file)
+        if other is not file:
+            raise UserError(f"{folder}: {match[0]} and {other.relative_to(folder)} are one image")
+    return found
+
+
+def passed_over(folder: Path, drawn: Mapping[int, list[Path]]) -> str:
+    """What lies in the folder beside the images, in words; or empty."""
+    listed = walk(folder)
+    rest = len(listed.files) - sum(map(len, drawn.values()))
+    others = [f"{rest} files that are no image of a prompt"] if rest else []
+    return ", ".join([*filter(None, [listed.passed_over]), *others])
 
 
 def _check(folder: Path, found: Mapping[int, Mapping[int, Path]], prompts: int) -> None:
@@ -79,4 +93,4 @@ def read_image(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(rgb(image))
     except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
+        raise UserError(f"{path} cannot be read as an image: {damage(error, path)}") from error

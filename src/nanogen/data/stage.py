@@ -19,6 +19,7 @@ class DataStage:
         name: of the task whose data set it is.
         images: how many to draw, or the most to take.
         root: the folder of data that is not drawn; None or empty where it is not known.
+        content: what identifies the files there (`nanogen.data.content`); None where nobody gave them.
 
     The others are keys of `nanogen.config.schema.Data`.
     """
@@ -36,6 +37,7 @@ class DataStage:
     store: str
     caption_template: str
     unreadable: str
+    content: str | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], split: str | None = None) -> DataStage:
@@ -53,6 +55,7 @@ class DataStage:
             root=data.get("root"),
             file=data.get("file"),
             store=data.get("store", "pixels"),
-            caption_template=data["caption_template"],
+            caption_template=data.get("caption_template", ""),
             unreadable=data["unreadable"],
+            content=content.get("content"),
         )

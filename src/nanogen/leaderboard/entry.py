@@ -14,6 +14,7 @@ from pydantic import Field, FiniteFloat
 from nanogen.config.schema import Task
 from nanogen.config.section import Section
 from nanogen.config.validation import Layer, validate
+from nanogen.data.walk import entries
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.identity import config_hash
@@ -23,6 +24,8 @@ Guidance = Literal["with", "without"]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 # Relative and without "..": a file that is checked lies inside the folder that is given.
 Inside = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$")]
+# One line, and nothing that a spreadsheet would take for a formula.
+Title = Annotated[str, Field(pattern=r"^[^=+\-@\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -33,7 +36,7 @@ class Method(Section):
     family: Literal["rae", "vae", "pixel", "few-step", "public"] = Field(
         description="the group of the tables that it belongs to"
     )
-    title: str = Field(min_length=1, description="its name in print")
+    title: Title = Field(description="its name in print")
 
 
 class Measured(Section):
@@ -160,7 +163,7 @@ def read_all(paths: Iterable[Path]) -> list[Entry]:
 def _files(given: Path) -> list[Path]:
     if not given.is_dir():
         return [given]
-    found = sorted(given.glob("*.json"))
+    found = entries(given).only({".json"}).files
     if not found:
         raise UserError(f"{given} holds no leaderboard entry (*.json); write one with `nanogen submit`")
     return found

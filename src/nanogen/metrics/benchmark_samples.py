@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.content import of_sample_set
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.prompts.files import of_benchmark
@@ -24,7 +25,7 @@ class BenchmarkSamples:
         prompts: the benchmark's, in order.
         images: uint8 (N, H, W, 3).
         of_image: which of ``prompts`` each image belongs to, int64 (N,).
-        about: method, task and variant.
+        about: method, task and variant, and what identifies the sample set.
 
     Raises UserError where a file is missing, damaged, of another configuration, or has no such prompt.
     """
@@ -36,6 +37,7 @@ class BenchmarkSamples:
         with hdf5.opened(samples, *SAMPLES, expects["samples"]) as file:
             images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
             self.about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
+        self.about["sample_set"] = of_sample_set(samples)
         if len(of_image) and not 0 <= of_image.min() <= of_image.max() < len(every):
             raise UserError(
                 f"{samples}: an image belongs to prompt {of_image.max()}, but {prompts_file} has "

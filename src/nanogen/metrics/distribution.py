@@ -90,6 +90,18 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
+def few_for_classes(count: int, splits: int, classes: int) -> str:
+    """What follows where a split of the Inception Score has fewer images than there are classes, or an
+    empty text: the score is at most the images of a split, whatever they show."""
+    size = count // splits
+    if size >= classes:
+        return ""
+    return (
+        f"only {size} images in each of {splits} splits, so the score is at most {size}, not {classes}; "
+        f"compare it with sets of {count} images only, or take {splits * classes} or more"
+    )
+
+
 def inception_score(logits: np.ndarray, splits: int = 10) -> float:
     """Inception Score (Salimans et al. 2016, arXiv 1606.03498): mean over splits of exp(mean KL).
 

@@ -15,6 +15,7 @@ import h5py
 
 from nanogen.config.score_stages import FeaturesStage
 from nanogen.data import hdf5
+from nanogen.data.content import of_sample_set
 from nanogen.data.image_sets import ImageSet, of_hdf5
 from nanogen.files import label
 from nanogen.metrics import class_labels
@@ -65,7 +66,7 @@ def write_features(
     stage = FeaturesStage.from_json(content)
     with hdf5.opened(samples, *SAMPLES, stage.expects["samples"]) as file:
         about = {key: str(file.attrs[key]) for key in ("method", "variant")}
-    header = label(*FEATURES, stage.hash, **about)
+    header = label(*FEATURES, stage.hash, **about, sample_set=of_sample_set(samples))
     if group is not None and group.world > 1:
         from nanogen.metrics.feature_parts import write_together
 

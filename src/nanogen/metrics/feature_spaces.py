@@ -17,7 +17,7 @@ from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.metrics.class_accuracy import CONFIDENCE, class_accuracy
 from nanogen.metrics.class_labels import LABELS, REAL_ACCURACY
-from nanogen.metrics.distribution import inception_score, mind
+from nanogen.metrics.distribution import few_for_classes, inception_score, mind
 from nanogen.metrics.feature_extraction import FOR_FDR, SPATIAL
 from nanogen.metrics.frechet import few_images, frechet_distance, moments_of
 from nanogen.metrics.metric_files import Score
@@ -76,6 +76,12 @@ class FeatureSpace:
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def counted(self) -> str:
+        """How many images there are, and what was passed over beside them."""
+        passed = str(self._samples.file.attrs.get("passed_over", ""))
+        return f"{len(self)} generated images{f' (passed over: {passed})' if passed else ''}"
 
     def _part(self, group: h5py.Group, part: str, needs: str) -> Any:
         if part not in group:
@@ -165,7 +171,7 @@ def fid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """Frechet distance in the first extractor's space."""
     found = spaces[0].frechet
     protocol = (
-        f"{len(spaces[0])} generated images against {found.source}: Frechet distance of "
+        f"{spaces[0].counted} against {found.source}: Frechet distance of "
         f"the features of {_space(spaces[0], found.width)}{found.shortage}"
     )
     return {"fid": found.distance}, protocol
@@ -175,7 +181,7 @@ def sfid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """sFID (Nash et al. 2021, arXiv 2103.03841): the same of features that are not pooled."""
     found = spaces[0].spatial
     protocol = (
-        f"{len(spaces[0])} generated images against {found.source}: Frechet distance of "
+        f"{spaces[0].counted} against {found.source}: Frechet distance of "
         f"spatial features, a few channels at every place, of {_space(spaces[0], found.width)}"
         f"{found.shortage}"
     )
@@ -188,7 +194,7 @@ def fdr(spaces: Sequence[FeatureSpace], _: Options) -> Score:
         f"{s.name} {s.constant:.6g} against {s.divided.source}{s.divided.shortage}" for s in spaces
     )
     protocol = (
-        f"{len(spaces[0])} generated images: Frechet distance divided by that of training "
+        f"{spaces[0].counted}: Frechet distance divided by that of training "
         f"and validation images ({constants})"
     )
     return _with_mean("fdr", {s.name: s.divided.distance / s.constant for s in spaces}), protocol
@@ -204,7 +210,7 @@ def _with_mean(metric: str, of_space: dict[str, float]) -> dict[str, float]:
 def mind_scores(spaces: Sequence[FeatureSpace], options: Options) -> Score:
     """MIND in every space, against the features of the real images themselves."""
     protocol = (
-        f"{len(spaces[0])} generated images against {spaces[0].real_images}, "
+        f"{spaces[0].counted} against {spaces[0].real_images}, "
         f"the larger set subsampled to the smaller, {options.mind_directions} directions from seed "
         f"2020, features of {', '.join(s.name for s in spaces)}"
     )
@@ -216,9 +222,12 @@ def inception(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     """Inception Score from the first extractor's logits."""
     logits = spaces[0].logits
     splits = min(IS_SPLITS, len(logits))
+    shortage = few_for_classes(len(logits), splits, logits.shape[1])
+    if shortage:
+        log.warning("Inception Score: %s", shortage)
     protocol = (
-        f"{len(logits)} generated images in {splits} splits: classes of {spaces[0].name} "
-        f"({logits.shape[1]} classes, the largest possible score)"
+        f"{spaces[0].counted} in {splits} splits: classes of {spaces[0].name} "
+        f"({logits.shape[1]} classes, the largest possible score){'; ' if shortage else ''}{shortage}"
     )
     return {"is": inception_score(logits, splits)}, protocol
 
@@ -238,7 +247,7 @@ def precision_and_recall(spaces: Sequence[FeatureSpace], _: Options) -> Score:
     real, generated = (_some(rows, count) for rows in (space.real, space.features))
     precision, recall = precision_recall(real, generated, NEIGHBOURS)
     protocol = (
-        f"{len(space)} generated images against {space.real_images}, the larger set subsampled to the "
+        f"{space.counted} against {space.real_images}, the larger set subsampled to the "
         f"smaller, balls to the {NEIGHBOURS}rd nearest neighbour, features of {space.name}"
     )
     return {"precision": precision, "recall": recall}, protocol
@@ -250,7 +259,7 @@ def accuracy(spaces: Sequence[FeatureSpace], options: Options) -> Score:
     logits, real = space.logits, space.real_accuracy
     known = "" if real is None else f", right on {real:.3f} of real validation images"
     protocol = (
-        f"{len(logits)} generated images: share whose class is the top one of the {logits.shape[1]} of "
+        f"{space.counted}: share whose class is the top one of the {logits.shape[1]} of "
         f"{space.name} ({space.network}), which no model is trained with{known}; interval: "
         f"{CONFIDENCE:.0%}, Wilson's; chance: the labels in random order"
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from nanogen.config.entries import named
 from nanogen.config.metrics import Metric
 from nanogen.config.score_stages import ScoreStage
 from nanogen.errors import UserError
@@ -26,7 +26,10 @@ def write_metric(
     about: Mapping[str, str],
     result: Score,
 ) -> None:
-    """Write one metric's JSON; ``about`` holds method, task and variant. Refuses NaN (UserError)."""
+    """Write one metric's JSON; refuses NaN (UserError).
+
+    ``about`` holds method, task, variant and what identifies the sample set (`nanogen.data.content`).
+    """
     values, protocol = result
     broken = [name for name, value in values.items() if not np.isfinite(value)]
     if broken:
@@ -40,5 +43,4 @@ def write_metric(
 
 def measure(metric: Metric) -> Callable[..., Score]:
     """The function that an entry of the list of metrics names."""
-    module, _, function = metric.function.partition(":")
-    return getattr(importlib.import_module(module), function)
+    return named(metric.function)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nanogen.errors import UserError
+from nanogen.files import damage
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def read_moments(path: Path, width: int | None = None, spatial: bool = False) ->
             prefix = "ref_" if f"ref_mu{suffix}" in file else ""
             mu, sigma = (file[f"{prefix}{key}{suffix}"].astype(np.float64) for key in ("mu", "sigma"))
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} does not hold mu{suffix} and sigma{suffix}: {error}") from error
+        reason = damage(error, path)
+        raise UserError(f"{path} does not hold mu{suffix} and sigma{suffix}: {reason}") from error
     if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
         raise UserError(
             f"{path}: mu{suffix} has shape {mu.shape} and sigma{suffix} {sigma.shape}, "

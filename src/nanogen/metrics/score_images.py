@@ -5,6 +5,7 @@ The features of both lie in a temporary folder as a study's do, and are scored a
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,8 +25,9 @@ from nanogen.metrics.feature_extraction import Kinds, write_extracted
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import FeatureSpace, Options
 from nanogen.metrics.metric_files import Score, measure
-from nanogen.metrics.references import Chosen, Reference, open_reference
+from nanogen.metrics.references import Chosen, RealImages, Reference, open_reference
 
+log = logging.getLogger(__name__)
 SCORES = ("scores", 1)
 # Those that need features alone, and no labels.
 METRICS = {m.name: m for m in metrics.METRICS if m.stage == "distribution" and not m.needs}
@@ -74,6 +76,7 @@ def score_images(wanted: Request) -> dict[str, Any]:
     reference = open_reference(wanted.reference, wanted.resize)
     reference.check(wanted.metrics, wanted.used)
     images = open_images(wanted.images, wanted.resize)
+    _tell_sizes(images, reference)
     with (
         tempfile.TemporaryDirectory(prefix="nanogen-score-") as folder,
         _features(wanted, images, reference, Path(folder)) as (samples, real),
@@ -82,6 +85,16 @@ def score_images(wanted: Request) -> dict[str, Any]:
         options = Options(wanted.mind_directions)
         scores = {name: measure(METRICS[name])(spaces, options) for name in wanted.metrics}
     return _content(wanted, images, scores)
+
+
+def _tell_sizes(images: ImageSet, reference: Reference) -> None:
+    """Warn where images of two sizes are compared: networks see both at their own."""
+    if isinstance(reference, RealImages) and reference.images.side != images.side:
+        log.warning(
+            "%s: %d pixels wide, but the reference's images are %d: scores tell the sizes apart, too; "
+            "--resize brings both to one",
+            *(images.name, images.side, reference.images.side),
+        )
 
 
 @contextmanager
@@ -93,7 +106,8 @@ def _features(
 
     samples, real = folder / "features.h5", folder / "reference.h5"
     batch, metrics = wanted.batch_size, wanted.metrics
-    with hdf5.create(samples, label(*FEATURES, "")) as s, hdf5.create(real, label(*REFERENCE, "")) as r:
+    header = label(*FEATURES, "", passed_over=images.passed_over)
+    with hdf5.create(samples, header) as s, hdf5.create(real, label(*REFERENCE, "")) as r:
         for position, chosen in enumerate(wanted.used):
             extractor, first = load_extractor(chosen.folder, chosen.model), position == 0
             write_extracted(
@@ -117,8 +131,9 @@ def _describe(group: h5py.Group, chosen: Chosen) -> None:
 
 
 def _content(wanted: Request, images: ImageSet, scores: Mapping[str, Score]) -> dict[str, Any]:
+    passed = {"passed_over": images.passed_over} if images.passed_over else {}
     about = {
-        "images": {"path": str(wanted.images), "count": len(images), "side": images.side},
+        "images": {"path": str(wanted.images), "count": len(images), "side": images.side, **passed},
         "reference": str(wanted.reference),
         "resize": wanted.resize,
         "extractors": {

@@ -32,7 +32,8 @@ def score_distribution(
         hdf5.opened(features, *FEATURES, stage.expects["features"]) as samples,
         hdf5.opened(reference, *REFERENCE, stage.expects["reference"]) as real,
     ):
-        about = {key: str(samples.attrs[key]) for key in ("method", "variant")} | {"task": "imagenet"}
+        keys = [key for key in ("method", "variant", "sample_set") if key in samples.attrs]
+        about = {key: str(samples.attrs[key]) for key in keys} | {"task": "imagenet"}
         spaces = [FeatureSpace(name, samples, real) for name in stage.extractors]
         classifier = stage.classifier.name if stage.classifier else None
         options = Options(stage.mind_directions, classifier)

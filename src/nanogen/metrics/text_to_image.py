@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from nanogen.config.paths import Paths
 from nanogen.config.plan import require_weights
 from nanogen.config.section import read
 from nanogen.config.study_schema import Study
-from nanogen.data.prompted_images import drawn_images, read_image
+from nanogen.data.prompted_images import drawn_images, passed_over, read_image
 from nanogen.errors import UserError, nearest
 from nanogen.files import label, write_json, write_text
 from nanogen.identity import config_hash
@@ -198,7 +198,12 @@ def score_images(
     results = {}
     for name in names:
         prompts = METRICS[name].read_prompts(prompts_file)
-        results[name] = METRICS[name].score(prompts, drawn_images(folder, len(prompts)), networks)
+        drawn = drawn_images(folder, len(prompts))
+        found = METRICS[name].score(prompts, drawn, networks)
+        if passed := passed_over(folder, drawn):
+            log.warning("%s: passed over %s", folder, passed)
+            found = replace(found, protocol=f"{found.protocol}; passed over: {passed}")
+        results[name] = found
         log.info("%s: %s", name, results[name].protocol)
     return results
 

@@ -21,6 +21,7 @@ from nanogen.metrics.vqa_score import ANSWER, Answers, Images, VQAModel, answer_
 from nanogen.models.batching import batches
 from nanogen.models.initialisation import seeded
 from nanogen.models.loading import LibraryNetwork, load_network
+from nanogen.weights import first_line
 
 BATCH = 64  # pairs at a time; changes the rounding of sums, nothing else
 YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are asked for "Yes" and "No"
@@ -206,9 +207,8 @@ def _processor(folder: Path) -> Any:
 
     try:
         return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # `tokenizers`, written in Rust, raises plain ones
         raise UserError(
-            f"{folder} holds no processor for the model's images and questions ({first}); copy it from "
-            "where the model came from"
+            f"{folder} holds no processor for the model's images and questions ({first_line(error)}); "
+            "copy it from where the model came from"
         ) from error

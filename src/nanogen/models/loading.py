@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from safetensors import SafetensorError
+
 from nanogen.errors import UserError
-from nanogen.files import refuse_placeholder
+from nanogen.files import read_json
+from nanogen.weights import check_folder, first_line
 
 # A network of transformers, diffusers or timm: which attributes it has depends on its class, so the type
 # checker lets all of them pass.
@@ -28,6 +30,8 @@ LIBRARIES = {
     "BlipForQuestionAnswering": "transformers",
     "AutoModelForImageTextToText": "transformers",
 }
+# What the libraries raise where a folder is not what they expect, whichever of its files it is.
+NOT_LOADED = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)
 
 
 def network_class(name: str) -> Any:
@@ -59,8 +63,7 @@ def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
         raise UserError(f"{folder} holds no {class_name}: there is no config.json")
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no weights: there is no *.safetensors file")
-    for file in folder.glob("*.safetensors"):
-        refuse_placeholder(file)
+    check_folder(folder)
     cls = network_class(class_name)
     _check_class(folder, class_name)
     _without_bars(LIBRARIES[class_name])
@@ -68,9 +71,8 @@ def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
         network, report = cls.from_pretrained(
             str(folder), output_loading_info=True, use_safetensors=True, local_files_only=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError, json.JSONDecodeError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{folder} cannot be loaded as {class_name}: {first}") from error
+    except NOT_LOADED as error:
+        raise UserError(f"{folder} cannot be loaded as {class_name}: {first_line(error)}") from error
     missing = sorted(map(str, report["missing_keys"]))
     mismatched = sorted(map(str, report.get("mismatched_keys", ())))
     if missing or mismatched:
@@ -88,14 +90,13 @@ def load_processor(cls: Any, folder: Path) -> Any:
     """
     try:
         return cls.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise UserError(f"{folder} holds no {cls.__name__}: {first}") from error
+    except NOT_LOADED as error:
+        raise UserError(f"{folder} holds no {cls.__name__}: {first_line(error)}") from error
 
 
 def _check_class(folder: Path, class_name: str) -> None:
     """Refuse a folder whose own config.json names another family of networks."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     if "_class_name" in config:  # diffusers; its classes' names begin alike
         named, fits = [config["_class_name"]], config["_class_name"] == class_name
     else:

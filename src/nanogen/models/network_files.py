@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
-from nanogen.files import read_json, refuse_placeholder, write_json
+from nanogen.files import read_json, write_json
+from nanogen.weights import readable_weights
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -51,16 +52,16 @@ def read_config(folder: Path) -> dict[str, Any]:
 def load_weights(network: Network, folder: Path) -> Network:
     """Fill ``network`` from ``folder``; frozen, float32, evaluating. Raises UserError unless every
     weight is there, of the right size, and none is left over."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = folder / WEIGHTS
     if not path.exists():
         raise UserError(f"{folder} holds no weights: there is no {WEIGHTS}; make or fetch it again")
-    refuse_placeholder(path)
+    with readable_weights(path):
+        weights = load_file(path)
     try:
-        network.load_state_dict(load_file(path), strict=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
+        network.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
         first = " ".join(str(error).split())[:300]
         raise UserError(
             f"{path} does not hold the weights that {folder / CONFIG} names: {first}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +17,7 @@ from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.network_files import load_weights, read_config
 from nanogen.models.small_inception import SmallInception
+from nanogen.weights import readable_weights
 
 LPIPS = "lpips:vgg"
 SMALL_INCEPTION = "nanogen.SmallInception"
@@ -98,10 +98,8 @@ class _Lpips(nn.Module):
 def _vgg(path: Path) -> dict[str, Tensor]:
     if not path.exists():
         raise UserError(f"{path} is missing: torchvision's VGG16; fetch the model again")
-    try:
+    with readable_weights(path):
         weights = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}); fetch the model again") from error
     if "features.28.bias" not in weights:
         raise UserError(f"{path} does not hold torchvision's VGG16, whose last layer is features.28")
     return weights

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanogen.errors import UserError
 from nanogen.files import read_json
+from nanogen.models.loading import NOT_LOADED
+from nanogen.weights import check_folder, first_line
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -27,6 +28,7 @@ def load_pipeline(folder: Path | str, class_name: str, precision: str) -> Diffus
     """
     folder = Path(folder)
     absent = _checked_components(folder, class_name)
+    check_folder(folder)
     import diffusers
     import torch
     from diffusers.utils import logging as diffusers_logging
@@ -51,9 +53,8 @@ def load_pipeline(folder: Path | str, class_name: str, precision: str) -> Diffus
             trust_remote_code=False,
             **dict.fromkeys(absent),
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(f"{folder} cannot be loaded as {class_name}: {first}") from error
+    except NOT_LOADED as error:
+        raise UserError(f"{folder} cannot be loaded as {class_name}: {first_line(error)}") from error
 
 
 def call_arguments(pipeline: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.batching import batches
 from nanogen.models.loading import load_network
+from nanogen.weights import first_line
 
 BATCH = 64
 
@@ -48,6 +49,11 @@ class TextEncoder:
         ids = [row if text else [] for text, row in zip(texts, given, strict=True)]
         cut = sum(len(row) > self.max_tokens for row in ids)
         return [row[: self.max_tokens] for row in ids], cut
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of every text, those that are cut off counted."""
+        given = self.tokenizer(list(texts))["input_ids"] if texts else []
+        return [len(row) if text else 0 for text, row in zip(texts, given, strict=True)]
 
     @torch.no_grad()
     def features(self, ids: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -86,6 +92,6 @@ def _tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False, padding_side="right"
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
+    except Exception as error:  # `tokenizers`, written in Rust, raises plain ones
+        raise UserError(f"the tokenizer in {folder} cannot be loaded: {first_line(error)}") from error
     return tokenizer

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from nanogen.errors import UserError
-from nanogen.files import explained, refuse_placeholder
+from nanogen.files import explained
+from nanogen.weights import check_weights
 
 
 def read_torch(path: Path) -> Mapping[str, Any]:
@@ -25,7 +26,7 @@ def read_torch(path: Path) -> Mapping[str, Any]:
     """
     try:
         with explained(path, "read"):
-            refuse_placeholder(path)
+            check_weights(path)
             if path.suffix == ".safetensors":
                 return load_file(path)
             mapped = _is_zip(path)  # files of torch before 1.6 cannot be mapped
@@ -35,7 +36,7 @@ def read_torch(path: Path) -> Mapping[str, Any]:
             f"{path} is no checkpoint that can be read without executing code in it; save its weights "
             "alone (a dictionary of tensors) with the program that made it"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path} is damaged or no checkpoint: {first}") from error
     if not isinstance(content, Mapping):

@@ -12,18 +12,46 @@ h = t - r by the time tokens and t by the absolute-time tokens.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
 
+from nanogen.backbones import Output
 from nanogen.backbones.embeddings import Condition, Conditioning
 from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
-from nanogen.objectives.path import StraightPath, TrainingTime, shift_factor
+from nanogen.objectives.path import PREDICTIONS, StraightPath, TrainingTime, shift_factor
 
-ERROR_OFFSET = 0.01  # of the adaptive weight: keeps it finite where the error vanishes
+Average = Callable[..., Output]  # a network, or what stands in for one: its image is u over [t - h, t]
+
+
+@dataclass(frozen=True)
+class TargetGuidance:
+    """The target's v_g = omega v + (1 - omega - kappa) v_u + kappa v_c for t in the closed interval."""
+
+    kappa: float = 0.0
+    omega: float = 1.0
+    interval: tuple[float, float] = (0.0, 1.0)
+
+    def active(self, t: Tensor) -> Tensor:
+        """Where ``t`` (B,) lies in the interval."""
+        low, high = self.interval
+        return (t >= low) & (t <= high)
+
+
+@dataclass(frozen=True)
+class AdaptiveWeight:
+    """Errors (B,) times 1 / stop_gradient(error + offset)^power (Geng et al. 2025, equation 22)."""
+
+    power: float = 1.0
+    offset: float = 0.01
+
+    def __call__(self, errors: Tensor) -> Tensor:
+        return errors / (errors + self.offset).detach() ** self.power
 
 
 class FlowMatchingSteps:
@@ -51,35 +79,42 @@ class MeanFlow:
     Most steps are plain flow matching, h = 0, which needs no derivative; a share of them takes it.
     Which, is drawn per step and not per sample, so that all processes do the same work.
 
-    Guidance is in the target: v + kappa (v_c - v_u) in place of v, with the network's own velocities
-    v_c and v_u with and without condition. Its fixed point is guidance of scale 1 / (1 - kappa), at
+    Guidance is in the target: `TargetGuidance`'s v_g in place of v, with the network's own velocities
+    v_c and v_u with and without condition. Its fixed point is guidance of scale omega / (1 - kappa), at
     no cost in sampling.
+
+    With ``prediction`` x the output is where u leads to at t = 0: u = (z - output) / max(t, t_eps).
     """
 
     def __init__(
         self,
         path: StraightPath,
         times: TrainingTime,
-        kappa: float,
+        guidance: TargetGuidance,
         flow_matching: FlowMatchingSteps,
         dropout: float,
+        prediction: str = "v",
+        weight: AdaptiveWeight = AdaptiveWeight(),
     ):
         self.path, self.times, self.dropout = path, times, dropout
-        self.kappa, self.flow_matching = kappa, flow_matching
+        self.guidance, self.flow_matching = guidance, flow_matching
+        self.to_velocity, self.weight = PREDICTIONS[prediction], weight
 
     @classmethod
     def from_stage(cls, stage: BackboneStage) -> MeanFlow:
         """The objective of a stage whose kind is meanflow."""
-        keys = stage.objective
+        keys, own = stage.objective, stage.objective.meanflow
         assert stage.steps_seed is not None
         channels, rows, columns = stage.latent
         shift = shift_factor(channels * rows * columns, keys.shift_base)
         return cls(
             StraightPath(keys.t_eps),
             TrainingTime(keys.time_mu, keys.time_sigma, shift),
-            keys.meanflow.kappa,
-            FlowMatchingSteps(keys.meanflow.share, stage.steps_seed),
+            TargetGuidance(own.kappa, own.omega, own.guidance_interval),
+            FlowMatchingSteps(own.share, stage.steps_seed),
             stage.training.condition_dropout,
+            keys.prediction,
+            AdaptiveWeight(own.norm_power, own.norm_offset),
         )
 
     def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
@@ -88,7 +123,7 @@ class MeanFlow:
         condition = conditioner.dropped(batch.condition, dropped)
         t, r = self.interval(batch)
         errors = self.errors(model, conditioner, batch.x, batch.noise, t, r, condition, dropped)
-        return {"loss": weighted(errors).mean(), "velocity_error": errors.mean() / batch.x[0].numel()}
+        return {"loss": self.weight(errors).mean(), "velocity_error": errors.mean() / batch.x[0].numel()}
 
     def interval(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Times t and r of the samples, each (B,): two draws, the larger t and the smaller r.
@@ -119,9 +154,10 @@ class MeanFlow:
         true for the samples whose condition is missing, which are not guided.
         """
         z, v = self.path.sample(x, noise, t)
-        network = model.module if isinstance(model, DistributedDataParallel) else model
+        network = self._average(model.module if isinstance(model, DistributedDataParallel) else model)
+        learning = self._average(model)
         if r is None:  # u is the network's velocity, which guidance needs as well
-            u = velocity(model, z, t, condition)
+            u = velocity(learning, z, t, condition)
             with torch.no_grad():
                 target = self.guided(network, conditioner, z, v, t, condition, dropped, u.detach())
         else:
@@ -129,12 +165,12 @@ class MeanFlow:
             with torch.no_grad():
                 target = self.guided(network, conditioner, z, v, t, condition, dropped)
                 target = target - _per_sample(h) * derivative(network, z, target, t, h, condition)
-            u = model(z, h, condition, absolute=t).image.float()
+            u = learning(z, h, condition, absolute=t).image.float()
         return (u - target).square().flatten(1).sum(dim=1)
 
     def guided(
         self,
-        network: nn.Module,
+        network: Average,
         conditioner: Conditioning,
         z: Tensor,
         v: Tensor,
@@ -143,30 +179,42 @@ class MeanFlow:
         dropped: Tensor,
         v_c: Tensor | None = None,
     ) -> Tensor:
-        """w v + (1 - w - kappa) v_u + kappa v_c with w = 1; plain ``v`` where ``dropped``.
+        """`TargetGuidance`'s velocity; plain ``v`` where ``dropped`` and outside of the interval.
 
         ``v_c`` (B, C, H, W) is computed unless it is known.
         """
-        if self.kappa == 0:
+        kappa, omega = self.guidance.kappa, self.guidance.omega
+        if kappa == 0 and omega == 1:
             return v
         if v_c is None:
             v_c = velocity(network, z, t, condition)
         null = conditioner.dropped(condition, torch.ones_like(dropped))
         v_u = velocity(network, z, t, null)
-        return torch.where(_per_sample(dropped), v, v + self.kappa * (v_c - v_u))
+        guided = v + kappa * (v_c - v_u) + (omega - 1) * (v - v_u)
+        return torch.where(_per_sample(dropped | ~self.guidance.active(t)), v, guided)
+
+    def _average(self, model: nn.Module) -> Average:
+        """What ``model`` predicts, as an average velocity in float32."""
+
+        def average(z: Tensor, h: Tensor, condition: Condition, absolute: Tensor) -> Output:
+            output = model(z, h, condition, absolute=absolute)
+            u = self.to_velocity(output.image.float(), z, absolute, self.path.t_eps)
+            return output._replace(image=u)
+
+        return average
 
 
 def _per_sample(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
 
 
-def velocity(network: nn.Module, z: Tensor, t: Tensor, condition: Condition) -> Tensor:
+def velocity(network: Average, z: Tensor, t: Tensor, condition: Condition) -> Tensor:
     """The average velocity over no time at all, (B, C, H, W) float32."""
     return network(z, torch.zeros_like(t), condition, absolute=t).image.float()
 
 
 def derivative(
-    network: nn.Module, z: Tensor, v: Tensor, t: Tensor, h: Tensor, condition: Condition
+    network: Average, z: Tensor, v: Tensor, t: Tensor, h: Tensor, condition: Condition
 ) -> Tensor:
     """du/dt along the path: forward mode along (v, 1, 0) in (z, t, r), (B, C, H, W) float32.
 
@@ -181,8 +229,3 @@ def derivative(
             absolute=forward_ad.make_dual(t, one),
         ).image
         return forward_ad.unpack_dual(u).tangent.float()
-
-
-def weighted(errors: Tensor) -> Tensor:
-    """Errors (B,) with the adaptive weight 1 / stop_gradient(error + 0.01)."""
-    return errors / (errors + ERROR_OFFSET).detach()

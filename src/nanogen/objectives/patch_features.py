@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import Term
@@ -18,7 +17,10 @@ from nanogen.objectives.perceptual import mean_below
 
 
 class PatchFeatures:
-    """1 - cosine of the patch features, averaged over patches, only where there is little noise."""
+    """Mean squared difference of the patch features, only where there is little noise.
+
+    The features of the DINOs have unit variance, so it is 2 (1 - cosine), averaged over patches.
+    """
 
     def __init__(self, keys: Term, base: FlowMatching, network: nn.Module | None):
         if network is None:
@@ -33,8 +35,7 @@ class PatchFeatures:
         """(B,), differentiable in ``images`` (B, 3, H, W)."""
         with torch.no_grad():
             wanted = self.network.patches(targets)
-        similarity = F.cosine_similarity(self.network.patches(images), wanted, dim=1)
-        return 1 - similarity.mean((1, 2))
+        return (self.network.patches(images) - wanted).square().mean((1, 2, 3))
 
 
 def load_patch_features(folder: Path, model: Model) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import numpy as np
 
 from nanogen.data.scenes.scenes import RELATIONS
 from nanogen.errors import UserError
-from nanogen.files import explained, read_json
+from nanogen.files import read_text
+from nanogen.text import check_storable, lines_of, parsed
 
 Prompt = dict[str, Any]
 
@@ -58,12 +58,12 @@ def _checked(item: Any, where: str) -> Prompt:
 
 
 def _json_lines(path: Path) -> list[Any]:
-    with explained(path, "read"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-    try:
-        return [json.loads(line) for line in lines if line.strip()]
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: a line is not valid JSON ({error})") from error
+    lines = enumerate(lines_of(read_text(path)), start=1)
+    return [parsed(line, f"{path}:{number}: a line") for number, line in lines if line.strip()]
+
+
+def _json(path: Path) -> Any:
+    return parsed(read_text(path), path)
 
 
 def read_prompts(path: Path | str) -> list[Prompt]:
@@ -77,7 +77,7 @@ def read_prompts(path: Path | str) -> list[Prompt]:
         raise UserError(
             f"{path}: expected prompts with GenEval's metadata (tag, include), in .json or .jsonl"
         )
-    content = _json_lines(path) if path.suffix == ".jsonl" else read_json(path)
+    content = _json_lines(path) if path.suffix == ".jsonl" else _json(path)
     if isinstance(content, Mapping):
         content = [
             {"prompt": text, **item} if isinstance(item, Mapping) else item
@@ -105,9 +105,10 @@ def _text(entry: Any, name: str | None, where: str) -> Prompt:
 
 
 def _text_lines(path: Path) -> list[str]:
-    with explained(path, "read"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.strip()]
+    lines = [line for line in lines_of(read_text(path)) if line.strip()]
+    for number, line in enumerate(lines, start=1):
+        check_storable(line, f"{path}, prompt {number}")
+    return lines
 
 
 def read_texts(path: Path | str) -> list[Prompt]:
@@ -118,7 +119,7 @@ def read_texts(path: Path | str) -> list[Prompt]:
     where the file is missing or of another kind, an entry has no text, or there is none.
     """
     path = Path(path)
-    readers = {".txt": _text_lines, ".jsonl": _json_lines, ".json": read_json}
+    readers = {".txt": _text_lines, ".jsonl": _json_lines, ".json": _json}
     if path.suffix not in readers:
         raise UserError(f"{path}: expected prompts in .txt (one per line), .json or .jsonl")
     content = readers[path.suffix](path)

@@ -147,7 +147,7 @@ def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
 
         if not stage.root or not stage.caption_template:
             raise UserError("evaluation.prompts is 'classes', but data.root names no folder of them")
-        return class_prompts(class_names(stage.root), stage.caption_template)
+        return class_prompts(stage.classes or class_names(stage.root), stage.caption_template)
     raise UserError(
         f"evaluation.prompts is {which!r}; valid are 'scenes', 'classes', the name of a file in "
         "config/prompts or the path of a GenEval file ending in .json or .jsonl"

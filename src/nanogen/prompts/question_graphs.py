@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import read_text
+from nanogen.text import check_storable
 
 COLUMNS = ("item_id", "text", "proposition_id", "dependency", "tuple", "question_natural_language")
 NO_PARENT = 0  # how the file writes that a question depends on none
@@ -92,13 +93,12 @@ def _question(row: Mapping[str, str], where: str) -> Question:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     """The rows of DPG-Bench's CSV, each whole; raises UserError."""
-    with explained(path, "read"):
-        content = path.read_bytes()
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no UTF-8 text ({error}); give DPG-Bench's CSV") from error
+    text = read_text(path)
+    check_storable(text, str(path))
     reader = csv.DictReader(io.StringIO(text, newline=""))
+    names = list(reader.fieldnames or ())
+    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+        raise UserError(f"{path} has two columns {twice[0]!r}; remove one")
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise UserError(

@@ -5,7 +5,7 @@ They are written by `nanogen.config.stages`, which stands above this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +51,7 @@ class PromptsStage:
     Attributes:
         geneval: GenEval's, or a study's own in their form.
         root, caption_template: keys of the data set, for prompts that are made of its classes.
+        classes: their names, of photographs that a user gave.
         simpleeval: None where it is not measured.
         dpg, genai: those of DPG-Bench and of GenAI-Bench; None where they are measured on GenEval's.
     """
@@ -63,6 +64,7 @@ class PromptsStage:
     simpleeval: SimplePrompts | None
     dpg: NamedList | None
     genai: NamedList | None
+    classes: Sequence[str] | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> PromptsStage:
@@ -77,6 +79,7 @@ class PromptsStage:
             simpleeval=SimplePrompts(simple["prompts"], simple["vocabulary"]) if simple else None,
             dpg=NamedList.from_json("questions", content.get("dpg")),
             genai=NamedList.from_json("genai_prompts", content.get("genai")),
+            classes=content.get("classes"),
         )
 
 

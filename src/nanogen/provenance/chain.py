@@ -18,6 +18,7 @@ from nanogen.config import (
     load_model,
     stages,
     terms,
+    trained,
     variants,
 )
 from nanogen.config.latent_caches import latents_of
@@ -114,6 +115,8 @@ def _of_training(study: Study, run: Run) -> Iterator[Link]:
         cached = latents_of(study)[task, run.tokenizer].cached
         file = Path(paths.latents(task, run.tokenizer)) if cached else None
         yield Link("latents", file, stages.latents(study, task, run.tokenizer))
+    if start := run.training.initialise_from:
+        yield Link("initial weights", Path(start.model), trained.read(Path(start.model)))
     for of in (task, "prompts") if run.conditioner.model else ():
         encoder = str(run.conditioner.model)
         yield Link(f"text of {of}", Path(paths.text(of, encoder)), stages.text(study, of, encoder))

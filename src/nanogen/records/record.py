@@ -18,6 +18,7 @@ from typing import Any
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.records import facts, usage
+from nanogen.text import printable
 
 FORMAT = ("provenance", 1)
 CARD = "nanogen.json"  # makes a folder one output
@@ -90,7 +91,7 @@ def write(stage: Mapping[str, Any], output: Path, argv: Sequence[str], began: da
     made = products(output, stage["hash"])
     sums = {product: checksums(product) for product in made}
     about = {
-        "command": shlex.join(["nanogen", *argv]),
+        "command": printable(shlex.join(["nanogen", *argv])),
         "commit": facts.commit(),
         "versions": facts.versions(),
         "device": facts.device(),

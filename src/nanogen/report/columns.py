@@ -7,6 +7,7 @@ from typing import Literal
 
 from nanogen.config import metrics
 from nanogen.report.rows import Value
+from nanogen.text import one_line
 
 DASH = "–"
 EXTRACTORS = {
@@ -139,7 +140,7 @@ def printed(column: Column, value: Value) -> str:
     if column.key == "guidance":
         return {"yes": "✓", "no": "×"}.get(str(value), str(value))
     if isinstance(value, str):
-        return value
+        return one_line(value)
     if column.key in P_VALUES and value < 0.001:
         return "< 0.001"
     if column.digits is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from nanogen.files import write_text
 from nanogen.report.columns import printed
 from nanogen.report.rows import csv_text
 from nanogen.report.table import Mark, Table, marks
+from nanogen.text import one_line
 
 LEGEND = "**Best** and <u>second best</u> of a column are marked."
 _TEX = {
@@ -30,16 +32,17 @@ _TEX = {
     "−": "$-$",
     "|": r"\textbar{}",
     "<": "$<$",
+    ">": "$>$",
 }
 
 
 def tex_escaped(text: str) -> str:
     """Text with LaTeX's special characters, arrows and dashes written as LaTeX has them."""
-    return "".join(_TEX.get(character, character) for character in text)
+    return "".join(_TEX.get(character, character) for character in one_line(text))
 
 
 def _markdown_cell(text: str, mark: Mark | None) -> str:
-    text = text.replace("|", "\\|")
+    text = re.sub(r"(\||<(?! )|(?<=\])\()", r"\\\1", text)  # "< 0.001" is no tag
     return {"best": f"**{text}**", "second": f"<u>{text}</u>", None: text}[mark]
 
 

@@ -12,6 +12,7 @@ from nanogen.config import PublicRun, Run, Study, metrics, replicates, stages
 from nanogen.config.load import public_run, trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
+from nanogen.data.content import of_sample_set
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.identity import config_hash
@@ -34,6 +35,7 @@ class Metric:
     protocol: str
     hash: str
     path: Path
+    sample_set: str | None = None  # what identifies the images, of files that note it
 
     def value(self, name: str) -> float:
         """The number called ``name``; raises UserError where it is absent or not finite."""
@@ -63,6 +65,7 @@ def read_metric(path: Path | str) -> Metric:
             protocol=content.get("protocol", ""),
             hash=content["hash"],
             path=path,
+            sample_set=content.get("sample_set"),
         )
     except KeyError as error:
         raise UserError(
@@ -88,6 +91,7 @@ class Results:
         self._given: dict[tuple[str, ...], Metric] = {}
         self._cards: dict[tuple[str, str], Path] = {}
         self._guidance: dict[str, Path] = {}
+        self._sample_sets: dict[Path, str] = {}
         for path in inputs:
             if path.name == CARD:  # .../runs/<task>/<method>/model/nanogen.json
                 self._cards[path.parts[-4], path.parts[-3]] = path
@@ -154,8 +158,22 @@ class Results:
                 f"study {self.study.study} expects {expected}; make it again with "
                 f"{self._make(str(found.path))}"
             )
+        self._check_images(found)
         self.used.append(found)
         return found
+
+    def _check_images(self, found: Metric) -> None:
+        """Raise UserError where the sample set holds other images by now."""
+        path = Path(self.paths.samples(found.method, found.task, found.variant))
+        if found.sample_set is None or not path.exists():
+            return
+        if path not in self._sample_sets:
+            self._sample_sets[path] = of_sample_set(path)
+        if self._sample_sets[path] != found.sample_set:
+            raise UserError(
+                f"{found.path} was measured on other images than {path} holds now; make it again "
+                f"with {self._make(str(found.path))}"
+            )
 
     def _expected(self, method: str, variant: str, name: str) -> str:
         return stages.metric(self.study, method, variant, name)["hash"]

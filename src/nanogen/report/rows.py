@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import read_text
 
 Value = str | int | float | None
 Row = dict[str, Value]
@@ -32,12 +32,13 @@ def read_rows(path: Path | str, needs: Iterable[str] = ()) -> list[Row]:
     header, or lacks a column of ``needs``.
     """
     path = Path(path)
-    with explained(path, "read"):
-        text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     header, *lines = [line for line in csv.reader(io.StringIO(text)) if line] or [[]]
     missing = [key for key in needs if key not in header]
     if missing:
         raise UserError(f"{path} has no column {missing[0]!r}; its columns are: {', '.join(header)}")
+    if twice := [key for key in header if header.count(key) > 1]:
+        raise UserError(f"{path} has two columns {twice[0]!r}; remove one")
     if not lines:
         raise UserError(f"{path} holds no rows; delete it and make it again")
     for number, line in enumerate(lines, start=2):

@@ -47,7 +47,7 @@ def _trained_guidance_note(results: Results) -> list[str]:
 def _guidance_scale(run: Run) -> float:
     """Where guidance is in the training's target, the scale that it comes to."""
     trained = variants.guidance_is_trained(run)
-    return 1 / (1 - run.objective.meanflow.kappa) if trained else run.sampling.guidance_scale
+    return run.objective.meanflow.scale if trained else run.sampling.guidance_scale
 
 
 def _scores(results: Results, run: Run | PublicRun, variant: str) -> Row:

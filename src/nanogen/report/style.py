@@ -78,6 +78,7 @@ def applied(style: FigureStyle) -> Iterator[None]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.unicode_minus": True,
+        "text.parse_math": False,  # a dollar in a name is one
         "legend.frameon": False,
         "pdf.fonttype": 42,
         "svg.fonttype": "path",

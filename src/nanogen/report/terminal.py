@@ -115,14 +115,16 @@ def _files(console: Console, heading: str, paths: Sequence[Path | str]) -> None:
     if paths:
         console.print(f"\n{heading}", style="bold", highlight=False)
         for path in paths:
-            console.print(f"  {path}", highlight=False, soft_wrap=True)
+            console.print(f"  {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _first_look(console: Console, figures: Sequence[Path]) -> None:
     """The pictures that say most, each with what it shows."""
     for name in FIRST_LOOK:
         for path in (path for path in figures if path.stem == name and path.parent.name == "figures"):
-            console.print(f"  {path}  {FIGURES[name].title}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  {path}  {FIGURES[name].title}", highlight=False, markup=False, soft_wrap=True
+            )
 
 
 def _by_folder(paths: Sequence[Path]) -> list[str]:

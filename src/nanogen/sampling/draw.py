@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from nanogen.data.class_names import class_names, class_number
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.sampling.generate import Generator
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def _conditions(
         return list(wanted.prompts), _encoded(train, use, folder, wanted)
     classes = train.conditioner.classes
     assert classes is not None
-    names = class_names(use.data.name, use.data.source, use.data.root, classes)
+    names = class_names(use.data.name, use.data.source, use.data.root, classes, use.classes)
     if wanted.prompts or not wanted.classes:
         known = f", for example {', '.join(names[:3])}" if names else f", 0 to {classes - 1}"
         raise UserError(f"{folder} makes images of classes: say which with --class NAME{known}")
@@ -145,7 +148,11 @@ def _encoded(train: TrainStage, use: Use, folder: Path, wanted: Request) -> Cond
     assert use.text_encoder is not None
     found = _network(train, use.text_encoder, "--text-encoder", folder, wanted.text_encoder)
     encoder = TextEncoder(found, use.text_encoder.model)
+    most = min(encoder.max_tokens, train.conditioner.tokens)
     ids, _ = encoder.token_ids(wanted.prompts)
+    for prompt, given in zip(wanted.prompts, encoder.lengths(wanted.prompts), strict=True):
+        if given > most:
+            log.warning("--prompt %r: read up to token %d of %d", prompt, most, given)
     features = [torch.from_numpy(row) for row in encoder.features(ids)]
     tokens = pad_sequence(features, batch_first=True)[:, : train.conditioner.tokens]
     lengths = torch.tensor([len(row) for row in features])

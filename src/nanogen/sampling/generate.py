@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,7 +58,13 @@ def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...], *of: str) -
 
 def _by_velocity(sampler: Sampler) -> Solver:
     sampling, objective = sampler.sampling, sampler.train.objective
-    guidance = Guidance(sampling.guidance_scale, sampling.guidance_interval, sampling.internal_guidance)
+    guidance = Guidance(
+        sampling.guidance_scale,
+        sampling.guidance_interval,
+        sampling.internal_guidance,
+        sampling.internal_interval,
+        sampling.internal_unconditional,
+    )
     to_velocity, step = PREDICTIONS[objective.prediction], solver(sampling.solver)
 
     def solve(
@@ -73,11 +80,16 @@ def _by_velocity(sampler: Sampler) -> Solver:
     return solve
 
 
+def _by_average(sampler: Sampler) -> Solver:
+    objective = sampler.train.objective
+    return partial(average_steps, to_velocity=PREDICTIONS[objective.prediction], t_eps=objective.t_eps)
+
+
 # By what the network was trained to predict: (model, noise, condition, grid, [noise of cls]) -> latents.
 Solver = Callable[..., Tensor]
 SOLVERS: dict[str, Callable[[Sampler], Solver]] = {
     "flow-matching": _by_velocity,
-    "meanflow": lambda sampler: average_steps,
+    "meanflow": _by_average,
 }
 
 

@@ -3,7 +3,6 @@ steps of the average velocity, which carries a sample across an interval at once
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from nanogen.backbones import Condition, Output
+from nanogen.config.entries import named
 from nanogen.config.solvers import SOLVERS
-from nanogen.objectives.path import shifted
+from nanogen.objectives.path import shifted, v_prediction
 
 Velocity = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 State = Sequence[Tensor]  # the image (B, C, H, W), and with REG the cls feature (B, Z)
@@ -29,17 +29,28 @@ def time_grid(steps: int, shift: float) -> list[float]:
 class Guidance:
     """v_u + scale (v_c - v_u) for t in the closed interval, else v_c.
 
-    Each velocity is first moved away from the shallower head's: base + internal (full - base).
+    For t in ``internal_interval`` each velocity is first moved away from the shallower head's:
+    base + internal (full - base), for v_u with ``internal_unconditional`` unless that is None.
     """
 
     scale: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
     internal: float = 1.0
+    internal_interval: tuple[float, float] = (0.0, 1.0)
+    internal_unconditional: float | None = None
 
     def active(self, t: float) -> bool:
         """Whether the unconditional pass is needed at ``t``; outside it would be pure waste."""
         low, high = self.interval
         return self.scale != 1.0 and low <= t <= high
+
+    def internal_at(self, t: float) -> tuple[float, float]:
+        """The scales of internal guidance at ``t``, with the condition and without."""
+        low, high = self.internal_interval
+        if not low <= t <= high:
+            return 1.0, 1.0
+        null = self.internal_unconditional
+        return self.internal, self.internal if null is None else null
 
 
 def _doubled(condition: Condition, null: Condition) -> Condition:
@@ -50,17 +61,20 @@ def _doubled(condition: Condition, null: Condition) -> Condition:
 class Field:
     """Velocities of the diffused variable: the image, and with REG the cls feature beside it."""
 
-    def __init__(self, model: nn.Module, to_velocity: Velocity, internal: float, t_eps: float):
+    def __init__(self, model: nn.Module, to_velocity: Velocity, t_eps: float):
         self.model: Any = model  # a backbone, or what stands in for one
-        self.to_velocity = to_velocity
-        self.internal, self.t_eps = internal, t_eps
+        self.to_velocity, self.t_eps = to_velocity, t_eps
 
-    def __call__(self, state: State, t: Tensor, condition: Condition) -> State:
+    def __call__(self, state: State, t: Tensor, condition: Condition, *internal: float) -> State:
+        """``internal`` are scales of internal guidance, one for each equal part of the batch."""
         output = self.model(state[0], t, condition, *state[1:])
         full = self._velocities(output, state, t)
-        if self.internal == 1:
+        if set(internal) == {1.0}:
             return full
-        return moved(self._velocities(output.base, state, t), full, self.internal)
+        starts = _parts(self._velocities(output.base, state, t), len(internal))
+        ends = _parts(full, len(internal))
+        parts = [moved(*each) for each in zip(starts, ends, internal, strict=True)]
+        return [torch.cat(part) for part in zip(*parts, strict=True)]
 
     def _velocities(self, output: Output, state: State, t: Tensor) -> State:
         image = self.to_velocity(output.image.float(), state[0], t, self.t_eps)
@@ -97,12 +111,18 @@ class GuidedField:
 
     def __call__(self, state: State, t: float) -> State:
         times = torch.full((len(state[0]),), t, device=state[0].device)
+        internal = self.guidance.internal_at(t)
         if not self.guidance.active(t):
-            return self.field(state, times, self.condition)
+            return self.field(state, times, self.condition, internal[0])
         doubled = [torch.cat([x, x]) for x in state]
-        velocities = self.field(doubled, torch.cat([times, times]), self.both)
-        conditional, null = zip(*(v.chunk(2) for v in velocities), strict=True)
+        velocities = self.field(doubled, torch.cat([times, times]), self.both, *internal)
+        conditional, null = _parts(velocities, 2)
         return moved(null, conditional, self.guidance.scale)
+
+
+def _parts(state: State, count: int) -> list[State]:
+    """Equal parts of a batch, one after the other."""
+    return [list(part) for part in zip(*(x.chunk(count) for x in state), strict=True)]
 
 
 Step = Callable[[GuidedField, State, float, float], State]  # (field, state at t, t, next time)
@@ -133,8 +153,7 @@ def heun(field: GuidedField, state: State, t: float, following: float) -> State:
 
 def solver(name: str) -> Step:
     """The step of a solver of ``nanogen.config.solvers``."""
-    module, _, function = SOLVERS[name].partition(":")
-    return getattr(importlib.import_module(module), function)
+    return named(SOLVERS[name])
 
 
 @torch.no_grad()
@@ -156,7 +175,7 @@ def integrate(
     ``null`` as of `GuidedField`.
     """
     state: State = [noise] if cls_noise is None else [noise, cls_noise]
-    velocities = Field(model, to_velocity, guidance.internal, t_eps)
+    velocities = Field(model, to_velocity, t_eps)
     field = GuidedField(velocities, condition, guidance, noise, null)
     for t, following in pairwise(grid):
         state = step(field, state, t, following)
@@ -164,7 +183,14 @@ def integrate(
 
 
 @torch.no_grad()
-def average_steps(model: nn.Module, noise: Tensor, condition: Condition, grid: list[float]) -> Tensor:
+def average_steps(
+    model: nn.Module,
+    noise: Tensor,
+    condition: Condition,
+    grid: list[float],
+    to_velocity: Velocity = v_prediction,
+    t_eps: float = 0.05,
+) -> Tensor:
     """z_r = z_t - (t - r) u(z_t, r, t) for every interval [r, t] of ``grid``, which falls from 1 to 0.
 
     ``noise`` (B, C, H, W); returns latents (B, C, H, W). Guidance is in the trained u
@@ -173,5 +199,6 @@ def average_steps(model: nn.Module, noise: Tensor, condition: Condition, grid: l
     z = noise
     for t, r in pairwise(grid):
         times, lengths = (torch.full((len(z),), value, device=z.device) for value in (t, t - r))
-        z = z - (t - r) * model(z, lengths, condition, absolute=times).image.float()
+        output = model(z, lengths, condition, absolute=times).image.float()
+        z = z - (t - r) * to_velocity(output, z, times, t_eps)
     return z

@@ -14,7 +14,7 @@ from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.models.batching import progress
 from nanogen.training.optimizer import adamw
-from nanogen.training.schedule import half_cosine
+from nanogen.training.schedule import remaining
 
 log = logging.getLogger(__name__)
 Loss = Callable[[Tensor, torch.Generator], Tensor]
@@ -29,7 +29,7 @@ def schedule(step: int, steps: int) -> float:
     warmup = max(1, int(WARMUP * steps))
     if step < warmup:
         return (step + 1) / warmup
-    return half_cosine((step - warmup) / max(1, steps - warmup))
+    return remaining((step - warmup) / max(1, steps - warmup))
 
 
 def train(network: nn.Module, loss: Loss, stage: ModelStage, rows: int) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
@@ -26,7 +25,7 @@ from nanogen.stage1.vae import VAETraining
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.tokenizers.vae import VAE
 from nanogen.training import checkpoint
-from nanogen.training.optimizer import adamw
+from nanogen.training.optimizer import Optimizing, adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 
@@ -96,7 +95,7 @@ class JointLearner(Learner[JointBatch]):
             learned = self.loss.learn(judged, step)
         return {**means, **learned, **norms, "learning_rate": rate}
 
-    def _descend(self, optimizer: torch.optim.Optimizer, rate: float) -> Tensor:
+    def _descend(self, optimizer: Optimizing, rate: float) -> Tensor:
         """Clip the gradient and take one step; the norm before."""
         for parameters in optimizer.param_groups:
             parameters["lr"] = rate

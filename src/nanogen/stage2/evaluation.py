@@ -28,6 +28,7 @@ from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
 Weights = Mapping[str, Tensor]  # of the average, by the parameters' names
+Listener = Callable[[int, dict[str, float], np.ndarray], None]  # step, numbers, images (N, H, W, 3)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,9 @@ class Online:
 
     Every process has one and draws its share of the images; the main one measures them and writes the
     lines. Raises UserError where a file or a network is missing or of another configuration.
+
+    Attributes:
+        listen: told every evaluation on the main process.
     """
 
     def __init__(self, stage: OnlineStage, train: TrainStage, inputs: Inputs, group: Processes):
@@ -78,6 +82,7 @@ class Online:
         if self.every < 1:
             raise UserError("training.evaluate_every is 0: set it, or leave --online out")
         self.name, self.group = f"{stage.method} on {stage.task}", group
+        self.listen: Listener = lambda step, values, images: None
         with _apart(group.device):
             self.images = Images(stage, inputs, group)
             self.metric = METRICS[stage.task](stage, inputs) if group.main else None
@@ -104,6 +109,7 @@ class Online:
             values = self.metric(images, self.images.labels) if self.metric else {}
         if self.metric:
             self._write(step, values)
+            self.listen(step, values, images)
         self.group.barrier()
         return values
 

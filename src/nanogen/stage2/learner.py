@@ -15,10 +15,11 @@ from nanogen.backbones import InContextEncoder, build
 from nanogen.config.train_stage import TrainStage
 from nanogen.objectives import objective_of
 from nanogen.objectives.batch import Batch
+from nanogen.stage2.start import starting_tensors
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
 from nanogen.training.execution import Execution
-from nanogen.training.optimizer import adamw
+from nanogen.training.optimizer import optimizer_of
 from nanogen.training.processes import Processes
 from nanogen.training.schedule import learning_rate
 from nanogen.training.sharding import accumulating, gathered, parallel, whole
@@ -36,7 +37,7 @@ class Learner:
         networks: Mapping[str, nn.Module] | None = None,
         execution: Execution = WHOLE,
     ):
-        training = stage.training
+        training, self.stage = stage.training, stage
         self.keys, self.group, self.micro_batch = training.optimizer, group, execution.micro_batch
         self.objective = objective_of(stage, networks)
         self.model = build(stage).to(group.device)
@@ -45,23 +46,31 @@ class Learner:
         # Before the average, which it makes equal everywhere.
         self.wrapped = parallel(self.model, group, execution.sharding)
         self.ema = EMA(self.model, training.ema)
-        self.optimizer = adamw(self.model, self.keys.betas, self.keys.weight_decay)
+        self.optimizer = optimizer_of(self.model, self.keys)
         self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
         bf16 = training.precision == "bf16"
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
 
-    def restore(self, state: Path, hash_: str) -> int:
-        """Continue from the newest checkpoint in ``state``; returns its step, 0 without one."""
-        start, tensors = checkpoint.newest(state, hash_)
-        if start:
+    def restore(self, state: Path, initial: Path | None = None) -> int:
+        """Continue from the newest checkpoint in ``state``; returns its step, 0 without one.
+
+        ``initial`` is the folder of the model that the stage starts from.
+        """
+        start, tensors = checkpoint.newest(state, self.stage.hash)
+        tensors = tensors or starting_tensors(self.stage, initial)
+        if tensors:
             self.learned.load(tensors)
         return start
 
-    def save(self, state: Path, hash_: str, step: int) -> None:
+    def save(self, state: Path, step: int) -> None:
         """Write a checkpoint; all processes take part, the main one writes."""
-        tensors = gathered(self.learned.state(), self.group)
+        tensors = self.state()
         if self.group.main:
-            checkpoint.save(state, hash_, step, tensors)
+            checkpoint.save(state, self.stage.hash, step, tensors)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, on the main process; all must ask."""
+        return gathered(self.learned.state(), self.group)
 
     def average(self) -> dict[str, Tensor]:
         """The averaged weights, whole, on every process; all of them must ask."""

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from nanogen.backbones import save
 from nanogen.config.train_stage import TrainStage
+from nanogen.config.trained import STATE
 from nanogen.files import atomic_folder, label, write_json
 from nanogen.stage2.batches import Batches, Dataset
 from nanogen.stage2.evaluation import Online
 from nanogen.stage2.learner import Learner
 from nanogen.stage2.monitor import Monitor
+from nanogen.training import checkpoint
 from nanogen.training.execution import Execution
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import gathered
@@ -31,19 +33,21 @@ def train(
     execution: Execution,
     networks: Mapping[str, nn.Module] | None = None,
     online: Online | None = None,
+    initial: Path | None = None,
 ) -> None:
     """Train the run of a ``train`` stage from its newest checkpoint in ``state`` to the end.
 
     ``networks`` are those the objective's terms compare with, by term, on the group's device;
-    ``online`` evaluates the average in between, on every process.
+    ``online`` evaluates the average in between, on every process; ``initial`` is the folder of the model
+    that the stage starts from.
     ``output`` becomes the model's folder: config.json, model.safetensors (the average),
     train.jsonl, online.jsonl where it was evaluated, kept.safetensors (the execution's snapshots)
-    unless they are none, and nanogen.json. Raises Interrupted after a signal or when the deadline is
-    near, with the state saved.
+    unless they are none, state.safetensors if the execution keeps it, and nanogen.json.
+    Raises Interrupted after a signal or when the deadline is near, with the state saved.
     """
     steps = stage.training.steps
     learner = Learner(stage, group, networks, execution)
-    start = learner.restore(state, stage.hash)
+    start = learner.restore(state, initial)
     monitor = Monitor(stage, state, group, execution, online)
     monitor.begin(start, learner)
     batches = Batches(dataset, stage, group.rank, group.world)
@@ -56,25 +60,34 @@ def train(
         code = group.largest(stop.code()) if line and step < steps else 0
         if code or step % execution.checkpoint_every == 0:
             monitor.check(step)
-            learner.save(state, stage.hash, step)
+            learner.save(state, step)
         if code:
             group.barrier()  # the first that ends may end the others, and one of them is saving
             raise Interrupted(step, steps, code)
         monitor.evaluate(step, learner)
     monitor.close()
     average = gathered(learner.ema.state(), group)
+    kept = learner.state() if execution.keep_state else {}
     if group.main:
-        _write_model(stage, output, learner, average, monitor)
+        _write_model(stage, output, learner, average, monitor, kept)
     group.barrier()
 
 
 def _write_model(
-    stage: TrainStage, output: Path, learner: Learner, average: dict[str, Tensor], monitor: Monitor
+    stage: TrainStage,
+    output: Path,
+    learner: Learner,
+    average: dict[str, Tensor],
+    monitor: Monitor,
+    kept: dict[str, Tensor],
 ) -> None:
-    """Write the folder ``output`` of the finished training: the averaged weights, its curve and card."""
+    """Write the folder ``output`` of the finished training: the averaged weights, its curve and card,
+    and the state that is ``kept``, unless that is empty."""
     curve = monitor.logs[0].read_text()
     with atomic_folder(output) as folder:
         save(folder, learner.model, average)
+        if kept:
+            checkpoint.write(folder / STATE, stage.hash, stage.training.steps, kept)
         if monitor.snapshots:
             monitor.snapshots.write(folder)
         for file in monitor.logs:

@@ -11,6 +11,7 @@ from nanogen.config.train_stage import TrainStage
 from nanogen.stage2.evaluation import Online
 from nanogen.stage2.learner import Learner
 from nanogen.stage2.snapshots import Snapshots
+from nanogen.stage2.tracking import Tracking
 from nanogen.training import checkpoint
 from nanogen.training.execution import Execution
 from nanogen.training.log import TrainingLog
@@ -34,15 +35,18 @@ class Monitor:
         execution: Execution,
         online: Online | None,
     ):
-        self.stage, self.state, self.group = stage, state, group
+        self.stage, self.state, self.group, self.execution = stage, state, group, execution
         self.log_every, self.online = execution.log_every, online
         keep = execution.snapshots
         self.snapshots = None if keep is None else Snapshots(keep, state, stage.hash, group)
         self.curve: TrainingLog | None = None
+        self.tracking: Tracking | None = None
         self.logs = [state / "train.jsonl", *([state / "online.jsonl"] if online else [])]
 
     def begin(self, start: int, learner: Learner) -> None:
         """Continue after step ``start``; raises UserError where what was asked for was not kept."""
+        if self.group.main and self.execution.tracking:
+            self._track(self.execution.tracking, start)
         if self.online:
             self.online.begin(self.logs[1], start, learner.average())
         if self.snapshots:
@@ -50,13 +54,21 @@ class Monitor:
         if self.group.main:
             self.curve = self._curve(start)
 
+    def _track(self, folder: Path, start: int) -> None:
+        self.tracking = Tracking(self.execution.trackers, folder, self.stage, start, self.group)
+        if self.online:
+            self.online.listen = self.tracking.evaluation
+
     def _curve(self, start: int) -> TrainingLog:
         stage, training = self.stage, self.stage.training
         if start:
             log.info("continuing %s on %s after step %d", stage.method, stage.task, start)
         checkpoint.truncate_log(self.logs[0], start)
         name, steps = f"{stage.method} on {stage.task}", training.steps
-        return TrainingLog(self.logs[0], name, start, steps, self.log_every, training.batch_size)
+        curve = TrainingLog(self.logs[0], name, start, steps, self.log_every, training.batch_size)
+        if self.tracking:
+            curve.listen = self.tracking.line
+        return curve
 
     def step(self, step: int, measured: dict[str, Any], learner: Learner) -> None:
         """Note what a step measured, and the average after it if it is to be kept."""
@@ -81,3 +93,5 @@ class Monitor:
     def close(self) -> None:
         if self.curve:
             self.curve.close()
+        if self.tracking:
+            self.tracking.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -18,6 +18,7 @@ from nanogen.files import atomic_path, check_label, label
 from nanogen.training.checkpoint import under
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import gathered
+from nanogen.weights import readable_weights
 
 FORMAT = ("kept", 1)
 NAME = "kept.safetensors"
@@ -69,13 +70,10 @@ def read(path: Path, step: int, hash_: str) -> dict[str, Tensor]:
     """
     if not path.exists():
         raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
-    try:
-        with safe_open(path, "pt") as file:
-            check_label(file.metadata() or {}, path, *FORMAT, hash_)
-            names = [name for name in file.keys() if name.startswith(f"{step}/")]  # noqa: SIM118
-            found = {name.partition("/")[2]: file.get_tensor(name) for name in names}
-    except SafetensorError as error:
-        raise UserError(f"{path} cannot be read ({error}); delete it and train again") from error
+    with readable_weights(path), safe_open(path, "pt") as file:
+        check_label(file.metadata() or {}, path, *FORMAT, hash_)
+        names = [name for name in file.keys() if name.startswith(f"{step}/")]  # noqa: SIM118
+        found = {name.partition("/")[2]: file.get_tensor(name) for name in names}
     if not found:
         raise UserError(
             f"{path} holds no average of step {step}: training.snapshots was another when it was made; "

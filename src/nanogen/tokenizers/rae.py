@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from nanogen.files import check_label, label
 from nanogen.models.card import read_card
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.tokenizers.vit_decoder import ViTDecoder
+from nanogen.weights import readable_weights
 
 if TYPE_CHECKING:
     from nanogen.models.encoders import VisionEncoder
@@ -135,12 +136,9 @@ def stored_statistics(folder: Path) -> tuple[Tensor | None, Tensor]:
     path = folder / STATISTICS
     if not path.exists():
         raise UserError(f"{path} is missing: the mean and variance of the features")
-    try:
-        with safe_open(path, "pt") as file:
-            about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}); make the model again") from error
+    with readable_weights(path), safe_open(path, "pt") as file:
+        about = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
     _of_this_encoder(folder, about)
     if "var" not in tensors:
         raise UserError(f"{path} holds no 'var'")

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen.errors import UserError
-from nanogen.files import read_json, refuse_placeholder, write_json
+from nanogen.files import read_json, write_json
+from nanogen.weights import readable_weights
 
 WEIGHTS = "model.safetensors"
 EPSILON = 1e-12  # of every norm
@@ -128,10 +128,11 @@ class ViTDecoder(nn.Module):
         path = folder / WEIGHTS
         if not path.exists():
             raise UserError(f"{path} is missing: the decoder's weights")
-        refuse_placeholder(path)
+        with readable_weights(path):
+            weights = load_file(path)
         try:
             decoder = cls(**{**config, "latent": tuple(config["latent"])})
-            decoder.load_state_dict(load_file(path))
-        except (TypeError, KeyError, SafetensorError, RuntimeError) as error:
+            decoder.load_state_dict(weights)
+        except (TypeError, KeyError, RuntimeError) as error:
             raise UserError(f"{folder} does not hold a whole decoder: {error}") from error
         return decoder

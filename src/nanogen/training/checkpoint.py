@@ -17,18 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
-from nanogen.files import atomic_path, check_label, explained, label, remove_temporary, write_text
+from nanogen.files import (
+    atomic_path,
+    check_label,
+    explained,
+    label,
+    read_text,
+    remove_temporary,
+    write_text,
+)
+from nanogen.text import lines_of
 from nanogen.training.ema import EMA
+from nanogen.training.optimizer import Optimizing
 from nanogen.training.sharding import placed
 
 FORMAT = ("checkpoint", 1)
 KEPT = 2
+
 log = logging.getLogger(__name__)
 
 
@@ -81,7 +91,7 @@ class Learned:
     """What the steps of one optimizer change: a network, the optimizer's moments, and its average."""
 
     network: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizing
     ema: EMA | None = None
 
     def state(self) -> dict[str, Tensor]:
@@ -110,11 +120,16 @@ class Learned:
 
 def save(folder: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
     """Write the state after ``step`` steps, then drop all but the newest two."""
-    header = {key: str(value) for key, value in label(*FORMAT, hash_, step=step).items()}
-    with atomic_path(folder / f"step-{step:09d}.safetensors") as temporary:
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, header)
+    write(folder / f"step-{step:09d}.safetensors", hash_, step, tensors)
     for old in found(folder)[:-KEPT]:
         old.unlink()
+
+
+def write(path: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
+    """Write the state after ``step`` steps to ``path``, whole or not at all."""
+    header = {key: str(value) for key, value in label(*FORMAT, hash_, step=step).items()}
+    with atomic_path(path) as temporary:
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, header)
 
 
 def found(folder: Path) -> list[Path]:
@@ -128,6 +143,8 @@ def newest(folder: Path, hash_: str) -> tuple[int, dict[str, Tensor]]:
     Raises UserError for one of another configuration, whose hash is not ``hash_``.
     """
     for path in reversed(found(folder)):
+        with explained(path, "read"), open(path, "rb"):
+            pass  # whether it may be read: the library would say that it is damaged
         try:
             with safe_open(path, "pt") as file:
                 header = file.metadata()
@@ -146,7 +163,7 @@ def truncate_log(path: Path, step: int) -> None:
         return
     with explained(path):
         kept = []
-        for line in path.read_text().splitlines():
+        for line in lines_of(read_text(path)):
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)

@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import read_text
+from nanogen.text import lines_of
 
 Line = dict[str, float]
 
@@ -18,10 +19,8 @@ def read_curve(path: Path) -> list[Line]:
 
     Raises UserError where the file is not a curve, or has no line.
     """
-    with explained(path, "read"):
-        text = path.read_text(encoding="utf-8")
     lines: list[Line] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines_of(read_text(path)), start=1):
         try:
             found = {key: float(value) for key, value in json.loads(line).items()}
         except (ValueError, AttributeError, TypeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,13 @@ class Execution(Saving):
         sharding: how processes share the network (`nanogen.training.sharding`).
         micro_batch: the most samples that a process takes at a time; 0: its whole share of the batch.
         snapshots: steps whose averages are kept; None: no file of them is written.
+        trackers, tracking: what shows the training (`nanogen.config.trackers`), and where they write.
+        keep_state: leave trained weights and optimizer in the model's folder, too.
     """
 
     sharding: str = "none"
     micro_batch: int = 0
     snapshots: Sequence[int] | None = None
+    keep_state: bool = False
+    trackers: Sequence[str] = ()
+    tracking: Path | None = None

@@ -27,7 +27,13 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 def torchrun_options(step: Step, processes: int) -> list[str]:
     """torchrun's options here: standalone on one node; on several, ranks in the order of the nodes."""
     if step.nodes == 1:
-        return ["--standalone", f"--nproc-per-node={processes}"]
+        # torchrun would look up this machine's name, which need not be known to anything.
+        return [
+            "--rdzv-backend=c10d",
+            "--rdzv-endpoint=127.0.0.1:0",
+            "--local-addr=127.0.0.1",
+            f"--nproc-per-node={processes}",
+        ]
     return [
         f"--nnodes={step.nodes}",
         f"--nproc-per-node={processes}",
@@ -119,6 +125,8 @@ def _torchrun(step: Step, processes: int, command: Sequence[str]) -> int:
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
     # Of the other signals torchrun would end the workers after 30 s; they may need longer to save.
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"
+    if step.nodes == 1 and Path("/sys/class/net/lo").exists():
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else it looks up this machine's name
     arguments = [*torchrun_options(step, processes), "-m", "nanogen", *command]
     try:
         with passing_on_signals():

@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,9 @@ class TrainingLog:
 
     Args:
         rate: key of the learning rate, which is to be lowered where a value is not finite.
+
+    Attributes:
+        listen: told every line.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class TrainingLog:
         rate: str = "training.optimizer.learning_rate",
     ):
         self.path, self.name, self.rate = path, name, rate
+        self.listen: Callable[[dict[str, float]], None] = lambda line: None
         self.steps, self.every, self.batch_size = steps, every, batch_size
         self.bar = tqdm(
             total=steps, initial=start, desc=name, unit="step", disable=not sys.stderr.isatty()
@@ -68,6 +72,7 @@ class TrainingLog:
         self.check(step)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self.listen(line)
         self.bar.set_postfix(loss=f"{line['loss']:.4f}")
         if self.bar.disable and (now >= self.next_line or step == self.steps):
             log.info(

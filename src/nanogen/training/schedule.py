@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
-from nanogen.config.schema import Optimizer
+from nanogen.config.entries import named
+from nanogen.config.schedules import SCHEDULES
+from nanogen.config.training_schema import Optimizer
 
 
 def learning_rate(step: int, optimizer: Optimizer) -> float:
-    """Linear warm-up from 0, constant until ``decay_start``, linear to ``final_learning_rate``.
+    """Linear warm-up from 0, constant until ``decay_start``, then along ``schedule`` to
+    ``final_learning_rate``. ``step`` is counted from 0.
 
     The paper's text: warm-up 40 epochs, then decay over the rest. The authors' code: no warm-up,
     constant for 40 epochs, then a decay that ends at epoch 800. Both are settings of the four keys.
@@ -19,8 +22,18 @@ def learning_rate(step: int, optimizer: Optimizer) -> float:
         return peak * (step + 1) / warmup
     if step < start or end <= start:
         return peak
-    done = min(1.0, (step - start) / (end - start))
-    return peak + done * (final - peak)
+    gone = named(SCHEDULES[optimizer.schedule])(min(1.0, (step - start) / (end - start)))
+    return peak + gone * (final - peak)
+
+
+def linear(done: float) -> float:
+    """As much of the way as of the steps."""
+    return done
+
+
+def half_cosine(done: float) -> float:
+    """Slow at both ends (Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5)."""
+    return 1 - remaining(done)
 
 
 def cosine(step: int, steps: int, warmup: int, peak: float, final: float) -> float:
@@ -32,9 +45,9 @@ def cosine(step: int, steps: int, warmup: int, peak: float, final: float) -> flo
     if step <= warmup:
         return peak * step / warmup
     done = (step - warmup) / max(1, steps - warmup)
-    return final + (peak - final) * half_cosine(done)
+    return final + (peak - final) * remaining(done)
 
 
-def half_cosine(done: float) -> float:
-    """From 1 where nothing is done to 0 where all is."""
+def remaining(done: float) -> float:
+    """Half a cosine, from 1 where nothing is done to 0 where all is."""
     return 0.5 * (1 + math.cos(math.pi * done))

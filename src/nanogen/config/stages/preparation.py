@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config import prompt_lists, tokenizer_networks
-from nanogen.config.load import load_model, trained_run
+from nanogen.config.load import load_model, once, trained_run
 from nanogen.config.model_schema import Model
+from nanogen.config.paths import Paths
 from nanogen.config.schema import PRETRAINING, Data, Run
 from nanogen.config.stages import end_to_end
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.study_schema import Study
 from nanogen.config.yaml_files import available
+from nanogen.data.content import content_hash, hash_of
+from nanogen.data.photographs import class_names
+from nanogen.data.walk import walk
 from nanogen.errors import UserError
 from nanogen.files import read_json
-from nanogen.identity import config_hash
 
 
 def task_data(study: Study, task: str) -> Data:
@@ -33,13 +36,36 @@ def inputs(study: Study, task: str) -> Stage:
 
 
 def data(study: Study, task: str, split: str) -> Stage:
-    return stage_of(
-        "data",
-        {},
-        seed=study.seed,
-        split=split,
-        data=task_data(study, task).model_dump(mode="json"),
-    )
+    """The images of one split. What a user gives counts by what lies there (``content``)."""
+    keys = task_data(study, task).model_dump(mode="json")
+    if not _given_data(study, task):
+        return stage_of("data", {}, seed=study.seed, split=split, data=keys)
+    content = _content(study, task, split)
+    rest = {**keys, "root": None}
+    stage = stage_of("data", {}, seed=study.seed, split=split, data=rest, content=content)
+    return {**stage, "data": keys}
+
+
+def _given_data(study: Study, task: str) -> bool:
+    """Whether the task's data is a folder of the user's, and not fetched, drawn or made by a rule."""
+    root = task_data(study, task).root
+    return root is not None and root != Paths(study).inputs(task)
+
+
+@once
+def given_classes(study: Study, task: str) -> list[str] | None:
+    """Names of the classes of photographs that a user gave; None of other data."""
+    found = task_data(study, task)
+    if found.source != "folder" or not _given_data(study, task):
+        return None
+    return class_names(str(found.root))
+
+
+@once
+def _content(study: Study, task: str, split: str) -> str:
+    found = task_data(study, task)
+    assert found.root is not None
+    return content_hash(found.source, Path(found.root), split)
 
 
 def prompts(study: Study) -> Stage:
@@ -49,16 +75,21 @@ def prompts(study: Study) -> Stage:
     named = run.evaluation.prompts
     in_a_file = named in available("prompts") or str(named).endswith((".json", ".jsonl"))
     own = prompt_lists.own_lists(run.evaluation)
-    return stage_of(
+    keys = run.data.model_dump(mode="json")
+    given = _given_data(study, "t2i")
+    classes = {"classes": given_classes(study, "t2i")} if given and named == "classes" else {}
+    stage = stage_of(
         "prompts",
         {},
         seed=study.seed,
         prompts=named,
-        data=run.data.model_dump(mode="json"),
+        data={**keys, "root": None} if given else keys,
+        **classes,
         simpleeval=_simple_prompts(run),
         **(prompt_lists.identity("prompts", str(named)) if in_a_file else {"content": None}),
         **{metric: {key: of, **prompt_lists.identity(key, of)} for metric, (key, of) in own.items()},
     )
+    return {**stage, "data": keys}
 
 
 def _simple_prompts(run: Run) -> dict[str, Any] | None:
@@ -67,24 +98,20 @@ def _simple_prompts(run: Run) -> dict[str, Any] | None:
     return None if simple is None else simple.model_dump(mode="json", exclude={"scorer"})
 
 
-def _given_model_hash(path: str) -> str:
-    """Identity of a model folder that the user points at."""
+MODEL_BLOCKS = 64  # of 4 KiB of each file: weights that were tuned have the size of those before
+
+
+@once
+def _given_model_hash(_: Study, path: str) -> str:
+    """Identity of a model folder that the user points at: what its card says, or what lies there."""
     folder = Path(path)
     card = folder / "nanogen.json"
     if card.exists():
         return read_json(card)["hash"]
-    files = sorted(f for f in folder.rglob("*") if f.suffix in (".json", ".safetensors"))
+    files = walk(folder).only({".json", ".safetensors"}).files
     if not files:
         raise UserError(f"{path} holds no model: expected config.json and *.safetensors there")
-    return config_hash(
-        [
-            (
-                f.relative_to(folder).as_posix(),
-                read_json(f) if f.suffix == ".json" else f.stat().st_size,
-            )
-            for f in files
-        ]
-    )
+    return hash_of(((f.relative_to(folder).as_posix(), f) for f in files), blocks=MODEL_BLOCKS)
 
 
 # Keys of a model that do not change what its folder holds, and those that do where it is fetched.
@@ -103,7 +130,7 @@ def model(study: Study, name: str) -> Stage:
     keys = _keys(config, others)
     if config.source == "path":
         stage = stage_of("model", {}, model=keys)
-        return {**stage, "hash": _given_model_hash(str(config.path))}
+        return {**stage, "hash": _given_model_hash(study, str(config.path))}
     expects = {}
     if config.source == "build":
         check_buildable(study, config)

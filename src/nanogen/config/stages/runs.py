@@ -14,6 +14,7 @@ from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import (
     data,
     feature_width,
+    given_classes,
     latents,
     model,
     model_keys,
@@ -26,7 +27,8 @@ from nanogen.errors import UserError
 
 # Keys of the training that say how it is carried out, watched and saved.
 NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"}
-NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "snapshots"}
+NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "snapshots", "keep_state"}
+NOT_OF_THE_WEIGHTS |= {"trackers"}
 
 # Draws which steps are MeanFlow's, the authors' for every run: methods, tasks and seeds share them.
 MEANFLOW_STEPS_SEED = 42
@@ -35,10 +37,10 @@ MEANFLOW_STEPS_SEED = 42
 def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
     """Stage 2: what changes the trained weights; ``weights`` as in ``variants.weights_of``."""
     run = trained_run(study, method, task)
-    training = run.training.model_dump(mode="json", exclude=NOT_OF_THE_WEIGHTS)
+    training = run.training.model_dump(mode="json", exclude=NOT_OF_THE_WEIGHTS | {"initialise_from"})
     objective = run.objective.model_dump(mode="json")
     if weights == variants.OWN_WEIGHTS:
-        objective["meanflow"]["kappa"] = 0.0
+        objective["meanflow"] |= {"kappa": 0.0, "omega": 1.0}
     if objective["kind"] == "meanflow":
         objective["meanflow"]["steps_seed"] = MEANFLOW_STEPS_SEED
     width = None
@@ -56,23 +58,25 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
     for name in running.values():
         expects[name] = model(study, name)["hash"]
     widths = {name: feature_width(study, name) for name in cached.values()}
-    stage = stage_of(
-        "train",
-        expects,
-        seed=run.seed,
-        method=method,
-        task=task,
-        latent=list(latent_shape(study, run)),
-        pixels=run.tokenizer == PIXELS,
-        text_width=width,
-        conditioner=run.conditioner.model_dump(mode="json"),
-        backbone={**run.backbone.model_dump(mode="json"), **terms.backbone_keys(run, widths)},
-        objective=objective,
-        training=training,
-        networks={term: model_keys(study, name) for term, name in running.items()},
+    keys = {
+        "seed": run.seed,
+        "method": method,
+        "task": task,
+        "latent": list(latent_shape(study, run)),
+        "pixels": run.tokenizer == PIXELS,
+        "text_width": width,
+        "conditioner": run.conditioner.model_dump(mode="json"),
+        "backbone": {**run.backbone.model_dump(mode="json"), **terms.backbone_keys(run, widths)},
+        "objective": objective,
+        "training": training,
+        "networks": {term: model_keys(study, name) for term, name in running.items()},
         **terms.revisions(run),
-    )
-    return {**stage, "use": _use(study, run)}
+    }
+    use = _use(study, run)
+    if run.training.initialise_from:
+        start = trained.start(run.training.initialise_from, {**keys, "use": use})
+        expects["initial"], keys["initial"] = start
+    return {**stage_of("train", expects, **keys), "use": use}
 
 
 def trained_model(study: Study, method: str, task: str, weights: str = "") -> Stage:
@@ -107,6 +111,7 @@ def _use(study: Study, run: Run) -> Stage:
     return {
         "sampling": run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"}),
         "data": run.data.model_dump(mode="json", include={"name", "source", "root"}),
+        "classes": given_classes(study, run.task) if run.conditioner.kind == "label" else None,
         **{
             part: name and {"hash": model(study, name)["hash"], "model": model_keys(study, name)}
             for part, name in networks.items()

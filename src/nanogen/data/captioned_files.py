@@ -1,0 +1,36 @@
+"""Where captioned pictures of a split lie: in ROOT/{train,val}, at any depth; where there are no such
+folders, every twentieth picture of ROOT by path is for validation."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from nanogen.data.walk import PICTURES, walk
+from nanogen.errors import UserError
+
+HELD_OUT = 20  # one picture of so many is for validation
+CAPTIONS = (".json", ".txt")
+log = logging.getLogger(__name__)
+
+
+def pictures(root: Path, split: str) -> list[Path]:
+    """The pictures of a split by path; raises UserError if there are none."""
+    if not root.is_dir():
+        raise UserError(f"data.root: there is no folder {root}; expected captioned pictures there")
+    own = root / split
+    found = walk(own if own.is_dir() else root).only(PICTURES | set(CAPTIONS))
+    if found.passed_over:
+        log.warning("%s: passed over %s", root, found.passed_over)
+    files = found.only(PICTURES).files
+    if not own.is_dir():
+        held_out = files[HELD_OUT - 1 :: HELD_OUT]
+        files = held_out if split == "val" else sorted({*files} - {*held_out})
+    if not files:
+        raise UserError(f"data.root: {root} holds no pictures for the split {split}")
+    return files
+
+
+def caption_of(picture: Path) -> Path | None:
+    """The file of its caption; None where there is none."""
+    return next((f for f in map(picture.with_suffix, CAPTIONS) if f.is_file()), None)

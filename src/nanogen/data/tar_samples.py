@@ -1,0 +1,163 @@
+"""Which members of a tar shard make a sample, as WebDataset has it: those that share a name up to the
+first dot and stand together.
+
+Nothing is lost without a word: two members of one name, members of a sample that stand apart, several
+pictures in one sample and links are named.
+"""
+
+from __future__ import annotations
+
+import logging
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+
+from nanogen.data.walk import PICTURES, is_passed_over
+from nanogen.errors import UserError
+from nanogen.files import damage, explained
+from nanogen.text import check_storable
+
+log = logging.getLogger(__name__)
+CAPTIONS = (".json", ".txt")  # the first that is there is read
+
+
+class UnreadableSample(ValueError):
+    """What is wrong with a sample."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Members that belong together.
+
+    Attributes:
+        name: with the folder in the shard, without suffixes.
+        members: in their order.
+    """
+
+    name: str
+    members: list[tarfile.TarInfo]
+
+    @property
+    def pictures(self) -> list[tarfile.TarInfo]:
+        return [member for member in self.members if _suffix(member) in PICTURES]
+
+    def parts(self) -> tuple[tarfile.TarInfo, tarfile.TarInfo]:
+        """The picture, and the member with its caption; raises UnreadableSample unless it is clear
+        which they are."""
+        names = [member.name for member in self.members]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise UnreadableSample(f"{twice} stands in it twice; give each a name of its own")
+        picture = _only([m for m in self.pictures if self._is_plain(m)] or self.pictures, "pictures")
+        found = [m for suffix in CAPTIONS for m in self.members if _suffix(m) == suffix]
+        plain = [m for m in found if self._is_plain(m)] or found
+        if not plain:
+            raise UnreadableSample("it has no caption (.txt or .json)")
+        caption = _only([m for m in plain if _suffix(m) == _suffix(plain[0])], "captions")
+        for member in (picture, caption):
+            if not member.isfile():
+                raise UnreadableSample(f"{member.name} is a link; pack with tar --dereference")
+        return picture, caption
+
+    def _is_plain(self, member: tarfile.TarInfo) -> bool:
+        """Whether a member has the sample's name and one suffix: ``a.jpg``, not ``a.seg.png``."""
+        return member.name.removeprefix("./") == self.name + PurePosixPath(member.name).suffix
+
+    def divided(self) -> list[Sample]:
+        """Samples whose names hold dots, ``view.0.png`` and ``view.0.txt`` beside ``view.1.png``, each
+        by itself; else this one."""
+        if len(self.pictures) < 2 or any(self._is_plain(member) for member in self.pictures):
+            return [self]
+        parts = groupby(self.members, lambda member: str(PurePosixPath(member.name).with_suffix("")))
+        return [Sample(name, list(members)) for name, members in parts]
+
+
+def _only(found: list[tarfile.TarInfo], what: str) -> tarfile.TarInfo:
+    if len(found) > 1:
+        names = ", ".join(member.name for member in found[:4])
+        raise UnreadableSample(f"it has {len(found)} {what}: {names}; keep one")
+    return found[0]
+
+
+def _suffix(member: tarfile.TarInfo) -> str:
+    return PurePosixPath(member.name).suffix.lower()
+
+
+def _stem(member: tarfile.TarInfo) -> str:
+    """The member's name up to the first dot of its last part."""
+    path = PurePosixPath(member.name)
+    return str(path.with_name(path.name.split(".")[0]))
+
+
+def opened(shard: Path) -> tarfile.TarFile:
+    """The tar file; raises UserError where it cannot be read."""
+    try:
+        return tarfile.open(shard, "r:")
+    except (tarfile.TarError, OSError) as error:
+        raise UserError(
+            f"{shard} is not a readable tar file ({damage(error, shard)}); fetch it again"
+        ) from error
+
+
+def samples(tar: tarfile.TarFile, shard: Path) -> Iterator[Sample]:
+    """The samples with a picture, in order; those without one are counted in the log.
+
+    Raises UserError where the shard is damaged, a name leaves the archive, or the members of a sample
+    stand apart.
+    """
+    seen, without = _Seen(shard), 0
+    for stem, group in groupby(_members(tar, shard), _stem):
+        for sample in Sample(stem, list(group)).divided():
+            seen.add(sample.name)
+            if sample.pictures:
+                yield sample
+            else:
+                without += 1
+                log.debug("%s/%s has no picture", shard, sample.name)
+    if without:
+        log.warning("%s: passed over %d samples without a picture", shard, without)
+
+
+@dataclass
+class _Seen:
+    """The names of a shard's samples, each of which may come once."""
+
+    shard: Path
+    names: set[str] = field(default_factory=set)
+
+    def add(self, name: str) -> None:
+        if name in self.names:
+            raise UserError(
+                f"{self.shard}: the members of the sample {name!r} do not stand together, or two "
+                "samples have this name; pack the files in the order of their names (tar --sort=name)"
+            )
+        self.names.add(name)
+
+
+def _members(tar: tarfile.TarFile, shard: Path) -> Iterator[tarfile.TarInfo]:
+    """Files and links in order; raises UserError at a name that leaves the archive or a broken end."""
+    passed: list[str] = []
+    try:
+        with explained(shard, "read"):
+            for member in tar:
+                name = PurePosixPath(member.name)
+                if name.is_absolute() or ".." in name.parts:
+                    raise UserError(f"{shard}: refused, the member {member.name!r} points outside of it")
+                if member.isdir():
+                    continue
+                if any(is_passed_over(part) for part in name.parts):
+                    passed.append(member.name)
+                    continue
+                check_storable(member.name, f"{shard}: the member's name {member.name!r}")
+                yield member
+    except tarfile.TarError as error:
+        raise UserError(f"{shard} is truncated or damaged ({error}); fetch it again") from error
+    if passed:
+        log.info("%s: passed over %d hidden members, e.g. %s", shard, len(passed), passed[0])
+    # tarfile takes a header cut short for the end, so look for the empty block that ends a tar.
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(512) != bytes(512):
+        raise UserError(f"{shard} is truncated: its end is missing; fetch it again")

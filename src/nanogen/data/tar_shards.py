@@ -1,0 +1,43 @@
+"""Where the tar shards of a split lie: in ROOT/{train,val}, at any depth; where there are no such
+folders, the last of ROOT by path is the validation split."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from nanogen.data.walk import walk
+from nanogen.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+def shards(root: Path, split: str) -> list[Path]:
+    """The tar files of a split in the order of their paths."""
+    if not root.is_dir():
+        raise UserError(f"data.root: there is no folder {root}; expected tar shards there")
+    if (root / split).is_dir():
+        found = _tar_files(root / split)
+    else:
+        every = _tar_files(root)
+        if len(every) == 1:
+            raise UserError(
+                f"data.root: {root} holds a single shard; put the splits into {root}/train and "
+                f"{root}/val, or make several shards (the last is then for validation)"
+            )
+        found = every[-1:] if split == "val" else every[:-1]
+    if not found:
+        raise UserError(f"data.root: no *.tar in {root} for the split {split}")
+    return found
+
+
+def _tar_files(folder: Path) -> list[Path]:
+    """All shards below ``folder``; raises UserError for one that is a link that leads nowhere."""
+    found = walk(folder).only({".tar"})
+    if lost := [link for link in found.nowhere if link.suffix == ".tar"]:
+        raise UserError(
+            f"data.root: the shard {lost[0]} is a link that leads nowhere; mend or remove it"
+        )
+    if found.passed_over:
+        log.warning("%s: passed over %s", folder, found.passed_over)
+    return found.files

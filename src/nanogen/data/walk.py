@@ -1,0 +1,147 @@
+"""The one way in which folders from users are read: what is a file of theirs, and what is passed over.
+
+Links are followed. Hidden files and what operating systems leave behind are passed over, and so are
+links that lead nowhere or back to a folder that they lie in. What is passed over is counted and named.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nanogen.files import explained
+from nanogen.text import one_line
+
+# What training reads; a picture in another format is passed over, and named, where images are scored.
+PICTURES = frozenset(
+    {
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif"),
+        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif"),
+    }
+)
+# Of macOS archives, Synology, QNAP, Windows and ext4; compared in lower case.
+LEFT_BY_SYSTEMS = frozenset(
+    {
+        *("__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini", "lost+found"),
+    }
+)
+SHOWN = 3  # names of each kind
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies in a folder.
+
+    Attributes:
+        files: by path.
+        folders: those directly in it, by name; of a `walk` none.
+        nowhere: links whose target does not exist.
+        loops: links to a folder that they lie in.
+        hidden: names that begin with a dot.
+        of_systems: what an operating system left behind.
+        others: files of other kinds than were asked for, by suffix.
+        special: pipes, sockets and devices.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    nowhere: list[Path] = field(default_factory=list)
+    loops: list[Path] = field(default_factory=list)
+    hidden: list[Path] = field(default_factory=list)
+    of_systems: list[Path] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    special: list[Path] = field(default_factory=list)
+
+    def only(self, suffixes: Collection[str]) -> Found:
+        """The files with these suffixes, in lower case; the rest become ``others``."""
+        kept = [file for file in self.files if file.suffix.lower() in suffixes]
+        rest = Counter(f.suffix.lower() for f in self.files if f.suffix.lower() not in suffixes)
+        return replace(self, files=kept, others=rest)
+
+    @property
+    def passed_over(self) -> str:
+        """What is passed over and why, e.g. ``2 links that lead nowhere (a.png, b.png)``; or empty."""
+        named = {
+            "links that lead nowhere": self.nowhere,
+            "links back to a folder that they lie in": self.loops,
+            "pipes or devices": self.special,
+            "left by an operating system": self.of_systems,
+            "hidden": self.hidden,
+        }
+        parts = [f"{len(found)} {what} ({_some(found)})" for what, found in named.items() if found]
+        kinds = [f"{n} {s or 'without suffix'}" for s, n in sorted(self.others.items())]
+        return ", ".join([*parts, *kinds])
+
+
+def _some(paths: Sequence[Path]) -> str:
+    more = ", ..." if len(paths) > SHOWN else ""
+    return ", ".join(one_line(path.name) for path in paths[:SHOWN]) + more
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder of this name is none of the user's."""
+    return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
+
+
+def entries(folder: Path) -> Found:
+    """What lies directly in ``folder``; raises UserError where it cannot be read."""
+    found = Found()
+    with explained(folder, "read"), os.scandir(folder) as listing:
+        for entry in listing:
+            _sort_in(found, Path(folder, entry.name), entry)
+    for paths in vars(found).values():
+        if isinstance(paths, list):
+            paths.sort()
+    return found
+
+
+def _sort_in(found: Found, path: Path, entry: os.DirEntry[str]) -> None:
+    if entry.name.startswith("."):
+        found.hidden.append(path)
+    elif entry.name.lower() in LEFT_BY_SYSTEMS:
+        found.of_systems.append(path)
+    elif entry.is_symlink() and _leads_nowhere(path):
+        found.nowhere.append(path)
+    elif entry.is_dir():
+        back = entry.is_symlink() and Path(os.path.realpath(path)) in _with_parents(path.parent)
+        (found.loops if back else found.folders).append(path)
+    elif entry.is_file():
+        found.files.append(path)
+    else:
+        found.special.append(path)
+
+
+def _leads_nowhere(link: Path) -> bool:
+    """Whether the target does not exist, or is the link itself; other errors are raised."""
+    try:
+        link.stat()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return True
+        raise
+    return False
+
+
+def _with_parents(folder: Path) -> list[Path]:
+    """The folder and those above it, by their real paths and by the path on which it was reached."""
+    ways = (Path(os.path.realpath(each)) for each in (folder, *folder.absolute().parents))
+    return [each for way in ways for each in (way, *way.parents)]
+
+
+def walk(folder: Path) -> Found:
+    """All files below ``folder`` by path; raises UserError where a folder cannot be read."""
+    whole, pending = Found(), [folder]
+    while pending:
+        here = entries(pending.pop())
+        pending += here.folders
+        for name, paths in vars(here).items():
+            if name not in ("folders", "others"):
+                getattr(whole, name).extend(paths)
+    for name in ("files", "nowhere", "loops", "hidden", "of_systems", "special"):
+        getattr(whole, name).sort()
+    return whole

@@ -1,0 +1,1 @@
+"""Programs that show trainings, one module each."""

@@ -1,0 +1,108 @@
+"""What trackers are told of a training: its curve, what it takes of the machine, and its evaluations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from nanogen.config.cost import training_flops
+from nanogen.config.entries import named
+from nanogen.config.trackers import TRACKERS
+from nanogen.config.train_stage import TrainStage
+from nanogen.files import explained
+from nanogen.records.usage import used
+from nanogen.training.processes import Processes
+
+# Peaks of dense bfloat16 matrix products in TFLOP/s, from NVIDIA's data sheets, by a part of the name.
+PEAKS = {"B200": 2250.0, "H200": 989.5, "H100": 989.5, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
+SHOWN = 64  # images of a grid
+GAP = 2  # white pixels between them
+
+
+class Tracker(Protocol):
+    """Shows a training; made on the main process, with the step after which it continues."""
+
+    def __init__(self, folder: Path, stage: TrainStage, start: int): ...
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Note numbers after ``step`` by name, e.g. ``train/loss``."""
+        ...
+
+    def image(self, step: int, name: str, image: np.ndarray) -> None:
+        """Note an image, uint8 (H, W, 3)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Tracking:
+    """Tells every tracker of a training the same.
+
+    Args:
+        names: of trackers (`nanogen.config.trackers`); each has a folder of its name below ``folder``.
+        start: the step after which the training continues.
+
+    Raises UserError where a tracker is not installed.
+    """
+
+    def __init__(
+        self, names: Sequence[str], folder: Path, stage: TrainStage, start: int, group: Processes
+    ):
+        self.device = group.device
+        self.flops = training_flops(stage)
+        self.peak = peak_flops(group.device) * group.world
+        self.trackers: list[Tracker] = []
+        for name in names:
+            place = folder / name
+            with explained(place):
+                place.mkdir(parents=True, exist_ok=True)
+            self.trackers.append(named(TRACKERS[name])(place, stage, start))
+
+    def line(self, line: Mapping[str, float]) -> None:
+        """A line of the curve, with memory in GB and the share of the device's peak in use (MFU)."""
+        values = {key: value for key, value in line.items() if key not in ("step", "seconds")}
+        values["memory_gb"] = memory(self.device) / 1e9
+        if self.peak:
+            values["mfu"] = line["images_per_second"] * self.flops / self.peak
+        self._scalars("train", int(line["step"]), values)
+
+    def evaluation(self, step: int, values: Mapping[str, float], images: np.ndarray) -> None:
+        """Scores, and the first of the images that they are of, uint8 (N, H, W, 3)."""
+        self._scalars("evaluation", step, values)
+        for tracker in self.trackers:
+            tracker.image(step, "samples", grid(images[:SHOWN]))
+
+    def _scalars(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        for tracker in self.trackers:
+            tracker.scalars(step, {f"{group}/{name}": value for name, value in values.items()})
+
+    def close(self) -> None:
+        for tracker in self.trackers:
+            tracker.close()
+
+
+def peak_flops(device: torch.device) -> float:
+    """Operations per second of which MFU is a share; 0 where they are not known, as on CPUs."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return 1e12 * next((peak for part, peak in PEAKS.items() if part in name), 0.0)
+
+
+def memory(device: torch.device) -> float:
+    """The most bytes that the training held: of the GPU, else of the main memory."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else used().memory
+
+
+def grid(images: np.ndarray) -> np.ndarray:
+    """Images uint8 (N, S, S, 3) as one, uint8 (H, W, 3): in a square, white between them."""
+    columns = math.isqrt(len(images) - 1) + 1
+    rows, cell = -(-len(images) // columns), images.shape[1] + GAP
+    sheet = np.full((rows * cell - GAP, columns * cell - GAP, 3), 255, np.uint8)
+    for number, image in enumerate(images):
+        top, left = (cell * place for place in divmod(number, columns))
+        sheet[top : top + cell - GAP, left : left + cell - GAP] = image
+    return sheet

@@ -1,0 +1,31 @@
+"""What lies where a file was to be: a pointer of Git LFS or git-annex, a web page, nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+HEAD = 512  # bytes
+POINTERS = {
+    rb"version https://git-lfs": "a Git LFS pointer, not the weights or data; fetch them with "
+    "`git lfs pull`",
+    rb"(\.\.?/)*\.git/annex/objects/|/annex/objects/": "a pointer of git-annex; fetch the file "
+    "itself with `git annex get`",
+    rb"(?i)\s*(<!doctype html|<html|<\?xml|<head)": "an HTML page, not weights or data; fetch it again",
+}
+
+
+def stand_in(path: Path) -> str | None:
+    """What ``path`` is in place of its content, and what to do, or None. Raises OSError."""
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return stand_in_of(file.read(HEAD))
+
+
+def stand_in_of(head: bytes) -> str | None:
+    """The same of a file's first bytes."""
+    if not head:
+        return "empty; fetch it again"
+    found = (said for pattern, said in POINTERS.items() if re.match(pattern, head))
+    return next(found, None)

@@ -1,0 +1,99 @@
+"""Text that others wrote: UTF-8, split at newlines only, with nothing in it that cannot be stored."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any
+
+from nanogen.errors import UserError
+
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# Control characters, those that turn the direction of a text, and halves of pairs.
+CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# The token of an address or of the hub.
+SECRET = re.compile(r"(://)[^/@\s]+(?=@)|(\bhf_)[A-Za-z0-9]{16,}")
+BOMS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+
+
+def decoded(content: bytes, where: object) -> str:
+    """UTF-8, without the byte order mark that some editors put before it.
+
+    Raises UserError where it is in another encoding. ``where`` is what the content was read from.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        likely = next((name for bom, name in BOMS.items() if content.startswith(bom)), None)
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{where} is no UTF-8 text: {f'it is in {likely}' if likely else f'line {line} is not'}; "
+            "save it as UTF-8"
+        ) from error
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal or a log: what would steer one is written out, secrets are left out."""
+    shown = CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return SECRET.sub(lambda found: f"{found[1] or found[2]}***", shown)
+
+
+def one_line(text: str) -> str:
+    """`printable`, with spaces for newlines and tabs: a name or a cell."""
+    return printable(re.sub(r"[\r\n\t]+", " ", text))
+
+
+def check_storable(text: str, what: str) -> None:
+    """Raise UserError where ``text`` holds a NUL, which HDF5 cuts a text at, or half of a UTF-16 pair,
+    as JSON's escapes and names that are no UTF-8 do."""
+    if reason := unstorable(text):
+        raise UserError(f"{what} {reason}; correct it")
+
+
+def unstorable(text: str) -> str | None:
+    """Why ``text`` cannot be stored, or None."""
+    found = UNSTORABLE.search(text)
+    if found is None:
+        return None
+    kind = "a NUL character" if found[0] == "\0" else "a character that is no Unicode text"
+    return f"holds {kind} at place {found.start() + 1}"
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a file; unlike `str.splitlines`, at newlines only: U+2028 is part of a line."""
+    lines = re.split("\r\n|\n|\r", text)
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def parsed(text: str, where: object, advice: str = "correct it") -> Any:
+    """The value of a JSON text. Raises UserError where it is none, a key is there twice, of which
+    Python would keep the last, or a text cannot be stored."""
+    try:
+        value = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, where))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{where} is not valid JSON ({error}); {advice}") from error
+    check_texts(value, where)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]], where: object) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{where}: the key {twice!r} is there twice; remove one")
+    return found
+
+
+def check_texts(value: Any, where: object) -> None:
+    """`check_storable` of every text in a value of JSON or YAML."""
+    if isinstance(value, str):
+        check_storable(value, f"{where}: the text {value[:40]!r}")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            check_storable(str(key), f"{where}: the key {str(key)[:40]!r}")
+            check_texts(each, where)
+    elif isinstance(value, list):
+        for each in value:
+            check_texts(each, where)

@@ -1,0 +1,68 @@
+"""Files of weights from anywhere: what is wrong with one is said before a library stumbles over it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nanogen.errors import UserError
+from nanogen.files import explained
+from nanogen.stand_ins import stand_in
+
+LONGEST_HEADER = 100 << 20  # bytes, as safetensors has it
+
+
+@contextmanager
+def readable_weights(path: Path) -> Iterator[None]:
+    """Within, ``path`` is read. Raises UserError where it is missing, may not be read, is a pointer or
+    a page in place of weights, or is cut or damaged."""
+    from safetensors import SafetensorError
+
+    check_weights(path)
+    try:
+        with explained(path, "read"):
+            yield
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}); fetch or make it again") from error
+
+
+def check_weights(path: Path) -> None:
+    """What `readable_weights` says of the file itself, without reading its tensors."""
+    with explained(path, "read"), open(path, "rb"):
+        said = stand_in(path)
+    if not path.stat().st_size:
+        raise UserError(f"{path} is damaged or no checkpoint: it is empty; fetch it again")
+    if said:
+        raise UserError(f"{path} is {said}")
+    if path.suffix == ".safetensors":
+        _check_length(path)
+
+
+def check_folder(folder: Path) -> None:
+    """`check_weights` of every safetensors file of a network or a pipeline."""
+    for path in sorted(folder.rglob("*.safetensors")):
+        check_weights(path)
+
+
+def _check_length(path: Path) -> None:
+    """Raise UserError where a safetensors file is shorter or longer than its header says."""
+    size = path.stat().st_size
+    with explained(path, "read"), open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = file.read(length) if length <= LONGEST_HEADER else b""
+    if length > LONGEST_HEADER or len(text) < length:
+        raise UserError(f"{path} is damaged: it is cut or no safetensors file; fetch it again")
+    try:
+        tensors = [value for key, value in json.loads(text).items() if key != "__metadata__"]
+        whole = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: its header cannot be read; fetch it again") from error
+    if whole != size:
+        raise UserError(f"{path} has {size} of {whole} bytes; fetch or make it again")
+
+
+def first_line(error: Exception) -> str:
+    """What a library's error begins with, or its kind."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
