@@ -11,6 +11,7 @@ from nanogen.cli import main
 from nanogen.config import load_study, plan, stages
 from nanogen.config.cost import forward_flops, gpu_hours, training_flops
 from nanogen.config.train_stage import TrainStage
+from nanogen.config.yaml_files import CONFIG
 
 # The papers' networks by what they see: exact counts for (ImageNet, text to image).
 COUNTS = {
@@ -168,3 +169,26 @@ def test_every_download_has_a_licence():
 
 def test_a_small_study_needs_no_licence():
     assert plan.notice(load_study("nano")) == []
+
+
+STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
+FOR_GPUS = {"paper", "table1", "released", "released-512"}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_has_a_plan_and_hours_of_gpus_only_where_it_is_meant_for_them(name, capsys):
+    assert main(["plan", "--study", name]) == 0
+    printed = capsys.readouterr().out
+    assert ("GPU hours" in printed) == (name in FOR_GPUS)
+
+
+def test_the_plan_of_released_models_counts_samples_in_place_of_trainings(capsys):
+    assert main(["plan", "--study", "released"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("study released: 0 trainings")
+    row = next(line for line in lines if line.startswith("flux2-vae "))
+    method, task, images, hours = row.split()
+    assert (method, task, int(images)) == ("flux2-vae", "imagenet", 100_000)
+    assert 1 < float(hours) < 5
+    assert any("51 trained models" in line for line in lines)
+    assert not any("latents/" in line or "ILSVRC" in line or "BLIP3o" in line for line in lines)
