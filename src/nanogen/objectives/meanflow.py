@@ -45,7 +45,7 @@ class TargetGuidance:
 
 @dataclass(frozen=True)
 class AdaptiveWeight:
-    """Errors (B,) times 1 / stop_gradient(error + offset)^power (Geng et al. 2025, equation 22)."""
+    """Errors (B,) times 1 / stop_gradient(error + offset)^power (Geng et al. 2025, section 4.3)."""
 
     power: float = 1.0
     offset: float = 0.01

@@ -64,7 +64,7 @@ def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
     """
     stage = name.partition(":")[0]
     content = {"stage": stage, "version": VERSIONS[name], "expects": expects, **keys}
-    return {**content, "hash": config_hash(_identity(content))}
+    return {**content, "hash": config_hash(counted(content))}
 
 
 def completed_stage(stage: Mapping[str, Any]) -> Stage:
@@ -80,7 +80,7 @@ def completed_stage(stage: Mapping[str, Any]) -> Stage:
     }
 
 
-def _identity(keys: Mapping[str, Any]) -> dict[str, Any]:
+def counted(keys: Mapping[str, Any]) -> dict[str, Any]:
     """The keys that count for a stage's hash."""
     return {key: _identity_of(key, value) for key, value in keys.items()}
 
@@ -90,4 +90,4 @@ def _identity_of(key: str, value: Any) -> Any:
         return identity(value, SECTIONS[key])
     if key in BY_NAME:
         return {name: identity(each, BY_NAME[key]) for name, each in value.items()}
-    return _identity(value) if key in INSIDE else value
+    return counted(value) if key in INSIDE else value
