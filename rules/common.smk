@@ -27,7 +27,7 @@ from nanogen.config.yaml_files import read_yaml
 from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.schema import PRETRAINING
-from nanogen.config.trained import is_own
+from nanogen.config.own_models import is_own
 from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash

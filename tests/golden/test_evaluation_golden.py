@@ -69,12 +69,11 @@ def test_bytes_are_cut_off_in_the_precision_of_the_decoder(path, precision):
 class Space:
     """One Frechet distance in the space of an extractor."""
 
+    counted = "90 generated images"
+
     def __init__(self, name: str, distance: float, constant: float):
         self.name, self.constant = name, constant
         self.divided = type("", (), {"distance": distance, "source": "", "shortage": ""})
-
-    def __len__(self) -> int:
-        return 1
 
 
 @pytest.mark.parametrize("path", CASES)

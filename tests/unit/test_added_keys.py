@@ -23,15 +23,20 @@ SECTIONS = {
     "tokenizer_schema": ("TokenizerTraining", "TokenizerTerms"),
 }
 INTRODUCED = {  # every key declared with ``added``, and what it came with
+    "Data.file": None,
     "MeanFlow.guidance_interval": [0.0, 1.0],
     "MeanFlow.norm_offset": 0.01,
     "MeanFlow.norm_power": 1.0,
     "MeanFlow.omega": 1.0,
+    "Model.autocast": None,
+    "Model.fdr_statistics": None,
+    "Model.released": None,
     "Optimizer.kind": "adamw",
     "Optimizer.momentum": 0.95,
     "Optimizer.schedule": "linear",
     "Sampling.internal_interval": [0.0, 1.0],
     "Sampling.internal_unconditional": None,
+    "Sampling.pixels": "rounded",
     "Sampling.solver": "euler",
 }
 HASHES = """

@@ -13,7 +13,7 @@ import torch
 from golden_files import GOLDEN
 
 from nanogen.backbones import load
-from nanogen.config import load_study, stages, trained, variants
+from nanogen.config import load_study, own_models, stages, variants
 from nanogen.config.load import trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
@@ -161,7 +161,7 @@ def test_the_studies_of_released_models_train_nothing(name):
     for task in study.tasks:
         for method in study.methods:
             for weights in variants.trainings(trained_run(study, method, task)):
-                assert not trained.is_own(study, method, task, weights)
+                assert not own_models.is_own(study, method, task, weights)
                 assert "/released/" in Paths(study).trained(method, task, weights)
     if "imagenet" in study.tasks and name == "released":
         assert stages.reference_splits(study) == ["val"]

@@ -405,3 +405,13 @@ def test_a_run_that_a_study_has_not_is_refused_by_name(fresh):
     assert outcome.code != 0
     assert "study nano-seeds has no run 'sd-vae-mse.seed9' on t2i" in outcome.text
     assert "sd-vae-mse.seed3" in outcome.text
+
+
+def test_one_row_of_the_authors_released_models_is_fetched_drawn_and_scored(fresh):
+    study = ("--configfile", "config/studies/released.yaml", "--config", "methods=[flux2-vae]")
+    plan = fresh.plan("table2", *study)
+    assert plan.rules == {
+        "fetch_checkpoint": 1, "fetch_data": 1, "fetch_model": 7, "make_data": 1, "sample": 2,
+        "reference": 1, "score_images": 2, "measured_table": 1, "published_tables": 1,
+    }  # fmt: skip
+    assert [job["split"] for job in plan.of("make_data")] == ["val"]

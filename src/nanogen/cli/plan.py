@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nanogen.config import PIXELS, Study, load_study, plan, stages, trained, variants
+from nanogen.config import PIXELS, Study, load_study, own_models, plan, stages, variants
 from nanogen.config.cost import DECODING, EXTRACTION, gpu_hours, sampling_flops, training_flops
 from nanogen.config.load import trained_run
 from nanogen.config.schema import Task
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     if args.tflops <= 0 or not (args.utilisation is None or 0 < args.utilisation <= 1):
         raise UserError("--utilisation must lie in (0, 1], --tflops above 0")
     study = load_study(args.study, {"data_root": args.data_root} if args.data_root else None)
-    own = [(m, t) for m in study.trainings for t in study.tasks if trained.is_own(study, m, t)]
+    own = [(m, t) for m in study.trainings for t in study.tasks if own_models.is_own(study, m, t)]
     each = f" x {study.seeds} seeds" if study.seeds > 1 else ""
     print(
         f"study {study.study}: {len(own)} trainings "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nanogen.config import trained
+from nanogen.config import own_models
 from nanogen.config.load import load_model, trained_run
 from nanogen.config.schema import PIXELS
 from nanogen.config.study_schema import Study
@@ -46,7 +46,7 @@ def latents_of(study: Study) -> dict[tuple[str, str], Latents]:
     counts: dict[tuple[str, str], int] = {}
     for run in runs:
         if run.tokenizer != PIXELS:
-            own = int(trained.is_own(study, run.method, run.task))
+            own = int(own_models.is_own(study, run.method, run.task))
             counts[run.task, run.tokenizer] = counts.get((run.task, run.tokenizer), 0) + own
     images: dict[str, int] = {run.task: run.data.train_images for run in runs}
     sizes = {key: images[key[0]] * latent_bytes(study, key[1]) for key in counts}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nanogen.config.load import load_model
+from nanogen.config.own_models import released_file
 from nanogen.config.study_schema import Study
-from nanogen.config.trained import released_file
 
 
 class Paths:

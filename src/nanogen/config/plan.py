@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import prompt_lists, stages, terms, trained, variants
+from nanogen.config import own_models, prompt_lists, stages, terms, variants
 from nanogen.config.latent_caches import FLOAT16, latents_of
 from nanogen.config.load import latent_shape, load_model, load_prompt_file, trained_run
 from nanogen.config.model_schema import Model, RemoteFile
@@ -72,7 +72,7 @@ def downloads(study: Study) -> list[Download]:
 
 def _reads_images(study: Study, run: Run) -> bool:
     """Whether a study fetches the images of a task: to train on, or to compare with."""
-    trains = any(trained.is_own(study, method, run.task) for method in study.trainings)
+    trains = any(own_models.is_own(study, method, run.task) for method in study.trainings)
     return not run.data.root and (trains or run.task == "imagenet")
 
 
@@ -85,7 +85,7 @@ def _of_released(study: Study, licences: Mapping[str, Any]) -> list[Download]:
         for task in study.tasks
         for method in study.trainings
         for weights in variants.trainings(trained_run(study, method, task))
-        if trained.released_file(study, method, task, weights)
+        if own_models.released_file(study, method, task, weights)
     ]
     missing, repo = sum(not card.exists() for card in wanted), study.released.repo
     about = licences["networks"].get(repo, "not known here")
@@ -119,7 +119,7 @@ def cache_bytes(study: Study) -> dict[str, int]:
     }
     for task in study.tasks:
         for method in study.methods:
-            if not trained.is_own(study, method, task):
+            if not own_models.is_own(study, method, task):
                 continue
             run = trained_run(study, method, task)
             count = run.data.train_images

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.config.stages.base import completed_stage
-from nanogen.config.study_schema import Study
 from nanogen.config.training_schema import InitialiseFrom
 from nanogen.errors import UserError
 from nanogen.files import read_json
@@ -35,20 +34,6 @@ _SAME_NETWORK = (
     ("objective", "prediction"),
     ("use", "tokenizer", "model", "name"),
 )
-
-
-def released_file(study: Study, method: str, task: str, weights: str = "") -> str | None:
-    """The authors' checkpoint of a run, below the repository; None where none is listed, or where a
-    folder of ``trained`` takes its place."""
-    if study.released is None or method + weights in study.trained.get(task, {}):
-        return None
-    return study.released.models.get(task, {}).get(method + weights)
-
-
-def is_own(study: Study, method: str, task: str, weights: str = "") -> bool:
-    """Whether the study trains the model of a run itself."""
-    given = method + weights in study.trained.get(task, {})
-    return not given and released_file(study, method, task, weights) is None
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nanogen.config import stages, terms, trained
+from nanogen.config import own_models, stages, terms
 from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.load import load_model, load_run, tokenizer_networks, trained_run
 from nanogen.config.schema import PublicRun
@@ -18,7 +18,7 @@ def models_of(study: Study) -> list[str]:
             names |= dict.fromkeys(tokenizer_networks(study, run))
             if run.conditioner.model:
                 names[run.conditioner.model] = None
-            if trained.is_own(study, method, task):
+            if own_models.is_own(study, method, task):
                 names |= dict.fromkeys(terms.encoders(run))
         if task == "t2i":
             public = (load_run(study, method, task) for method in study.public)

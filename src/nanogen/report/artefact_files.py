@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nanogen.config import Run, Study, load_model, stages, trained, variants
+from nanogen.config import Run, Study, load_model, own_models, stages, variants
 from nanogen.config.load import trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Task
@@ -39,7 +39,7 @@ def curves(study: Study) -> list[str]:
         f"{Paths(study).root}/runs/{task}/{method}/model/train.jsonl"
         for method in study.methods
         for task in study.tasks
-        if trained.is_own(study, method, task)
+        if own_models.is_own(study, method, task)
     ]
 
 

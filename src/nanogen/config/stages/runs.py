@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import metrics, terms, trained, variants
+from nanogen.config import metrics, own_models, terms, trained, variants
 from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.load import latent_shape, load_model, load_run, trained_run
 from nanogen.config.schema import PIXELS, PublicRun, Run
@@ -84,7 +84,7 @@ def trained_model(study: Study, method: str, task: str, weights: str = "") -> St
     published one."""
     expected = train(study, method, task, weights)
     folder = study.trained.get(task, {}).get(method + weights)
-    file = trained.released_file(study, method, task, weights)
+    file = own_models.released_file(study, method, task, weights)
     if folder:
         return trained.fitting(Path(folder), expected)
     return _released(study, expected, file) if file else expected
@@ -110,7 +110,7 @@ def _use(study: Study, run: Run) -> Stage:
     }
     return {
         "sampling": run.sampling.model_dump(mode="json", exclude={"batch_size", "more_steps"}),
-        "data": run.data.model_dump(mode="json", include={"name", "source", "root"}),
+        "data": run.data.model_dump(mode="json", include={"name", "source", "root", "file"}),
         "classes": given_classes(study, run.task) if run.conditioner.kind == "label" else None,
         **{
             part: name and {"hash": model(study, name)["hash"], "model": model_keys(study, name)}
