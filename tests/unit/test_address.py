@@ -121,7 +121,9 @@ def test_a_copy_on_this_machine_has_an_address_too(tmp_path: Path):
 
 def inception_stage(file: dict) -> dict:
     """The paper study's own, with another address."""
-    study = load_study("paper", {"models": {"inception": {"file": file, "statistics": None}}})
+    study = load_study(
+        "paper", {"models": {"inception": {"file": file, "statistics": None, "fdr_statistics": None}}}
+    )
     return stages.model(study, "inception")
 
 
@@ -160,7 +162,7 @@ class Evil:
 def test_a_pickle_that_is_not_weights_alone_is_not_executed(tmp_path: Path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     torch.save(content, tmp_path / "weights.pth")
-    with pytest.raises(UserError, match="does not hold"):
+    with pytest.raises(UserError, match=r"without executing code|expected a dictionary of weights"):
         read_pickled_state(tmp_path / "weights.pth")
     assert not (tmp_path / "executed").exists()
 

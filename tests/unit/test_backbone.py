@@ -163,7 +163,7 @@ def test_a_saved_network_is_the_same_and_damage_is_named(tmp_path):
     weights = tmp_path / "model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=r"model.safetensors does not hold this network's weights"):
+    with pytest.raises(UserError, match=r"model\.safetensors has \d+ of \d+ bytes"):
         load(tmp_path)
     weights.unlink()
     with pytest.raises(UserError, match=r"model.safetensors does not exist"):

@@ -113,7 +113,7 @@ class Colours:
     def to(self, device):
         return self
 
-    def decode_uint8(self, latents):
+    def decode_uint8(self, latents, pixels):
         return to_uint8(latents[:, :3] / 4)
 
 
@@ -225,7 +225,7 @@ class Decoded:
     def to(self, device):
         return self
 
-    def decode_uint8(self, latents):
+    def decode_uint8(self, latents, pixels):
         return to_uint8(latents)
 
 

@@ -183,7 +183,7 @@ def test_truncated_weights_are_an_error(vae_folder, tmp_path):
     (tmp_path / "config.json").write_bytes((vae_folder / "config.json").read_bytes())
     content = (vae_folder / "diffusion_pytorch_model.safetensors").read_bytes()
     (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="cannot be loaded"):
+    with pytest.raises(UserError, match=r"has \d+ of \d+ bytes"):
         load_tokenizer(tmp_path, VAE_CONFIG)
 
 

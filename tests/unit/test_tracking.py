@@ -39,9 +39,9 @@ def inputs(study, tiny_images, tmp_path_factory) -> Inputs:
     place = tmp_path_factory.mktemp("tracking")
     networks.write_random(study, ("inception",), place)
     write_images(stages.data(study, "imagenet", "val"), place / "val.h5")
-    real = (ImageFile(path) for path in (tiny_images, place / "val.h5"))
+    real = {"train": ImageFile(tiny_images), "val": ImageFile(place / "val.h5")}
     folders = {"inception": place / "inception"}
-    write_reference(stages.reference(study), *real, folders, place / "statistics.h5")
+    write_reference(stages.reference(study), real, folders, place / "statistics.h5")
     return Inputs(folders, reference=place / "statistics.h5")
 
 

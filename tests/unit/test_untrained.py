@@ -24,7 +24,7 @@ class Shown:
     def to(self, device):
         return self
 
-    def decode_uint8(self, latents):
+    def decode_uint8(self, latents, pixels):
         return to_uint8(latents[:, :3])
 
 
