@@ -167,7 +167,8 @@ def test_names_are_kept_with_the_model(tree: Path):
     use = stages.train(of(tree), "jit", "imagenet")["use"]
     assert use["classes"] == ["cat", "dog"]
     shutil.rmtree(tree)
-    names = class_names(**use["data"], classes=2, kept=use["classes"])
+    data = (use["data"][key] for key in ("name", "source", "root"))
+    names = class_names(*data, classes=2, kept=use["classes"])
     assert class_number("dog", names, 2) == 1
 
 
