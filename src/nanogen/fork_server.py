@@ -63,7 +63,7 @@ def start(python_path: str) -> None:
 
 
 class Server:
-    """Listens at ``address`` until the process ``owner`` has ended, and the forks with it.
+    """Listens at ``address`` until the process of the descriptor ``owner`` has ended, and its forks.
 
     ``environment`` is what the libraries were imported in. A connection stays open until its fork has
     ended.
@@ -71,7 +71,7 @@ class Server:
 
     def __init__(self, address: Path, owner: int, environment: Mapping[str, str]):
         self.environment = environment
-        self.owner = os.pidfd_open(owner)
+        self.owner = owner
         self.woken, self.waker = socket.socketpair()  # the first is readable when a child has ended
         for end in (self.woken, self.waker):
             end.setblocking(False)
@@ -148,7 +148,12 @@ class Server:
 
 def main() -> None:
     """The server's process, and by `Server.serve` its forks'."""
-    address, owner = Path(sys.argv[1]), int(sys.argv[2])
+    address = Path(sys.argv[1])
+    try:
+        owner = os.pidfd_open(int(sys.argv[2]))  # before the imports, during which it may end
+    except ProcessLookupError:
+        shutil.rmtree(address.parent, ignore_errors=True)
+        return
     environment = dict(os.environ)  # as it was given: some libraries change it
     for library in LIBRARIES:
         importlib.import_module(library)

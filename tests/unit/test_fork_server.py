@@ -60,6 +60,17 @@ def environment() -> Iterator[dict[str, str]]:
     wait_for(lambda: not Path(address).parent.exists())  # the server has ended, nothing is left over
 
 
+def test_an_owner_that_ends_at_once_leaves_nothing():
+    done = subprocess.run(
+        [sys.executable, "-c", OWNER.replace("input()", "")],
+        env={**os.environ, "PYTHONPATH": SOURCE},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wait_for(lambda: not Path(done.stdout.strip()).parent.exists())
+
+
 def run(words: list[str], environment: dict[str, str], **options) -> subprocess.CompletedProcess:
     return subprocess.run([*NANOGEN, *words], env=environment, capture_output=True, text=True, **options)
 
