@@ -150,7 +150,8 @@ def test_no_model_and_no_stage(tmp_path, capsys):
 
 def test_classes_of_imagenet_have_their_words(tmp_path):
     stage = stages.train(load_study("paper"), "jit", "imagenet")
-    names = class_names(**stage["use"]["data"], classes=stage["conditioner"]["classes"])
+    data = (stage["use"]["data"][key] for key in ("name", "source", "root"))
+    names = class_names(*data, classes=stage["conditioner"]["classes"])
     assert class_number("golden retriever", names, 1000) == 207
     assert class_number("Tinca tinca", names, 1000) == 0
     with pytest.raises(UserError, match="several classes; give one of the numbers 134, 517"):
