@@ -187,6 +187,18 @@ class GuidanceStage(ScoreStage):
         )
 
 
+def measured(content: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics that a stage of sample sets measures."""
+    if "use" in content:
+        return list(content["use"]["metrics"])
+    return list(content.get("models", [content["stage"]]))
+
+
+def packaged(content: Mapping[str, Any]) -> list[str]:
+    """Those of the metrics whose model a package runs: its class is ``PACKAGE:MODEL``."""
+    return [metric for metric, keys in content.get("models", {}).items() if ":" in keys["model_class"]]
+
+
 def _made_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `ScoreStage`."""
     return {"hash": content["hash"], "expects": content["expects"]}

@@ -36,7 +36,7 @@ from nanogen.config.stages.runs import (
     train,
     trained_model,
 )
-from nanogen.config.stages.scores import metric, metrics_of
+from nanogen.config.stages.scores import measuring, metric, metrics_of, networks
 from nanogen.config.stages.text_to_image import (
     answering,
     geneval,
@@ -60,9 +60,11 @@ __all__ = [
     "image_text",
     "inputs",
     "latents",
+    "measuring",
     "metric",
     "metrics_of",
     "model",
+    "networks",
     "online",
     "prompts",
     "question_scores",
