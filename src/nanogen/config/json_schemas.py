@@ -11,9 +11,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from nanogen.config.load import SECTIONS
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import PublicRun, Run, Task
+from nanogen.config.studies import SECTIONS
 from nanogen.config.study_schema import Latents, Study
 from nanogen.config.yaml_files import TASKS
 

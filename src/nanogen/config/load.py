@@ -1,4 +1,4 @@
-"""From files to resolved configurations: one function per kind, each validated once.
+"""From files to resolved configurations of runs and models, each validated once.
 
 A run is merged from, in this order: the study's general sections, its method's file, its task's
 file (both with their block for the study's scale), and the study's ``overrides``. The task comes
@@ -8,8 +8,7 @@ scale is a method's best on ImageNet.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,17 +16,11 @@ from typing import Any, TypeVar
 from nanogen.config import checks, replicates
 from nanogen.config.model_schema import Model, PromptFile
 from nanogen.config.schema import PIXELS, PRETRAINING, PublicRun, Run
+from nanogen.config.studies import SECTIONS
 from nanogen.config.study_schema import Study
 from nanogen.config.tokenizer_networks import networks_of
-from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
-from nanogen.config.yaml_files import (
-    available,
-    for_scale,
-    method_for_scale,
-    named,
-    on_task,
-    read_yaml,
-)
+from nanogen.config.validation import Layer, merged, validate
+from nanogen.config.yaml_files import for_scale, method_for_scale, named, on_task
 from nanogen.data import photographs
 from nanogen.errors import UserError
 
@@ -47,91 +40,6 @@ def once(resolve: Callable[..., Resolved]) -> Callable[..., Resolved]:
         return known[key][1]
 
     return resolved
-
-
-def study_layers(name: str) -> list[Layer]:
-    """The layers of a study given by name or by a file's path, those it extends first."""
-    path = Path(name)
-    layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else named("studies", name)
-    return [*_extended(layer.keys), layer]
-
-
-def _extended(keys: Mapping[str, Any]) -> list[Layer]:
-    """The layers of the studies that ``keys`` extend."""
-    base = keys.get("extends") or []
-    names = [base] if isinstance(base, str) else base
-    return [layer for name in names for layer in study_layers(name)]
-
-
-SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
-
-
-def _validated_study(layers: Sequence[Layer]) -> Study:
-    study = validate(Study, layers)
-    if study.data_root:  # whatever way it is written, it is one folder
-        study = study.model_copy(update={"data_root": os.path.realpath(study.data_root)})
-    for layer in layers:
-        for section in SECTIONS:
-            keys, known = layer.keys.get(section), section_of(Run, section)
-            if keys and known:
-                refuse_unknown(keys, known, layer.where, section)
-    for key in ("methods", "tasks", "public"):
-        names = getattr(study, key)
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise UserError(f"study {study.study}: {key} names {twice[0]!r} twice; remove one")
-    for method in (*study.methods, *study.public):
-        _check_listed(method, method in study.public)
-    if study.seeds > 1 and study.report.reproduction:
-        raise UserError("report.reproduction is of one training per method: leave out seeds")
-    if study.sweep and sorted(set(study.sweep.scales)) != study.sweep.scales:
-        raise UserError(f"sweep.scales {study.sweep.scales} must rise, each another than the rest")
-    for kind in ("tasks", "methods"):
-        for entry in getattr(study.overrides, kind):
-            named(kind, entry)
-    for model in study.models:
-        named("models", model)
-    released = study.released.models if study.released else {}
-    for elsewhere in (study.trained, released):
-        for task, models in elsewhere.items():
-            named("tasks", task)
-            for method in models:
-                named("methods", method.removesuffix("-nocfg"))
-    return study
-
-
-def _check_listed(method: str, public: bool) -> None:
-    """A public model is trained nowhere, so it stands under a key of its own."""
-    layer = named("methods", method)
-    if public != (layer.keys.get("family") == "public"):
-        right, wrong = ("methods", "public") if public else ("public", "methods")
-        raise UserError(
-            f"{layer.where} has family {layer.keys.get('family')}: list {method} under '{right}' of the "
-            f"study, not under '{wrong}'"
-        )
-
-
-def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
-    """A study's file with keys given on the command line or in a --configfile on top."""
-    layers = study_layers(name)
-    if given:
-        known = {layer.keys.get("study") for layer in layers}
-        if not {layer.keys.get("study") for layer in _extended(given)} <= known:
-            layers = _extended(given) + layers
-        layers.append(Layer("the command line or --configfile", given))
-    return _validated_study(layers)
-
-
-def study_from(config: Mapping[str, Any]) -> Study:
-    """The study that Snakemake's ``config`` asks for (config.yaml, --configfile, --config)."""
-    name = config.get("study")
-    if not isinstance(name, str):
-        raise UserError("config/config.yaml: key 'study' names the study, e.g. study: nano")
-    if name in available("studies"):
-        return load_study(name, config)
-    if "scale" not in config and "extends" not in config:
-        named("studies", name)  # raises, with the nearest name
-    layers = [*_extended(config), Layer("--configfile", config)]
-    return _validated_study(layers)
 
 
 def _identity(study: Study, method: str, task: str) -> dict[str, Any]:
