@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nanogen.config.model_schema import Model
-from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +25,9 @@ class CacheStage:
     expects: Mapping[str, str]
     dtype: str
     model: Model
-    part: Literal["cls", "patches"] | None
+    part: Literal["cls", "patches"] | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> CacheStage:
         """Read a stage, which may be an older version's."""
-        return cls(
-            hash=content["hash"],
-            expects=content["expects"],
-            dtype=content["dtype"],
-            model=read(Model, content["model"]),
-            part=content.get("part"),
-        )
+        return typed(cls, content)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nanogen.config.model_schema import Model, ModelTraining
-from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 from nanogen.config.tokenizer_schema import TokenizerTraining
 from nanogen.config.train_stage import BackboneStage
 
@@ -32,25 +32,15 @@ class ModelStage:
     expects: Mapping[str, str]
     seed: int
     model: Model
-    networks: Mapping[str, Model]
-    joint: BackboneStage | None
-    resolution: int | None
     content: Mapping[str, Any] = field(repr=False)
+    networks: Mapping[str, Model] = field(default_factory=dict)
+    joint: BackboneStage | None = None
+    resolution: int | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> ModelStage:
         """Read a stage, which may be an older version's."""
-        joint = content.get("joint")
-        return cls(
-            hash=content["hash"],
-            expects=content["expects"],
-            seed=content["seed"],
-            model=read(Model, content["model"]),
-            networks={role: read(Model, keys) for role, keys in content.get("networks", {}).items()},
-            joint=None if joint is None else BackboneStage.from_json(joint),
-            resolution=content.get("resolution"),
-            content=content,
-        )
+        return typed(cls, content, content=content)
 
     @property
     def tokenizer_training(self) -> TokenizerTraining:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import PipelineSampling, Sampling
 from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 from nanogen.config.train_stage import TrainStage
 
 
@@ -52,13 +53,9 @@ class PublicSampleStage(SetStage):
     offload: bool
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> PublicSampleStage:
-        return cls(
-            **_set_keys(content),
-            sampling=read(PipelineSampling, content["sampling"]),
-            model_class=content["pipeline"]["model_class"],
-            offload=content["use"]["offload"],
-        )
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        model_class, offload = content["pipeline"]["model_class"], content["use"]["offload"]
+        return typed(cls, content, model_class=model_class, offload=offload)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +80,12 @@ class SampleStage(TrainedSetStage):
         shown: how many of its images are drawn; None: all.
     """
 
-    kept: int | None
-    shown: int | None
+    kept: int | None = None
+    shown: int | None = None
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> SampleStage:
-        kept, shown = content.get("kept"), content.get("shown")
-        return cls(**_trained_keys(content), kept=kept, shown=shown)
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return typed(cls, content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,37 +103,16 @@ class OnlineStage(TrainedSetStage):
     every: int
     batch_size: int
     networks: Mapping[str, Model]
-    headline: str
+    headline: str = "tags"
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> OnlineStage:
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
         roles = ("extractor", "detector", "color_classifier")
-        return cls(
-            **_trained_keys(content),
-            **content["use"],
-            networks={role: read(Model, content[role]) for role in roles if role in content},
-            headline=content.get("headline", "tags"),
-        )
+        networks = {role: read(Model, content[role]) for role in roles if role in content}
+        return typed(cls, content, **content["use"], networks=networks)
 
 
 def sample_stage(content: Mapping[str, Any]) -> SampleStage | PublicSampleStage:
     """The ``sample`` stage of a model trained here or of a public one."""
     stage = PublicSampleStage if "pipeline" in content else SampleStage
     return stage.from_json(content)
-
-
-def _set_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `SetStage`."""
-    names = ("hash", "expects", "seed", "method", "task", "variant", "images_per_prompt")
-    return {name: content[name] for name in names}
-
-
-def _trained_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `TrainedSetStage`."""
-    return {
-        **_set_keys(content),
-        "images": content["images"],
-        "tokenizer": content["tokenizer"],
-        "sampling": read(Sampling, content["sampling"]),
-        "train": TrainStage.from_json(content["train"]),
-    }

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 from nanogen.config.model_schema import Model
-from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,14 @@ class ScoreStage:
     hash: str
     expects: Mapping[str, str]
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read a stage, which may be an older version's."""
+        return typed(cls, content)
 
-class Classifier(NamedTuple):
+
+@dataclass(frozen=True)
+class Classifier:
     """The extractor that class accuracy counts by, and how many classes it must know."""
 
     name: str
@@ -38,17 +44,8 @@ class FeaturesStage(ScoreStage):
     """
 
     extractors: tuple[Model, ...]
-    classifier: Classifier | None
-    real_images: str
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> FeaturesStage:
-        return cls(
-            **_made_of(content),
-            extractors=tuple(read(Model, keys) for keys in content["extractors"]),
-            classifier=_classifier(content),
-            real_images=content.get("real_images", "train"),
-        )
+    classifier: Classifier | None = None
+    real_images: str = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +59,12 @@ class DistributionStage(ScoreStage):
 
     mind_directions: int
     extractors: tuple[str, ...]
-    classifier: Classifier | None
+    classifier: Classifier | None = None
     metrics: tuple[str, ...]
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> DistributionStage:
-        return cls(
-            **_made_of(content),
-            mind_directions=content["mind_directions"],
-            extractors=tuple(content["extractors"]),
-            classifier=_classifier(content),
-            metrics=tuple(content["use"]["metrics"]),
-        )
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return typed(cls, content, metrics=tuple(content["use"]["metrics"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,17 +76,8 @@ class GenEvalStage(ScoreStage):
     """
 
     detector: Model
-    color_classifier: Model | None
-    headline: str
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> GenEvalStage:
-        return cls(
-            **_made_of(content),
-            detector=read(Model, content["detector"]),
-            color_classifier=_model(content.get("color_classifier")),
-            headline=content.get("headline", "tags"),
-        )
+    color_classifier: Model | None = None
+    headline: str = "tags"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +87,6 @@ class QuestionScoresStage(ScoreStage):
     models: Mapping[str, Model]
     images_per_prompt: int
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> QuestionScoresStage:
-        return cls(
-            **_made_of(content),
-            models={metric: read(Model, keys) for metric, keys in content["models"].items()},
-            images_per_prompt=content["images_per_prompt"],
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class SimpleEvalStage(ScoreStage):
@@ -120,10 +94,6 @@ class SimpleEvalStage(ScoreStage):
 
     seed: int
     scorer: Model
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> SimpleEvalStage:
-        return cls(**_made_of(content), seed=content["seed"], scorer=read(Model, content["scorer"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +104,8 @@ class ImageTextStage(ScoreStage):
     metrics: tuple[str, ...]
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ImageTextStage:
-        metrics = tuple(content["use"]["metrics"])
-        return cls(**_made_of(content), seed=content["seed"], metrics=metrics)
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return typed(cls, content, metrics=tuple(content["use"]["metrics"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,19 +123,7 @@ class ReconstructionStage(ScoreStage):
     extractor: Model
     perceptual: Model | None
     untrained: bool
-    pixels: str
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ReconstructionStage:
-        return cls(
-            **_made_of(content),
-            seed=content["seed"],
-            tokenizer=read(Model, content["tokenizer"]),
-            extractor=read(Model, content["extractor"]),
-            perceptual=_model(content["perceptual"]),
-            untrained=content["untrained"],
-            pixels=content.get("pixels", "rounded"),
-        )
+    pixels: str = "rounded"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,15 +133,6 @@ class GuidanceStage(ScoreStage):
     method: str
     task: str
     scales: Mapping[str, float]
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> GuidanceStage:
-        return cls(
-            **_made_of(content),
-            method=content["method"],
-            task=content["task"],
-            scales=content["scales"],
-        )
 
 
 def measured(content: Mapping[str, Any]) -> list[str]:
@@ -197,16 +145,3 @@ def measured(content: Mapping[str, Any]) -> list[str]:
 def packaged(content: Mapping[str, Any]) -> list[str]:
     """Those of the metrics whose model a package runs: its class is ``PACKAGE:MODEL``."""
     return [metric for metric, keys in content.get("models", {}).items() if ":" in keys["model_class"]]
-
-
-def _made_of(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `ScoreStage`."""
-    return {"hash": content["hash"], "expects": content["expects"]}
-
-
-def _model(keys: Mapping[str, Any] | None) -> Model | None:
-    return None if keys is None else read(Model, keys)
-
-
-def _classifier(content: Mapping[str, Any]) -> Classifier | None:
-    return Classifier(**content["classifier"]) if "classifier" in content else None

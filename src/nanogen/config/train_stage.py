@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import (
@@ -19,7 +19,7 @@ from nanogen.config.schema import (
     Sampling,
     Training,
 )
-from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class BackboneStage:
     training: Training
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> BackboneStage:
-        return cls(**_backbone_keys(content))
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return typed(cls, content, **_derived(content))
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,6 @@ class UsedNetwork:
     hash: str
     model: Model
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any] | None) -> UsedNetwork | None:
-        return None if content is None else cls(content["hash"], read(Model, content["model"]))
-
 
 @dataclass(frozen=True)
 class Use:
@@ -104,16 +100,6 @@ class Use:
     tokenizer: UsedNetwork | None
     text_encoder: UsedNetwork | None
     classes: Sequence[str] | None = None
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Use:
-        return cls(
-            sampling=read(Sampling, content["sampling"]),
-            data=read(Data, content["data"]),
-            tokenizer=UsedNetwork.from_json(content["tokenizer"]),
-            text_encoder=UsedNetwork.from_json(content["text_encoder"]),
-            classes=content.get("classes"),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,38 +118,19 @@ class TrainStage(BackboneStage):
     hash: str
     expects: Mapping[str, str]
     pixels: bool
-    networks: Mapping[str, Model]
-    initial: Initial | None
-    use: Use | None
     content: Mapping[str, Any] = field(repr=False)
+    networks: Mapping[str, Model] = field(default_factory=dict)
+    initial: Initial | None = None
+    use: Use | None = None
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> TrainStage:
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read a stage, which may be an older version's."""
-        use, initial = content.get("use"), content.get("initial")
-        return cls(
-            **_backbone_keys(content),
-            hash=content["hash"],
-            expects=content["expects"],
-            pixels=content["pixels"],
-            networks={term: read(Model, keys) for term, keys in content.get("networks", {}).items()},
-            initial=initial and Initial(initial["weights"], initial["optimizer"]),
-            use=None if use is None else Use.from_json(use),
-            content=content,
-        )
+        return typed(cls, content, **_derived(content), content=content)
 
 
-def _backbone_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `BackboneStage`."""
-    own, objective = Backbone.model_fields, content["objective"]
+def _derived(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `BackboneStage` that lie inside of sections' keys."""
+    own, meanflow = Backbone.model_fields, content["objective"].get("meanflow", {})
     heads = {key: value for key, value in content["backbone"].items() if key not in own}
-    return {
-        **{key: content[key] for key in ("seed", "method", "task", "text_width")},
-        "latent": tuple(content["latent"]),
-        "conditioner": read(Conditioner, content["conditioner"]),
-        "backbone": read(Backbone, content["backbone"]),
-        "heads": Heads(**heads),
-        "objective": read(Objective, objective),
-        "steps_seed": objective.get("meanflow", {}).get("steps_seed"),
-        "training": read(Training, content["training"]),
-    }
+    return {"heads": Heads(**heads), "steps_seed": meanflow.get("steps_seed")}
