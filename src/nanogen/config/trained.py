@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nanogen.config.stages.base import completed_stage
+from nanogen.config.stages.base import Stage, completed_stage
 from nanogen.config.training_schema import InitialiseFrom
 from nanogen.errors import UserError
 from nanogen.files import read_json
@@ -36,7 +36,7 @@ _SAME_NETWORK = (
 )
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Stage:
     """The ``train`` stage in a trained model's folder; raises UserError where there is none."""
     if not (folder / "stage.json").is_file():
         raise UserError(f"{folder} is no trained model's folder: it holds no stage.json")
@@ -46,7 +46,7 @@ def read(folder: Path) -> dict[str, Any]:
     return completed_stage(stage)
 
 
-def fitting(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
+def fitting(folder: Path, expected: Stage) -> Stage:
     """The stage of the model in ``folder``; raises UserError unless it can stand in for ``expected``.
 
     That is: the same network, the same meaning of its output, the latents of the same tokenizer.
@@ -56,7 +56,7 @@ def fitting(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def start(keys: InitialiseFrom, expected: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def start(keys: InitialiseFrom, expected: Stage) -> tuple[str, Stage]:
     """The hash of the model that the training ``expected`` starts from, and what is taken of it.
 
     Raises UserError where there is no such model, it is another network, or it lacks what is asked for.
@@ -80,8 +80,8 @@ def start(keys: InitialiseFrom, expected: dict[str, Any]) -> tuple[str, dict[str
 def _check(
     key: str,
     folder: Path,
-    found: dict[str, Any],
-    expected: dict[str, Any],
+    found: Stage,
+    expected: Stage,
     shared: Iterable[tuple[str, ...]],
 ) -> None:
     """Raise UserError where two ``train`` stages differ in what they must share."""

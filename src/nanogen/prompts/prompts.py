@@ -21,11 +21,10 @@ from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 from nanogen.prompts import question_graphs
-from nanogen.prompts.files import GENEVAL, read_prompts, read_texts
+from nanogen.prompts.files import GENEVAL, Prompt, read_prompts, read_texts
 from nanogen.prompts.stage import PromptsStage
 
 log = logging.getLogger(__name__)
-Prompt = dict[str, Any]
 MOST_PER_TAG = 16
 GENAI_IMAGES = (
     1  # of a prompt, as GenAI-Bench's own script draws (genai_bench/generate.py of t2v_metrics)

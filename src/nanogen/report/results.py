@@ -16,6 +16,7 @@ from nanogen.data.content import of_sample_set
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.identity import config_hash
+from nanogen.metrics.guidance_choice import Choice, read_choice
 from nanogen.report import paper_tables
 
 METRIC = ("metric", 1)
@@ -195,11 +196,8 @@ class Results:
             )
         return card
 
-    def guidance(self, method: str) -> dict[str, Any]:
-        """What a sweep chose (see `nanogen.metrics.guidance_choice`); raises UserError where it is
-        missing or of another configuration."""
-        from nanogen.metrics.guidance_choice import read_choice
-
+    def guidance(self, method: str) -> Choice:
+        """What a sweep chose; raises UserError where it is missing or of another configuration."""
         path = self._guidance.get(method, Path(self.paths.guidance(method)))
         if not path.exists():
             raise UserError(

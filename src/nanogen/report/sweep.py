@@ -42,10 +42,10 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
             {
                 **head(run, run.sampling.steps),
                 "guidance_scale": run.sampling.guidance_scale,
-                "best_scale": choice["scale"],
+                "best_scale": choice.scale,
                 "fid": fid.value("fid"),
                 "is": score.value("is"),
-                **{f"{FID_AT}{point['scale']:g}": point["fid"] for point in choice["curve"]},
+                **{f"{FID_AT}{scale:g}": fid for scale, fid in choice.fids.items()},
                 "hash": fid.hash,
             }
         )
@@ -69,7 +69,7 @@ def _notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
         f"[{low}, {high}]. FID and IS: {swept[0].evaluation.images} images at that scale. Scale: that "
         "of the study's other tables.",
     ]
-    if edge := [run.title for run in swept if results.guidance(run.method)["at_edge"]]:
+    if edge := [run.title for run in swept if results.guidance(run.method).at_edge]:
         names = ", ".join(edge)
         notes.append(f"{names}: the best scale is the last that was tried; a better one may lie beyond.")
     return notes
