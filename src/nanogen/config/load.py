@@ -28,8 +28,11 @@ Resolved = TypeVar("Resolved")
 
 
 def once(resolve: Callable[..., Resolved]) -> Callable[..., Resolved]:
-    """Resolve each part of a study once: a plan of a thousand jobs asks for the same few again and
-    again. A study does not change, and is kept, so that its id stays its own."""
+    """Cache what ``resolve`` returns: a plan of a thousand jobs needs the same few configurations.
+
+    The study is part of the key by its ``id``. Studies do not change, and the cache keeps a reference to
+    each, so no other study can get the same id.
+    """
     known: dict[tuple[Any, ...], tuple[Study, Resolved]] = {}
 
     @wraps(resolve)
@@ -55,8 +58,8 @@ def _identity(study: Study, method: str, task: str) -> dict[str, Any]:
 
 @once
 def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
-    """The resolved configuration of one method on one task; of a public model, what can be said of
-    a model that is not trained here."""
+    """The resolved configuration of one method on one task. That of a public model has fewer keys,
+    because it is not trained here."""
     if method in study.public:
         return _load_public(study, method, task)
     first, number = replicates.parsed(method)
@@ -100,7 +103,7 @@ def public_run(study: Study, method: str) -> PublicRun:
 
 
 def _load_public(study: Study, method: str, task: str) -> PublicRun:
-    """How a public model is sampled follows from its own file; study and task say how it is judged."""
+    """A public model's file says how it is sampled, the study and the task how it is measured."""
     if task != "t2i":
         raise UserError(f"{method} is a public text-to-image model; it has no images of task {task}")
     judged = [
@@ -124,13 +127,13 @@ def _load_public(study: Study, method: str, task: str) -> PublicRun:
 
 
 def _guided_in_training(layers: Sequence[Layer]) -> dict[str, Any]:
-    """A task's guidance scale is no matter to a method whose guidance is in its training."""
+    """A scale of 1 in place of the task's, for a method whose guidance is part of its training."""
     kind = merged(*(layer.keys for layer in layers)).get("objective", {}).get("kind")
     return {"sampling": {"guidance_scale": 1.0}} if kind == "meanflow" else {}
 
 
 def _photographs(study: Study, task: str) -> dict[str, Any]:
-    """Keys that follow from the user's folder: where it lies and, for labels, its classes."""
+    """Keys that follow from the user's folder: its path and, for labels, the number of classes."""
     if study.data.get("source") != "folder" and not study.data_root:
         return {}
     if not study.data_root:
@@ -151,7 +154,7 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
 
 
 def _given_with_latents(study: Study, name: str) -> dict[str, str]:
-    """Where a cache made elsewhere is used, so is the tokenizer that made it."""
+    """Keys of the tokenizer that made a cache given by path: it must be used together with the cache."""
     for caches in study.latents.values():
         if name in caches:
             return {"source": "path", "path": caches[name].tokenizer}
@@ -159,7 +162,7 @@ def _given_with_latents(study: Study, name: str) -> dict[str, str]:
 
 
 def _released(study: Study, name: str) -> dict[str, Any]:
-    """Where an RAE that the authors published is fetched from."""
+    """Keys that say where an RAE published by the authors is downloaded from."""
     if study.released is None or name not in study.released.tokenizers:
         return {}
     files = study.released.tokenizers[name].model_dump()
@@ -196,24 +199,24 @@ def load_model(study: Study, name: str) -> Model:
 
 
 def with_networks(study: Study, name: str) -> list[str]:
-    """A network after those that it is made with, if it is made here."""
+    """A network's name, after the names of the networks that it is trained with, if it is built here."""
     model = load_model(study, name)
     used = networks_of(model).values() if model.source == "build" else []
     return [*(each for other in used for each in with_networks(study, other)), name]
 
 
 def tokenizer_networks(study: Study, run: Run) -> list[str]:
-    """The run's tokenizer after the networks that it is made with; none for pixels."""
+    """`with_networks` of the run's tokenizer; empty for pixels."""
     return [] if run.tokenizer == PIXELS else with_networks(study, run.tokenizer)
 
 
 def load_prompt_file(name: str) -> PromptFile:
-    """Where the prompts ``name`` of config/prompts are fetched from."""
+    """The file ``name`` in config/prompts, which says where prompts are downloaded from."""
     return validate(PromptFile, [named("prompts", name)])
 
 
 def latent_shape(study: Study, run: Run) -> tuple[int, int, int]:
-    """(channels, rows, columns) of what the backbone sees: the latent, or the image itself."""
+    """(channels, rows, columns) of the backbone's input: the latent, or the image itself."""
     if run.tokenizer == PIXELS:
         return 3, run.data.resolution, run.data.resolution
     shape = load_model(study, run.tokenizer).latent

@@ -1,7 +1,7 @@
-"""What the ``model`` stage says of a network that is made here, as the code that makes it reads it.
+"""The ``model`` stage as typed values, for the code that builds the network.
 
-`nanogen.config.stages` writes the stage, JSON that is hashed; here it becomes values with types. The
-keys of the network are the section's own (`nanogen.config.model_schema.Model`).
+`nanogen.config.stages` writes the stage as JSON, which is hashed. The network's keys are those of the
+section `nanogen.config.model_schema.Model`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from nanogen.config.train_stage import BackboneStage
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStage:
-    """The making of one frozen network: it is trained, or drawn at random.
+    """How one frozen network is built: by training, or with random weights.
 
     Attributes:
-        expects: hashes of what it reads.
+        expects: hashes of its inputs, by name.
         networks: the frozen networks that it is trained with, by role.
-        joint: the backbone that a VAE is tuned with end to end; None of others.
-        resolution: side of the study's images, for a network drawn at random; None of a trained one.
-        content: the JSON that all of it was read from.
+        joint: the backbone that a VAE is tuned with end to end; None for other networks.
+        resolution: side of the study's images in pixels, for a network with random weights; None for a
+            trained one.
+        content: the JSON that these values were read from.
     """
 
     hash: str

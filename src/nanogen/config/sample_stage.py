@@ -1,7 +1,7 @@
-"""What the stages ``sample`` and ``online`` say, as the code that draws reads it.
+"""The stages ``sample`` and ``online`` as typed values, for the code that draws images.
 
-`nanogen.config.stages` writes them, JSON that is hashed; here they become values with types. The keys of
-a section are the section's own (`nanogen.config.schema`).
+`nanogen.config.stages` writes them as JSON, which is hashed. A section's keys are those of
+`nanogen.config.schema`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nanogen.config.train_stage import TrainStage
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """What the images of a trained model follow from."""
+    """What determines the images of a trained model."""
 
     train: TrainStage
     sampling: Sampling
@@ -28,7 +28,7 @@ class Sampler:
 
 @dataclass(frozen=True, kw_only=True)
 class SetStage:
-    """A set of images; ``expects`` are the hashes of what it reads."""
+    """A set of images; ``expects`` holds the hashes of its inputs, by name."""
 
     hash: str
     expects: Mapping[str, str]
@@ -44,8 +44,8 @@ class PublicSampleStage(SetStage):
     """The sample set of a public model.
 
     Attributes:
-        model_class: of its pipeline.
-        offload: keep only the network at work on the GPU.
+        model_class: the class of its pipeline.
+        offload: keep only the network that is computing on the GPU.
     """
 
     sampling: PipelineSampling
@@ -63,8 +63,8 @@ class TrainedSetStage(SetStage, Sampler):
     """A set of images that a model trained here draws.
 
     Attributes:
-        images: how many there are, of class-conditional models.
-        tokenizer: its name, or ``pixels``.
+        images: their number, for class-conditional models.
+        tokenizer: the tokenizer's name, or ``pixels``.
     """
 
     images: int
@@ -76,7 +76,7 @@ class SampleStage(TrainedSetStage):
     """A sample set.
 
     Attributes:
-        kept: the training's step whose average draws it; None: the last.
+        kept: the training step whose average of the weights draws it; None: the last one.
         shown: how many of its images are drawn; None: all.
     """
 
@@ -95,9 +95,9 @@ class OnlineStage(TrainedSetStage):
     Attributes:
         every: steps between evaluations.
         batch_size: images at a time.
-        networks: those that measure, by role: ``extractor``, or ``detector`` and perhaps
+        networks: the networks that measure, by role: ``extractor``, or ``detector`` and perhaps
             ``color_classifier``.
-        headline: what GenEval's score is a mean of, ``tags`` or ``images``.
+        headline: whether GenEval's score is a mean over ``tags`` or over ``images``.
     """
 
     every: int

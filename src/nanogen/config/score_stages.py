@@ -1,6 +1,6 @@
-"""What the stages that measure sample sets and tokenizers say, as the code that measures reads it.
+"""The stages that measure sample sets and tokenizers as typed values, for the code that measures.
 
-`nanogen.config.stages` writes them, JSON that is hashed; here they become values with types.
+`nanogen.config.stages` writes them as JSON, which is hashed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nanogen.config.stage_values import typed
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreStage:
-    """A measurement; ``expects`` are the hashes of what it reads."""
+    """A measurement; ``expects`` holds the hashes of its inputs, by name."""
 
     hash: str
     expects: Mapping[str, str]
@@ -28,7 +28,7 @@ class ScoreStage:
 
 @dataclass(frozen=True)
 class Classifier:
-    """The extractor that class accuracy counts by, and how many classes it must know."""
+    """The extractor whose predictions give the class accuracy, and how many classes it must know."""
 
     name: str
     classes: int
@@ -36,11 +36,11 @@ class Classifier:
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesStage(ScoreStage):
-    """The stages ``features``, of a sample set, and ``reference``, of the real images.
+    """The stages ``features`` (of a sample set) and ``reference`` (of the real images).
 
     Attributes:
-        classifier: None where class accuracy is not measured.
-        real_images: of a reference, the split whose features are kept: ``train`` or ``val``.
+        classifier: None if class accuracy is not measured.
+        real_images: the split whose features a reference contains, ``train`` or ``val``.
     """
 
     extractors: tuple[Model, ...]
@@ -53,8 +53,8 @@ class DistributionStage(ScoreStage):
     """The metrics of a sample set that compare features.
 
     Attributes:
-        extractors: names, in the features' file and in the reference's.
-        metrics: names of those that are asked for.
+        extractors: names of the groups in the files of the features and of the reference.
+        metrics: names of the metrics to measure.
     """
 
     mind_directions: int
@@ -69,10 +69,10 @@ class DistributionStage(ScoreStage):
 
 @dataclass(frozen=True, kw_only=True)
 class GenEvalStage(ScoreStage):
-    """GenEval; ``color_classifier`` is None where the detector sees colours itself.
+    """GenEval; ``color_classifier`` is None if the detector names colours itself.
 
     Attributes:
-        headline: what the score is a mean of, ``tags`` or ``images``.
+        headline: whether the score is a mean over ``tags`` or over ``images``.
     """
 
     detector: Model
@@ -82,7 +82,7 @@ class GenEvalStage(ScoreStage):
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionScoresStage(ScoreStage):
-    """The metrics that are measured by questions; ``models`` answer them, by metric."""
+    """The metrics that are measured by questions; ``models`` are those that answer, by metric."""
 
     models: Mapping[str, Model]
     images_per_prompt: int
@@ -98,7 +98,7 @@ class SimpleEvalStage(ScoreStage):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTextStage(ScoreStage):
-    """The metrics of images of texts that need no network; ``metrics`` are those asked for."""
+    """The metrics of images and their prompts that need no network; ``metrics`` are those to measure."""
 
     seed: int
     metrics: tuple[str, ...]
@@ -110,12 +110,12 @@ class ImageTextStage(ScoreStage):
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionStage(ScoreStage):
-    """What a tokenizer gives back of validation images.
+    """A tokenizer's reconstructions of validation images.
 
     Attributes:
-        perceptual: of LPIPS; None where it is not measured.
-        untrained: whether the tokenizer is also measured as it was before its training.
-        pixels: how images become bytes, as in ``Sampling``.
+        perceptual: the network of LPIPS; None if LPIPS is not measured.
+        untrained: whether the tokenizer is also measured with its initial weights.
+        pixels: how images are converted to bytes, as in ``Sampling``.
     """
 
     seed: int
@@ -128,7 +128,7 @@ class ReconstructionStage(ScoreStage):
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceStage(ScoreStage):
-    """The choice of a method's guidance; ``scales`` are by the sample sets that were drawn with them."""
+    """The choice of a method's guidance; ``scales`` maps sample sets to their guidance scales."""
 
     method: str
     task: str
@@ -143,5 +143,5 @@ def measured(content: Mapping[str, Any]) -> list[str]:
 
 
 def packaged(content: Mapping[str, Any]) -> list[str]:
-    """Those of the metrics whose model a package runs: its class is ``PACKAGE:MODEL``."""
+    """Names of the stage's metrics whose model runs in a package: its class is ``PACKAGE:MODEL``."""
     return [metric for metric, keys in content.get("models", {}).items() if ":" in keys["model_class"]]

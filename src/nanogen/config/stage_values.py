@@ -1,4 +1,4 @@
-"""A stage's JSON as values with types: what a dataclass says of its fields decides how keys are read."""
+"""A stage's JSON as typed values: the types of a dataclass's fields decide how keys are read."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Value = TypeVar("Value")
 
 
 def typed(cls: type[Value], content: Mapping[str, Any], /, **given: Any) -> Value:
-    """The dataclass ``cls`` of the keys of ``content`` that are called as its fields.
+    """An instance of the dataclass ``cls``, made from the keys of ``content`` with its fields' names.
 
-    Sections are read by `nanogen.config.section.read`, dataclasses by their ``from_json`` or as here,
-    also those in a tuple or a mapping. A field whose key is missing has its default. ``given`` are the
-    fields that are no keys, or are read otherwise.
+    Sections are read by `nanogen.config.section.read`, dataclasses by their ``from_json`` or by this
+    function, also inside a tuple or a mapping. A field whose key is missing gets its default. ``given``
+    are the fields that are not keys, or that are read in another way.
 
-    Raises TypeError where a field is left without a value.
+    Raises TypeError if a field is left without a value.
     """
     hints = _hints(cls)
     read_here = [name for name in hints if name in content and name not in given]

@@ -13,12 +13,12 @@ from nanogen.config.validation import Layer, refuse_unknown, section_of, validat
 from nanogen.config.yaml_files import available, named, read_yaml
 from nanogen.errors import UserError
 
-# What a study may say of all of its runs.
+# Sections that a study may set for all of its runs.
 SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
 
 
 def study_layers(name: str) -> list[Layer]:
-    """The layers of a study given by name or by a file's path, those it extends first."""
+    """The layers of a study, given by name or as a path, after those of the studies that it extends."""
     path = Path(name)
     layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else named("studies", name)
     return [*_extended(layer.keys), layer]
@@ -65,7 +65,7 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
 
 
 def _check_listed(method: str, public: bool) -> None:
-    """A public model is trained nowhere, so it stands under a key of its own."""
+    """Public models are not trained, so a study lists them under a key of their own."""
     layer = named("methods", method)
     if public != (layer.keys.get("family") == "public"):
         right, wrong = ("methods", "public") if public else ("public", "methods")
@@ -76,7 +76,7 @@ def _check_listed(method: str, public: bool) -> None:
 
 
 def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
-    """A study's file with keys given on the command line or in a --configfile on top."""
+    """A study's file, overridden by keys from the command line or a --configfile."""
     layers = study_layers(name)
     if given:
         known = {layer.keys.get("study") for layer in layers}
@@ -87,7 +87,7 @@ def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
 
 
 def study_from(config: Mapping[str, Any]) -> Study:
-    """The study that Snakemake's ``config`` asks for (config.yaml, --configfile, --config)."""
+    """The study that Snakemake's ``config`` describes (config.yaml, --configfile, --config)."""
     name = config.get("study")
     if not isinstance(name, str):
         raise UserError("config/config.yaml: key 'study' names the study, e.g. study: nano")

@@ -1,4 +1,4 @@
-"""The metrics that a study asks for, the stage that measures each, and the networks it needs."""
+"""The metrics of a study, the stage that measures each, and the networks that it needs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def metric(study: Study, method: str, variant: str, name: str) -> Stage:
 
 
 def measuring(study: Study, method: str, task: Task, variant: str) -> list[Stage]:
-    """The stages that measure a sample set here, in the order in which they are carried out.
+    """The stages that measure a sample set, in the order in which they run.
 
-    Left out is a stage whose models are all run by packages, since those need environments of their own.
+    A stage is left out if all of its models run in packages, which need environments of their own.
     """
     names = dict.fromkeys(metrics.BY_NAME[name].stage for name in metrics_of(study, task))
     found = [_STAGES[name](study, method, variant) for name in names]
@@ -40,7 +40,7 @@ def measuring(study: Study, method: str, task: Task, variant: str) -> list[Stage
 def networks(stage: Stage) -> dict[str, str]:
     """The networks that a stage measures with, by the names under which it expects them.
 
-    Left out are models that a package runs, which lie in no folder.
+    Models that run in a package are left out, since they have no folder.
     """
     models = stage.get("models", {})
     answering = {f"{name}_model": models[name] for name in models if name not in packaged(stage)}
