@@ -44,12 +44,16 @@ class Link:
     depth: int = 0
 
 
-def chain(study: Study, run: Run | PublicRun, variant: str, metric: str) -> list[Link]:
-    """All outputs behind a metric file of one sample set, each once, and before its own inputs."""
-    path = Paths(study).metric(run.method, run.task, variant, metric)
-    first = Link(f"metric {metric}", Path(path), stages.metric(study, run.method, variant, metric))
+def chain(study: Study, run: Run | PublicRun, variant: str, *metrics: str) -> list[Link]:
+    """All outputs behind the metric files of one sample set, each once, and before its own inputs."""
     known = {link.stage["hash"]: link for link in _outputs(study, run, variant)}
-    return list(_walk(first, known, set()))
+    links: list[Link] = []
+    seen: set[str] = set()
+    for metric in metrics:
+        path = Paths(study).metric(run.method, run.task, variant, metric)
+        stage = stages.metric(study, run.method, variant, metric)
+        links += _walk(Link(f"metric {metric}", Path(path), stage), known, seen)
+    return links
 
 
 def _walk(link: Link, known: dict[str, Link], seen: set[str]) -> Iterator[Link]:
