@@ -39,12 +39,13 @@ def graph(tmp_path: Path) -> Path:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {
-        "PYTHONPATH": str(ROOT / "src"),
-        "TERM": "xterm",
-        "COLUMNS": "100",
-        "LINES": "30",
-    }
+    terminal = {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    return os.environ | terminal | {"PYTHONPATH": str(ROOT / "src")}
+
+
+def in_a_file(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [*SNAKEMAKE, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
 
 
 def on_a_terminal(command: list[str], folder: Path) -> tuple[int, str]:
@@ -76,28 +77,23 @@ def test_a_terminal_has_a_line_per_running_job(graph: Path):
 
 
 def test_a_file_has_lines_only(graph: Path):
-    done = subprocess.run(
-        [*SNAKEMAKE, "all"], cwd=graph, env=environment(), capture_output=True, text=True
-    )
+    done = in_a_file("all", folder=graph)
     assert done.returncode == 1
     assert "\x1b" not in done.stderr
     assert "first: step 200/400" in done.stderr
-    assert "about" in done.stderr and "1 of 3 jobs done: train first" in done.stderr
+    assert " s left, 1 of 3 jobs done: train first" in done.stderr
     assert "Failed: train second\n    no such picture\n  its log: logs/second.log" in done.stderr
 
 
 def test_a_dry_run_is_snakemakes_own(graph: Path):
-    command = [*SNAKEMAKE, "--dry-run", "all"]
-    done = subprocess.run(command, cwd=graph, env=environment(), capture_output=True, text=True)
+    done = in_a_file("--dry-run", "all", folder=graph)
     assert done.returncode == 0
     assert "rule train:" in done.stdout + done.stderr
     assert not (graph / ".snakemake/nanogen").exists()
 
 
 def test_durations_of_a_run_serve_the_next(graph: Path):
-    subprocess.run(
-        [*SNAKEMAKE, "first.txt"], cwd=graph, env=environment(), check=True, capture_output=True
-    )
+    assert in_a_file("first.txt", folder=graph).returncode == 0
     noted = graph / ".snakemake/nanogen/durations.json"
     assert 2 < read_durations(noted)["train"] < 20
     noted.write_text(json.dumps({"format": 99, "seconds": {"train": 1}}))
