@@ -204,11 +204,14 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
     if model is None and card is not None:
         model = read(Model, card["model"])
     if model is not None:
-        class_name, preprocessing = model.model_class, Preprocessing.of(model)
+        class_name, activation = model.model_class, model.activation
+        preprocessing = Preprocessing.of(model)
     else:
-        class_name, preprocessing = _own_class(folder), Preprocessing.read(folder)
+        class_name, activation = _own_class(folder), None
+        preprocessing = Preprocessing.read(folder)
     if timm_networks.is_timm(class_name):
-        return VisionEncoder(timm_networks.load(folder, class_name, preprocessing.size), preprocessing)
+        network = timm_networks.load(folder, class_name, preprocessing.size, activation)
+        return VisionEncoder(network, preprocessing)
     if class_name not in TRANSFORMERS:
         raise UserError(
             f"{folder}: the order of {class_name}'s tokens is not known; known are "
