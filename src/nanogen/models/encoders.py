@@ -58,8 +58,8 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, 3, size, size); resized without antialiasing."""
-        return self.unit(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        """uint8 (N, H, W, 3) -> float (N, 3, size, size); resized without antialiasing."""
+        return self.unit(images.permute(0, 3, 1, 2).to(torch.get_default_dtype()) / 255)
 
     def signed(self, images: Tensor) -> Tensor:
         """Float (N, 3, H, W) in [-1, 1] -> (N, 3, size, size), differentiable."""
@@ -182,7 +182,7 @@ class VisionEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, C, rows, rows): the patch tokens."""
+        """uint8 (N, H, W, 3) -> float (N, C, rows, rows): the patch tokens."""
         return self.grid(self.parts.tokens(self.preprocessing(images)))
 
     def grid(self, tokens: Tensor) -> Tensor:
