@@ -19,6 +19,7 @@ from nanogen.config import load_study, stages
 from nanogen.config.model_stage import ModelStage
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
+from nanogen.data.pixels import to_signed, to_uint8
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.models.card import read_card
@@ -177,6 +178,24 @@ def test_the_discriminator_learns_and_the_frozen_features_do_not(smoke, stage):
     assert all(torch.equal(frozen[k], v) for k, v in adversary.features.state_dict().items())
     after = adversary.heads.state_dict()
     assert not torch.equal(before["heads.0.logit.bias"], after["heads.0.logit.bias"])
+
+
+def test_the_discriminator_learns_from_images_of_the_decoder_after_its_step(smoke):
+    """Without noise and of 8 bits, before the originals."""
+    plain = {"color": 0, "translation": 0, "cutout": 0}
+    stage = smoke.stage("rae-dinov2-b", stage1={"adversarial": {"augmentation": plain}})
+    learner = smoke.learner(stage)
+    seen: list[torch.Tensor] = []
+    features = learner.loss.adversary.features
+    features.register_forward_pre_hook(lambda _module, images: seen.append(images[0]))
+    step = learner.phases.disc_start + 1  # the decoder does not yet learn from it
+    batch = Batches(smoke.images(), ModelStage.from_json(stage), learner.trainee.noise, ALONE).at(step)
+    learner.step(step, batch)
+    fake, real = seen
+    assert torch.equal(real, to_signed(batch.images))
+    with torch.no_grad():
+        images = 2 * learner.network(learner.trainee.encoder(batch.images)) - 1
+    assert torch.equal(fake, to_signed(to_uint8(images)))
 
 
 @pytest.mark.parametrize(
