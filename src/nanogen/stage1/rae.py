@@ -91,12 +91,12 @@ class DecoderTraining:
         sigma = self.tau * batch.level.view(-1, 1, 1, 1)
         images = network(features + sigma * batch.noise)  # in [0, 1]
         again = partial(self._again, features)
-        return Reconstructed(batch.images, to_signed(batch.images), 2 * images - 1, again)
+        return Reconstructed(batch.images, to_signed(batch.images), 2 * images - 1, again=again)
 
     @torch.no_grad()
     def _again(self, features: Tensor) -> Tensor:
         """What the decoder makes of features without noise by now, in [-1, 1], of 8 bits."""
-        return to_signed(to_uint8(2 * self.learned(features) - 1))
+        return to_signed(to_uint8(2 * self.learned(features).float() - 1))
 
     def save(self, folder: Path) -> RAE:
         """Write the trained tokenizer to ``folder``; it is returned."""

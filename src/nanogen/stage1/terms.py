@@ -16,17 +16,17 @@ class Reconstructed:
         images: uint8 (B, H, W, 3), as they are stored.
         target: float32 (B, 3, H, W) in [-1, 1], the same.
         output: float (B, 3, H, W) in about [-1, 1], with the tokenizer's graph.
-        again: gives the same images once more, float (B, 3, H, W) in [-1, 1], as the trained network
-            gives them by then to whom it serves: without noise and of 8 bits; None of a VAE.
         mean, log_variance: of a VAE's posterior, both as its network lays them out; None of others.
+        again: makes the images once more, float (B, 3, H, W) in [-1, 1], by the trained network as it is
+            when called, without noise and of 8 bits; None of a VAE.
     """
 
     images: Tensor
     target: Tensor
     output: Tensor
-    again: Callable[[], Tensor] | None = None
     mean: Tensor | None = None
     log_variance: Tensor | None = None
+    again: Callable[[], Tensor] | None = None
 
 
 Term = Callable[[Reconstructed], Tensor]

@@ -115,8 +115,7 @@ class VAETraining:
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
         """What ``network``, which is `learned` as processes share it, makes of a batch."""
         target = to_signed(batch.images)
-        output, mean, log_variance = network(target, batch.noise)
-        return Reconstructed(batch.images, target, output, mean=mean, log_variance=log_variance)
+        return Reconstructed(batch.images, target, *network(target, batch.noise))
 
     def sampled(self, made: Reconstructed, noise: Tensor) -> Tensor:
         """The sample of the posterior that ``made`` came from, by the same ``noise``: latents
