@@ -16,7 +16,7 @@ from nanogen.models import encoders, timm_networks
 from nanogen.models.encoders import TransformerParts
 from nanogen.models.loading import LibraryNetwork
 from nanogen.stage1 import rae, vae
-from nanogen.stage1.discriminator import Heads
+from nanogen.stage1.assembly import ADVERSARIES
 from nanogen.stage1.phases import Phases
 
 BUILDERS = {"rae": rae.build, "vae": vae.build}
@@ -64,7 +64,9 @@ def size_of(study: Study, name: str) -> Size:
         if judge and keys.adversarial:
             encoder = _encoder(judge)
             frozen = _count(encoder)
-            heads = _count(Heads(TransformerParts.of(encoder).width, len(keys.adversarial.layers)))
+            of_kind = ADVERSARIES[model.kind].heads_class
+            width, layers = TransformerParts.of(encoder).width, len(keys.adversarial.layers)
+            heads = _count(of_kind(width, layers, keys.adversarial.kernel))
     return Size(name, trained, heads, frozen, Phases.of(keys, data.train_images))
 
 
