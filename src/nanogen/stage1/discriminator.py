@@ -70,8 +70,8 @@ class Head(nn.Module):
         return nn.Sequential(convolution, self.norm(width), nn.LeakyReLU(SLOPE))
 
     def convolution(self, inputs: int, outputs: int, kernel: int) -> nn.Module:
-        around = {"padding": kernel // 2, "padding_mode": "circular"} if kernel > 1 else {}
-        return spectral_norm(nn.Conv1d(inputs, outputs, kernel, **around))
+        convolution = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="circular")
+        return spectral_norm(convolution)
 
     def norm(self, width: int) -> nn.Module:
         return nn.GroupNorm(width, width, EPSILON)
