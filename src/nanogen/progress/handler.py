@@ -25,6 +25,8 @@ ERROR_LINES = 4  # of a failed job's log
 USUAL = (
     "Assuming unrestricted shared filesystem usage",
     "Building DAG of jobs",
+    "Conda environments: ignored",
+    "Config file ",
     "Elapsed time:",
     "Select jobs to execute",
     "Using shell:",

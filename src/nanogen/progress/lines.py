@@ -31,9 +31,12 @@ def status(run: Run, now: float, clock: datetime) -> str:
 
 def running(job: Job, now: float) -> str:
     """``train t2i jit    45 s   550/1400 steps   280 images/s``."""
-    step = job.step()
-    told = f"{step['step']}/{step['steps']} steps   {float(step['rate']):.0f} images/s" if step else ""
-    return printable(f"{job.name:<{NAME_WIDTH}} {duration(now - job.began):>8}   {told}".rstrip())
+    told = [f"{job.name:<{NAME_WIDTH}} {duration(now - job.began):>8}"]
+    if step := job.step():
+        told.append(f"{step['step']}/{step['steps']} steps")
+        if step["rate"]:
+            told.append(f"{float(step['rate']):.0f} images/s")
+    return printable("   ".join(told))
 
 
 def finished(run: Run, job: Job, seconds: float, now: float, clock: datetime) -> str:

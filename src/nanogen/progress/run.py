@@ -15,7 +15,7 @@ from statistics import mean
 
 from nanogen.progress.durations import UNKNOWN
 
-STEP = re.compile(r"step (?P<step>\d+)/(?P<steps>\d+), .*?(?P<rate>[\d.]+) images/s")
+STEP = re.compile(r"step (?P<step>\d+)(?:/| of )(?P<steps>\d+), (?:.*?(?P<rate>[\d.]+) images/s)?")
 TAIL = 4096  # bytes at the end of a log that its last lines are looked for in
 ALMOST = 0.95  # no job is shown as further than this before it ends
 
