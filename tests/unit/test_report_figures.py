@@ -24,14 +24,27 @@ def test_published_correlations_over_21_latent_space_methods(name, expected):
     (panels,) = scatter_figures.published_panels(name)
     assert [panel.metric for panel in panels] == ["geneval", "dpg_bench", "genai_bench"]
     assert [len(panel.points) for panel in panels] == [21, 21, 21]
-    assert tuple(round(panel.r, 3) for panel in panels) == expected
+    assert tuple(round(panel.correlation.value, 3) for panel in panels) == expected
+
+
+def test_a_line_is_drawn_where_the_interval_excludes_no_correlation():
+    (panels,) = scatter_figures.published_panels("figure1")
+    drawn = scatter_figures.draw([list(panels)], FigureStyle(labels=False))
+    lines = [[line for line in axes.lines if line.get_linestyle() != "None"] for axes in drawn.axes]
+    for panel, found, axes in zip(panels, lines, drawn.axes, strict=True):
+        low, high = panel.correlation.interval
+        assert low < panel.correlation.value < high
+        assert bool(found and len(found[0].get_xdata())) == (high < 0)
+        assert f"[−{-low:.2f}" in axes.get_title("left")
+    assert {panel.trend for panel in panels} == {True, False}
 
 
 def test_pixel_space_methods_strengthen_the_published_correlation():
     without, with_guidance = scatter_figures.published_panels("figure4")
     latent = scatter_figures.published_panels("figure1")[0]
     assert {len(panel.points) for panel in [*without, *with_guidance]} == {24}
-    assert all(all_.r < some.r for all_, some in zip(with_guidance, latent, strict=True))
+    stronger = zip(with_guidance, latent, strict=True)
+    assert all(all_.correlation.value < some.correlation.value for all_, some in stronger)
 
 
 def test_the_legend_of_one_panel_is_within_the_figure():
@@ -41,14 +54,7 @@ def test_the_legend_of_one_panel_is_within_the_figure():
     legend = drawn.legends[0].get_window_extent()
     assert legend.x0 >= 0
     assert legend.x1 <= drawn.bbox.x1
-    assert len(drawn.legends[0].get_texts()) == 5
-
-
-def test_correlation_is_pearsons():
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(2, 40))
-    assert scatter_figures.correlation(x, y) == pytest.approx(np.corrcoef(x, y)[0, 1])
-    assert scatter_figures.correlation([1, 2, 3], [6, 4, 2]) == pytest.approx(-1)
+    assert len(drawn.legends[0].get_texts()) == 4
 
 
 def _tables(folder, methods: int):
@@ -63,11 +69,11 @@ def _tables(folder, methods: int):
     return ["--input", str(folder / "table2.csv"), str(folder / "table3.csv")]
 
 
-def test_a_studys_figure_has_a_panel_for_its_metric_and_says_r(tmp_path, capsys):
+def test_a_studys_figure_has_a_panel_for_its_metric_and_no_r_of_three_points(tmp_path, capsys):
     inputs = _tables(tmp_path, 3)
     out = str(tmp_path / "f")
     assert main(["figure", "figure1", "--study", "smoke", *inputs, "--output-prefix", out]) == 0
-    assert "geneval, with CFG: r = −0.978, n = 3" in capsys.readouterr().out
+    assert "geneval, with CFG: n = 3, too few for r" in capsys.readouterr().out
     assert all((tmp_path / f"f.{suffix}").stat().st_size > 1000 for suffix in ("pdf", "png", "svg"))
 
 
@@ -75,7 +81,7 @@ def test_two_points_have_no_r(tmp_path, capsys):
     inputs = _tables(tmp_path, 2)
     out = str(tmp_path / "f")
     assert main(["figure", "figure1", "--study", "smoke", *inputs, "--output-prefix", out]) == 0
-    assert "n = 2, r needs 3" in capsys.readouterr().out
+    assert "n = 2, too few for r" in capsys.readouterr().out
 
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path):

@@ -1,14 +1,15 @@
 """Figures 1, 4 and 5: does a better ImageNet FID mean better text-to-image scores?
 
 There is one panel per text-to-image metric, with Pearson's r over the methods shown (paper, section 3.2
-and appendix A). The published figures and a study's are drawn by the same code from the same columns.
+and appendix A), its 95 % interval, and a line of least squares where the interval excludes 0. The
+published figures and a study's are drawn by the same code from the same columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,12 @@ from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError
 from nanogen.report import paper_tables, prompt_notes
 from nanogen.report.columns import column
+from nanogen.report.correlations import Pair, Question
 from nanogen.report.finished_tables import published_tables, study_tables
 from nanogen.report.labels import nearest_on_box, place
 from nanogen.report.rows import Row, number
 from nanogen.report.style import FAINT, FAMILIES, INK, applied
+from nanogen.statistics.relation import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,17 +36,6 @@ FID_TABLES = {"figure1": ("table2",), "figure4": ("table4", "table2"), "figure5"
 PROTOCOL = {"table2": "with CFG", "table4": "without CFG"}  # classifier-free guidance
 WITH_PIXELS = ("figure4",)
 CROWD = 12  # above this many points, names are written smaller
-ENOUGH = 3  # fewer points always lie on a line
-
-
-def correlation(fid: Sequence[float], score: Sequence[float]) -> float:
-    """Pearson's r of two series of at least three values, in [-1, 1]; nan if one is constant."""
-    x, y = np.asarray(fid, float), np.asarray(score, float)
-    if x.shape != y.shape or len(x) < ENOUGH:
-        raise ValueError(f"expected two series of the same {ENOUGH} or more values")
-    x, y = x - x.mean(), y - y.mean()
-    scale = np.sqrt((x**2).sum() * (y**2).sum())
-    return float((x * y).sum() / scale) if scale > 0 else float("nan")
 
 
 @dataclass(frozen=True)
@@ -56,29 +48,41 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """One scatter plot: its points, its axes, the protocol of the FID, and whether the score is measured
-    on GenEval's prompts instead of its benchmark's own."""
+    """One scatter plot: its points, its axes, the protocol of the FID, the families that were asked for,
+    and whether the score is measured on GenEval's prompts instead of its benchmark's own."""
 
     metric: str
     protocol: str
     points: tuple[Point, ...]
+    families: tuple[str, ...] = ()
     on_genevals: bool = False
 
+    @cached_property
+    def correlation(self) -> Estimate | None:
+        """Pearson's r with its interval, as the table of correlations has it; None for fewer than three
+        points."""
+        pairs = tuple(Pair(p.name, p.name, p.family, p.fid, p.score) for p in self.points)
+        guidance = "yes" if self.protocol == PROTOCOL["table2"] else "no"
+        question = Question(guidance, "fid", self.metric, "+".join(self.families), "", "", pairs)
+        answer = question.answer()
+        return answer and answer.pearson
+
     @property
-    def r(self) -> float | None:
-        """Pearson's r; None for fewer than three points."""
-        if len(self.points) < ENOUGH:
-            return None
-        return correlation([p.fid for p in self.points], [p.score for p in self.points])
+    def trend(self) -> bool:
+        """Whether the interval leaves no doubt about the sign of r."""
+        found = self.correlation and self.correlation.interval
+        return bool(found and not found[0] <= 0 <= found[1])
 
     @property
     def statement(self) -> str:
-        """A sentence on the correlation in the panel."""
-        if self.r is None:
-            return f"n = {len(self.points)}, r needs {ENOUGH}"
-        if np.isnan(self.r):
-            return f"n = {len(self.points)}, r undefined (constant)"
-        return f"r = {self.r:.3f}, n = {len(self.points)}".replace("-", "−")
+        """r with its 95 % interval; without one, r says nothing and is left out."""
+        count = f"n = {len(self.points)}"
+        if self.correlation is None or self.correlation.interval is None:
+            return f"{count}, too few for r"
+        if np.isnan(self.correlation.value):
+            return f"{count}, r undefined (constant)"
+        low, high = self.correlation.interval
+        return f"r = {self.correlation.value:.3f} [{low:.2f}, {high:.2f}], {count}".replace("-", "−")
 
 
 def _panel(metric: str, protocol: str, fids: list[Row], scores: list[Row], families) -> Panel:
@@ -94,7 +98,7 @@ def _panel(metric: str, protocol: str, fids: list[Row], scores: list[Row], famil
         if row["method"] in by_method and row["family"] in families
     )
     elsewhere = any(row.get(f"{metric}_prompts") == prompt_notes.GENEVAL for row in scores)
-    return Panel(metric, protocol, points, elsewhere)
+    return Panel(metric, protocol, points, tuple(families), elsewhere)
 
 
 def panels(name: str, tables: Mapping[str, list[Row]], families: Sequence[str]) -> list[list[Panel]]:
@@ -137,8 +141,8 @@ def statements(rows: list[list[Panel]]) -> list[str]:
 
 
 def _trend(panel: Panel, count: int = 2) -> np.ndarray:
-    """Points (count, 2) on the least-squares line; none if the panel gives no r."""
-    if panel.r is None or np.isnan(panel.r):
+    """Points (count, 2) on the least-squares line; none without a trend."""
+    if not panel.trend:
         return np.empty((0, 2))
     x = np.array([p.fid for p in panel.points])
     slope, offset = np.polyfit(x, [p.score for p in panel.points], 1)
@@ -167,7 +171,7 @@ def _draw_panel(axes: Axes, panel: Panel, marker: float, axis: str, part: str) -
     where = " of GenEval's prompts" if panel.on_genevals else ""
     axes.set_ylabel(heading.heading + where + heading.arrow)
     axes.set_xlabel(f"{axis} ↓ {panel.protocol}")
-    axes.set_title(part + panel.statement, loc="left", pad=4)
+    axes.set_title(part + panel.statement, loc="left", pad=4, fontsize="small")
 
 
 def _label_panel(figure: Figure, axes: Axes, panel: Panel, size: float, marker: float) -> None:
@@ -223,7 +227,7 @@ def _legend(figure: Figure, rows: list[list[Panel]], marker: float) -> None:
         for family, look in FAMILIES.items()
         if family in shown
     ]
-    if any(panel.r is not None for row in rows for panel in row):
+    if any(panel.trend for row in rows for panel in row):
         handles.append(Line2D([], [], color=FAINT, linestyle=(0, (4, 2)), label="least squares"))
     for columns in range(len(handles), 0, -1):  # as few lines as the figure is wide enough for
         legend = figure.legend(
