@@ -177,3 +177,18 @@ def test_genevals_prompts_are_fetched_beside_the_studys(server, tmp_path: Path):
     stage["file"] |= source(copy.as_uri(), server.body)
     write_prompts(stage, tmp_path / "prompts" / "geneval.json")
     assert json.loads((tmp_path / "prompts/geneval.json").read_text())["prompts"][:1] == lines
+
+
+def test_without_a_sha256_the_first_content_is_noted_and_compared(server, tmp_path):
+    anything = {"url": server.address, "sha256": None}
+    path = fetch_file(anything, tmp_path, INSTEAD)
+    assert fetch_file(anything, tmp_path, INSTEAD) == path
+    path.write_bytes(b"another")
+    with pytest.raises(UserError, match="its SHA-256 is another"):
+        fetch_file(anything, tmp_path, INSTEAD)
+    path.unlink()
+    assert fetch_file(anything, tmp_path, INSTEAD).read_bytes() == CONTENT
+    path.unlink()
+    (tmp_path / f"{path.name}.sha256").write_text("0" * 64)
+    with pytest.raises(UserError, match=r"not 0000.*it was changed"):
+        fetch_file(anything, tmp_path, INSTEAD)

@@ -23,15 +23,23 @@ class Hub(Section):
     gated: bool = Field(False, description="needs an accepted licence and HF_TOKEN")
 
 
-class RemoteFile(Section):
-    """A file that lies at an address, not in a repository of the hub; its content is pinned."""
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class Address(Section):
+    """Where a file lies that is in no repository of the hub."""
 
     url: str = Field(
         pattern=r"^(https?|file)://", description="its address; file:///PATH where you have a copy"
     )
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its content")
     size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
     licence: str = Field("not known here", description="as its page named it, for the plan")
+
+
+class RemoteFile(Address):
+    """A file that lies at an address, not in a repository of the hub; its content is pinned."""
+
+    sha256: str = Field(pattern=SHA256, description="SHA-256 of its content")
 
 
 class ReleasedRAE(Section):
@@ -41,9 +49,14 @@ class ReleasedRAE(Section):
     statistics: str = Field(description="mean and variance of its encoder's features, likewise (.pt)")
 
 
-class PromptFile(RemoteFile):
+class PromptFile(Address):
     """A file in config/prompts: where prompts, or questions about them, are fetched from."""
 
+    sha256: str | None = Field(
+        None,
+        pattern=SHA256,
+        description="SHA-256 of its content; none: noted when it is fetched first, and compared later",
+    )
     prompts: int | None = Field(None, gt=0, description="how many prompts it has, for the plan")
 
 

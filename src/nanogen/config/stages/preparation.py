@@ -78,6 +78,7 @@ def prompts(study: Study) -> Stage:
     keys = run.data.model_dump(mode="json")
     given = _given_data(study, "t2i")
     classes = {"classes": given_classes(study, "t2i")} if given and named == "classes" else {}
+    rows = prompt_lists.rows(run.evaluation)
     stage = stage_of(
         "prompts",
         {},
@@ -88,6 +89,7 @@ def prompts(study: Study) -> Stage:
         simpleeval=_simple_prompts(run),
         **(prompt_lists.identity("prompts", str(named)) if in_a_file else {"content": None}),
         **{metric: {key: of, **prompt_lists.identity(key, of)} for metric, (key, of) in own.items()},
+        **({"rows": rows} if rows else {}),
     )
     return {**stage, "data": keys}
 
