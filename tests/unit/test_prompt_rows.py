@@ -1,4 +1,4 @@
-"""Prompts that data sets on the hub say are drawn: fetched from a hub on this machine, counted, refused."""
+"""Prompts that data sets on the hub say are drawn: fetched, counted, refused in a sentence."""
 
 from __future__ import annotations
 
@@ -178,7 +178,9 @@ def test_another_revision_is_another_evaluation(tiny):
 
 
 def test_rows_of_dpg_bench_need_its_questions(tiny):
-    with pytest.raises(UserError, match="need its own questions; name its CSV as evaluation.questions"):
+    with pytest.raises(
+        UserError, match=r"need its own questions; name its CSV as evaluation\.questions"
+    ):
         stages.prompts(tiny(evaluation={"rows": {"dpg": "bench/dpg"}}))
 
 
