@@ -1,4 +1,4 @@
-"""What a file in config/models may contain: one network on disk, frozen while a method trains."""
+"""The keys of a file in config/models: one network on disk, which is frozen while a method trains."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Address(Section):
 
 
 class RemoteFile(Address):
-    """A file that lies at an address, not in a repository of the hub; its content is pinned."""
+    """A file given by its address instead of a repository of the hub, with a pinned checksum."""
 
     sha256: str = Field(pattern=SHA256, description="SHA-256 of its content")
 
@@ -50,7 +50,7 @@ class ReleasedRAE(Section):
 
 
 class PromptFile(Address):
-    """A file in config/prompts: where prompts, or questions about them, are fetched from."""
+    """A file in config/prompts: where prompts, or questions about them, are downloaded from."""
 
     sha256: str | None = Field(
         None,
@@ -170,13 +170,13 @@ class Model(Section):
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """``latent`` of a tokenizer that is made here; raises UserError where it is not set."""
+        """``latent`` of a tokenizer that is built here; raises UserError if it is not set."""
         if self.latent is None:
             raise UserError(f"config/models/{self.name}.yaml: 'latent' is missing")
         return self.latent
 
     def required(self, key: Literal["input_size", "max_tokens", "width"]) -> int:
-        """A key that this network needs; raises UserError where it is not set."""
+        """The value of a key that this network needs; raises UserError if it is not set."""
         value: int | None = getattr(self, key)
         if value is None:
             raise UserError(f"config/models/{self.name}.yaml: {key!r} is missing")

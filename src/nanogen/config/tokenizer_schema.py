@@ -1,7 +1,7 @@
-"""How a tokenizer is trained here: the keys ``stage1`` and ``end_to_end`` of a model of kind vae or rae.
+"""How a tokenizer is trained: the keys ``stage1`` and ``end_to_end`` of a model of kind vae or rae.
 
-The defaults are the paper's, of its RAE decoders. What is given in epochs becomes steps by the number of
-training images and the batch size (`nanogen.stage1.phases`).
+The defaults are the paper's values for RAE decoders. Values in epochs are converted to steps with the
+number of training images and the batch size (`nanogen.stage1.phases`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TokenizerOptimizer(Schedule):
 
 
 class TokenizerTerms(Section):
-    """Weights of the loss terms; one that weighs 0 is not computed."""
+    """Weights of the loss terms; a term with weight 0 is not computed."""
 
     l1: float = Field(1.0, ge=0, description="mean absolute difference of pixels in [-1, 1]")
     mse: float = Field(0.0, ge=0, description="mean squared difference of pixels")
@@ -40,7 +40,7 @@ class TokenizerTerms(Section):
 
 
 class Augmentation(Section):
-    """What is done to images before the discriminator sees them (DiffAugment); 0 leaves it out."""
+    """Augmentation of the discriminator's input (DiffAugment); 0 turns a part of it off."""
 
     color: float = Field(1.0, ge=0, description="strength of colour changes; 1: as published")
     translation: float = Field(0.125, ge=0, lt=1, description="largest shift, in parts of the side")
@@ -91,7 +91,7 @@ class TokenizerTraining(Section):
 
 
 class EndToEnd(Section):
-    """End-to-end tuning (REPA-E): a VAE goes on learning, by `stage1`, together with a backbone."""
+    """End-to-end tuning (REPA-E): a VAE is trained further by `stage1`, together with a backbone."""
 
     start: str = Field(description="the VAE that it begins as, a file in config/models")
     encoder: str = Field(description="vision encoder whose patch features an inner block predicts")

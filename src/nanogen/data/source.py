@@ -93,3 +93,18 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
         finally:
             for future in pending:
                 future.cancel()
+
+
+def readable(results: Iterable[tuple[str, Example | str]]) -> Iterator[Example]:
+    """The examples among ``results``, pairs of a file's name and its example, or why it cannot be read.
+
+    Raises UnreadableFiles after the last one where any could not.
+    """
+    unreadable = {}
+    for name, result in results:
+        if isinstance(result, Example):
+            yield result
+        else:
+            unreadable[name] = result
+    if unreadable:
+        raise UnreadableFiles(unreadable)

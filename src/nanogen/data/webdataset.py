@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from nanogen.data.crop import load
-from nanogen.data.source import Example, UnreadableFiles
+from nanogen.data.source import Example, readable
 from nanogen.data.stage import DataStage
 from nanogen.data.tar_samples import Sample, UnreadableSample, opened, samples
 from nanogen.data.tar_shards import shards
@@ -92,18 +92,18 @@ class Shards:
         place = (shard, picture.offset_data, picture.size)
         return Example(image, 0, short, dense, place=place)
 
+    def _read(
+        self, name: str, number: int, tar: tarfile.TarFile, sample: Sample
+    ) -> tuple[str, Example | str]:
+        """The sample's name, and its example or why it cannot be read."""
+        try:
+            with explained(self.shards[number], "read"):
+                return name, self._example(number, tar, sample)
+        except UnreadableSample as error:
+            return name, str(error)
+
     def examples(self) -> Iterator[Example]:
-        unreadable = {}
-        for name, number, tar, sample in self._samples():
-            try:
-                with explained(self.shards[number], "read"):
-                    example = self._example(number, tar, sample)
-            except UnreadableSample as error:
-                unreadable[name] = str(error)
-            else:
-                yield example
-        if unreadable:
-            raise UnreadableFiles(unreadable)
+        return readable(self._read(*each) for each in self._samples())
 
     def without(self, names: set[str]) -> Shards:
         return Shards(self.stage, self.left_out | names)

@@ -14,8 +14,6 @@ import numpy as np
 
 from nanogen.metrics.vqa_score import Answers, Images, text_of
 
-PREFIX = "t2v-metrics:"  # of the model_class, before the model's name there
-
 
 class ClipFlanT5:
     """Asks VQAScore's question itself: here it is given the question and takes the text out of it."""

@@ -21,13 +21,14 @@ from nanogen.config.model_schema import Model
 from nanogen.errors import UserError, nearest
 from nanogen.metrics import mask2former
 from nanogen.metrics.extractors import prepare
+from nanogen.metrics.geneval import Detection
 from nanogen.models.network_files import load_weights, read_config
 from nanogen.models.segmenter import Segmenter
 from nanogen.models.small_inception import SmallInception
 
 SHAPE_DETECTOR = "nanogen.ShapeDetector"
 SCENES, PHOTOGRAPHS = "segmenter", "classifier"
-Detections = list[dict[str, Any]]
+Detections = list[Detection]
 
 
 class Detector(Protocol):

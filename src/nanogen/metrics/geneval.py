@@ -1,7 +1,7 @@
 """GenEval's decision (Ghosh et al. 2023, arXiv 2310.11513): does an image show what its prompt asks?
 
-Only the decision: what the image shows is a list of detections, each a dictionary ``{cls, box: [x0,
-y0, x1, y1], score, color}`` that any detector may have made (`nanogen.metrics.detector`). A prompt's
+Only the decision: what the image shows is a list of `Detection` that any detector may have made
+(`nanogen.metrics.detector`). A prompt's
 metadata is GenEval's own: ``{tag, include: [{class, count, color?, position?: [relation, group]}],
 exclude?: [{class, count}]}``.
 """
@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from nanogen.errors import UserError, nearest
 
-Detection = Mapping[str, Any]
 Metadata = Mapping[str, Any]
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
@@ -27,6 +26,22 @@ MAX_PER_CLASS = 16
 POSITION_MARGIN = 0.1  # of the two boxes' summed size: closer than this is neither left nor right
 POSITION_SHARE = 0.5  # of the distance of the centres that an axis must make up
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
+
+
+class Detection(TypedDict):
+    """An object in an image.
+
+    Attributes:
+        cls: its class, by the name that prompts use.
+        box: x0, y0, x1, y1 in pixels.
+        score: how sure the detector is, in [0, 1].
+        color: its colour's name; empty where the detector names none.
+    """
+
+    cls: str
+    box: Sequence[float]
+    score: float
+    color: str
 
 
 def relations(box: Sequence[float], target: Sequence[float]) -> set[str]:

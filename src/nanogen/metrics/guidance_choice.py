@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ from nanogen.files import check_label, label, read_json, write_json
 
 log = logging.getLogger(__name__)
 CHOICE, METRIC = ("guidance", 1), ("metric", 1)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Attributes:
+    scale: the best guidance scale.
+    at_edge: it is the largest or the smallest that was tried, and a better one may lie beyond.
+    fids: by scale.
+    """
+
+    scale: float
+    at_edge: bool
+    fids: Mapping[float, float]
 
 
 def best_scale(fids: Mapping[float, float]) -> float:
@@ -59,11 +73,9 @@ def _fid(path: Path, stage: GuidanceStage) -> tuple[str, float]:
     return name, fid
 
 
-def read_choice(path: Path | str, hash_: str | None) -> dict[str, Any]:
-    """What ``choose`` wrote: ``scale``, ``at_edge`` and ``curve``, a list of {scale, fid}.
-
-    Raises UserError where it is missing or made by another configuration (``hash_`` None: any).
-    """
+def read_choice(path: Path | str, hash_: str) -> Choice:
+    """What ``choose`` wrote; raises UserError where it is missing or made by another configuration."""
     content = read_json(path)
     check_label(content, path, *CHOICE, hash_)
-    return content
+    fids = {point["scale"]: point["fid"] for point in content["curve"]}
+    return Choice(content["scale"], content["at_edge"], fids)

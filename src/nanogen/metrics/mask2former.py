@@ -20,7 +20,7 @@ from tqdm import tqdm
 from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.metrics.color_classifier import ColorClassifier, crop
-from nanogen.metrics.geneval import MAX_PER_CLASS, MIN_SCORE
+from nanogen.metrics.geneval import MAX_PER_CLASS, MIN_SCORE, Detection
 from nanogen.models.loading import LibraryNetwork, load_network, load_processor
 
 LONGEST_EDGE = 1333  # pixels, where the shortest edge, input_size, would make the other longer
@@ -103,13 +103,13 @@ class Mask2FormerDetector:
         labels = network.config.id2label
         self.classes: list[str] = [GENEVAL_NAMES.get(labels[i], labels[i]) for i in sorted(labels)]
 
-    def __call__(self, images: np.ndarray) -> list[list[dict[str, Any]]]:
+    def __call__(self, images: np.ndarray) -> list[list[Detection]]:
         """uint8 (N, H, W, 3) -> per image its detections with a score above GenEval's threshold."""
         shown = tqdm(images, desc="objects", disable=not sys.stderr.isatty() or len(images) == 1)
         return [self._objects(np.array(image)) for image in shown]
 
     @torch.inference_mode()
-    def _objects(self, image: np.ndarray) -> list[dict[str, Any]]:
+    def _objects(self, image: np.ndarray) -> list[Detection]:
         fed = self._processor(
             image, size=self._size, input_data_format="channels_last", return_tensors="pt"
         ).to(self._device)
@@ -142,7 +142,7 @@ def load(folder: Path, model: Model, color_classifier: tuple[Path, Model] | None
     if color_classifier is None:
         raise UserError(
             f"detector {model.name}: Mask2Former sees no colours; name the model that does as its "
-            "'color_classifier' and give its folder with --color-classifier"
+            "'color_classifier' and give the folder of that network, color_classifier"
         )
     network = load_network(folder, MASK2FORMER)
     processor = load_processor(Mask2FormerImageProcessor, folder)

@@ -12,8 +12,6 @@ import numpy as np
 
 from nanogen.metrics.vqa_score import Answers, Images
 
-PREFIX = "modelscope:"  # of the model_class, before the model's name there
-
 
 class MPlug:
     """Answers in words; how probable they are, it does not tell."""

@@ -13,7 +13,7 @@ from nanogen.metrics import simpleeval
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import FeatureSpace, Options
-from nanogen.metrics.geneval import chance, check_classes, score
+from nanogen.metrics.geneval import Detection, chance, check_classes, score
 from nanogen.metrics.metric_files import Score, measure, write_metric
 from nanogen.prompts.files import GENEVAL
 from nanogen.prompts.simpleeval import BENCHMARK
@@ -61,7 +61,7 @@ def score_image_text(
 def geneval(
     prompts: Sequence[Mapping[str, Any]],
     of_image: Sequence[int],
-    found: Sequence[Sequence[Mapping[str, Any]]],
+    found: Sequence[Sequence[Detection]],
     how: str,
     headline: str = "tags",
 ) -> Score:

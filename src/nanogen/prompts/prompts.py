@@ -21,12 +21,11 @@ from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 from nanogen.prompts import question_graphs
-from nanogen.prompts.files import GENEVAL, read_prompts, read_texts
+from nanogen.prompts.files import GENEVAL, Prompt, read_prompts, read_texts
 from nanogen.prompts.rows import Rows, drawn, read_rows
 from nanogen.prompts.stage import PromptsStage
 
 log = logging.getLogger(__name__)
-Prompt = dict[str, Any]
 MOST_PER_TAG = 16
 ROWS = "rows"  # folder beside the prompts, with one for each benchmark
 GENAI_IMAGES = (

@@ -16,7 +16,7 @@ from typing import Any
 from nanogen.data.scenes.captions import COUNTS
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
-from nanogen.prompts.files import GENEVAL, of_benchmark
+from nanogen.prompts.files import GENEVAL, Prompt, of_benchmark
 from nanogen.prompts.question_graphs import Graph, Question, graph_of, read_table
 from nanogen.prompts.stage import QuestionsStage
 
@@ -75,7 +75,7 @@ def item_of(place: int, prompt: Mapping[str, Any]) -> str:
     return str(prompt.get("item_id", place))
 
 
-def _read_prompts(path: Path, hash_: str) -> list[dict[str, Any]]:
+def _read_prompts(path: Path, hash_: str) -> list[Prompt]:
     content = read_json(path)
     check_label(content, path, "prompts", 1, hash_)
     return content["prompts"]

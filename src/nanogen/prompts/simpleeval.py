@@ -20,11 +20,11 @@ from nanogen.data.scenes.scenes import COLORS, RADII, RELATIONS, SHAPES
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.prompts.contents import COUNTS, Content, Thing, Vocabulary, meaning, near_misses, pick
+from nanogen.prompts.files import Prompt
 
 BENCHMARK = "simpleeval"
 FOILS = 3
 _TRIES = 1000  # to find a prompt that was not there before
-Prompt = dict[str, Any]
 
 SCENES = Vocabulary(
     name="scenes",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,21 @@ def products(output: Path, hash_: str) -> list[Path]:
     return [path for path in labelled if header(path).get("hash") == hash_]
 
 
-def write(stage: Mapping[str, Any], output: Path, argv: Sequence[str], began: datetime) -> None:
-    """Record how the step ``stage`` made ``output``: what it ran as, on, from when, how long (s), and
-    the processor time and memory that it took.
+def write(made: Iterable[tuple[Mapping[str, Any], Path]], argv: Sequence[str], began: datetime) -> None:
+    """Record how one command made its outputs: what it ran as, on, from when, how long (s), and the
+    processor time and memory that it took.
 
-    A step may make several files. Each one's record is of the whole step: ``command`` and ``began`` tell
-    which records are of the same one.
+    Args:
+        made: the JSON of each stage that it carried out, and the file or folder that holds its outputs.
+
+    A command may write several files. Each one's record describes the whole command: ``command`` and
+    ``began`` tell which records belong together.
     """
-    made = products(output, stage["hash"])
-    sums = {product: checksums(product) for product in made}
+    sums = {
+        product: (stage, checksums(product))
+        for stage, output in made
+        for product in products(output, stage["hash"])
+    }
     about = {
         "command": printable(shlex.join(["nanogen", *argv])),
         "commit": facts.commit(),
@@ -98,12 +104,11 @@ def write(stage: Mapping[str, Any], output: Path, argv: Sequence[str], began: da
         "processes": facts.processes(),
         "began": began.isoformat(timespec="milliseconds"),
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
-        "usage": usage.used_since_last_time().as_dict(),
-        "configuration": dict(stage),
+        "usage": usage.used().as_dict(),
     }
-    for product in made:
-        content = {**label(*FORMAT, stage["hash"]), **about, "sha256": sums[product]}
-        write_json(place(product), content)
+    for product, (stage, sha256) in sums.items():
+        content = {**label(*FORMAT, stage["hash"]), **about, "configuration": dict(stage)}
+        write_json(place(product), {**content, "sha256": sha256})
 
 
 def write_usage(stage: Mapping[str, Any], output: Path, began: datetime) -> None:
@@ -111,7 +116,7 @@ def write_usage(stage: Mapping[str, Any], output: Path, began: datetime) -> None
 
     Records of before ``began`` are of another run.
     """
-    share = usage.used_since_last_time().as_dict()
+    share = usage.used().as_dict()
     for product in products(output, stage["hash"]):
         noted = read(product)
         if noted is not None and datetime.fromisoformat(noted["began"]) >= began:
