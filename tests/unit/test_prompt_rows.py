@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +12,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import ipc, parquet
 
-from nanogen.config import plan, prompt_lists, stages
+from nanogen.config import load_study, plan, prompt_lists, stages
 from nanogen.config.load import load_run
 from nanogen.config.prompt_counts import images_of_prompts
 from nanogen.config.sample_stage import SampleStage
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.interop.prompt_rows import fetch_rows
-from nanogen.interop.stand_in import COMMIT, serving
+from nanogen.interop.stand_in import COMMIT, serving, write_prompt_rows
 from nanogen.prompts.prompts import write_prompts
 from nanogen.prompts.questions import write_questions
 from nanogen.report import prompt_notes
@@ -193,3 +194,29 @@ def test_plan_and_captions_know_them(study):
     assert prompt_notes.cells(study) == {"dpg_bench_prompts": "own", "genai_bench_prompts": "own"}
     evaluation = load_run(study, study.methods[0], "t2i").evaluation
     assert prompt_lists.has_own_prompts(evaluation, "genai")
+
+
+@pytest.mark.parametrize("name", ["paper", "released", "released-512"])
+def test_the_full_studies_draw_all_three_benchmarks_by_default(name):
+    stage = stages.prompts(load_study(name))
+    assert stage["rows"] == {
+        "geneval": "diffusion-bench/geneval",
+        "dpg": "diffusion-bench/dpgbench",
+        "genai": "diffusion-bench/genaibench",
+    }
+    assert stage["dpg"]["questions"] == "dpg"
+
+
+def test_the_rehearsal_of_released_models_serves_all_three(tmp_path, monkeypatch):
+    study = load_study("released-rehearsal")
+    write_prompt_rows(study, tmp_path / "hub")
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(tmp_path / "hub") as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        prompts = make(study, tmp_path / "prompts")
+    counts = Counter(prompt.get("benchmark", "geneval") for prompt in prompts)
+    assert counts == {"geneval": 8, "simpleeval": 6, "dpg": 2, "genai": 2}
+    questions = tmp_path / "questions.json"
+    write_questions(stages.questions(study), tmp_path / "prompts/prompts.json", questions)
+    assert len(read_json(questions)["questions"]) == 4

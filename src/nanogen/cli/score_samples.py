@@ -46,8 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="measure only this one; repeat for more (default: all that the stages measure, but those "
-        "whose model a package of its own runs)",
+        help="measure only this one; repeat for more (default: all that the stages measure)",
     )
     batch_argument(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder of one JSON per metric")

@@ -10,7 +10,7 @@ from nanogen.config.section import Section, added
 from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
 from nanogen.errors import UserError
 
-Source = Literal["build", "download", "path", "random", "package"]
+Source = Literal["build", "download", "path", "random"]
 
 
 class Hub(Section):
@@ -98,8 +98,7 @@ class Model(Section):
     )
     source: Source = Field(
         "build",
-        description="build: train it; download: hub; path: yours; random: not trained; package: the "
-        "package that runs it fetches it",
+        description="build: train it; download: hub; path: yours; random: not trained",
     )
     path: str | None = Field(None, description="the folder, where source is path")
     hub: Hub | None = Field(None, description="where source is download")
@@ -147,6 +146,9 @@ class Model(Section):
     )
     autocast: Literal["bf16"] | None = added(
         None, description="extractor: precision of its matrix products on a GPU; none: float32"
+    )
+    tokenizer_hub: Hub | None = added(
+        None, description="vqa, where source is download: the tokenizer, if it lies elsewhere"
     )
     statistics_hub: Hub | None = Field(
         None, description="extractor: data set on the hub that the statistics are fetched from"

@@ -140,8 +140,3 @@ def measured(content: Mapping[str, Any]) -> list[str]:
     if "use" in content:
         return list(content["use"]["metrics"])
     return list(content.get("models", [content["stage"]]))
-
-
-def packaged(content: Mapping[str, Any]) -> list[str]:
-    """Names of the stage's metrics whose model runs in a package: its class is ``PACKAGE:MODEL``."""
-    return [metric for metric, keys in content.get("models", {}).items() if ":" in keys["model_class"]]

@@ -9,15 +9,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from nanogen.config.entries import named
 from nanogen.config.model_schema import Model
-from nanogen.config.score_stages import measured, packaged
+from nanogen.config.score_stages import measured
 from nanogen.config.section import read
 from nanogen.data import hdf5
 from nanogen.errors import UserError, nearest
 from nanogen.metrics import scores
 from nanogen.metrics.feature_files import FEATURES, write_features
-from nanogen.metrics.question_scores import SHIFTS, score_questions
+from nanogen.metrics.question_scores import score_questions
 from nanogen.metrics.vqa_score import VQAModel
 from nanogen.models.card import expect_model
 from nanogen.records import facts
@@ -26,11 +25,6 @@ log = logging.getLogger(__name__)
 FEATURES_STAGE = "features"
 Content = Mapping[str, Any]  # a stage's JSON
 Made = list[tuple[Content, Path]]
-# What runs a model that is not of transformers, by the name of its package.
-PACKAGES = {
-    "modelscope": "nanogen.metrics.mplug:MPlug",
-    "t2v-metrics": "nanogen.metrics.clip_flant5:ClipFlanT5",
-}
 
 
 @dataclass(frozen=True)
@@ -76,8 +70,7 @@ def score_samples(
 
     Args:
         contents: JSON of the stages, that of stage ``features`` before the one that reads them.
-        only: names of metrics; empty: all but those whose model a package runs, since a package needs an
-            environment of its own.
+        only: names of metrics; empty: all.
         batch_size: images read at a time for an extractor; changes no result.
 
     Returns the stages that were carried out, and the file or folder that each wrote.
@@ -111,8 +104,7 @@ def _check(contents: Sequence[Content], only: Sequence[str]) -> None:
 
 
 def _chosen(content: Content, only: Sequence[str]) -> list[str]:
-    left_out = () if only else packaged(content)
-    return [name for name in measured(content) if name not in left_out and (not only or name in only)]
+    return [name for name in measured(content) if not only or name in only]
 
 
 def _extract(content: Content, files: SampleFiles, batch_size: int) -> bool:
@@ -154,16 +146,12 @@ def _simpleeval(content: Content, names: Sequence[str], files: SampleFiles, outp
 def _question_scores(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
     loaded: dict[Path, VQAModel] = {}  # one network often serves both metrics
     for name in names:
+        folder = files.network(f"{name}_model")
+        expect_model(folder, content["expects"][f"{name}_model"])
         model = read(Model, content["models"][name])
-        if name in packaged(content):
-            package, _, model_name = model.model_class.partition(":")
-            answering, shifts = named(PACKAGES[package])(model_name), 0
-        else:
-            folder, shifts = files.network(f"{name}_model"), SHIFTS
-            expect_model(folder, content["expects"][f"{name}_model"])
-            answering = loaded[folder] = loaded.get(folder) or _answering(folder, model)
+        answering = loaded[folder] = loaded.get(folder) or _answering(folder, model)
         inputs = files.samples, files.given("prompts"), files.questions
-        score_questions(content, *inputs, {name: answering}, output, shifts)
+        score_questions(content, *inputs, {name: answering}, output)
 
 
 def _answering(folder: Path, model: Model) -> VQAModel:

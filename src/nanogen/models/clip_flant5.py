@@ -18,15 +18,15 @@ SKIPPED = ("language.encoder.embed_tokens.", "language.decoder.embed_tokens.")  
 
 
 class ClipFlanT5(nn.Module):
-    """The network; ``vision`` and ``text`` are the arguments of CLIPVisionConfig and T5Config."""
+    """The network; its arguments are those of CLIPVisionConfig and T5Config."""
 
-    def __init__(self, vision: Mapping[str, Any], text: Mapping[str, Any]):
+    def __init__(self, vision_config: Mapping[str, Any], text_config: Mapping[str, Any]):
         super().__init__()
         from transformers import CLIPVisionConfig, CLIPVisionModel, T5Config, T5ForConditionalGeneration
 
-        sizes = T5Config(**text, tie_word_embeddings=False)
+        sizes = T5Config(**text_config, tie_word_embeddings=False)
         sizes.tie_word_embeddings = False  # which the class overrides: the head has weights of its own
-        self.vision = CLIPVisionModel(CLIPVisionConfig(**vision))
+        self.vision = CLIPVisionModel(CLIPVisionConfig(**vision_config))
         width = self.vision.config.hidden_size
         self.projector = nn.Sequential(
             nn.Linear(width, sizes.d_model), nn.GELU(), nn.Linear(sizes.d_model, sizes.d_model)

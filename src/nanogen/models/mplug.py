@@ -66,16 +66,16 @@ class MPlug(nn.Module):
     """The network.
 
     Args:
-        vision: arguments of CLIPVisionConfig.
-        bert: arguments of BertConfig; ``num_hidden_layers`` is left to the three below.
+        vision_config: arguments of CLIPVisionConfig.
+        text_config: arguments of BertConfig; ``num_hidden_layers`` is left to the three below.
         text_layers, fusion_layers, decoder_layers: depths.
         stride: every so many fusion layers image and text attend to each other.
     """
 
     def __init__(
         self,
-        vision: Mapping[str, Any],
-        bert: Mapping[str, Any],
+        vision_config: Mapping[str, Any],
+        text_config: Mapping[str, Any],
         text_layers: int,
         fusion_layers: int,
         decoder_layers: int,
@@ -90,10 +90,10 @@ class MPlug(nn.Module):
             CLIPVisionModel,
         )
 
-        self.vision = CLIPVisionModel(CLIPVisionConfig(**vision))
-        reads = BertConfig(**{**bert, "num_hidden_layers": text_layers})
+        self.vision = CLIPVisionModel(CLIPVisionConfig(**vision_config))
+        reads = BertConfig(**{**text_config, "num_hidden_layers": text_layers})
         writes = BertConfig(
-            **{**bert, "num_hidden_layers": decoder_layers, "tie_word_embeddings": False},
+            **{**text_config, "num_hidden_layers": decoder_layers, "tie_word_embeddings": False},
             is_decoder=True,
             add_cross_attention=True,
         )
@@ -144,7 +144,7 @@ def arguments(config: Mapping[str, Any], bert: Mapping[str, Any]) -> dict[str, A
     known = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "hidden_act")
     more = ("max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id")
     return {
-        "vision": {
+        "vision_config": {
             "hidden_size": width,
             "intermediate_size": 4 * width,
             "num_hidden_layers": config.get("clip_vision_layers", 24),
@@ -153,7 +153,7 @@ def arguments(config: Mapping[str, Any], bert: Mapping[str, Any]) -> dict[str, A
             "patch_size": config.get("clip_vision_patch_size", 14),
             "hidden_act": "quick_gelu",
         },
-        "bert": {key: bert[key] for key in (*known, *more) if key in bert},
+        "text_config": {key: bert[key] for key in (*known, *more) if key in bert},
         "text_layers": bert[own[0]],
         "decoder_layers": bert[own[1]],
         "fusion_layers": min(bert[own[2]], bert["num_hidden_layers"]),

@@ -118,7 +118,7 @@ def _given_model_hash(_: Study, path: str) -> str:
 
 # Keys of a model that do not change its files, and those that change them if it is downloaded.
 NOT_OF_THE_FOLDER = {"path", "color_classifier"}
-FETCHED_FROM = {"file", "statistics_hub", "released"}
+FETCHED_FROM = {"file", "statistics_hub", "tokenizer_hub", "released"}
 TRAINED_BY = {"stage1", "end_to_end"}  # a tokenizer, where it is built
 # Keys of its training that say how it is watched and saved.
 NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every"}
@@ -144,7 +144,7 @@ def model(study: Study, name: str) -> Stage:
     if config.released:
         side = task_data(study, "imagenet").resolution
         return stage_of("model", expects, model=keys, resolution=side)
-    if config.source in ("download", "package"):
+    if config.source == "download":
         return stage_of("model", expects, model=keys)
     if config.source == "random":
         resolution = task_data(study, "imagenet").resolution
