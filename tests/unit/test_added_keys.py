@@ -24,6 +24,7 @@ SECTIONS = {
 }
 INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Data.file": None,
+    "Evaluation.clipscore": None,
     "Evaluation.rows": {"geneval": None, "dpg": None, "genai": None},
     "MeanFlow.guidance_interval": [0.0, 1.0],
     "MeanFlow.norm_offset": 0.01,

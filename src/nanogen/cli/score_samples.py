@@ -38,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="an extractor or one of detector, color_classifier, scorer, dpg_model, genai_model; "
-        "repeat for each",
+        help="an extractor or one of detector, color_classifier, scorer, matcher, dpg_model, "
+        "genai_model; repeat for each",
     )
     parser.add_argument(
         "--metric",

@@ -82,4 +82,7 @@ class Evaluation(Section):
     simpleeval: SimpleEval | None = Field(
         None, description="t2i: SimpleEval's prompts and scorer; none: it is not measured"
     )
+    clipscore: str | None = added(
+        None, description="t2i: CLIPScore's network, a CLIPModel in config/models; none: not measured"
+    )
     mind_directions: int = Field(1000, description="random projections that MIND averages over")

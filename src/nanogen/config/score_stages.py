@@ -97,6 +97,13 @@ class SimpleEvalStage(ScoreStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipScoreStage(ScoreStage):
+    """CLIPScore; ``matcher`` is the CLIP network that images and prompts are compared with."""
+
+    matcher: Model
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageTextStage(ScoreStage):
     """The metrics of images and their prompts that need no network; ``metrics`` are those to measure."""
 

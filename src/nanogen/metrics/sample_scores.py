@@ -143,6 +143,13 @@ def _simpleeval(content: Content, names: Sequence[str], files: SampleFiles, outp
     scores.score_simpleeval(content, *inputs, output / "simpleeval.json")
 
 
+def _clip_score(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    from nanogen.metrics.clip_score import score_clip
+
+    inputs = files.samples, files.given("prompts"), files.network("matcher")
+    score_clip(content, *inputs, output / "clip_score.json")
+
+
 def _question_scores(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
     from nanogen.metrics.vqa import OWN, load_vqa
 
@@ -165,5 +172,6 @@ MEASURES: dict[str, Callable[[Content, Sequence[str], SampleFiles, Path], None]]
     "geneval": _geneval,
     "question_scores": _question_scores,
     "simpleeval": _simpleeval,
+    "clip_score": _clip_score,
     "image_text": _image_text,
 }

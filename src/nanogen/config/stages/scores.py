@@ -7,10 +7,16 @@ from nanogen.config.load import load_run
 from nanogen.config.schema import Task
 from nanogen.config.stages.base import Stage
 from nanogen.config.stages.runs import distribution, features
-from nanogen.config.stages.text_to_image import geneval, image_text, question_scores, simpleeval
+from nanogen.config.stages.text_to_image import (
+    clip_score,
+    geneval,
+    image_text,
+    question_scores,
+    simpleeval,
+)
 from nanogen.config.study_schema import Study
 
-_MAKE = (distribution, geneval, question_scores, simpleeval, image_text)
+_MAKE = (distribution, geneval, question_scores, simpleeval, clip_score, image_text)
 _STAGES = {make.__name__: make for make in _MAKE}
 
 
