@@ -23,6 +23,7 @@ SECTIONS = {
     "tokenizer_schema": ("TokenizerTraining", "TokenizerTerms"),
 }
 INTRODUCED = {  # every key declared with ``added``, and what it came with
+    "Adversarial.kernel": 3,
     "Data.file": None,
     "Evaluation.clipscore": None,
     "Evaluation.rows": {"geneval": None, "dpg": None, "genai": None},
@@ -30,6 +31,7 @@ INTRODUCED = {  # every key declared with ``added``, and what it came with
     "MeanFlow.norm_offset": 0.01,
     "MeanFlow.norm_power": 1.0,
     "MeanFlow.omega": 1.0,
+    "Model.activation": None,
     "Model.autocast": None,
     "Model.fdr_statistics": None,
     "Model.released": None,

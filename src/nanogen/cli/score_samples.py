@@ -21,24 +21,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         required=True,
-        help="configuration of a stage that measures; repeat for each. That of stage 'features' comes "
-        "first; it extracts them, and torchrun may start several processes for it",
+        help="configuration of a stage; repeat for each, stage 'features' first. torchrun may start "
+        "several processes, which share the extraction of features",
     )
     parser.add_argument("--samples", type=Path, required=True, help="the sample set (HDF5)")
-    parser.add_argument("--prompts", type=Path, help="of text-to-image metrics")
-    parser.add_argument("--questions", type=Path, help="of dpg: the questions about the prompts")
+    parser.add_argument("--prompts", type=Path, help="prompts, for text-to-image metrics")
+    parser.add_argument("--questions", type=Path, help="questions about the prompts, for dpg")
     parser.add_argument(
-        "--reference", type=Path, help="of metrics that compare features: the real images'"
+        "--reference", type=Path, help="the real images' features, for ImageNet's metrics"
     )
     parser.add_argument(
-        "--features", type=Path, help="of the same: read if it is there and up to date, else written"
+        "--features", type=Path, help="the samples' features (HDF5), written unless they are up to date"
     )
     parser.add_argument(
         "--network",
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="an extractor or one of detector, color_classifier, scorer, matcher, dpg_model, "
+        help="folder of an extractor, or of detector, color_classifier, scorer, matcher, dpg_model or "
         "genai_model; repeat for each",
     )
     parser.add_argument(
@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="measure only this one; repeat for more (default: all that the stages measure)",
+        help="measure only this metric; repeat for more (default: all of the stages' metrics)",
     )
     batch_argument(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder of one JSON per metric")

@@ -8,6 +8,7 @@ scale is a method's best on ImageNet.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -37,7 +38,7 @@ def once(resolve: Callable[..., Resolved]) -> Callable[..., Resolved]:
 
     @wraps(resolve)
     def resolved(study: Study, *names: str) -> Resolved:
-        key = (id(study), Path.cwd(), *names)
+        key = (id(study), os.getcwd(), *names)
         if key not in known:
             known[key] = study, resolve(study, *names)
         return known[key][1]

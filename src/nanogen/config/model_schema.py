@@ -126,6 +126,9 @@ class Model(Section):
     interpolation: Literal["bicubic", "bilinear"] = Field(
         "bicubic", description="encoder: how images are brought to input_size, without antialiasing"
     )
+    activation: Literal["gelu", "gelu_tanh"] | None = added(
+        None, description="encoder of timm: of its MLPs; none: as it was published"
+    )
     latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
     scaling: tuple[float, float] | None = Field(
         None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"

@@ -26,6 +26,17 @@ class ScoreStage:
         return typed(cls, content)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListStage(ScoreStage):
+    """A measurement of several metrics; ``metrics`` are the names of those to measure."""
+
+    metrics: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return typed(cls, content, metrics=tuple(content["use"]["metrics"]))
+
+
 @dataclass(frozen=True)
 class Classifier:
     """The extractor whose predictions give the class accuracy, and how many classes it must know."""
@@ -49,22 +60,16 @@ class FeaturesStage(ScoreStage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributionStage(ScoreStage):
+class DistributionStage(ListStage):
     """The metrics of a sample set that compare features.
 
     Attributes:
         extractors: names of the groups in the files of the features and of the reference.
-        metrics: names of the metrics to measure.
     """
 
     mind_directions: int
     extractors: tuple[str, ...]
     classifier: Classifier | None = None
-    metrics: tuple[str, ...]
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        return typed(cls, content, metrics=tuple(content["use"]["metrics"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +109,10 @@ class ClipScoreStage(ScoreStage):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTextStage(ScoreStage):
-    """The metrics of images and their prompts that need no network; ``metrics`` are those to measure."""
+class ImageTextStage(ListStage):
+    """The metrics of images and their prompts that need no network."""
 
     seed: int
-    metrics: tuple[str, ...]
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        return typed(cls, content, metrics=tuple(content["use"]["metrics"]))
 
 
 @dataclass(frozen=True, kw_only=True)

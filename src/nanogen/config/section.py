@@ -7,6 +7,7 @@ with, it is left out of a stage's hash, so a new option does not make finished s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -105,6 +106,7 @@ def _as_introduced(field: FieldInfo, value: Any) -> bool:
     return isinstance(extra, dict) and "introduced" in extra and extra["introduced"] == value
 
 
+@cache  # asked for every key of every stage that is hashed
 def _section_of(annotation: Any) -> type[Section] | None:
     """The section in a field's type: the type itself, an alternative to None, or the items of a list."""
     if isinstance(annotation, type) and issubclass(annotation, Section):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nanogen.config.section import Section, read
 
@@ -34,7 +34,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _converted(kind: Any, value: Any) -> Any:
-    if isinstance(kind, UnionType):
+    if get_origin(kind) in (Union, UnionType):
         kind = next(each for each in get_args(kind) if each is not NoneType)
     if value is None:
         return None

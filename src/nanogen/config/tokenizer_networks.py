@@ -48,3 +48,7 @@ def check(config: Model) -> None:
             f"{where}: stage1.adversarial.gan_start {adversarial.gan_start} lies before disc_start "
             f"{adversarial.disc_start}; a discriminator is used once it is trained"
         )
+    if adversarial and adversarial.kernel % 2 == 0:
+        raise UserError(
+            f"{where}: stage1.adversarial.kernel {adversarial.kernel} has no middle; make it odd"
+        )

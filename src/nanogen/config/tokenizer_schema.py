@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section
+from nanogen.config.section import Section, added
 
 
 class Schedule(Section):
@@ -26,13 +26,15 @@ class TokenizerOptimizer(Schedule):
     """The tokenizer's optimizer."""
 
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
 
 
 class TokenizerTerms(Section):
     """Weights of the loss terms; a term with weight 0 is not computed."""
 
-    l1: float = Field(1.0, ge=0, description="mean absolute difference of pixels in [-1, 1]")
+    l1: float = Field(
+        0.5, ge=0, description="mean absolute difference of pixels in [-1, 1]; 0.5: of those in [0, 1]"
+    )
     mse: float = Field(0.0, ge=0, description="mean squared difference of pixels")
     edge: float = Field(0.0, ge=0, description="mean absolute difference of the images' gradients")
     perceptual: float = Field(0.0, ge=0, description="distance by the model's 'perceptual' network")
@@ -44,7 +46,7 @@ class Augmentation(Section):
 
     color: float = Field(1.0, ge=0, description="strength of colour changes; 1: as published")
     translation: float = Field(0.125, ge=0, lt=1, description="largest shift, in parts of the side")
-    cutout: float = Field(0.2, ge=0, lt=1, description="side of the hole, in parts of the image's")
+    cutout: float = Field(0.0, ge=0, lt=1, description="side of the hole, in parts of the image's")
 
 
 class Adversarial(Schedule):
@@ -55,9 +57,16 @@ class Adversarial(Schedule):
     disc_start: float = Field(6.0, ge=0, description="epochs before the discriminator is trained")
     gan_start: float = Field(8.0, ge=0, description="epochs before the tokenizer learns from it")
     layers: list[int] = Field(
-        default_factory=lambda: [3, 6, 9, 12],
+        default_factory=lambda: [12, 3, 6, 9, 12],
         min_length=1,
-        description="blocks of the 'discriminator' network whose tokens its heads judge, from 1",
+        description="blocks, from 1, of the 'discriminator' network; a head per entry judges the tokens",
+    )
+    kernel: int = added(
+        9,
+        introduced=3,
+        gt=0,
+        description="side of the heads' second convolution, odd: rae: along the row of tokens; vae: in "
+        "rows and columns",
     )
     augmentation: Augmentation = Field(Augmentation(), description="of what it sees")
 

@@ -25,7 +25,10 @@ MOST_BYTES = 256 << 20  # of one member: what a picture or a caption never has
 
 
 def captions(content: bytes, suffix: str) -> tuple[str, str]:
-    """Short and dense caption from a .txt (both the same) or a .json member; ValueError if none."""
+    """Short and dense caption from a .txt (both the same) or a .json member.
+
+    Raises UnreadableSample if there is none.
+    """
     try:
         text = decoded(content, "its caption").strip()
         found = parsed(text, "its caption") if suffix == ".json" else text
@@ -65,7 +68,7 @@ class Shards:
             raise UserError(f"data.root: {stage.root} holds no readable images with captions")
 
     def _samples(self) -> Iterator[tuple[str, int, tarfile.TarFile, Sample]]:
-        """Name, number of the shard, open shard and sample, of every one that has a picture."""
+        """Name, number of the shard, open shard and sample, for every sample with a picture."""
         taken = 0
         for number, shard in enumerate(self.shards):
             with opened(shard) as tar:

@@ -21,8 +21,8 @@ CHOICE, METRIC = ("guidance", 1), ("metric", 1)
 class Choice:
     """Attributes:
     scale: the best guidance scale.
-    at_edge: it is the largest or the smallest that was tried, and a better one may lie beyond.
-    fids: by scale.
+    at_edge: whether it is the largest or smallest scale tried, so that a better one may lie beyond.
+    fids: FID by scale.
     """
 
     scale: float
@@ -31,15 +31,15 @@ class Choice:
 
 
 def best_scale(fids: Mapping[float, float]) -> float:
-    """The scale (key) of the lowest FID; of equal ones the smallest, which guides least."""
+    """The scale (key) with the lowest FID; if several are equal, the smallest of their scales."""
     return min(fids, key=lambda scale: (fids[scale], scale))
 
 
 def choose(content: Mapping[str, Any], metrics: Sequence[Path], output: Path) -> None:
-    """Write the choice of a stage `guidance`, of which ``content`` is the JSON, from the FID files of
-    its sample sets, in any order.
+    """Write the choice of a stage `guidance`, given its JSON and the FID files of its sample sets, in
+    any order.
 
-    Raises UserError where one is missing, not a number or made by another configuration.
+    Raises UserError if a file is missing, holds no number or was made by another configuration.
     """
     stage = GuidanceStage.from_json(content)
     by_set = dict(_fid(path, stage) for path in metrics)
@@ -74,7 +74,7 @@ def _fid(path: Path, stage: GuidanceStage) -> tuple[str, float]:
 
 
 def read_choice(path: Path | str, hash_: str) -> Choice:
-    """What ``choose`` wrote; raises UserError where it is missing or made by another configuration."""
+    """Read what ``choose`` wrote; raises UserError if it is missing or made by another configuration."""
     content = read_json(path)
     check_label(content, path, *CHOICE, hash_)
     fids = {point["scale"]: point["fid"] for point in content["curve"]}

@@ -1,4 +1,4 @@
-"""All metrics of one sample set in one process: what measures each stage, and which files it reads."""
+"""All metrics of a sample set in one process: the function for each stage, and the files it reads."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ Made = list[tuple[Content, Path]]
 
 @dataclass(frozen=True)
 class SampleFiles:
-    """The files that metrics of a sample set read; which of them depends on the metrics.
+    """The files that metrics of a sample set read; a metric needs only some of them.
 
     Attributes:
-        networks: folders, by the names under which the stages expect the networks.
-        features: written first if it is missing or older than what it is made from.
+        networks: folders of networks, by the names under which the stages expect them.
+        features: written first if it is missing or older than its inputs.
         reference: features and moments of the real images.
     """
 
@@ -66,17 +66,17 @@ def score_samples(
 ) -> Made:
     """Write one JSON per metric of the stages into the folder ``output``.
 
-    Several processes share the extraction of features; the first of them measures.
+    If there are several processes, they share the extraction of features, and the first one measures.
 
     Args:
-        contents: JSON of the stages, that of stage ``features`` before the one that reads them.
+        contents: JSON of the stages, with stage ``features`` before the one that reads them.
         only: names of metrics; empty: all.
         batch_size: images read at a time for an extractor; changes no result.
 
-    Returns the stages that were carried out, and the file or folder that each wrote.
+    Returns the stages that ran, each with the file or folder that it wrote.
 
-    Raises UserError for a stage or a metric that is not known, and where an input is missing, damaged or
-    made by another configuration.
+    Raises UserError for an unknown stage or metric, and if an input is missing, damaged or made by
+    another configuration.
     """
     _check(contents, only)
     made: Made = []
@@ -108,7 +108,7 @@ def _chosen(content: Content, only: Sequence[str]) -> list[str]:
 
 
 def _extract(content: Content, files: SampleFiles, batch_size: int) -> bool:
-    """Write the features unless they are there already; returns whether it did."""
+    """Write the features unless they are up to date; returns whether they were written."""
     from nanogen.training.processes import processes
 
     output = files.given("features")
@@ -165,8 +165,7 @@ def _question_scores(content: Content, names: Sequence[str], files: SampleFiles,
         score_questions(content, *inputs, {name: answering}, output, shifts)
 
 
-# Functions of a stage's JSON, the names of those of its metrics that are asked for, the files, and the
-# folder for the results.
+# Functions of a stage's JSON, the names of the metrics to measure, the files, and the output folder.
 MEASURES: dict[str, Callable[[Content, Sequence[str], SampleFiles, Path], None]] = {
     "distribution": _distribution,
     "geneval": _geneval,

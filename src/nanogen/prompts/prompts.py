@@ -1,7 +1,7 @@
-"""Prompts of the text-to-image evaluation, in GenEval's structure; first GenEval's, then others.
+"""Prompts of the text-to-image evaluation in GenEval's form: GenEval's first, then those of others.
 
-Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, index]}], exclude?}``;
-``position`` relates an object to an earlier entry of ``include``.
+Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, index]}], exclude?}``,
+where ``position`` relates an object to an earlier entry of ``include``.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ TAGS: dict[str, Callable[[], list[Prompt]]] = {
 
 
 def scene_prompts(seed: int) -> list[Prompt]:
-    """Up to 16 distinct prompts per tag over the scenes' vocabulary, worded as short captions are."""
+    """Up to 16 different prompts per tag from the scenes' vocabulary, worded like short captions."""
     chosen: list[Prompt] = []
     for tag, every in TAGS.items():
         candidates = every()
@@ -126,7 +126,7 @@ def scene_prompts(seed: int) -> list[Prompt]:
 
 
 def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
-    """One prompt per class of photographs; the class is named as its folder is."""
+    """One prompt per class of photographs, with the name of the class's folder."""
     from nanogen.data.source import caption
 
     return [_prompt("single_object", caption(name, template), _object(name)) for name in classes]
@@ -136,8 +136,8 @@ def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
 
 
 def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """GenEval's prompts, or a study's own in their form. Raises UserError where there is no such list,
-    or the file is not in order."""
+    """GenEval's prompts, or a study's own in the same form. Raises UserError if there is no such list or
+    the file is invalid."""
     which = stage.geneval.name
     if stage.geneval.address or (which and which.endswith((".json", ".jsonl"))):
         return read_prompts(stage.geneval.path(folder))
@@ -156,7 +156,7 @@ def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
 
 
 def _simpleeval(stage: PromptsStage, geneval: Sequence[Prompt]) -> list[Prompt]:
-    """SimpleEval's prompts, where it is measured."""
+    """SimpleEval's prompts; empty if it is not measured."""
     if stage.simpleeval is None:
         return []
     from nanogen.prompts.simpleeval import simple_prompts
@@ -165,8 +165,8 @@ def _simpleeval(stage: PromptsStage, geneval: Sequence[Prompt]) -> list[Prompt]:
 
 
 def dpg_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """DPG-Bench's own prompts, where there are any: nothing is known of what they ask for but their
-    questions, which are found by ``item_id``."""
+    """DPG-Bench's own prompts; empty if they are not drawn. They have no metadata, only questions, which
+    belong to them by ``item_id``."""
     if stage.dpg is None:
         return []
     texts = question_graphs.read_prompts(stage.dpg.path(folder))

@@ -1,4 +1,4 @@
-"""What a process has used of the machine: processor time and memory, as the system counts it."""
+"""Resources that a process has used, as counted by the system: processor time and memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _UNIT = 1 if sys.platform == "darwin" else 1024
 @dataclass(frozen=True)
 class Usage:
     """Attributes:
-    user: seconds of processor time in the program.
-    system: seconds of processor time in the operating system for it.
-    memory: the most that one process held at a time, in bytes.
+    user: processor time in the program, in seconds.
+    system: processor time in the operating system on its behalf, in seconds.
+    memory: largest memory of a single process, in bytes.
     """
 
     user: float
@@ -27,7 +27,7 @@ class Usage:
 
 
 def used() -> Usage:
-    """What this process and its children that have ended used since it started."""
+    """The usage of this process and of its ended children, since it started."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return Usage(
         round(own.ru_utime + children.ru_utime, 2),

@@ -1,8 +1,7 @@
 """The overview: images by every method on both tasks, for the same classes and the same prompts.
 
 Images are not selected by their looks. Classes are spread evenly over all classes, prompts over the
-tags of GenEval and, within a tag, over the shorter half of its prompts. The first image of each is
-shown.
+tags of GenEval and, within a tag, over the shorter half of its prompts. Each has its first image.
 """
 
 from __future__ import annotations
@@ -166,8 +165,7 @@ def _shorter(
     """Some of a tag's prompts, spread over the shorter ones, so that they fit as headings.
 
     Args:
-        at: position within each part of the spread, in (0, 1). It differs between tags, because the
-            lists of all tags may name the same objects in the same order.
+        at: position in each part of the spread, in (0, 1); differs by tag, as lists may be alike.
     """
     longest = median(len(prompts[i]["prompt"]) for i in found)
     short = [i for i in found if len(prompts[i]["prompt"]) <= longest]

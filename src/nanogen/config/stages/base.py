@@ -15,7 +15,7 @@ VERSIONS = {
     "data": 3,
     "prompts": 2,
     "model": 4,
-    "model: rae": 5,
+    "model: rae": 6,
     "model: end to end": 5,
     "latents": 1,
     "text": 1,
