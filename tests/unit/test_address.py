@@ -170,7 +170,8 @@ def test_a_pickle_that_is_not_weights_alone_is_not_executed(tmp_path: Path, monk
 def test_genevals_prompts_are_fetched_beside_the_studys(server, tmp_path: Path):
     lines = [{"tag": "colors", "prompt": "a red cup", "include": [{"class": "cup", "count": 1}]}]
     server.body = "\n".join(map(json.dumps, lines)).encode()
-    stage = stages.prompts(load_study("paper"))
+    lists = {"rows": {"geneval": None, "dpg": None, "genai": None}, "questions": "prompts"}
+    stage = stages.prompts(load_study("paper", {"evaluation": lists}))
     assert stage["file"]["url"].endswith("/evaluation_metadata.jsonl")
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(server.body)

@@ -177,8 +177,8 @@ def fetch_judge(model: Model, output: Path, finish: Callable[[Path, str], None])
             part.replace(folder / part.name)
         made.rmdir()
         if tokenizer:
-            for file in sorted(tokenizer.iterdir()):
-                file.replace(folder / file.name)
+            for part in sorted(tokenizer.iterdir()):
+                part.replace(folder / part.name)
             tokenizer.rmdir()
         finish(folder, commit)
 

@@ -62,8 +62,8 @@ class MPlugAnswers:
 
         def next_logits(written: Tensor) -> Tensor:
             each = len(written) // len(states)
-            repeated = (value.repeat_interleave(each, 0) for value in (states, mask))
-            return self.network.next_logits(*repeated, written)[:, -1]
+            read, seen = states.repeat_interleave(each, 0), mask.repeat_interleave(each, 0)
+            return self.network.next_logits(read, seen, written)[:, -1]
 
         written = beam_search(next_logits, len(states), begin, end, device=self._device)
         marks = {begin, end, self.tokenizer.pad_token_id}

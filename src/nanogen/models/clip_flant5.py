@@ -24,7 +24,7 @@ class ClipFlanT5(nn.Module):
         super().__init__()
         from transformers import CLIPVisionConfig, CLIPVisionModel, T5Config, T5ForConditionalGeneration
 
-        sizes = T5Config(**text_config, tie_word_embeddings=False)
+        sizes = T5Config(**{**text_config, "tie_word_embeddings": False})
         sizes.tie_word_embeddings = False  # which the class overrides: the head has weights of its own
         self.vision = CLIPVisionModel(CLIPVisionConfig(**vision_config))
         width = self.vision.config.hidden_size

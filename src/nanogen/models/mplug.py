@@ -54,6 +54,7 @@ class Fusion(nn.Module):
         patches = image.shape[1]
         whole = torch.cat([mask.new_zeros(*mask.shape[:-1], patches), mask], -1)
         for number, layer in enumerate(self.layer):
+            assert isinstance(layer, FusionLayer)
             if number and number % self.stride == 0:
                 both = layer.read_both(torch.cat([image, text], 1), whole)
                 image, text = image + both[:, :patches], both[:, patches:]
