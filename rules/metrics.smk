@@ -60,7 +60,7 @@ if "t2i" in STUDY.tasks:
             samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
             prompts=PATHS.prompts,
         output:
-            [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in MEASURED_HERE],
+            [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in TEXT_TO_IMAGE],
         log:
             f"{ROOT}/logs/score_text/{{method}}-{{variant}}.log",
         priority: 10
@@ -73,43 +73,3 @@ if "t2i" in STUDY.tasks:
         shell:
             "python -m nanogen score-samples --config {params.config} {params.inputs}"
             " --output {params.metrics} 2> >(tee -i {log} >&2)"
-
-    # Models that only a package runs, which needs an environment of its own.
-    if "dpg" in PACKAGED:
-
-        rule score_mplug:
-            input:
-                samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
-                prompts=PATHS.prompts,
-                questions=PATHS.questions,
-            output:
-                f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/dpg.json",
-            log:
-                f"{ROOT}/logs/score_mplug/{{method}}-{{variant}}.log",
-            conda:
-                "../envs/dpg.yaml"
-            params:
-                config=configured(stages.question_scores, "method", "variant"),
-                inputs=as_options,
-            shell:
-                "python -m nanogen score-samples --metric dpg --config {params.config} {params.inputs}"
-                " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
-
-    if "genai" in PACKAGED:
-
-        rule score_clip_flant5:
-            input:
-                samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
-                prompts=PATHS.prompts,
-            output:
-                f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/genai.json",
-            log:
-                f"{ROOT}/logs/score_clip_flant5/{{method}}-{{variant}}.log",
-            conda:
-                "../envs/vqascore.yaml"
-            params:
-                config=configured(stages.question_scores, "method", "variant"),
-                inputs=as_options,
-            shell:
-                "python -m nanogen score-samples --metric genai --config {params.config} {params.inputs}"
-                " --output $(dirname {output}) 2> >(tee -i {log} >&2)"

@@ -23,16 +23,7 @@ def reference_options(wildcards, input):
     return " ".join(f"--{split} {quote(input[split])}" for split in stages.reference_splits(STUDY))
 
 
-# Which metrics are measured by questions, and by which model; packages run theirs in processes of their own.
-
-
-ANSWERING = stages.answering(STUDY) if "t2i" in STUDY.tasks else {}
-PACKAGED = [metric for metric, name in ANSWERING.items() if MODELS[name].source == "package"]
-MEASURED_HERE = (
-    [metric for metric in stages.metrics_of(STUDY, "t2i") if metric not in PACKAGED]
-    if "t2i" in STUDY.tasks
-    else []
-)
+TEXT_TO_IMAGE = stages.metrics_of(STUDY, "t2i") if "t2i" in STUDY.tasks else []
 
 
 def measuring(task):
@@ -49,6 +40,6 @@ def scoring_inputs(task):
             f"network:{role}": PATHS.model_card(name)
             for stage in stages.measuring(STUDY, FIRST, task, variants.GUIDED)
             for role, name in stages.networks(stage).items()
-        } | ({"questions": PATHS.questions} if task == "t2i" and "dpg" in MEASURED_HERE else {})
+        } | ({"questions": PATHS.questions} if task == "t2i" and "dpg" in TEXT_TO_IMAGE else {})
 
     return inputs

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from nanogen.errors import UserError
-from nanogen.files import explained
+from nanogen.files import explained, read_text, write_text
+from nanogen.stand_ins import stand_in
 
 log = logging.getLogger(__name__)
 TIMEOUT = 60  # seconds without an answer
@@ -36,17 +37,25 @@ def offline() -> bool:
 def fetch_file(source: Mapping[str, Any], folder: Path, instead: str) -> Path:
     """The file of ``source`` ({url, sha256}, `schema.RemoteFile`) in ``folder``, fetched unless there.
 
+    Without a ``sha256`` it is noted beside the file when that is first there (NAME.sha256), and compared
+    from then on.
+
     Args:
         folder: it is called there as in its address; what has arrived of it, ``.NAME.partial``.
         instead: what else the user can do; ends an error's sentence.
 
     Raises UserError where access, network or disk fail, and where the content is another.
     """
-    url, sha256 = source["url"], source["sha256"]
+    url = source["url"]
     path = folder / PurePosixPath(urlsplit(url).path).name
+    note = path.with_name(f"{path.name}.sha256")
+    sha256 = source["sha256"] or _noted(note)
     if path.exists():
-        if _sha256(path) != sha256:
+        found = _sha256(path)
+        if sha256 and found != sha256:
             raise UserError(f"{path} is not the file at {url}: its SHA-256 is another; remove it")
+        if not sha256:
+            write_text(note, f"{found}\n")
         return path
     if offline():
         raise UserError(
@@ -58,12 +67,26 @@ def fetch_file(source: Mapping[str, Any], folder: Path, instead: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         _receive(url, partial)
         found = _sha256(partial)
-        if found != sha256:
+        if sha256 and found != sha256:
             partial.unlink()
             raise UserError(f"{url} has SHA-256 {found}, not {sha256}: it was changed; {instead}")
+        _refuse_stand_in(partial, url)
+        if not sha256:
+            write_text(note, f"{found}\n")
         partial.replace(path)
     log.info("%s: %s in %.1f s", path, url, time.monotonic() - started)
     return path
+
+
+def _noted(note: Path) -> str | None:
+    return read_text(note).strip() if note.exists() else None
+
+
+def _refuse_stand_in(partial: Path, url: str) -> None:
+    """A web page or a pointer in place of a file is not kept."""
+    if said := stand_in(partial):
+        partial.unlink()
+        raise UserError(f"{url} is {said}")
 
 
 def _sha256(path: Path) -> str:

@@ -25,6 +25,8 @@ SECTIONS = {
 INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Adversarial.kernel": 3,
     "Data.file": None,
+    "Evaluation.clipscore": None,
+    "Evaluation.rows": {"geneval": None, "dpg": None, "genai": None},
     "MeanFlow.guidance_interval": [0.0, 1.0],
     "MeanFlow.norm_offset": 0.01,
     "MeanFlow.norm_power": 1.0,
@@ -33,6 +35,7 @@ INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Model.autocast": None,
     "Model.fdr_statistics": None,
     "Model.released": None,
+    "Model.tokenizer_hub": None,
     "Optimizer.kind": "adamw",
     "Optimizer.momentum": 0.95,
     "Optimizer.schedule": "linear",

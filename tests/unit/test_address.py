@@ -170,10 +170,26 @@ def test_a_pickle_that_is_not_weights_alone_is_not_executed(tmp_path: Path, monk
 def test_genevals_prompts_are_fetched_beside_the_studys(server, tmp_path: Path):
     lines = [{"tag": "colors", "prompt": "a red cup", "include": [{"class": "cup", "count": 1}]}]
     server.body = "\n".join(map(json.dumps, lines)).encode()
-    stage = stages.prompts(load_study("paper"))
+    lists = {"rows": {"geneval": None, "dpg": None, "genai": None}, "questions": "prompts"}
+    stage = stages.prompts(load_study("paper", {"evaluation": lists}))
     assert stage["file"]["url"].endswith("/evaluation_metadata.jsonl")
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(server.body)
     stage["file"] |= source(copy.as_uri(), server.body)
     write_prompts(stage, tmp_path / "prompts" / "geneval.json")
     assert json.loads((tmp_path / "prompts/geneval.json").read_text())["prompts"][:1] == lines
+
+
+def test_without_a_sha256_the_first_content_is_noted_and_compared(server, tmp_path):
+    anything = {"url": server.address, "sha256": None}
+    path = fetch_file(anything, tmp_path, INSTEAD)
+    assert fetch_file(anything, tmp_path, INSTEAD) == path
+    path.write_bytes(b"another")
+    with pytest.raises(UserError, match="its SHA-256 is another"):
+        fetch_file(anything, tmp_path, INSTEAD)
+    path.unlink()
+    assert fetch_file(anything, tmp_path, INSTEAD).read_bytes() == CONTENT
+    path.unlink()
+    (tmp_path / f"{path.name}.sha256").write_text("0" * 64)
+    with pytest.raises(UserError, match=r"not 0000.*it was changed"):
+        fetch_file(anything, tmp_path, INSTEAD)

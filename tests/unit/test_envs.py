@@ -20,12 +20,9 @@ PACKAGE = {
     "myst_parser": "myst-parser",
     "yaml": "pyyaml",
     "huggingface_hub": "huggingface-hub",
-    "t2v_metrics": "t2v-metrics",
     "torch_fidelity": "torch-fidelity",
     "vl_convert": "vl-convert-python",
 }
-# Environments around a package that is installed nowhere else and decides over its own needs.
-FOREIGN = {"dpg": {"modelscope"}, "vqascore": {"t2v-metrics"}}
 # A string that names a module to import later, e.g. "nanogen.stage1.rae:build" or "diffusers".
 NAMED = re.compile(r"(nanogen(?:\.\w+)+|diffusers|transformers)(?::\w+)?")
 
@@ -122,13 +119,9 @@ def commands_by_env() -> dict[str, set[str]]:
 def test_versions_are_those_of_the_requirements(env):
     python = re.search(r"python=(\S+)", env.read_text(encoding="utf-8"))
     versions = pinned(f"{python[1]}.0")
-    foreign = FOREIGN.get(env.stem, set())
-    found = {name: version for name, version in contents(env).items() if name not in foreign}
-    left_open = {name for name, version in found.items() if foreign and not version}
+    found = contents(env)
     assert found.keys() <= versions.keys()
-    assert {name: version for name, version in found.items() if name not in left_open} == {
-        name: versions[name] for name in found if name not in left_open
-    }
+    assert found == {name: versions[name] for name in found}
 
 
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)

@@ -162,11 +162,11 @@ def test_what_is_asked_of_a_prompt():
     assert vqa_score.text_of(asked) == 'a "large" cup'
 
 
-def test_the_score_is_a_mean_over_prompts_not_images():
+def test_the_score_is_a_mean_over_images_as_in_the_authors_evaluation():
     prompts = [{"prompt": "a", "tag": "x"}, {"prompt": "b", "tag": "y"}, {"prompt": "c", "tag": "y"}]
     values = vqa_score.score(prompts, [0, 0, 0, 1, 2], [0.1, 0.2, 0.3, 0.8, 0.5])
     assert values == {
-        "genai_bench": pytest.approx((0.2 + 0.8 + 0.5) / 3),
+        "genai_bench": pytest.approx((0.1 + 0.2 + 0.3 + 0.8 + 0.5) / 5),
         "vqa_score_x": pytest.approx(0.2),
         "vqa_score_y": pytest.approx(0.65),
     }

@@ -8,8 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nanogen.backbones import Condition, build
 from nanogen.cli import main
-from nanogen.config import load_study, plan, stages
+from nanogen.config import load_run, load_study, plan, stages
 from nanogen.config.cost import forward_flops, gpu_hours, training_flops
+from nanogen.config.load import load_prompt_file
 from nanogen.config.train_stage import TrainStage
 from nanogen.config.yaml_files import CONFIG
 
@@ -133,7 +134,10 @@ def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):
     parameters, gflop, hours, *cache = runs["dinov2-b", "imagenet"]
     assert (parameters, gflop, hours, " ".join(cache)) == ("615252244", "1003", "321", "504 GB")
     assert "at 9% of 989 TFLOP/s" in out
-    assert "553 prompts of GenEval x 4, 999 prompts of SimpleEval x 1; 3211 in each of 26" in out
+    assert (
+        "553 prompts of GenEval x 4, 999 prompts of SimpleEval x 1, 1065 prompts of DPG-Bench x 4, 1600 "
+        "prompts of GenAI-Bench x 1; 9071 in each of 26" in out
+    )
 
 
 def test_more_utilisation_takes_fewer_hours(capsys):
@@ -164,6 +168,10 @@ def test_every_download_has_a_licence():
         "nanovisionx/nanogen-evals-stats",
         "facebook/mask2former-swin-small-coco-instance",
         "openai/clip-vit-large-patch14",
+        "diffusion-bench/mplug_visual-question-answering_coco_large_en",
+        "zhiqiulin/clip-flant5-xxl",
+        load_prompt_file("dpg").url,
+        *load_run(load_study("paper"), "jit", "t2i").evaluation.rows.model_dump().values(),
     }
 
 

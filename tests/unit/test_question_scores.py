@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -170,36 +168,6 @@ def test_one_command_measures_all_metrics_or_one(files, trained, tmp_path, capsy
     write_json(tmp_path / "stage.json", {**stage, "stage": "train"})
     assert main([*one, "dpg"]) == 2
     assert "stage 'train' measures no sample set" in capsys.readouterr().err
-
-
-class Fetched:
-    """What the package modelscope makes of a model's name, answering yes."""
-
-    def __init__(self, task: str, model: str):
-        assert model == "damo/mplug"
-
-    def __call__(self, pair):
-        return {"text": "Yes"}
-
-
-def test_a_package_is_asked_only_by_name(files, tmp_path, monkeypatch):
-    """The package cannot be installed here: modules of its names stand in for it."""
-    pipelines, constant = ModuleType("modelscope.pipelines"), ModuleType("modelscope.utils.constant")
-    pipelines.pipeline = Fetched
-    constant.Tasks = SimpleNamespace(visual_question_answering="visual-question-answering")
-    for module in (pipelines, constant):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    stage, samples, prompts, questions = files
-    keys = {**stage["models"]["dpg"], "model_class": "modelscope:damo/mplug"}
-    write_json(tmp_path / "stage.json", {**stage, "models": {"dpg": keys}})
-    words = ["score-samples", "--config", str(tmp_path / "stage.json"), "--samples", str(samples)]
-    words += ["--prompts", str(prompts), "--questions", str(questions), "--output", str(tmp_path / "m")]
-    assert main(words) == 0
-    assert not (tmp_path / "m").exists()
-    assert main([*words, "--metric", "dpg"]) == 0
-    values = read_json(tmp_path / "m" / "dpg.json")["values"]
-    assert values["dpg_bench"] == 1
-    assert "chance_dpg_bench" not in values
 
 
 def test_answers_become_scores_by_the_graph(files, tmp_path):

@@ -28,7 +28,10 @@ COUNTS = {
     "evaluation.images",
     "evaluation.untrained_images",
     "evaluation.images_per_prompt",
-    "evaluation.prompts",  # eight, which are shipped
+    "evaluation.prompts",  # eight, which are shipped, and two each of the other benchmarks
+    "evaluation.questions",
+    "evaluation.genai_prompts",
+    *(f"evaluation.rows.{benchmark}" for benchmark in ("geneval", "dpg", "genai")),
     "evaluation.simpleeval.prompts",
 }
 # weights, and the pictures that are drawn as the data set's files

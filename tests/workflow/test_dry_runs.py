@@ -130,14 +130,12 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
 
 
 @pytest.mark.slow
-def test_models_of_packages_run_in_environments_of_their_own(fresh):
-    evaluation = "{evaluation: {dpg: mplug, genai: clip-flant5}}"
-    options = ("methods=[jit]", f"overrides={{tasks: {{t2i: {evaluation}}}}}")
+def test_the_papers_judges_are_fetched_and_asked_in_the_one_job_that_scores(fresh):
+    options = ("methods=[jit]",)
     plan = fresh.plan("table3", "--configfile", "config/studies/paper.yaml", "--config", *options)
-    assert plan.rules["score_mplug"] == plan.rules["score_clip_flant5"] == 1
-    assert plan.rules["make_questions"] == 1
-    assert not [file for job in plan.of("score_text") for file in job.inputs if "questions" in file]
-    judges = {"detector", "color-classifier", "weak-scorer"}
+    assert plan.rules["make_questions"] == plan.rules["score_text"] == 1
+    assert [file for job in plan.of("score_text") for file in job.inputs if "questions" in file]
+    judges = {"detector", "color-classifier", "weak-scorer", "mplug", "clip-flant5"}
     assert {job["model"] for job in plan.of("fetch_model")} == {"qwen3", *judges}
 
 
@@ -150,7 +148,7 @@ def test_public_models_are_fetched_drawn_and_scored_but_not_trained(fresh):
     root = "results/paper"
     assert drawn["flux-1"] == [f"{root}/models/flux-1/nanogen.json", f"{root}/prompts/geneval.json"]
     assert {job["method"] for job in plan.of("score_text")} == {"jit", "flux-1"}
-    judges = {"detector", "color-classifier", "weak-scorer"}
+    judges = {"detector", "color-classifier", "weak-scorer", "mplug", "clip-flant5"}
     assert {job["model"] for job in plan.of("fetch_model")} == {"flux-1", "qwen3", *judges}
     assert "black-forest-labs/FLUX.1-dev for flux-1: 33700 MB" in plan.text
     assert f"{root}/runs/t2i/flux-1/cfg/metrics/geneval.json" in plan.of("measured_table")[0].inputs

@@ -12,6 +12,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from nanogen.interop.prompt_rows import fetch_rows
     from nanogen.prompts.prompts import write_prompts
 
-    write_prompts(read_stage(args.config, "prompts"), args.output)
+    stage = read_stage(args.config, "prompts")
+    fetch_rows(stage, args.output.parent)
+    write_prompts(stage, args.output)

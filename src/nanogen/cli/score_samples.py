@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="folder of an extractor, or of detector, color_classifier, scorer, dpg_model or "
+        help="folder of an extractor, or of detector, color_classifier, scorer, matcher, dpg_model or "
         "genai_model; repeat for each",
     )
     parser.add_argument(
@@ -46,8 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="measure only this metric; repeat for more (default: all of the stages' metrics, except "
-        "those whose model runs in a package of its own)",
+        help="measure only this metric; repeat for more (default: all of the stages' metrics)",
     )
     batch_argument(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder of one JSON per metric")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section
+from nanogen.config.section import Section, added
 
 
 class SimpleEval(Section):
@@ -19,6 +19,14 @@ class SimpleEval(Section):
         description="what is asked for: the drawn shapes, or everyday objects"
     )
     scorer: str = Field(description="who compares, a file in config/models")
+
+
+class Rows(Section):
+    """Data sets on the hub with a row for each image: a prompt is drawn as often as it stands there."""
+
+    geneval: str | None = Field(None, description="GenEval's prompts, owner/name or owner/name@revision")
+    dpg: str | None = Field(None, description="DPG-Bench's own; `questions` names what is asked of them")
+    genai: str | None = Field(None, description="GenAI-Bench's own")
 
 
 class Evaluation(Section):
@@ -65,7 +73,16 @@ class Evaluation(Section):
     genai_prompts: str | None = Field(
         None, description="GenAI-Bench's own prompts, .json or .txt; none: it is measured on GenEval's"
     )
+    rows: Rows = added(
+        Rows(),
+        introduced={"geneval": None, "dpg": None, "genai": None},
+        description="t2i: which prompts are drawn and how often, as data sets on the hub have them; "
+        "none: every prompt, `images_per_prompt` times, GenAI-Bench's once",
+    )
     simpleeval: SimpleEval | None = Field(
         None, description="t2i: SimpleEval's prompts and scorer; none: it is not measured"
+    )
+    clipscore: str | None = added(
+        None, description="t2i: CLIPScore's network, a CLIPModel in config/models; none: not measured"
     )
     mind_directions: int = Field(1000, description="random projections that MIND averages over")

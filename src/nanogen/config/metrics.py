@@ -152,6 +152,10 @@ METRICS = (
         ),
         needs="simpleeval", details=("simpleeval_",),
     ),
+    Metric(
+        "clip_score", "CLIPScore", "t2i", "clip_score",
+        (Score("clip_score", "CLIPScore", 2, "higher"),), needs="clipscore",
+    ),
 )  # fmt: skip
 # The authors' extractors, whose plain mean is FDr-6 and MIND-6.
 SIX = ("inception", "convnext", "dinov2", "mae", "siglip", "clip")

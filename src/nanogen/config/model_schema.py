@@ -10,7 +10,7 @@ from nanogen.config.section import Section, added
 from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
 from nanogen.errors import UserError
 
-Source = Literal["build", "download", "path", "random", "package"]
+Source = Literal["build", "download", "path", "random"]
 
 
 class Hub(Section):
@@ -23,15 +23,23 @@ class Hub(Section):
     gated: bool = Field(False, description="needs an accepted licence and HF_TOKEN")
 
 
-class RemoteFile(Section):
-    """A file given by its address instead of a repository of the hub, with a pinned checksum."""
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+class Address(Section):
+    """Where a file lies that is in no repository of the hub."""
 
     url: str = Field(
         pattern=r"^(https?|file)://", description="its address; file:///PATH where you have a copy"
     )
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its content")
     size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
     licence: str = Field("not known here", description="as its page named it, for the plan")
+
+
+class RemoteFile(Address):
+    """A file given by its address instead of a repository of the hub, with a pinned checksum."""
+
+    sha256: str = Field(pattern=SHA256, description="SHA-256 of its content")
 
 
 class ReleasedRAE(Section):
@@ -41,9 +49,14 @@ class ReleasedRAE(Section):
     statistics: str = Field(description="mean and variance of its encoder's features, likewise (.pt)")
 
 
-class PromptFile(RemoteFile):
+class PromptFile(Address):
     """A file in config/prompts: where prompts, or questions about them, are downloaded from."""
 
+    sha256: str | None = Field(
+        None,
+        pattern=SHA256,
+        description="SHA-256 of its content; none: noted when it is fetched first, and compared later",
+    )
     prompts: int | None = Field(None, gt=0, description="how many prompts it has, for the plan")
 
 
@@ -85,8 +98,7 @@ class Model(Section):
     )
     source: Source = Field(
         "build",
-        description="build: train it; download: hub; path: yours; random: not trained; package: the "
-        "package that runs it fetches it",
+        description="build: train it; download: hub; path: yours; random: not trained",
     )
     path: str | None = Field(None, description="the folder, where source is path")
     hub: Hub | None = Field(None, description="where source is download")
@@ -137,6 +149,9 @@ class Model(Section):
     )
     autocast: Literal["bf16"] | None = added(
         None, description="extractor: precision of its matrix products on a GPU; none: float32"
+    )
+    tokenizer_hub: Hub | None = added(
+        None, description="vqa, where source is download: the tokenizer, if it lies elsewhere"
     )
     statistics_hub: Hub | None = Field(
         None, description="extractor: data set on the hub that the statistics are fetched from"

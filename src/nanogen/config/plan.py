@@ -10,7 +10,7 @@ from typing import Any
 from nanogen.config import own_models, prompt_lists, stages, terms, variants
 from nanogen.config.latent_caches import FLOAT16, latents_of
 from nanogen.config.load import latent_shape, load_model, load_prompt_file, trained_run
-from nanogen.config.model_schema import Model, RemoteFile
+from nanogen.config.model_schema import Address, Model
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
@@ -19,6 +19,7 @@ from nanogen.config.yaml_files import CONFIG, available, read_yaml
 from nanogen.errors import UserError
 
 PLACE = 24  # bytes that say where a picture lies
+UNKNOWN = "not known here"  # a licence
 MEAN_TOKENS = 60  # of a caption, for the estimate of the text cache
 
 
@@ -60,13 +61,16 @@ def downloads(study: Study) -> list[Download]:
     for task in study.tasks:
         run = trained_run(study, study.methods[0], task)
         for repo in run.data.hub if _reads_images(study, run) else []:
-            unknown = {"licence": "not known here", "gated": False}
-            about = licences["data"].get(repo.partition("@")[0], unknown)
+            about = licences["data"].get(repo.partition("@")[0], {"licence": UNKNOWN, "gated": False})
             found.append(Download(repo, f"data set {repo}", 0.0, about["gated"], about["licence"]))
         if task == "t2i":
             own = (named for _, named in prompt_lists.own_lists(run.evaluation).values())
             lists = [name for name in (run.evaluation.prompts, *own) if name in available("prompts")]
             found += [_of_file(load_prompt_file(name), f"prompts {name}") for name in lists]
+            found += [
+                Download(pinned, f"data set {pinned} for prompts of {benchmark}", 0.0, False, UNKNOWN)
+                for benchmark, pinned in prompt_lists.rows(run.evaluation).items()
+            ]
     return found
 
 
@@ -88,7 +92,7 @@ def _of_released(study: Study, licences: Mapping[str, Any]) -> list[Download]:
         if own_models.released_file(study, method, task, weights)
     ]
     missing, repo = sum(not card.exists() for card in wanted), study.released.repo
-    about = licences["networks"].get(repo, "not known here")
+    about = licences["networks"].get(repo, UNKNOWN)
     what, size = f"{repo} for {missing} trained models", missing * study.released.model_mb
     return [Download(repo, what, size, False, about)] if missing else []
 
@@ -101,12 +105,12 @@ def _of_model(model: Model, licences: Mapping[str, Any]) -> list[Download]:
     for hub, what in ((model.hub, model.name), (statistics, f"{model.name}: {moments}")):
         if hub:
             where = f"{hub.repo}/{hub.subfolder}" if hub.subfolder else hub.repo
-            licence = licences["networks"].get(hub.repo, "not known here")
+            licence = licences["networks"].get(hub.repo, UNKNOWN)
             found.append(Download(hub.repo, f"{where} for {what}", hub.size_mb, hub.gated, licence))
     return found
 
 
-def _of_file(file: RemoteFile, what: str) -> Download:
+def _of_file(file: Address, what: str) -> Download:
     return Download(file.url, f"{file.url} for {what}", file.size_mb, False, file.licence)
 
 

@@ -16,6 +16,7 @@ READERS = {
     "dpg": prompts.dpg_prompts,
     "genai": prompts.genai_prompts,
 }
+GENAI_PROMPTS = 1600  # as published
 TITLES = {"geneval": "GenEval", "simpleeval": "SimpleEval", "dpg": "DPG-Bench", "genai": "GenAI-Bench"}
 
 
@@ -40,10 +41,13 @@ def asked(study: Study) -> list[Asked]:
     """
     evaluation = load_run(study, study.methods[0], "t2i").evaluation
     lists = {name: named for name, (_, named) in prompt_lists.own_lists(evaluation).items()}
+    rows = prompt_lists.rows(evaluation)
     stage = PromptsStage.from_json(stages.prompts(study))
     each = evaluation.images_per_prompt
 
     def count(benchmark: str, named: str | None) -> int | None:
+        if named is None and benchmark == "genai":
+            return GENAI_PROMPTS
         if named in available("prompts"):
             return load_prompt_file(named).prompts
         return len(READERS[benchmark](stage, Path()))
@@ -52,7 +56,8 @@ def asked(study: Study) -> list[Asked]:
     if evaluation.simpleeval:
         found.append(Asked("simpleeval", evaluation.simpleeval.prompts, 1))
     images = {"dpg": each, "genai": prompts.GENAI_IMAGES}
-    return found + [Asked(name, count(name, named), images[name]) for name, named in lists.items()]
+    own = [name for name in images if name in lists or name in rows]
+    return found + [Asked(name, count(name, lists.get(name)), images[name]) for name in own]
 
 
 def images_per_set(study: Study) -> int:
@@ -70,7 +75,9 @@ def images_of_prompts(study: Study) -> str:
         for method in (*study.trainings, *study.public)
     )
     least = "at least " if unknown else ""
+    decided = prompt_lists.rows(load_run(study, study.methods[0], "t2i").evaluation)
+    rows = f" Rows of {', '.join(decided.values())} say how many in the end." if decided else ""
     return (
         f"Images of prompts: {', '.join(map(str, found))}; {least}{per_set} in each of {sets} sample "
-        f"sets, {least}{sets * per_set} in all."
+        f"sets, {least}{sets * per_set} in all.{rows}"
     )

@@ -26,6 +26,27 @@ def own_lists(evaluation: Evaluation) -> dict[str, tuple[str, str]]:
     return {metric: (key, named) for metric, (model, key, named) in given.items() if model and named}
 
 
+def rows(evaluation: Evaluation) -> dict[str, str]:
+    """benchmark -> data set on the hub (``owner/name@revision``) that says how often each prompt is
+    drawn, of GenEval and of the benchmarks that are measured.
+
+    Raises UserError where DPG-Bench has prompts of its own but no questions about them.
+    """
+    measured = {"geneval": True, "dpg": evaluation.dpg, "genai": evaluation.genai}
+    given = {name: pinned for name, pinned in evaluation.rows if pinned and measured[name]}
+    if "dpg" in given and evaluation.questions == FROM_PROMPTS:
+        raise UserError(
+            "evaluation.rows.dpg: DPG-Bench's own prompts need its own questions; name its CSV as "
+            "evaluation.questions, or set rows.dpg to null"
+        )
+    return given
+
+
+def has_own_prompts(evaluation: Evaluation, metric: str) -> bool:
+    """Whether a benchmark is measured on prompts of its own, not on GenEval's."""
+    return metric in own_lists(evaluation) or metric in rows(evaluation)
+
+
 def identity(key: str, named: str) -> dict[str, Any]:
     """The keys that identify a file in a stage that reads it: ``content``, the hash of its content, and
     for a downloaded file ``file``, its address. Raises UserError if ``evaluation.<key>`` names no

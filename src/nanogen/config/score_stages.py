@@ -102,6 +102,13 @@ class SimpleEvalStage(ScoreStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipScoreStage(ScoreStage):
+    """CLIPScore; ``matcher`` is the CLIP network that images and prompts are compared with."""
+
+    matcher: Model
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageTextStage(ListStage):
     """The metrics of images and their prompts that need no network."""
 
@@ -140,8 +147,3 @@ def measured(content: Mapping[str, Any]) -> list[str]:
     if "use" in content:
         return list(content["use"]["metrics"])
     return list(content.get("models", [content["stage"]]))
-
-
-def packaged(content: Mapping[str, Any]) -> list[str]:
-    """Names of the stage's metrics whose model runs in a package: its class is ``PACKAGE:MODEL``."""
-    return [metric for metric, keys in content.get("models", {}).items() if ":" in keys["model_class"]]

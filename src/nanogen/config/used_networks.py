@@ -42,4 +42,5 @@ def _judges(evaluation: Evaluation) -> list[str | None]:
         evaluation.dpg,
         evaluation.genai,
         simple.scorer if simple else None,
+        evaluation.clipscore,
     ]

@@ -100,11 +100,15 @@ class _Batches:
         return map(self._file.get_batch, range(self._file.num_record_batches))
 
 
+def is_of_split(name: str, split: str) -> bool:
+    """Whether a file (its path in the data set) is of the split by its name or its folder's."""
+    return re.search(rf"(^|[-_/.])({SPLITS[split]})[-_/.]", name) is not None
+
+
 def tables(root: Path, split: str) -> list[Table]:
     """The files of a split, ordered by name; raises UserError if there are none."""
-    named = re.compile(rf"(^|[-_/.])({SPLITS[split]})[-_/.]")
     files = walk(root).only(TABLES).files
-    found = [file for file in files if named.search(file.relative_to(root).as_posix())]
+    found = [file for file in files if is_of_split(file.relative_to(root).as_posix(), split)]
     if not found:
         raise UserError(
             f"data.root: no parquet or Arrow file in {root} is of the split {split}; expected its name "

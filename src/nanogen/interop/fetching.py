@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nanogen.config.model_schema import Model
+from nanogen.config.section import read
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, label, write_json
 from nanogen.identity import config_hash
@@ -26,6 +28,7 @@ INDEX = "model_index.json"  # of a pipeline
 TEMPLATE_SUFFIX = ".jinja"  # how a chat is written for a pipeline's text encoder
 OTHER_PRECISION = re.compile(r"\.(fp16|bf16|non_ema)\b")
 DATA_SUFFIXES = (".parquet", ".arrow", ".tar", ".json", ".jsonl", ".txt")
+OWN_CLASSES = ("MPlug", "ClipFlanT5")  # judges whose files are read here, not by a library
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 # ----------------------------------------------------------------------------------- models
@@ -101,6 +104,13 @@ def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
         from nanogen.interop.released_files import fetch_rae
 
         fetch_rae(stage, output)
+    elif model["kind"] == "vqa" and model["model_class"] in OWN_CLASSES:
+        from nanogen.interop.judges import fetch_judge
+
+        def finish_judge(folder: Path, commit: str) -> None:
+            finish(folder, repository=hub["repo"], commit=commit)
+
+        fetch_judge(read(Model, model), output, finish_judge)
     elif file:
         from nanogen.models.network_files import read_pickled_state, save_state
 

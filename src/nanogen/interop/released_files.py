@@ -6,7 +6,6 @@ made of it, and the same revision must give the same content ever after.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +15,9 @@ from typing import Any
 from nanogen.config.model_schema import Model
 from nanogen.config.section import read
 from nanogen.config.train_stage import TrainStage
-from nanogen.errors import UserError
 from nanogen.files import label, read_json, write_json
 from nanogen.interop.hub import Repository, download, present
+from nanogen.interop.noted import check_noted, hashes_of, note
 from nanogen.models.card import CARD, FORMAT
 
 log = logging.getLogger(__name__)
@@ -76,8 +75,8 @@ def _fetch(
         return [present(file, names, repository.name) for file in files]
 
     def finish(folder: Path, commit: str) -> None:
-        hashes = {file: _sha256(folder / file) for file in files}
-        _check_noted(repository, hashes, commit, output)
+        hashes = hashes_of(folder, files)
+        check_noted(repository, hashes, commit, output, "released.revision to COMMIT")
         made = folder / "imported"
         write(folder, made)
         origin = {"repository": repository.name, "commit": commit, "sha256": hashes}
@@ -89,39 +88,7 @@ def _fetch(
         for part in sorted(made.iterdir()):
             part.replace(folder / part.name)
         made.rmdir()
-        _note(repository, hashes, commit, output)
+        note(repository, hashes, commit, output)
 
     download(repository, output, wanted, finish)
     log.info("%s: of %s", output, repository.name)
-
-
-def _noted(output: Path) -> Path:
-    return output.with_name(f"{output.name}.sha256.json")
-
-
-def _note(repository: Repository, hashes: Mapping[str, str], commit: str, output: Path) -> None:
-    content = {"repository": repository.name, "revision": repository.revision, "commit": commit}
-    write_json(_noted(output), {**content, "sha256": hashes})
-
-
-def _check_noted(repository: Repository, hashes: Mapping[str, str], commit: str, output: Path) -> None:
-    """Raise UserError where a file of this revision had another content when it was fetched first."""
-    path = _noted(output)
-    if not path.exists():
-        return
-    noted = read_json(path)
-    if (noted["repository"], noted["revision"]) != (repository.name, repository.revision):
-        return
-    for file, found in hashes.items():
-        before = noted["sha256"].get(file, found)
-        if found != before:
-            raise UserError(
-                f"{repository.name} has changed {file}: its SHA-256 at commit {commit[:12]} is "
-                f"{found[:12]}..., and was {before[:12]}... at {noted['commit'][:12]}; set "
-                f"released.revision to {noted['commit']}, or remove {path} to take the new one"
-            )
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -28,9 +28,12 @@ from nanogen.files import atomic_path
 from nanogen.interop.released import state_to_release
 from nanogen.interop.released_decoder import to_released_decoder
 from nanogen.models.initialisation import seeded
+from nanogen.prompts.prompts import dpg_prompts, geneval_prompts
+from nanogen.prompts.stage import PromptsStage
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
 COMMIT = "0" * 40
+GENAI = ["A dog looks at an empty cup.", "Three cups, none of which is red."]
 
 
 def write_repositories(study: Study, folder: Path) -> None:
@@ -51,6 +54,8 @@ def write_repositories(study: Study, folder: Path) -> None:
         if name in study.released.tokenizers:
             _write_rae(study, name, resolution, place)
     _write_validation_images(study, folder)
+    if "t2i" in study.tasks:
+        write_prompt_rows(study, folder)
 
 
 def _write_checkpoint(stage: dict[str, Any], place: Path) -> None:
@@ -79,6 +84,26 @@ def _write_validation_images(study: Study, folder: Path) -> None:
             path = folder / data.hub[0].partition("@")[0] / data.file
             path.parent.mkdir(parents=True, exist_ok=True)
             np.savez(path, arr_0=np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+
+
+def write_prompt_rows(study: Study, folder: Path) -> None:
+    """The data sets that say which prompts are drawn, one row for each image, as Arrow's stream."""
+    import pyarrow as pa
+    from pyarrow import ipc
+
+    stage = PromptsStage.from_json(stages.prompts(study))
+    each = trained_run(study, study.methods[0], "t2i").evaluation.images_per_prompt
+    texts = {
+        "geneval": [prompt["prompt"] for prompt in geneval_prompts(stage, folder)],
+        "dpg": [prompt["prompt"] for prompt in dpg_prompts(stage, folder)],
+        "genai": GENAI,
+    }
+    for benchmark, pinned in stage.rows.items():
+        path = folder / pinned.partition("@")[0] / "val" / "data-00000-of-00001.arrow"
+        rows = [text for text in texts[benchmark] for _ in range(each)]
+        table = pa.table({"text": rows})
+        with atomic_path(path) as temporary, ipc.new_stream(str(temporary), table.schema) as stream:
+            stream.write_table(table)
 
 
 def _save(content: Any, path: Path) -> None:

@@ -1,38 +1,70 @@
-"""CLIP-FlanT5, GenAI-Bench's model, run by the package t2v-metrics (envs/vqascore.yaml).
-
-This follows the package's documentation but was never run, because the package could not be installed.
-The package downloads the weights. Its P("Yes") includes the token that ends the answer.
-"""
+"""CLIP-FlanT5, the model of GenAI-Bench: P("Yes") that an image shows a text (arXiv 2404.01291)."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from nanogen.metrics.vqa_score import Answers, Images, text_of
+from nanogen.config.model_schema import Model
+from nanogen.metrics.judge_images import pixels_of
+from nanogen.metrics.vqa_score import ANSWER, Answers, Images, answer_probability
+from nanogen.models.batching import batches
+from nanogen.models.clip_flant5 import SKIPPED, ClipFlanT5
+from nanogen.models.loading import load_processor
+from nanogen.models.network_files import read_config
+from nanogen.models.sharded import empty, fill
+
+BATCH = 16  # pairs at a time; changes the rounding of sums, nothing else
+BEFORE = (  # what the model was trained to read around image and question
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
+    "helpful, detailed, and polite answers to the user's questions. USER: "
+)
+AFTER = "\n{question} ASSISTANT: "
 
 
-class ClipFlanT5:
-    """The package adds VQAScore's question itself, so the text is extracted from the question again."""
+class ClipFlanT5Answers:
+    """P("Yes") is exp(-mean loss) of the answer's tokens and the one that ends it; the answer is yes
+    where its first token is more probable than that of "No"."""
 
-    protocol = 'P("Yes") of CLIP-FlanT5'
+    protocol = 'P("Yes") of CLIP-FlanT5, exp(-mean loss) of its tokens and the end'
 
-    def __init__(self, name: str):
-        import t2v_metrics
+    def __init__(self, network: ClipFlanT5, tokenizer: Any, model: Model, batch: int = BATCH):
+        self.network, self.tokenizer, self.model, self.batch = network, tokenizer, model, batch
+        parameter = next(network.parameters())
+        self._device, self._dtype = parameter.device, parameter.dtype
+        self._before, self._yes, self._no = map(self._tokens, (BEFORE, ANSWER, "No"))
 
-        self._score = t2v_metrics.VQAScore(model=name)
+    def _tokens(self, text: str) -> Tensor:
+        """(T,), with the token that ends a text; each part of a prompt has one."""
+        return torch.tensor(self.tokenizer(text)["input_ids"], device=self._device)
 
+    @torch.inference_mode()
     def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """Like `nanogen.metrics.vqa_score.VQAModel`, for VQAScore's questions only."""
-        from PIL import Image
+        """As `nanogen.metrics.vqa.VQAModel`."""
+        yes, probability = np.zeros(len(rows), bool), np.zeros(len(rows))
+        for part in batches(len(rows), self.batch):
+            pixels = pixels_of([np.array(images[row]) for row in rows[part]], self.model, pad=True)
+            seen = self.network.encode_images(pixels.to(self._device, self._dtype))
+            asked = [self._tokens(AFTER.format(question=question)) for question in questions[part]]
+            logits = self.network.answer_logits(seen, self._before, asked, self._yes)
+            scores = logits.float().cpu().numpy()
+            yes[part] = scores[:, 0, int(self._yes[0])] > scores[:, 0, int(self._no[0])]
+            probability[part] = answer_probability(scores, self._yes.cpu().numpy())
+        return Answers(yes, probability)
 
-        found = np.zeros(len(rows))
-        with tempfile.TemporaryDirectory() as folder:  # the package reads files
-            path = str(Path(folder, "image.png"))
-            for place, (row, question) in enumerate(zip(rows, questions, strict=True)):
-                Image.fromarray(np.array(images[row])).save(path)
-                found[place] = float(self._score(images=[path], texts=[text_of(question)])[0, 0])
-        return Answers(found > 0.5, found)
+
+def load(folder: Path, model: Model) -> ClipFlanT5Answers:
+    """The model in a folder that `nanogen.interop.judges` made, in bfloat16 on a GPU as its authors run
+    it, else in float32. Raises UserError where it is none."""
+    from transformers import PreTrainedTokenizerFast
+
+    network = empty(lambda: ClipFlanT5(**read_config(folder)["arguments"]))
+    gpu = torch.cuda.is_available()
+    kind, device = (torch.bfloat16, "cuda") if gpu else (torch.float32, "cpu")
+    filled = fill(network, folder, kind, device, twice=SKIPPED)
+    return ClipFlanT5Answers(filled, load_processor(PreTrainedTokenizerFast, folder), model)

@@ -37,19 +37,19 @@ def _key(category: str) -> str:
 def score(graph: Graph, answers: Iterable[tuple[str, Given]]) -> dict[str, float]:
     """The metric from each image's answers, given as pairs (item, 1 or 0 per question of the item).
 
-    ``dpg_bench``: mean over prompts of the mean over a prompt's images of the mean adjusted answer.
+    ``dpg_bench``: mean over images of the mean adjusted answer.
     ``dpg_<category>``: mean of the raw answers of all questions of a broad (``dpg_attribute``) or
     detailed category (``dpg_attribute-color``). All in [0, 1].
     """
-    by_item, by_category = defaultdict(list), defaultdict(list)
+    adjusted_means: list[float] = []
+    by_category = defaultdict(list)
     for item, given in answers:
         questions = graph[item]
-        by_item[item].append(np.mean(adjusted(questions, given)))
+        adjusted_means.append(float(np.mean(adjusted(questions, given))))
         for question, answer in zip(questions, given, strict=True):
             for category in dict.fromkeys((question.group, question.category)):
                 by_category[f"dpg_{_key(category)}"].append(float(answer))
-    overall = float(np.mean([np.mean(values) for values in by_item.values()]))
     return {
-        "dpg_bench": overall,
+        "dpg_bench": float(np.mean(adjusted_means)),
         **{name: float(np.mean(by_category[name])) for name in sorted(by_category)},
     }

@@ -9,9 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from nanogen.config.entries import named
 from nanogen.config.model_schema import Model
-from nanogen.config.score_stages import measured, packaged
+from nanogen.config.score_stages import measured
 from nanogen.config.section import read
 from nanogen.data import hdf5
 from nanogen.errors import UserError, nearest
@@ -26,11 +25,6 @@ log = logging.getLogger(__name__)
 FEATURES_STAGE = "features"
 Content = Mapping[str, Any]  # a stage's JSON
 Made = list[tuple[Content, Path]]
-# Classes that run a model of another package than transformers, by the package's name.
-PACKAGES = {
-    "modelscope": "nanogen.metrics.mplug:MPlug",
-    "t2v-metrics": "nanogen.metrics.clip_flant5:ClipFlanT5",
-}
 
 
 @dataclass(frozen=True)
@@ -76,8 +70,7 @@ def score_samples(
 
     Args:
         contents: JSON of the stages, with stage ``features`` before the one that reads them.
-        only: names of metrics; empty: all except those whose model runs in a package, since packages
-            need environments of their own.
+        only: names of metrics; empty: all.
         batch_size: images read at a time for an extractor; changes no result.
 
     Returns the stages that ran, each with the file or folder that it wrote.
@@ -111,8 +104,7 @@ def _check(contents: Sequence[Content], only: Sequence[str]) -> None:
 
 
 def _chosen(content: Content, only: Sequence[str]) -> list[str]:
-    left_out = () if only else packaged(content)
-    return [name for name in measured(content) if name not in left_out and (not only or name in only)]
+    return [name for name in measured(content) if not only or name in only]
 
 
 def _extract(content: Content, files: SampleFiles, batch_size: int) -> bool:
@@ -151,25 +143,26 @@ def _simpleeval(content: Content, names: Sequence[str], files: SampleFiles, outp
     scores.score_simpleeval(content, *inputs, output / "simpleeval.json")
 
 
+def _clip_score(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    from nanogen.metrics.clip_score import score_clip
+
+    inputs = files.samples, files.given("prompts"), files.network("matcher")
+    score_clip(content, *inputs, output / "clip_score.json")
+
+
 def _question_scores(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    from nanogen.metrics.vqa import OWN, load_vqa
+
     loaded: dict[Path, VQAModel] = {}  # one network often serves both metrics
     for name in names:
+        folder = files.network(f"{name}_model")
+        expect_model(folder, content["expects"][f"{name}_model"])
         model = read(Model, content["models"][name])
-        if name in packaged(content):
-            package, _, model_name = model.model_class.partition(":")
-            answering, shifts = named(PACKAGES[package])(model_name), 0
-        else:
-            folder, shifts = files.network(f"{name}_model"), SHIFTS
-            expect_model(folder, content["expects"][f"{name}_model"])
-            answering = loaded[folder] = loaded.get(folder) or _answering(folder, model)
+        answering = loaded[folder] = loaded.get(folder) or load_vqa(folder, model)
         inputs = files.samples, files.given("prompts"), files.questions
+        # the large judges tell no chance level, which would take three times as long
+        shifts = 0 if model.model_class in OWN else SHIFTS
         score_questions(content, *inputs, {name: answering}, output, shifts)
-
-
-def _answering(folder: Path, model: Model) -> VQAModel:
-    from nanogen.metrics.vqa import load_vqa
-
-    return load_vqa(folder, model)
 
 
 # Functions of a stage's JSON, the names of the metrics to measure, the files, and the output folder.
@@ -178,5 +171,6 @@ MEASURES: dict[str, Callable[[Content, Sequence[str], SampleFiles, Path], None]]
     "geneval": _geneval,
     "question_scores": _question_scores,
     "simpleeval": _simpleeval,
+    "clip_score": _clip_score,
     "image_text": _image_text,
 }

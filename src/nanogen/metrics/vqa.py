@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nanogen.config.entries import named
 from nanogen.config.model_schema import Model
 from nanogen.errors import UserError, nearest
 from nanogen.metrics.vqa_score import ANSWER, Answers, Images, VQAModel, answer_probability
@@ -188,6 +189,11 @@ MODELS: dict[str, Callable[..., VQAModel]] = {
     "BlipForQuestionAnswering": AnswerGenerator,
     "AutoModelForImageTextToText": ChatModel,
 }
+# Those that no library has; their folders are what `nanogen.interop.judges` makes.
+OWN = {
+    "MPlug": "nanogen.metrics.mplug:load",
+    "ClipFlanT5": "nanogen.metrics.clip_flant5:load",
+}
 
 
 def load_vqa(folder: Path | str, model: Model, batch: int = BATCH) -> VQAModel:
@@ -197,8 +203,11 @@ def load_vqa(folder: Path | str, model: Model, batch: int = BATCH) -> VQAModel:
     processor that needs code of its own.
     """
     name = model.model_class
+    if name in OWN:
+        return named(OWN[name])(Path(folder), model)
     if name not in MODELS:
-        raise UserError(f"model {model.name}: {name} cannot answer questions{nearest(name, MODELS)}")
+        known = [*MODELS, *OWN]
+        raise UserError(f"model {model.name}: {name} cannot answer questions{nearest(name, known)}")
     network = load_network(folder, name)
     return MODELS[name](network, _processor(Path(folder)), batch)
 

@@ -70,15 +70,11 @@ def score(
 ) -> dict[str, float]:
     """The metric from P("Yes") of every image for its own prompt, all in [0, 1].
 
-    ``genai_bench`` is the mean over prompts of the mean over a prompt's images; ``vqa_score_<tag>`` is
-    the same over the prompts of one tag. Image i belongs to prompts[of_image[i]].
+    ``genai_bench`` is the mean over images; ``vqa_score_<tag>`` is the same over those of one tag's
+    prompts. Image i belongs to prompts[of_image[i]].
     """
-    by_prompt = defaultdict(list)
-    for index, probability in zip(of_image, probabilities, strict=True):
-        by_prompt[int(index)].append(float(probability))
-    means = {index: float(np.mean(values)) for index, values in by_prompt.items()}
     by_tag = defaultdict(list)
-    for index, mean in means.items():
-        by_tag[prompts[index].get("tag", "")].append(mean)
+    for index, probability in zip(of_image, probabilities, strict=True):
+        by_tag[prompts[int(index)].get("tag", "")].append(float(probability))
     tags = {f"vqa_score_{tag}": float(np.mean(values)) for tag, values in by_tag.items() if tag}
-    return {"genai_bench": float(np.mean(list(means.values()))), **tags}
+    return {"genai_bench": float(np.mean(np.asarray(probabilities, float))), **tags}

@@ -22,10 +22,12 @@ from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 from nanogen.prompts import question_graphs
 from nanogen.prompts.files import GENEVAL, Prompt, read_prompts, read_texts
+from nanogen.prompts.rows import Rows, drawn, read_rows
 from nanogen.prompts.stage import PromptsStage
 
 log = logging.getLogger(__name__)
 MOST_PER_TAG = 16
+ROWS = "rows"  # folder beside the prompts, with one for each benchmark
 GENAI_IMAGES = (
     1  # of a prompt, as GenAI-Bench's own script draws (genai_bench/generate.py of t2v_metrics)
 )
@@ -172,27 +174,56 @@ def dpg_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
 
 
 def genai_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """GenAI-Bench's own prompts; empty if they are not drawn."""
+    """GenAI-Bench's own prompts, where a list of them is named."""
     if stage.genai is None:
         return []
     found = read_texts(stage.genai.path(folder))
     return [{**prompt, "benchmark": "genai", "images": GENAI_IMAGES} for prompt in found]
 
 
+def _rows_of(stage: PromptsStage, folder: Path) -> dict[str, Rows]:
+    return {benchmark: read_rows(folder / ROWS / benchmark) for benchmark in stage.rows}
+
+
+def _genai_of(rows: Rows) -> list[Prompt]:
+    """GenAI-Bench's prompts as the rows alone have them."""
+    tags = ({"tag": rows.tags[text]} if text in rows.tags else {} for text in rows.images)
+    return [
+        {"prompt": text, **tag, "benchmark": "genai", "images": count}
+        for (text, count), tag in zip(rows.images.items(), tags, strict=True)
+    ]
+
+
 def prompts_of(content: Mapping[str, Any], folder: Path) -> list[Prompt]:
     """The prompts of a ``prompts`` stage, of which ``content`` is the JSON: GenEval's, then those of
     SimpleEval, DPG-Bench and GenAI-Bench that are drawn besides; a file that is fetched is kept in
-    ``folder``. Raises UserError where a file is missing or not in order."""
+    ``folder``, and so are the rows that say how often each is drawn (`nanogen.interop.prompt_rows`).
+    Raises UserError where a file is missing or not in order."""
     stage = PromptsStage.from_json(content)
-    geneval = geneval_prompts(stage, folder)
+    rows = _rows_of(stage, folder)
+
+    def as_drawn(benchmark: str, prompts: list[Prompt]) -> list[Prompt]:
+        return drawn(prompts, rows[benchmark], benchmark) if benchmark in rows else prompts
+
+    geneval = as_drawn("geneval", geneval_prompts(stage, folder))
     simple = _simpleeval(stage, geneval)
-    return [*geneval, *simple, *dpg_prompts(stage, folder), *genai_prompts(stage, folder)]
+    dpg = as_drawn("dpg", dpg_prompts(stage, folder))
+    listed = genai_prompts(stage, folder)
+    alone = "genai" in rows and not listed
+    genai = _genai_of(rows["genai"]) if alone else as_drawn("genai", listed)
+    return [*geneval, *simple, *dpg, *genai]
 
 
 def write_prompts(content: Mapping[str, Any], output: Path | str) -> None:
-    """Write the prompt file of a ``prompts`` stage, of which ``content`` is the JSON."""
-    prompts = prompts_of(content, Path(output).parent)
-    write_json(output, label("prompts", 1, content["hash"], prompts=prompts))
+    """Write the prompt file of a ``prompts`` stage, of which ``content`` is the JSON, with where its
+    rows came from."""
+    folder = Path(output).parent
+    prompts = prompts_of(content, folder)
+    origins = {
+        name: rows.origin for name, rows in _rows_of(PromptsStage.from_json(content), folder).items()
+    }
+    told = {"rows": origins} if origins else {}
+    write_json(output, label("prompts", 1, content["hash"], **told, prompts=prompts))
     of = Counter(item.get("benchmark", GENEVAL) for item in prompts)
     parts = ", ".join(f"{count} of {name}" for name, count in of.items())
     log.info("%s: %d prompts (%s)", output, len(prompts), parts)

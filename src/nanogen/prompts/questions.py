@@ -101,6 +101,9 @@ def write_questions(content: Mapping[str, Any], prompts_file: Path, output: Path
     else:
         # a fetched CSV lies beside the prompts, which were read from it
         graph = read_table(stage.questions.path(prompts_file.parent), stage.skip_first_row)
+        if "rows" in read_json(prompts_file):  # which say what is drawn
+            items = {prompt["item_id"] for prompt in prompts}
+            graph = {item: asked for item, asked in graph.items() if item in items}
     check_complete(graph, prompts, str(stage.questions.name))
     questions = [asdict(question) for asked in graph.values() for question in asked]
     write_json(output, label(*FORMAT, stage.hash, questions=questions))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +53,9 @@ class PromptsStage:
         root, caption_template: keys of the data set, for prompts made from its classes.
         classes: names of the classes in a user's folder of photographs; None for other data.
         simpleeval: None if it is not measured.
-        dpg, genai: own prompts of DPG-Bench and GenAI-Bench; None if they use GenEval's.
+        dpg, genai: lists of DPG-Bench's and GenAI-Bench's own prompts; None if there is none.
+        rows: by benchmark, the data set on the hub (``owner/name@revision``) that has a row for each
+            image of its prompts; without one a prompt is drawn as often as the study says.
     """
 
     hash: str
@@ -65,6 +67,7 @@ class PromptsStage:
     dpg: NamedList | None
     genai: NamedList | None
     classes: Sequence[str] | None = None
+    rows: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> PromptsStage:
@@ -80,6 +83,7 @@ class PromptsStage:
             dpg=NamedList.from_json("questions", content.get("dpg")),
             genai=NamedList.from_json("genai_prompts", content.get("genai")),
             classes=content.get("classes"),
+            rows=content.get("rows", {}),
         )
 
 

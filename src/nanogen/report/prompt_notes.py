@@ -11,8 +11,11 @@ GENEVAL, OWN = "GenEval", "own"
 
 def _whose(study: Study) -> dict[str, str]:
     """Metric -> benchmark whose prompts it is measured on, for the study's metrics."""
-    own = prompt_lists.own_lists(load_run(study, study.methods[0], "t2i").evaluation)
-    return {metric: OWN if metric in own else GENEVAL for metric in stages.answering(study)}
+    evaluation = load_run(study, study.methods[0], "t2i").evaluation
+    return {
+        metric: OWN if prompt_lists.has_own_prompts(evaluation, metric) else GENEVAL
+        for metric in stages.answering(study)
+    }
 
 
 def cells(study: Study) -> Row:

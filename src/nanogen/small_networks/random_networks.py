@@ -161,21 +161,57 @@ def _perceptual(stage: ModelStage, folder: Path) -> None:
     save_file(weights, folder / "model.safetensors")
 
 
-def _weak_scorer(stage: ModelStage, folder: Path) -> None:
-    """A CLIPModel; its tokenizer is trained on drawn prompts and ends every text as CLIP's does."""
-    from tokenizers.processors import TemplateProcessing
-    from transformers import CLIPConfig, CLIPModel
+def _vqa(stage: ModelStage, folder: Path) -> None:
+    """A judge of an own class (`nanogen.interop.judges`); its tokenizer knows little but yes and no."""
+    from nanogen.interop.judges import network_of
+    from nanogen.models import clip_flant5, mplug
+    from nanogen.models.network_files import save_state
 
-    from nanogen.models.loading import save_network
+    model = stage.model
+    arguments = dict(model.architecture)
+    if model.model_class == mplug.CLASS:
+        letters = "abcdefghijklmnopqrstuvwxyz?"
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "yes", "no", *letters, *(f"##{x}" for x in letters)]
+        (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+        arguments["text_config"] = {**arguments["text_config"], "vocab_size": len(words)}
+    else:
+        tokenizer = _ending_tokenizer(stage)
+        tokenizer.save_pretrained(folder)
+        end = tokenizer.eos_token_id
+        own = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end}
+        arguments["text_config"] = {**arguments["text_config"], **own, "decoder_start_token_id": end}
+    network = network_of(model.model_class, arguments)
+    state = {
+        name: weight
+        for name, weight in network.state_dict().items()
+        if not name.startswith(clip_flant5.SKIPPED)
+    }
+    save_state(state, {"_class_name": model.model_class, "arguments": arguments}, folder)
+
+
+def _ending_tokenizer(stage: ModelStage) -> Any:
+    """A tokenizer that is trained on drawn prompts and ends every text as CLIP's and T5's do."""
+    from tokenizers.processors import TemplateProcessing
+
     from nanogen.prompts.simpleeval import OBJECTS, simple_prompts
     from nanogen.small_networks.text_encoder import END, train_tokenizer
 
     prompts = simple_prompts(stage.seed, OBJECTS.name, 300)
     tokenizer = train_tokenizer([prompt["prompt"] for prompt in prompts])
-    end = tokenizer.eos_token_id
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"$A {END}", special_tokens=[(END, end)]
+        single=f"$A {END}", special_tokens=[(END, tokenizer.eos_token_id)]
     )
+    return tokenizer
+
+
+def _weak_scorer(stage: ModelStage, folder: Path) -> None:
+    """A CLIPModel."""
+    from transformers import CLIPConfig, CLIPModel
+
+    from nanogen.models.loading import save_network
+
+    tokenizer = _ending_tokenizer(stage)
+    end = tokenizer.eos_token_id
     architecture = stage.model.architecture
     own = {"vocab_size": len(tokenizer), "eos_token_id": end, "pad_token_id": end, "bos_token_id": end}
     keys = {**architecture, "text_config": {**architecture["text_config"], **own}}
@@ -192,4 +228,5 @@ WRITERS = {
     "detector": _detector,
     "color_classifier": _color_classifier,
     "weak_scorer": _weak_scorer,
+    "vqa": _vqa,
 }

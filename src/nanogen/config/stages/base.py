@@ -32,6 +32,7 @@ VERSIONS = {
     "questions": 1,
     "question_scores": 1,
     "simpleeval": 1,
+    "clip_score": 1,
     "image_text": 1,
 }
 # The section behind a key of a stage: one, a list of them, or (`BY_NAME`) several by name.

@@ -78,6 +78,7 @@ def prompts(study: Study) -> Stage:
     keys = run.data.model_dump(mode="json")
     given = _given_data(study, "t2i")
     classes = {"classes": given_classes(study, "t2i")} if given and named == "classes" else {}
+    rows = prompt_lists.rows(run.evaluation)
     stage = stage_of(
         "prompts",
         {},
@@ -88,6 +89,7 @@ def prompts(study: Study) -> Stage:
         simpleeval=_simple_prompts(run),
         **(prompt_lists.identity("prompts", str(named)) if in_a_file else {"content": None}),
         **{metric: {key: of, **prompt_lists.identity(key, of)} for metric, (key, of) in own.items()},
+        **({"rows": rows} if rows else {}),
     )
     return {**stage, "data": keys}
 
@@ -116,7 +118,7 @@ def _given_model_hash(_: Study, path: str) -> str:
 
 # Keys of a model that do not change its files, and those that change them if it is downloaded.
 NOT_OF_THE_FOLDER = {"path", "color_classifier"}
-FETCHED_FROM = {"file", "statistics_hub", "released"}
+FETCHED_FROM = {"file", "statistics_hub", "tokenizer_hub", "released"}
 TRAINED_BY = {"stage1", "end_to_end"}  # a tokenizer, where it is built
 # Keys of its training that say how it is watched and saved.
 NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every"}
@@ -142,7 +144,7 @@ def model(study: Study, name: str) -> Stage:
     if config.released:
         side = task_data(study, "imagenet").resolution
         return stage_of("model", expects, model=keys, resolution=side)
-    if config.source in ("download", "package"):
+    if config.source == "download":
         return stage_of("model", expects, model=keys)
     if config.source == "random":
         resolution = task_data(study, "imagenet").resolution

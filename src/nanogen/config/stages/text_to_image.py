@@ -133,6 +133,22 @@ def simpleeval(study: Study, method: str, variant: str) -> Stage:
     )
 
 
+def clip_score(study: Study, method: str, variant: str) -> Stage:
+    """CLIPScore of one sample set of the text-to-image axis."""
+    matcher = load_run(study, method, "t2i").evaluation.clipscore
+    if matcher is None:
+        raise UserError("evaluation.clipscore names CLIPScore's network, a file in config/models")
+    return stage_of(
+        "clip_score",
+        {
+            "samples": sample(study, method, "t2i", variant)["hash"],
+            "prompts": prompts(study)["hash"],
+            "matcher": model(study, matcher)["hash"],
+        },
+        matcher=model_keys(study, matcher),
+    )
+
+
 def image_text(study: Study, method: str, variant: str) -> Stage:
     """The metrics of one sample set that need no network. Their names stand in ``use``."""
     run = load_run(study, method, "t2i")

@@ -1,0 +1,59 @@
+"""Data sets on the hub that say which prompts are drawn, and how often (`nanogen.prompts.rows`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nanogen.data.exported_tables import TABLES, is_of_split
+from nanogen.errors import UserError
+from nanogen.files import read_json, write_json
+from nanogen.interop.hub import Repository, download
+from nanogen.interop.noted import check_noted, hashes_of, note
+from nanogen.prompts.prompts import ROWS
+from nanogen.prompts.rows import CARD, SPLIT
+from nanogen.prompts.stage import PromptsStage
+
+log = logging.getLogger(__name__)
+
+
+def fetch_rows(content: Mapping[str, Any], folder: Path) -> None:
+    """Fetch the tables that a stage ``prompts``, of which ``content`` is the JSON, names, into
+    ``folder``/rows/BENCHMARK; what is there already stays.
+
+    Raises UserError where access, network or disk fail, where a data set has no tables of the split, and
+    where it has changed since it was fetched first.
+    """
+    for benchmark, pinned in PromptsStage.from_json(content).rows.items():
+        output = folder / ROWS / benchmark
+        card = output / CARD
+        if card.exists() and read_json(card)["pinned"] == pinned:
+            continue
+        _fetch(benchmark, pinned, output)
+
+
+def _fetch(benchmark: str, pinned: str, output: Path) -> None:
+    name, _, revision = pinned.partition("@")
+    instead = f"set evaluation.rows.{benchmark} to null"
+    repository = Repository(name, revision or "main", "dataset", instead)
+    files: list[str] = []
+
+    def wanted(names: Sequence[str]) -> list[str]:
+        files[:] = [n for n in names if n.endswith(TABLES) and is_of_split(n, SPLIT)]
+        if not files:
+            raise UserError(f"{name} holds no parquet or Arrow file of the split {SPLIT}; {instead}")
+        return files
+
+    def finish(folder: Path, commit: str) -> None:
+        hashes = hashes_of(folder, files)
+        pin = f"evaluation.rows.{benchmark} to {name}@COMMIT"
+        check_noted(repository, hashes, commit, output, pin)
+        origin = {"repository": name, "commit": commit, "sha256": hashes}
+        write_json(folder / CARD, {"pinned": pinned, "origin": origin})
+        note(repository, hashes, commit, output)
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    download(repository, output, wanted, finish)
+    log.info("%s: of %s", output, name)

@@ -1,0 +1,77 @@
+"""CLIP-FlanT5 (Lin et al. 2024, arXiv 2404.01291): an image's patches among the words that FlanT5 reads.
+
+The vision tower of CLIP ViT-L/14 at 336 pixels gives the features of its last block but one, without the
+class token; two linear layers bring them to FlanT5's width. Made of transformers' classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+CLASS = "ClipFlanT5"
+SKIPPED = ("language.encoder.embed_tokens.", "language.decoder.embed_tokens.")  # the shared embedding
+
+
+class ClipFlanT5(nn.Module):
+    """The network; its arguments are those of CLIPVisionConfig and T5Config."""
+
+    def __init__(self, vision_config: Mapping[str, Any], text_config: Mapping[str, Any]):
+        super().__init__()
+        from transformers import CLIPVisionConfig, CLIPVisionModel, T5Config, T5ForConditionalGeneration
+
+        sizes = T5Config(**{**text_config, "tie_word_embeddings": False})
+        sizes.tie_word_embeddings = False  # which the class overrides: the head has weights of its own
+        self.vision = CLIPVisionModel(CLIPVisionConfig(**vision_config))
+        width = self.vision.config.hidden_size
+        self.projector = nn.Sequential(
+            nn.Linear(width, sizes.d_model), nn.GELU(), nn.Linear(sizes.d_model, sizes.d_model)
+        )
+        self.language = T5ForConditionalGeneration(sizes)
+        self.language.set_input_embeddings(self.language.shared)
+
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) -> (N, patches, width of FlanT5)."""
+        states = self.vision(pixels, output_hidden_states=True).hidden_states
+        return self.projector(states[-2][:, 1:])
+
+    def answer_logits(
+        self, seen: Tensor, before: Tensor, after: Sequence[Tensor], answer: Tensor
+    ) -> Tensor:
+        """Scores of the vocabulary at each place of an answer, (N, T, vocabulary).
+
+        Args:
+            seen: `encode_images` of N images.
+            before: tokens in front of every image, (A,).
+            after: tokens behind each image, N times (B_i,).
+            answer: the answer's tokens, (T,).
+        """
+        embed = self.language.get_input_embeddings()
+        rows = [
+            torch.cat([embed(before), image, embed(words)])
+            for image, words in zip(seen, after, strict=True)
+        ]
+        inputs = pad_sequence(rows, batch_first=True)
+        lengths = torch.tensor([len(row) for row in rows], device=inputs.device)
+        mask = torch.arange(inputs.shape[1], device=inputs.device) < lengths[:, None]
+        start = torch.full((1,), self.language.config.decoder_start_token_id, device=inputs.device)
+        given = torch.cat([start, answer[:-1]]).expand(len(rows), -1)
+        return self.language(
+            inputs_embeds=inputs, attention_mask=mask.long(), decoder_input_ids=given, use_cache=False
+        ).logits
+
+
+def from_released(name: str) -> str | None:
+    """Our name of a weight in the released files; None of one that is there twice."""
+    tower = "vision_tower.vision_tower."
+    if name.startswith(tower):
+        renamed = "vision." + name.removeprefix(tower).removeprefix("vision_model.")
+    elif name.startswith("mm_projector."):
+        renamed = "projector." + name.removeprefix("mm_projector.")
+    else:
+        renamed = "language." + name
+    return None if renamed.startswith(SKIPPED) or renamed.endswith(".position_ids") else renamed
