@@ -23,8 +23,9 @@ import numpy as np
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
-from nanogen.metrics import frechet_distance, mind, precision_recall
-from nanogen.metrics.distribution import draw_directions
+from nanogen.metrics.distribution import draw_directions, mind
+from nanogen.metrics.frechet import frechet_distance
+from nanogen.metrics.neighbours import precision_recall
 
 METRICS = ("frechet", "mind", "pr")
 

@@ -12,10 +12,11 @@ from golden_files import every
 
 from nanogen.config import load_model, load_run, load_study, metrics
 from nanogen.data.pixels import truncated
-from nanogen.metrics import Moments, frechet_distance, inception_score, mind
+from nanogen.metrics.distribution import inception_score, mind
 from nanogen.metrics.dpg import adjusted
 from nanogen.metrics.dpg import score as dpg_score
 from nanogen.metrics.feature_spaces import fdr
+from nanogen.metrics.frechet import Moments, frechet_distance
 from nanogen.metrics.geneval import Verdict, summarise
 from nanogen.prompts.question_graphs import Question
 

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from nanogen.metrics import Moments, frechet_distance, inception_score, mind
+from nanogen.metrics.distribution import inception_score, mind
+from nanogen.metrics.frechet import Moments, frechet_distance
 from nanogen.metrics.geneval import judge
 
 CASES = ("full", "rank_deficient", "low_rank", "near_identical")

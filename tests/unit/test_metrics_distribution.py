@@ -7,16 +7,11 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from nanogen.errors import UserError
-from nanogen.metrics import (
-    Moments,
-    frechet_distance,
-    inception_score,
-    mind,
-    neighbours,
-    precision_recall,
-)
 from nanogen.metrics import distribution as module
-from nanogen.metrics.frechet import few_images
+from nanogen.metrics import neighbours
+from nanogen.metrics.distribution import inception_score, mind
+from nanogen.metrics.frechet import Moments, few_images, frechet_distance
+from nanogen.metrics.neighbours import precision_recall
 
 
 def test_frechet_distance_of_diagonal_gaussians():
