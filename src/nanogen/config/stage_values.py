@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -27,8 +26,7 @@ def typed(cls: type[Value], content: Mapping[str, Any], /, **given: Any) -> Valu
     return cls(**{name: _converted(hints[name], content[name]) for name in read_here}, **given)
 
 
-@cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {each.name: hints[each.name] for each in fields(cls)}
 
@@ -42,6 +40,6 @@ def _converted(kind: Any, value: Any) -> Any:
         return tuple(_converted(get_args(kind)[0], each) for each in value)
     if get_origin(kind) is Mapping:
         return {name: _converted(get_args(kind)[1], each) for name, each in value.items()}
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         return kind.from_json(value) if hasattr(kind, "from_json") else typed(kind, value)
     return read(kind, value) if isinstance(kind, type) and issubclass(kind, Section) else value

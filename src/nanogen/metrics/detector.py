@@ -86,7 +86,7 @@ class ShapeDetector:
         from scipy import ndimage
 
         regions, _ = ndimage.label(probabilities[0] < 0.5)
-        found = []
+        found: Detections = []
         for index, (rows, columns) in enumerate(ndimage.find_objects(regions), start=1):
             inside = regions == index
             if inside.sum() < self.min_pixels:
