@@ -56,7 +56,7 @@ def identity(value: Any, section: type[Section]) -> Any:
         if field is None:
             kept[key] = each
         elif not _as_introduced(field, each):
-            inner = _section_of(field.annotation)
+            inner = _section_in(field)
             kept[key] = identity(each, inner) if inner else each
     return kept
 
@@ -70,7 +70,7 @@ def completed(value: Any, section: type[Section]) -> Any:
         extra = field.json_schema_extra
         if isinstance(extra, dict) and "introduced" in extra:
             keys.setdefault(key, extra["introduced"])
-        elif key in keys and (inner := _section_of(field.annotation)):
+        elif key in keys and (inner := _section_in(field)):
             keys[key] = completed(keys[key], inner)
     return keys
 
@@ -104,6 +104,11 @@ def _value(annotation: Any, value: Any) -> Any:
 def _as_introduced(field: FieldInfo, value: Any) -> bool:
     extra = field.json_schema_extra
     return isinstance(extra, dict) and "introduced" in extra and extra["introduced"] == value
+
+
+def _section_in(field: FieldInfo) -> type[Section] | None:
+    annotation: Any = field.annotation
+    return _section_of(annotation)
 
 
 @cache  # asked for every key of every stage that is hashed

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from logging import LogRecord
 from pathlib import Path
@@ -54,9 +55,9 @@ class LogHandler(LogHandlerBase):
 
             self.terminal = Terminal(self.stream)
 
-    def filter(self, record: LogRecord) -> bool | LogRecord:
+    def filter(self, record: LogRecord) -> bool:
         """Records of jobs always pass: they are counted, whatever is shown."""
-        return self._event(record) in EVENTS or super().filter(record)
+        return self._event(record) in EVENTS or bool(super().filter(record))
 
     def emit(self, record: LogRecord) -> None:
         told = EVENTS.get(self._event(record), LogHandler.other)
@@ -135,7 +136,7 @@ class LogHandler(LogHandlerBase):
         """What the other records tell better."""
 
 
-EVENTS = {
+EVENTS: dict[LogEvent | None, Callable[[LogHandler, LogRecord], str | None]] = {
     LogEvent.RUN_INFO: LogHandler.begin,
     LogEvent.JOB_INFO: LogHandler.start,
     LogEvent.JOB_FINISHED: LogHandler.finish,

@@ -65,7 +65,7 @@ class Panel:
         guidance = "yes" if self.protocol == PROTOCOL["table2"] else "no"
         question = Question(guidance, "fid", self.metric, "+".join(self.families), "", "", pairs)
         answer = question.answer()
-        return answer and answer.pearson
+        return answer.pearson if answer else None
 
     @property
     def trend(self) -> bool:

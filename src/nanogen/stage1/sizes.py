@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-
-from torch import nn
 
 from nanogen.config import PIXELS, Study, load_model, stages
 from nanogen.config.load import trained_run
@@ -64,7 +62,7 @@ def size_of(study: Study, name: str) -> Size:
     if judge and keys.adversarial:
         frozen, width = _frozen(judge)
         layers, kernel = len(keys.adversarial.layers), keys.adversarial.kernel
-        heads = _heads(ADVERSARIES[model.kind].heads_class, width, layers, kernel)
+        heads = _heads(model.kind, width, layers, kernel)
     return Size(name, trained, heads, frozen, Phases.of(keys, data.train_images))
 
 
@@ -81,8 +79,8 @@ def _frozen(judge: Model) -> tuple[int, int]:
 
 
 @cache  # of all tokenizers alike; spectral norms begin with a power iteration, which takes its time
-def _heads(of_class: Callable[[int, int, int], nn.Module], width: int, layers: int, kernel: int) -> int:
-    return parameter_count(lambda: of_class(width, layers, kernel))
+def _heads(kind: str, width: int, layers: int, kernel: int) -> int:
+    return parameter_count(lambda: ADVERSARIES[kind].heads_class(width, layers, kernel))
 
 
 def _encoder(model: Model) -> LibraryNetwork:
