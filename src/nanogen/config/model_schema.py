@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -56,6 +56,15 @@ class ModelTraining(Section):
     options: dict[str, float] = Field(default_factory=dict, description="weights of loss terms")
     target: Literal["classes", "places", "views", "pixels", "captions"] = Field(
         "classes", description="extractor: what it learns (nanogen.small_networks.extractor_targets)"
+    )
+
+
+class MultiLayer(Section):
+    """Features of several blocks in place of the last one's: their mean, each after the last norm."""
+
+    blocks: list[Annotated[int, Field(gt=0)]] = Field(min_length=1, description="blocks, from 1, rising")
+    summary: bool = Field(
+        False, description="add the mean over the patches of the last of them at every patch"
     )
 
 
@@ -113,6 +122,19 @@ class Model(Section):
     )
     interpolation: Literal["bicubic", "bilinear"] = Field(
         "bicubic", description="encoder: how images are brought to input_size, without antialiasing"
+    )
+    last_norm: Literal["plain", "learned", "none"] | None = added(
+        None,
+        description="encoder: what is left of its last norm; plain: without scale and shift; none: not "
+        "applied; left out: by class",
+    )
+    positions: Literal["bicubic", "bilinear"] | None = added(
+        None,
+        description="encoder of timm: how its table of positions is brought to another size, without "
+        "antialiasing; left out: by class",
+    )
+    multilayer: MultiLayer | None = added(
+        None, description="encoder: features of several blocks; left out: the last one's"
     )
     latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
     scaling: tuple[float, float] | None = Field(
