@@ -30,6 +30,10 @@ INTRODUCED = {  # every key declared with ``added``, and what it came with
     "MeanFlow.omega": 1.0,
     "Model.autocast": None,
     "Model.fdr_statistics": None,
+    "Model.last_norm": None,
+    "Model.multilayer": None,
+    "Model.positions": None,
+    "Model.precision": "float32",
     "Model.released": None,
     "Optimizer.kind": "adamw",
     "Optimizer.momentum": 0.95,
@@ -38,6 +42,8 @@ INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Sampling.internal_unconditional": None,
     "Sampling.pixels": "rounded",
     "Sampling.solver": "euler",
+    "Training.ema_warmup": True,
+    "Training.frequencies": "frozen",
 }
 HASHES = """
 import json

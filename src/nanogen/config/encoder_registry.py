@@ -21,7 +21,13 @@ TEMPLATE = "rae-dinov2-b"  # its decoder and recipe are every autoencoder's
 SIDE = 16  # patches of an image of 256 pixels, on each side
 NANO_SIZE, NANO_PATCH = 32, 8
 # RAEv2's blocks, from 1, by the number of blocks: the ends of the network's four quarters
-QUARTERS = {12: [3, 6, 9, 12], 24: [6, 12, 18, 24], 27: [6, 13, 20, 27], 32: [9, 17, 25, 32], 40: [11, 21, 31, 40]}
+QUARTERS = {
+    12: [3, 6, 9, 12],
+    24: [6, 12, 18, 24],
+    27: [6, 13, 20, 27],
+    32: [9, 17, 25, 32],
+    40: [11, 21, 31, 40],
+}
 NANO_QUARTERS = [1, 2, 3, 4]
 
 
@@ -74,7 +80,10 @@ def encoders() -> dict[str, Encoder]:
     for family, keys in read_yaml(FILE)["families"].items():
         shared = {key: value for key, value in keys.items() if key != "sizes"}
         for size, own in keys["sizes"].items():
-            layers = [Layer(f"{FILE.name} ({family})", shared), Layer(f"{FILE.name} ({family}: {size})", own)]
+            layers = [
+                Layer(f"{FILE.name} ({family})", shared),
+                Layer(f"{FILE.name} ({family}: {size})", own),
+            ]
             found[f"{family}-{size}"] = validate(Encoder, layers)
     return found
 
@@ -87,7 +96,7 @@ def names() -> list[str]:
 
 
 def model(name: str) -> Layer:
-    """The keys of the model ``name``, of its file or of the registry; raises UserError where there is none."""
+    """The keys of a model, of its file or of the registry; raises UserError for an unknown name."""
     if name in available("models"):
         return named("models", name)
     if name not in names():
@@ -107,7 +116,9 @@ def _encoder(name: str) -> dict[str, Any]:
     found = encoders()[name.removesuffix(MULTI)]
     keys: dict[str, Any] = {
         "kind": "encoder",
-        **found.model_dump(include={"model_class", "image_mean", "image_std", "interpolation", "last_norm"}),
+        **found.model_dump(
+            include={"model_class", "image_mean", "image_std", "interpolation", "last_norm"}
+        ),
     }
     paper: dict[str, Any] = {
         "source": "download",

@@ -157,6 +157,10 @@ class Model(Section):
     autocast: Literal["bf16"] | None = added(
         None, description="extractor: precision of its matrix products on a GPU; none: float32"
     )
+    precision: Literal["float32", "bf16"] = added(
+        "float32",
+        description="text_encoder: of its weights and computation; features are kept as float16",
+    )
     statistics_hub: Hub | None = Field(
         None, description="extractor: data set on the hub that the statistics are fetched from"
     )

@@ -65,7 +65,8 @@ def start(keys: InitialiseFrom, expected: dict[str, Any]) -> tuple[str, dict[str
     found = read(folder)
     _check(key, folder, found, expected, _SAME_NETWORK)
     if keys.optimizer == "saved":
-        _check(key, folder, found, expected, (("training", "optimizer", "kind"),))
+        alike = (("training", "optimizer", "kind"), ("training", "frequencies"))
+        _check(key, folder, found, expected, alike)
     taken = keys.model_dump(mode="json", exclude={"model"})
     if taken != {"weights": "average", "optimizer": "fresh"} and not (folder / STATE).is_file():
         raise UserError(

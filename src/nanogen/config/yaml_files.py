@@ -43,7 +43,8 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """The error of a name that is not among the ``valid`` ones of config/<kind>."""
     singular = kind[:-1] if kind != "studies" else "study"
     return UserError(
-        f"unknown {singular} {name!r}{nearest(name, valid)} (a {singular} is a file config/{kind}/NAME.yaml)"
+        f"unknown {singular} {name!r}{nearest(name, valid)} "
+        f"(a {singular} is a file config/{kind}/NAME.yaml)"
     )
 
 

@@ -73,7 +73,11 @@ def load_network(folder: Path | str, class_name: str, **arguments: bool) -> Libr
     _without_bars(LIBRARIES[class_name])
     try:
         network, report = cls.from_pretrained(
-            str(folder), output_loading_info=True, use_safetensors=True, local_files_only=True, **arguments
+            str(folder),
+            output_loading_info=True,
+            use_safetensors=True,
+            local_files_only=True,
+            **arguments,
         )
     except NOT_LOADED as error:
         raise UserError(f"{folder} cannot be loaded as {class_name}: {first_line(error)}") from error

@@ -41,7 +41,7 @@ def is_timm(class_name: str) -> bool:
 
 
 def is_own_class(class_name: str) -> bool:
-    """Whether ``class_name`` is a class of vision transformers itself, which can be built in any size."""
+    """Whether ``class_name`` is a class of vision transformers, which has no sizes of its own."""
     return class_name in (EVA, VIT)
 
 

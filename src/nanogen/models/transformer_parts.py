@@ -123,7 +123,9 @@ class TransformerParts:
         def normed(pixels: Tensor, blocks: Sequence[int]) -> list[Tensor]:
             output, norm = run(pixels, output_hidden_states=True), getattr(owner, layout.norm)
             # Which of the two the last of the hidden states is depends on the class.
-            states = [output.last_hidden_state if b == depth else norm(output.hidden_states[b]) for b in blocks]
+            states = [
+                output.last_hidden_state if b == depth else norm(output.hidden_states[b]) for b in blocks
+            ]
             return [state[:, prefix:] for state in states]
 
         return cls(

@@ -30,6 +30,9 @@ NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"
 NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "snapshots", "keep_state"}
 NOT_OF_THE_WEIGHTS |= {"trackers"}
 
+# and those that came later and say nothing of a released model
+OF_OWN_TRAININGS = {"ema_warmup", "frequencies"}
+
 # Draws which steps are MeanFlow's, the authors' for every run: methods, tasks and seeds share them.
 MEANFLOW_STEPS_SEED = 42
 
@@ -93,11 +96,15 @@ def trained_model(study: Study, method: str, task: str, weights: str = "") -> St
 def _released(study: Study, expected: Stage, file: str) -> Stage:
     """The stage of a model that its authors trained: what it must be, and which file it is.
 
-    It reads nothing of the study's, so no data, caches or added terms' networks count.
+    It reads nothing of the study's, so no data, caches or added terms' networks count, and neither does
+    what bfloat16 rounds in a training here.
     """
     assert study.released is not None
-    left_out = ("stage", "version", "expects", "hash", "use")
+    left_out = ("stage", "version", "expects", "hash", "use", "revised")
     keys = {key: value for key, value in expected.items() if key not in left_out}
+    terms_revised = terms.revised_terms(trained_run(study, expected["method"], expected["task"]))
+    keys |= {"revised": terms_revised} if terms_revised else {}
+    keys["training"] = {k: v for k, v in keys["training"].items() if k not in OF_OWN_TRAININGS}
     source = {"repo": study.released.repo, "revision": study.released.revision, "file": file}
     return {**stage_of("train", {}, **keys, released=source), "use": expected["use"]}
 
