@@ -17,6 +17,7 @@ from nanogen.config.stages.preparation import (
     given_classes,
     latents,
     model,
+    drawn_texts,
     model_keys,
     prompts,
     text,
@@ -143,8 +144,9 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
         expects["tokenizer"] = model(study, run.tokenizer)["hash"]
     if run.conditioner.kind == "text":
         assert run.conditioner.model is not None
-        expects["prompts"] = prompts(study)["hash"]
-        expects["text"] = text(study, "prompts", run.conditioner.model)["hash"]
+        if task == "t2i":
+            expects["prompts"] = prompts(study)["hash"]
+        expects["text"] = text(study, drawn_texts(task), run.conditioner.model)["hash"]
     return stage_of(
         "sample",
         expects,
