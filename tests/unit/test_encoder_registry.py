@@ -134,9 +134,8 @@ def test_features_of_several_blocks_are_the_mean_of_their_normed_tokens(name, tm
         expected = expected + layers[-1].mean(1, keepdim=True)
     torch.testing.assert_close(z, expected, rtol=1e-5, atol=1e-5)
     published_blocks = load_model(paper(), name).multilayer.blocks
-    assert (
-        len(published_blocks) == 4 and published_blocks[-1] == ENTRIES[name.removesuffix("-multi")].depth
-    )
+    assert len(published_blocks) == 4
+    assert published_blocks[-1] == ENTRIES[name.removesuffix("-multi")].depth
 
 
 @pytest.mark.parametrize("name", FAMILIES)
