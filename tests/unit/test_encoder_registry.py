@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen.config import encoder_registry, load_model, load_study
+from nanogen.config import encoder_registry, load_model, load_study, plan, stages
 from nanogen.config.model_schema import Model, MultiLayer
+from nanogen.config.used_networks import models_of
+from nanogen.docs import encoders
 from nanogen.errors import UserError
 from nanogen.models import timm_networks
 from nanogen.models.encoders import VisionEncoder, build_encoder, load_encoder, save_encoder
@@ -23,7 +25,6 @@ ENTRIES = encoder_registry.encoders()
 MULTI = [f"{name}-multi" for name, each in ENTRIES.items() if each.multilayer]
 
 FAMILIES = list({each.title: name for name, each in ENTRIES.items()}.values())  # the last size of each
-RAE_METHOD = {"title": "Named", "family": "rae", "scales": {"paper": {}, "nano": {}}}
 
 
 @cache
@@ -203,3 +204,24 @@ def test_targets_of_the_last_block_alone(tmp_path):
     model = published("dinov2-s-multi", tmp_path / "encoder")
     with pytest.raises(UserError, match="without multilayer"):
         load_vision(tmp_path / "encoder", model)
+
+
+@pytest.mark.parametrize(
+    ("name", "repo"),
+    [
+        ("dinov3-l-multi", "facebook/dinov3-vitl16-pretrain-lvd1689m"),
+        ("webssl-300m", "facebook/webssl-dino300m-full2b-224"),
+    ],
+)
+def test_a_method_names_one_by_its_tokenizer(name, repo):
+    named = {"dinov2-b": {"tokenizer": f"rae-{name}"}}
+    study = load_study("paper", {"methods": ["dinov2-b"], "overrides": {"methods": named}})
+    assert stages.train(study, "dinov2-b", "t2i")["latent"] == [1024, 16, 16]
+    assert {name, f"rae-{name}"} <= set(models_of(study))
+    fetched = next(item for item in plan.downloads(study) if item.repository == repo)
+    assert fetched.licence == ENTRIES[name.removesuffix("-multi")].licence
+
+
+def test_the_page_lists_every_name():
+    page = encoders.page()
+    assert all(f"`{name}`" in page and each.repo in page for name, each in ENTRIES.items())

@@ -62,9 +62,9 @@ def _classes(path: Path, hash: str) -> dict[str, Sequence[str]]:
     for label, caption in zip(images.labels.tolist(), images.captions("short"), strict=True):
         if found.setdefault(label, caption) != caption:
             raise UserError(
-                f"{path}: images of the class {images.classes[label]} are captioned {found[label]!r} and "
-                f"{caption!r}; a class is prompted by text only where its images have one caption, as "
-                "those of a folder do (data.source: folder)"
+                f"{path}: images of the class {images.classes[label]} are captioned {found[label]!r} "
+                f"and {caption!r}; a class is prompted by text only where its images have one "
+                "caption, as those of a folder do (data.source: folder)"
             )
     missing = [name for label, name in enumerate(images.classes) if label not in found]
     if missing:

@@ -13,11 +13,11 @@ from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import (
     data,
+    drawn_texts,
     feature_width,
     given_classes,
     latents,
     model,
-    drawn_texts,
     model_keys,
     prompts,
     text,
