@@ -108,11 +108,11 @@ def test_its_features_with_what_is_left_of_the_last_norm(name, tmp_path):
     assert z.shape == (1, WIDTH, side, side)
     assert load_model(paper(), f"rae-{name}").latent == (entry.width, side, side)
     tokens = patch_tokens(z)
-    assert is_normalised(tokens) == (model.last_norm == "plain")
+    assert is_normalised(tokens) == (entry.last_norm == "plain")
     norm = getattr(encoder.parts.owner, encoder.parts.norm)
-    if model.last_norm == "learned":
+    if entry.last_norm == "learned":
         assert is_normalised((tokens - norm.bias) / norm.weight)
-    if model.last_norm == "none":
+    if entry.last_norm == "none":
         assert isinstance(norm, nn.Identity)
         pixels = encoder.preprocessing(images())
         torch.testing.assert_close(tokens, encoder.parts.layers(pixels, [DEPTH])[0])
