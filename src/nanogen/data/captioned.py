@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nanogen.data.captioned_files import caption_of, pictures
 from nanogen.data.crop import load
-from nanogen.data.source import Example, UnreadableFiles, in_order
+from nanogen.data.source import Example, in_order, readable
 from nanogen.data.stage import DataStage
 from nanogen.data.tar_samples import UnreadableSample
 from nanogen.data.webdataset import captions
@@ -38,28 +38,21 @@ class Captioned:
     def __len__(self) -> int:
         return len(self.files)
 
-    def _example(self, file: Path) -> Example | str:
-        """The example, or why it cannot be read."""
-        caption = caption_of(file)
+    def _example(self, file: Path) -> tuple[str, Example | str]:
+        """The picture's name, and its example or why it cannot be read."""
+        name, caption = self._name(file), caption_of(file)
         if caption is None:
-            return "it has no caption (.txt or .json) beside it"
+            return name, "it has no caption (.txt or .json) beside it"
         try:
             short, dense = captions(caption.read_bytes(), caption.suffix)
-            return Example(load(file, self.resolution), 0, short, dense)
+            return name, Example(load(file, self.resolution), 0, short, dense)
         except UnreadableSample as error:
-            return str(error)
+            return name, str(error)
         except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-            return damage(error, file)
+            return name, damage(error, file)
 
     def examples(self) -> Iterator[Example]:
-        unreadable = {}
-        for file, result in zip(self.files, in_order(self._example, self.files), strict=True):
-            if isinstance(result, Example):
-                yield result
-            else:
-                unreadable[self._name(file)] = result
-        if unreadable:
-            raise UnreadableFiles(unreadable)
+        return readable(in_order(self._example, self.files))
 
     def without(self, names: set[str]) -> Captioned:
         return Captioned(self.stage, self.left_out | names)

@@ -10,7 +10,7 @@ import numpy as np
 
 from nanogen.data.crop import load
 from nanogen.data.exported_tables import Table, class_names, columns, labels_of, tables
-from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
+from nanogen.data.source import Example, caption, evenly, in_order, readable
 from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 from nanogen.files import damage_inside
@@ -19,8 +19,9 @@ from nanogen.files import damage_inside
 class Exported:
     """One split of an exported data set as a source (see ``nanogen.data.images``).
 
-    Rows keep their order; more than ``data.<split>_images`` are taken evenly over the classes. Raises
-    UserError where files are missing or damaged, or a label is none of the training's classes.
+    Rows keep their order. If there are more than ``data.<split>_images``, that many are chosen evenly
+    over the classes. Raises UserError if files are missing or damaged, or if a label is not one of the
+    training split's classes.
     """
 
     def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
@@ -82,14 +83,7 @@ class Exported:
         return name, Example(image, k, self.captions[k], self.captions[k])
 
     def examples(self) -> Iterator[Example]:
-        unreadable = {}
-        for name, result in in_order(self._example, self._rows()):
-            if isinstance(result, Example):
-                yield result
-            else:
-                unreadable[name] = result
-        if unreadable:
-            raise UnreadableFiles(unreadable)
+        return readable(in_order(self._example, self._rows()))
 
     def without(self, names: set[str]) -> Exported:
         return Exported(self.stage, self.left_out | names)

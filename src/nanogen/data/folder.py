@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nanogen.data.crop import load
 from nanogen.data.photographs import class_folders, class_names, outside_classes
-from nanogen.data.source import Example, UnreadableFiles, caption, evenly, in_order
+from nanogen.data.source import Example, caption, evenly, in_order, readable
 from nanogen.data.stage import DataStage
 from nanogen.data.walk import walk
 from nanogen.errors import UserError, nearest
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below a class folder by path; UserError if there are none.
+    """All files below a class folder, ordered by path; raises UserError if there are none.
 
-    A link that leads nowhere, or back, stands among them: it is unreadable, as a damaged file is.
+    Links that lead nowhere or back are included. They are unreadable, like damaged files.
     """
     found = walk(folder)
     files = sorted([*found.files, *found.nowhere, *found.loops])
@@ -36,8 +36,10 @@ def _files(folder: Path) -> list[Path]:
 class Folder:
     """One split of a folder of photographs as a source (see ``nanogen.data.images``).
 
-    Raises UserError where a folder is missing, a class is empty, or validation has a class that
-    training lacks. More files than ``data.<split>_images`` are taken evenly over the classes.
+    If there are more files than ``data.<split>_images``, that many are chosen evenly over the classes.
+
+    Raises UserError if a folder is missing, a class is empty, or the validation split has a class that
+    the training split lacks.
     """
 
     def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
@@ -73,24 +75,17 @@ class Folder:
     def __len__(self) -> int:
         return len(self.files)
 
-    def _example(self, item: tuple[Path, int]) -> Example | str:
-        """The example, or why its file cannot be read."""
+    def _example(self, item: tuple[Path, int]) -> tuple[str, Example | str]:
+        """The file's name, and its example or why it cannot be read."""
         file, k = item
         try:
             image = load(file, self.resolution)
         except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-            return damage(error, file)
-        return Example(image, k, self.captions[k], self.captions[k])
+            return self._name(file), damage(error, file)
+        return self._name(file), Example(image, k, self.captions[k], self.captions[k])
 
     def examples(self) -> Iterator[Example]:
-        unreadable = {}
-        for (file, _), result in zip(self.files, in_order(self._example, self.files), strict=True):
-            if isinstance(result, Example):
-                yield result
-            else:
-                unreadable[self._name(file)] = result
-        if unreadable:
-            raise UnreadableFiles(unreadable)
+        return readable(in_order(self._example, self.files))
 
     def without(self, names: set[str]) -> Folder:
         return Folder(self.stage, self.left_out | names)

@@ -1,4 +1,4 @@
-"""From a source of pictures (`nanogen.data.source`) to an image file, a block at a time."""
+"""Import of a source of pictures (`nanogen.data.source`) to an image file, block by block."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _write_block(file: h5py.File, start: int, block: list[Example]) -> None:
 
 
 def _shards(source: ImageSource) -> list[tuple[str, int]]:
-    """Path and size of the tar files in which the source's pictures lie; UserError if in none."""
+    """Path and size of the tar files that hold the source's pictures; raises UserError if none do."""
     shards: list[Path] | None = getattr(source, "shards", None)
     if shards is None:
         raise UserError("data.store: only pictures in tar shards (source: webdataset) have places")
@@ -136,10 +136,10 @@ def _listing(files: Mapping[str, str]) -> str:
 
 
 def write_images(content: Mapping[str, Any], output: Path | str) -> None:
-    """Make the image file of a ``data`` stage, from its JSON.
+    """Write the image file of a ``data`` stage, given its JSON.
 
-    Unreadable files are listed by name; ``data.unreadable`` says whether they end the work
-    (UserError) or are left out. Raises UserError also where the source has no examples.
+    Unreadable files are listed by name. Depending on ``data.unreadable`` they raise UserError or are
+    left out. A source without examples raises UserError, too.
     """
     output, stage = Path(output), DataStage.from_json(content)
     started = time.monotonic()
@@ -156,7 +156,7 @@ def write_images(content: Mapping[str, Any], output: Path | str) -> None:
                 f"or set data.unreadable to skip:\n{listing}"
             ) from found
         log.warning("left out %d unreadable files:\n%s", len(found.files), listing)
-        # The number of rows must be known before the first is written: begin again without them.
+        # The number of rows must be known before the first one is written: start again without them.
         source = source.without(set(found.files))
         _write(source, stage, output)
     log.info(

@@ -1,7 +1,7 @@
-"""Where images come from, and what sources have in common.
+"""Sources of images, and the functions that they share.
 
-A *source* knows its classes and how many examples it has and yields them in a fixed order; the
-writer (`nanogen.data.image_import`) streams them into an image file.
+A *source* has classes and a number of examples, which it yields in a fixed order; the writer
+(`nanogen.data.image_import`) streams them into an image file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects; of a
-    tar shard also where it lies."""
+    """One picture: image uint8 (H, W, 3), label, captions. Scenes also have masks (4, H, W) and objects,
+    pictures in a tar shard their place."""
 
     image: np.ndarray
     label: int
@@ -33,11 +33,11 @@ class Example:
     dense: str
     masks: np.ndarray | None = None
     objects: list[dict[str, Any]] | None = None
-    place: tuple[int, int, int] | None = None  # shard, offset and size, where it lies in one
+    place: tuple[int, int, int] | None = None  # number of the shard, offset and size
 
 
 class UnreadableFiles(Exception):
-    """Raised by a source after its last example, where files could not be read: name -> reason."""
+    """Raised by a source after its last example if files could not be read: name -> reason."""
 
     def __init__(self, files: Mapping[str, str]):
         super().__init__(f"{len(files)} unreadable files")
@@ -45,7 +45,7 @@ class UnreadableFiles(Exception):
 
 
 class ImageSource(Protocol):
-    """Where examples come from."""
+    """A source of examples."""
 
     classes: list[str]
 
@@ -56,7 +56,7 @@ class ImageSource(Protocol):
         ...
 
     def without(self, names: set[str]) -> ImageSource:
-        """The same source as if these files were not there."""
+        """The same source without these files."""
         ...
 
 
@@ -72,7 +72,7 @@ def caption(name: str, template: str) -> str:
 
 
 def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
-    """The first items of each group, at most ``most`` together, in parts as equal as can be."""
+    """The first items of each group, ``most`` in total, in parts that are as equal as possible."""
     turns = sorted((turn, g) for g, group in enumerate(groups) for turn in range(len(group)))
     taken = [0] * len(groups)
     for _, g in turns[:most]:
@@ -81,7 +81,7 @@ def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``map`` over a few threads, results in order, only a short stretch held in memory."""
+    """``map`` in a few threads, with results in order and only a few of them in memory."""
     workers = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
     remaining = iter(items)
     with ThreadPoolExecutor(workers) as pool:
@@ -93,3 +93,18 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
         finally:
             for future in pending:
                 future.cancel()
+
+
+def readable(results: Iterable[tuple[str, Example | str]]) -> Iterator[Example]:
+    """The examples among ``results``, pairs of a file's name and its example, or why it cannot be read.
+
+    Raises UnreadableFiles after the last one where any could not.
+    """
+    unreadable = {}
+    for name, result in results:
+        if isinstance(result, Example):
+            yield result
+        else:
+            unreadable[name] = result
+    if unreadable:
+        raise UnreadableFiles(unreadable)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from nanogen.data.crop import load
-from nanogen.data.source import Example, UnreadableFiles
+from nanogen.data.source import Example, readable
 from nanogen.data.stage import DataStage
 from nanogen.data.tar_samples import Sample, UnreadableSample, opened, samples
 from nanogen.data.tar_shards import shards
@@ -25,7 +25,10 @@ MOST_BYTES = 256 << 20  # of one member: what a picture or a caption never has
 
 
 def captions(content: bytes, suffix: str) -> tuple[str, str]:
-    """Short and dense caption from a .txt (both the same) or a .json member; ValueError if none."""
+    """Short and dense caption from a .txt (both the same) or a .json member.
+
+    Raises UnreadableSample if there is none.
+    """
     try:
         text = decoded(content, "its caption").strip()
         found = parsed(text, "its caption") if suffix == ".json" else text
@@ -65,7 +68,7 @@ class Shards:
             raise UserError(f"data.root: {stage.root} holds no readable images with captions")
 
     def _samples(self) -> Iterator[tuple[str, int, tarfile.TarFile, Sample]]:
-        """Name, number of the shard, open shard and sample, of every one that has a picture."""
+        """Name, number of the shard, open shard and sample, for every sample with a picture."""
         taken = 0
         for number, shard in enumerate(self.shards):
             with opened(shard) as tar:
@@ -92,18 +95,18 @@ class Shards:
         place = (shard, picture.offset_data, picture.size)
         return Example(image, 0, short, dense, place=place)
 
+    def _read(
+        self, name: str, number: int, tar: tarfile.TarFile, sample: Sample
+    ) -> tuple[str, Example | str]:
+        """The sample's name, and its example or why it cannot be read."""
+        try:
+            with explained(self.shards[number], "read"):
+                return name, self._example(number, tar, sample)
+        except UnreadableSample as error:
+            return name, str(error)
+
     def examples(self) -> Iterator[Example]:
-        unreadable = {}
-        for name, number, tar, sample in self._samples():
-            try:
-                with explained(self.shards[number], "read"):
-                    example = self._example(number, tar, sample)
-            except UnreadableSample as error:
-                unreadable[name] = str(error)
-            else:
-                yield example
-        if unreadable:
-            raise UnreadableFiles(unreadable)
+        return readable(self._read(*each) for each in self._samples())
 
     def without(self, names: set[str]) -> Shards:
         return Shards(self.stage, self.left_out | names)

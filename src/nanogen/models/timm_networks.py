@@ -72,15 +72,25 @@ def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None
 
 
 def load(
-    folder: Path, class_name: str, size: int, positions: Literal["bicubic", "bilinear"] | None = None
+    folder: Path,
+    class_name: str,
+    size: int,
+    activation: str | None = None,
+    positions: Literal["bicubic", "bilinear"] | None = None,
 ) -> LibraryNetwork:
     """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
 
-    Where it was published for another size, its positions are fitted to this one: the table by
-    ``positions`` without antialiasing, or where that is None as its class does. Raises UserError where a
-    file is missing or a weight does not fit.
+    Where it was published for another size, its positions are fitted to this one.
+
+    Args:
+        activation: of its MLPs, where it is another than the published one.
+        positions: how the table is resized, without antialiasing; None: as its class does.
+
+    Raises UserError where a file is missing or a weight does not fit.
     """
     arguments = stored_arguments(read_config(folder))
+    if activation:
+        arguments["act_layer"] = activation
     network: LibraryNetwork = load_weights(build(class_name, arguments), folder)
     table, grid = network.pos_embed, network.patch_embed.grid_size
     if class_name == EVA or class_name.startswith(PERCEPTION):
