@@ -67,17 +67,17 @@ rule encode_features:
 
 rule encode_text:
     input:
-        data=PATHS.data("t2i", "train"),
+        data=lambda wildcards: PATHS.data(wildcards.task, "train"),
         encoder=lambda wildcards: PATHS.model_card(wildcards.model),
     output:
-        f"{ROOT}/text/t2i/{TEXT}.h5",
+        f"{ROOT}/text/{{task}}/{TEXT}.h5",
     log:
-        f"{ROOT}/logs/encode_text/{TEXT}.log",
+        f"{ROOT}/logs/encode_text/{{task}}-{TEXT}.log",
     priority: 25
     conda:
         "../envs/train.yaml"
     params:
-        config=configured(lambda study, model: stages.text(study, "t2i", model), "model"),
+        config=configured(stages.text, "task", "model"),
         encoder=lambda wildcards, input: Path(input.encoder).parent,
         shard=lambda wildcards: f" --shard {wildcards.scatteritem}" if TEXT_SHARDED else "",
     shell:
@@ -89,19 +89,38 @@ if TEXT_SHARDED:
 
     rule join_text:
         input:
-            gather.text(f"{ROOT}/text/t2i/{{{{model}}}}/{{scatteritem}}.h5"),
+            gather.text(f"{ROOT}/text/{{{{task}}}}/{{{{model}}}}/{{scatteritem}}.h5"),
         output:
-            f"{ROOT}/text/t2i/{{model}}.h5",
+            f"{ROOT}/text/{{task}}/{{model}}.h5",
         log:
-            f"{ROOT}/logs/join_text/{{model}}.log",
+            f"{ROOT}/logs/join_text/{{task}}-{{model}}.log",
         localrule: True
         conda:
             "../envs/train.yaml"
         params:
-            config=configured(lambda study, model: stages.text(study, "t2i", model), "model"),
+            config=configured(stages.text, "task", "model"),
         shell:
             "python -m nanogen join-text --config {params.config} --output {output} {input:q}"
             " 2> >(tee -i {log} >&2)"
+
+
+rule encode_classes:
+    input:
+        data=PATHS.data("imagenet", "train"),
+        encoder=lambda wildcards: PATHS.model_card(wildcards.model),
+    output:
+        f"{ROOT}/text/{stages.CLASSES}/{{model}}.h5",
+    log:
+        f"{ROOT}/logs/encode_classes/{{model}}.log",
+    priority: 25
+    conda:
+        "../envs/train.yaml"
+    params:
+        config=configured(lambda study, model: stages.text(study, stages.CLASSES, model), "model"),
+        encoder=lambda wildcards, input: Path(input.encoder).parent,
+    shell:
+        "python -m nanogen encode-text --config {params.config} --classes {input.data:q}"
+        " --encoder {params.encoder:q} --output {output} 2> >(tee -i {log} >&2)"
 
 
 rule encode_prompts:

@@ -23,8 +23,9 @@ def sampling_inputs(wildcards):
     if wildcards.variant == variants.BEST:
         inputs["chosen-guidance"] = PATHS.guidance(wildcards.method)
     if run.conditioner.model:
-        inputs["prompts"] = PATHS.prompts
-        inputs["text"] = PATHS.text("prompts", run.conditioner.model)
+        if run.task == "t2i":
+            inputs["prompts"] = PATHS.prompts
+        inputs["text"] = PATHS.text(stages.drawn_texts(run.task), run.conditioner.model)
     return inputs
 
 

@@ -37,6 +37,8 @@ def online_inputs(run):
         networks += [detector, MODELS[detector].color_classifier] if detector else []
     else:
         files = {"reference": PATHS.reference}
+        if run.conditioner.model:
+            files["prompt-text"] = PATHS.text(stages.drawn_texts(run.task), run.conditioner.model)
         networks.append(evaluation.extractors[0])
     cards = {f"network:{n}": PATHS.model_card(n) for n in networks if n and n != PIXELS}
     return {name: ancient(path) for name, path in {**files, **cards}.items()}

@@ -34,6 +34,10 @@ INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Model.activation": None,
     "Model.autocast": None,
     "Model.fdr_statistics": None,
+    "Model.last_norm": None,
+    "Model.multilayer": None,
+    "Model.positions": None,
+    "Model.precision": "float32",
     "Model.released": None,
     "Model.tokenizer_hub": None,
     "Optimizer.kind": "adamw",
@@ -43,6 +47,8 @@ INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Sampling.internal_unconditional": None,
     "Sampling.pixels": "rounded",
     "Sampling.solver": "euler",
+    "Training.ema_warmup": True,
+    "Training.frequencies": "frozen",
 }
 HASHES = """
 import json

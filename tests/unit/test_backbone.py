@@ -177,3 +177,34 @@ def test_weights_of_another_size_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "encoder_depth": 3}))
     with pytest.raises(UserError, match="does not hold this network's weights"):
         load(tmp_path)
+
+
+def residual_types(model: torch.nn.Module, run) -> dict[str, set[torch.dtype]]:
+    """Types of what each block of the encoder and of the decoder adds to, under bfloat16 autocast."""
+    seen: dict[str, set[torch.dtype]] = {"encoder": set(), "decoder": set()}
+    for part, types in seen.items():
+        for block in getattr(model, part):
+            block.register_forward_hook(
+                lambda _, given, made, types=types: types.update({given[0].dtype, made.dtype})
+            )
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        run()
+    return seen
+
+
+@pytest.mark.parametrize("kind", ["label", "text"])
+def test_the_encoders_stream_is_float32_under_autocast(kind):
+    """As the authors': their tokens are joined, which takes the wider type, that of the learned ones."""
+    model, (x, t) = network(kind), inputs()
+    condition = Condition(labels=torch.tensor([0, 1, 4])) if kind == "label" else text([2, 7, 3], 7)
+    types = residual_types(model, lambda: model(x, t, condition))
+    assert types == {"encoder": {torch.float32}, "decoder": {torch.bfloat16}}
+
+
+def test_with_reg_the_decoders_stream_is_float32_too():
+    torch.manual_seed(0)
+    model = DDT(conditioner={"kind": "label", "classes": 5, "tokens": 3}, cls_width=6, **KEYS)
+    x, t = inputs()
+    condition = Condition(labels=torch.tensor([0, 1, 4]))
+    types = residual_types(model, lambda: model(x, t, condition, cls=torch.randn(3, 6)))
+    assert types == {"encoder": {torch.float32}, "decoder": {torch.float32}}

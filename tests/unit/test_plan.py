@@ -180,7 +180,7 @@ def test_a_small_study_needs_no_licence():
 
 
 STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
-FOR_GPUS = {"paper", "table1", "released", "released-512"}
+FOR_GPUS = {"paper", "paper-200k", "imagenet-text", "t2i-512", "table1", "released", "released-512"}
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from trainings import Stopping, train_in
+from trainings import ALONE, Stopping, train_in
 
-from nanogen.config import stages
+from nanogen.config import load_study, stages
+from nanogen.config.load import trained_run
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
 from nanogen.files import read_json
-from nanogen.stage2.learner import update_size, weights_of
+from nanogen.stage2.learner import Learner, update_size, weights_of
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
 from nanogen.training.stopping import Interrupted
@@ -196,6 +197,34 @@ def test_the_average_by_hand():
     ema.update(1000)  # decay 0.9
     assert float(ema.state()["weight"]) == pytest.approx(0.9 * value + 0.1 * 3)
     assert math.isclose(float(layer.weight.detach()), 3.0)
+
+
+def test_an_average_without_warm_up_has_one_decay():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        ema = EMA(layer, 0.9, warmup=False)
+        layer.weight.fill_(3.0)
+    ema.update(1)
+    assert float(ema.state()["weight"]) == pytest.approx(0.9 * 1 + 0.1 * 3)
+
+
+def test_a_run_says_how_it_is_averaged_and_what_is_learned(stage):
+
+    authors = {**stage, "training": {**stage["training"], "ema_warmup": False, "frequencies": "trained"}}
+    for keys, theirs in ((stage, False), (authors, True)):
+        learner = Learner(TrainStage.from_json(keys), ALONE)
+        assert learner.ema.warmup is not theirs
+        assert learner.model.time.frequencies.requires_grad is theirs
+        updated = [p for group in learner.optimizer.param_groups for p in group["params"]]
+        assert any(p is learner.model.time.frequencies for p in updated) is theirs
+
+
+def test_the_paper_trains_as_the_authors_do_and_short_trainings_do_not():
+    for study, theirs in (("paper", True), ("nano", False)):
+        for task in ("imagenet", "t2i"):
+            training = trained_run(load_study(study), "sd-vae-mse", task).training
+            assert (training.ema_warmup, training.frequencies == "trained") == (not theirs, theirs)
 
 
 def test_the_frozen_time_frequencies_stay_as_they_were(stage, undisturbed):

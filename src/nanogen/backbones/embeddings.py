@@ -63,7 +63,7 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, width: int, tokens: int, frequencies: int = 256):
         super().__init__()
-        # Frozen, and yet a parameter: published parameter counts include it.
+        # A parameter even where it is frozen: published parameter counts include it.
         self.frequencies = nn.Parameter(torch.randn(frequencies), requires_grad=False)
         first, last = nn.Linear(2 * frequencies, width), nn.Linear(width, width)
         self.mlp = nn.Sequential(first, nn.SiLU(), last)

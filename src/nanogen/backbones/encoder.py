@@ -69,8 +69,9 @@ class ClsToken(nn.Module):
         self.norm = RMSNorm(width)
 
     def forward(self, cls: Tensor) -> Tensor:
-        """(B, Z) -> (B, 1, width)."""
-        return self.norm(self.linear(cls))[:, None]
+        """(B, Z) -> float32 (B, 1, width), also under autocast, as the authors'."""
+        x = self.linear(cls)
+        return self.norm(x.to(torch.promote_types(x.dtype, torch.float32)))[:, None]
 
 
 REPA_HEADS = {
@@ -167,8 +168,9 @@ class InContextEncoder(nn.Module):
         tokens, mask = self.conditioner(condition)
         image = self.joined(self.encoder_patches(cells), self.encoder_cls, cls)
         count = image.shape[1]
-        context = [part.to(image.dtype) for part in (time_tokens, *absolute_tokens, tokens)]
-        sequence = torch.cat([image, *context], dim=1)
+        # Under autocast the time's tokens are float32 and the others bfloat16: joined, the stream that
+        # the blocks add to is float32, as the authors'.
+        sequence = torch.cat([image, time_tokens, *absolute_tokens, tokens], dim=1)
         if mask is not None:  # all but the text may always be attended to
             mask = F.pad(mask, (sequence.shape[1] - mask.shape[1], 0), value=True)[:, None, None]
         angles = self.encoder_rotary.angles(self.prefix, sequence.shape[1] - count)
@@ -191,11 +193,17 @@ class InContextEncoder(nn.Module):
 
     def joined(self, image: Tensor, token: ClsToken | None, cls: Tensor | None) -> Tensor:
         """The cls token, where there is one, in front of the image's."""
-        return image if token is None else torch.cat([token(cls).to(image.dtype), image], dim=1)
+        return image if token is None else torch.cat([token(cls), image], dim=1)
 
     def output(self, values: Tensor, cls: Tensor | None) -> Output:
         """From patches (B, N, p p C) to an image."""
         return Output(unpatch(values, self.patch, self.channels, self.rows, self.columns), cls)
+
+    def train_frequencies(self, trained: bool) -> None:
+        """Whether the Fourier frequencies of the times are learned; they are frozen at first."""
+        for embedding in (self.time, self.absolute_time):
+            if embedding is not None:
+                embedding.frequencies.requires_grad_(trained)
 
     def blocks(self) -> list[nn.Module]:
         """The repeated parts, which are worth compiling."""

@@ -38,7 +38,7 @@ COMMANDS = {
     "encode-latents": ("encode_latents", "cache a data set's latents"),
     "join-latents": ("join_latents", "join the shards of a latent cache"),
     "encode-features": ("encode_features", "cache a vision encoder's features of a data set"),
-    "encode-text": ("encode_text", "cache the text features of captions or prompts"),
+    "encode-text": ("encode_text", "cache the text features of captions, classes or prompts"),
     "join-text": ("join_text", "join the shards of text features"),
     "train-tokenizer": (
         "train_tokenizer",

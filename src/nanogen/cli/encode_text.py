@@ -1,4 +1,4 @@
-"""`nanogen encode-text`: cache the text features of captions or prompts."""
+"""`nanogen encode-text`: cache the text features of captions, classes or prompts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="the stage's configuration")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, help="images whose captions are encoded")
+    source.add_argument("--classes", type=Path, help="images whose classes' captions are encoded")
     source.add_argument("--prompts", type=Path, help="prompts of an evaluation (JSON)")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of the text encoder")
     parser.add_argument("--shard", metavar="K-of-N", help="write only this shard of the cache")
@@ -29,11 +30,12 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.models.card import expect_model
 
     expected = stage.expects
-    texts = (
-        _prompts(args.prompts, expected["data"])
-        if args.prompts
-        else _captions(args.data, expected["data"])
+    read, path = next(
+        (read, path)
+        for read, path in ((_captions, args.data), (_classes, args.classes), (_prompts, args.prompts))
+        if path
     )
+    texts = read(path, expected["data"])
     expect_model(args.encoder, expected["encoder"])
     from nanogen.caches.shards import Share
     from nanogen.caches.text import write_text_features
@@ -49,6 +51,25 @@ def _captions(path: Path, hash: str) -> dict[str, Sequence[str]]:
 
     images = ImageFile(path, hash)
     return {kind: images.captions(kind) for kind in CAPTIONS}
+
+
+def _classes(path: Path, hash: str) -> dict[str, Sequence[str]]:
+    """One caption per class: that of all its images; raises UserError where there is no such caption."""
+    from nanogen.data.images import ImageFile
+
+    images = ImageFile(path, hash)
+    found: dict[int, str] = {}
+    for label, caption in zip(images.labels.tolist(), images.captions("short"), strict=True):
+        if found.setdefault(label, caption) != caption:
+            raise UserError(
+                f"{path}: images of the class {images.classes[label]} are captioned {found[label]!r} "
+                f"and {caption!r}; a class is prompted by text only where its images have one "
+                "caption, as those of a folder do (data.source: folder)"
+            )
+    missing = [name for label, name in enumerate(images.classes) if label not in found]
+    if missing:
+        raise UserError(f"{path} has no image of the class {missing[0]}, so no caption to prompt it by")
+    return {"prompt": [found[label] for label in sorted(found)]}
 
 
 def _prompts(path: Path, hash: str) -> dict[str, Sequence[str]]:

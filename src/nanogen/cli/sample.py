@@ -202,9 +202,12 @@ def _conditions(stage: SampleStage, args: argparse.Namespace) -> tuple[Any, list
 
     if stage.train.conditioner.kind == "label":
         return class_conditions, None
-    if args.prompts is None or args.text is None:
-        raise UserError("text to image needs --prompts FILE and --text FILE")
-    return text_conditions(stage, args.text), prompts_of(stage, args.prompts)
+    if args.text is None or (args.prompts is None and stage.task == "t2i"):
+        raise UserError(
+            "text to image needs --prompts FILE and --text FILE, classes by text --text FILE"
+        )
+    prompts = prompts_of(stage, args.prompts) if stage.task == "t2i" else None
+    return text_conditions(stage, args.text), prompts
 
 
 def write_images(drawn: Sequence[Drawn], output: Path, count: int, title: str) -> list[Path]:

@@ -14,7 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nanogen.config import checks, replicates
+from nanogen.config import checks, encoder_registry, replicates
 from nanogen.config.model_schema import Model, PromptFile
 from nanogen.config.schema import PIXELS, PRETRAINING, PublicRun, Run
 from nanogen.config.studies import SECTIONS
@@ -177,7 +177,7 @@ def load_model(study: Study, name: str) -> Model:
     """A frozen network's configuration at the study's scale."""
     layers = [
         Layer(f"config/models/{name}.yaml", {"name": name}),
-        *for_scale(named("models", name), study.scale),
+        *for_scale(encoder_registry.model(name), study.scale),
         Layer(f"study {study.study} (released.tokenizers)", _released(study, name)),
         Layer(f"study {study.study} (models.{name})", study.models.get(name, {})),
         Layer(f"study {study.study} (latents)", _given_with_latents(study, name)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -72,6 +72,15 @@ class ModelTraining(Section):
     )
 
 
+class MultiLayer(Section):
+    """Features of several blocks in place of the last one's: their mean, each after the last norm."""
+
+    blocks: list[Annotated[int, Field(gt=0)]] = Field(min_length=1, description="blocks, from 1, rising")
+    summary: bool = Field(
+        False, description="add the mean over the patches of the last of them at every patch"
+    )
+
+
 class Model(Section):
     """One frozen network, a folder as ``save_pretrained`` writes it: built, downloaded or given."""
 
@@ -126,6 +135,19 @@ class Model(Section):
     interpolation: Literal["bicubic", "bilinear"] = Field(
         "bicubic", description="encoder: how images are brought to input_size, without antialiasing"
     )
+    last_norm: Literal["plain", "learned", "none"] | None = added(
+        None,
+        description="encoder: what is left of its last norm; plain: without scale and shift; none: not "
+        "applied; left out: by class",
+    )
+    positions: Literal["bicubic", "bilinear"] | None = added(
+        None,
+        description="encoder of timm: how its table of positions is brought to another size, without "
+        "antialiasing; left out: by class",
+    )
+    multilayer: MultiLayer | None = added(
+        None, description="encoder: features of several blocks; left out: the last one's"
+    )
     activation: Literal["gelu", "gelu_tanh"] | None = added(
         None, description="encoder of timm: of its MLPs; none: as it was published"
     )
@@ -152,6 +174,10 @@ class Model(Section):
     )
     tokenizer_hub: Hub | None = added(
         None, description="vqa, where source is download: the tokenizer, if it lies elsewhere"
+    )
+    precision: Literal["float32", "bf16"] = added(
+        "float32",
+        description="text_encoder: of its weights and computation; features are kept as float16",
     )
     statistics_hub: Hub | None = Field(
         None, description="extractor: data set on the hub that the statistics are fetched from"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import own_models, prompt_lists, stages, terms, variants
+from nanogen.config import encoder_registry, own_models, prompt_lists, stages, terms, variants
 from nanogen.config.latent_caches import FLOAT16, latents_of
 from nanogen.config.load import latent_shape, load_model, load_prompt_file, trained_run
 from nanogen.config.model_schema import Address, Model
@@ -51,7 +51,7 @@ class Download:
 
 def downloads(study: Study) -> list[Download]:
     """Every network, data set and prompt file that must still be downloaded, in order of first use."""
-    licences = read_yaml(CONFIG / "licences.yaml")
+    licences = _licences()
     found: list[Download] = []
     for name in models_of(study):
         model = load_model(study, name)
@@ -72,6 +72,12 @@ def downloads(study: Study) -> list[Download]:
                 for benchmark, pinned in prompt_lists.rows(run.evaluation).items()
             ]
     return found
+
+
+def _licences() -> Mapping[str, Any]:
+    """Of networks and data sets, by repository."""
+    known = read_yaml(CONFIG / "licences.yaml")
+    return {**known, "networks": {**encoder_registry.licences(), **known["networks"]}}
 
 
 def _reads_images(study: Study, run: Run) -> bool:
@@ -179,7 +185,7 @@ def require_weights(
     make = f"`snakemake {card} --config study={study.study}`"
     origin = f"{make} makes them (source: {model.source})"
     if model.source == "download":
-        items = _of_model(model, read_yaml(CONFIG / "licences.yaml"))
+        items = _of_model(model, _licences())
         origin = f"{make} fetches {'; '.join(map(str, items))}"
     raise UserError(
         f"{model.kind} {model.name}: there are no weights (*.safetensors) in {folder}; {origin}; or "

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nanogen.config import encoder_registry
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
 from nanogen.config.validation import Layer, refuse_unknown, section_of, validate
@@ -54,7 +55,7 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
         for entry in getattr(study.overrides, kind):
             named(kind, entry)
     for model in study.models:
-        named("models", model)
+        encoder_registry.model(model)
     released = study.released.models if study.released else {}
     for elsewhere in (study.trained, released):
         for task, models in elsewhere.items():

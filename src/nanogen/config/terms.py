@@ -18,6 +18,8 @@ IN_PIXELS = ("lpips", "features")
 NAMES = (*CACHED, *IN_PIXELS, "internal-guidance")
 # terms whose code has changed what they give, and how often
 REVISED = {"features": 2}
+# and what bfloat16 rounds in a training: the residual stream is no longer
+ROUNDED = {"residual": 2}
 REPA_HEADS = {"mse-linear": "linear", "cosine-mlp": "mlp"}
 
 
@@ -33,9 +35,14 @@ def networks(run: Run) -> dict[str, str]:
     return {name: str(terms[name].encoder) for name in IN_PIXELS if name in terms}
 
 
+def revised_terms(run: Run) -> dict[str, int]:
+    """The terms that give other losses than they once did."""
+    return {name: REVISED[name] for name in run.objective.terms if name in REVISED}
+
+
 def revisions(run: Run) -> dict[str, dict[str, int]]:
-    """The key ``revised`` of a stage with terms whose losses have changed since older versions."""
-    found = {name: REVISED[name] for name in run.objective.terms if name in REVISED}
+    """The key ``revised`` of a stage whose losses have changed since older versions."""
+    found = revised_terms(run) | (ROUNDED if run.training.precision == "bf16" else {})
     return {"revised": found} if found else {}
 
 

@@ -66,7 +66,8 @@ def start(keys: InitialiseFrom, expected: Stage) -> tuple[str, Stage]:
     found = read(folder)
     _check(key, folder, found, expected, _SAME_NETWORK)
     if keys.optimizer == "saved":
-        _check(key, folder, found, expected, (("training", "optimizer", "kind"),))
+        alike = (("training", "optimizer", "kind"), ("training", "frequencies"))
+        _check(key, folder, found, expected, alike)
     taken = keys.model_dump(mode="json", exclude={"model"})
     if taken != {"weights": "average", "optimizer": "fresh"} and not (folder / STATE).is_file():
         raise UserError(

@@ -57,6 +57,15 @@ class Training(Section):
         32, gt=0, description="samples that share one generator; fixes the draws on any process count"
     )
     ema: float = Field(0.9995, ge=0, lt=1, description="decay per step of the averaged weights")
+    ema_warmup: bool = added(
+        False,
+        introduced=True,
+        description="a smaller decay at first, (1 + step) / (10 + step), so that a short training's "
+        "average is not that of its initial weights",
+    )
+    frequencies: Literal["trained", "frozen"] = added(
+        "trained", introduced="frozen", description="the Fourier frequencies that tell the time"
+    )
     condition_dropout: float = Field(
         0.1, ge=0, le=1, description="share of samples trained without their condition, for guidance"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,17 @@ def named(kind: str, name: str) -> Layer:
     """The keys of config/<kind>/<name>.yaml; raises UserError if there is no such file."""
     path = CONFIG / kind / f"{name}.yaml"
     if not path.exists():
-        singular = kind[:-1] if kind != "studies" else "study"
-        raise UserError(
-            f"unknown {singular} {name!r}{nearest(name, available(kind))} "
-            f"(a {singular} is a file config/{kind}/NAME.yaml)"
-        )
+        raise unknown(kind, name, available(kind))
     return Layer(f"config/{kind}/{name}.yaml", read_yaml(path))
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
+    """The error of a name that is not among the ``valid`` ones of config/<kind>."""
+    singular = kind[:-1] if kind != "studies" else "study"
+    return UserError(
+        f"unknown {singular} {name!r}{nearest(name, valid)} "
+        f"(a {singular} is a file config/{kind}/NAME.yaml)"
+    )
 
 
 def for_scale(layer: Layer, scale: str) -> list[Layer]:

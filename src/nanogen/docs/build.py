@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nanogen.docs import commands, keys, methods, targets, tasks
+from nanogen.docs import commands, encoders, keys, methods, targets, tasks
 from nanogen.docs.equations import style_sheet
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, write_text
@@ -19,6 +19,7 @@ GENERATED: dict[str, Callable[[Path, commands.Parsers], str]] = {
     "reference/commands.md": lambda root, parsers: commands.page(parsers),
     "reference/targets.md": lambda root, parsers: targets.page(root),
     "reference/methods.md": lambda root, parsers: methods.page(),
+    "reference/encoders.md": lambda root, parsers: encoders.page(),
     "reference/tasks.md": lambda root, parsers: tasks.page(),
 }
 # Pages that stand elsewhere in the repository, and where the site has them.

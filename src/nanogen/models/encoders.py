@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen.config.model_schema import Model
+from nanogen.config.model_schema import Model, MultiLayer
 from nanogen.config.section import read
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
@@ -20,30 +19,10 @@ from nanogen.models import timm_networks
 from nanogen.models.card import CARD, read_card
 from nanogen.models.initialisation import checked
 from nanogen.models.loading import LibraryNetwork, load_network, network_class, save_network
+from nanogen.models.transformer_parts import TRANSFORMERS, TransformerParts
 
 PREPROCESSING = "preprocessing.json"
 
-# What the authors' code leaves of an encoder's last norm (docs/fidelity.md).
-PLAIN = "plain"  # without its learned scale and shift, eps 1e-5
-LEARNED = "learned"  # as its library has it
-NONE = "none"  # not applied
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A class of transformers: the name of its last norm, what is left of that norm, and whether class
-    and register tokens stand in front."""
-
-    norm: str
-    last: str
-    prefixed: bool
-
-
-TRANSFORMERS = {
-    "Dinov2WithRegistersModel": Layout("layernorm", PLAIN, prefixed=True),
-    "DINOv3ViTModel": Layout("norm", PLAIN, prefixed=True),
-    "SiglipVisionModel": Layout("post_layernorm", LEARNED, prefixed=False),
-}
 # where a class has these keys: a network so narrow does not leave its start with the large one's
 STARTING = {"layerscale_value": 1.0, "initializer_range": 0.1}
 
@@ -91,103 +70,53 @@ class Preprocessing:
         write_json(folder / PREPROCESSING, asdict(self))
 
 
-@dataclass(frozen=True)
-class TransformerParts:
-    """What the classes of vision transformers name differently.
-
-    Attributes:
-        tokens: normalised pixels (N, 3, H, W) -> all tokens after the last norm (N, T, width).
-        layers: the same pixels and some blocks, counted from 1 -> the patches' tokens after each of
-            them, before the last norm, (N, L, width).
-        depth: number of blocks.
-        prefix: number of class and register tokens, which stand before the patches'.
-        width: channels of a token.
-        patch: side of a patch in pixels.
-        owner, norm: the module that holds the last norm, and the norm's name in it.
-        last: what `VisionEncoder` leaves of it.
-    """
-
-    tokens: Callable[[Tensor], Tensor]
-    layers: Callable[[Tensor, Sequence[int]], list[Tensor]]
-    depth: int
-    prefix: int
-    width: int
-    patch: int
-    owner: nn.Module
-    norm: str
-    last: str
-
-    @classmethod
-    def of(cls, network: LibraryNetwork) -> TransformerParts:
-        if type(network).__name__ in TRANSFORMERS:
-            return cls._of_transformers(network)
-        return cls(
-            tokens=network.forward_features,
-            layers=lambda pixels, blocks: network.forward_intermediates(
-                pixels, [b - 1 for b in blocks], output_fmt="NLC", intermediates_only=True
-            ),
-            depth=len(network.blocks),
-            prefix=network.num_prefix_tokens,
-            width=network.embed_dim,
-            patch=network.patch_embed.patch_size[0],
-            owner=network,
-            norm="norm",
-            last=NONE if timm_networks.is_eva(network) else PLAIN,
-        )
-
-    @classmethod
-    def _of_transformers(cls, network: LibraryNetwork) -> TransformerParts:
-        layout = TRANSFORMERS[type(network).__name__]
-        owner = network.vision_model if hasattr(network, "vision_model") else network
-        config = network.config
-        prefix = 1 + int(getattr(config, "num_register_tokens", 0)) if layout.prefixed else 0
-
-        def layers(pixels: Tensor, blocks: Sequence[int]) -> list[Tensor]:
-            states = network(pixel_values=pixels, output_hidden_states=True).hidden_states
-            return [states[block][:, prefix:] for block in blocks]
-
-        return cls(
-            tokens=lambda pixels: network(pixel_values=pixels).last_hidden_state,
-            layers=layers,
-            depth=int(config.num_hidden_layers),
-            prefix=prefix,
-            width=int(config.hidden_size),
-            patch=int(config.patch_size),
-            owner=owner,
-            norm=layout.norm,
-            last=layout.last,
-        )
-
-    def end(self) -> None:
-        """Leave of the last norm what the authors' code leaves."""
-        if self.last == PLAIN:
-            plain = nn.LayerNorm(self.width, eps=1e-5, elementwise_affine=False)
-            setattr(self.owner, self.norm, plain)
-        elif self.last == NONE:
-            setattr(self.owner, self.norm, nn.Identity())
-
-
 class VisionEncoder(nn.Module):
     """A frozen encoder; its tokens are those of the authors' code, whose last norm is seldom the
-    library's (`TransformerParts.last`)."""
+    library's (`TransformerParts.last`).
 
-    def __init__(self, network: LibraryNetwork, preprocessing: Preprocessing):
+    Args:
+        last_norm, multilayer: as of `Model`.
+    """
+
+    def __init__(
+        self,
+        network: LibraryNetwork,
+        preprocessing: Preprocessing,
+        last_norm: str | None = None,
+        multilayer: MultiLayer | None = None,
+    ):
         super().__init__()
         self.network = network
         self.preprocessing = preprocessing
+        self.multilayer = multilayer
         self.parts = TransformerParts.of(network)
-        self.parts.end()
+        self.parts.end(last_norm)
+        if multilayer and max(multilayer.blocks) > self.parts.depth:
+            raise UserError(
+                f"multilayer.blocks {multilayer.blocks}: the encoder has {self.parts.depth} blocks"
+            )
         self.prefix, self.width = self.parts.prefix, self.parts.width
         self.rows = preprocessing.size // self.parts.patch
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) -> float (N, C, rows, rows): the patch tokens."""
-        return self.grid(self.parts.tokens(self.preprocessing(images)))
+        pixels = self.preprocessing(images)
+        if self.multilayer is None:
+            return self.grid(self.parts.tokens(pixels))
+        return self._square(self._of_layers(self.multilayer, pixels))
+
+    def _of_layers(self, multilayer: MultiLayer, pixels: Tensor) -> Tensor:
+        """(N, rows * rows, C), as RAEv2 makes them."""
+        layers = self.parts.normed(pixels, multilayer.blocks)
+        mean = torch.stack(layers).mean(0)
+        return mean + layers[-1].mean(1, keepdim=True) if multilayer.summary else mean
 
     def grid(self, tokens: Tensor) -> Tensor:
         """All tokens (N, T, C) -> the patches' (N, C, rows, rows)."""
-        patches = tokens[:, self.prefix :]  # (N, rows * rows, C)
+        return self._square(tokens[:, self.prefix :])
+
+    def _square(self, patches: Tensor) -> Tensor:
         return patches.transpose(1, 2).unflatten(2, (self.rows, self.rows))
 
 
@@ -209,15 +138,19 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
     else:
         class_name, activation = _own_class(folder), None
         preprocessing = Preprocessing.read(folder)
+    last_norm, positions, layers = (
+        (model.last_norm, model.positions, model.multilayer) if model else (None, None, None)
+    )
     if timm_networks.is_timm(class_name):
-        network = timm_networks.load(folder, class_name, preprocessing.size, activation)
-        return VisionEncoder(network, preprocessing)
+        network = timm_networks.load(folder, class_name, preprocessing.size, activation, positions)
+        return VisionEncoder(network, preprocessing, last_norm, layers)
     if class_name not in TRANSFORMERS:
         raise UserError(
             f"{folder}: the order of {class_name}'s tokens is not known; known are "
             f"{', '.join(TRANSFORMERS)} and timm:MODEL"
         )
-    return VisionEncoder(load_network(folder, class_name), preprocessing)
+    network = load_network(folder, class_name, **TRANSFORMERS[class_name].arguments)
+    return VisionEncoder(network, preprocessing, last_norm, layers)
 
 
 def _own_class(folder: Path) -> str:
@@ -242,27 +175,29 @@ def copy_encoder(source: Path, preprocessing: Preprocessing, target: Path) -> No
 def build_encoder(model: Model) -> LibraryNetwork:
     """An untrained encoder of the configuration's class and architecture."""
     name = model.model_class
-    if name == timm_networks.EVA:
-        return timm_networks.build(name, _eva_arguments(model))
+    if timm_networks.is_own_class(name):
+        return timm_networks.build(name, _timm_arguments(model))
     if name not in TRANSFORMERS:
         raise UserError(
             f"config/models/{model.name}.yaml: {name} cannot be trained here, only "
-            f"{', '.join(TRANSFORMERS)} and {timm_networks.EVA}; set its source to download or path"
+            f"{', '.join(TRANSFORMERS)}, {timm_networks.EVA} and {timm_networks.VIT}; set its source to "
+            "download or path"
         )
     network = network_class(name)
     valid = network.config_class().to_dict()
     keys = checked(model.architecture, valid, model.name)
     starting = {key: value for key, value in STARTING.items() if key in valid}
-    return network(network.config_class(**{"image_size": model.input_size, **starting, **keys}))
+    config = network.config_class(**{"image_size": model.input_size, **starting, **keys})
+    return network(config, **TRANSFORMERS[name].arguments)
 
 
-def _eva_arguments(model: Model) -> dict[str, Any]:
+def _timm_arguments(model: Model) -> dict[str, Any]:
     return {"img_size": model.input_size, **model.architecture}
 
 
 def save_encoder(network: LibraryNetwork, model: Model, folder: Path) -> None:
     """Write a network that `build_encoder` made."""
-    if model.model_class == timm_networks.EVA:
-        timm_networks.save(network, _eva_arguments(model), folder)
+    if timm_networks.is_own_class(model.model_class):
+        timm_networks.save(network, _timm_arguments(model), folder)
     else:
         save_network(network, folder)

@@ -21,9 +21,11 @@ LIBRARIES = {
     "AutoencoderKL": "diffusers",
     "AutoencoderKLFlux2": "diffusers",
     "AutoencoderKLQwenImage": "diffusers",
+    "Dinov2Model": "transformers",
     "Dinov2WithRegistersModel": "transformers",
     "DINOv3ViTModel": "transformers",
     "SiglipVisionModel": "transformers",
+    "ViTModel": "transformers",
     "Qwen3Model": "transformers",
     "Mask2FormerForUniversalSegmentation": "transformers",
     "CLIPModel": "transformers",
@@ -53,9 +55,11 @@ def save_network(network: Any, folder: Path) -> None:
     network.save_pretrained(folder, safe_serialization=True)
 
 
-def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
+def load_network(folder: Path | str, class_name: str, **arguments: bool) -> LibraryNetwork:
     """The network in ``folder`` (as ``save_pretrained`` writes it), frozen, of torch's default type,
     evaluating.
+
+    ``arguments`` are the class's own, e.g. ``add_pooling_layer=False``.
 
     Raises UserError where a file is missing or damaged, or where weights are missing: a layer
     would silently keep random values.
@@ -71,7 +75,11 @@ def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
     _without_bars(LIBRARIES[class_name])
     try:
         network, report = cls.from_pretrained(
-            str(folder), output_loading_info=True, use_safetensors=True, local_files_only=True
+            str(folder),
+            output_loading_info=True,
+            use_safetensors=True,
+            local_files_only=True,
+            **arguments,
         )
     except NOT_LOADED as error:
         raise UserError(f"{folder} cannot be loaded as {class_name}: {first_line(error)}") from error

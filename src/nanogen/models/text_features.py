@@ -30,7 +30,8 @@ class TextEncoder:
 
     def __init__(self, folder: Path, model: Model):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = load_network(folder, model.model_class).to(self.device)
+        dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[model.precision]
+        self.network = load_network(folder, model.model_class).to(self.device, dtype)
         self.tokenizer = _tokenizer(folder)
         self.max_tokens = model.required("max_tokens")
         self.width = int(self.network.config.hidden_size)
@@ -75,11 +76,15 @@ class TextEncoder:
         for target, row in zip(padded, rows, strict=True):
             target[: len(row)] = torch.tensor(row)
         mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
-        hidden = self.network(
-            input_ids=padded.to(self.device),
-            attention_mask=mask.long().to(self.device),
-            use_cache=False,
-        ).last_hidden_state.cpu()
+        hidden = (
+            self.network(
+                input_ids=padded.to(self.device),
+                attention_mask=mask.long().to(self.device),
+                use_cache=False,
+            )
+            .last_hidden_state.float()
+            .cpu()
+        )
         return (states[:length].numpy() for states, length in zip(hidden, lengths, strict=True))
 
 

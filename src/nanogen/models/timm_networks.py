@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,11 @@ MODULES = {
 
 def is_timm(class_name: str) -> bool:
     return class_name.startswith(PREFIX)
+
+
+def is_own_class(class_name: str) -> bool:
+    """Whether ``class_name`` is a class of vision transformers, which has no sizes of its own."""
+    return class_name in (EVA, VIT)
 
 
 def is_eva(network: nn.Module) -> bool:
@@ -66,36 +71,46 @@ def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None
     save_network(network, {"arguments": dict(arguments)}, folder)
 
 
-def load(folder: Path, class_name: str, size: int, activation: str | None = None) -> LibraryNetwork:
+def load(
+    folder: Path,
+    class_name: str,
+    size: int,
+    activation: str | None = None,
+    positions: Literal["bicubic", "bilinear"] | None = None,
+) -> LibraryNetwork:
     """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
 
-    Where it was published for another size, its positions are fitted to this one. ``activation`` is
-    another than the published one of its MLPs. Raises UserError where a file is missing or a weight does
-    not fit.
+    Where it was published for another size, its positions are fitted to this one.
+
+    Args:
+        activation: of its MLPs, where it is another than the published one.
+        positions: how the table is resized, without antialiasing; None: as its class does.
+
+    Raises UserError where a file is missing or a weight does not fit.
     """
     arguments = stored_arguments(read_config(folder))
     if activation:
         arguments["act_layer"] = activation
     network: LibraryNetwork = load_weights(build(class_name, arguments), folder)
-    if class_name != EVA and not class_name.startswith(PERCEPTION):
-        network.set_input_size(img_size=(size, size))
-        return network.requires_grad_(False)
     table, grid = network.pos_embed, network.patch_embed.grid_size
-    network.rope.ref_feat_shape = None
-    network.rope.reset_parameters()
+    if class_name == EVA or class_name.startswith(PERCEPTION):
+        positions = positions or "bilinear"
+        network.rope.ref_feat_shape = None
+        network.rope.reset_parameters()
     network.set_input_size(img_size=(size, size))
-    fitted = _resized(table, network.num_prefix_tokens, grid, network.patch_embed.grid_size)
-    network.pos_embed = nn.Parameter(fitted)
+    if positions is not None:
+        network.pos_embed = nn.Parameter(_resized(table, grid, network.patch_embed.grid_size, positions))
     return network.requires_grad_(False)
 
 
-def _resized(table: Tensor, prefix: int, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+def _resized(table: Tensor, old: tuple[int, int], new: tuple[int, int], mode: str) -> Tensor:
     """Positions (1, prefix + rows * columns, D) of the grid ``old``, on the grid ``new``."""
     if old == new:
         return table
+    prefix = table.shape[1] - old[0] * old[1]
     front, cells = table[:, :prefix], table[:, prefix:]
     image = cells.transpose(1, 2).unflatten(2, old)
-    image = F.interpolate(image, new, mode="bilinear", antialias=False)
+    image = F.interpolate(image, new, mode=mode, antialias=False)
     return torch.cat([front, image.flatten(2).transpose(1, 2)], dim=1)
 
 

@@ -48,4 +48,9 @@ def load_vision(folder: Path, model: Model) -> Vision:
             f"config/models/{model.name}.yaml: {model.model_class} has no class token, which REG, "
             "REPA and the term features need; name another encoder"
         )
+    if encoder.multilayer:
+        raise UserError(
+            f"config/models/{model.name}.yaml: REG, REPA and the term features compare with the last "
+            "block's features; name the encoder without multilayer"
+        )
     return Vision(encoder)

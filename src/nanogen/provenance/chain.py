@@ -121,7 +121,7 @@ def _of_training(study: Study, run: Run) -> Iterator[Link]:
         yield Link("latents", file, stages.latents(study, task, run.tokenizer))
     if start := run.training.initialise_from:
         yield Link("initial weights", Path(start.model), trained.read(Path(start.model)))
-    for of in (task, "prompts") if run.conditioner.model else ():
+    for of in (task, stages.drawn_texts(task)) if run.conditioner.model else ():
         encoder = str(run.conditioner.model)
         yield Link(f"text of {of}", Path(paths.text(of, encoder)), stages.text(study, of, encoder))
     for part, encoder in terms.caches(run).items():

@@ -152,19 +152,20 @@ class Images:
         self.generator = Generator(stage, self.model, tokenizer, group.device)
         self.conditions: Callable[[np.ndarray], Condition]
         if stage.task == "imagenet":
-            self._of_classes(stage)
+            self._of_classes(stage, inputs)
         else:
             self._of_prompts(stage, inputs)
 
-    def _of_classes(self, stage: OnlineStage) -> None:
+    def _of_classes(self, stage: OnlineStage, inputs: Inputs) -> None:
         """The first images of the sample set, or of few classes some that lie evenly among all."""
-        from nanogen.sampling.inputs import class_conditions
+        from nanogen.sampling.inputs import class_conditions, text_conditions
 
         count, classes = stage.images, stage.train.conditioner.classes
         assert classes is not None
         self.indices = np.arange(count) * max(classes, count) // count
         self.labels = self.indices % classes
-        self.conditions = class_conditions
+        by_text = stage.train.conditioner.kind == "text"
+        self.conditions = text_conditions(stage, inputs.file("text")) if by_text else class_conditions
 
     def _of_prompts(self, stage: OnlineStage, inputs: Inputs) -> None:
         """All images of GenEval's prompts."""

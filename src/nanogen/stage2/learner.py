@@ -41,11 +41,12 @@ class Learner:
         self.keys, self.group, self.micro_batch = training.optimizer, group, execution.micro_batch
         self.objective = objective_of(stage, networks)
         self.model = build(stage).to(group.device)
+        self.model.train_frequencies(training.frequencies == "trained")
         if training.compile and group.device.type == "cuda":
             compile_blocks(self.model)
         # Before the average, which it makes equal everywhere.
         self.wrapped = parallel(self.model, group, execution.sharding)
-        self.ema = EMA(self.model, training.ema)
+        self.ema = EMA(self.model, training.ema, training.ema_warmup)
         self.optimizer = optimizer_of(self.model, self.keys)
         self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
         bf16 = training.precision == "bf16"

@@ -11,19 +11,19 @@ from nanogen.training.sharding import placed
 class EMA:
     """``shadow <- decay * shadow + (1 - decay) * weights`` for every parameter.
 
-    Early on the decay is min(decay, (1 + step) / (10 + step)), so that a short run's average is not
-    dominated by its initial weights.
+    With ``warmup`` the decay is min(decay, (1 + step) / (10 + step)), so that a short run's average is
+    not dominated by its initial weights.
     """
 
-    def __init__(self, model: nn.Module, decay: float):
-        self.decay = decay
+    def __init__(self, model: nn.Module, decay: float, warmup: bool = True):
+        self.decay, self.warmup = decay, warmup
         self.names = [name for name, _ in model.named_parameters()]
         self.weights = [p for _, p in model.named_parameters()]
         self.shadow = [p.detach().clone() for p in self.weights]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
         torch._foreach_lerp_(self.shadow, [p.detach() for p in self.weights], 1 - decay)
 
     def state(self) -> dict[str, Tensor]:

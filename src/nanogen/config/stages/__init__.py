@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from nanogen.config.stages.base import VERSIONS, Stage
 from nanogen.config.stages.preparation import (
+    CLASSES,
     data,
+    drawn_texts,
     inputs,
     latents,
     model,
@@ -47,11 +49,13 @@ from nanogen.config.stages.text_to_image import (
 )
 
 __all__ = [
+    "CLASSES",
     "VERSIONS",
     "Stage",
     "answering",
     "data",
     "distribution",
+    "drawn_texts",
     "extractors",
     "features",
     "geneval",

@@ -216,12 +216,24 @@ def feature_width(study: Study, name: str) -> int:
     return width
 
 
+PROMPTS, CLASSES = "prompts", "classes"
+
+
+def drawn_texts(task: str) -> str:
+    """Which texts a task's sample sets are drawn of, where text is the condition."""
+    return PROMPTS if task == "t2i" else CLASSES
+
+
 def text(study: Study, of: str, encoder: str) -> Stage:
-    """Text features of a task's captions (``of`` = task) or of the evaluation ``prompts``."""
-    source = prompts(study) if of == "prompts" else data(study, of, "train")
+    """Text features of a task's captions (``of`` = task), of the evaluation ``prompts``, or of the
+    ``classes`` of ImageNet, whose images are captioned by their class."""
+    source = (
+        prompts(study) if of == PROMPTS else data(study, "imagenet" if of == CLASSES else of, "train")
+    )
     return stage_of(
         "text",
         {"data": source["hash"], "encoder": model(study, encoder)["hash"]},
         dtype="float16",
         model=model_keys(study, encoder),
+        **({"of": CLASSES} if of == CLASSES else {}),
     )

@@ -13,6 +13,7 @@ from nanogen.config.schema import PIXELS, PublicRun, Run
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import (
     data,
+    drawn_texts,
     feature_width,
     given_classes,
     latents,
@@ -29,6 +30,9 @@ from nanogen.errors import UserError
 NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"}
 NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "snapshots", "keep_state"}
 NOT_OF_THE_WEIGHTS |= {"trackers"}
+
+# and those that came later and say nothing of a released model
+OF_OWN_TRAININGS = {"ema_warmup", "frequencies"}
 
 # Seed of the choice of MeanFlow's steps. It is the authors', and the same for all methods and seeds.
 MEANFLOW_STEPS_SEED = 42
@@ -93,11 +97,15 @@ def trained_model(study: Study, method: str, task: str, weights: str = "") -> St
 def _released(study: Study, expected: Stage, file: str) -> Stage:
     """The stage of a model that its authors trained: the expected network, and the file it comes from.
 
-    It reads nothing of the study, so data, caches and the networks of added terms are left out.
+    It reads nothing of the study, so data, caches and the networks of added terms are left out; so is
+    what bfloat16 rounds in a training here.
     """
     assert study.released is not None
-    left_out = ("stage", "version", "expects", "hash", "use")
+    left_out = ("stage", "version", "expects", "hash", "use", "revised")
     keys = {key: value for key, value in expected.items() if key not in left_out}
+    terms_revised = terms.revised_terms(trained_run(study, expected["method"], expected["task"]))
+    keys |= {"revised": terms_revised} if terms_revised else {}
+    keys["training"] = {k: v for k, v in keys["training"].items() if k not in OF_OWN_TRAININGS}
     source = {"repo": study.released.repo, "revision": study.released.revision, "file": file}
     return {**stage_of("train", {}, **keys, released=source), "use": expected["use"]}
 
@@ -136,8 +144,9 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
         expects["tokenizer"] = model(study, run.tokenizer)["hash"]
     if run.conditioner.kind == "text":
         assert run.conditioner.model is not None
-        expects["prompts"] = prompts(study)["hash"]
-        expects["text"] = text(study, "prompts", run.conditioner.model)["hash"]
+        if task == "t2i":
+            expects["prompts"] = prompts(study)["hash"]
+        expects["text"] = text(study, drawn_texts(task), run.conditioner.model)["hash"]
     return stage_of(
         "sample",
         expects,
