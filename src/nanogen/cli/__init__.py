@@ -15,7 +15,7 @@ from types import ModuleType
 from nanogen import __version__
 from nanogen.ending import UNWRITTEN
 from nanogen.errors import UserError, nearest
-from nanogen.text import printable
+from nanogen.text import log_to_terminal, printable
 from nanogen.training.stopping import CANCELLED, Interrupted
 
 # command -> (module in nanogen.cli, what it does); each module has arguments(parser) and run(args), the
@@ -120,19 +120,6 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return {name: parser_of(name) for name in COMMANDS}
 
 
-class _Printable(logging.Formatter):
-    """Messages hold names that others gave to files."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-def _log_to_terminal() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
 def _record(args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
     """Note beside its outputs how a step of the graph, a command with --config and --output, ran."""
     config, output = getattr(args, "config", None), getattr(args, "output", None)
@@ -150,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     time."""
     argv = sys.argv[1:] if argv is None else argv
     began = datetime.now(UTC)
-    _log_to_terminal()
+    log_to_terminal(logging.INFO)
     name = _parser().parse_args(argv[:1] or ["--help"]).command
     try:
         if name not in COMMANDS:

@@ -1,17 +1,19 @@
 """Where images come from, and what sources have in common.
 
-A *source* knows its classes and how many examples it has and yields them in a fixed order; the
-writer (`nanogen.data.image_import`) streams them into an image file.
+What is drawn is one stream of examples of a known number. What is imported comes in *parts*, a tar shard
+or a run of files each: `nanogen.data.parts` finishes them one by one, in as many processes as there are
+cores, and `nanogen.data.image_import` joins them to one image file.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -24,39 +26,82 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects; of a
-    tar shard also where it lies."""
+    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects.
 
-    image: np.ndarray
+    Of a picture that stays in its shard, ``place`` is its offset and size there, and ``image`` None.
+    """
+
+    image: np.ndarray | None
     label: int
     short: str
     dense: str
     masks: np.ndarray | None = None
     objects: list[dict[str, Any]] | None = None
-    place: tuple[int, int, int] | None = None  # shard, offset and size, where it lies in one
+    place: tuple[int, int] | None = None
 
 
-class UnreadableFiles(Exception):
-    """Raised by a source after its last example, where files could not be read: name -> reason."""
+@dataclass(frozen=True)
+class Unreadable:
+    """A picture that cannot be read: what it is called, with its shard or below the root, and why."""
 
-    def __init__(self, files: Mapping[str, str]):
-        super().__init__(f"{len(files)} unreadable files")
-        self.files = dict(files)
+    name: str
+    reason: str
 
 
-class ImageSource(Protocol):
-    """Where examples come from."""
+class Drawn(Protocol):
+    """Examples that have no files, so none can be unreadable."""
 
     classes: list[str]
 
     def __len__(self) -> int: ...
 
     def examples(self) -> Iterator[Example]:
-        """All examples in order; raises UnreadableFiles at the end if any were left out."""
+        """All examples in order."""
         ...
 
-    def without(self, names: set[str]) -> ImageSource:
-        """The same source as if these files were not there."""
+
+class Part(Protocol):
+    """What one process imports at a time; it is sent there, so it is small and can be pickled.
+
+    Attributes:
+        name: of the part, below the root.
+        files: what it reads; it is imported anew when their sizes or times change.
+        chosen: what else its examples follow from, as JSON.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def files(self) -> Sequence[Path]: ...
+    @property
+    def chosen(self) -> Any: ...
+
+    def examples(self) -> Iterator[Example | Unreadable]:
+        """What it holds, in order; raises UserError where a file cannot be read at all."""
+        ...
+
+
+class Imported(Protocol):
+    """A user's pictures.
+
+    Attributes:
+        count: how many there are if all can be read; None where only reading tells.
+    """
+
+    classes: list[str]
+
+    @property
+    def count(self) -> int | None: ...
+
+    def parts(self) -> Sequence[Part]:
+        """All parts in order; more examples than the stage asks for are left out at the end."""
+        ...
+
+    def filled(self, unreadable: set[str]) -> Imported:
+        """The source with others in place of these, as far as there are any; without, it is itself.
+
+        Raises UserError where too few are left.
+        """
         ...
 
 

@@ -152,6 +152,7 @@ def _members(tar: tarfile.TarFile, shard: Path) -> Iterator[tarfile.TarInfo]:
                     continue
                 check_storable(member.name, f"{shard}: the member's name {member.name!r}")
                 yield member
+                tar.members.clear()  # every one is read once; a long shard's would fill the memory
     except tarfile.TarError as error:
         raise UserError(f"{shard} is truncated or damaged ({error}); fetch it again") from error
     if passed:
