@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -58,18 +59,12 @@ def _results(parts: Sequence[Part], folder: Path, side: int | None, workers: int
     if workers <= 1:
         yield from (finish(part, folder, side) for part in parts)
         return
-    remaining = iter(parts)
     with _pool(workers) as pool:
-        pending: deque[Future[Finished]] = deque()
-
-        def submit(count: int) -> None:
-            for part in (part for part, _ in zip(remaining, range(count), strict=False)):
-                pending.append(pool.submit(finish, part, folder, side))
-
-        submit(2 * workers)
+        begun = (pool.submit(finish, part, folder, side) for part in parts)
+        pending = deque(islice(begun, 2 * workers))
         while pending:
             yield _result(pending)
-            submit(1)
+            pending.extend(islice(begun, 1))
 
 
 def _result(pending: deque[Future[Finished]]) -> Finished:

@@ -68,10 +68,7 @@ class Shards:
 
     def parts(self) -> list[Shard]:
         side = None if self.stage.left_in_shards else self.stage.resolution
-        return [
-            Shard(path, path.relative_to(self.root).as_posix(), self.stage.images, side)
-            for path in self.shards
-        ]
+        return [Shard(path, path.relative_to(self.root).as_posix(), side) for path in self.shards]
 
     def filled(self, unreadable: set[str]) -> Shards:
         """Itself: as many are read as the stage asks for, however many of them are unreadable."""
@@ -84,13 +81,11 @@ class Shard:
 
     Attributes:
         name: below the root.
-        most: pictures to take from it.
         side: of the squares that pictures become; None: they are read, and stay where they lie.
     """
 
     path: Path
     name: str
-    most: int
     side: int | None
 
     @property
@@ -98,22 +93,18 @@ class Shard:
         return [self.path]
 
     @property
-    def chosen(self) -> int:
-        return self.most
+    def chosen(self) -> None:
+        return None
 
     def examples(self) -> Iterator[Example | Unreadable]:
-        taken = 0
         with opened(self.path) as tar:
             for sample in samples(tar, self.path):
-                if taken == self.most:
-                    return
                 try:
                     with explained(self.path, "read"):
                         example = self._example(tar, sample)
                 except UnreadableSample as error:
                     yield Unreadable(f"{self.name}/{sample.name}", str(error))
                 else:
-                    taken += 1
                     yield example
 
     def _example(self, tar: tarfile.TarFile, sample: Sample) -> Example:
