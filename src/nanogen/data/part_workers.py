@@ -26,8 +26,10 @@ log = logging.getLogger(__name__)
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: those it was given, as libraries of threads ask for them."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    given = os.environ.get("OMP_NUM_THREADS", "")  # Snakemake sets it to a rule's threads
+    return min(there, int(given)) if given.isdecimal() and int(given) else there
 
 
 def finished(
