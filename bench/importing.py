@@ -107,7 +107,7 @@ def run(stage: Path, output: Path, workers: int, kill_after: float | None = None
     command += ["--output", str(output), "--workers", str(workers)]
     started, most = time.perf_counter(), 0.0
     before = os.times()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command)
     while process.poll() is None:
         most = max(most, sum(map(held, family(process.pid))))
         if kill_after is not None and time.perf_counter() - started > kill_after:

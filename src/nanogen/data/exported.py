@@ -6,7 +6,6 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,11 +46,6 @@ class Exported:
         for group in evenly(groups, stage.images):
             self.chosen[group] = True
 
-    @cached_property
-    def _lengths(self) -> list[int]:
-        """Rows of each table."""
-        return [sum(map(len, table.batches(columns(table)[1]))) for table in self.tables]
-
     def _names(self) -> list[str]:
         return [table.path.relative_to(self.root).as_posix() for table in self.tables]
 
@@ -59,15 +53,15 @@ class Exported:
         """Which rows are not left out, bool (N,)."""
         if not self.left_out:
             return np.ones(count, bool)
-        lengths = zip(self._names(), self._lengths, strict=True)
-        return np.array([_row(t, k) not in self.left_out for t, n in lengths for k in range(n)])
+        tables = zip(self._names(), self.tables, strict=True)
+        return np.array([_row(t, k) not in self.left_out for t, o in tables for k in range(o.rows)])
 
     @property
     def count(self) -> int:
         return int(self.chosen.sum())
 
     def parts(self) -> list[Rows]:
-        starts = np.cumsum([0, *self._lengths])
+        starts = np.cumsum([0, *(table.rows for table in self.tables)])
         chosen = [self.chosen[a:b] for a, b in pairwise(starts)]
         return [
             Rows(table, name, np.flatnonzero(rows), self.captions, self.stage.resolution)

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from nanogen.data.wordnet import spoken
 from nanogen.errors import UserError
 
 Item = TypeVar("Item")
@@ -106,9 +107,9 @@ class Imported(Protocol):
 
 
 def caption(name: str, template: str) -> str:
-    """The caption of a class, from its folder's name: underscores are spaces."""
+    """The caption of a class, from its folder's name: underscores are spaces, WordNet numbers words."""
     try:
-        return template.format(name=name.replace("_", " "))
+        return template.format(name=spoken(name))
     except (KeyError, IndexError, ValueError) as error:
         raise UserError(
             f"data.caption_template {template!r} cannot be filled in: it may contain {{name}}, "
