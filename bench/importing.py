@@ -102,15 +102,22 @@ def held(pid: int) -> float:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
-def run(stage: Path, output: Path, workers: int, kill_after: float | None = None) -> Ran:
+def finished_parts(output: Path) -> int:
+    return sum(1 for _ in output.with_name(f".{output.name}.parts").glob("*.h5"))
+
+
+def run(stage: Path, output: Path, workers: int, kill: tuple[int, float] | None = None) -> Ran:
+    """Start the command; ``kill``: so many seconds after so many parts are finished."""
     command = [sys.executable, "-m", "nanogen", "make-data", "--config", str(stage)]
     command += ["--output", str(output), "--workers", str(workers)]
-    started, most = time.perf_counter(), 0.0
+    started, most, moment = time.perf_counter(), 0.0, None
     before = os.times()
     process = subprocess.Popen(command)
     while process.poll() is None:
         most = max(most, sum(map(held, family(process.pid))))
-        if kill_after is not None and time.perf_counter() - started > kill_after:
+        if kill and moment is None and finished_parts(output) >= kill[0]:
+            moment = time.perf_counter() + kill[1]
+        if moment is not None and time.perf_counter() > moment:
             workers_of_it = family(process.pid)[1:]
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -137,16 +144,18 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def killed(stage: Path, output: Path, workers: int, kills: int, whole: float) -> tuple[int, float]:
-    """How often it was killed before it ended, and the seconds of all starts together."""
-    draw, seconds = random.Random(0), 0.0
-    for number in range(kills):
-        # The start of a process takes a second or two, in which there is nothing to lose.
-        ran = run(stage, output, workers, draw.uniform(0.5, max(3.0, 2 * whole / kills)))
-        seconds += ran.seconds
+def killed(stage: Path, output: Path, args: argparse.Namespace) -> tuple[int, float]:
+    """How often it was killed before it ended, and the seconds of all starts together.
+
+    The moments are spread over the whole import, however fast the machine is.
+    """
+    draw, seconds, count = random.Random(0), 0.0, 0
+    for parts in sorted(draw.randrange(args.shards) for _ in range(args.kills)):
+        ran = run(stage, output, cores(), (parts, draw.uniform(0, 1)))
+        seconds, count = seconds + ran.seconds, count + ran.killed
         if not ran.killed:
-            return number, seconds
-    return kills, seconds + run(stage, output, workers).seconds
+            return count, seconds
+    return count, seconds + run(stage, output, cores()).seconds
 
 
 def measure(folder: Path, args: argparse.Namespace, store: str) -> None:
@@ -167,7 +176,7 @@ def measure(folder: Path, args: argparse.Namespace, store: str) -> None:
     one, all_ = times.values()
     print(f"{store:>7} {'speed':>12} {one / all_:8.2f} times one worker (bar {BAR} on two cores)")
     output = folder / "killed.h5"
-    count, seconds = killed(stage, output, cores(), args.kills, all_)
+    count, seconds = killed(stage, output, args)
     sums["killed"] = digest(output)
     same = "the same bytes" if len(set(sums.values())) == 1 else f"OTHER BYTES: {sums}"
     print(f"{store:>7} {'killed':>12} {count} times, {seconds:.1f} s in all: {same}")
