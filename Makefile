@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DELETE_ON_ERROR:
 
 all: setup
-	@snakemake all --config study=$(STUDY) --quiet rules
+	@snakemake all --config study=$(STUDY)
 	@$(MAKE) --no-print-directory $(RESULTS)/report.html
 	@nanogen summary --study $(STUDY) --report $(RESULTS)/report.html
 
@@ -69,7 +69,7 @@ test-fast: setup lint
 
 # The site opens from disk and asks for nothing from the network.
 docs: setup
-	@snakemake docs --quiet rules
+	@snakemake docs
 	@echo "build/docs/index.html"
 
 # Committed by hand, when the default study was run anew.
@@ -85,10 +85,10 @@ docs-figures:
 rehearsal: setup
 ifeq ($(STUDY),released)
 	@nanogen stand-in --study released-rehearsal --folder results/released-rehearsal/hub -- \
-	  snakemake all --config study=released-rehearsal --quiet rules
+	  snakemake all --config study=released-rehearsal
 	@nanogen summary --study released-rehearsal
 else
-	@snakemake all --config study=rehearsal --quiet rules
+	@snakemake all --config study=rehearsal
 	@nanogen summary --study rehearsal
 endif
 

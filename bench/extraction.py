@@ -1,4 +1,4 @@
-"""Peak memory of `nanogen extract-features` by the number of images, and what 50,000 would need.
+"""Peak memory of extracting features by the number of images, and what 50,000 would need.
 
     python bench/extraction.py [--images 1000 5000] [--batch-size 128]
 

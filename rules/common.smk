@@ -108,25 +108,17 @@ def stage_file(stage, named=None):
 
 
 def configured(make, *fields):
-    """A parameter function: the configuration file of ``make(STUDY, *wildcards)``."""
+    """A parameter function: the configuration file of ``make(STUDY, *wildcards)``, or those of several
+    stages, as further options --config."""
 
     def parameter(wildcards):
         try:
-            return stage_file(make(STUDY, *(getattr(wildcards, field) for field in fields)))
+            made = make(STUDY, *(getattr(wildcards, field) for field in fields))
+            return " --config ".join(map(stage_file, made if isinstance(made, list) else [made]))
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
     return parameter
-
-
-def quoted(paths):
-    """Words of a shell command."""
-    return " ".join(map(quote, paths))
-
-
-def chained(commands):
-    """Arguments of `nanogen chain`."""
-    return " --then ".join(commands)
 
 
 def study_file():

@@ -24,7 +24,7 @@ rule reference:
 
 rule score_images:
     input:
-        extractors=extractor_cards,
+        unpack(scoring_inputs("imagenet")),
         samples=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/samples.h5",
         reference=PATHS.reference,
     output:
@@ -40,18 +40,15 @@ rule score_images:
         gres="",
         mpi="",
     params:
-        extraction=configured(stages.features, "method", "variant"),
-        config=configured(stages.distribution, "method", "variant"),
-        extractors=extractor_options,
+        config=configured(measuring("imagenet"), "method", "variant"),
+        inputs=as_options,
         features=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/features.h5",
         metrics=f"{ROOT}/runs/imagenet/{{method}}/{{variant}}/metrics",
     shell:
-        "python -m nanogen chain launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
+        "python -m nanogen launch --mpi '{resources.mpi}' --nodes {resources.nodes}"
         " --gres '{resources.gres}' --processes {resources.processes} --"
-        " extract-features --config {params.extraction} --samples {input.samples:q}"
-        " {params.extractors} --output {params.features}"
-        " --then score-distribution --config {params.config} --features {params.features}"
-        " --reference {input.reference:q} --output {params.metrics} 2> >(tee -i {log} >&2)"
+        " score-samples --config {params.config} {params.inputs} --features {params.features}"
+        " --output {params.metrics} 2> >(tee -i {log} >&2)"
 
 
 if "t2i" in STUDY.tasks:
@@ -59,12 +56,9 @@ if "t2i" in STUDY.tasks:
     # One process for all of them: it starts for longer than it measures, and questions share a network.
     rule score_text:
         input:
-            unpack(answering_inputs),
+            unpack(scoring_inputs("t2i")),
             samples=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/samples.h5",
             prompts=PATHS.prompts,
-            detector=PATHS.model_card(RUNS[FIRST, "t2i"].evaluation.detector),
-            colors=color_classifier,
-            scorer=weak_scorer,
         output:
             [f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics/{name}.json" for name in MEASURED_HERE],
         log:
@@ -73,14 +67,12 @@ if "t2i" in STUDY.tasks:
         conda:
             "../envs/metrics.yaml"
         params:
-            geneval=geneval_command,
-            questions=questions_command,
-            simpleeval=simpleeval_command,
-            image_text=image_text_command,
+            config=configured(measuring("t2i"), "method", "variant"),
+            inputs=as_options,
+            metrics=f"{ROOT}/runs/t2i/{{method}}/{{variant}}/metrics",
         shell:
-            "python -m nanogen chain {params.geneval} {params.questions} {params.simpleeval}"
-            " {params.image_text}"
-            " 2> >(tee -i {log} >&2)"
+            "python -m nanogen score-samples --config {params.config} {params.inputs}"
+            " --output {params.metrics} 2> >(tee -i {log} >&2)"
 
     # Models that only a package runs, which needs an environment of its own.
     if "dpg" in PACKAGED:
@@ -100,7 +92,7 @@ if "t2i" in STUDY.tasks:
                 config=configured(stages.question_scores, "method", "variant"),
                 inputs=as_options,
             shell:
-                "python -m nanogen score-mplug --config {params.config} {params.inputs}"
+                "python -m nanogen score-samples --metric dpg --config {params.config} {params.inputs}"
                 " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
 
     if "genai" in PACKAGED:
@@ -119,5 +111,5 @@ if "t2i" in STUDY.tasks:
                 config=configured(stages.question_scores, "method", "variant"),
                 inputs=as_options,
             shell:
-                "python -m nanogen score-clip-flant5 --config {params.config} {params.inputs}"
+                "python -m nanogen score-samples --metric genai --config {params.config} {params.inputs}"
                 " --output $(dirname {output}) 2> >(tee -i {log} >&2)"

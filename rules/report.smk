@@ -24,12 +24,10 @@ rule published_tables:
     conda:
         "../envs/report.yaml"
     params:
-        tables=chained(
-            f"table {name} --published --output-prefix {ROOT}/tables/published/{name}"
-            for name in PUBLISHED_TABLES
-        ),
+        names=" ".join(PUBLISHED_TABLES),
     shell:
-        "python -m nanogen chain {params.tables} > {log} 2> >(tee -i {log} >&2)"
+        "python -m nanogen table {params.names} --published"
+        f" --output-prefix {ROOT}/tables/published > {{log}} 2> >(tee -i {{log}} >&2)"
 
 
 rule measured_table:
@@ -80,13 +78,11 @@ if "correlations" in OWN_TABLES:
         conda:
             "../envs/report.yaml"
         params:
-            tables=lambda wildcards, input: chained(
-                f"table {name} --study {study_file()} --input {quoted(input)}"
-                f" --output-prefix {ROOT}/tables/{name}"
-                for name in CORRELATIONS
-            ),
+            names=" ".join(CORRELATIONS),
+            study=study_file(),
         shell:
-            "python -m nanogen chain {params.tables} > {log} 2> >(tee -i {log} >&2)"
+            "python -m nanogen table {params.names} --study {params.study} --input {input:q}"
+            f" --output-prefix {ROOT}/tables > {{log}} 2> >(tee -i {{log}} >&2)"
 
 
 rule published_figure:

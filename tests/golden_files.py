@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from nanogen.backbones import DDT
+from nanogen.interop.released import from_released
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(os.environ.get("NANOGEN_GOLDEN") or ROOT.parent / "shared" / "reference" / "golden")
@@ -44,3 +47,22 @@ def every(pattern: str, having: Callable[[Path], bool] = lambda _: True) -> list
     return [pytest.param(path, id=path.stem) for path in found] or [
         pytest.param(None, marks=pytest.mark.skip(reason=reason))
     ]
+
+
+def ddt(meta: Mapping[str, Any], weights: Mapping[str, torch.Tensor], **options: Any) -> DDT:
+    """The network that the authors' constructor arguments and weights are of."""
+    encoder, decoder = zip(meta["hidden_size"], meta["depth"], meta["num_heads"], strict=True)
+    model = DDT(
+        patch=meta["patch_size"][0],
+        encoder_width=encoder[0],
+        encoder_depth=encoder[1],
+        encoder_heads=encoder[2],
+        decoder_width=decoder[0],
+        decoder_depth=decoder[1],
+        decoder_heads=decoder[2],
+        time_tokens=meta["num_t_tokens"],
+        latent=(meta["in_channels"], meta["input_size"], meta["input_size"]),
+        **options,
+    )
+    model.load_state_dict(from_released(weights, encoder[1]), strict=True)
+    return model.eval()

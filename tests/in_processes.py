@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
+from nanogen.cli import main
 from nanogen.config.train_stage import TrainStage
 from nanogen.files import read_json
 from nanogen.stage2.learner import Learner
 from nanogen.training.execution import Execution
 from nanogen.training.processes import processes
+
+
+def in_double(*words: str) -> int:
+    """``nanogen`` with these words, in float64."""
+    torch.set_default_dtype(torch.float64)
+    return main(list(words))
 
 
 def average_of_others(config: str, sharding: str) -> int:

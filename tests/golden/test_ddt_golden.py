@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from golden_files import ddt
 
-from nanogen.backbones import DDT, Condition
+from nanogen.backbones import Condition
 from nanogen.config.schema import Term
-from nanogen.interop.released import from_released
 from nanogen.objectives import PREDICTIONS, FlowMatching, StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.reg import Reg
@@ -36,23 +36,9 @@ def golden(request, golden_folder):
     else:
         conditioner = {"kind": "text", "tokens": meta["num_c_tokens"]}
         condition = Condition(tokens=values["context"], mask=values["attn_mask"].bool())
-    encoder, decoder = zip(meta["hidden_size"], meta["depth"], meta["num_heads"], strict=True)
-    model = DDT(
-        latent=(meta["in_channels"], meta["input_size"], meta["input_size"]),
-        conditioner=conditioner,
-        text_width=meta["context_dim"],
-        patch=meta["patch_size"][0],
-        encoder_width=encoder[0],
-        encoder_depth=encoder[1],
-        encoder_heads=encoder[2],
-        decoder_width=decoder[0],
-        decoder_depth=decoder[1],
-        decoder_heads=decoder[2],
-        time_tokens=meta["num_t_tokens"],
-        cls_width=meta["z_dim"] if meta.get("enable_reg") else None,
-    )
-    model.load_state_dict(from_released(weights, encoder[1]), strict=True)
-    return model.eval(), values, condition
+    cls_width = meta["z_dim"] if meta.get("enable_reg") else None
+    options = {"conditioner": conditioner, "text_width": meta["context_dim"], "cls_width": cls_width}
+    return ddt(meta, weights, **options), values, condition
 
 
 def assert_close(actual, expected):

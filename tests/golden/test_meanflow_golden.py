@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from golden_files import ddt
 
-from nanogen.backbones import DDT, Condition
+from nanogen.backbones import Condition
 from nanogen.config.stages.runs import MEANFLOW_STEPS_SEED
-from nanogen.interop.released import from_released
 from nanogen.objectives import StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.meanflow import (
@@ -30,23 +30,10 @@ def golden(golden_folder):
     data = np.load(golden_folder / "ddt_meanflow.npz")
     meta = json.loads(str(data["meta"]))
     values = {k: torch.from_numpy(data[k]) for k in data.files if k != "meta"}
-    encoder, decoder = zip(meta["hidden_size"], meta["depth"], meta["num_heads"], strict=True)
-    model = DDT(
-        latent=(meta["in_channels"], meta["input_size"], meta["input_size"]),
-        conditioner={"kind": "label", "classes": meta["num_classes"], "tokens": meta["num_c_tokens"]},
-        patch=meta["patch_size"][0],
-        encoder_width=encoder[0],
-        encoder_depth=encoder[1],
-        encoder_heads=encoder[2],
-        decoder_width=decoder[0],
-        decoder_depth=decoder[1],
-        decoder_heads=decoder[2],
-        time_tokens=meta["num_t_tokens"],
-        absolute_time=True,
-    )
+    conditioner = {"kind": "label", "classes": meta["num_classes"], "tokens": meta["num_c_tokens"]}
     weights = {k.removeprefix("param/"): v for k, v in values.items() if k.startswith("param/")}
-    model.load_state_dict(from_released(weights, encoder[1]), strict=True)
-    return model.eval(), values, Condition(labels=values["label"])
+    model = ddt(meta, weights, conditioner=conditioner, absolute_time=True)
+    return model, values, Condition(labels=values["label"])
 
 
 def assert_close(actual, expected):

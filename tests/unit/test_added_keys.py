@@ -24,11 +24,13 @@ SECTIONS = {
     "tokenizer_schema": ("TokenizerTraining", "TokenizerTerms"),
 }
 INTRODUCED = {  # every key declared with ``added``, and what it came with
+    "Adversarial.kernel": 3,
     "Data.file": None,
     "MeanFlow.guidance_interval": [0.0, 1.0],
     "MeanFlow.norm_offset": 0.01,
     "MeanFlow.norm_power": 1.0,
     "MeanFlow.omega": 1.0,
+    "Model.activation": None,
     "Model.autocast": None,
     "Model.fdr_statistics": None,
     "Model.released": None,

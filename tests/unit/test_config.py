@@ -11,7 +11,7 @@ import pytest
 from nanogen.backbones import parameter_count
 from nanogen.cli import main
 from nanogen.config import load_model, load_run, load_study, stages, yaml_files
-from nanogen.config.load import study_from
+from nanogen.config.studies import study_from
 from nanogen.config.task_difference import task_difference
 from nanogen.config.train_stage import TrainStage
 from nanogen.config.yaml_files import available

@@ -34,7 +34,6 @@ def ended_after(code: str) -> subprocess.CompletedProcess:
         (["--version"], 0),
         (["params", "--study", "nano", "--task", "imagenet", "--method", "no-such"], 2),
         (["grid", "--no-such-option"], 2),
-        (["chain", "config", "--study", "no-such-study"], 2),
         (["launch", "--processes", "1", "--", "config", "--study", "no-such-study"], 2),
     ],
 )

@@ -20,6 +20,7 @@ from nanogen.data.images import ImageFile
 from nanogen.files import label, read_json, write_json
 from nanogen.metrics.feature_files import write_features, write_reference
 from nanogen.metrics.scores import score_distribution
+from nanogen.records import record
 from nanogen.training.processes import share
 
 NAMES = ("inception", "convnext")
@@ -52,6 +53,7 @@ def place(study, tmp_path_factory) -> Path:
     with hdf5.create(place / "samples.h5", header) as file:
         file["images"], file["labels"] = images["val"].images, images["val"].labels
     write_json(place / "stage.json", stage)
+    write_json(place / "distribution.json", stages.distribution(study, "jit", "cfg"))
     return place
 
 
@@ -60,11 +62,13 @@ def folders(place: Path) -> dict[str, Path]:
 
 
 def launched(place: Path, output: Path, processes: int, *options: str) -> subprocess.CompletedProcess:
-    """`nanogen launch ... extract-features` on this many processes."""
-    words = ["--config", "stage.json", "--samples", "samples.h5", "--output", str(output)]
-    words += [word for name in NAMES for word in ("--extractor", f"{name}={name}")]
+    """`nanogen launch ... score-samples` on this many processes, of both stages."""
+    words = ["--config", "stage.json", "--config", "distribution.json", "--samples", "samples.h5"]
+    words += ["--reference", "reference.h5", "--features", str(output)]
+    words += ["--output", f"scores-{output.stem}"]
+    words += [word for name in NAMES for word in ("--network", f"{name}={name}")]
     launch = [sys.executable, "-m", "nanogen", "launch", "--processes", str(processes), "--"]
-    command = [*launch, "extract-features", *words, *options]
+    command = [*launch, "score-samples", *words, *options]
     return subprocess.run(command, cwd=place, capture_output=True, text=True)
 
 
@@ -86,10 +90,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def scores(study, place: Path, features: Path) -> dict[str, float]:
-    stage = stages.distribution(study, "jit", "cfg")
-    folder = place / f"scores-{features.stem}"
-    score_distribution(stage, features, place / "reference.h5", folder)
+def scores(study, folder: Path) -> dict[str, float]:
     return {
         key: value
         for name in stages.metrics_of(study, "imagenet")
@@ -122,18 +123,24 @@ def test_two_processes_extract_what_one_does(study, place, usual):
     for name, values in found.items():
         assert np.array_equal(values, expected[name]), name
     assert not list(place.glob(".two.h5*"))
-    assert scores(study, place, place / "two.h5") == scores(study, place, usual)
+    stage = stages.distribution(study, "jit", "cfg")
+    score_distribution(stage, usual, place / "reference.h5", place / "scores-usual")
+    assert scores(study, place / "scores-two") == scores(study, place / "scores-usual")
+    noted = [record.read(place / name) for name in ("two.h5", "scores-two/fid.json")]
+    assert [one["configuration"]["stage"] for one in noted] == ["features", "distribution"]
+    assert noted[0]["command"] == noted[1]["command"]
+    assert noted[0]["usage"]["user"] > 0
 
 
 def test_features_are_extracted_once_as_long_as_nothing_before_them_changes(place, caplog, monkeypatch):
     monkeypatch.chdir(place)
-    words = ["extract-features", "--config", "stage.json", "--samples", "samples.h5"]
-    words += [word for name in NAMES for word in ("--extractor", f"{name}={name}")]
+    words = ["score-samples", "--config", "stage.json", "--samples", "samples.h5", "--output", "none"]
+    words += [word for name in NAMES for word in ("--network", f"{name}={name}")]
     caplog.set_level("INFO")
 
     def extracted() -> bool:
         caplog.clear()
-        assert main([*words, "--output", "again.h5"]) == 0
+        assert main([*words, "--features", "again.h5"]) == 0
         return "96 features of 150 images" in caplog.text
 
     assert extracted()
@@ -165,7 +172,7 @@ def test_shares_follow_each_other_and_are_cut_between_batches(count, world):
 
 def test_a_batch_size_of_nothing_is_refused(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
-    words = ["--config", "stage.json", "--samples", "samples.h5", "--output", "none.h5"]
-    words += ["--extractor", "inception=inception"]
-    assert main(["extract-features", *words, "--batch-size", "0"]) == 2
+    words = ["--config", "stage.json", "--samples", "samples.h5", "--features", "none.h5"]
+    words += ["--network", "inception=inception", "--output", "none"]
+    assert main(["score-samples", *words, "--batch-size", "0"]) == 2
     assert "--batch-size 0: it must be at least 1" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from nanogen.errors import UserError
 from nanogen.interop.fetching import fetch_data, fetch_model, model_files, pipeline_files
+from nanogen.interop.stand_in import Answering
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
@@ -28,23 +29,11 @@ FILES = {
 }
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(Answering):
     """Metadata, tree and files of owner/open; owner/gated refuses; everything else is unknown."""
 
-    def log_message(self, *args):
-        pass
-
-    def _answer(self, status: int, body: bytes, **headers: str):
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
     def _json(self, value):
-        self._answer(200, json.dumps(value).encode(), Content_Type="application/json")
+        self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
 
     def _sibling(self, name: str, body: bytes) -> dict:
         entry = {"rfilename": name, "size": len(body)}
@@ -60,9 +49,9 @@ class Hub(BaseHTTPRequestHandler):
         self.server.served.append((self.command, name))
         etag = hashlib.sha1(body).hexdigest()
         if self.command == "GET" and name in self.server.cut:
-            self._answer(500, b"")
+            self.answer(500, b"")
         else:
-            self._answer(200, body, ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
+            self.answer(200, body, ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
 
     def do_GET(self):
         self.server.tokens.add(self.headers.get("Authorization"))
@@ -70,15 +59,15 @@ class Hub(BaseHTTPRequestHandler):
         path = path.removeprefix("/").removeprefix("models/").removeprefix("datasets/")
         owner, name, what, *rest = path.split("/")
         if self.headers.get("Authorization") in self.server.refused:
-            self._answer(401, b"", **self.server.why)
+            self.answer(401, b"", **self.server.why)
         elif name == "gated":
-            self._answer(403, b"", X_Error_Code="GatedRepo")
+            self.answer(403, b"", X_Error_Code="GatedRepo")
         elif name == "closed":
-            self._answer(403, b"", X_Error_Message="enable access to gated repositories")
+            self.answer(403, b"", X_Error_Message="enable access to gated repositories")
         elif name != "open":
-            self._answer(404, b"", X_Error_Code="RepoNotFound")
+            self.answer(404, b"", X_Error_Code="RepoNotFound")
         elif what == "revision" and rest not in (["main"], [COMMIT]):
-            self._answer(404, b"", X_Error_Code="RevisionNotFound")
+            self.answer(404, b"", X_Error_Code="RevisionNotFound")
         elif what == "revision":
             siblings = [self._sibling(n, b) for n, b in FILES.items()]
             self._json({"id": f"{owner}/{name}", "sha": COMMIT, "siblings": siblings})

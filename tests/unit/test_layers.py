@@ -82,3 +82,12 @@ def test_no_modules_import_each_other_in_a_loop():
             for module, other in pairwise(loop)
         ]
         raise AssertionError("modules import each other in a loop:\n" + "\n".join(told)) from None
+
+
+def test_the_page_sends_to_files_that_are_there():
+    text = PAGE.read_text(encoding="utf-8")
+    table = text[text.index("## Where to go for") : text.index("## Boundaries in code")]
+    names = {name for name in re.findall(r"`([\w/.-]+/[\w.-]*)`", table) if "NAME" not in name}
+    assert len(names) > 15
+    absent = [n for n in names if not ((ROOT / n).exists() or (ROOT / "src/nanogen" / n).exists())]
+    assert not absent

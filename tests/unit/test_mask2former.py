@@ -169,7 +169,7 @@ def test_a_studys_samples_are_scored_by_it(folders, tmp_path):
 
 def test_what_cannot_be_loaded_says_what_is_missing(folders, tmp_path):
     folder, model = folders["detector"]
-    with pytest.raises(UserError, match=r"sees no colours.*--color-classifier"):
+    with pytest.raises(UserError, match=r"sees no colours.*color_classifier"):
         load_detector(folder, model)
     with pytest.raises(UserError, match="holds no CLIPModel"):
         load_detector(folder, model, (tmp_path, folders["color-classifier"][1]))

@@ -37,8 +37,8 @@ def study(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     root = Path("results/smoke")
     for name in ("fid", "is", "sfid"):  # of one run
-        ran(root / f"runs/a/metrics/{name}.json", "score-distribution --features a.h5", 65.25, 1.5)
-    ran(root / "runs/b/metrics/fid.json", "score-distribution --features b.h5", 60, 2.0)
+        ran(root / f"runs/a/metrics/{name}.json", "score-samples --features a.h5", 65.25, 1.5)
+    ran(root / "runs/b/metrics/fid.json", "score-samples --features b.h5", 60, 2.0)
     ran(root / "data/train.h5", "make-data --output 'results/smoke/data/train.h5'", 0, 30.0, 7 << 20)
     return root
 
@@ -46,7 +46,7 @@ def study(tmp_path, monkeypatch) -> Path:
 def test_a_run_that_made_several_files_counts_once(study):
     data, scores = profile.totals(profile.runs(study))
     assert data == profile.Total("make-data", 1, 10.0, 30.0, 0.5, 7 << 20)
-    assert scores == profile.Total("score-distribution", 2, 20.0, 3.5, 1.0, 1 << 20)
+    assert scores == profile.Total("score-samples", 2, 20.0, 3.5, 1.0, 1 << 20)
 
 
 def test_the_timeline_is_in_the_order_of_beginning(study):
@@ -79,14 +79,12 @@ def test_a_study_that_was_not_run_is_a_sentence(tmp_path, monkeypatch, capsys):
 def test_the_record_of_a_launched_step_tells_of_its_processes(tmp_path):
     """Their launcher writes it, after they ended."""
     write_json(tmp_path / "fid.json", {"hash": "a"})
-    record.write({"hash": "a"}, tmp_path, ["extract-features"], START)
+    record.write([({"hash": "a"}, tmp_path)], ["train"], START)
+    before = Usage(**record.read(tmp_path / "fid.json")["usage"])
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", busy], check=True)
     record.write_usage({"hash": "a"}, tmp_path, START)
     noted = record.read(tmp_path / "fid.json")
-    assert noted["command"] == "nanogen extract-features"
-    assert noted["usage"]["user"] + noted["usage"]["system"] >= 0.29
-
-
-def test_a_share_is_what_was_used_after_another_one():
-    assert Usage(3.0, 1.0, 9).since(Usage(1.0, 0.75, 5)) == Usage(2.0, 0.25, 9)
+    assert noted["command"] == "nanogen train"
+    after = Usage(**noted["usage"])
+    assert after.user + after.system - before.user - before.system >= 0.29

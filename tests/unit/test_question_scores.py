@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from types import ModuleType, SimpleNamespace
+
 import numpy as np
 import pytest
 
+from nanogen.cli import main
 from nanogen.config import load_model, stages
 from nanogen.config.model_schema import Model
 from nanogen.config.model_stage import ModelStage
@@ -15,12 +20,13 @@ from nanogen.data import hdf5
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
-from nanogen.files import label, read_json
+from nanogen.files import label, read_json, write_json
 from nanogen.metrics.question_scores import score_questions
 from nanogen.metrics.vqa import load_vqa
 from nanogen.metrics.vqa_score import Answers, text_of
 from nanogen.prompts.prompts import write_prompts
 from nanogen.prompts.questions import write_questions
+from nanogen.records import record
 from nanogen.sampling.generate import labels_of
 from nanogen.small_networks.vqa import train_vqa
 from nanogen.small_networks.vqa_questions import SHARES, pool_of
@@ -137,6 +143,63 @@ def test_both_metrics_are_written_with_their_chance_level(files, study, trained,
         assert 0 <= values[f"chance_{name}"] <= 1
         assert content["hash"] == stage["hash"]
         assert "vqa: the answer yes is more probable than no" in content["protocol"]
+
+
+def test_one_command_measures_all_metrics_or_one(files, trained, tmp_path, capsys):
+    stage, samples, prompts, questions = files
+    model = load_vqa(trained[0], read(Model, stage["models"]["dpg"]))
+    score_questions(stage, samples, prompts, questions, {"dpg": model, "genai": model}, tmp_path / "a")
+    write_json(tmp_path / "stage.json", stage)
+    words = ["score-samples", "--config", str(tmp_path / "stage.json"), "--samples", str(samples)]
+    words += ["--prompts", str(prompts), "--questions", str(questions)]
+    networks = [f"--network={metric}_model={trained[0]}" for metric in ("dpg", "genai")]
+    assert main([*words, *networks, "--output", str(tmp_path / "b")]) == 0
+    for name in ("dpg.json", "genai.json"):
+        assert read_json(tmp_path / "b" / name) == read_json(tmp_path / "a" / name)
+        assert record.read(tmp_path / "b" / name)["configuration"]["hash"] == stage["hash"]
+    one = [*words, "--output", str(tmp_path / "c"), "--metric"]
+    assert main([*one, "genai", *networks]) == 0
+    assert [path.name for path in sorted((tmp_path / "c").glob("*.json"))] == ["genai.json"]
+    for wrong, sentence in (
+        ([*one, "genia", *networks], "--metric genia: .*did you mean 'genai'"),
+        ([*one, "dpg"], "add --network dpg_model=DIR"),
+        ([*one[:5], *networks, *one[-3:], "dpg"], "--prompts is missing"),
+    ):
+        assert main(wrong) == 2
+        assert re.search(sentence, capsys.readouterr().err)
+    write_json(tmp_path / "stage.json", {**stage, "stage": "train"})
+    assert main([*one, "dpg"]) == 2
+    assert "stage 'train' measures no sample set" in capsys.readouterr().err
+
+
+class Fetched:
+    """What the package modelscope makes of a model's name, answering yes."""
+
+    def __init__(self, task: str, model: str):
+        assert model == "damo/mplug"
+
+    def __call__(self, pair):
+        return {"text": "Yes"}
+
+
+def test_a_package_is_asked_only_by_name(files, tmp_path, monkeypatch):
+    """The package cannot be installed here: modules of its names stand in for it."""
+    pipelines, constant = ModuleType("modelscope.pipelines"), ModuleType("modelscope.utils.constant")
+    pipelines.pipeline = Fetched
+    constant.Tasks = SimpleNamespace(visual_question_answering="visual-question-answering")
+    for module in (pipelines, constant):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    stage, samples, prompts, questions = files
+    keys = {**stage["models"]["dpg"], "model_class": "modelscope:damo/mplug"}
+    write_json(tmp_path / "stage.json", {**stage, "models": {"dpg": keys}})
+    words = ["score-samples", "--config", str(tmp_path / "stage.json"), "--samples", str(samples)]
+    words += ["--prompts", str(prompts), "--questions", str(questions), "--output", str(tmp_path / "m")]
+    assert main(words) == 0
+    assert not (tmp_path / "m").exists()
+    assert main([*words, "--metric", "dpg"]) == 0
+    values = read_json(tmp_path / "m" / "dpg.json")["values"]
+    assert values["dpg_bench"] == 1
+    assert "chance_dpg_bench" not in values
 
 
 def test_answers_become_scores_by_the_graph(files, tmp_path):

@@ -265,7 +265,7 @@ def _record_of_a_training(folder: Path, seconds: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     began = datetime.now(UTC) - timedelta(seconds=seconds)
     write_json(folder / "nanogen.json", {"hash": "a"})
-    record.write({"hash": "a"}, folder, ["train"], began)
+    record.write([({"hash": "a"}, folder)], ["train"], began)
 
 
 def test_the_summary_shows_tables_paths_and_times(study, capsys):

@@ -18,7 +18,7 @@ from nanogen.stage1 import terms
 from nanogen.stage1.adversarial import adaptive_weight, hinge
 from nanogen.stage1.augmentation import augmented, recoloured, translated, with_hole
 from nanogen.stage1.batches import Batches
-from nanogen.stage1.discriminator import Heads
+from nanogen.stage1.discriminator import GridHeads, Heads
 from nanogen.stage1.phases import Phases, steps_in
 from nanogen.stage1.terms import Reconstructed
 from nanogen.training.processes import Processes
@@ -126,16 +126,40 @@ def test_the_hole_has_its_size_and_lies_where_the_draws_say(images):
     assert float((holed == 0).float().mean()) == pytest.approx((4 / 16) ** 2)
 
 
-def test_heads_judge_every_cell_of_every_layer():
-    torch.manual_seed(0)
-    heads = Heads(16, 2)
-    features = [torch.randn(5, 16, 4, 4), torch.randn(5, 16, 4, 4)]
-    logits = heads(features)
-    assert logits.shape == (5, 32)
-    alone = heads([x[:1] for x in features])
+@pytest.mark.parametrize("heads", [Heads(16, 2, 9), GridHeads(16, 2, 3)], ids=["row", "grid"])
+def test_heads_judge_every_cell_of_every_layer(heads):
+    generator = torch.Generator().manual_seed(0)
+    features = [torch.randn(5, 16, 4, 4, generator=generator) for _ in range(2)]
+    one, other = heads(features, features)
+    assert one.shape == other.shape == (5, 32)
     heads.eval()  # spectral norms no longer move
-    assert torch.allclose(heads(features)[:1], heads([x[:1] for x in features]), atol=1e-5)
-    assert alone.shape == (1, 32)
+    whole, alone = heads(features, [x[:1] for x in features])
+    assert torch.allclose(whole[:1], alone, atol=1e-5)
+
+
+def test_a_row_of_tokens_is_a_ring():
+    heads = Heads(16, 1, 9).eval()
+    tokens = torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+    (logits,) = heads([tokens])
+    (turned,) = heads([tokens.flatten(2).roll(3, 2).unflatten(2, (4, 4))])
+    assert torch.allclose(turned, logits.roll(3, 1), atol=1e-5)
+
+
+def test_a_call_in_training_is_one_step_of_the_power_iteration():
+    """As the authors' layers take it: first the right vector, then the left one."""
+    head = Heads(8, 1, 3).heads[0]
+    convolution = head.enter[0]
+    weight, left = convolution.weight_orig.detach().flatten(1), convolution.weight_u.clone()
+    tokens = torch.randn(1, 8, 16, generator=torch.Generator().manual_seed(0))
+    head(tokens)
+    right = nn.functional.normalize(weight.T @ left, dim=0)
+    left = nn.functional.normalize(weight @ right, dim=0)
+    assert torch.allclose(convolution.weight_v, right, atol=1e-6)
+    assert torch.allclose(convolution.weight_u, left, atol=1e-6)
+    assert torch.allclose(convolution.weight.flatten(1), weight / (left @ weight @ right), atol=1e-6)
+    before = convolution.weight_u.clone()
+    head.eval()(tokens)
+    assert torch.equal(convolution.weight_u, before)
 
 
 # -------------------------------------------------------------------- schedule and configuration
@@ -154,6 +178,22 @@ def test_epochs_become_steps_by_images_and_batch():
     assert steps_in(0.54, 600, 16) == 20
 
 
+def test_the_papers_recipe_is_that_of_the_authors():
+    model = load_model(load_study("paper"), "rae-dinov2-b")
+    keys = model.stage1
+    assert keys is not None
+    assert keys.adversarial is not None
+    assert (keys.noise, keys.optimizer.clip, keys.optimizer.weight_decay) == (0.8, 0, 0)
+    assert keys.terms.model_dump() == {"l1": 0.5, "perceptual": 1, "mse": 0, "edge": 0, "kl": 0}
+    assert (keys.adversarial.weight, keys.adversarial.max_weight) == (0.75, 1e4)
+    assert (keys.adversarial.layers, keys.adversarial.kernel) == ([12, 3, 6, 9, 12], 9)
+    shown = keys.adversarial.augmentation
+    assert (shown.translation, shown.color, shown.cutout) == (0.125, 1, 0)
+    network = load_model(load_study("paper"), str(model.discriminator))
+    assert (network.input_size, network.interpolation) == (224, "bilinear")
+    assert network.activation == "gelu_tanh"
+
+
 def test_the_cosine_rises_then_falls_to_its_end():
     rates = [cosine(step, 100, 10, 1.0, 0.1) for step in range(1, 101)]
     assert rates[0] == pytest.approx(0.1)
@@ -170,6 +210,7 @@ MISTAKES = [
     ("rae-dinov2-b", {"encoder": None}, "'encoder' must name a frozen network"),
     ("sd-vae-mse", {"discriminator": None}, "'discriminator' must name .* for stage1.adversarial"),
     ("sd-vae-mse", {"stage1": {"adversarial": {"gan_start": 0}}}, "gan_start 0.0 lies before"),
+    ("rae-dinov2-b", {"stage1": {"adversarial": {"kernel": 4}}}, "kernel 4 has no middle; make it odd"),
     ("sd-vae-mse", {"stage1": None}, "it needs 'data' .* and 'stage1'"),
 ]
 
@@ -276,5 +317,5 @@ def test_the_papers_decoders_and_discriminators_have_their_sizes(capsys):
     for steps, decoder, heads, frozen in found.values():
         assert steps == 40_036
         assert decoder in (415_352_704, 415_647_616)  # those of the released ones
-        assert heads < 6e6
+        assert heads == 5 * 1_477_249  # five heads on 384 channels
         assert frozen == 21_670_272  # DINO's ViT-S/8

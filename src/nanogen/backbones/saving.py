@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from nanogen import parameters
 from nanogen.backbones.ddt import DDT
 from nanogen.backbones.encoder import InContextEncoder
 from nanogen.backbones.lightning import LightningDiT
@@ -35,9 +36,8 @@ def build(stage: BackboneStage) -> InContextEncoder:
 
 
 def parameter_count(stage: BackboneStage) -> int:
-    """Number of parameters, counted on the meta device: nothing is allocated."""
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build(stage).parameters())
+    """How many parameters the network of a stage has."""
+    return parameters.parameter_count(lambda: build(stage))
 
 
 def _class_name(backbone: type[InContextEncoder]) -> str:

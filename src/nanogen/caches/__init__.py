@@ -1,4 +1,4 @@
-"""What `encode-*` writes and training reads: latents, features of texts and images."""
+"""Caches, which `encode-*` writes and training reads: latents, features of texts and of images."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What training reads instead of encoding: caches of latents, of text and of vision features.
+"""Reading of caches, which replace encoding in training: latents, text features, vision features.
 
-All are contiguous arrays, so opening them is free and a batch is one gather. Only numpy and h5py are
-imported, so training from caches starts fast.
+All are contiguous arrays, so opening one costs nothing and a batch is one gather. Only numpy and h5py
+are imported, so that training from caches starts fast.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class LatentFile:
     """The latents of one data set under one tokenizer, in one file or in shards that it joins.
 
     Attributes:
-        latents: float16 (N, C, H, W), read when indexed, normalised as the backbone sees them.
+        latents: float16 (N, C, H, W), read when indexed, normalised for the backbone.
         labels: int64 (N,), in memory.
 
     Raises UserError where the file or a shard is missing, truncated or made by another configuration.
@@ -131,7 +131,7 @@ class TextFile:
         return np.diff(self.offsets).reshape(len(self), len(self.kinds))
 
     def kind(self, name: str) -> int:
-        """Index of a kind of caption; raises UserError if the file does not hold it."""
+        """Index of a kind of caption; raises UserError if the file does not contain it."""
         if name not in self.kinds:
             raise UserError(f"{self.path} holds captions {', '.join(self.kinds)}, not {name!r}")
         return self.kinds.index(name)
@@ -151,8 +151,8 @@ class TextFile:
             kinds: kind of caption, one for all or one per item, (B,).
 
         Returns:
-            float16 (B, L, width) and bool (B, L), true where there is a token. L is 0 where every
-            text is empty, as the null prompt is.
+            float16 (B, L, width), and bool (B, L), which is true for tokens and false for padding. L is
+            0 if all texts are empty, like the null prompt.
         """
         texts = np.asarray(rows, np.int64) * len(self.kinds) + np.asarray(kinds, np.int64)
         starts, lengths = self.offsets[texts], self.offsets[texts + 1] - self.offsets[texts]

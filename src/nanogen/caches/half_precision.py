@@ -1,4 +1,4 @@
-"""Numbers of a cache, which are float16."""
+"""Conversion of the numbers in caches to float16."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nanogen.errors import UserError
 
 
 def finite_half(values: np.ndarray, what: str) -> np.ndarray:
-    """``values`` as float16; raises UserError where one does not fit."""
+    """``values`` as float16; raises UserError if one is out of range."""
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
     if not np.isfinite(half).all():

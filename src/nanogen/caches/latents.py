@@ -1,4 +1,4 @@
-"""Latent caches: a data set seen once through a frozen tokenizer, in one file or in shards."""
+"""Writing of latent caches: a data set encoded by a frozen tokenizer, in one file or in shards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_latents(stage: CacheStage, images: Any, tokenizer: Tokenizer, output: 
     Args:
         images: an ImageFile; it is read in order, ``BATCH`` images at a time.
 
-    The file is identical whatever ran before: the images, the weights and the batch size fix it.
+    The file depends on the images, the weights and the batch size only.
     """
     count, size = len(images), _size(images, tokenizer)
     announce(output, f"latents of {_shape_text(tokenizer)}", count, size)
@@ -43,10 +43,10 @@ def write_latents(stage: CacheStage, images: Any, tokenizer: Tokenizer, output: 
 def write_shard(
     stage: CacheStage, images: Any, tokenizer: Tokenizer, output: Path, share: Share
 ) -> None:
-    """Write one shard of the same, format ``latent_shard`` 1; `join_latents` makes a cache of all.
+    """Write one shard of a latent cache, format ``latent_shard`` 1; `join_latents` joins them.
 
-    All shards lie in one folder. Raises UserError where its disk has no space for those that are still
-    to be written, so that none is begun that could not be joined.
+    All shards lie in one folder. Raises UserError at the beginning if the disk has no space for all
+    shards that are still to be written.
     """
     rows, size = share.rows(len(images), BATCH), _size(images, tokenizer)
     log.info(
@@ -75,7 +75,7 @@ def _on_disk(folder: Path) -> int:
 
 
 def _cache(stage: CacheStage, images: Any, tokenizer: Tokenizer) -> dict[str, Any]:
-    """What the header of a cache and of each of its shards says of the whole."""
+    """The part of the header that a cache shares with all of its shards."""
     return {
         "tokenizer": stage.model.name,
         "tokenizer_hash": stage.expects["tokenizer"],

@@ -1,10 +1,10 @@
 """A cache in several files: shards, and an index that joins them to one virtual dataset.
 
-A shard of latents holds those of a run of images, one of text features the texts of a run of items; then
-the index holds where every text begins in the joined tokens.
+A shard of latents holds those of consecutive images, a shard of text features the texts of consecutive
+items. The index of text features also holds the offset of every text in the joined tokens.
 
-The index is a cache like any other: any HDF5 reader sees one array in it. But HDF5 fills in zeros for a
-shard that is missing and does not ask whether it is the right one, so here the shards are checked first.
+An index is a cache like any other: HDF5 readers see one array in it. HDF5 however returns zeros for a
+missing shard and does not check that a shard is the right one, so the shards are checked here first.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TEXT_KEYS = ("kinds", "width", "encoder_hash", "data_hash", "texts")
 
 @dataclass(frozen=True)
 class Share:
-    """Which of how many shards one is, counted from 1."""
+    """The number of a shard, counted from 1, and the number of all shards."""
 
     number: int
     count: int
@@ -48,9 +48,9 @@ class Share:
         return cls(int(found[1]), int(found[2]))
 
     def rows(self, total: int, batch: int) -> range:
-        """Its run of ``total`` rows, cut at multiples of ``batch``: shards are then encoded in the same
-        batches as the whole, and so to the same bits. Where there are fewer batches than shards, some
-        are empty."""
+        """The shard's part of ``total`` rows. It is cut at multiples of ``batch``, so that shards are
+        encoded in the same batches as one file, and to the same bits. Some shards are empty if there
+        are fewer batches than shards."""
         batches = -(-total // batch)
         first, last = (batches * k // self.count for k in (self.number - 1, self.number))
         return range(min(total, first * batch), min(total, last * batch))
@@ -86,11 +86,11 @@ def join_latents(hash_: str, files: Sequence[Path], output: Path) -> None:
 def complete(
     files: Sequence[Path], shard: tuple[str, int], hash_: str, of_the_cache: Sequence[str]
 ) -> list[tuple[Path, Header]]:
-    """The shards in their order with their headers; UserError unless they make up one cache.
+    """The shards in order, with their headers; raises UserError unless they form one complete cache.
 
     Args:
         shard: their format and its version.
-        of_the_cache: keys of the header that all have in common.
+        of_the_cache: keys of the header that must be equal in all shards.
     """
     headers = [(Path(file), _header(Path(file), shard, hash_)) for file in files]
     headers.sort(key=lambda item: item[1]["shard"])
@@ -113,7 +113,7 @@ def _header(path: Path, shard: tuple[str, int], hash_: str) -> Header:
 
 
 def below(path: Path, folder: Path) -> str:
-    """The name of ``path`` seen from ``folder``; raises UserError where it lies elsewhere."""
+    """``path`` relative to ``folder``; raises UserError if it does not lie below it."""
     try:
         return path.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError:
@@ -125,10 +125,10 @@ def below(path: Path, folder: Path) -> str:
 def parts(
     file: h5py.File, hash_: str, name: str = "latents", shard: tuple[str, int] = LATENT_SHARD
 ) -> list[hdf5.Stored]:
-    """Where the latents of an open cache lie, or what else its ``name`` is: in itself, or in the shards
-    that it joins, whose format is ``shard``.
+    """Where dataset ``name`` (the latents, or others) of an open cache is stored: in the cache itself,
+    or in the shards that it joins, whose format is ``shard``.
 
-    Raises UserError where a shard is missing, cut short, or not the one that was joined.
+    Raises UserError if a shard is missing, truncated, or not the one that was joined.
     """
     if "shards" not in file.attrs:
         return [hdf5.stored(file, name)]

@@ -1,4 +1,4 @@
-"""Text caches: features of captions or prompts by a frozen language model, in one file or in shards."""
+"""Writing of text caches: a frozen language model's features of texts, in one file or in shards."""
 
 from __future__ import annotations
 
@@ -35,10 +35,9 @@ def write_text_features(
     """Write ``output``, format ``text`` 1 (docs/formats.md), from a stage `text`.
 
     Args:
-        texts: kind of caption -> texts, equally many of every kind, at least one kind.
-        share: write only this shard of it, format ``text_shard`` 1; `join_texts` makes a cache of all.
-            Shards are cut where the texts that are held together end, so their features are the same
-            to the bit.
+        texts: kind of caption -> texts, the same number for every kind, and at least one kind.
+        share: write only this shard, format ``text_shard`` 1; `join_texts` joins the shards. They are
+            cut between groups of texts that are encoded together, so the features are equal to the bit.
     """
     items = len(next(iter(texts.values())))
     rows = share.rows(items, max(1, CHUNK // len(texts))) if share else range(items)

@@ -1,4 +1,4 @@
-"""Feature caches: a data set seen once through a frozen vision encoder."""
+"""Writing of feature caches: a data set encoded by a frozen vision encoder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_features(stage: CacheStage, images: Any, encoder: Vision, output: Path
     """Write ``output``, format ``vision`` 1 (docs/formats.md), from a stage `vision`.
 
     Args:
-        images: an ImageFile; it is read in order, so that the file is the same every time.
+        images: an ImageFile; it is read in order, so that repeated runs write the same file.
     """
     part, device = stage.part, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device)

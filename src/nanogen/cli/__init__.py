@@ -7,10 +7,11 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from nanogen import __version__
 from nanogen.ending import UNWRITTEN
@@ -18,8 +19,9 @@ from nanogen.errors import UserError, nearest
 from nanogen.text import log_to_terminal, printable
 from nanogen.training.stopping import CANCELLED, Interrupted
 
-# command -> (module in nanogen.cli, what it does); each module has arguments(parser) and run(args), the
-# latter returns False where the output was there already
+Made = tuple[Mapping[str, Any], Path]
+# command -> (module in nanogen.cli, what it does). Each module has arguments(parser) and run(args). The
+# latter may return pairs (JSON of a stage, what it made); otherwise that is --output, made by --config
 COMMANDS = {
     "config": ("config", "print a resolved configuration and its hash, or the tasks' difference"),
     "params": ("params", "count parameters of a run, or of all, without allocating them"),
@@ -49,7 +51,6 @@ COMMANDS = {
     "reconstruct": ("reconstruct", "how well and how fast a tokenizer gives images back"),
     "train": ("train", "stage 2: train one method on one task (start it with torchrun)"),
     "launch": ("launch", "run a command under torchrun, on one machine or on the nodes of an srun step"),
-    "chain": ("chain", "run several commands in one process"),
     "sample": ("sample", "draw images from a trained model: by class or prompt, or a study's set"),
     "choose-guidance": ("choose_guidance", "the guidance scale of a sweep's lowest FID"),
     "import": ("import_checkpoint", "make a model folder from a checkpoint that the authors released"),
@@ -57,19 +58,9 @@ COMMANDS = {
     "import-rae": ("import_rae", "make a tokenizer from a released decoder and statistics"),
     "export-rae": ("export_rae", "write an RAE as a decoder and statistics in the released form"),
     "reference": ("reference", "features and moments of the real images"),
-    "extract-features": ("extract_features", "every extractor's features of one sample set"),
-    "score-distribution": ("score_distribution", "FID, IS, FDr, MIND and the like from features"),
-    "score-image-text": ("score_image_text", "metrics of images and prompts that need no network"),
     "fetch-checkpoint": ("fetch_checkpoint", "a trained model that its authors published, imported"),
     "stand-in": ("stand_in", "a command, with a stand-in of the hub that has tiny released models"),
-    "score-geneval": ("score_geneval", "GenEval of one sample set"),
-    "score-questions": ("score_questions", "DPG-Bench and GenAI-Bench of one sample set"),
-    "score-mplug": ("score_mplug", "DPG-Bench by mPLUG, where the package modelscope is installed"),
-    "score-clip-flant5": (
-        "score_clip_flant5",
-        "GenAI-Bench by CLIP-FlanT5, where t2v-metrics is installed",
-    ),
-    "score-simpleeval": ("score_simpleeval", "SimpleEval of one sample set"),
+    "score-samples": ("score_samples", "every metric of a study's sample set, or one of them"),
     "score": ("score", "score anyone's images: FID, IS, MIND and the like, without a study"),
     "score-t2i": ("score_t2i", "text-to-image metrics of images that anybody drew"),
     "table": ("table", "one of the paper's tables, published or measured"),
@@ -120,16 +111,18 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return {name: parser_of(name) for name in COMMANDS}
 
 
-def _record(args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
+def _record(
+    args: argparse.Namespace, made: Sequence[Made] | None, argv: Sequence[str], began: datetime
+) -> None:
     """Note beside its outputs how a step of the graph, a command with --config and --output, ran."""
-    config, output = getattr(args, "config", None), getattr(args, "output", None)
-    if not isinstance(config, Path) or not isinstance(output, Path):
-        return
     from nanogen.files import read_json
     from nanogen.records import facts, record
 
-    if facts.rank() == 0:
-        record.write(read_json(config), output, argv, began)
+    config, output = getattr(args, "config", None), getattr(args, "output", None)
+    if made is None and isinstance(config, Path) and isinstance(output, Path):
+        made = [(read_json(config), output)]
+    if made and facts.rank() == 0:
+        record.write(made, argv, began)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -143,8 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         if name not in COMMANDS:
             raise UserError(f"unknown command {name!r}{nearest(name, COMMANDS)}")
         args = parser_of(name).parse_args(argv[1:])
-        if _module(name).run(args) is not False:
-            _record(args, argv, began)
+        _record(args, _module(name).run(args), argv, began)
     except UserError as error:
         print(printable(f"nanogen {name}: {error}"), file=sys.stderr)
         return 2

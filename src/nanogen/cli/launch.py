@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 from nanogen.errors import UserError
@@ -51,8 +52,9 @@ def _note_usage(command: Sequence[str], began: datetime) -> None:
     from nanogen.records import record
 
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--config", type=Path, action="append", default=[])
+    for option in ("--output", "--features"):
+        parser.add_argument(option, type=Path, action="append", dest="outputs", default=[])
     step, _ = parser.parse_known_args(command)
-    if step.config and step.output:
-        record.write_usage(read_json(step.config), step.output, began)
+    for config, output in product(step.config, step.outputs):
+        record.write_usage(read_json(config), output, began)

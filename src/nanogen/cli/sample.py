@@ -130,7 +130,7 @@ def _with_scale(stage: SampleStage, chosen: Path | None) -> SampleStage:
 
     if chosen is None:
         raise UserError(f"variant {stage.variant} needs --chosen-guidance FILE")
-    scale = read_choice(chosen, stage.expects["guidance"])["scale"]
+    scale = read_choice(chosen, stage.expects["guidance"]).scale
     return replace(stage, sampling=stage.sampling.model_copy(update={"guidance_scale": scale}))
 
 

@@ -1,4 +1,4 @@
-"""nanogen table: a table of the paper or of a study as CSV, Markdown and LaTeX."""
+"""nanogen table: tables of the paper or of a study as CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from nanogen.cli.study import read_study, source_arguments
 def arguments(parser: argparse.ArgumentParser) -> None:
     from nanogen.report.artefacts import TABLES
 
-    parser.add_argument("name", metavar="NAME", help=", ".join(TABLES))
+    parser.add_argument("names", nargs="+", metavar="NAME", help=", ".join(TABLES))
     source_arguments(parser)
-    parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md and .tex")
+    parser.add_argument(
+        "--output-prefix",
+        required=True,
+        help="PREFIX of .csv, .md and .tex; of several tables their folder",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -20,6 +24,7 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.report import render
 
     study = None if args.published else read_study(args.study, args.given)
-    table = artefact.table(args.name, study, args.input)
-    for path in render.write(table, args.output_prefix):
-        print(path)
+    for name in args.names:
+        prefix = args.output_prefix if len(args.names) == 1 else f"{args.output_prefix}/{name}"
+        for path in render.write(artefact.table(name, study, args.input), prefix):
+            print(path)

@@ -1,4 +1,4 @@
-"""What the stages ``latents``, ``text`` and ``vision`` say, as the code that writes caches reads it."""
+"""The stages ``latents``, ``text`` and ``vision`` as typed values, for the code that writes caches."""
 
 from __future__ import annotations
 
@@ -7,33 +7,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nanogen.config.model_schema import Model
-from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 
 
 @dataclass(frozen=True, kw_only=True)
 class CacheStage:
-    """What a frozen network makes of a data set.
+    """The output of a frozen network on a data set.
 
     Attributes:
-        expects: hashes of what it reads.
-        dtype: of the numbers in the cache.
+        expects: hashes of its inputs, by name.
+        dtype: type of the numbers in the cache.
         model: the network.
-        part: of a vision encoder's features; None of other networks.
+        part: which features of a vision encoder; None for other networks.
     """
 
     hash: str
     expects: Mapping[str, str]
     dtype: str
     model: Model
-    part: Literal["cls", "patches"] | None
+    part: Literal["cls", "patches"] | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> CacheStage:
         """Read a stage, which may be an older version's."""
-        return cls(
-            hash=content["hash"],
-            expects=content["expects"],
-            dtype=content["dtype"],
-            model=read(Model, content["model"]),
-            part=content.get("part"),
-        )
+        return typed(cls, content)

@@ -1,4 +1,4 @@
-"""What a resolved run must fulfil beyond the type of each of its keys."""
+"""Conditions on a resolved run that go beyond the types of its keys."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> No
     """Raise UserError where the run's keys do not fit each other.
 
     Args:
-        latent: (channels, rows, columns) of what the backbone sees.
-        networks: its tokenizer and those that it is made with.
+        latent: (channels, rows, columns) of the backbone's input.
+        networks: the run's tokenizer and the networks that the tokenizer is made with.
     """
     where = f"{run.method} on {run.task} (study {run.study})"
     if run.training.batch_size % run.training.noise_chunk:
@@ -63,7 +63,7 @@ def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> No
 
 
 def _check_meanflow(run: Run, where: str) -> None:
-    """The average velocity is trained alone, with its guidance in the target."""
+    """MeanFlow is trained without added terms, and its guidance is part of the target."""
     if run.objective.terms:
         raise UserError(
             f"{where}: objective meanflow has no added terms; leave out objective.terms "

@@ -1,4 +1,4 @@
-"""Which network judges the class accuracy: one that no model of the study has learned from."""
+"""The network that measures class accuracy must be one that no model of the study learned from."""
 
 from __future__ import annotations
 

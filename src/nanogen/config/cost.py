@@ -1,4 +1,4 @@
-"""What a training computes, from widths, depths and tokens alone.
+"""The number of operations of a training, from widths, depths and numbers of tokens alone.
 
 A multiply-add counts as two operations. Linear layers and the two products of attention are counted,
 norms and activations are not; they are below one per cent.
@@ -16,11 +16,11 @@ DERIVATIVE = 2.0  # the same of a forward-mode derivative: values and tangents
 
 
 def passes(objective: Objective) -> float:
-    """What the mean training step of an ``objective`` costs in forward passes."""
+    """The cost of an average training step of an ``objective``, in forward passes."""
     if objective.kind == "flow-matching":
         return STEP
     share, guided = objective.meanflow.share, objective.meanflow.guided
-    # Guidance reads two velocities, of which a flow-matching step has one anyway.
+    # Guidance needs two velocities; a flow-matching step computes one of them anyway.
     return STEP + share * DERIVATIVE + (1 + share if guided else 0)
 
 
@@ -71,7 +71,7 @@ DECODING, EXTRACTION = 1.0e12, 0.8e12
 
 
 def sampling_flops(stage: TrainStage, sampling: Sampling, guided: bool) -> float:
-    """Operations of drawing one image, without decoding; guided steps take two passes."""
+    """Operations to draw one image, without decoding it; guided steps take two passes."""
     shift = (prod(stage.latent) / sampling.shift_base) ** 0.5
     low, high = sampling.guidance_interval
     steps = [1 - step / sampling.steps for step in range(sampling.steps)]
@@ -82,6 +82,6 @@ def sampling_flops(stage: TrainStage, sampling: Sampling, guided: bool) -> float
 
 
 def gpu_hours(stage: TrainStage, tflops: float, utilisation: float) -> float:
-    """Hours of one GPU of ``tflops`` peak, of which the share ``utilisation`` in (0, 1] is reached."""
+    """Hours on one GPU with a peak of ``tflops``, of which it reaches ``utilisation``, in (0, 1]."""
     images = stage.training.steps * stage.training.batch_size
     return images * training_flops(stage) / (tflops * 1e12 * utilisation) / 3600

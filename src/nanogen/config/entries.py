@@ -1,4 +1,4 @@
-"""What an entry of a list of the configuration names: ``module:function``, imported when it is used."""
+"""Functions that the configuration's lists name as ``module:function``, imported when they are used."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Any
 
 
 def named(entry: str) -> Any:
-    """The function or class of an ``entry``, e.g. ``nanogen.sampling.solvers:euler``."""
+    """The function or class that an ``entry`` names, e.g. ``nanogen.sampling.solvers:euler``."""
     module, _, name = entry.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,8 +1,8 @@
-"""JSON schemas of the configuration files and of what is handed in, made from the pydantic sections.
+"""JSON schemas of the configuration files and of leaderboard entries, made from the pydantic sections.
 
-A file holds only a part of what is resolved (a method's file, for example, the keys in which the
-method differs), so the schemas check names, types and ranges, and ask for few keys; what is missing
-in the end is noticed when the files are merged (``nanogen.config.load``).
+A file holds only a part of a resolved configuration (a method's file, for example, the keys in which
+the method differs), so the schemas check names, types and ranges, and require few keys. Keys that are
+missing altogether are reported when the files are merged (``nanogen.config.load``).
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from nanogen.config.load import SECTIONS
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import PublicRun, Run, Task
+from nanogen.config.studies import SECTIONS
 from nanogen.config.study_schema import Latents, Study
 from nanogen.config.yaml_files import TASKS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCALES = ("nano", "paper")
-# What a study's file says, not a method's or a task's.
+# Keys of a study's file that methods and tasks do not have.
 IDENTITY = ("study", "scale", "seed", "method", "task")
 OF_A_METHOD = ("title", "family", "tokenizer")
 OF_A_PUBLIC_MODEL = ("title", "family", "pipeline")
@@ -39,7 +39,7 @@ def json_schemas() -> dict[str, Schema]:
 
 
 def entry_schema(entry: type[BaseModel]) -> Schema:
-    """Schema of a leaderboard entry, which is given whole: its keys are required."""
+    """Schema of a leaderboard entry. An entry must be complete: all of its keys are required."""
     return _titled(_without_titles(entry.model_json_schema()), "A leaderboard entry, METHOD.json")
 
 

@@ -1,7 +1,8 @@
-"""Which latents are cached on the disk and which are encoded in every training step.
+"""Which latents are cached on disk and which are encoded anew in every training step.
 
-Both train the same network, up to the rounding of the encoder's last digits: what is encoded while
-training is rounded to float16 as a cache is. So the choice is no part of a run's hash.
+Both give the same network, up to rounding in the encoder's last digits: latents that are encoded
+during training are rounded to float16, as those of a cache are. The choice is therefore not part of a
+run's hash.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ class Latents:
 
     Attributes:
         size: bytes that a cache takes.
-        trainings: runs that read them, each of which would encode anew.
-        cached: whether they are written once and read, or encoded in every step.
-        given: whether the study names a file of them.
+        trainings: runs that read them; without a cache each of them encodes the images again.
+        cached: True where they are written once and read, False where every step encodes them.
+        given: whether the study names a file that holds them.
     """
 
     task: str
@@ -39,8 +40,8 @@ class Latents:
 def latents_of(study: Study) -> dict[tuple[str, str], Latents]:
     """Every (task, tokenizer) of the study's runs, and whether its latents are cached.
 
-    With `auto` those with the fewest bytes per training come first, as long as all together stay below
-    the budget. A cache given by path is used in any case, and takes nothing of the budget.
+    With `auto`, latents are cached in the order of their bytes per training, the fewest first, as long
+    as their sum stays below the budget. A cache given by path is always used and does not count.
     """
     runs = [trained_run(study, method, task) for task in study.tasks for method in study.trainings]
     counts: dict[tuple[str, str], int] = {}

@@ -1,4 +1,4 @@
-"""From files to resolved configurations: one function per kind, each validated once.
+"""From files to resolved configurations of runs and models, each validated once.
 
 A run is merged from, in this order: the study's general sections, its method's file, its task's
 file (both with their block for the study's scale), and the study's ``overrides``. The task comes
@@ -9,7 +9,7 @@ scale is a method's best on ImageNet.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,17 +17,11 @@ from typing import Any, TypeVar
 from nanogen.config import checks, replicates
 from nanogen.config.model_schema import Model, PromptFile
 from nanogen.config.schema import PIXELS, PRETRAINING, PublicRun, Run
+from nanogen.config.studies import SECTIONS
 from nanogen.config.study_schema import Study
 from nanogen.config.tokenizer_networks import networks_of
-from nanogen.config.validation import Layer, merged, refuse_unknown, section_of, validate
-from nanogen.config.yaml_files import (
-    available,
-    for_scale,
-    method_for_scale,
-    named,
-    on_task,
-    read_yaml,
-)
+from nanogen.config.validation import Layer, merged, validate
+from nanogen.config.yaml_files import for_scale, method_for_scale, named, on_task
 from nanogen.data import photographs
 from nanogen.errors import UserError
 
@@ -35,103 +29,21 @@ Resolved = TypeVar("Resolved")
 
 
 def once(resolve: Callable[..., Resolved]) -> Callable[..., Resolved]:
-    """Resolve each part of a study once: a plan of a thousand jobs asks for the same few again and
-    again. A study does not change, and is kept, so that its id stays its own."""
+    """Cache what ``resolve`` returns: a plan of a thousand jobs needs the same few configurations.
+
+    The study is part of the key by its ``id``. Studies do not change, and the cache keeps a reference to
+    each, so no other study can get the same id.
+    """
     known: dict[tuple[Any, ...], tuple[Study, Resolved]] = {}
 
     @wraps(resolve)
     def resolved(study: Study, *names: str) -> Resolved:
-        key = (id(study), Path.cwd(), *names)
+        key = (id(study), os.getcwd(), *names)
         if key not in known:
             known[key] = study, resolve(study, *names)
         return known[key][1]
 
     return resolved
-
-
-def study_layers(name: str) -> list[Layer]:
-    """The layers of a study given by name or by a file's path, those it extends first."""
-    path = Path(name)
-    layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else named("studies", name)
-    return [*_extended(layer.keys), layer]
-
-
-def _extended(keys: Mapping[str, Any]) -> list[Layer]:
-    """The layers of the studies that ``keys`` extend."""
-    base = keys.get("extends") or []
-    names = [base] if isinstance(base, str) else base
-    return [layer for name in names for layer in study_layers(name)]
-
-
-SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
-
-
-def _validated_study(layers: Sequence[Layer]) -> Study:
-    study = validate(Study, layers)
-    if study.data_root:  # whatever way it is written, it is one folder
-        study = study.model_copy(update={"data_root": os.path.realpath(study.data_root)})
-    for layer in layers:
-        for section in SECTIONS:
-            keys, known = layer.keys.get(section), section_of(Run, section)
-            if keys and known:
-                refuse_unknown(keys, known, layer.where, section)
-    for key in ("methods", "tasks", "public"):
-        names = getattr(study, key)
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise UserError(f"study {study.study}: {key} names {twice[0]!r} twice; remove one")
-    for method in (*study.methods, *study.public):
-        _check_listed(method, method in study.public)
-    if study.seeds > 1 and study.report.reproduction:
-        raise UserError("report.reproduction is of one training per method: leave out seeds")
-    if study.sweep and sorted(set(study.sweep.scales)) != study.sweep.scales:
-        raise UserError(f"sweep.scales {study.sweep.scales} must rise, each another than the rest")
-    for kind in ("tasks", "methods"):
-        for entry in getattr(study.overrides, kind):
-            named(kind, entry)
-    for model in study.models:
-        named("models", model)
-    released = study.released.models if study.released else {}
-    for elsewhere in (study.trained, released):
-        for task, models in elsewhere.items():
-            named("tasks", task)
-            for method in models:
-                named("methods", method.removesuffix("-nocfg"))
-    return study
-
-
-def _check_listed(method: str, public: bool) -> None:
-    """A public model is trained nowhere, so it stands under a key of its own."""
-    layer = named("methods", method)
-    if public != (layer.keys.get("family") == "public"):
-        right, wrong = ("methods", "public") if public else ("public", "methods")
-        raise UserError(
-            f"{layer.where} has family {layer.keys.get('family')}: list {method} under '{right}' of the "
-            f"study, not under '{wrong}'"
-        )
-
-
-def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
-    """A study's file with keys given on the command line or in a --configfile on top."""
-    layers = study_layers(name)
-    if given:
-        known = {layer.keys.get("study") for layer in layers}
-        if not {layer.keys.get("study") for layer in _extended(given)} <= known:
-            layers = _extended(given) + layers
-        layers.append(Layer("the command line or --configfile", given))
-    return _validated_study(layers)
-
-
-def study_from(config: Mapping[str, Any]) -> Study:
-    """The study that Snakemake's ``config`` asks for (config.yaml, --configfile, --config)."""
-    name = config.get("study")
-    if not isinstance(name, str):
-        raise UserError("config/config.yaml: key 'study' names the study, e.g. study: nano")
-    if name in available("studies"):
-        return load_study(name, config)
-    if "scale" not in config and "extends" not in config:
-        named("studies", name)  # raises, with the nearest name
-    layers = [*_extended(config), Layer("--configfile", config)]
-    return _validated_study(layers)
 
 
 def _identity(study: Study, method: str, task: str) -> dict[str, Any]:
@@ -147,8 +59,8 @@ def _identity(study: Study, method: str, task: str) -> dict[str, Any]:
 
 @once
 def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
-    """The resolved configuration of one method on one task; of a public model, what can be said of
-    a model that is not trained here."""
+    """The resolved configuration of one method on one task. That of a public model has fewer keys,
+    because it is not trained here."""
     if method in study.public:
         return _load_public(study, method, task)
     first, number = replicates.parsed(method)
@@ -192,7 +104,7 @@ def public_run(study: Study, method: str) -> PublicRun:
 
 
 def _load_public(study: Study, method: str, task: str) -> PublicRun:
-    """How a public model is sampled follows from its own file; study and task say how it is judged."""
+    """A public model's file says how it is sampled, the study and the task how it is measured."""
     if task != "t2i":
         raise UserError(f"{method} is a public text-to-image model; it has no images of task {task}")
     judged = [
@@ -216,13 +128,13 @@ def _load_public(study: Study, method: str, task: str) -> PublicRun:
 
 
 def _guided_in_training(layers: Sequence[Layer]) -> dict[str, Any]:
-    """A task's guidance scale is no matter to a method whose guidance is in its training."""
+    """A scale of 1 in place of the task's, for a method whose guidance is part of its training."""
     kind = merged(*(layer.keys for layer in layers)).get("objective", {}).get("kind")
     return {"sampling": {"guidance_scale": 1.0}} if kind == "meanflow" else {}
 
 
 def _photographs(study: Study, task: str) -> dict[str, Any]:
-    """Keys that follow from the user's folder: where it lies and, for labels, its classes."""
+    """Keys that follow from the user's folder: its path and, for labels, the number of classes."""
     if study.data.get("source") != "folder" and not study.data_root:
         return {}
     if not study.data_root:
@@ -243,7 +155,7 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
 
 
 def _given_with_latents(study: Study, name: str) -> dict[str, str]:
-    """Where a cache made elsewhere is used, so is the tokenizer that made it."""
+    """Keys of the tokenizer that made a cache given by path: it must be used together with the cache."""
     for caches in study.latents.values():
         if name in caches:
             return {"source": "path", "path": caches[name].tokenizer}
@@ -251,7 +163,7 @@ def _given_with_latents(study: Study, name: str) -> dict[str, str]:
 
 
 def _released(study: Study, name: str) -> dict[str, Any]:
-    """Where an RAE that the authors published is fetched from."""
+    """Keys that say where an RAE published by the authors is downloaded from."""
     if study.released is None or name not in study.released.tokenizers:
         return {}
     files = study.released.tokenizers[name].model_dump()
@@ -288,24 +200,24 @@ def load_model(study: Study, name: str) -> Model:
 
 
 def with_networks(study: Study, name: str) -> list[str]:
-    """A network after those that it is made with, if it is made here."""
+    """A network's name, after the names of the networks that it is trained with, if it is built here."""
     model = load_model(study, name)
     used = networks_of(model).values() if model.source == "build" else []
     return [*(each for other in used for each in with_networks(study, other)), name]
 
 
 def tokenizer_networks(study: Study, run: Run) -> list[str]:
-    """The run's tokenizer after the networks that it is made with; none for pixels."""
+    """`with_networks` of the run's tokenizer; empty for pixels."""
     return [] if run.tokenizer == PIXELS else with_networks(study, run.tokenizer)
 
 
 def load_prompt_file(name: str) -> PromptFile:
-    """Where the prompts ``name`` of config/prompts are fetched from."""
+    """The file ``name`` in config/prompts, which says where prompts are downloaded from."""
     return validate(PromptFile, [named("prompts", name)])
 
 
 def latent_shape(study: Study, run: Run) -> tuple[int, int, int]:
-    """(channels, rows, columns) of what the backbone sees: the latent, or the image itself."""
+    """(channels, rows, columns) of the backbone's input: the latent, or the image itself."""
     if run.tokenizer == PIXELS:
         return 3, run.data.resolution, run.data.resolution
     shape = load_model(study, run.tokenizer).latent

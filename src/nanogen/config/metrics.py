@@ -1,7 +1,7 @@
-"""Every metric of sample sets, once: what it is called, which numbers it gives, and what measures it.
+"""The list of all metrics of sample sets: their names, the numbers they give, and what measures them.
 
-Rules, tables, figures, explorer, leaderboard and provenance follow from this list. A new metric is an
-entry here and the function that it names (docs/howto/metrics.md).
+Rules, tables, figures, explorer, leaderboard and provenance are derived from this list. To add a
+metric, write an entry here and the function that it names (docs/howto/metrics.md).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class Score:
     """A number of a metric file, and the column that shows it.
 
     Attributes:
-        key: what the metric file and the tables (CSV) call it; of a metric per extractor only its
-            beginning, which ``_<extractor>`` follows.
+        key: its name in the metric file and in tables (CSV). For a metric that gives a number per
+            extractor, the name is ``<key>_<extractor>``.
         digits: decimals in print.
-        better: the direction in which methods are ranked; None: they are not.
-        group: heading shared with its neighbours.
-        alone: the heading is clear without its group's.
-        main: what a leaderboard shows unless it is asked for every column.
-        published: the paper's tables have it.
-        detail: stands behind the other scores of its task.
+        better: the direction in which methods are ranked; None: they are not ranked by it.
+        group: a heading that it shares with neighbouring columns.
+        alone: the heading can be understood without that of its group.
+        main: shown by a leaderboard by default; the others only if every column is requested.
+        published: the paper's tables contain it.
+        detail: placed after the other scores of its task.
     """
 
     key: str
@@ -55,14 +55,14 @@ class Metric:
     """A metric of one sample set, which becomes ``metrics/<name>.json``.
 
     Attributes:
-        stage: the function of ``nanogen.config.stages`` that configures it.
-        function: ``module:function`` that measures it, where its stage measures a list of metrics:
-            of ``distribution`` of feature spaces and ``Options``, of ``image_text`` of
-            ``BenchmarkSamples`` and the seed.
-        needs: key of ``evaluation`` without which a study does not measure it; empty: always.
-        per_extractor: a number for each of the study's extractors.
-        real_images: it compares with features of the real images themselves, not with their moments.
-        details: what the names of its file's further numbers begin with; tables have them in CSV only.
+        stage: the function in ``nanogen.config.stages`` that configures it.
+        function: ``module:function`` that measures it, for the stages that measure a list of metrics.
+            In stage ``distribution`` the function takes feature spaces and ``Options``, in
+            ``image_text`` it takes ``BenchmarkSamples`` and the seed.
+        needs: the key of ``evaluation`` that a study must set for it to be measured; empty: none.
+        per_extractor: it gives a number for each of the study's extractors.
+        real_images: it needs the features of the real images, not only their moments.
+        details: prefixes of the other numbers in its file; tables show those in CSV only.
     """
 
     name: str
@@ -155,17 +155,17 @@ METRICS = (
 )  # fmt: skip
 # The authors' extractors, whose plain mean is FDr-6 and MIND-6.
 SIX = ("inception", "convnext", "dinov2", "mae", "siglip", "clip")
-OF_SIX = "6"  # in place of an extractor in such a column
+OF_SIX = "6"  # stands in a column's name for the mean over them
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def title(name: str) -> str:
-    """A metric's name in print."""
+    """A metric's name as it is printed."""
     return BY_NAME[name].title if name in BY_NAME else name
 
 
 def of_task(task: Task, evaluation: Evaluation | None = None) -> list[Metric]:
-    """A task's metrics, in the tables' order; with ``evaluation`` those that it asks for."""
+    """A task's metrics, in the order of the tables; with ``evaluation`` only those that it enables."""
     return [
         metric
         for metric in METRICS
@@ -174,18 +174,18 @@ def of_task(task: Task, evaluation: Evaluation | None = None) -> list[Metric]:
 
 
 def of_stage(stage: str, evaluation: Evaluation) -> list[Metric]:
-    """The metrics that one stage measures, those that ``evaluation`` asks for."""
+    """The metrics that one stage measures and ``evaluation`` enables."""
     return [metric for metric in METRICS if metric.stage == stage and metric.is_asked(evaluation)]
 
 
 def spaces(evaluation: Evaluation) -> list[str]:
-    """What follows the name of a metric per extractor in its columns: the extractors, and their mean."""
+    """Suffixes of the columns of a metric per extractor: the extractors' names, and `OF_SIX`."""
     named = evaluation.extractors
     return [*named, OF_SIX] if set(SIX) <= set(named) else list(named)
 
 
 def columns(task: Task, evaluation: Evaluation) -> list[str]:
-    """The columns of a task's scores that ``evaluation`` asks for, in the tables' order."""
+    """The columns of a task's scores that ``evaluation`` enables, in the order of the tables."""
     found = [
         (score.detail, f"{score.key}_{extractor}" if extractor else score.key)
         for metric in of_task(task, evaluation)
@@ -196,7 +196,7 @@ def columns(task: Task, evaluation: Evaluation) -> list[str]:
 
 
 def main_scores(task: Task | None = None, *, published: bool = False) -> list[Score]:
-    """The scores that stand for a task; with ``published`` those that the paper's tables have."""
+    """The main scores of a task, or of all; with ``published`` only those in the paper's tables."""
     return [
         score
         for metric in METRICS
@@ -206,7 +206,7 @@ def main_scores(task: Task | None = None, *, published: bool = False) -> list[Sc
 
 
 def holder(column: str) -> Metric | None:
-    """The metric whose file holds the number of a table's column; None where none does."""
+    """The metric whose file contains the number in a table's column; None if there is none."""
     named = (metric for metric in METRICS if metric.has(column))
     parts = [(len(part), m.name) for m in METRICS for part in m.details if column.startswith(part)]
     return next(named, None) or BY_NAME.get(max(parts, default=(0, ""))[1])

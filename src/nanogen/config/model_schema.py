@@ -1,4 +1,4 @@
-"""What a file in config/models may contain: one network on disk, frozen while a method trains."""
+"""The keys of a file in config/models: one network on disk, which is frozen while a method trains."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Hub(Section):
 
 
 class RemoteFile(Section):
-    """A file that lies at an address, not in a repository of the hub; its content is pinned."""
+    """A file given by its address instead of a repository of the hub, with a pinned checksum."""
 
     url: str = Field(
         pattern=r"^(https?|file)://", description="its address; file:///PATH where you have a copy"
@@ -42,7 +42,7 @@ class ReleasedRAE(Section):
 
 
 class PromptFile(RemoteFile):
-    """A file in config/prompts: where prompts, or questions about them, are fetched from."""
+    """A file in config/prompts: where prompts, or questions about them, are downloaded from."""
 
     prompts: int | None = Field(None, gt=0, description="how many prompts it has, for the plan")
 
@@ -114,6 +114,9 @@ class Model(Section):
     interpolation: Literal["bicubic", "bilinear"] = Field(
         "bicubic", description="encoder: how images are brought to input_size, without antialiasing"
     )
+    activation: Literal["gelu", "gelu_tanh"] | None = added(
+        None, description="encoder of timm: of its MLPs; none: as it was published"
+    )
     latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
     scaling: tuple[float, float] | None = Field(
         None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"
@@ -157,13 +160,13 @@ class Model(Section):
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """``latent`` of a tokenizer that is made here; raises UserError where it is not set."""
+        """``latent`` of a tokenizer that is built here; raises UserError if it is not set."""
         if self.latent is None:
             raise UserError(f"config/models/{self.name}.yaml: 'latent' is missing")
         return self.latent
 
     def required(self, key: Literal["input_size", "max_tokens", "width"]) -> int:
-        """A key that this network needs; raises UserError where it is not set."""
+        """The value of a key that this network needs; raises UserError if it is not set."""
         value: int | None = getattr(self, key)
         if value is None:
             raise UserError(f"config/models/{self.name}.yaml: {key!r} is missing")

@@ -1,7 +1,7 @@
-"""What the ``model`` stage says of a network that is made here, as the code that makes it reads it.
+"""The ``model`` stage as typed values, for the code that builds the network.
 
-`nanogen.config.stages` writes the stage, JSON that is hashed; here it becomes values with types. The
-keys of the network are the section's own (`nanogen.config.model_schema.Model`).
+`nanogen.config.stages` writes the stage as JSON, which is hashed. The network's keys are those of the
+section `nanogen.config.model_schema.Model`.
 """
 
 from __future__ import annotations
@@ -11,46 +11,37 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nanogen.config.model_schema import Model, ModelTraining
-from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 from nanogen.config.tokenizer_schema import TokenizerTraining
 from nanogen.config.train_stage import BackboneStage
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStage:
-    """The making of one frozen network: it is trained, or drawn at random.
+    """How one frozen network is built: by training, or with random weights.
 
     Attributes:
-        expects: hashes of what it reads.
+        expects: hashes of its inputs, by name.
         networks: the frozen networks that it is trained with, by role.
-        joint: the backbone that a VAE is tuned with end to end; None of others.
-        resolution: side of the study's images, for a network drawn at random; None of a trained one.
-        content: the JSON that all of it was read from.
+        joint: the backbone that a VAE is tuned with end to end; None for other networks.
+        resolution: side of the study's images in pixels, for a network with random weights; None for a
+            trained one.
+        content: the JSON that these values were read from.
     """
 
     hash: str
     expects: Mapping[str, str]
     seed: int
     model: Model
-    networks: Mapping[str, Model]
-    joint: BackboneStage | None
-    resolution: int | None
     content: Mapping[str, Any] = field(repr=False)
+    networks: Mapping[str, Model] = field(default_factory=dict)
+    joint: BackboneStage | None = None
+    resolution: int | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> ModelStage:
         """Read a stage, which may be an older version's."""
-        joint = content.get("joint")
-        return cls(
-            hash=content["hash"],
-            expects=content["expects"],
-            seed=content["seed"],
-            model=read(Model, content["model"]),
-            networks={role: read(Model, keys) for role, keys in content.get("networks", {}).items()},
-            joint=None if joint is None else BackboneStage.from_json(joint),
-            resolution=content.get("resolution"),
-            content=content,
-        )
+        return typed(cls, content, content=content)
 
     @property
     def tokenizer_training(self) -> TokenizerTraining:

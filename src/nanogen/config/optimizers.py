@@ -1,7 +1,7 @@
-"""The optimizers that a backbone is trained by, by the name in ``training.optimizer.kind``.
+"""The optimizers of a backbone's training, by their names in ``training.optimizer.kind``.
 
-A new one is an entry here and the function that it names, which makes it of the network and the
-section's keys (``nanogen.training.optimizer.Optimizing``).
+To add one, write an entry here and the function that it names, which creates the optimizer from the
+network and the section's keys (``nanogen.training.optimizer.Optimizing``).
 """
 
 OPTIMIZERS = {

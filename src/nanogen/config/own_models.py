@@ -1,4 +1,4 @@
-"""Which models a study trains itself, and which its authors' files or the user's folders give it."""
+"""Which models a study trains itself, and which are given: the authors' files or the user's folders."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from nanogen.config.study_schema import Study
 
 
 def released_file(study: Study, method: str, task: str, weights: str = "") -> str | None:
-    """The authors' checkpoint of a run, below the repository; None where none is listed, or where a
-    folder of ``trained`` takes its place."""
+    """The path of the authors' checkpoint of a run in their repository; None if none is listed, or if
+    ``trained`` names a folder instead."""
     if study.released is None or method + weights in study.trained.get(task, {}):
         return None
     return study.released.models.get(task, {}).get(method + weights)

@@ -1,4 +1,4 @@
-"""Where everything of a study lies, below ``results/<study>/``; models and caches may be given."""
+"""Paths of a study's files below ``results/<study>/``; models and caches may lie elsewhere."""
 
 from __future__ import annotations
 

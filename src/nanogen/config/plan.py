@@ -1,4 +1,4 @@
-"""What a study needs before anything is run: networks, downloads, disk for the caches."""
+"""What a study needs, known before anything runs: networks, downloads, disk space for caches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MEAN_TOKENS = 60  # of a caption, for the estimate of the text cache
 
 @dataclass(frozen=True)
 class Download:
-    """What a study would fetch: from a repository of the Hugging Face hub, or a file by its address.
+    """Something a study downloads: from a repository of the Hugging Face hub, or a file by its address.
 
     Attributes:
         repository: owner/name, or the address.
@@ -50,7 +50,7 @@ class Download:
 
 
 def downloads(study: Study) -> list[Download]:
-    """Every network, data set and prompt file to fetch that is not there yet, in order of first use."""
+    """Every network, data set and prompt file that must still be downloaded, in order of first use."""
     licences = read_yaml(CONFIG / "licences.yaml")
     found: list[Download] = []
     for name in models_of(study):
@@ -72,13 +72,13 @@ def downloads(study: Study) -> list[Download]:
 
 
 def _reads_images(study: Study, run: Run) -> bool:
-    """Whether a study fetches the images of a task: to train on, or to compare with."""
+    """Whether a study needs a task's images: for training, or as the reference of metrics."""
     trains = any(own_models.is_own(study, method, run.task) for method in study.trainings)
     return not run.data.root and (trains or run.task == "imagenet")
 
 
 def _of_released(study: Study, licences: Mapping[str, Any]) -> list[Download]:
-    """The authors' checkpoints of the study's runs that are not there yet, as one item."""
+    """The authors' checkpoints that must still be downloaded for the study's runs, as one item."""
     if study.released is None:
         return []
     wanted = [
@@ -95,7 +95,7 @@ def _of_released(study: Study, licences: Mapping[str, Any]) -> list[Download]:
 
 
 def _of_model(model: Model, licences: Mapping[str, Any]) -> list[Download]:
-    """The network itself, and the published moments it is compared with."""
+    """Downloads of a network: its weights, and the published moments that go with it."""
     found = [_of_file(model.file, model.name)] if model.file else []
     moments = ", ".join(filter(None, (model.statistics, model.fdr_statistics)))
     statistics = model.statistics_hub if moments else None
@@ -144,9 +144,10 @@ def _tokens(study: Study, run: Run) -> int:
 
 
 def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None:
-    """Raise UserError for a path in the configuration that is not there, or does not fit.
+    """Raise UserError for a path in the configuration that does not exist or does not fit.
 
-    ``check_latents`` does so unless a file is the cache of latents of a hash (`nanogen.caches`).
+    ``check_latents`` raises it unless a file is a cache of latents with the given hash
+    (`nanogen.caches`).
     """
     for task, caches in study.latents.items():
         for tokenizer, given in caches.items():
@@ -167,8 +168,8 @@ def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None
 def require_weights(
     study: Study, model: Model, folder: Path, otherwise: str = "name the folder of a copy"
 ) -> None:
-    """Raise UserError unless ``folder`` holds weights, with where those of ``model`` come from, their
-    size, and what else can be done."""
+    """Raise UserError unless ``folder`` holds weights. Its message says where the weights of ``model``
+    come from, how large they are, and which alternatives there are."""
     if any(folder.glob("*.safetensors")):
         return
     card = f"results/{study.study}/models/{model.name}/nanogen.json"
@@ -193,7 +194,7 @@ def human(size: float) -> str:
 
 
 def notice(study: Study) -> list[str]:
-    """What to know before starting: terms to accept, downloads and caches, if worth a word."""
+    """What to know before a study starts: terms to accept, and large downloads and caches."""
     lines = []
     fetched = downloads(study)
     gated = list(dict.fromkeys(item.repository for item in fetched if item.gated))

@@ -21,7 +21,8 @@ TITLES = {"geneval": "GenEval", "simpleeval": "SimpleEval", "dpg": "DPG-Bench", 
 
 @dataclass(frozen=True)
 class Asked:
-    """The prompts of one benchmark and the images of each; None prompts: known when they are fetched."""
+    """The numbers of a benchmark's prompts and of images per prompt. ``prompts`` is None if their number
+    is known only after the download."""
 
     benchmark: str
     prompts: int | None
@@ -33,8 +34,10 @@ class Asked:
 
 
 def asked(study: Study) -> list[Asked]:
-    """What every sample set of text to image is drawn of, in order; raises UserError for a list of
-    prompts that cannot be read."""
+    """The benchmarks whose prompts every text-to-image sample set is drawn from, in order.
+
+    Raises UserError for a list of prompts that cannot be read.
+    """
     evaluation = load_run(study, study.methods[0], "t2i").evaluation
     lists = {name: named for name, (_, named) in prompt_lists.own_lists(evaluation).items()}
     stage = PromptsStage.from_json(stages.prompts(study))
@@ -58,7 +61,7 @@ def images_per_set(study: Study) -> int:
 
 
 def images_of_prompts(study: Study) -> str:
-    """A sentence: how many images a study draws of prompts, and of whose."""
+    """A sentence that says how many images a study draws from prompts, by benchmark."""
     found = asked(study)
     per_set = images_per_set(study)
     unknown = any(part.prompts is None for part in found)

@@ -1,4 +1,4 @@
-"""The files that prompts and questions are read from: a user's, or one that config/prompts names."""
+"""The files of prompts and questions: the user's own, or those that config/prompts names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FROM_PROMPTS = "prompts"  # evaluation.questions: made from the metadata of GenE
 
 
 def own_lists(evaluation: Evaluation) -> dict[str, tuple[str, str]]:
-    """metric -> (key of ``evaluation``, what it names), of the benchmarks that are measured on prompts
-    of their own; the others are measured on GenEval's."""
+    """Metric -> (key of ``evaluation``, its value), for the benchmarks that have prompts of their own;
+    the others are measured on GenEval's prompts."""
     asked = evaluation.questions if evaluation.questions != FROM_PROMPTS else None
     given = {
         "dpg": (evaluation.dpg, "questions", asked),
@@ -27,8 +27,9 @@ def own_lists(evaluation: Evaluation) -> dict[str, tuple[str, str]]:
 
 
 def identity(key: str, named: str) -> dict[str, Any]:
-    """What a file is, for a stage that reads it: ``content``, a hash, and where it is fetched ``file``,
-    its address. Raises UserError where ``evaluation.<key>`` names no file."""
+    """The keys that identify a file in a stage that reads it: ``content``, the hash of its content, and
+    for a downloaded file ``file``, its address. Raises UserError if ``evaluation.<key>`` names no
+    file."""
     if named in available("prompts"):
         source = load_prompt_file(named).model_dump(mode="json", exclude={"prompts"})
         return {"content": source["sha256"], "file": source}

@@ -1,4 +1,4 @@
-"""Further trainings of a method with other seeds: how they are called and what their seeds are.
+"""Further trainings of a method with other seeds: their names and seeds.
 
 A method's first training is the method's own run, with the study's seed. A study with ``seeds: 3``
 trains ``jit`` a second and a third time as ``jit.seed2`` and ``jit.seed3``: the same configuration on
@@ -18,23 +18,23 @@ _ROW = re.compile(r"\.seed[0-9]+(-nfe[0-9]+)?$")
 
 
 def name_of(method: str, number: int) -> str:
-    """What the training ``number``, counted from 1, of a method is called."""
+    """The name of a method's training ``number``, counted from 1."""
     return method if number == 1 else f"{method}.seed{number}"
 
 
 def parsed(name: str) -> tuple[str, int]:
-    """The method and the number of a training by its name; the inverse of `name_of`."""
+    """The method and the number of the training with this name; the inverse of `name_of`."""
     found = _FURTHER.fullmatch(name)
     return (found["method"], int(found["number"])) if found else (name, 1)
 
 
 def names_of(methods: Sequence[str], seeds: int) -> list[str]:
-    """All trainings of a study on one task: those of each method beside each other."""
+    """The names of all trainings of a study on one task, grouped by method."""
     return [name_of(method, number) for method in methods for number in range(1, seeds + 1)]
 
 
 def is_first(row: str) -> bool:
-    """Whether a table's row is of a first training, by its method: ``meanflow.seed2-nfe1`` is not."""
+    """Whether a table's row with this method is of a first training; ``meanflow.seed2-nfe1`` is not."""
     return not _ROW.search(row)
 
 

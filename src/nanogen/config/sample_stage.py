@@ -1,24 +1,25 @@
-"""What the stages ``sample`` and ``online`` say, as the code that draws reads it.
+"""The stages ``sample`` and ``online`` as typed values, for the code that draws images.
 
-`nanogen.config.stages` writes them, JSON that is hashed; here they become values with types. The keys of
-a section are the section's own (`nanogen.config.schema`).
+`nanogen.config.stages` writes them as JSON, which is hashed. A section's keys are those of
+`nanogen.config.schema`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import PipelineSampling, Sampling
 from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 from nanogen.config.train_stage import TrainStage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """What the images of a trained model follow from."""
+    """What determines the images of a trained model."""
 
     train: TrainStage
     sampling: Sampling
@@ -27,7 +28,7 @@ class Sampler:
 
 @dataclass(frozen=True, kw_only=True)
 class SetStage:
-    """A set of images; ``expects`` are the hashes of what it reads."""
+    """A set of images; ``expects`` holds the hashes of its inputs, by name."""
 
     hash: str
     expects: Mapping[str, str]
@@ -43,8 +44,8 @@ class PublicSampleStage(SetStage):
     """The sample set of a public model.
 
     Attributes:
-        model_class: of its pipeline.
-        offload: keep only the network at work on the GPU.
+        model_class: the class of its pipeline.
+        offload: keep only the network that is computing on the GPU.
     """
 
     sampling: PipelineSampling
@@ -52,13 +53,9 @@ class PublicSampleStage(SetStage):
     offload: bool
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> PublicSampleStage:
-        return cls(
-            **_set_keys(content),
-            sampling=read(PipelineSampling, content["sampling"]),
-            model_class=content["pipeline"]["model_class"],
-            offload=content["use"]["offload"],
-        )
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        model_class, offload = content["pipeline"]["model_class"], content["use"]["offload"]
+        return typed(cls, content, model_class=model_class, offload=offload)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +63,8 @@ class TrainedSetStage(SetStage, Sampler):
     """A set of images that a model trained here draws.
 
     Attributes:
-        images: how many there are, of class-conditional models.
-        tokenizer: its name, or ``pixels``.
+        images: their number, for class-conditional models.
+        tokenizer: the tokenizer's name, or ``pixels``.
     """
 
     images: int
@@ -79,17 +76,16 @@ class SampleStage(TrainedSetStage):
     """A sample set.
 
     Attributes:
-        kept: the training's step whose average draws it; None: the last.
+        kept: the training step whose average of the weights draws it; None: the last one.
         shown: how many of its images are drawn; None: all.
     """
 
-    kept: int | None
-    shown: int | None
+    kept: int | None = None
+    shown: int | None = None
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> SampleStage:
-        kept, shown = content.get("kept"), content.get("shown")
-        return cls(**_trained_keys(content), kept=kept, shown=shown)
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return typed(cls, content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,45 +95,24 @@ class OnlineStage(TrainedSetStage):
     Attributes:
         every: steps between evaluations.
         batch_size: images at a time.
-        networks: those that measure, by role: ``extractor``, or ``detector`` and perhaps
+        networks: the networks that measure, by role: ``extractor``, or ``detector`` and perhaps
             ``color_classifier``.
-        headline: what GenEval's score is a mean of, ``tags`` or ``images``.
+        headline: whether GenEval's score is a mean over ``tags`` or over ``images``.
     """
 
     every: int
     batch_size: int
     networks: Mapping[str, Model]
-    headline: str
+    headline: str = "tags"
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> OnlineStage:
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
         roles = ("extractor", "detector", "color_classifier")
-        return cls(
-            **_trained_keys(content),
-            **content["use"],
-            networks={role: read(Model, content[role]) for role in roles if role in content},
-            headline=content.get("headline", "tags"),
-        )
+        networks = {role: read(Model, content[role]) for role in roles if role in content}
+        return typed(cls, content, **content["use"], networks=networks)
 
 
 def sample_stage(content: Mapping[str, Any]) -> SampleStage | PublicSampleStage:
     """The ``sample`` stage of a model trained here or of a public one."""
     stage = PublicSampleStage if "pipeline" in content else SampleStage
     return stage.from_json(content)
-
-
-def _set_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `SetStage`."""
-    names = ("hash", "expects", "seed", "method", "task", "variant", "images_per_prompt")
-    return {name: content[name] for name in names}
-
-
-def _trained_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `TrainedSetStage`."""
-    return {
-        **_set_keys(content),
-        "images": content["images"],
-        "tokenizer": content["tokenizer"],
-        "sampling": read(Sampling, content["sampling"]),
-        "train": TrainStage.from_json(content["train"]),
-    }

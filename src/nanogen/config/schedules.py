@@ -1,7 +1,7 @@
-"""How the learning rate falls, by the name in ``training.optimizer.schedule``.
+"""Schedules of the learning rate's decay, by their names in ``training.optimizer.schedule``.
 
-A new one is an entry here and the function that it names: from the share of the decay's steps that are
-done to the share of the way from the largest to the final rate, both from 0 to 1.
+To add one, write an entry here and the function that it names. It maps the completed fraction of the
+decay, in [0, 1], to the fraction of the way from the largest to the final rate, also in [0, 1].
 """
 
 SCHEDULES = {

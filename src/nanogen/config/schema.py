@@ -1,7 +1,7 @@
-"""What a *run*, resolved from study + task + method, may contain. Every key says what it means.
+"""The keys of a *run*, which is resolved from study, task and method, each with its description.
 
-The other kinds of files: a *study* (methods x tasks at one scale, ``study_schema``) and a *model* (one
-network on disk, ``model_schema``).
+The other kinds of configuration are a *study* (methods x tasks at one scale, ``study_schema``) and a
+*model* (one network on disk, ``model_schema``).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from nanogen.config.training_schema import Training
 
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
-PIXELS = "pixels"  # the tokenizer of methods that have none
-# Images for the networks that stay frozen. Drawn ones vary more than the tasks' do, as what public
-# networks were pretrained on does; a study of photographs has its own for this, too.
+PIXELS = "pixels"  # named as the tokenizer by methods without one
+# The images that frozen networks are trained on. Drawn ones vary more than the tasks' images do, as the
+# data that public networks were pretrained on does; a study of photographs uses its own images.
 PRETRAINING = "pretraining"
 
 
@@ -115,7 +115,7 @@ class Term(Section):
 
 
 class MeanFlow(Section):
-    """The average velocity's target; read where the objective's kind is meanflow."""
+    """The target of the average velocity; used if the objective's kind is meanflow."""
 
     kappa: float = Field(
         0.0, ge=0, lt=1, description="guidance in the target, of effective scale omega / (1 - kappa)"
@@ -140,12 +140,12 @@ class MeanFlow(Section):
 
     @property
     def guided(self) -> bool:
-        """Whether guidance is in the target."""
+        """Whether the target contains guidance."""
         return self.kappa > 0 or self.omega != 1
 
     @property
     def scale(self) -> float:
-        """Of guidance, where the target is met: v_c = v_u + scale (v - v_u)."""
+        """The guidance scale of a network that meets the target: v_c = v_u + scale (v - v_u)."""
         return self.omega / (1 - self.kappa)
 
 
@@ -197,7 +197,7 @@ class Sampling(Section):
 
 
 class Named(Section):
-    """Which method, task and study a resolved configuration is of."""
+    """The method, task and study that a resolved configuration belongs to."""
 
     study: str = Field(description="name of the study")
     scale: Scale = Field(description="which block of the files' scales applies")
@@ -224,7 +224,7 @@ class Run(Named):
 
 
 class PipelineSampling(Section):
-    """How a public model is called; what is left out is the default of its pipeline's class."""
+    """How a public model is called; omitted keys have the defaults of the pipeline's class."""
 
     steps: int | None = Field(None, gt=0, description="denoising steps")
     guidance_scale: float | None = Field(None, ge=0, description="as the pipeline means it")
@@ -240,7 +240,7 @@ class PipelineSampling(Section):
 
 
 class PublicRun(Named):
-    """A model of others on text to image: sampled and scored, never trained here."""
+    """A published text-to-image model: it is sampled and scored, but not trained here."""
 
     family: Literal["public"] = Field(description="group of rows in the paper's Table 3")
     pipeline: str = Field(description="a file in config/models, of kind pipeline")

@@ -1,28 +1,45 @@
-"""What the stages that measure sample sets and tokenizers say, as the code that measures reads it.
+"""The stages that measure sample sets and tokenizers as typed values, for the code that measures.
 
-`nanogen.config.stages` writes them, JSON that is hashed; here they become values with types.
+`nanogen.config.stages` writes them as JSON, which is hashed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Self
 
 from nanogen.config.model_schema import Model
-from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreStage:
-    """A measurement; ``expects`` are the hashes of what it reads."""
+    """A measurement; ``expects`` holds the hashes of its inputs, by name."""
 
     hash: str
     expects: Mapping[str, str]
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read a stage, which may be an older version's."""
+        return typed(cls, content)
 
-class Classifier(NamedTuple):
-    """The extractor that class accuracy counts by, and how many classes it must know."""
+
+@dataclass(frozen=True, kw_only=True)
+class ListStage(ScoreStage):
+    """A measurement of several metrics; ``metrics`` are the names of those to measure."""
+
+    metrics: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return typed(cls, content, metrics=tuple(content["use"]["metrics"]))
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """The extractor whose predictions give the class accuracy, and how many classes it must know."""
 
     name: str
     classes: int
@@ -30,88 +47,50 @@ class Classifier(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesStage(ScoreStage):
-    """The stages ``features``, of a sample set, and ``reference``, of the real images.
+    """The stages ``features`` (of a sample set) and ``reference`` (of the real images).
 
     Attributes:
-        classifier: None where class accuracy is not measured.
-        real_images: of a reference, the split whose features are kept: ``train`` or ``val``.
+        classifier: None if class accuracy is not measured.
+        real_images: the split whose features a reference contains, ``train`` or ``val``.
     """
 
     extractors: tuple[Model, ...]
-    classifier: Classifier | None
-    real_images: str
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> FeaturesStage:
-        return cls(
-            **_made_of(content),
-            extractors=tuple(read(Model, keys) for keys in content["extractors"]),
-            classifier=_classifier(content),
-            real_images=content.get("real_images", "train"),
-        )
+    classifier: Classifier | None = None
+    real_images: str = "train"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributionStage(ScoreStage):
+class DistributionStage(ListStage):
     """The metrics of a sample set that compare features.
 
     Attributes:
-        extractors: names, in the features' file and in the reference's.
-        metrics: names of those that are asked for.
+        extractors: names of the groups in the files of the features and of the reference.
     """
 
     mind_directions: int
     extractors: tuple[str, ...]
-    classifier: Classifier | None
-    metrics: tuple[str, ...]
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> DistributionStage:
-        return cls(
-            **_made_of(content),
-            mind_directions=content["mind_directions"],
-            extractors=tuple(content["extractors"]),
-            classifier=_classifier(content),
-            metrics=tuple(content["use"]["metrics"]),
-        )
+    classifier: Classifier | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenEvalStage(ScoreStage):
-    """GenEval; ``color_classifier`` is None where the detector sees colours itself.
+    """GenEval; ``color_classifier`` is None if the detector names colours itself.
 
     Attributes:
-        headline: what the score is a mean of, ``tags`` or ``images``.
+        headline: whether the score is a mean over ``tags`` or over ``images``.
     """
 
     detector: Model
-    color_classifier: Model | None
-    headline: str
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> GenEvalStage:
-        return cls(
-            **_made_of(content),
-            detector=read(Model, content["detector"]),
-            color_classifier=_model(content.get("color_classifier")),
-            headline=content.get("headline", "tags"),
-        )
+    color_classifier: Model | None = None
+    headline: str = "tags"
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionScoresStage(ScoreStage):
-    """The metrics that are measured by questions; ``models`` answer them, by metric."""
+    """The metrics that are measured by questions; ``models`` are those that answer, by metric."""
 
     models: Mapping[str, Model]
     images_per_prompt: int
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> QuestionScoresStage:
-        return cls(
-            **_made_of(content),
-            models={metric: read(Model, keys) for metric, keys in content["models"].items()},
-            images_per_prompt=content["images_per_prompt"],
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,32 +100,22 @@ class SimpleEvalStage(ScoreStage):
     seed: int
     scorer: Model
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> SimpleEvalStage:
-        return cls(**_made_of(content), seed=content["seed"], scorer=read(Model, content["scorer"]))
-
 
 @dataclass(frozen=True, kw_only=True)
-class ImageTextStage(ScoreStage):
-    """The metrics of images of texts that need no network; ``metrics`` are those asked for."""
+class ImageTextStage(ListStage):
+    """The metrics of images and their prompts that need no network."""
 
     seed: int
-    metrics: tuple[str, ...]
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ImageTextStage:
-        metrics = tuple(content["use"]["metrics"])
-        return cls(**_made_of(content), seed=content["seed"], metrics=metrics)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionStage(ScoreStage):
-    """What a tokenizer gives back of validation images.
+    """A tokenizer's reconstructions of validation images.
 
     Attributes:
-        perceptual: of LPIPS; None where it is not measured.
-        untrained: whether the tokenizer is also measured as it was before its training.
-        pixels: how images become bytes, as in ``Sampling``.
+        perceptual: the network of LPIPS; None if LPIPS is not measured.
+        untrained: whether the tokenizer is also measured with its initial weights.
+        pixels: how images are converted to bytes, as in ``Sampling``.
     """
 
     seed: int
@@ -154,47 +123,25 @@ class ReconstructionStage(ScoreStage):
     extractor: Model
     perceptual: Model | None
     untrained: bool
-    pixels: str
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> ReconstructionStage:
-        return cls(
-            **_made_of(content),
-            seed=content["seed"],
-            tokenizer=read(Model, content["tokenizer"]),
-            extractor=read(Model, content["extractor"]),
-            perceptual=_model(content["perceptual"]),
-            untrained=content["untrained"],
-            pixels=content.get("pixels", "rounded"),
-        )
+    pixels: str = "rounded"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuidanceStage(ScoreStage):
-    """The choice of a method's guidance; ``scales`` are by the sample sets that were drawn with them."""
+    """The choice of a method's guidance; ``scales`` maps sample sets to their guidance scales."""
 
     method: str
     task: str
     scales: Mapping[str, float]
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> GuidanceStage:
-        return cls(
-            **_made_of(content),
-            method=content["method"],
-            task=content["task"],
-            scales=content["scales"],
-        )
+
+def measured(content: Mapping[str, Any]) -> list[str]:
+    """Names of the metrics that a stage of sample sets measures."""
+    if "use" in content:
+        return list(content["use"]["metrics"])
+    return list(content.get("models", [content["stage"]]))
 
 
-def _made_of(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `ScoreStage`."""
-    return {"hash": content["hash"], "expects": content["expects"]}
-
-
-def _model(keys: Mapping[str, Any] | None) -> Model | None:
-    return None if keys is None else read(Model, keys)
-
-
-def _classifier(content: Mapping[str, Any]) -> Classifier | None:
-    return Classifier(**content["classifier"]) if "classifier" in content else None
+def packaged(content: Mapping[str, Any]) -> list[str]:
+    """Names of the stage's metrics whose model runs in a package: its class is ``PACKAGE:MODEL``."""
+    return [metric for metric, keys in content.get("models", {}).items() if ":" in keys["model_class"]]

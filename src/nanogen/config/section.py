@@ -1,12 +1,13 @@
-"""What every part of the configuration is: immutable, and closed to unknown keys.
+"""The base class of every part of the configuration: immutable, and closed to unknown keys.
 
-A key that is added later is declared with ``added``: at the value that it was introduced with it does
-not count for a stage's hash, so a new option runs nothing again.
+A key that is added later is declared with ``added``. As long as it has the value that it was introduced
+with, it is left out of a stage's hash, so a new option does not make finished stages run again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -16,7 +17,7 @@ _UNSET = object()
 
 
 class Section(BaseModel):
-    """A part of the configuration: immutable, and no key beyond those listed."""
+    """A part of the configuration: immutable, without keys other than those declared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,13 +26,13 @@ Read = TypeVar("Read", bound=Section)
 
 
 def added(default: Any, *, introduced: Any = _UNSET, description: str, **constraints: Any) -> Any:
-    """A field for a key that is younger than the stages that it belongs to.
+    """A field for a key that was added after results of its stages existed.
 
     Args:
-        default: what the key is where a study does not set it.
-        introduced: what it was introduced with, where the default is another by now. Results made
-            before the key existed are those of this value, so it never changes.
-        constraints: of ``pydantic.Field``.
+        default: the value if a study does not set the key.
+        introduced: the value that the key was introduced with, if the default has changed since.
+            Results made before the key existed have this value, so it must never change.
+        constraints: further arguments of ``pydantic.Field``.
     """
     value = default if introduced is _UNSET else introduced
     return Field(
@@ -48,9 +49,9 @@ def without_effect(default: Any, *, counts_as: Any, description: str) -> Any:
 
 
 def identity(value: Any, section: type[Section]) -> Any:
-    """A section's keys (JSON) without those that have the value they were introduced with.
+    """A section's keys (JSON) without those that still have the value they were introduced with.
 
-    ``value`` may lack keys of the section, or have others beside them.
+    ``value`` may lack keys of the section, or contain other keys.
     """
     if isinstance(value, list):
         return [identity(each, section) for each in value]
@@ -71,7 +72,7 @@ def identity(value: Any, section: type[Section]) -> Any:
 
 
 def completed(value: Any, section: type[Section]) -> Any:
-    """A section's keys (JSON) as an older version wrote them, with those that were added since."""
+    """A section's keys (JSON) that an older version wrote, completed by the keys added since."""
     if not isinstance(value, dict):
         return value
     keys = dict(value)
@@ -85,11 +86,11 @@ def completed(value: Any, section: type[Section]) -> Any:
 
 
 def read(section: type[Read], keys: Mapping[str, Any]) -> Read:
-    """A section from the JSON of a stage, which may be an older version's.
+    """A section from the JSON of a stage, which an older version may have written.
 
-    A stage leaves out keys that change no result, and gives None for what is found while the study runs
-    (a swept guidance scale). They have no value here, not even their default: to read one is an
-    AttributeError.
+    A stage omits keys that change no result, and has None for values that are known only while the study
+    runs (a swept guidance scale). Such keys have no value in the section, not even their default:
+    reading one raises AttributeError.
     """
     fields, given = section.model_fields, completed(dict(keys), section)
     values = {
@@ -115,8 +116,9 @@ def _as_introduced(field: FieldInfo, value: Any) -> bool:
     return isinstance(extra, dict) and "introduced" in extra and extra["introduced"] == value
 
 
+@cache  # asked for every key of every stage that is hashed
 def _section_of(annotation: Any) -> type[Section] | None:
-    """The section that a field is, may be or lists."""
+    """The section in a field's type: the type itself, an alternative to None, or the items of a list."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     found = map(_section_of, get_args(annotation))

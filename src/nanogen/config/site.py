@@ -1,6 +1,6 @@
-"""Whether a cluster has what a profile names, asked before the first job is submitted.
+"""Checks that a cluster has what a profile names, before the first job is submitted.
 
-SLURM would refuse each job by itself, and Snakemake print its whole command line each time.
+Otherwise SLURM refuses every job, and Snakemake prints the whole command line each time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ WHERE = "set it under default-resources of your profile, e.g. profiles/slurm/con
 
 
 def check_slurm(partitions: Iterable[str], accounts: Iterable[str]) -> None:
-    """Raises UserError if this cluster lacks one of the names; an empty one means that none is given.
+    """Raise UserError if this cluster lacks one of the names; an empty string means that none is given.
 
-    A partition may be left out where the cluster has a default, an account anywhere; a list of
-    accounts is of those that this user may charge, where the cluster keeps accounts at all.
+    A partition may be omitted if the cluster has a default one, an account always. Accounts are checked
+    against those that this user may charge, if the cluster keeps accounts at all.
     """
     if not shutil.which("sinfo"):
         raise UserError(
@@ -40,7 +40,7 @@ def check_slurm(partitions: Iterable[str], accounts: Iterable[str]) -> None:
 
 
 def _check_partition(name: str, listed: list[str]) -> None:
-    """``listed`` are the partitions as sinfo prints them, the default with an asterisk."""
+    """``listed`` are the partitions as sinfo prints them, the default one with an asterisk."""
     known = [line.rstrip("*") for line in listed]
     if not name and not any(line.endswith("*") for line in listed):
         raise UserError(
@@ -54,7 +54,7 @@ def _check_partition(name: str, listed: list[str]) -> None:
 
 
 def _accounts() -> list[str]:
-    """Accounts that this user may charge; none where the cluster keeps none."""
+    """Accounts that this user may charge; empty if the cluster keeps none."""
     if not shutil.which("sacctmgr"):
         return []
     words = ["sacctmgr", "-n", "-s", "list", "user", getpass.getuser(), "format=account%256"]

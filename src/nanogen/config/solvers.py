@@ -1,7 +1,7 @@
-"""The solvers that samples are drawn with, by the name in ``sampling.solver``.
+"""The solvers that samples are drawn with, by their names in ``sampling.solver``.
 
-A new one is an entry here and the function that it names: one step of the state from a time to the next
-(``nanogen.sampling.solvers.Step``).
+To add one, write an entry here and the function that it names, which takes the state from one time to
+the next (``nanogen.sampling.solvers.Step``).
 """
 
 SOLVERS = {

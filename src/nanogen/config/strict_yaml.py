@@ -1,4 +1,4 @@
-"""YAML as users write it: UTF-8, and no key twice, of which YAML's readers keep the last."""
+"""YAML files in UTF-8. A key that appears twice is refused; YAML readers silently keep the last one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """Knows where each key stands."""
+    """Remembers the line of each key."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -38,7 +38,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; raises UserError where it cannot be read as one."""
+    """The mapping in a YAML file; raises UserError if the file is not one."""
     text = read_text(path)
     try:
         content = yaml.load(text, _Loader) or {}

@@ -1,4 +1,4 @@
-"""The keys of a study's file; those of its runs and models are in `nanogen.config.schema`."""
+"""The keys of a study's file; for those of runs see `nanogen.config.schema`."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class Report(Section):
 
 
 class Leaderboard(Section):
-    """What `snakemake leaderboard` shows beside the study's own methods; changes no number."""
+    """What `snakemake leaderboard` shows besides the study's own methods; changes no number."""
 
     entries: str | None = Field(None, description="a folder of entries handed in, METHOD.json each")
     published: bool = Field(True, description="show the paper's own numbers, too")
 
 
 class Released(Section):
-    """Models that the authors trained and published, in one repository of the hub: nothing of what is
-    listed here is trained."""
+    """Models that the authors trained and published in one repository of the hub. They are downloaded
+    instead of being trained."""
 
     repo: str = Field(description="owner/name")
     revision: str = Field("main", description="commit, tag or branch; pin a commit to be exact")
@@ -74,7 +74,7 @@ class Released(Section):
 
 
 class Overrides(Section):
-    """Keys of a run set for single tasks or methods of this study."""
+    """Keys of runs that this study sets for single tasks or methods."""
 
     tasks: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="by task, e.g. {t2i: {training: {steps: 500}}}"
@@ -147,10 +147,10 @@ class Study(Section):
 
     @property
     def for_gpus(self) -> bool:
-        """Whether the plan counts hours of GPUs."""
+        """Whether the plan estimates GPU hours."""
         return (self.hardware or ("cpu" if self.scale == "nano" else "gpu")) == "gpu"
 
     @property
     def trainings(self) -> list[str]:
-        """Every training on a task: the methods, each followed by its further seeds' names."""
+        """The names of all trainings on a task: each method, followed by its further seeds."""
         return replicates.names_of(self.methods, self.seeds)

@@ -1,4 +1,4 @@
-"""What differs between a method's two tasks."""
+"""The difference between a method's configurations on the two tasks."""
 
 from __future__ import annotations
 

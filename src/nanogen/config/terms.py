@@ -1,6 +1,6 @@
-"""What an objective's added terms ask of a run: heads of the backbone, caches, frozen networks.
+"""What the added terms of an objective need: heads of the backbone, caches, frozen networks.
 
-Combinations that mean nothing are refused here, when the configuration is read.
+Combinations without a meaning are refused here, when the configuration is read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def networks(run: Run) -> dict[str, str]:
 
 
 def revisions(run: Run) -> dict[str, dict[str, int]]:
-    """The key ``revised`` of a stage whose terms give other losses than they once did."""
+    """The key ``revised`` of a stage with terms whose losses have changed since older versions."""
     found = {name: REVISED[name] for name in run.objective.terms if name in REVISED}
     return {"revised": found} if found else {}
 
@@ -45,7 +45,7 @@ def encoders(run: Run) -> list[str]:
 
 
 def backbone_keys(run: Run, widths: dict[str, int]) -> dict[str, Any]:
-    """What the terms add to the backbone's keys; ``widths`` are the encoders', by name."""
+    """Keys that the terms add to the backbone's; ``widths`` are those of the encoders, by name."""
     terms = run.objective.terms
     reg, repa, guidance = map(terms.get, ("reg", "repa", "internal-guidance"))
     return Heads(
@@ -58,7 +58,7 @@ def backbone_keys(run: Run, widths: dict[str, int]) -> dict[str, Any]:
 
 
 def check(run: Run, pixels: bool, where: str) -> None:
-    """Raise UserError for terms that do not fit the run; ``pixels``: it has no tokenizer."""
+    """Raise UserError for terms that do not fit the run; ``pixels`` means that it has no tokenizer."""
     terms = run.objective.terms
     for name, term in terms.items():
         if name not in NAMES:

@@ -1,4 +1,4 @@
-"""What a tokenizer's training asks for: frozen networks, and keys that fit its kind."""
+"""What a tokenizer's training needs: frozen networks, and keys that fit its kind."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ ROLES = ("encoder", "perceptual", "discriminator")
 
 
 def networks_of(config: Model) -> dict[str, str]:
-    """Role -> frozen network that a model is made with: ``encoder``, and where it is trained here
-    ``perceptual`` and ``discriminator``, if its loss has them, and the VAE that it starts from."""
+    """Role -> frozen network that a model is made with: ``encoder`` and, if it is trained here, the VAE
+    that it starts from and the loss's ``perceptual`` and ``discriminator``, where it has them."""
     recipe = config.stage1 if config.source == "build" else None
     read = {
         "encoder": True,
@@ -24,7 +24,7 @@ def networks_of(config: Model) -> dict[str, str]:
 
 
 def check(config: Model) -> None:
-    """Raise UserError where ``stage1`` asks for what the model does not name, or is not of its kind."""
+    """Raise UserError if ``stage1`` needs something that the model does not name or have."""
     where, recipe = f"config/models/{config.name}.yaml", config.stage1
     assert recipe is not None
     needed = {
@@ -47,4 +47,8 @@ def check(config: Model) -> None:
         raise UserError(
             f"{where}: stage1.adversarial.gan_start {adversarial.gan_start} lies before disc_start "
             f"{adversarial.disc_start}; a discriminator is used once it is trained"
+        )
+    if adversarial and adversarial.kernel % 2 == 0:
+        raise UserError(
+            f"{where}: stage1.adversarial.kernel {adversarial.kernel} has no middle; make it odd"
         )

@@ -1,7 +1,7 @@
-"""How a tokenizer is trained here: the keys ``stage1`` and ``end_to_end`` of a model of kind vae or rae.
+"""How a tokenizer is trained: the keys ``stage1`` and ``end_to_end`` of a model of kind vae or rae.
 
-The defaults are the paper's, of its RAE decoders. What is given in epochs becomes steps by the number of
-training images and the batch size (`nanogen.stage1.phases`).
+The defaults are the paper's values for RAE decoders. Values in epochs are converted to steps with the
+number of training images and the batch size (`nanogen.stage1.phases`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section
+from nanogen.config.section import Section, added
 
 
 class Schedule(Section):
@@ -26,13 +26,15 @@ class TokenizerOptimizer(Schedule):
     """The tokenizer's optimizer."""
 
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
-    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
 
 
 class TokenizerTerms(Section):
-    """Weights of the loss terms; one that weighs 0 is not computed."""
+    """Weights of the loss terms; a term with weight 0 is not computed."""
 
-    l1: float = Field(1.0, ge=0, description="mean absolute difference of pixels in [-1, 1]")
+    l1: float = Field(
+        0.5, ge=0, description="mean absolute difference of pixels in [-1, 1]; 0.5: of those in [0, 1]"
+    )
     mse: float = Field(0.0, ge=0, description="mean squared difference of pixels")
     edge: float = Field(0.0, ge=0, description="mean absolute difference of the images' gradients")
     perceptual: float = Field(0.0, ge=0, description="distance by the model's 'perceptual' network")
@@ -40,11 +42,11 @@ class TokenizerTerms(Section):
 
 
 class Augmentation(Section):
-    """What is done to images before the discriminator sees them (DiffAugment); 0 leaves it out."""
+    """Augmentation of the discriminator's input (DiffAugment); 0 turns a part of it off."""
 
     color: float = Field(1.0, ge=0, description="strength of colour changes; 1: as published")
     translation: float = Field(0.125, ge=0, lt=1, description="largest shift, in parts of the side")
-    cutout: float = Field(0.2, ge=0, lt=1, description="side of the hole, in parts of the image's")
+    cutout: float = Field(0.0, ge=0, lt=1, description="side of the hole, in parts of the image's")
 
 
 class Adversarial(Schedule):
@@ -55,9 +57,16 @@ class Adversarial(Schedule):
     disc_start: float = Field(6.0, ge=0, description="epochs before the discriminator is trained")
     gan_start: float = Field(8.0, ge=0, description="epochs before the tokenizer learns from it")
     layers: list[int] = Field(
-        default_factory=lambda: [3, 6, 9, 12],
+        default_factory=lambda: [12, 3, 6, 9, 12],
         min_length=1,
-        description="blocks of the 'discriminator' network whose tokens its heads judge, from 1",
+        description="blocks, from 1, of the 'discriminator' network; a head per entry judges the tokens",
+    )
+    kernel: int = added(
+        9,
+        introduced=3,
+        gt=0,
+        description="side of the heads' second convolution, odd: rae: along the row of tokens; vae: in "
+        "rows and columns",
     )
     augmentation: Augmentation = Field(Augmentation(), description="of what it sees")
 
@@ -91,7 +100,7 @@ class TokenizerTraining(Section):
 
 
 class EndToEnd(Section):
-    """End-to-end tuning (REPA-E): a VAE goes on learning, by `stage1`, together with a backbone."""
+    """End-to-end tuning (REPA-E): a VAE is trained further by `stage1`, together with a backbone."""
 
     start: str = Field(description="the VAE that it begins as, a file in config/models")
     encoder: str = Field(description="vision encoder whose patch features an inner block predicts")

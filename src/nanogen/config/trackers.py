@@ -1,6 +1,6 @@
-"""What shows a training while it runs, by the name in ``training.trackers``.
+"""Trackers, which show a training while it runs, by their names in ``training.trackers``.
 
-A new one is an entry here and the class that it names (``nanogen.stage2.tracking.Tracker``).
+To add one, write an entry here and the class that it names (``nanogen.stage2.tracking.Tracker``).
 """
 
 TRACKERS = {

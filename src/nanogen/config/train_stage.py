@@ -1,14 +1,14 @@
-"""What the ``train`` stage says, as the code that computes reads it.
+"""The ``train`` stage as typed values, for the code that trains and samples.
 
-`nanogen.config.stages.train` writes the stage, JSON that is hashed; here it becomes values with types.
-The keys of a section are the section's own (`nanogen.config.schema`).
+`nanogen.config.stages.train` writes the stage as JSON, which is hashed. A section's keys are those of
+`nanogen.config.schema`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import (
@@ -19,18 +19,18 @@ from nanogen.config.schema import (
     Sampling,
     Training,
 )
-from nanogen.config.section import read
+from nanogen.config.stage_values import typed
 
 
 @dataclass(frozen=True)
 class Heads:
-    """What the objective's terms add to a backbone; None: the term is not there.
+    """What the objective's terms add to a backbone; None means that the term is absent.
 
     Attributes:
-        cls_width: of the feature that is diffused beside the image (REG).
-        repa_depth, repa_width, repa_head: the block that is aligned, the features' width, the kind of
+        cls_width: width of the feature that is denoised together with the image (REG).
+        repa_depth, repa_width, repa_head: the aligned block, the width of the features, the kind of
             head (REPA).
-        guidance_depth: the block after which the shallower head reads (internal guidance).
+        guidance_depth: the block whose output the shallower head reads (internal guidance).
     """
 
     cls_width: int | None = None
@@ -40,18 +40,18 @@ class Heads:
     guidance_depth: int | None = None
 
     def keys(self) -> dict[str, Any]:
-        """Those that are there, by name."""
+        """The keys that are not None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneStage:
-    """A backbone and how it learns: of a ``train`` stage, or of a VAE that is tuned with it.
+    """A backbone and its training, from a ``train`` stage or from that of a VAE tuned together with it.
 
     Attributes:
-        latent: (channels, rows, columns) of what it sees.
-        text_width: of the text encoder's features; None where labels are the condition.
-        steps_seed: draws which steps are MeanFlow's; None for other objectives.
+        latent: (channels, rows, columns) of its input.
+        text_width: width of the text encoder's features; None for a backbone conditioned on labels.
+        steps_seed: seed of the choice of MeanFlow's steps; None for other objectives.
     """
 
     seed: int
@@ -67,13 +67,13 @@ class BackboneStage:
     training: Training
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> BackboneStage:
-        return cls(**_backbone_keys(content))
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        return typed(cls, content, **_derived(content))
 
 
 @dataclass(frozen=True)
 class Initial:
-    """What a training starts with of another's (`nanogen.config.schema.InitialiseFrom`)."""
+    """What a training takes from another one at its start (`nanogen.config.schema.InitialiseFrom`)."""
 
     weights: str
     optimizer: str
@@ -81,22 +81,20 @@ class Initial:
 
 @dataclass(frozen=True)
 class UsedNetwork:
-    """A frozen network that a model is sampled with: its hash, and its configuration."""
+    """A frozen network that is needed to sample from a model: its hash and its configuration."""
 
     hash: str
     model: Model
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any] | None) -> UsedNetwork | None:
-        return None if content is None else cls(content["hash"], read(Model, content["model"]))
-
 
 @dataclass(frozen=True)
 class Use:
-    """What a trained model is sampled with by hand; None: it has no tokenizer, or reads no text.
+    """What is needed to sample from a trained model by hand.
 
     Attributes:
-        classes: names of the folders of photographs that it was trained on, by label, if it was.
+        tokenizer: None for a model of pixels.
+        text_encoder: None for a model conditioned on labels.
+        classes: names of the class folders by label, for a model trained on folders of photographs.
     """
 
     sampling: Sampling
@@ -105,65 +103,36 @@ class Use:
     text_encoder: UsedNetwork | None
     classes: Sequence[str] | None = None
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Use:
-        return cls(
-            sampling=read(Sampling, content["sampling"]),
-            data=read(Data, content["data"]),
-            tokenizer=UsedNetwork.from_json(content["tokenizer"]),
-            text_encoder=UsedNetwork.from_json(content["text_encoder"]),
-            classes=content.get("classes"),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainStage(BackboneStage):
     """The training of one method on one task.
 
     Attributes:
-        expects: hashes of what it reads.
-        pixels: it has no tokenizer.
-        networks: the frozen networks that terms compare with, by term.
-        initial: what is taken of the model that it starts from; None: its weights are drawn.
-        use: None inside of a sample set's stage.
-        content: the JSON that all of it was read from.
+        expects: hashes of its inputs, by name.
+        pixels: whether the backbone works on pixels, without a tokenizer.
+        networks: the frozen networks of added loss terms, by term.
+        initial: what is taken from the model that it starts from; None: initial weights are random.
+        use: None inside a sample set's stage.
+        content: the JSON that these values were read from.
     """
 
     hash: str
     expects: Mapping[str, str]
     pixels: bool
-    networks: Mapping[str, Model]
-    initial: Initial | None
-    use: Use | None
     content: Mapping[str, Any] = field(repr=False)
+    networks: Mapping[str, Model] = field(default_factory=dict)
+    initial: Initial | None = None
+    use: Use | None = None
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> TrainStage:
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read a stage, which may be an older version's."""
-        use, initial = content.get("use"), content.get("initial")
-        return cls(
-            **_backbone_keys(content),
-            hash=content["hash"],
-            expects=content["expects"],
-            pixels=content["pixels"],
-            networks={term: read(Model, keys) for term, keys in content.get("networks", {}).items()},
-            initial=initial and Initial(initial["weights"], initial["optimizer"]),
-            use=None if use is None else Use.from_json(use),
-            content=content,
-        )
+        return typed(cls, content, **_derived(content), content=content)
 
 
-def _backbone_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `BackboneStage`."""
-    own, objective = Backbone.model_fields, content["objective"]
+def _derived(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `BackboneStage` that are stored inside the keys of sections."""
+    own, meanflow = Backbone.model_fields, content["objective"].get("meanflow", {})
     heads = {key: value for key, value in content["backbone"].items() if key not in own}
-    return {
-        **{key: content[key] for key in ("seed", "method", "task", "text_width")},
-        "latent": tuple(content["latent"]),
-        "conditioner": read(Conditioner, content["conditioner"]),
-        "backbone": read(Backbone, content["backbone"]),
-        "heads": Heads(**heads),
-        "objective": read(Objective, objective),
-        "steps_seed": objective.get("meanflow", {}).get("steps_seed"),
-        "training": read(Training, content["training"]),
-    }
+    return {"heads": Heads(**heads), "steps_seed": meanflow.get("steps_seed")}

@@ -1,4 +1,4 @@
-"""Trained models that a study or a user points at: what they are, and whether they fit."""
+"""Trained models that a study or a user gives as a folder, and whether they fit."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nanogen.config.stages.base import completed_stage
+from nanogen.config.stages.base import Stage, completed_stage
 from nanogen.config.training_schema import InitialiseFrom
 from nanogen.errors import UserError
 from nanogen.files import read_json
 
-STATE = "state.safetensors"  # trained weights and moments, where a training kept them
+STATE = "state.safetensors"  # trained weights and the optimizer's moments, if the training kept them
 
 # what a model must share with the run that samples from it, by its path in the ``train`` stage
 _SHARED = (
@@ -36,7 +36,7 @@ _SAME_NETWORK = (
 )
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Stage:
     """The ``train`` stage in a trained model's folder; raises UserError where there is none."""
     if not (folder / "stage.json").is_file():
         raise UserError(f"{folder} is no trained model's folder: it holds no stage.json")
@@ -46,20 +46,21 @@ def read(folder: Path) -> dict[str, Any]:
     return completed_stage(stage)
 
 
-def fitting(folder: Path, expected: dict[str, Any]) -> dict[str, Any]:
-    """The stage of the model in ``folder``; raises UserError unless it can stand in for ``expected``.
+def fitting(folder: Path, expected: Stage) -> Stage:
+    """The stage of the model in ``folder``; raises UserError unless it can be used as ``expected``.
 
-    That is: the same network, the same meaning of its output, the latents of the same tokenizer.
+    It must have the same network, the same meaning of its output, and the same tokenizer.
     """
     found = read(folder)
     _check("trained", folder, found, expected, _SHARED)
     return found
 
 
-def start(keys: InitialiseFrom, expected: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The hash of the model that the training ``expected`` starts from, and what is taken of it.
+def start(keys: InitialiseFrom, expected: Stage) -> tuple[str, Stage]:
+    """The hash of the model that the training ``expected`` starts from, and what is taken from it.
 
-    Raises UserError where there is no such model, it is another network, or it lacks what is asked for.
+    Raises UserError if there is no such model, it is a different network, or it lacks what is to be
+    taken.
     """
     folder, key = Path(keys.model), "training.initialise_from"
     found = read(folder)
@@ -80,11 +81,11 @@ def start(keys: InitialiseFrom, expected: dict[str, Any]) -> tuple[str, dict[str
 def _check(
     key: str,
     folder: Path,
-    found: dict[str, Any],
-    expected: dict[str, Any],
+    found: Stage,
+    expected: Stage,
     shared: Iterable[tuple[str, ...]],
 ) -> None:
-    """Raise UserError where two ``train`` stages differ in what they must share."""
+    """Raise UserError if two ``train`` stages differ in a key that they must share."""
     for path in shared:
         own, asked = _at(found, path), _at(expected, path)
         if own != asked:

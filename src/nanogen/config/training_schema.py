@@ -1,4 +1,4 @@
-"""How a backbone is trained: its optimizer, what it starts from, and how it is watched and saved."""
+"""How a backbone is trained: its optimizer, its initial weights, and how it is monitored and saved."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Optimizer(Section):
 
 
 class InitialiseFrom(Section):
-    """The weights that a training starts from, in place of random ones."""
+    """The weights that a training starts from instead of random ones."""
 
     model: str = Field(description="folder of a trained or imported model, of the same network")
     weights: Literal["average", "trained"] = Field(

@@ -35,7 +35,7 @@ def models_of(study: Study) -> list[str]:
 
 
 def _judges(evaluation: Evaluation) -> list[str | None]:
-    """Who judges images of texts."""
+    """The networks that measure text-to-image samples."""
     simple = evaluation.simpleeval
     return [
         evaluation.detector,

@@ -1,4 +1,4 @@
-"""Layers of keys merged and validated, with mistakes shown where they stand."""
+"""Merging and validation of layers of keys; errors name the file that holds the mistake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Layer:
-    """Keys and where they stand, so that a mistake can be shown in its file."""
+    """Keys and where they come from, so that an error can name the file."""
 
     where: str
     keys: Mapping[str, Any]
@@ -43,7 +43,7 @@ def _has(keys: Any, location: Sequence[Any]) -> bool:
 
 
 def section_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    """The section that field ``key`` of ``model`` holds, if it holds one."""
+    """The section in field ``key`` of ``model``, if the field is one."""
     field = model.model_fields.get(key)
     if field is None:
         return None
@@ -85,14 +85,14 @@ def validate(model: type[Config], layers: Sequence[Layer]) -> Config:
 
 
 def _quoting(kind: str, value: Any) -> str:
-    """What to do where YAML took a text for a number or a truth value."""
+    """A hint for a text that YAML read as a number or a boolean."""
     if kind != "string_type" or not isinstance(value, bool | int | float):
         return ""
     return f"; put it into quotes, on the command line twice: KEY=\"'{value}'\""
 
 
 def refuse_unknown(keys: Mapping[str, Any], model: type[BaseModel], where: str, at: str) -> None:
-    """Check key names below a study's section early, where their file is still known."""
+    """Check the key names in a study's section early, while their file is still known."""
     for key, value in keys.items():
         if key not in model.model_fields:
             raise UserError(f"{where}: unknown key '{at}.{key}'{nearest(key, model.model_fields)}")

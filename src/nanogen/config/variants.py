@@ -1,15 +1,16 @@
 """The sample sets of a run, by name.
 
-``cfg`` is drawn with guidance, ``nocfg`` without, ``untrained`` by the initial weights. A method that
-is sampled with several numbers of steps has one set for each: ``cfg`` with ``sampling.steps``,
-``cfg-nfe2`` with two of ``sampling.more_steps``. All of them come from one training, but for a method
-whose guidance is part of its training (MeanFlow): there ``nocfg`` has weights of its own.
+``cfg`` is drawn with guidance, ``nocfg`` without, ``untrained`` from the initial weights. A method that
+is sampled with several numbers of steps has one set for each: ``cfg`` with ``sampling.steps``, and
+``cfg-nfe2`` with two steps if ``sampling.more_steps`` lists them. All sets come from one training,
+except for a method whose guidance is part of its training (MeanFlow): its ``nocfg`` has weights of its
+own.
 
-Where the study sweeps the guidance, ``sweep-1.5`` is a small set at that scale, and ``best`` a whole one
-at the scale whose small set had the lowest FID, which is not known before those are measured.
+If the study sweeps the guidance, ``sweep-1.5`` is a small set at that scale, and ``best`` is a complete
+set at the scale whose small set has the lowest FID, which is known only when those are measured.
 
-``at-500`` is of the average after 500 steps, where the training keeps it: a few images of ``cfg``, drawn
-from the same noise, to look at and not to score.
+``at-500`` is drawn from the average of the weights after 500 steps, if the training keeps it. It has a
+few images with the same noise as those of ``cfg``, which are shown but not scored.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ OWN_WEIGHTS = f"-{UNGUIDED}"  # what the folder of such weights is called after 
 
 
 def with_steps(run: Run | PublicRun, guidance: str) -> dict[str, int | None]:
-    """The run's sample sets with this guidance and their numbers of steps, in the tables' order.
+    """The run's sample sets with this guidance and their numbers of steps, in the order of the tables.
 
-    A public model has one, ``cfg``; its steps are None where they are its pipeline's default.
+    A public model has one, ``cfg``; its steps are None if its pipeline's default is used.
     """
     if isinstance(run, PublicRun):
         return {GUIDED: run.sampling.steps} if guidance == GUIDED else {}
@@ -40,7 +41,7 @@ def with_steps(run: Run | PublicRun, guidance: str) -> dict[str, int | None]:
 
 
 def steps_of(run: Run, variant: str) -> int:
-    """Steps of one sample set; raises UserError if the run has none of this name."""
+    """The number of steps of a sample set; raises UserError if the run has no set of this name."""
     known = with_steps(run, guidance_of(variant))
     if variant not in known:
         raise UserError(
@@ -58,7 +59,7 @@ def guidance_of(variant: str) -> str:
 
 
 def scale_of(run: Run, variant: str) -> float | None:
-    """The guidance scale of one sample set; None of ``best``, which is found while the study runs."""
+    """The guidance scale of a sample set; None for ``best``, whose scale is chosen as the study runs."""
     guidance = guidance_of(variant)
     if guidance.startswith(SWEEP):
         return float(guidance.removeprefix(SWEEP))
@@ -67,15 +68,15 @@ def scale_of(run: Run, variant: str) -> float | None:
 
 
 def kept(run: Run) -> dict[str, int]:
-    """The sample sets of averages that a training keeps, and the steps after which it does."""
+    """Sample set -> step, for each average of the weights that a training keeps."""
     steps = sorted({max(1, round(share * run.training.steps)) for share in run.training.snapshots})
     return {f"{AT}{step}": step for step in steps}
 
 
 def kept_step(run: Run, variant: str) -> int | None:
-    """The step that a sample set's average is of, None for one of the trained model.
+    """The step whose average a sample set is drawn from; None for a set of the trained model.
 
-    Raises UserError for a step that the training does not keep, or where there are no prompts to show.
+    Raises UserError for a step that the training does not keep, or if there are no prompts to show.
     """
     if not variant.startswith(AT):
         return None
@@ -89,12 +90,12 @@ def kept_step(run: Run, variant: str) -> int | None:
 
 
 def swept(sweep: Sweep) -> dict[str, float]:
-    """The small sample sets of a sweep and their guidance scales."""
+    """Sample set -> guidance scale, for the small sets of a sweep."""
     return {f"{SWEEP}{scale:g}": scale for scale in sweep.scales}
 
 
 def is_swept(run: Run, sweep: Sweep | None) -> bool:
-    """Whether a run's guidance is searched for: on ImageNet, where it is a matter of sampling."""
+    """Whether the guidance scale of a run is swept: on ImageNet, unless it is part of the training."""
     return sweep is not None and run.task == "imagenet" and not guidance_is_trained(run)
 
 
@@ -103,7 +104,7 @@ def guidance_is_trained(run: Run) -> bool:
 
 
 def weights_of(run: Run, variant: str) -> str:
-    """Which training a sample set is drawn from: empty for the method's, or ``-nocfg``."""
+    """The training that a sample set is drawn from: empty for the method's own, or ``-nocfg``."""
     own = guidance_is_trained(run) and guidance_of(variant) == UNGUIDED
     return OWN_WEIGHTS if own else ""
 

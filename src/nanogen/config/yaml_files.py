@@ -1,4 +1,4 @@
-"""The YAML files below config/, one for each study, method, task, model and list of prompts."""
+"""The YAML files in config/: one for each study, method, task, model and list of prompts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CONFIG = Path(__file__).resolve().parents[3] / "config"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file; raises UserError where it cannot be read as one."""
+    """The mapping in a YAML file; raises UserError if the file is not one."""
     return _read_yaml(path, Path.cwd())
 
 
 @cache
 def _read_yaml(path: Path, _: Path) -> dict[str, Any]:
-    """As `read_yaml`, once per folder that a relative path may be meant from."""
+    """`read_yaml`, cached by the path and the working directory, which relative paths start from."""
     return read_mapping(path)
 
 
@@ -31,7 +31,7 @@ def available(kind: str) -> list[str]:
 
 
 def named(kind: str, name: str) -> Layer:
-    """The keys of config/<kind>/<name>.yaml; raises UserError where there is no such file."""
+    """The keys of config/<kind>/<name>.yaml; raises UserError if there is no such file."""
     path = CONFIG / kind / f"{name}.yaml"
     if not path.exists():
         singular = kind[:-1] if kind != "studies" else "study"
@@ -43,9 +43,9 @@ def named(kind: str, name: str) -> Layer:
 
 
 def for_scale(layer: Layer, scale: str) -> list[Layer]:
-    """A task's, method's or model's keys, then those of its block for this scale.
+    """The keys of a task, method or model, followed by those of its block for this scale.
 
-    A file without a block for the scale is refused: it would run at the wrong size.
+    A file without a block for the scale is refused, since it would run at the wrong size.
     """
     general = {key: value for key, value in layer.keys.items() if key != "scales"}
     blocks = layer.keys.get("scales", {})

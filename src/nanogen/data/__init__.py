@@ -1,1 +1,1 @@
-"""Data: captioned scenes, folders of photographs, and the HDF5 files both end in."""
+"""Data: drawn scenes, photographs, and the HDF5 files that both are imported to."""

@@ -1,4 +1,4 @@
-"""Validation images in one file: uint8 (N, side, side, 3), as prepared sets ship them for evaluation."""
+"""Validation images in one file, uint8 (N, side, side, 3), the form of sets prepared for evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLASSES = 1000  # of ImageNet
 
 
 class ArrayImages:
-    """The images of an .npz file in its order; raises UserError where there is none that fits."""
+    """The images of an .npz file in its order; raises UserError if none of its arrays fits."""
 
     def __init__(self, stage: DataStage):
         if stage.split != "val":
@@ -40,7 +40,7 @@ class ArrayImages:
         return self.count
 
     def examples(self) -> Iterator[Example]:
-        """All examples in order; their classes are not known."""
+        """All examples in order; their classes are unknown."""
         rows = (image for batch in self.images.batches(256) for image in batch)
         for _, image in zip(range(self.count), rows, strict=False):
             yield Example(image, UNKNOWN, "", "")

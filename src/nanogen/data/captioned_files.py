@@ -1,5 +1,5 @@
-"""Where captioned pictures of a split lie: in ROOT/{train,val}, at any depth; where there are no such
-folders, every twentieth picture of ROOT by path is for validation."""
+"""The files of captioned pictures of a split. They lie in ROOT/{train,val}, at any depth. Without these
+folders, every twentieth picture in ROOT, ordered by path, is used for validation."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def pictures(root: Path, split: str) -> list[Path]:
 
 
 def caption_of(picture: Path) -> Path | None:
-    """The file of its caption; None where there is none."""
+    """The file with a picture's caption; None if there is none."""
     return next((f for f in map(picture.with_suffix, CAPTIONS) if f.is_file()), None)

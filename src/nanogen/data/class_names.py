@@ -1,4 +1,4 @@
-"""Names of a data set's classes, where they can be known without reading the data."""
+"""Names of a data set's classes, if they are known without reading its images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from nanogen.errors import UserError
 def class_names(
     name: str, source: str, root: str | None, classes: int, kept: Sequence[str] | None = None
 ) -> list[str]:
-    """One name per label, or none at all.
+    """One name per label, or an empty list if the names are not known.
 
     Args:
-        name, source, root: of the data set, as its configuration says.
-        classes: how many there are.
-        kept: the names of its folders as they were when a model was trained. Without them the folders
-            are read again.
+        name, source, root: keys of the data set's configuration.
+        classes: the number of classes.
+        kept: the names of its folders when the model was trained. Without them the folders are read.
 
     Scenes have their own; photographs are named by their folders, or as their export names them, and
     where those are WordNet numbers, by ImageNet's words for them, then the number.
@@ -42,10 +41,10 @@ def _of_photographs(root: str | None) -> list[str]:
 
 
 def class_number(text: str, names: Sequence[str], classes: int) -> int:
-    """The label that ``text`` means: a class's name, one of its comma-separated words, or a number.
+    """The label that ``text`` refers to: a class's name, one of its comma-separated words, or a number.
 
-    A number is a label only where no class has a number for its name. Raises UserError where there is
-    no such class, or several.
+    A number is taken as a label only if no class has a number as its name. Raises UserError if there is
+    no such class, or more than one.
     """
     wanted, spoken = _spoken(text), [_spoken(name) for name in names]
     found = [i for i, name in enumerate(spoken) if wanted in (name, *name.split(", "))]

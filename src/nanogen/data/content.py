@@ -1,7 +1,7 @@
-"""What identifies data that a user gives: what lies in the folder, not how its path is written.
+"""The identity of a user's data: the content of the folder, not its path.
 
-Another spelling of the path, a link to it or a copy of it are the same data; a picture, class or shard
-that is added, removed, renamed or changed makes it other data.
+A different spelling of the path, a link or a copy give the same identity. Adding, removing, renaming or
+changing a picture, class or shard gives a different one.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ def content_hash(source: str, root: Path, split: str) -> str:
     """16 hexadecimal digits for one split of the photographs (source ``folder``), captioned
     pictures (``captioned``) or tar shards (``webdataset``) in ``root``.
 
-    Of every file count its name below ``root``, its size, and its first and last 4 KiB; of sets of more
-    than `LOOKED_INTO` files the names alone. Raises UserError where the folder cannot be read.
+    The hash covers the name below ``root``, the size, and the first and last 4 KiB of every file. For
+    sets of more than `LOOKED_INTO` files it covers the names only. Raises UserError if the folder cannot
+    be read.
     """
     if source == "webdataset":
         return hash_of(_below(root, shards(root, split)))
@@ -45,12 +46,12 @@ def content_hash(source: str, root: Path, split: str) -> str:
 
 
 def of_sample_set(path: Path) -> str:
-    """What identifies the images of a sample set, by which its scores know them."""
+    """A hash of the images of a sample set, which is stored in its scores."""
     return hash_of([("samples", path)], blocks=SAMPLE_BLOCKS)
 
 
 def check_content(source: str, root: Path, split: str, planned: str) -> None:
-    """Raise UserError unless the data is still what a step was planned for."""
+    """Raise UserError if the data has changed since the step was planned."""
     if content_hash(source, root, split) != planned:
         raise UserError(
             f"data.root: {root} has changed since this step was planned; start Snakemake again"
@@ -71,10 +72,10 @@ def _photographs(folder: Path) -> Iterator[Named]:
 
 
 def hash_of(files: Iterable[Named], also: Iterable[str] = (), blocks: int = 2) -> str:
-    """A hash of files, in whatever order they come, and of names that belong to them.
+    """A hash of files, independent of their order, and of names that belong to them.
 
-    ``blocks`` of 4 KiB of each file count, spread evenly from its beginning to its end; smaller files
-    count whole.
+    It covers ``blocks`` blocks of 4 KiB of each file, spread evenly from its beginning to its end, and
+    smaller files completely.
     """
     named = sorted((unicodedata.normalize("NFC", name), file) for name, file in files)
     digest = hashlib.sha256()

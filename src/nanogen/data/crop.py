@@ -1,4 +1,4 @@
-"""From any picture file to a square uint8 image: decoding to RGB and ADM's centre crop."""
+"""Decoding of a picture file to RGB, and ADM's centre crop to a square uint8 image."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """The picture upright in 8-bit RGB, transparent parts on white.
+    """The picture in 8-bit RGB, rotated upright, with transparent parts on white.
 
-    16-bit greyscale is scaled, palettes and CMYK are converted, of an animation the first frame is
-    taken. Raises what Pillow raises (OSError, ValueError, ...) where the data is damaged.
+    16-bit greyscale is scaled, palettes and CMYK are converted, and only the first frame of an animation
+    is used. Raises the exceptions of Pillow (OSError, ValueError, ...) for damaged data.
     """
     image.load()
     image = ImageOps.exif_transpose(image)
@@ -44,8 +44,8 @@ def rgb(image: Image.Image) -> Image.Image:
 def centre_crop(image: Image.Image, size: int) -> np.ndarray:
     """ADM's centre crop (Dhariwal and Nichol 2021): uint8 (size, size, 3).
 
-    Halved with a box filter while the short side is at least twice ``size``, then scaled bicubically
-    so that it equals ``size`` (up, too), then cropped in the middle.
+    The picture is halved with a box filter while its short side is at least twice ``size``, then scaled
+    bicubically (up or down) until the short side equals ``size``, then cropped at the centre.
     """
     while min(image.size) >= 2 * size:
         image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)

@@ -23,8 +23,9 @@ from nanogen.files import damage_inside
 class Exported:
     """One split of an exported data set as a source (see ``nanogen.data.images``).
 
-    Rows keep their order; more than ``data.<split>_images`` are taken evenly over the classes. Raises
-    UserError where files are missing or damaged, or a label is none of the training's classes.
+    Rows keep their order. If there are more than ``data.<split>_images``, that many are chosen evenly
+    over the classes. Raises UserError if files are missing or damaged, or if a label is not one of the
+    training split's classes.
     """
 
     def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):

@@ -1,9 +1,9 @@
 """Data sets as the Hugging Face library exports them: parquet or Arrow files of images with labels.
 
-A split's files have its name in theirs or in their folder's (``train-00000-of-00294.parquet``,
-``validation/data-00000-of-00001.arrow``). A row is an encoded picture, ``{bytes, path}`` or bytes alone,
-and a class number; the classes' names stand in the schema's metadata. Files are read a few rows at a
-time.
+The name of a split is part of its files' names or of their folder's name
+(``train-00000-of-00294.parquet``, ``validation/data-00000-of-00001.arrow``). A row holds an encoded
+picture, ``{bytes, path}`` or bytes alone, and a class number; the classes' names are in the schema's
+metadata. Files are read a few rows at a time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Table:
-    """One parquet or Arrow file. Everything raises UserError where it is damaged."""
+    """One parquet or Arrow file. All methods raise UserError if it is damaged."""
 
     path: Path
 
@@ -112,7 +112,7 @@ class _Batches:
 
 
 def tables(root: Path, split: str) -> list[Table]:
-    """The files of a split in the order of their names; raises UserError where there are none."""
+    """The files of a split, ordered by name; raises UserError if there are none."""
     named = re.compile(rf"(^|[-_/.])({SPLITS[split]})[-_/.]")
     files = walk(root).only(TABLES).files
     found = [file for file in files if named.search(file.relative_to(root).as_posix())]
@@ -149,7 +149,7 @@ def _is_picture(kind: pa.DataType) -> bool:
 
 
 def class_names(root: Path) -> list[str]:
-    """The classes by label, as the training files' metadata names them; numbers where they do not."""
+    """The classes' names by label, from the training files' metadata; numbers if it has no names."""
     found = tables(root, "train")
     _, label = columns(found[0])
     metadata = json.loads((found[0].schema.metadata or {}).get(b"huggingface", b"{}"))

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below a class folder by path; UserError if there are none.
+    """All files below a class folder, ordered by path; raises UserError if there are none.
 
-    A link that leads nowhere, or back, stands among them: it is unreadable, as a damaged file is.
+    Links that lead nowhere or back are included. They are unreadable, like damaged files.
     """
     found = walk(folder)
     files = sorted([*found.files, *found.nowhere, *found.loops])
@@ -34,8 +34,10 @@ def _files(folder: Path) -> list[Path]:
 class Folder:
     """One split of a folder of photographs as a source (see ``nanogen.data.images``).
 
-    Raises UserError where a folder is missing, a class is empty, or validation has a class that
-    training lacks. More files than ``data.<split>_images`` are taken evenly over the classes.
+    If there are more files than ``data.<split>_images``, that many are chosen evenly over the classes.
+
+    Raises UserError if a folder is missing, a class is empty, or the validation split has a class that
+    the training split lacks.
     """
 
     def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):

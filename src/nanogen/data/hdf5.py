@@ -1,7 +1,7 @@
 """HDF5 files: contiguous arrays with a checked header, read through a memory map.
 
-A random gather through a memory map over a contiguous dataset is two orders of magnitude faster
-than through h5py's chunked layout (docs/performance.md), so arrays are stored contiguously.
+Arrays are stored contiguously, because a random gather through a memory map over a contiguous dataset is
+two orders of magnitude faster than through h5py's chunked layout (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 
 
 class _Storage(io.FileIO):
-    """The file below HDF5, which survives a full disk.
+    """The file object that HDF5 writes to, which handles a full disk.
 
-    HDF5 crashes when it cannot write what it still holds while closing. So the first failed write is
-    reported to it and kept in ``error``; after that, or when ``closing``, writes only seem to succeed,
-    the file closes in order, and whoever opened it raises ``error`` and removes the file.
+    HDF5 crashes if it cannot write its buffers while closing. Therefore the first failed write is
+    reported to it and kept in ``error``. After that, or while ``closing``, writes pretend to succeed, so
+    that the file can be closed; the caller then raises ``error`` and removes the file.
     """
 
     error: OSError | None = None
@@ -51,7 +51,7 @@ class _Storage(io.FileIO):
         return size
 
     def truncate(self, size: int | None = None) -> int:
-        """Like write; growing a file needs no space yet, so an error here is as good as none."""
+        """Like write. Growing a file needs no space yet, so an error here can be ignored."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -61,9 +61,9 @@ class _Storage(io.FileIO):
 
 @contextmanager
 def create(path: Path | str, header: Mapping[str, Any]) -> Iterator[h5py.File]:
-    """Yield a new HDF5 file that appears under ``path``, header included, when the block ends.
+    """Yield a new HDF5 file with this header, which appears at ``path`` when the block ends.
 
-    Raises UserError where it cannot be written, e.g. because the disk is full.
+    Raises UserError if it cannot be written, for example because the disk is full.
     """
     with atomic_path(path) as temporary, _Storage(temporary, "w+") as storage:
         try:
@@ -84,9 +84,9 @@ def create(path: Path | str, header: Mapping[str, Any]) -> Iterator[h5py.File]:
 
 @contextmanager
 def opened(path: Path | str, kind: str, version: int, hash_: str | None = None) -> Iterator[h5py.File]:
-    """Yield the file opened for reading after its header was checked.
+    """Yield the file, opened for reading, after checking its header.
 
-    Raises UserError where the file is missing, truncated or of another kind, version or hash.
+    Raises UserError if the file is missing, truncated or of another kind, version or hash.
     """
     with whole(Path(path)), _opened(Path(path)) as file:
         check_label(file.attrs, path, kind, version, hash_)
@@ -95,7 +95,7 @@ def opened(path: Path | str, kind: str, version: int, hash_: str | None = None) 
 
 @contextmanager
 def whole(path: Path) -> Iterator[None]:
-    """Within, what HDF5 says of damage inside of a file becomes a UserError."""
+    """Convert HDF5's errors about damage inside a file, in this block, to UserError."""
     try:
         yield
     except UserError:
@@ -130,7 +130,7 @@ def _opened(path: Path) -> h5py.File:
 
 
 def kind(path: Path | str) -> str:
-    """The format that a file says it has, e.g. ``samples``; raises UserError where it cannot be read."""
+    """The format named in a file's header, e.g. ``samples``; raises UserError if it is unreadable."""
     with whole(Path(path)), _opened(Path(path)) as file:
         return str(file.attrs.get("format", "unknown")).removeprefix("nanogen.")
 
@@ -142,12 +142,12 @@ def header(path: Path | str, kind: str, version: int, hash_: str | None = None) 
 
 
 def is_made(path: Path, kind: str, version: int, hash_: str, made_from: Iterable[Path]) -> bool:
-    """Whether a whole file with this header is there, and newer than everything it was made from."""
+    """Whether ``path`` is a complete file with this header and newer than all of ``made_from``."""
     try:
         with opened(path, kind, version, hash_):
             made = path.stat().st_mtime_ns
             return all(source.stat().st_mtime_ns <= made for source in made_from)
-    except (UserError, OSError):  # it is made anew, and says then what is wrong with a source
+    except (UserError, OSError):  # making it again will report what is wrong with a source
         return False
 
 
@@ -163,8 +163,8 @@ class Stored:
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """The rows from ``start`` to ``stop`` one by one, each read into an array of its own.
 
-        For a pass through all of them: pages of a memory map that were touched once count as this
-        process's memory, so a map over the images of a large set would seem to need all of it.
+        Use this for a pass through all rows: every page of a memory map that was touched counts as
+        memory of this process, so a map over a large set of images would seem to need all of it.
         """
         size = math.prod(self.shape[1:]) * self.dtype.itemsize
         with open(self.path, "rb") as file:
@@ -178,7 +178,7 @@ class Stored:
 
 
 def stored(file: h5py.File, name: str) -> Stored:
-    """Where dataset ``name`` lies; UserError where it is missing, not contiguous or the file is cut."""
+    """Where dataset ``name`` is stored; raises UserError if it is missing, cut or not contiguous."""
     path = Path(file.filename)
     if name not in file:
         raise UserError(f"{path} holds no {name!r}, only {', '.join(file)}")
@@ -193,7 +193,7 @@ def stored(file: h5py.File, name: str) -> Stored:
 
 
 def stored_in(path: Path, name: str) -> Stored:
-    """The same of a file that is not open, and whose header was checked."""
+    """`stored` for a file that is not open and whose header has been checked."""
     with whole(path), _opened(path) as file:
         return stored(file, name)
 
@@ -212,10 +212,10 @@ def strings(file: h5py.File, name: str) -> list[str]:
 
 
 def announce(path: Path, what: str, count: int, size: int, written: int = 0) -> None:
-    """Log how large the file will be; raise UserError if the disk cannot hold it.
+    """Log the size of a file before it is written; raise UserError if the disk has no space for it.
 
     Args:
-        size: bytes in all; ``written`` of them are on the disk already.
+        size: size in bytes, of which ``written`` bytes are on the disk already.
     """
     log.info("%s: %d %s, %.1f MB", path, count, what, size / 1e6)
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())

@@ -1,4 +1,4 @@
-"""From a source of pictures (`nanogen.data.source`) to an image file, a block at a time."""
+"""Import of a source of pictures (`nanogen.data.source`) to an image file, block by block."""
 
 from __future__ import annotations
 

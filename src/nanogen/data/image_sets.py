@@ -1,6 +1,6 @@
-"""Anyone's images as a stream: a folder of pictures, an NPZ file or an HDF5 file of this project.
+"""Images from any origin as a stream: a folder of pictures, an NPZ file or this project's HDF5 files.
 
-Images are read one after the other, so memory does not grow with their number.
+Images are read one by one, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class ImageSet:
     """Square images of one size, in a fixed order.
 
     Attributes:
-        name: what they are, e.g. ``training images``, for messages and protocols.
-        side: in pixels.
-        rows: () -> the images one by one, uint8 (side, side, 3).
-        passed_over: what lies beside them and is none of them, in words; or empty.
+        name: a description for messages and protocols, e.g. ``training images``.
+        side: side in pixels.
+        rows: a function that yields the images one by one, uint8 (side, side, 3).
+        passed_over: a description of other files beside them, which are ignored; or empty.
     """
 
     name: str
@@ -58,7 +58,7 @@ class ImageSet:
 
 
 def of_hdf5(path: Path, name: str, start: int = 0, stop: int | None = None) -> ImageSet:
-    """The images of an HDF5 file from ``start`` to ``stop``, each read when it is needed.
+    """The images ``start`` to ``stop`` of an HDF5 file, each read when it is needed.
 
     Raises UserError where the file is missing or damaged.
     """
@@ -72,11 +72,11 @@ def open_images(path: Path | str, side: int | None = None) -> ImageSet:
     (``arr_0``) or an HDF5 file of format images or samples.
 
     Args:
-        side: bring every image to this size as training data is (`nanogen.data.crop`): scaled until
-            the short side fits, then cropped in the middle. None: images stay as they are.
+        side: size that every image is scaled and cropped to, as for training data
+            (`nanogen.data.crop`). None: images are used unchanged.
 
-    Raises UserError where there is nothing to read, a file is damaged or of another kind, or images
-    are not square and of one size while ``side`` is None.
+    Raises UserError if there is nothing to read, if a file is damaged or of another kind, or if ``side``
+    is None and the images are not square and of one size.
     """
     path = Path(path)
     if path.is_dir():
@@ -200,7 +200,7 @@ def _sized(array: _Array, side: int | None) -> ImageSet:
 
 
 def array_names(path: Path) -> list[str]:
-    """The arrays in an NPZ file; raises UserError where it is none."""
+    """The names of the arrays in an NPZ file; raises UserError if it is not one."""
     try:
         with explained(path, "read"), zipfile.ZipFile(path) as file:
             return [name.removesuffix(".npy") for name in file.namelist()]
@@ -209,7 +209,7 @@ def array_names(path: Path) -> list[str]:
 
 
 def _npz(path: Path) -> _Array:
-    """A stream through the archive, compressed or not: `np.load` would hold the whole array."""
+    """Read the archive, compressed or not, as a stream; `np.load` would load the whole array."""
     names = array_names(path)
     if ARRAY not in names:
         raise UserError(f"{path} has no images: expected an array {ARRAY}, it holds {', '.join(names)}")

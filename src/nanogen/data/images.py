@@ -1,5 +1,5 @@
-"""Image files: format ``images`` (docs/formats.md). Every source of pictures ends in one, everything
-after reads one; `nanogen.data.image_import` writes them.
+"""Image files: format ``images`` (docs/formats.md). All sources of pictures are imported to this format
+by `nanogen.data.image_import`, and all later stages read it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FORMAT, VERSION = "images", 1
 
 
 def _images(file: h5py.File) -> Any:
-    """Images uint8 (N, H, W, 3) of an open file: a memory map, or what reads them from their shards."""
+    """Images uint8 (N, H, W, 3) of an open file: a memory map, or a reader of tar shards."""
     if "places" not in file:
         return hdf5.memmap(file, "images")
     from nanogen.data.tar_images import TarImages
@@ -75,7 +75,7 @@ class ImageFile:
         return len(self.labels)
 
     def rows(self) -> Rows | TarImages:
-        """The same images for reading in large requests; see ``nanogen.data.rows``."""
+        """The images for reading in large requests; see ``nanogen.data.rows``."""
         if isinstance(self.images, np.ndarray):
             return Rows([hdf5.stored_in(self.path, "images")])
         return self.images
@@ -90,7 +90,8 @@ class ImageFile:
 
     @cached_property
     def objects(self) -> list[list[dict[str, Any]]] | None:
-        """Per image its objects ``{shape, color, size, box}`` in the masks' order; None if none."""
+        """The objects ``{shape, color, size, box}`` of each image in the masks' order; None if the file
+        has none."""
         if self.masks is None:
             return None
         return [json.loads(text) for text in self._strings("objects")]

@@ -1,8 +1,8 @@
-"""In which order training sees its data: shuffled in blocks, so that reading stays sequential.
+"""The order in which training reads its data: shuffled in blocks, so that reading stays sequential.
 
-An epoch's blocks, runs of consecutive rows of about ``BLOCK`` bytes, are shuffled and cut into windows
-of ``WINDOW`` bytes; the rows of a window are then shuffled among each other. A batch comes from hundreds
-of places of the data, yet is read in large requests. Data of at most one window is shuffled as a whole.
+In each epoch, blocks (consecutive rows of about ``BLOCK`` bytes) are shuffled and divided into windows
+of ``WINDOW`` bytes; then the rows within a window are shuffled. A batch thus comes from hundreds of
+places in the data, but is read in large requests. Data of at most one window is shuffled completely.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WINDOW = 256 * BLOCK
 
 @dataclass(frozen=True)
 class Window:
-    """The stretch of the training sequence that shares one window of the data."""
+    """The part of the training sequence that reads one window of the data."""
 
     number: int  # counted through all epochs
     start: int  # its first place in the training sequence
@@ -30,14 +30,14 @@ class Window:
 
 
 class Order:
-    """Which sample stands at each place of the endless training sequence.
+    """The endless sequence of training samples.
 
-    A function of the data's size, the ``identity`` and the place alone.
+    The sample at a position is a function of the data's size, the ``identity`` and the position only.
 
     Args:
-        length: samples of an epoch.
-        sample_bytes: of one sample; what a block and a window hold follows from it.
-        identity: what the order is for; its seed.
+        length: number of samples in an epoch.
+        sample_bytes: size of a sample in bytes, which determines how many a block and a window hold.
+        identity: seed of the order.
     """
 
     def __init__(self, length: int, sample_bytes: int, *identity: str | int):
@@ -49,7 +49,7 @@ class Order:
         self._permuted = lru_cache(4)(self._rows_of)
 
     def rows(self, start: int, count: int) -> np.ndarray:
-        """Indices int64 (count,) at places start, start + 1, ..."""
+        """Indices int64 (count,) at positions start, start + 1, ..."""
         stop = start + count
         parts = [
             self._permuted(w.number)[max(start, w.start) - w.start : min(stop, w.stop) - w.start]
@@ -58,7 +58,7 @@ class Order:
         return np.concatenate(parts)
 
     def windows_of(self, start: int, stop: int) -> Iterator[Window]:
-        """The windows that the places from ``start`` to before ``stop`` lie in, in order."""
+        """The windows that contain the positions from ``start`` to before ``stop``, in order."""
         place = start
         while place < stop:
             epoch, inside = divmod(place, self.length)
@@ -70,7 +70,7 @@ class Order:
             place = window.stop
 
     def _blocks_of(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """An epoch's blocks in their order, and the places in the epoch where its windows begin."""
+        """An epoch's blocks in order, and the positions in the epoch at which its windows begin."""
         blocks = self._drawn(self.blocks, "blocks", epoch)
         sizes = np.minimum((blocks + 1) * self.block, self.length) - blocks * self.block
         edges = np.arange(self.windows + 1) * (WINDOW // BLOCK)

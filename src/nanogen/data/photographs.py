@@ -1,4 +1,4 @@
-"""Photographs with classes as users have them: a tree of folders, or an exported data set."""
+"""A user's photographs with classes: a tree of folders, or an exported data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAYOUT = (
 
 
 def is_exported(root: Path | str) -> bool:
-    """Whether tables lie in ``root``; a tree of class folders is not searched for them, it is large."""
+    """Whether ``root`` contains tables. Class folders are not searched, since they can be large."""
     from nanogen.data.exported_tables import TABLES
 
     root = Path(root)
@@ -31,9 +31,9 @@ def is_exported(root: Path | str) -> bool:
 
 
 def class_names(root: Path | str) -> list[str]:
-    """The classes of a data set by label; UserError where there are none.
+    """The names of a data set's classes by label; raises UserError if there are none.
 
-    Of a tree these are the names of its training folders, sorted.
+    For a tree of folders they are the sorted names of the training folders.
     """
     if is_exported(root):
         from nanogen.data import exported_tables
@@ -43,10 +43,10 @@ def class_names(root: Path | str) -> list[str]:
 
 
 def class_folders(folder: Path) -> dict[str, Path]:
-    """Classes by name, and their folders. Raises UserError where there are none.
+    """The folder of each class, by name; raises UserError if there are none.
 
-    A name is in Unicode's composed form (NFC), whatever form the disk has: macOS decomposes it. Two
-    folders that differ in the form only, or a name that is no text, are refused.
+    Names are converted to Unicode's composed form (NFC), since macOS stores the decomposed one. Two
+    folders that differ only in this form, or a name that is not text, are refused.
     """
     if not folder.is_dir():
         raise UserError(f"data.root: there is no folder {folder}; {LAYOUT}")
@@ -65,7 +65,7 @@ def class_folders(folder: Path) -> dict[str, Path]:
 
 
 def outside_classes(folder: Path) -> str:
-    """What lies beside the class folders and is passed over, in words; or empty."""
+    """A description of files beside the class folders, which are ignored; or empty."""
     found = entries(folder)
     others = Counter(file.suffix.lower() for file in found.files)
     return replace(found, files=[], others=others).passed_over

@@ -1,4 +1,4 @@
-"""The ways an image is written: bytes, [0, 1] and [-1, 1]."""
+"""Conversions between the value ranges of images: bytes, [0, 1] and [-1, 1]."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def to_signed(images: Tensor) -> Tensor:
-    """uint8 (N, H, W, 3) in [0, 255] -> float32 (N, 3, H, W) in [-1, 1]."""
+    """uint8 (N, H, W, 3) in [0, 255] -> float (N, 3, H, W) in [-1, 1], of torch's default type."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise TypeError(f"expected uint8 (N, H, W, 3), got {images.dtype} {tuple(images.shape)}")
-    return images.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1.0)
+    return images.permute(0, 3, 1, 2).to(torch.get_default_dtype()).div_(127.5).sub_(1.0)
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -25,9 +25,9 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def truncated(images: Tensor) -> Tensor:
-    """Float (N, 3, H, W) in [0, 1] -> uint8 (N, H, W, 3), cut off as the authors' evaluation does.
+    """Float (N, 3, H, W) in [0, 1] -> uint8 (N, H, W, 3), truncated as in the authors' evaluation.
 
-    The product with 255 is rounded to the images' own precision first: of bfloat16 to 8 bits.
+    The product with 255 has the images' own precision, which is 8 bits for bfloat16.
     """
     levels = images.clamp(0, 1).mul(255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -1,7 +1,7 @@
-"""Images that somebody drew for a list of prompts: a folder in one of two layouts.
+"""Images drawn elsewhere for a list of prompts: a folder in one of two layouts.
 
-``00000/samples/0000.png``, as GenEval has it: the prompt's folder, the image's name; or flat,
-``0-0.png``: prompt and image in one name. Both count from 0.
+One is GenEval's, ``00000/samples/0000.png`` with a folder per prompt and a name per image. The other is
+flat, ``0-0.png`` with prompt and image in one name. Both count from 0.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FLAT = re.compile(rf"(\d+)-(\d+){PICTURE}", re.IGNORECASE)
 def drawn_images(folder: Path | str, prompts: int) -> dict[int, list[Path]]:
     """Prompt's index -> its images in order, for each of ``prompts`` prompts.
 
-    Other files are passed over (`passed_over`). Raises UserError where there is no image, where images
-    and prompts do not belong together, or where prompts have different numbers of images.
+    Other files are ignored (`passed_over`). Raises UserError if there is no image, if images and prompts
+    do not belong together, or if prompts have different numbers of images.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -43,7 +43,7 @@ def drawn_images(folder: Path | str, prompts: int) -> dict[int, list[Path]]:
 
 
 def _of_layout(layout: re.Pattern[str], folder: Path, files: list[Path]) -> dict[int, dict[int, Path]]:
-    """Prompt -> image -> file; raises UserError where two files are one image."""
+    """Prompt -> image -> file; raises UserError if two files have the same prompt and image."""
     found: dict[int, dict[int, Path]] = {}
     for file in files:
         match = layout.fullmatch(file.relative_to(folder).as_posix())
@@ -56,7 +56,7 @@ def _of_layout(layout: re.Pattern[str], folder: Path, files: list[Path]) -> dict
 
 
 def passed_over(folder: Path, drawn: Mapping[int, list[Path]]) -> str:
-    """What lies in the folder beside the images, in words; or empty."""
+    """A description of other files in the folder; or empty."""
     listed = walk(folder)
     rest = len(listed.files) - sum(map(len, drawn.values()))
     others = [f"{rest} files that are no image of a prompt"] if rest else []

@@ -1,8 +1,8 @@
-"""Rows of arrays on disk, read in few and large requests, and held a window at a time.
+"""Rows of arrays on disk, read in few large requests and held in memory one window at a time.
 
-A network file system answers a request for a megabyte about as fast as one for a row, and memory maps
-count every page ever touched as the process's own. So rows are read by position: those that lie
-close together in one request, into memory that is given back when their window is over.
+A network file system answers a request for a megabyte about as fast as one for a row, and every page of
+a memory map that was touched counts as memory of the process. Therefore rows that lie close together are
+read in one request, into memory that is released after their window.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Part:
         self.file = io.FileIO(stored.path, "r") if stored.shape[0] else None
 
     def read(self, buffers: Sequence[Any], offset: int) -> None:
-        """Fill the buffers with what lies from ``offset`` on; raises UserError where the file ends."""
+        """Fill the buffers from ``offset`` on; raises UserError if the file ends before."""
         assert self.file is not None
         pending = list(buffers)
         while pending:
@@ -51,9 +51,9 @@ class _Part:
 
 
 class Rows:
-    """An array (N, ...) whose rows lie one after the other in one file or several.
+    """An array (N, ...) whose rows are stored contiguously in one file or several.
 
-    Indexing reads, and gives arrays; several threads may do so at once.
+    Indexing reads rows and returns arrays. It is thread-safe.
 
     Attributes: ``shape``, ``dtype``, ``ndim``, ``row_bytes``.
     """
@@ -77,13 +77,13 @@ class Rows:
         return np.asarray(self[:], dtype)
 
     def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> np.ndarray:
-        """The rows of a slice, or at these places (B,), in the order asked for."""
+        """The rows of a slice or at the indices (B,), in that order."""
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         return self.read(np.asarray(rows, np.int64))
 
     def read(self, rows: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
-        """The rows at these places int64 (B,), written to the first B of ``into`` if it is given."""
+        """The rows at the indices int64 (B,), written to the first B rows of ``into`` if it is given."""
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"row outside the {len(self)} that there are")
         if into is None:
@@ -97,7 +97,8 @@ class Rows:
         return found
 
     def _runs(self, rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
-        """First row, place among ``rows`` and length of each run, consecutive in a file and there."""
+        """First row, position in ``rows`` and length of each run of rows that are consecutive in both
+        ``rows`` and a file."""
         order = np.argsort(rows, kind="stable")
         rising = rows[order]
         broken = (np.diff(rising) != 1) | (np.diff(order) != 1)
@@ -107,7 +108,7 @@ class Rows:
         return zip(rising[firsts].tolist(), order[firsts].tolist(), np.diff(edges).tolist(), strict=True)
 
     def _requests(self, rows: np.ndarray, target: memoryview) -> Iterator[tuple[_Part, int, list[Any]]]:
-        """Part, offset and buffers of each request, as large as runs that lie close together allow."""
+        """Part, offset and buffers of each request; runs that lie close together share a request."""
         size, between = self.row_bytes, memoryview(bytearray(GAP))
         part, begin, end = None, 0, 0  # of the request so far; offsets in the part's file
         buffers: list[Any] = []
@@ -128,10 +129,10 @@ class Rows:
 
 
 class WindowedRows:
-    """Rows of which the current windows are in memory, and the next is being read.
+    """Rows whose current windows are held in memory, while the next one is being read.
 
-    What is announced changes when a row is read, never what is read. Rows of ``LARGE`` bytes or more
-    are not held: each is a large request already, and a window of them might not fit.
+    Announcing windows (`ahead`) changes when rows are read, but not their values. Rows of ``LARGE``
+    bytes or more are not held: each is a large request by itself, and a window of them might not fit.
     """
 
     def __init__(self, rows: Rows | TarImages):
@@ -140,7 +141,7 @@ class WindowedRows:
         self._windows: dict[int, tuple[np.ndarray, Future[np.ndarray]]] = {}
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
-        """Hold these windows, number -> its rows (rising), and no other."""
+        """Hold only these windows, number -> its rows (in ascending order)."""
         if self.rows.row_bytes >= LARGE:
             return
         before, self._windows = self._windows, {}
@@ -155,7 +156,7 @@ class WindowedRows:
                 self._windows[number] = rows, self._reader.submit(self._read, rows, over)
 
     def _read(self, rows: np.ndarray, over: Future[np.ndarray] | None) -> np.ndarray:
-        """The rows, where they fit in the memory of a window that is ``over``: new memory costs time."""
+        """Read the rows, if possible into the memory of a window that is ``over``, which saves time."""
         memory = over.result().base if over and not over.exception() else None
         if memory is None or len(memory) < len(rows):
             # Windows differ a little in size; what is not written to takes no memory.
@@ -163,7 +164,7 @@ class WindowedRows:
         return self.rows.read(rows, memory)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """The rows at these places (B,), from memory where they are held."""
+        """The rows at the indices (B,), from memory if they are held."""
         found, missing = None, np.ones(len(rows), bool)
         for held, data in self._windows.values():
             if not len(held) or not missing.any():

@@ -1,4 +1,4 @@
-"""Where images come from, and what sources have in common.
+"""Sources of images, and the functions that they share.
 
 What is drawn is one stream of examples of a known number. What is imported comes in *parts*, a tar shard
 or a run of files each: `nanogen.data.parts` finishes them one by one, in as many processes as there are
@@ -118,7 +118,7 @@ def caption(name: str, template: str) -> str:
 
 
 def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
-    """The first items of each group, at most ``most`` together, in parts as equal as can be."""
+    """The first items of each group, ``most`` in total, in parts that are as equal as possible."""
     turns = sorted((turn, g) for g, group in enumerate(groups) for turn in range(len(group)))
     taken = [0] * len(groups)
     for _, g in turns[:most]:
@@ -127,7 +127,7 @@ def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``map`` over a few threads, results in order, only a short stretch held in memory."""
+    """``map`` in a few threads, with results in order and only a few of them in memory."""
     workers = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
     remaining = iter(items)
     with ThreadPoolExecutor(workers) as pool:

@@ -1,6 +1,6 @@
-"""What the stages ``data`` and ``inputs`` say of one split, as the code that reads or draws it needs it.
+"""One split of the stages ``data`` and ``inputs`` as typed values, for the code that reads or draws it.
 
-They are written by `nanogen.config.stages`, which stands above this package.
+`nanogen.config.stages`, which is in a higher layer, writes the stages.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ class DataStage:
     """The images of one split.
 
     Attributes:
-        seed: of drawn scenes; None where none are drawn.
-        name: of the task whose data set it is.
-        images: how many to draw, or the most to take.
-        root: the folder of data that is not drawn; None or empty where it is not known.
-        content: what identifies the files there (`nanogen.data.content`); None where nobody gave them.
+        seed: seed of drawn scenes; None for other sources.
+        name: the task that the data set belongs to.
+        images: the number of images to draw, or the largest number to read.
+        root: the folder of data that is not drawn; None or empty if it is not known.
+        content: the identity of a user's files (`nanogen.data.content`); None for other data.
 
     The others are keys of `nanogen.config.schema.Data`.
     """
@@ -46,7 +46,7 @@ class DataStage:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], split: str | None = None) -> DataStage:
-        """Read a stage; ``split``, of an ``inputs`` stage, which is of both."""
+        """Read a stage. ``split`` is needed for an ``inputs`` stage, which describes both splits."""
         data, split = content["data"], split or content["split"]
         return cls(
             hash=content["hash"],

@@ -1,7 +1,7 @@
-"""Pictures that stay in their tar shards: read and decoded when they are asked for.
+"""Pictures that stay in their tar shards and are decoded when they are read.
 
-A copy of a large set's pixels takes ten times the space of its shards. In its place an image file can
-hold where each picture lies, which was readable when the file was made.
+A copy of a large set's pixels takes ten times the space of its shards. Instead, an image file can hold
+the place of each picture, all of which were readable when the file was written.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class TarImages:
     Args:
         shards: (path, bytes) of each tar file.
         places: int64 (N, 3): number of the shard, offset and size of the picture in it.
-        side: H and W in pixels, to which `nanogen.data.crop` brings each.
+        side: H and W in pixels, which `nanogen.data.crop` scales and crops pictures to.
 
-    Raises UserError where a shard is missing or of another size than it was.
+    Raises UserError if a shard is missing or its size has changed.
     """
 
     dtype = np.dtype(np.uint8)
@@ -62,7 +62,7 @@ class TarImages:
         return np.asarray(self[:], dtype)
 
     def read(self, rows: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
-        """The images at these places int64 (B,), written to the first B of ``into`` if it is given."""
+        """The images at the indices int64 (B,), written to the first B of ``into`` if it is given."""
         from nanogen.data.source import in_order
 
         if into is None:

@@ -1,8 +1,8 @@
-"""Which members of a tar shard make a sample, as WebDataset has it: those that share a name up to the
-first dot and stand together.
+"""The samples in a tar shard. As in WebDataset, consecutive members that share a name up to the first
+dot form a sample.
 
-Nothing is lost without a word: two members of one name, members of a sample that stand apart, several
-pictures in one sample and links are named.
+Everything unusual is reported: two members of the same name, members of a sample that are not
+consecutive, several pictures in one sample, and links.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CAPTIONS = (".json", ".txt")  # the first that is there is read
 
 
 class UnreadableSample(ValueError):
-    """What is wrong with a sample."""
+    """Raised for a sample that cannot be read; says why."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Sample:
     """Members that belong together.
 
     Attributes:
-        name: with the folder in the shard, without suffixes.
-        members: in their order.
+        name: its path in the shard, without suffixes.
+        members: its members in order.
     """
 
     name: str
@@ -44,8 +44,8 @@ class Sample:
         return [member for member in self.members if _suffix(member) in PICTURES]
 
     def parts(self) -> tuple[tarfile.TarInfo, tarfile.TarInfo]:
-        """The picture, and the member with its caption; raises UnreadableSample unless it is clear
-        which they are."""
+        """The members with the picture and with its caption; raises UnreadableSample if either is
+        missing or ambiguous."""
         names = [member.name for member in self.members]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
@@ -62,12 +62,12 @@ class Sample:
         return picture, caption
 
     def _is_plain(self, member: tarfile.TarInfo) -> bool:
-        """Whether a member has the sample's name and one suffix: ``a.jpg``, not ``a.seg.png``."""
+        """Whether a member's name is the sample's with a single suffix: ``a.jpg``, not ``a.seg.png``."""
         return member.name.removeprefix("./") == self.name + PurePosixPath(member.name).suffix
 
     def divided(self) -> list[Sample]:
-        """Samples whose names hold dots, ``view.0.png`` and ``view.0.txt`` beside ``view.1.png``, each
-        by itself; else this one."""
+        """The sample, or several if names of samples contain dots: ``view.0.png`` with ``view.0.txt``
+        is separated from ``view.1.png``."""
         if len(self.pictures) < 2 or any(self._is_plain(member) for member in self.pictures):
             return [self]
         parts = groupby(self.members, lambda member: str(PurePosixPath(member.name).with_suffix("")))
@@ -102,10 +102,10 @@ def opened(shard: Path) -> tarfile.TarFile:
 
 
 def samples(tar: tarfile.TarFile, shard: Path) -> Iterator[Sample]:
-    """The samples with a picture, in order; those without one are counted in the log.
+    """The samples with a picture, in order; the log has the number of those without one.
 
-    Raises UserError where the shard is damaged, a name leaves the archive, or the members of a sample
-    stand apart.
+    Raises UserError if the shard is damaged, if a name points outside the archive, or if the members of
+    a sample are not consecutive.
     """
     seen, without = _Seen(shard), 0
     for stem, group in groupby(_members(tar, shard), _stem):
@@ -122,7 +122,7 @@ def samples(tar: tarfile.TarFile, shard: Path) -> Iterator[Sample]:
 
 @dataclass
 class _Seen:
-    """The names of a shard's samples, each of which may come once."""
+    """The names of the samples seen in a shard, none of which may occur again."""
 
     shard: Path
     names: set[str] = field(default_factory=set)
@@ -137,7 +137,7 @@ class _Seen:
 
 
 def _members(tar: tarfile.TarFile, shard: Path) -> Iterator[tarfile.TarInfo]:
-    """Files and links in order; raises UserError at a name that leaves the archive or a broken end."""
+    """Files and links in order; raises UserError for a name outside the archive or a truncated file."""
     passed: list[str] = []
     try:
         with explained(shard, "read"):
@@ -157,7 +157,7 @@ def _members(tar: tarfile.TarFile, shard: Path) -> Iterator[tarfile.TarInfo]:
         raise UserError(f"{shard} is truncated or damaged ({error}); fetch it again") from error
     if passed:
         log.info("%s: passed over %d hidden members, e.g. %s", shard, len(passed), passed[0])
-    # tarfile takes a header cut short for the end, so look for the empty block that ends a tar.
+    # tarfile takes a truncated header for the end, so check for the empty block at the end of a tar.
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
     if tar.fileobj.read(512) != bytes(512):

@@ -1,5 +1,5 @@
-"""Where the tar shards of a split lie: in ROOT/{train,val}, at any depth; where there are no such
-folders, the last of ROOT by path is the validation split."""
+"""The tar shards of a split. They lie in ROOT/{train,val}, at any depth. Without these folders, the last
+shard in ROOT, ordered by path, is the validation split."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shards(root: Path, split: str) -> list[Path]:
 
 
 def _tar_files(folder: Path) -> list[Path]:
-    """All shards below ``folder``; raises UserError for one that is a link that leads nowhere."""
+    """All shards below ``folder``; raises UserError for a broken link."""
     found = walk(folder).only({".tar"})
     if lost := [link for link in found.nowhere if link.suffix == ".tar"]:
         raise UserError(

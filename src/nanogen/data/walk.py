@@ -1,7 +1,8 @@
-"""The one way in which folders from users are read: what is a file of theirs, and what is passed over.
+"""Reading of users' folders, in one way for all: which entries are used and which are passed over.
 
-Links are followed. Hidden files and what operating systems leave behind are passed over, and so are
-links that lead nowhere or back to a folder that they lie in. What is passed over is counted and named.
+Links are followed. Hidden files and files left behind by operating systems are passed over, as are links
+that lead nowhere or back to a folder that contains them. Entries that are passed over are counted and
+named.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from nanogen.files import explained
 from nanogen.text import one_line
 
-# What training reads; a picture in another format is passed over, and named, where images are scored.
+# Formats that training reads. Where images are scored, other formats are passed over and named.
 PICTURES = frozenset(
     {
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif"),
@@ -35,16 +36,16 @@ SHOWN = 3  # names of each kind
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in a folder.
+    """The content of a folder.
 
     Attributes:
-        files: by path.
-        folders: those directly in it, by name; of a `walk` none.
+        files: files, ordered by path.
+        folders: folders directly in it, ordered by name; empty after `walk`.
         nowhere: links whose target does not exist.
-        loops: links to a folder that they lie in.
+        loops: links to a folder that contains them.
         hidden: names that begin with a dot.
-        of_systems: what an operating system left behind.
-        others: files of other kinds than were asked for, by suffix.
+        of_systems: files left behind by an operating system.
+        others: files of other kinds than `only` keeps, by suffix.
         special: pipes, sockets and devices.
     """
 
@@ -58,14 +59,14 @@ class Found:
     special: list[Path] = field(default_factory=list)
 
     def only(self, suffixes: Collection[str]) -> Found:
-        """The files with these suffixes, in lower case; the rest become ``others``."""
+        """The same with ``files`` restricted to these suffixes (lower case); the rest are ``others``."""
         kept = [file for file in self.files if file.suffix.lower() in suffixes]
         rest = Counter(f.suffix.lower() for f in self.files if f.suffix.lower() not in suffixes)
         return replace(self, files=kept, others=rest)
 
     @property
     def passed_over(self) -> str:
-        """What is passed over and why, e.g. ``2 links that lead nowhere (a.png, b.png)``; or empty."""
+        """A description of what is passed over, e.g. ``2 links that lead nowhere (a.png, b.png)``."""
         named = {
             "links that lead nowhere": self.nowhere,
             "links back to a folder that they lie in": self.loops,
@@ -84,12 +85,12 @@ def _some(paths: Sequence[Path]) -> str:
 
 
 def is_passed_over(name: str) -> bool:
-    """Whether a file or folder of this name is none of the user's."""
+    """Whether a file or folder with this name is hidden or left behind by an operating system."""
     return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
 
 
 def entries(folder: Path) -> Found:
-    """What lies directly in ``folder``; raises UserError where it cannot be read."""
+    """The entries directly in ``folder``; raises UserError if it cannot be read."""
     found = Found()
     with explained(folder, "read"), os.scandir(folder) as listing:
         for entry in listing:
@@ -128,13 +129,13 @@ def _leads_nowhere(link: Path) -> bool:
 
 
 def _with_parents(folder: Path) -> list[Path]:
-    """The folder and those above it, by their real paths and by the path on which it was reached."""
+    """The folder and its parents, as real paths and along the path by which it was reached."""
     ways = (Path(os.path.realpath(each)) for each in (folder, *folder.absolute().parents))
     return [each for way in ways for each in (way, *way.parents)]
 
 
 def walk(folder: Path) -> Found:
-    """All files below ``folder`` by path; raises UserError where a folder cannot be read."""
+    """All files below ``folder``, ordered by path; raises UserError if a folder cannot be read."""
     whole, pending = Found(), [folder]
     while pending:
         here = entries(pending.pop())

@@ -29,7 +29,10 @@ MOST_BYTES = 256 << 20  # of one member: what a picture or a caption never has
 
 
 def captions(content: bytes, suffix: str) -> tuple[str, str]:
-    """Short and dense caption from a .txt (both the same) or a .json member; ValueError if none."""
+    """Short and dense caption from a .txt (both the same) or a .json member.
+
+    Raises UnreadableSample if there is none.
+    """
     try:
         text = decoded(content, "its caption").strip()
         found = parsed(text, "its caption") if suffix == ".json" else text

@@ -86,37 +86,13 @@ def _save(content: Any, path: Path) -> None:
         torch.save(content, temporary)
 
 
-class _Hub(BaseHTTPRequestHandler):
-    """Metadata, tree and files of every repository below the server's folder."""
-
-    server: _Server
+class Answering(BaseHTTPRequestHandler):
+    """Answers whole, and writes no log."""
 
     def log_message(self, *args: Any) -> None:
         """Nothing: every request would be a line."""
 
-    def do_GET(self) -> None:
-        path = unquote(self.path.partition("?")[0]).removeprefix("/").removeprefix("api/")
-        path = path.removeprefix("models/").removeprefix("datasets/")
-        owner, name, what, *rest = [*path.split("/"), "", ""][:3] + path.split("/")[3:]
-        place = self.server.folder / owner / name
-        if not place.is_dir():
-            self._answer(404, b"", X_Error_Code="RepoNotFound")
-        elif what in ("revision", "tree"):
-            files = sorted(file for file in place.rglob("*") if file.is_file())
-            entries = [
-                _entry(file, place, "rfilename" if what == "revision" else "path") for file in files
-            ]
-            content = {"id": f"{owner}/{name}", "sha": COMMIT, "siblings": entries}
-            self._answer(200, json.dumps(content if what == "revision" else entries).encode())
-        elif (file := place.joinpath(*rest[1:])).is_file():
-            etag = hashlib.sha256(file.read_bytes()).hexdigest()
-            self._answer(200, file.read_bytes(), ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
-        else:
-            self._answer(404, b"", X_Error_Code="EntryNotFound")
-
-    do_HEAD = do_GET
-
-    def _answer(self, status: int, body: bytes, **headers: str) -> None:
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -124,6 +100,34 @@ class _Hub(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
+
+
+class _Hub(Answering):
+    """Metadata, tree and files of every repository below the server's folder."""
+
+    server: _Server
+
+    def do_GET(self) -> None:
+        path = unquote(self.path.partition("?")[0]).removeprefix("/").removeprefix("api/")
+        path = path.removeprefix("models/").removeprefix("datasets/")
+        owner, name, what, *rest = [*path.split("/"), "", ""][:3] + path.split("/")[3:]
+        place = self.server.folder / owner / name
+        if not place.is_dir():
+            self.answer(404, b"", X_Error_Code="RepoNotFound")
+        elif what in ("revision", "tree"):
+            files = sorted(file for file in place.rglob("*") if file.is_file())
+            entries = [
+                _entry(file, place, "rfilename" if what == "revision" else "path") for file in files
+            ]
+            content = {"id": f"{owner}/{name}", "sha": COMMIT, "siblings": entries}
+            self.answer(200, json.dumps(content if what == "revision" else entries).encode())
+        elif (file := place.joinpath(*rest[1:])).is_file():
+            etag = hashlib.sha256(file.read_bytes()).hexdigest()
+            self.answer(200, file.read_bytes(), ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
+        else:
+            self.answer(404, b"", X_Error_Code="EntryNotFound")
+
+    do_HEAD = do_GET
 
 
 class _Server(ThreadingHTTPServer):

@@ -120,9 +120,8 @@ def _provenance(results: Results, sets: list[SampleSet]) -> entry.Provenance:
     study = results.study
     files: dict[Path, None] = {}  # each once, in order
     for of in sets:
-        for name in stages.metrics_of(study, of.run.task):
-            links = chain(study, of.run, of.variant, name)
-            files |= dict.fromkeys(link.path for link in links if link.path)
+        links = chain(study, of.run, of.variant, *stages.metrics_of(study, of.run.task))
+        files |= dict.fromkeys(link.path for link in links if link.path)
     notes = {path: record.read(path) for path in files if path.exists()}
     known = [note for note in notes.values() if note]
     versions = {f"{name} {number}" for note in known for name, number in note["versions"].items()}

@@ -1,4 +1,4 @@
-"""The part of a text-to-image sample set that one benchmark judges."""
+"""The part of a text-to-image sample set that belongs to one benchmark."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class BenchmarkSamples:
     ``benchmarks`` that has any.
 
     Attributes:
-        benchmark: which one it is.
-        prompts: the benchmark's, in order.
+        benchmark: the benchmark's name.
+        prompts: its prompts, in order.
         images: uint8 (N, H, W, 3).
-        of_image: which of ``prompts`` each image belongs to, int64 (N,).
-        about: method, task and variant, and what identifies the sample set.
+        of_image: index into ``prompts`` for each image, int64 (N,).
+        about: method, task, variant and identity of the sample set.
 
-    Raises UserError where a file is missing, damaged, of another configuration, or has no such prompt.
+    Raises UserError if a file is missing, damaged or made by another configuration, or if it has no
+    prompts of these benchmarks.
     """
 
     def __init__(self, expects: Mapping[str, str], samples: Path, prompts_file: Path, *benchmarks: str):

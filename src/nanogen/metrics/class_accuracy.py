@@ -1,4 +1,4 @@
-"""Class accuracy: the share of images whose class, the one they were drawn for, a classifier names."""
+"""Class accuracy: the share of images that a classifier assigns to the class they were drawn for."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def class_accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
     The interval is Wilson's (J. Am. Stat. Assoc. 22, 1927), which also covers shares near 0 and 1. It
     assumes independent images; a set with equally many images of each class varies slightly less.
-    ``accuracy_chance`` is the expected accuracy of the same top classes with the labels in random order:
-    1/classes where each class has equally many images.
+    ``accuracy_chance`` is the expected accuracy of the same predictions with the labels in random order;
+    it is 1/classes if all classes have the same number of images.
 
     Args:
         logits: (n, classes).
         labels: the images' classes, int (n,).
 
-    Raises UserError where there are no images, a label is no class or a logit is not finite.
+    Raises UserError if there are no images, a label is out of range or a logit is not finite.
     """
     from scipy.stats import binomtest
 

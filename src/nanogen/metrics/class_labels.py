@@ -1,5 +1,5 @@
-"""What a file of features holds so that the class accuracy can be told from it alone: beside the logits
-of the classifier the labels of the images, and how often the classifier is right on real images."""
+"""The additional content of a file of features from which class accuracy is computed: the labels of the
+images, and the accuracy of the classifier on real images. The classifier's logits are there already."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REAL_ACCURACY = "real_accuracy"
 def judges(stage: FeaturesStage, extractor: Extractor) -> bool:
     """Whether ``extractor`` is the classifier of a stage `features`.
 
-    Raises UserError where it is, and knows another number of classes than the images are of.
+    Raises UserError if it is the classifier but has another number of classes than the images.
     """
     classifier = stage.classifier
     if classifier is None or classifier.name != extractor.name:
@@ -40,7 +40,7 @@ def judges(stage: FeaturesStage, extractor: Extractor) -> bool:
 
 
 def write(stage: FeaturesStage, samples: Path, folders: Mapping[str, Path], features: h5py.File) -> None:
-    """Complete ``features``, in which the classifier's logits stand; nothing without a classifier."""
+    """Add labels and accuracy to ``features``, which has the classifier's logits, if there is one."""
     if stage.classifier is None:
         return
     name = stage.classifier.name

@@ -1,7 +1,7 @@
-"""CLIP-FlanT5, the model of GenAI-Bench, as the package t2v-metrics runs it (envs/vqascore.yaml).
+"""CLIP-FlanT5, GenAI-Bench's model, run by the package t2v-metrics (envs/vqascore.yaml).
 
-Written after the package's documentation; it was never run here, where the package cannot be installed.
-The package fetches the weights. Its P("Yes") is of the answer's tokens and the one that ends it.
+This follows the package's documentation but was never run, because the package could not be installed.
+The package downloads the weights. Its P("Yes") includes the token that ends the answer.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import numpy as np
 
 from nanogen.metrics.vqa_score import Answers, Images, text_of
 
-PREFIX = "t2v-metrics:"  # of the model_class, before the model's name there
-
 
 class ClipFlanT5:
-    """Asks VQAScore's question itself: here it is given the question and takes the text out of it."""
+    """The package adds VQAScore's question itself, so the text is extracted from the question again."""
 
     protocol = 'P("Yes") of CLIP-FlanT5'
 
@@ -28,7 +26,7 @@ class ClipFlanT5:
         self._score = t2v_metrics.VQAScore(model=name)
 
     def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """As `nanogen.metrics.vqa.VQAModel`; the questions must be VQAScore's."""
+        """Like `nanogen.metrics.vqa_score.VQAModel`, for VQAScore's questions only."""
         from PIL import Image
 
         found = np.zeros(len(rows))

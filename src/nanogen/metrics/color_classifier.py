@@ -23,7 +23,7 @@ BATCH = 16
 
 
 def crop(image: np.ndarray, mask: np.ndarray, box: Sequence[int]) -> np.ndarray:
-    """The part of ``image`` (H, W, 3) in ``box``, grey where ``mask`` bool (H, W) is not."""
+    """The part of ``image`` (H, W, 3) in ``box``, grey where ``mask`` bool (H, W) is False."""
     x0, y0, x1, y1 = box
     return np.where(mask[..., None], image, np.uint8(GREY))[y0:y1, x0:x1]
 
@@ -39,7 +39,7 @@ class ColorClassifier:
 
     @classmethod
     def load(cls, folder: Path | str, model: Model) -> ColorClassifier:
-        """From a folder as transformers publishes CLIP; raises UserError where it holds none."""
+        """Load CLIP from a folder in transformers' format; raises UserError if it is not one."""
         from transformers import CLIPImageProcessor, CLIPTokenizer
 
         if model.model_class != CLASS:
@@ -56,7 +56,7 @@ class ColorClassifier:
 
     @torch.inference_mode()
     def __call__(self, crops: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
-        """Pictures uint8 (h, w, 3) of single objects and what each is -> the colour of each."""
+        """Pictures uint8 (h, w, 3) of single objects, and their names -> the colour of each."""
         found: list[str] = []
         for start in range(0, len(crops), BATCH):
             part = list(crops[start : start + BATCH])
@@ -67,7 +67,7 @@ class ColorClassifier:
         return found
 
     def _directions(self, name: str) -> Tensor:
-        """Per colour, the direction of what the templates say of an object ``name``: (10, d)."""
+        """The text embedding of each colour for an object ``name``, over all templates: (10, d)."""
         if name not in self._texts:
             self._texts[name] = torch.stack([self._direction(color, name) for color in COLORS])
         return self._texts[name]

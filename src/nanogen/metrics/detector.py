@@ -1,10 +1,9 @@
-"""GenEval's object detector: what an image shows, as a list of detections.
+"""Object detectors for GenEval, which give a list of detections for an image.
 
-A detection is ``{cls, box: [x0, y0, x1, y1], score, color}``, box in pixels (x1, y1 exclusive),
-score in [0, 1]; `nanogen.metrics.geneval` decides from them. GenEval's own detector is
-`nanogen.metrics.mask2former`. Two are trained here: for scenes a segmenter whose connected regions
-are the objects, for photographs, which have no masks, a classifier that sees one object as large as
-the image.
+`nanogen.metrics.geneval` makes decisions from these. GenEval's own detector is
+`nanogen.metrics.mask2former`. There are two small ones: for scenes a segmenter, whose connected regions
+are the objects, and for photographs, which have no masks, a classifier that detects one object as large
+as the image.
 """
 
 from __future__ import annotations
@@ -21,20 +20,21 @@ from nanogen.config.model_schema import Model
 from nanogen.errors import UserError, nearest
 from nanogen.metrics import mask2former
 from nanogen.metrics.extractors import prepare
+from nanogen.metrics.geneval import Detection
 from nanogen.models.network_files import load_weights, read_config
 from nanogen.models.segmenter import Segmenter
 from nanogen.models.small_inception import SmallInception
 
 SHAPE_DETECTOR = "nanogen.ShapeDetector"
 SCENES, PHOTOGRAPHS = "segmenter", "classifier"
-Detections = list[dict[str, Any]]
+Detections = list[Detection]
 
 
 class Detector(Protocol):
     """Finds objects."""
 
-    protocol: str  # one sentence part: how objects are found
-    classes: list[str]  # what it can find, by the names that prompts use
+    protocol: str  # a part of a sentence: how objects are detected
+    classes: list[str]  # the classes that it detects, with the names in prompts
 
     def __call__(self, images: np.ndarray) -> list[Detections]:
         """uint8 (N, H, W, 3) -> per image its detections, unsorted."""
@@ -50,8 +50,8 @@ def network_input(images: np.ndarray) -> Tensor:
 class ShapeDetector:
     """Connected foreground regions of a segmenter's class map.
 
-    A region's class is the one most probable over its pixels, its score that class's mean
-    probability there, its colour the named colour nearest to the median of its pixels.
+    The class of a region is the most probable one over its pixels, its score is the mean probability of
+    this class, and its colour is the named colour nearest to the median of its pixels.
     """
 
     protocol = (
@@ -144,7 +144,7 @@ class WholeImageDetector:
 
 
 def build_detector(config: Mapping[str, Any]) -> ShapeDetector | WholeImageDetector:
-    """The detector that a folder's config.json describes, with random weights."""
+    """The detector described by a folder's config.json, with random weights."""
     if config["kind"] == SCENES:
         network = Segmenter(1 + len(config["shapes"]), **config["arguments"])
         return ShapeDetector(network, config["shapes"], config["colors"], config["min_pixels"])
@@ -157,11 +157,11 @@ def load_detector(
     model: Model,
     color_classifier: tuple[Path, Model] | None = None,
 ) -> Detector:
-    """The detector in ``folder``, as the resolved configuration ``model`` names it.
+    """The detector in ``folder``, of the class in the resolved configuration ``model``.
 
     Args:
         color_classifier: folder and configuration of the network that names colours, for a detector
-            that sees none.
+            that does not.
 
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """

@@ -1,4 +1,4 @@
-"""Scores of a whole set of images from its features or logits: MIND and the Inception Score."""
+"""Scores of a set of images from its features or logits: MIND and the Inception Score."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BLOCK_VALUES = 1 << 24  # projections held at once per set: 64 MiB of float32
 def draw_directions(
     count: int, width: int, larger: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Unit rows (count, width) float32, and the order in which the larger set is drawn from.
+    """Unit rows (count, width) float32, and a permutation that selects rows of the larger set.
 
-    torch's CPU generator draws both, in this order: published values are then met exactly.
+    Both are drawn by torch's CPU generator, in this order, which reproduces published values exactly.
     """
     import torch
 
@@ -29,7 +29,7 @@ def draw_directions(
 
 
 def _threads() -> int:
-    """How many threads matrix products use here; OMP_NUM_THREADS says how many."""
+    """The number of threads of matrix products: OMP_NUM_THREADS if it is set."""
     import torch
 
     return torch.get_num_threads()
@@ -52,9 +52,9 @@ def mind(
     """MIND (arXiv 2605.06797): 3 d times the mean, over random unit directions, of the mean squared
     difference of the sorted projections: the sliced squared 2-Wasserstein distance.
 
-    Features (n, d) and (m, d); of the larger set min(n, m) random rows are compared. Directions are
-    taken in blocks, so that memory does not grow with their number. Raises UserError where the
-    widths differ, a set is empty or a value is not finite.
+    Features are (n, d) and (m, d); min(n, m) random rows of the larger set are compared. Directions are
+    processed in blocks, so that memory does not grow with their number. Raises UserError if the widths
+    differ, a set is empty or a value is not finite.
     """
     a, b = features_a, features_b
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
@@ -91,8 +91,8 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def few_for_classes(count: int, splits: int, classes: int) -> str:
-    """What follows where a split of the Inception Score has fewer images than there are classes, or an
-    empty text: the score is at most the images of a split, whatever they show."""
+    """A warning if a split of the Inception Score has fewer images than there are classes, or an empty
+    text: the score cannot exceed the number of images in a split."""
     size = count // splits
     if size >= classes:
         return ""
@@ -105,9 +105,10 @@ def few_for_classes(count: int, splits: int, classes: int) -> str:
 def inception_score(logits: np.ndarray, splits: int = 10) -> float:
     """Inception Score (Salimans et al. 2016, arXiv 1606.03498): mean over splits of exp(mean KL).
 
-    Logits (n, classes); KL(p(y|x) || p(y)) in nats within each split of n // splits images of a
-    fixed permutation; the n % splits images left over are not used. Between 1 and the number of
-    classes. Raises UserError for fewer images than splits and for values that are not finite.
+    Logits are (n, classes). KL(p(y|x) || p(y)) in nats is computed within each split of n // splits
+    images of a fixed permutation; the remaining n % splits images are not used. The score lies between 1
+    and the number of classes. Raises UserError for fewer images than splits and for values that are not
+    finite.
     """
     logits = np.asarray(logits, np.float64)
     size = len(logits) // splits

@@ -1,7 +1,6 @@
-"""DPG-Bench (Hu et al. 2024, arXiv 2403.05135): what is made of the answers to its questions.
+"""DPG-Bench (Hu et al. 2024, arXiv 2403.05135): the score from answers to its questions.
 
-Which model answers is another matter (`nanogen.metrics.vqa`), and so is where the questions come from
-(`nanogen.prompts.question_graphs`).
+The models that answer are in `nanogen.metrics.vqa`, the questions in `nanogen.prompts.question_graphs`.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ Given = Sequence[float] | np.ndarray  # the answers to an item's questions, 1 ye
 
 
 def adjusted(questions: Sequence[Question], answers: Given) -> list[float]:
-    """The answers (1 yes, 0 no) with 0 for every question of which a parent has 0.
+    """The answers (1 yes, 0 no), set to 0 for every question with a parent whose answer is 0.
 
-    Decided in order, on what is adjusted so far: a no passes on to the children of its children, unless
-    a question stands before its parent, whose raw answer then counts. A parent that is none of the
-    questions counts as yes.
+    Questions are processed in order, using the answers adjusted so far. A no therefore also applies to
+    indirect children; but for a question that stands before its parent, the parent's raw answer counts.
+    A parent that is missing among the questions counts as yes.
     """
     scores = {q.id: float(answer) for q, answer in zip(questions, answers, strict=True)}
     for question in questions:
@@ -31,12 +30,12 @@ def adjusted(questions: Sequence[Question], answers: Given) -> list[float]:
 
 
 def _key(category: str) -> str:
-    """``attribute - color`` as part of a value's name: ``attribute-color``."""
+    """A category as part of a value's name: ``attribute - color`` becomes ``attribute-color``."""
     return "-".join(part.strip().replace(" ", "_") for part in category.split("-"))
 
 
 def score(graph: Graph, answers: Iterable[tuple[str, Given]]) -> dict[str, float]:
-    """The metric from the answers of every image: pairs (item, 1 or 0 per question of the item).
+    """The metric from each image's answers, given as pairs (item, 1 or 0 per question of the item).
 
     ``dpg_bench``: mean over prompts of the mean over a prompt's images of the mean adjusted answer.
     ``dpg_<category>``: mean of the raw answers of all questions of a broad (``dpg_attribute``) or

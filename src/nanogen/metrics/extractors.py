@@ -1,7 +1,7 @@
-"""Feature extractors: frozen networks in whose feature space distributions of images are compared.
+"""Feature extractors: frozen networks in whose feature spaces distributions of images are compared.
 
-Every extractor maps uint8 images to features, whatever network it is: at nano scale small networks
-trained from scratch, at paper scale timm's models (docs/formats.md, `features`).
+Every extractor maps uint8 images to features. At nano scale these are small networks trained from
+scratch, at paper scale timm's models (docs/formats.md, `features`).
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ SMALL_INCEPTION = "nanogen.SmallInception"
 INCEPTION = "torch-fidelity:inception-v3-compat"
 SPATIAL_CHANNELS = 7
 SPATIAL_GRID = 8
-# What a network says of an image depends, in the last digits, on how many others it sees beside it:
-# matrix products and convolutions choose their blocks, and with them the order of their sums, by the
-# shape of the batch. So every batch has this size, the last one filled up, and cuts lie at multiples of
-# it: an image then has the same place in the same batch whoever extracts. A GPU is busy with 32.
+# The last digits of a network's output for an image depend on the size of the batch: matrix products and
+# convolutions choose their blocks, and with them the order of sums, by its shape. Therefore every batch
+# has this size (the last one is filled up), and shares of processes are cut at multiples of it, so that
+# an image always has the same place in the same batch. 32 images keep a GPU busy.
 NETWORK_BATCH = 32
 
 
 @dataclass(frozen=True)
 class Output:
-    """What an extractor says of n images, as arrays of one library.
+    """The output of an extractor for n images, as arrays of one library.
 
     Attributes:
         features: (n, width), pooled over space.
-        logits: (n, classes), or none if the network has no classes.
-        spatial: (n, channels * rows * columns) of a few maps that are not pooled, for sFID; none if
+        logits: (n, classes); None if the network has no classes.
+        spatial: (n, channels * rows * columns), a few feature maps without pooling, for sFID; None if
             the network has no maps.
     """
 
@@ -57,9 +57,9 @@ Forward = Callable[[Tensor], Output]
 def spatial_features(maps: Tensor) -> Tensor:
     """The first 7 channels of feature maps (N, C, H, W), averaged onto at most 8 x 8 cells, as rows.
 
-    Seven channels of a map that still has places are what sFID compares (Nash et al. 2021,
-    arXiv 2103.03841), there of Inception-v3's mixed_6/conv, 17 x 17. This is for all other networks;
-    the bound on the cells keeps their covariance small.
+    sFID compares seven channels of a feature map (Nash et al. 2021, arXiv 2103.03841), namely of
+    Inception-v3's mixed_6/conv, 17 x 17. This function is for all other networks; the limit on the
+    number of cells keeps the covariance small.
     """
     cells = min(maps.shape[2], SPATIAL_GRID), min(maps.shape[3], SPATIAL_GRID)
     return F.adaptive_avg_pool2d(maps[:, :SPATIAL_CHANNELS], cells).flatten(1)
@@ -74,13 +74,13 @@ def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def normalised(size: int, mean: Sequence[float], std: Sequence[float]) -> Prepare:
-    """`prepare` with these numbers."""
+    """`prepare` with this size, mean and standard deviation."""
     moments = torch.tensor([list(mean), list(std)])
     return lambda images: prepare(images, size, *moments.to(images.device))
 
 
 def channels_first(images: Tensor) -> Tensor:
-    """uint8 (N, H, W, 3) -> uint8 (N, 3, H, W), for a network that does the rest itself."""
+    """uint8 (N, H, W, 3) -> uint8 (N, 3, H, W), for a network with its own preprocessing."""
     return images.permute(0, 3, 1, 2)
 
 
@@ -90,7 +90,7 @@ class Extractor:
     Attributes:
         name: the extractor's file in config/models.
         width: number of features per image.
-        classes: number of logits per image, or none if the network has no classes.
+        classes: number of logits per image; None if the network has no classes.
     """
 
     def __init__(
@@ -109,15 +109,15 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> Output:
-        """What the network says of uint8 (n, H, W, 3), in float32 arrays of numpy."""
+        """The network's output for uint8 (n, H, W, 3), as float32 arrays of numpy."""
         output = self._said(np.array(images))
         return Output(*map(_array, (output.features, output.logits, output.spatial)))
 
     @torch.inference_mode()
     def in_network_batches(self, images: np.ndarray) -> Output:
-        """The same, the network being given `NETWORK_BATCH` images at a time, the last filled up with
-        black: the result does not depend on how many images come at once, if each lot but the last
-        is a multiple of that."""
+        """The same in batches of `NETWORK_BATCH` images, the last one filled up with black. If a set is
+        passed in several calls, the result does not depend on their sizes as long as all but the last
+        are multiples of `NETWORK_BATCH`."""
         count = len(images)
         missing = rounded_up(count) - count
         padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else images
@@ -140,10 +140,10 @@ def _array(values: Tensor | None) -> np.ndarray | None:
 
 
 def pooled(network: LibraryNetwork, features: Tensor) -> Tensor:
-    """How what a timm network's ``forward_features`` gives becomes one vector per image.
+    """Pool the output of a timm network's ``forward_features`` to one vector per image.
 
-    Feature maps (N, C, H, W) are averaged over space; of tokens (N, T, C) the attention pool is
-    taken where the network has one, else the class token.
+    Feature maps (N, C, H, W) are averaged over space. Tokens (N, T, C) are pooled by the network's
+    attention pool if it has one; otherwise the class token is used.
     """
     if features.ndim == 4:
         return features.mean((2, 3))
@@ -153,7 +153,7 @@ def pooled(network: LibraryNetwork, features: Tensor) -> Tensor:
 
 
 def _of_timm(network: LibraryNetwork, bf16: bool) -> Forward:
-    """With ``bf16`` a GPU computes the features in bfloat16, what is made of them in float32."""
+    """With ``bf16``, a GPU computes the features in bfloat16, and everything after them in float32."""
 
     def forward(pixels: Tensor) -> Output:
         with torch.autocast("cuda", torch.bfloat16, enabled=bf16 and pixels.is_cuda):
@@ -167,7 +167,8 @@ def _of_timm(network: LibraryNetwork, bf16: bool) -> Forward:
 
 
 def _of_inception(network: LibraryNetwork) -> Forward:
-    """With mixed_6/conv of the network of 2015, the first branch of the block called Mixed_6d since."""
+    """Includes mixed_6/conv of the network of 2015: the first branch of the block now called
+    Mixed_6d."""
     maps: list[Tensor] = []
     network.Mixed_6d.branch1x1.register_forward_hook(lambda module, given, out: maps.append(out))
 
@@ -190,7 +191,7 @@ def _of_small_inception(network: SmallInception) -> Forward:
 
 
 def load_extractor(folder: Path | str, model: Model) -> Extractor:
-    """The extractor in ``folder``, as the resolved configuration ``model`` names it.
+    """The extractor in ``folder``, of the class in the resolved configuration ``model``.
 
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """

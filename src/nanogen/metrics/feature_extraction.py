@@ -1,4 +1,4 @@
-"""Images through extractors into groups of an HDF5 file: features, logits and moments."""
+"""Extraction of features, logits and moments of images into groups of an HDF5 file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def checked_folder(stage: FeaturesStage, model: Model, folders: Mapping[str, Pat
     """The folder given for ``model``; raises UserError if none is, or if it holds another model."""
     name = model.name
     if name not in folders:
-        raise UserError(f"no folder is given for extractor {name}: add --extractor {name}=FOLDER")
+        raise UserError(f"no folder is given for extractor {name}: name it as {name}=FOLDER")
     expect_model(folders[name], stage.expects[name])
     return folders[name]
 
 
 def loaded(stage: FeaturesStage, folders: Mapping[str, Path]) -> Iterator[tuple[Model, Extractor, bool]]:
-    """The stage's extractors, one after the other: (configuration, network, whether it is the first).
+    """Load the stage's extractors one by one: (configuration, network, whether it is the first).
 
     Raises UserError as `checked_folder` does, and for weights that are missing or damaged.
     """
@@ -52,7 +52,7 @@ def loaded(stage: FeaturesStage, folders: Mapping[str, Path]) -> Iterator[tuple[
 
 @dataclass(frozen=True)
 class Kinds:
-    """What is kept of images beside their features."""
+    """What is stored in addition to the features of images."""
 
     logits: bool = False
     spatial: bool = False
@@ -71,12 +71,13 @@ def extract(
     part: bool = False,
     bar: bool = True,
 ) -> Moments | None:
-    """Write ``features`` of all images and, if asked for, ``logits``; returns the moments of the spatial
-    features, if asked for. Of a ``part`` of a set those features are written themselves (``spatial``).
+    """Write ``features`` of all images and, depending on ``kinds``, ``logits``.
 
-    ``batch`` images are read and written at a time, rounded up to whole batches of the network: it
-    changes no result. Raises UserError where the network has no logits or maps, or gives values that
-    are not finite.
+    Returns the moments of the spatial features if ``kinds`` includes them. For a ``part`` of a set, the
+    spatial features themselves are written (``spatial``). ``batch`` images are read and written at a
+    time, rounded up to whole batches of the network, which changes no result.
+
+    Raises UserError if the network lacks the logits or maps, or gives values that are not finite.
     """
     from tqdm import tqdm
 
@@ -106,7 +107,7 @@ def extract(
 
 
 def _spatial_rows(group: h5py.Group, values: np.ndarray, count: int) -> h5py.Dataset:
-    """The dataset for ``count`` rows like ``values``; their width is known when the first are there."""
+    """The dataset for ``count`` rows; it is created with the first ``values``, which have its width."""
     return group.require_dataset(SPATIAL, (count, values.shape[1]), np.float32)
 
 
@@ -117,7 +118,7 @@ def write_extracted(
     batch: int = BATCH,
     kinds: Kinds = FEATURES_ALONE,
 ) -> None:
-    """`extract` with the moments of the spatial features written, too (group ``spatial``)."""
+    """`extract`, which also writes the moments of the spatial features (group ``spatial``)."""
     places = extract(group, extractor, images, batch, kinds)
     if places is not None:
         write_spatial(group, places, images.name)
@@ -133,14 +134,14 @@ def log_extracted(extractor: Extractor, count: int) -> None:
 
 
 def write_moments(group: h5py.Group, moments: Moments | PublishedMoments, source: str) -> None:
-    """Datasets ``mu`` (d,) and ``sigma`` (d, d), float64, and what they were made from."""
+    """Write ``mu`` (d,) and ``sigma`` (d, d), float64, and a description of their source."""
     group.create_dataset("mu", data=moments.mean)
     group.create_dataset("sigma", data=moments.covariance)
     group.attrs["moments"] = source
 
 
 def described(moments: Moments, what: str) -> str:
-    """E.g. ``8000 training images``; says in the log, too, where they are too few."""
+    """A description such as ``8000 training images``; too small a number is noted and logged."""
     width = len(moments.mean)
     note = few_images(moments.count, width)
     if note:

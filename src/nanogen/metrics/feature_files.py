@@ -1,7 +1,7 @@
 """Files of features: of one sample set (`features`) and of the real images (`reference`).
 
-Every extractor is loaded once, images are read and pass through it in batches and their features go
-straight into the file, so memory does not grow with the number of images.
+Every extractor is loaded once. Images are read in batches and their features written directly to the
+file, so memory does not grow with the number of images.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def write_features(
     batch: int = BATCH,
     group: Processes | None = None,
 ) -> None:
-    """Make the file of a stage `features`, of which ``content`` is the JSON: every extractor's features
-    of the images in ``samples``.
+    """Write the file of a stage `features`, given its JSON: every extractor's features of the images in
+    ``samples``.
 
-    Of a ``group`` of processes, each extracts its share. The file is the same whatever ``batch`` and
-    however many processes there are. Raises UserError where an input is missing, damaged or made by
+    The processes of a ``group`` extract a share of the images each. The file depends neither on
+    ``batch`` nor on the number of processes. Raises UserError if an input is missing, damaged or made by
     another configuration.
     """
     stage = FeaturesStage.from_json(content)
@@ -81,9 +81,9 @@ def write_features(
 
 
 class _RealMoments:
-    """One extractor's moments of the real images of a split, each computed when it is asked for.
+    """One extractor's moments of the real images, by split, computed when they are first used.
 
-    ``known`` are those that are there already, by split.
+    ``known`` holds those that have been computed before.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class _RealMoments:
         return described(self[split], SPLITS[split])
 
     def constant(self) -> float:
-        """Of FDr: the Frechet distance of the training and the validation images."""
+        """The constant of FDr: the Frechet distance of the training and the validation images."""
         self.described("val")
         train, val = self["train"], self["val"]
         return frechet_distance(train.mean, train.covariance, val.mean, val.covariance)
@@ -126,12 +126,12 @@ def write_reference(
     folders: Mapping[str, Path],
     output: Path,
 ) -> None:
-    """Make the file of a stage `reference`, of which ``content`` is the JSON: features and moments of
-    the real images, and FDr's constants.
+    """Write the file of a stage `reference`, given its JSON: features and moments of the real images,
+    and the constants of FDr.
 
-    The constant is the model's published one or the Frechet distance of the training and validation
-    images. ``files`` are the images by split, ``train`` and ``val``; which are needed says
-    `stages.reference_splits`. Raises UserError as `write_features` does.
+    A constant is the model's published one, or else the Frechet distance of the training and validation
+    images. ``files`` are the images by split, ``train`` and ``val``, of which `stages.reference_splits`
+    are needed. Raises UserError like `write_features`.
     """
     stage = FeaturesStage.from_json(content)
     kept = stage.real_images

@@ -1,5 +1,5 @@
-"""One sample set's features by several processes: each extracts a share of the images into a part beside
-the output, and the first process joins the parts."""
+"""Extraction of a sample set's features by several processes. Each writes its share of the images to a
+part beside the output, and the first process joins the parts."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def write_together(
     group: Processes,
     header: Mapping[str, Any],
 ) -> None:
-    """What `write_features` does alone; every process of the group calls it.
+    """`write_features` for a group of processes, each of which calls this.
 
-    Parts go through files, not through messages: they are as large as the result, and memory is not to
-    grow with the number of images. Raises UserError as `write_features` does.
+    Parts are files rather than messages, because they are as large as the result, and memory must not
+    grow with the number of images. Raises UserError like `write_features`.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     names = [output.with_name(f".{output.name}.part-{rank}") for rank in range(group.world)]
@@ -73,7 +73,7 @@ def write_together(
 
 
 def join(parts: Sequence[h5py.File], file: h5py.File) -> None:
-    """Write the parts, in the order of their images, as one file of features."""
+    """Write the parts to one file of features, in the order of their images."""
     for name, first in parts[0].items():
         group = file.create_group(name)
         for kind in set(first) - {SPATIAL}:
@@ -92,8 +92,8 @@ def _join_rows(parts: Sequence[h5py.Dataset], group: h5py.Group, kind: str) -> N
 
 
 def _join_spatial(parts: Sequence[h5py.Group], group: h5py.Group) -> None:
-    """Their moments, from the rows in order: moments of each part, merged, would differ from those of
-    one process in the last digits, and so would sFID."""
+    """Compute the moments from all rows in order. Merging the moments of parts would differ in the last
+    digits from those of a single process, and so would sFID."""
     parts = [part for part in parts if SPATIAL in part]  # absent where a process had no images
     places = Moments(parts[0][SPATIAL].shape[1])
     for part in parts:

@@ -30,12 +30,12 @@ NEIGHBOURS = 3  # whose distance is the radius in precision and recall
 
 @dataclass(frozen=True)
 class Frechet:
-    """A Frechet distance, and what it was taken of.
+    """A Frechet distance, and what it was computed from.
 
     Attributes:
         width: number of features.
-        source: what the real images' moments were made from.
-        shortage: what follows from too few generated images, as the end of a sentence, or empty.
+        source: a description of the source of the real images' moments.
+        shortage: the end of a sentence on the effect of too few generated images; or empty.
     """
 
     distance: float
@@ -47,7 +47,7 @@ class Frechet:
     def between(
         cls, name: str, count: int, mu: np.ndarray, sigma: np.ndarray, real: h5py.Group
     ) -> Frechet:
-        """Of the moments of ``count`` generated images and those in ``real``; warns of too few."""
+        """The distance of the moments of ``count`` generated images to those in ``real``."""
         shortage = few_images(count, len(mu))
         if shortage:
             log.warning("%s: %s", name, shortage)
@@ -60,9 +60,9 @@ class Frechet:
 
 
 class FeatureSpace:
-    """One extractor's features of the generated images, and what they are compared with.
+    """One extractor's features of the generated images, and the reference that they are compared with.
 
-    A reference of published moments has no features of its own, and not every reference has a constant.
+    A reference of published moments has no features, and not every reference has a constant.
     """
 
     def __init__(self, name: str, samples: h5py.File, reference: h5py.File):
@@ -79,7 +79,7 @@ class FeatureSpace:
 
     @property
     def counted(self) -> str:
-        """How many images there are, and what was passed over beside them."""
+        """The number of images, and a description of files that were passed over."""
         passed = str(self._samples.file.attrs.get("passed_over", ""))
         return f"{len(self)} generated images{f' (passed over: {passed})' if passed else ''}"
 
@@ -92,7 +92,7 @@ class FeatureSpace:
 
     @cached_property
     def real(self) -> np.ndarray:
-        """Features (m, d) of the real images themselves."""
+        """Features (m, d) of the real images."""
         self._part(self._reference, "features", "a comparison with the real images")
         return hdf5.memmap(self._reference.file, f"{self.name}/features")
 
@@ -114,7 +114,7 @@ class FeatureSpace:
 
     @property
     def real_accuracy(self) -> float | None:
-        """How often the network names the class of real images it was not trained on, if it is known."""
+        """The network's accuracy on real images that it was not trained on, if it is known."""
         return self._samples.attrs.get(REAL_ACCURACY)
 
     @property
@@ -130,19 +130,19 @@ class FeatureSpace:
 
     @cached_property
     def frechet(self) -> Frechet:
-        """Of the pooled features."""
+        """The distance in the space of the pooled features."""
         return Frechet.between(self.name, *self._moments, self._reference)
 
     @cached_property
     def divided(self) -> Frechet:
-        """The distance that FDr divides: the same, unless other moments are published for it."""
+        """The distance in FDr: `frechet`, unless other moments are published for FDr."""
         if FOR_FDR not in self._reference:
             return self.frechet
         return Frechet.between(self.name, *self._moments, self._reference[FOR_FDR])
 
     @cached_property
     def spatial(self) -> Frechet:
-        """Of the spatial features."""
+        """The distance in the space of the spatial features."""
         generated, real = (
             self._part(group, SPATIAL, "sFID") for group in (self._samples, self._reference)
         )
@@ -155,8 +155,8 @@ class Options:
     """How features are scored.
 
     Attributes:
-        mind_directions: random projections that MIND averages over.
-        classifier: the extractor whose top class counts for the class accuracy, if there is one.
+        mind_directions: number of random projections that MIND averages over.
+        classifier: the extractor whose predictions give the class accuracy; None if there is none.
     """
 
     mind_directions: int = 1000
@@ -178,7 +178,7 @@ def fid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 
 
 def sfid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
-    """sFID (Nash et al. 2021, arXiv 2103.03841): the same of features that are not pooled."""
+    """sFID (Nash et al. 2021, arXiv 2103.03841): the distance of spatial features."""
     found = spaces[0].spatial
     protocol = (
         f"{spaces[0].counted} against {found.source}: Frechet distance of "
@@ -201,14 +201,14 @@ def fdr(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 
 
 def _with_mean(metric: str, of_space: dict[str, float]) -> dict[str, float]:
-    """The numbers by column, and the plain mean of the authors' six extractors where all are there."""
+    """The numbers by column, and their mean over the authors' six extractors if all are present."""
     six = [of_space[name] for name in SIX if name in of_space]
     mean = {OF_SIX: float(np.mean(six))} if len(six) == len(SIX) else {}
     return {f"{metric}_{name}": value for name, value in {**of_space, **mean}.items()}
 
 
 def mind_scores(spaces: Sequence[FeatureSpace], options: Options) -> Score:
-    """MIND in every space, against the features of the real images themselves."""
+    """MIND in every space, against the features of the real images."""
     protocol = (
         f"{spaces[0].counted} against {spaces[0].real_images}, "
         f"the larger set subsampled to the smaller, {options.mind_directions} directions from seed "
@@ -233,7 +233,7 @@ def inception(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 
 
 def _some(rows: np.ndarray, count: int) -> np.ndarray:
-    """``count`` of the rows, always the same ones, in their order."""
+    """A fixed choice of ``count`` rows, in their order."""
     if len(rows) == count:
         return rows
     generator = np.random.default_rng(seed_for("precision-recall", len(rows), count))
@@ -241,7 +241,8 @@ def _some(rows: np.ndarray, count: int) -> np.ndarray:
 
 
 def precision_and_recall(spaces: Sequence[FeatureSpace], _: Options) -> Score:
-    """Precision and recall in the first extractor's space, of equally many images on both sides."""
+    """Precision and recall in the first extractor's space, with equal numbers of both kinds of
+    images."""
     space = spaces[0]
     count = min(len(space), len(space.real))
     real, generated = (_some(rows, count) for rows in (space.real, space.features))
@@ -254,7 +255,7 @@ def precision_and_recall(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 
 
 def accuracy(spaces: Sequence[FeatureSpace], options: Options) -> Score:
-    """Class accuracy by the classifier's network, which needs the images' labels beside its logits."""
+    """Class accuracy, from the classifier's logits and the images' labels."""
     space = next(space for space in spaces if space.name == options.classifier)
     logits, real = space.logits, space.real_accuracy
     known = "" if real is None else f", right on {real:.3f} of real validation images"

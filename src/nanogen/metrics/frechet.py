@@ -14,8 +14,8 @@ from nanogen.errors import UserError
 class Moments:
     """Mean and unbiased covariance of feature rows that arrive in batches, in float64.
 
-    Two partial results merge exactly but for the last digits (Chan, Golub and LeVeque 1979). Rows are
-    collected and taken in ``BLOCK`` at a time, so the sizes of the batches change nothing at all.
+    Partial results can be merged, up to rounding in the last digits (Chan, Golub and LeVeque 1979). Rows
+    are collected and added ``BLOCK`` at a time, so the result does not depend on the sizes of batches.
     """
 
     BLOCK = 2048  # rows: each block costs two passes over a width x width matrix
@@ -28,11 +28,11 @@ class Moments:
 
     @property
     def count(self) -> int:
-        """Rows seen."""
+        """The number of rows added so far."""
         return self._taken + sum(map(len, self._waiting))
 
     def add(self, features: np.ndarray) -> None:
-        """Take in rows (n, width); raises UserError if they are not finite or of another width."""
+        """Add rows (n, width); raises UserError if they are not finite or have another width."""
         if features.ndim != 2 or features.shape[1] != len(self._mean):
             raise UserError(
                 f"features of shape {features.shape} do not fit moments of width {len(self._mean)}"
@@ -46,7 +46,7 @@ class Moments:
                 self._take()
 
     def _take(self) -> None:
-        """Move the waiting rows into mean and scatter."""
+        """Add the collected rows to mean and scatter."""
         if not self._waiting:
             return
         rows = np.concatenate(self._waiting).astype(np.float64)
@@ -56,7 +56,7 @@ class Moments:
         self._merge(len(rows), mean, rows.T @ rows)
 
     def merge(self, other: Moments) -> None:
-        """Take in what ``other`` has seen, e.g. on another process."""
+        """Add the rows of ``other``, for example from another process."""
         if other._mean.shape != self._mean.shape:
             raise UserError(
                 f"moments of width {len(other._mean)} do not fit moments of width {len(self._mean)}"
@@ -95,7 +95,7 @@ class Moments:
 
 
 def moments_of(features: np.ndarray, batch: int = 4096) -> Moments:
-    """The moments of rows (n, d), taken in blocks so that float64 copies stay small."""
+    """The moments of rows (n, d), computed in blocks so that float64 copies stay small."""
     moments = Moments(features.shape[1])
     for start in range(0, len(features), batch):
         moments.add(features[start : start + batch])
@@ -103,10 +103,10 @@ def moments_of(features: np.ndarray, batch: int = 4096) -> Moments:
 
 
 def few_images(count: int, width: int) -> str:
-    """What follows where there are no more images than features, or an empty text.
+    """A warning if there are no more images than features, or an empty text.
 
-    Their covariance then has a rank of count - 1 at most, and the distance is biased upwards
-    (Chong and Forsyth 2020, arXiv 1911.07023, on its bias by the count).
+    The rank of their covariance is then at most count - 1, and the distance is biased upwards (Chong and
+    Forsyth 2020, arXiv 1911.07023, on the bias by the count).
     """
     if count > width:
         return ""
@@ -126,7 +126,7 @@ def require_finite(values: np.ndarray, what: str) -> None:
 
 
 def _factor(sigma: np.ndarray) -> np.ndarray:
-    """L with L L^T = sigma, also where sigma is singular (fewer images than features)."""
+    """L with L L^T = sigma, also for a singular sigma (fewer images than features)."""
     try:
         return np.linalg.cholesky(sigma)
     except np.linalg.LinAlgError:
@@ -139,7 +139,7 @@ def frechet_distance(mu1: np.ndarray, sigma1: np.ndarray, mu2: np.ndarray, sigma
 
     Means (d,), covariances (d, d). tr sqrt(S1 S2) is the sum of the square roots of the eigenvalues
     of the symmetric L^T S2 L with S1 = L L^T, so no square root of a matrix is taken.
-    Raises UserError where the widths differ or a value is not finite.
+    Raises UserError if the widths differ or a value is not finite.
     """
     mu1, sigma1, mu2, sigma2 = (np.asarray(a, np.float64) for a in (mu1, sigma1, mu2, sigma2))
     width = len(mu1)

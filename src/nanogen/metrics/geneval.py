@@ -1,9 +1,8 @@
-"""GenEval's decision (Ghosh et al. 2023, arXiv 2310.11513): does an image show what its prompt asks?
+"""GenEval's decision (Ghosh et al. 2023, arXiv 2310.11513): does an image show its prompt?
 
-Only the decision: what the image shows is a list of detections, each a dictionary ``{cls, box: [x0,
-y0, x1, y1], score, color}`` that any detector may have made (`nanogen.metrics.detector`). A prompt's
-metadata is GenEval's own: ``{tag, include: [{class, count, color?, position?: [relation, group]}],
-exclude?: [{class, count}]}``.
+This module only decides; the objects in the image are a list of `Detection` by any detector
+(`nanogen.metrics.detector`). A prompt's metadata has GenEval's form: ``{tag, include: [{class, count,
+color?, position?: [relation, group]}], exclude?: [{class, count}]}``.
 """
 
 from __future__ import annotations
@@ -11,29 +10,45 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from nanogen.errors import UserError, nearest
 
-Detection = Mapping[str, Any]
 Metadata = Mapping[str, Any]
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 MIN_SCORE = 0.3
 MIN_SCORE_COUNTING = 0.9
 MAX_PER_CLASS = 16
-POSITION_MARGIN = 0.1  # of the two boxes' summed size: closer than this is neither left nor right
-POSITION_SHARE = 0.5  # of the distance of the centres that an axis must make up
+POSITION_MARGIN = 0.1  # share of the boxes' summed size; a smaller offset is neither left nor right
+POSITION_SHARE = 0.5  # share of the centres' distance that the offset along an axis must exceed
 COLORS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")
 
 
-def relations(box: Sequence[float], target: Sequence[float]) -> set[str]:
-    """How ``box`` stands to ``target``: any of left of, right of, above, below (y grows downward).
+class Detection(TypedDict):
+    """An object in an image.
 
-    Per axis the offset of the centres is shrunk toward 0 by a tenth of the summed sizes; what
-    remains, divided by the length of the whole offset, must exceed a half.
+    Attributes:
+        cls: its class, by the name that prompts use.
+        box: x0, y0, x1, y1 in pixels.
+        score: how sure the detector is, in [0, 1].
+        color: its colour's name; empty where the detector names none.
+    """
+
+    cls: str
+    box: Sequence[float]
+    score: float
+    color: str
+
+
+def relations(box: Sequence[float], target: Sequence[float]) -> set[str]:
+    """The position of ``box`` relative to ``target``: a set of left of, right of, above, below.
+
+    y grows downward. On each axis, the offset of the centres is shrunk toward 0 by a tenth of the summed
+    sizes. A relation holds if the shrunk offset exceeds half of the length of the original offset
+    vector.
     """
     a, b = np.asarray(box, float).reshape(2, 2), np.asarray(target, float).reshape(2, 2)
     offset = a.mean(0) - b.mean(0)
@@ -50,7 +65,7 @@ def relations(box: Sequence[float], target: Sequence[float]) -> set[str]:
 
 
 def _kept(metadata: Metadata, detections: Sequence[Detection]) -> dict[str, list[Detection]]:
-    """Detections sure enough to count, per class, the surest first."""
+    """Detections with a sufficient score, by class, in descending order of score."""
     least = MIN_SCORE_COUNTING if metadata["tag"] == "counting" else MIN_SCORE
     kept: dict[str, list[Detection]] = defaultdict(list)
     for detection in sorted(detections, key=lambda d: -d["score"]):
@@ -87,10 +102,10 @@ def _position_fault(
 
 
 def judge(metadata: Metadata, detections: Sequence[Detection]) -> tuple[bool, str]:
-    """Whether the detections fulfil the metadata, and if not why: one line per unmet demand.
+    """Whether the detections fulfil the metadata, and a line for each demand that is not met.
 
-    Of each wanted class the surest ``count`` objects are used; a later demand's position refers to
-    the objects of an earlier one (a *group*), which must have been fulfilled.
+    The ``count`` objects with the highest scores of each class are used. The position in a demand refers
+    to the objects of an earlier demand (a *group*), which must have been met.
     """
     kept = _kept(metadata, detections)
     faults: list[str] = []
@@ -125,11 +140,12 @@ class Verdict:
 
 
 def summarise(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, float]:
-    """Fractions in [0, 1]: ``geneval`` is the mean over the tags present of the fraction of correct
-    images, each tag's own fraction follows under its name; ``image_accuracy`` counts images and
-    ``prompt_accuracy`` prompts with at least one correct image.
+    """Fractions in [0, 1]. ``geneval`` is the mean of the fractions of correct images over the tags that
+    occur; each tag's fraction has the tag's name. ``image_accuracy`` is the fraction of correct images,
+    ``prompt_accuracy`` that of prompts with at least one correct image.
 
-    With the ``headline`` "images", ``geneval`` is that of images, ``tag_mean`` the mean over tags."""
+    With ``headline`` "images", ``geneval`` is the fraction of images and ``tag_mean`` the mean over
+    tags."""
     tags, prompts = defaultdict(list), defaultdict(list)
     for verdict in verdicts:
         tags[verdict.tag].append(verdict.correct)
@@ -148,7 +164,7 @@ def summarise(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, 
 
 
 def check_classes(prompts: Sequence[Metadata], classes: Sequence[str]) -> None:
-    """Raise UserError for a prompt that asks for what the detector cannot find, ``classes`` aside."""
+    """Raise UserError for a prompt with a class that is not among the detector's ``classes``."""
     for number, prompt in enumerate(prompts, 1):
         for wanted in (*prompt.get("include", ()), *prompt.get("exclude", ())):
             if wanted["class"] not in classes:
@@ -164,7 +180,7 @@ def score(
     seen: Sequence[Sequence[Detection]],
     headline: str = "tags",
 ) -> dict[str, float]:
-    """`summarise` of images whose detections are ``seen``; image i belongs to prompts[of_image[i]]."""
+    """`summarise` for images with detections ``seen``; image i belongs to prompts[of_image[i]]."""
     return summarise(
         [
             Verdict(p, prompts[p]["tag"], judge(prompts[p], found)[0])
@@ -181,10 +197,10 @@ def chance(
     rotations: int = 32,
     headline: str = "tags",
 ) -> dict[str, float]:
-    """`score` of the same images for the prompts of others: what a model that ignores its prompt gets.
+    """The chance level: `score` of the images with other images' prompts, as if a model ignored its own.
 
-    Every image is judged by the prompt k places further on, for up to ``rotations`` evenly spaced k;
-    the scores are averaged. Empty for a single prompt.
+    Every image is judged by the prompt k positions further on, and the scores are averaged over up to
+    ``rotations`` evenly spaced k. Empty for a single prompt.
     """
     total = len(prompts)
     shifts = sorted({1 + k * (total - 1) // rotations for k in range(rotations)}) if total > 1 else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,29 @@ log = logging.getLogger(__name__)
 CHOICE, METRIC = ("guidance", 1), ("metric", 1)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Attributes:
+    scale: the best guidance scale.
+    at_edge: whether it is the largest or smallest scale tried, so that a better one may lie beyond.
+    fids: FID by scale.
+    """
+
+    scale: float
+    at_edge: bool
+    fids: Mapping[float, float]
+
+
 def best_scale(fids: Mapping[float, float]) -> float:
-    """The scale (key) of the lowest FID; of equal ones the smallest, which guides least."""
+    """The scale (key) with the lowest FID; if several are equal, the smallest of their scales."""
     return min(fids, key=lambda scale: (fids[scale], scale))
 
 
 def choose(content: Mapping[str, Any], metrics: Sequence[Path], output: Path) -> None:
-    """Write the choice of a stage `guidance`, of which ``content`` is the JSON, from the FID files of
-    its sample sets, in any order.
+    """Write the choice of a stage `guidance`, given its JSON and the FID files of its sample sets, in
+    any order.
 
-    Raises UserError where one is missing, not a number or made by another configuration.
+    Raises UserError if a file is missing, holds no number or was made by another configuration.
     """
     stage = GuidanceStage.from_json(content)
     by_set = dict(_fid(path, stage) for path in metrics)
@@ -59,11 +73,9 @@ def _fid(path: Path, stage: GuidanceStage) -> tuple[str, float]:
     return name, fid
 
 
-def read_choice(path: Path | str, hash_: str | None) -> dict[str, Any]:
-    """What ``choose`` wrote: ``scale``, ``at_edge`` and ``curve``, a list of {scale, fid}.
-
-    Raises UserError where it is missing or made by another configuration (``hash_`` None: any).
-    """
+def read_choice(path: Path | str, hash_: str) -> Choice:
+    """Read what ``choose`` wrote; raises UserError if it is missing or made by another configuration."""
     content = read_json(path)
     check_label(content, path, *CHOICE, hash_)
-    return content
+    fids = {point["scale"]: point["fid"] for point in content["curve"]}
+    return Choice(content["scale"], content["at_edge"], fids)

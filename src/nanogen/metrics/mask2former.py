@@ -1,7 +1,7 @@
 """GenEval's own detector: Mask2Former (Cheng et al. 2022, arXiv 2112.01527) trained on COCO.
 
-Its instances become GenEval's detections: the score of an instance is its class's probability times
-the mean probability of its mask inside the mask, its box encloses the mask.
+Its instances become GenEval's detections. The score of an instance is the probability of its class times
+the mean of its mask's probabilities inside the mask; its box encloses the mask.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.metrics.color_classifier import ColorClassifier, crop
-from nanogen.metrics.geneval import MAX_PER_CLASS, MIN_SCORE
+from nanogen.metrics.geneval import MAX_PER_CLASS, MIN_SCORE, Detection
 from nanogen.models.loading import LibraryNetwork, load_network, load_processor
 
 LONGEST_EDGE = 1333  # pixels, where the shortest edge, input_size, would make the other longer
@@ -43,14 +43,14 @@ MASK2FORMER = "Mask2FormerForUniversalSegmentation"
 def instances(
     class_logits: Tensor, mask_logits: Tensor, fed: tuple[int, int], size: tuple[int, int]
 ) -> Iterator[Instance]:
-    """Instances with a score above GenEval's threshold, the most probable class first.
+    """Instances with a score above GenEval's threshold, in descending order of the class's probability.
 
-    As many pairs of query and class are considered as there are queries, so a query may give two.
+    As many pairs of query and class are considered as there are queries, so a query may occur twice.
 
     Args:
-        class_logits: (Q, 1 + classes), the last for "no object".
-        mask_logits: (Q, h, w); brought to ``fed``, rows and columns that the network was fed, there
-            cut at probability 0.5, and the cut mask to ``size``, those of the image.
+        class_logits: (Q, classes + 1), of which the last is "no object".
+        mask_logits: (Q, h, w). They are resized to ``fed``, the rows and columns of the network's input,
+            thresholded at probability 0.5, and then resized to ``size``, those of the image.
     """
     probabilities = class_logits.softmax(-1)[:, :-1]
     best, pairs = probabilities.flatten().topk(min(len(class_logits), probabilities.numel()))
@@ -75,7 +75,7 @@ def enclosing_box(mask: np.ndarray) -> list[int]:
 
 
 def surest_per_class(found: Sequence[Instance]) -> list[Instance]:
-    """The instances by falling score, of each class no more than GenEval counts."""
+    """The instances in descending order of score, limited to GenEval's number per class."""
     kept: dict[int, list[Instance]] = {}
     for instance in sorted(found, key=lambda one: -one[1]):
         kept.setdefault(instance[0], []).append(instance)
@@ -83,11 +83,11 @@ def surest_per_class(found: Sequence[Instance]) -> list[Instance]:
 
 
 class Mask2FormerDetector:
-    """Mask2Former and, for the colours of what it finds, CLIP. Images pass one at a time, so that
-    nothing depends on a batch.
+    """Mask2Former and, for the colours of detected objects, CLIP. Images are processed one by one, so
+    that results do not depend on a batch.
 
     Attributes:
-        classes: what it can find, by GenEval's names.
+        classes: the classes that it detects, with GenEval's names.
     """
 
     protocol = (
@@ -103,13 +103,13 @@ class Mask2FormerDetector:
         labels = network.config.id2label
         self.classes: list[str] = [GENEVAL_NAMES.get(labels[i], labels[i]) for i in sorted(labels)]
 
-    def __call__(self, images: np.ndarray) -> list[list[dict[str, Any]]]:
+    def __call__(self, images: np.ndarray) -> list[list[Detection]]:
         """uint8 (N, H, W, 3) -> per image its detections with a score above GenEval's threshold."""
         shown = tqdm(images, desc="objects", disable=not sys.stderr.isatty() or len(images) == 1)
         return [self._objects(np.array(image)) for image in shown]
 
     @torch.inference_mode()
-    def _objects(self, image: np.ndarray) -> list[dict[str, Any]]:
+    def _objects(self, image: np.ndarray) -> list[Detection]:
         fed = self._processor(
             image, size=self._size, input_data_format="channels_last", return_tensors="pt"
         ).to(self._device)
@@ -142,7 +142,7 @@ def load(folder: Path, model: Model, color_classifier: tuple[Path, Model] | None
     if color_classifier is None:
         raise UserError(
             f"detector {model.name}: Mask2Former sees no colours; name the model that does as its "
-            "'color_classifier' and give its folder with --color-classifier"
+            "'color_classifier' and give the folder of that network, color_classifier"
         )
     network = load_network(folder, MASK2FORMER)
     processor = load_processor(Mask2FormerImageProcessor, folder)

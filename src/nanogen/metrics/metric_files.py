@@ -1,4 +1,4 @@
-"""Metric files: the numbers of one sample set, and how they were measured, as JSON."""
+"""Metric files: JSON with the numbers of one sample set and how they were measured."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def write_metric(
     about: Mapping[str, str],
     result: Score,
 ) -> None:
-    """Write one metric's JSON; refuses NaN (UserError).
+    """Write one metric's JSON; raises UserError for NaN.
 
-    ``about`` holds method, task, variant and what identifies the sample set (`nanogen.data.content`).
+    ``about`` holds method, task, variant and the sample set's identity (`nanogen.data.content`).
     """
     values, protocol = result
     broken = [name for name, value in values.items() if not np.isfinite(value)]
@@ -42,5 +42,5 @@ def write_metric(
 
 
 def measure(metric: Metric) -> Callable[..., Score]:
-    """The function that an entry of the list of metrics names."""
+    """The function named by an entry of the list of metrics."""
     return named(metric.function)

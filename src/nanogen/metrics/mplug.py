@@ -1,7 +1,7 @@
-"""mPLUG, the VQA model of DPG-Bench, as the package modelscope runs it (envs/dpg.yaml).
+"""mPLUG, DPG-Bench's VQA model, run by the package modelscope (envs/dpg.yaml).
 
-Written after the package's documentation; it was never run here, where the package cannot be installed.
-The package fetches the weights, and reads them with pickle.
+This follows the package's documentation but was never run, because the package could not be installed.
+The package downloads the weights and reads them with pickle.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ import numpy as np
 
 from nanogen.metrics.vqa_score import Answers, Images
 
-PREFIX = "modelscope:"  # of the model_class, before the model's name there
-
 
 class MPlug:
-    """Answers in words; how probable they are, it does not tell."""
+    """Gives answers in words, without probabilities."""
 
     protocol = "the answer in words is yes (mPLUG)"
 
@@ -27,7 +25,7 @@ class MPlug:
         self._ask = pipeline(Tasks.visual_question_answering, model=name)
 
     def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """As `nanogen.metrics.vqa.VQAModel`; the probabilities are 1 and 0."""
+        """Like `nanogen.metrics.vqa_score.VQAModel`, with probabilities of 1 and 0."""
         from PIL import Image
 
         words = [

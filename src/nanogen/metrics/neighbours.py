@@ -1,8 +1,8 @@
 """Precision and recall of generated images (Kynkaanniemi et al. 2019, arXiv 1904.06991).
 
-A set of features stands for the union of the balls around its points that reach to each point's k-th
-nearest neighbour. Precision is the share of generated images in the union of the real ones, recall
-the share of real images in the union of the generated ones.
+A set of features is represented by the union of balls around its points, whose radii are the distances
+to the points' k-th nearest neighbours. Precision is the share of generated images inside the union of
+the real ones, recall the share of real images inside the union of the generated ones.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def precision_recall(
 ) -> tuple[float, float]:
     """(precision, recall), both in [0, 1], of features (n, d) and (m, d).
 
-    Distances are taken in tiles and in float64, so memory does not grow with n times m and no order
-    or block size changes a decision. A point on a ball's surface is inside. Both numbers depend on
-    the counts: compare sets of equal size. Raises UserError where the widths differ, a set has no
-    k-th neighbour or a value is not finite.
+    Distances are computed in tiles and in float64, so memory does not grow with n times m, and decisions
+    do not depend on the order or the size of tiles. A point on a ball's surface counts as inside. Both
+    numbers depend on n and m, so compare sets of equal size. Raises UserError if the widths differ, a
+    set has no k-th neighbour or a value is not finite.
     """
     real, generated = features_real, features_generated
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
@@ -63,7 +63,7 @@ def _tiles(
 
 
 def _radii(centres: np.ndarray, k: int, origin: np.ndarray) -> np.ndarray:
-    """(n,) squared distance of every point to its k-th nearest neighbour, itself not counted."""
+    """(n,) squared distance of every point to its k-th nearest neighbour, excluding itself."""
     nearest = np.full((len(centres), k), np.inf)
     for rows, columns, distances in _tiles(centres, centres, origin):
         if rows == columns:
@@ -74,7 +74,7 @@ def _radii(centres: np.ndarray, k: int, origin: np.ndarray) -> np.ndarray:
 
 
 def _share_inside(points: np.ndarray, centres: np.ndarray, k: int, origin: np.ndarray) -> float:
-    """Share of ``points`` within at least one of the balls around ``centres``."""
+    """The share of ``points`` inside at least one of the balls around ``centres``."""
     radii = _radii(centres, k, origin)
     inside = np.zeros(len(points), bool)
     for rows, columns, distances in _tiles(points, centres, origin):

@@ -1,4 +1,4 @@
-"""Moments of real images that others published: NPZ files of a mean and a covariance."""
+"""Published moments of real images: NPZ files with a mean and a covariance."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class PublishedMoments:
 
 
 def published_moments(folder: Path, name: str, width: int) -> PublishedMoments:
-    """The moments that ``folder/name.npz`` holds of ``width`` features.
+    """The moments of ``width`` features in ``folder/name.npz``.
 
-    Raises UserError where the file is missing, unreadable or of another width.
+    Raises UserError if the file is missing, unreadable or of another width.
     """
     path = folder / f"{name}.npz"
     if not path.exists():
@@ -38,10 +38,10 @@ def read_moments(path: Path, width: int | None = None, spatial: bool = False) ->
     """``mu`` and ``sigma``, or ``ref_mu`` and ``ref_sigma``, of an NPZ file.
 
     Args:
-        width: the number of features expected.
-        spatial: those of the spatial features, ``mu_s`` and ``sigma_s`` in ADM's reference files.
+        width: the expected number of features.
+        spatial: read those of spatial features, ``mu_s`` and ``sigma_s`` in ADM's reference files.
 
-    Raises UserError where the file is unreadable, holds no such arrays or is of another width.
+    Raises UserError if the file is unreadable, has no such arrays or is of another width.
     """
     suffix = "_s" if spatial else ""
     try:

@@ -1,8 +1,7 @@
-"""DPG-Bench and GenAI-Bench of a finished sample set: each image is asked about by its own prompt.
+"""DPG-Bench and GenAI-Bench of a sample set, by a model that answers questions about images.
 
-Each is measured on its own prompts where the study draws them, else on GenEval's; both in one job
-where one model answers for both. Beside each stands what chance gives: the same images, asked about by
-prompts of others.
+Each is measured on its own prompts if the study draws them, and otherwise on GenEval's. The chance level
+of each is the score of the same images with questions about other images' prompts.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ Prompts = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Images uint8 (N, H, W, 3), or read one by one, and the place of each one's prompt, int (N,);
-    ``whose`` the prompts are, for the protocol."""
+    """Images uint8 (N, H, W, 3), possibly read one by one, and the index of each image's prompt, int
+    (N,). ``whose`` describes the prompts for the protocol."""
 
     images: Images
     of_image: np.ndarray
@@ -42,7 +41,7 @@ class SampleSet:
     whose: str = ""
 
     def shifted(self, by: int) -> SampleSet:
-        """The same images, each with the prompt ``by`` places further on."""
+        """The same images, each with the prompt ``by`` positions further on."""
         others = (self.of_image + by) % len(self.prompts)
         return replace(self, of_image=others)
 
@@ -51,7 +50,7 @@ class SampleSet:
 
 
 def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str) -> None:
-    """Raise UserError unless every prompt has ``each`` images, or as many as it says itself."""
+    """Raise UserError unless every prompt has ``each`` images, or the number in its own metadata."""
     counts = Counter(of_image.tolist())
     for index, prompt in enumerate(prompts):
         if counts[index] != (expected := prompt.get("images", each)):
@@ -64,8 +63,8 @@ def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str)
 def read_samples(
     stage: QuestionScoresStage, samples: Path, prompts_file: Path, metric: str
 ) -> SampleSet:
-    """The images of a metric's own prompts, ``dpg`` or ``genai``, or of GenEval's where none of its own
-    are drawn; raises UserError where the two files do not belong together."""
+    """The images of the prompts of ``metric`` (``dpg`` or ``genai``), or of GenEval's if it has none of
+    its own; raises UserError if the two files do not belong together."""
     judged = BenchmarkSamples(stage.expects, samples, prompts_file, metric, GENEVAL)
     _check_counts(judged.of_image, judged.prompts, stage.images_per_prompt, str(samples))
     whose = OWN if judged.benchmark == metric else OF_GENEVAL
@@ -73,8 +72,8 @@ def read_samples(
 
 
 def answers(graph: Graph, samples: SampleSet, model: VQAModel) -> list[tuple[str, np.ndarray]]:
-    """For every image its prompt's item in ``graph``, and whether each of the item's questions is
-    answered with yes, bool."""
+    """For every image, its prompt's item in ``graph``, and for each of the item's questions whether the
+    answer is yes, bool."""
     items = [item_of(int(place), samples.prompts[place]) for place in samples.of_image]
     asked = [(row, question.text) for row, item in enumerate(items) for question in graph[item]]
     rows, texts = zip(*asked, strict=True)
@@ -84,20 +83,20 @@ def answers(graph: Graph, samples: SampleSet, model: VQAModel) -> list[tuple[str
 
 
 def shown(samples: SampleSet, model: VQAModel) -> np.ndarray:
-    """How probable it is that each image shows its prompt, float64 (N,) in [0, 1]."""
+    """The probability that each image shows its prompt, float64 (N,) in [0, 1]."""
     texts = [vqa_score.question(samples.prompts[place]["prompt"]) for place in samples.of_image]
     return model.answer(samples.images, np.arange(len(texts)), texts).probability
 
 
 def _shifted(samples: SampleSet, count: int) -> list[SampleSet]:
-    """The sample set with evenly spaced other prompts, up to ``count`` times."""
+    """Up to ``count`` copies of the sample set with evenly spaced other prompts."""
     total = len(samples.prompts)
     steps = {k * total // (count + 1) for k in range(1, count + 1)} - {0}
     return [samples.shifted(by) for by in sorted(steps)]
 
 
 class Measure(NamedTuple):
-    """A metric of one sample set: its main value's name, what is counted, and how."""
+    """A metric: the name of its main value, a description of what is counted, and the function."""
 
     name: str
     what: str
@@ -129,7 +128,7 @@ MEASURES = {"dpg": _dpg, "genai": _genai}
 
 
 def _measured(measure: Measure, samples: SampleSet, model: VQAModel, shifts: int) -> dict[str, float]:
-    """The values, and what chance gives of the main one."""
+    """The values, and the chance level of the main one."""
     values = measure.values(samples, model)
     by_chance = [measure.values(others, model)[measure.name] for others in _shifted(samples, shifts)]
     return values | ({f"chance_{measure.name}": float(np.mean(by_chance))} if by_chance else {})
@@ -149,11 +148,11 @@ def score_questions(
     Args:
         content: the stage's JSON.
         questions_file: needed for ``dpg``.
-        models: by metric, ``dpg`` or ``genai``.
-        shifts: how many other prompts each image is asked about for the chance level; 0: none.
+        models: the models that answer, by metric, ``dpg`` or ``genai``.
+        shifts: number of other prompts per image for the chance level; 0: no chance level.
 
-    Raises UserError where an input is missing, damaged or made by another configuration, and where
-    images, prompts and questions do not belong together.
+    Raises UserError if an input is missing, damaged or made by another configuration, or if images,
+    prompts and questions do not belong together.
     """
     stage = QuestionScoresStage.from_json(content)
     for metric, model in models.items():

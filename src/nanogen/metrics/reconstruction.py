@@ -1,6 +1,6 @@
-"""How well a tokenizer gives images back, and how fast: rFID, PSNR, SSIM, LPIPS, images per second.
+"""Quality and speed of a tokenizer's reconstructions: rFID, PSNR, SSIM, LPIPS, images per second.
 
-Images are read and go through the tokenizer batch by batch, so memory does not grow with their number.
+Images are read and reconstructed batch by batch, so memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 class Codec:
-    """A tokenizer that encodes and decodes, with a clock for each.
+    """A tokenizer whose encoding and decoding are timed.
 
     Attributes:
-        seconds: spent on encoding and on decoding of ``images`` images; the first batch is sent
-            through twice and counts once, because libraries choose their algorithms in it.
+        seconds: time of encoding and of decoding ``images`` images. The first batch is processed twice
+            and counted once, because libraries choose their algorithms in the first pass.
     """
 
     def __init__(self, name: str, tokenizer: Tokenizer, device: torch.device, pixels: str = "rounded"):
@@ -59,7 +59,7 @@ class Codec:
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 (N, H, W, 3) -> their reconstructions, uint8.
 
-        Raises UserError where they are not finite or of another size.
+        Raises UserError if they are not finite or of another size.
         """
         if not self.images:
             self.tokenizer.decode_for(self.pixels, self.tokenizer.encode(images))
@@ -89,12 +89,12 @@ class Codec:
 
 @dataclass
 class Errors:
-    """What was found of the reconstructions of one codec.
+    """Measurements of one codec's reconstructions.
 
     Attributes:
-        moments: of the extractor's features.
-        distances: by name, (n,) of every batch.
-        examples: uint8 (n, H, W, 3) of every batch, those that are shown.
+        moments: moments of the extractor's features.
+        distances: distances by name, (n,) for every batch.
+        examples: the reconstructions to show, uint8 (n, H, W, 3) for every batch.
     """
 
     moments: Moments
@@ -104,7 +104,7 @@ class Errors:
     seconds: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
     def merge(self, other: Errors) -> None:
-        """Take in what another process found of the images that follow."""
+        """Add the measurements of another process, for the images that follow."""
         self.moments.merge(other.moments)
         for name, values in other.distances.items():
             self.distances[name] += values
@@ -117,7 +117,7 @@ class Errors:
 
 
 def shown_rows(count: int) -> np.ndarray:
-    """Which of ``count`` images are kept as examples: ``SHOWN``, spread evenly, or all."""
+    """Indices of the examples among ``count`` images: ``SHOWN``, spread evenly, or all."""
     return np.unique(np.linspace(0, count - 1, min(count, SHOWN)).round().astype(np.int64))
 
 
@@ -129,13 +129,13 @@ def judge(
     extractor: Extractor,
     batch: int,
 ) -> tuple[Errors, list[Errors]]:
-    """The originals as the extractor sees them, and the reconstructions of every codec.
+    """Moments and examples of the originals, and the measurements of every codec's reconstructions.
 
     Args:
-        codecs: with the distances that each is judged by.
-        images: a share of the set, whose first image is number ``first`` of it.
-        shown: numbers of the images that are kept.
-        batch: images read at a time; the networks see ``NETWORK_BATCH``, so it changes no result.
+        codecs: the codecs, each with the distances to measure.
+        images: a share of the set, beginning with the image of number ``first``.
+        shown: numbers of the images to keep as examples.
+        batch: images read at a time; networks get ``NETWORK_BATCH`` images, so it changes no result.
     """
     real = Errors(Moments(extractor.width), {})
     found = [Errors(Moments(extractor.width), {name: [] for name in by}) for by in codecs.values()]
@@ -188,15 +188,15 @@ def write_reconstruction(
     batch: int,
     group: Processes,
 ) -> None:
-    """Make the files of a stage `reconstruction` in ``output``: the scores, and a few examples.
+    """Write the files of a stage `reconstruction` to ``output``: the scores, and a few examples.
 
     Args:
         content: the stage's JSON.
-        folders: of the ``tokenizer``, the ``extractor`` and, where the stage names one, the
+        folders: folders of the ``tokenizer``, the ``extractor`` and, if the stage names one, the
             ``perceptual`` network.
-        group: processes that each take a share of the images; every one of them calls this.
+        group: processes that share the images; each of them calls this function.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made by another configuration.
     """
     stage = ReconstructionStage.from_json(content)
     count = len(ImageFile(val, stage.expects["val"]))
@@ -223,7 +223,7 @@ def write_reconstruction(
 def _codecs(
     stage: ReconstructionStage, folders: Mapping[str, Path], device: torch.device
 ) -> dict[Codec, dict[str, Distance]]:
-    """The tokenizer and, of one that the study trains, what it was before; with what judges them."""
+    """The tokenizer and, if the study trains it, its untrained version, each with its distances."""
     name, tokenizer = stage.tokenizer.name, load_tokenizer(folders["tokenizer"], stage.tokenizer)
     by: dict[str, Distance] = {"psnr": psnr, "ssim": ssim}
     if stage.perceptual:
@@ -237,7 +237,7 @@ def _codecs(
 
 
 def values_of(real: Errors, judged: list[Errors]) -> dict[str, float]:
-    """The scores by name, of the tokenizer and perhaps of what it was before its training."""
+    """The scores by name, of the tokenizer and possibly of its untrained version."""
     trained, *before = judged
     encoded, decoded = trained.images / trained.seconds
     values = {"rfid": _rfid(real, trained), **{name: trained.mean(name) for name in trained.distances}}

@@ -1,4 +1,5 @@
-"""What images can be compared with: other images, a study's reference file, published moments."""
+"""References that images are compared with: other images, a study's reference file, published
+moments."""
 
 from __future__ import annotations
 
@@ -36,29 +37,29 @@ class Chosen:
 
     @property
     def weights(self) -> str:
-        """The hash of the stage that made the network, or its folder where others made it."""
+        """The hash of the stage that made the network, or its folder if it was made elsewhere."""
         card = read_card(self.folder)
         return str(card["hash"] if card else self.folder)
 
 
 class Reference(Protocol):
-    """One of the kinds below."""
+    """The interface of all references."""
 
     @property
     def file(self) -> Path | None:
-        """The reference file, where there is one already."""
+        """The reference file, if there is one already."""
 
     def check(self, metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
-        """Raise UserError, before anything is computed, for a metric that this cannot answer."""
+        """Raise UserError, before anything is computed, for a metric that needs more than this has."""
 
     def write(
         self, group: h5py.Group, extractor: Extractor, batch: int, metrics: Collection[str]
     ) -> None:
-        """Write what a reference file holds of one extractor, as far as ``metrics`` need it."""
+        """Write the content of a reference file for one extractor, as far as ``metrics`` need it."""
 
 
 def open_reference(path: Path, resize: int | None = None) -> Reference:
-    """The reference at ``path``; raises UserError where there is none or it is damaged."""
+    """The reference at ``path``; raises UserError if there is none or it is damaged."""
     if path.suffix in HDF5_SUFFIXES and path.exists() and hdf5.kind(path) == "reference":
         return ReferenceFile(path)
     if path.suffix == ".npz" and path.exists():
@@ -80,7 +81,7 @@ def _require_constants(metrics: Collection[str], extractors: Sequence[Chosen]) -
 
 @dataclass(frozen=True)
 class RealImages:
-    """Images, whose features are compared and whose moments are taken."""
+    """Images, from which features and moments are computed."""
 
     images: ImageSet
     file: ClassVar[None] = None
@@ -97,8 +98,8 @@ class RealImages:
 
 @dataclass(frozen=True)
 class MomentsFile:
-    """An NPZ file of moments of one network: mu and sigma; of spatial features mu_s and sigma_s; and
-    perhaps the images themselves, arr_0, as in ADM's reference batches."""
+    """An NPZ file of one network's moments: mu and sigma, for spatial features mu_s and sigma_s, and
+    possibly the images, arr_0, as in ADM's reference batches."""
 
     path: Path
     images: ImageSet | None
@@ -133,7 +134,7 @@ class MomentsFile:
 
 @dataclass(frozen=True)
 class ReferenceFile:
-    """A study's reference file, of the very networks that are chosen."""
+    """A study's reference file, made with the chosen networks."""
 
     file: Path
 
@@ -159,4 +160,4 @@ class ReferenceFile:
     def write(
         self, group: h5py.Group, extractor: Extractor, batch: int, metrics: Collection[str]
     ) -> None:
-        """Everything is there."""
+        """Nothing to write: the file is complete."""

@@ -1,6 +1,6 @@
-"""Scores of anyone's images against anyone's reference, without a study's sample sets.
+"""Scores of images from any origin against any reference, without a study's sample sets.
 
-The features of both lie in a temporary folder as a study's do, and are scored as a study's are.
+The features of both are written to a temporary folder and scored like those of a study.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ METRICS = {m.name: m for m in metrics.METRICS if m.stage == "distribution" and n
 
 @dataclass(frozen=True)
 class Request:
-    """What is scored and how.
+    """What is scored, and how.
 
     Attributes:
-        images: a folder, an NPZ or an HDF5 file, see `open_images`.
+        images: a folder, an NPZ file or an HDF5 file, see `open_images`.
         reference: the same, or a file of moments, see `open_reference`.
-        metrics: names from `METRICS`.
-        resize: side in pixels that every image is brought to first; none: as they are.
+        metrics: names in `METRICS`.
+        resize: side in pixels that every image is scaled and cropped to first; None: not at all.
         batch_size: images read at a time; it changes no result.
     """
 
@@ -61,16 +61,16 @@ class Request:
 
 
 def check_metrics(names: Sequence[str]) -> None:
-    """Raise UserError for a metric that there is not, with the nearest name."""
+    """Raise UserError, with the nearest name, for an unknown metric."""
     for name in names:
         if name not in METRICS:
             raise UserError(f"--metrics: unknown metric {name!r}{nearest(name, METRICS)}")
 
 
 def score_images(wanted: Request) -> dict[str, Any]:
-    """The content of a file of format scores: what was scored how, and per metric values and protocol.
+    """The content of a file of format scores: what was scored, and each metric's values and protocol.
 
-    Raises UserError where a file is missing, damaged or unfit for a metric, and for unknown metrics.
+    Raises UserError if a file is missing, damaged or unsuitable for a metric, and for unknown metrics.
     """
     check_metrics(wanted.metrics)
     reference = open_reference(wanted.reference, wanted.resize)
@@ -88,7 +88,7 @@ def score_images(wanted: Request) -> dict[str, Any]:
 
 
 def _tell_sizes(images: ImageSet, reference: Reference) -> None:
-    """Warn where images of two sizes are compared: networks see both at their own."""
+    """Warn if the compared images differ in size, since networks get each in its own size."""
     if isinstance(reference, RealImages) and reference.images.side != images.side:
         log.warning(
             "%s: %d pixels wide, but the reference's images are %d: scores tell the sizes apart, too; "
@@ -101,7 +101,7 @@ def _tell_sizes(images: ImageSet, reference: Reference) -> None:
 def _features(
     wanted: Request, images: ImageSet, reference: Reference, folder: Path
 ) -> Iterator[tuple[h5py.File, h5py.File]]:
-    """The features of the images and of the reference, opened; every network is loaded once."""
+    """Files with the features of the images and of the reference; every network is loaded once."""
     from nanogen.metrics.extractors import load_extractor
 
     samples, real = folder / "features.h5", folder / "reference.h5"

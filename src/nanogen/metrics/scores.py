@@ -1,4 +1,4 @@
-"""Scores of a finished sample set, each a small JSON with its protocol and its inputs' hashes."""
+"""Scores of a sample set, each a small JSON with its protocol and the hashes of its inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nanogen.metrics import simpleeval
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import FeatureSpace, Options
-from nanogen.metrics.geneval import chance, check_classes, score
+from nanogen.metrics.geneval import Detection, chance, check_classes, score
 from nanogen.metrics.metric_files import Score, measure, write_metric
 from nanogen.prompts.files import GENEVAL
 from nanogen.prompts.simpleeval import BENCHMARK
@@ -22,10 +22,9 @@ from nanogen.prompts.simpleeval import BENCHMARK
 def score_distribution(
     content: Mapping[str, Any], features: Path, reference: Path, output: Path
 ) -> None:
-    """Write one JSON per metric of a stage `distribution`, of which ``content`` is the JSON, into
-    ``output``.
+    """Write one JSON per metric of a stage `distribution`, given its JSON, into ``output``.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made by another configuration.
     """
     stage = DistributionStage.from_json(content)
     with (
@@ -46,10 +45,10 @@ def score_distribution(
 def score_image_text(
     content: Mapping[str, Any], samples: Path, prompts_file: Path, output: Path
 ) -> None:
-    """Write one JSON per metric of a stage `image_text`, of which ``content`` is the JSON, into
-    ``output``: of GenEval's prompts.
+    """Write one JSON per metric of a stage `image_text`, given its JSON, into ``output``. The metrics
+    are computed on the images of GenEval's prompts.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made by another configuration.
     """
     stage = ImageTextStage.from_json(content)
     judged = BenchmarkSamples(stage.expects, samples, prompts_file, GENEVAL)
@@ -61,11 +60,11 @@ def score_image_text(
 def geneval(
     prompts: Sequence[Mapping[str, Any]],
     of_image: Sequence[int],
-    found: Sequence[Sequence[Mapping[str, Any]]],
+    found: Sequence[Sequence[Detection]],
     how: str,
     headline: str = "tags",
 ) -> Score:
-    """GenEval of images by what a detector ``found`` in each, and what chance would give.
+    """GenEval's score and its chance level, from what a detector ``found`` in each image.
 
     Args:
         of_image: image i belongs to prompts[of_image[i]].
@@ -92,12 +91,12 @@ def score_geneval(
     output: Path,
     color_classifier_folder: Path | None = None,
 ) -> None:
-    """Measure what a stage `geneval`, of which ``content`` is the JSON, asks for: the score, its tags,
-    and what chance would give.
+    """Write the metric file of a stage `geneval`, given its JSON: the score, those of its tags, and the
+    chance level.
 
-    ``color_classifier_folder`` is needed where the detector sees no colours.
+    ``color_classifier_folder`` is needed for a detector that does not name colours.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made by another configuration.
     """
     from nanogen.metrics.detector import load_detector
     from nanogen.models.card import expect_model
@@ -119,10 +118,10 @@ def score_geneval(
 def score_simpleeval(
     content: Mapping[str, Any], samples: Path, prompts_file: Path, scorer_folder: Path, output: Path
 ) -> None:
-    """Measure what a stage `simpleeval`, of which ``content`` is the JSON, asks for: the score, its
-    levels, their intervals, and chance.
+    """Write the metric file of a stage `simpleeval`, given its JSON: the score, those of its levels,
+    their intervals, and the chance level.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made by another configuration.
     """
     from nanogen.metrics.weak_scorer import load_weak_scorer
     from nanogen.models.card import expect_model, read_card

@@ -1,4 +1,4 @@
-"""How alike two images are, pixel by pixel and in their structure; one number per pair."""
+"""Similarity of two images, by pixels (PSNR) and by structure (SSIM): one number per pair."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
     """Structural similarity (Wang et al. 2004, IEEE TIP 13): (N, 3, H, W) in [0, 1], twice -> (N,)
     float64 in [-1, 1], 1 for equal images.
 
-    A Gaussian window of 11 x 11 and sigma 1.5 per channel, images reflected at their borders, the
-    mean over all positions and channels: as torchmetrics has it with a data range of 1. In float64,
-    because variances come as differences of nearly equal numbers. Raises UserError for images of 5
-    pixels or less, which cannot be reflected so far.
+    As in torchmetrics with a data range of 1: a Gaussian window of 11 x 11 with sigma 1.5 per channel,
+    reflection at the borders, and the mean over all positions and channels. Computed in float64, because
+    variances are differences of nearly equal numbers. Raises UserError for images of 5 pixels or less,
+    which are too small for the reflection.
     """
     if min(images.shape[-2:]) <= RADIUS:
         raise UserError(
@@ -44,7 +44,7 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def _windowed(values: Tensor) -> Tensor:
-    """The Gaussian mean around every place of (N, C, H, W)."""
+    """The Gaussian mean around every position of (N, C, H, W)."""
     places = torch.arange(-RADIUS, RADIUS + 1, dtype=values.dtype, device=values.device)
     weights = torch.exp(-places.square() / (2 * SIGMA**2))
     weights = (weights / weights.sum()).repeat(values.shape[1], 1, 1, 1)

@@ -1,10 +1,10 @@
 """SimpleEval's score: how often an image agrees more with its prompt than with near misses of it.
 
 The image is compared with the prompt's ``statement`` and with its ``foils``, texts that differ from it
-in one word or phrase; the image is right where the statement agrees strictly best. Network-free: who
-compares is a weak scorer (`nanogen.metrics.weak_scorer`, which says why weak), here its answers are
-counted. The number comes with an interval, because a few hundred images tell methods apart only so
-far: a bootstrap over prompts (Efron 1979), drawn within each level.
+in one word or phrase. It is right if the statement agrees strictly best. There is no network here: a
+weak scorer compares (`nanogen.metrics.weak_scorer` explains why it is weak), and this module counts. The
+score comes with an interval, because a few hundred images distinguish methods only to some degree: a
+bootstrap over prompts (Efron 1979) within each level.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Choices:
 
     Attributes:
         texts: all statements and foils.
-        of_prompt: per prompt the indices of its statement, first, and of its foils.
-        levels: per prompt its level.
+        of_prompt: for each prompt the indices of its statement (first) and its foils.
+        levels: the level of each prompt.
 
     Raises UserError for a prompt without a statement or foils.
     """
@@ -51,18 +51,18 @@ class Choices:
         return len(self.of_prompt)
 
     def right(self, agreement: np.ndarray, of_image: Sequence[int]) -> np.ndarray:
-        """Which images are right, bool (N,).
+        """Whether each image is right, bool (N,).
 
         Args:
-            agreement: (N, texts), of every image with every text; any increasing scale.
-            of_image: the prompt of each image, (N,).
+            agreement: (N, texts), the agreement of every image with every text, on any increasing scale.
+            of_image: the index of each image's prompt, (N,).
         """
         rows = [row[self.of_prompt[p]] for row, p in zip(agreement, of_image, strict=True)]
         return np.array([bool((row[0] > row[1:]).all()) for row in rows])
 
     def chance(self, agreement: np.ndarray, of_image: Sequence[int]) -> float:
-        """Share of right images where each is judged by the prompts of others: what a model that
-        ignores its prompt gets. nan for a single prompt."""
+        """The chance level: the share of right images with other images' prompts, as if a model ignored
+        its own. nan for a single prompt."""
         total = len(self)
         shifts = {1 + k * (total - 1) // ROTATIONS for k in range(ROTATIONS)} if total > 1 else set()
         shares = [
@@ -73,7 +73,7 @@ class Choices:
 
 
 def per_prompt(right: np.ndarray, of_image: Sequence[int], prompts: int) -> np.ndarray:
-    """Share of right images of every prompt, (prompts,); raises UserError for one without an image."""
+    """The share of right images of every prompt, (prompts,); raises UserError for one without images."""
     images = np.bincount(np.asarray(of_image), minlength=prompts)
     if not images.all():
         raise UserError(f"prompt {int(np.argmin(images))} has no image; make the samples again")
@@ -85,9 +85,9 @@ def _mean_of_levels(*levels: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def interval(levels: Sequence[np.ndarray], *seed: str | int) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of the levels' means; levels hold scores per prompt.
+    """Percentile bootstrap interval of the mean over levels; each level holds its prompts' scores.
 
-    The draws are seeded by ``seed``. A level of one prompt cannot be resampled (UserError).
+    ``seed`` seeds the resampling. Raises UserError for a level of one prompt, which cannot be resampled.
     """
     from scipy.stats import bootstrap
 
@@ -109,13 +109,13 @@ def interval(levels: Sequence[np.ndarray], *seed: str | int) -> tuple[float, flo
 
 
 def summarise(scores: np.ndarray, levels: Sequence[str], *seed: str | int) -> dict[str, float]:
-    """``simpleeval``, the mean over levels of the share of right prompts, and each level's share as
+    """``simpleeval``, the mean of the levels' mean scores, and each level's mean as
     ``simpleeval_<level>``; each with the ends of its interval, ``_low`` and ``_high``.
 
     Args:
-        scores: per prompt, in [0, 1]: `per_prompt`.
-        levels: per prompt.
-        seed: names the draws of the bootstrap.
+        scores: each prompt's score in [0, 1], from `per_prompt`.
+        levels: each prompt's level.
+        seed: seed of the bootstrap.
     """
     names = list(dict.fromkeys(levels))
     groups = {name: scores[np.array(levels) == name] for name in names}

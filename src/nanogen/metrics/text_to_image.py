@@ -1,8 +1,8 @@
-"""Metrics of text-to-image samples by name, for images that anybody drew.
+"""Text-to-image metrics by name, for images from any origin.
 
-A study's own samples are scored by its rules (`nanogen.metrics.scores`). A metric is one entry of
-``METRICS``: how it reads its prompts, and a function from images and prompts to numbers, their protocol
-and a line for every image.
+A study's own sample sets are scored by its rules (`nanogen.metrics.sample_scores`). An entry of
+``METRICS`` has a function that reads prompts, and one that maps images and prompts to numbers, their
+protocol and a line for every image.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Prompt = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Networks:
-    """The frozen networks that metrics use: a study's, unless a folder is given for the role.
+    """The frozen networks that metrics use: those of a study, unless a folder is given for the role.
 
     Attributes:
         given: role -> folder, e.g. ``{"detector": Path("models/mask2former")}``.
@@ -63,8 +63,8 @@ class Networks:
     def find(self, role: str, name: str) -> tuple[Path, Model]:
         """Folder and configuration of the network ``name`` (a file in config/models).
 
-        A folder's own card says what it holds; without one, the study does. Raises UserError where
-        there are no weights, with where they come from and how large they are.
+        The configuration is that in the folder's card or, without a card, the study's. Raises UserError
+        if there are no weights; the message says where they come from and how large they are.
         """
         model = load_model(self.study, name)
         folder = self.given.get(role, Path(Paths(self.study).model(name)))
@@ -77,7 +77,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class Result:
-    """What a metric found: numbers by name, one sentence of protocol, one dictionary per image."""
+    """The result of a metric: numbers by name, a sentence of protocol, a dictionary per image."""
 
     values: dict[str, float]
     protocol: str
@@ -86,9 +86,9 @@ class Result:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: how it reads a file of prompts, and how it scores images of them.
+    """A metric: the functions that read a file of prompts and that score images of them.
 
-    ``score(prompts, files, networks)``: prompt's index -> its image files.
+    In ``score(prompts, files, networks)``, ``files`` maps a prompt's index to its image files.
     """
 
     read_prompts: Callable[[Path], list[dict[str, Any]]]
@@ -96,7 +96,7 @@ class Metric:
 
 
 def geneval(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
-    """GenEval by the study's detector; every image with the decision and its reason."""
+    """GenEval by the study's detector; lists the decision and its reason for every image."""
     name = networks.evaluation.detector
     if name is None:
         raise UserError("evaluation.detector names GenEval's detector, a file in config/models")
@@ -120,7 +120,7 @@ def geneval(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks
 
 
 class Pictures(Sequence[np.ndarray]):
-    """Image files, each read when it is asked for: uint8 (H, W, 3)."""
+    """Image files, each read when it is indexed: uint8 (H, W, 3)."""
 
     def __init__(self, files: Sequence[Path]):
         self.files = files
@@ -133,22 +133,22 @@ class Pictures(Sequence[np.ndarray]):
 
 
 def _samples(prompts: Sequence[Prompt], files: Mapping[int, list[Path]]) -> tuple[SampleSet, list[Path]]:
-    """The images with the place of each one's prompt, and their files."""
+    """The images with the index of each one's prompt, and their files."""
     drawn = [file for images in files.values() for file in images]
     places = np.array([prompt for prompt, images in files.items() for _ in images])
     return SampleSet(Pictures(drawn), places, prompts, {}), drawn
 
 
 def _answering(metric: str, networks: Networks) -> tuple[VQAModel, str]:
-    """What answers questions for ``metric``, the study's or else config/models/vqa.yaml; its name."""
+    """The model that answers questions for ``metric`` (the study's, or else ``vqa``), and its name."""
     name = getattr(networks.evaluation, metric) or "vqa"
     folder, model = networks.find("vqa", name)
     return load_vqa(folder, model), name
 
 
 def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
-    """DPG-Bench with questions made from the prompts' metadata; every image with the questions that
-    were answered with no."""
+    """DPG-Bench with questions made from the prompts' metadata; lists the questions answered with no for
+    every image."""
     samples, drawn = _samples(prompts, files)
     graph = {
         item_of(place, prompt): of_prompt(item_of(place, prompt), prompt)
@@ -165,7 +165,7 @@ def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networ
 
 
 def genai(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
-    """VQAScore; every image with the probability that it shows its prompt."""
+    """VQAScore; lists the probability that it shows its prompt for every image."""
     samples, drawn = _samples(prompts, files)
     model, name = _answering("genai", networks)
     probabilities = shown(samples, model)
@@ -187,10 +187,10 @@ METRICS: dict[str, Metric] = {
 def score_images(
     names: Sequence[str], folder: Path, prompts_file: Path, networks: Networks
 ) -> dict[str, Result]:
-    """Every metric of ``names`` of the images in ``folder`` (`data.prompted_images`), by name.
+    """The results of the metrics ``names`` for the images in ``folder`` (`data.prompted_images`).
 
-    Raises UserError for an unknown metric, before anything is loaded, and where images, prompts or
-    networks are not as they must be.
+    Raises UserError for an unknown metric, before anything is loaded, and for invalid images, prompts or
+    networks.
     """
     for name in names:
         if name not in METRICS:
@@ -209,7 +209,7 @@ def score_images(
 
 
 def write_result(output: Path, name: str, result: Result, folder: Path, prompts_file: Path) -> None:
-    """Write NAME.json, in the format of a study's metrics, and NAME.jsonl, a line for each image."""
+    """Write NAME.json, in the format of a study's metrics, and NAME.jsonl with a line per image."""
     files = [Path(image["file"]) for image in result.images]
     inputs = {
         "images": config_hash([hashlib.sha256(file.read_bytes()).hexdigest() for file in files]),

@@ -1,7 +1,7 @@
-"""Visual question answering with networks of transformers: does the image deserve a yes?
+"""Visual question answering with networks of transformers: is the answer to a question yes?
 
-DPG-Bench counts the answer, VQAScore its probability; a model of any of these classes gives both. Its
-folder is what ``save_pretrained`` writes of the network and of its processor.
+DPG-Bench uses the answer, VQAScore its probability; models of all these classes give both. A model's
+folder has what ``save_pretrained`` writes of the network and of its processor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are a
 
 
 class _Pairs(ABC):
-    """Cuts pairs into batches, as the processor gives them to the network."""
+    """Splits pairs of image and question into batches for the processor and the network."""
 
     def __init__(self, network: LibraryNetwork, processor: Any, batch: int = BATCH):
         self.network, self.processor, self.batch = network, processor, batch
@@ -59,7 +59,8 @@ class _Pairs(ABC):
 class AnswerClassifier(_Pairs):
     """ViltForQuestionAnswering: a score for each of a fixed list of answers.
 
-    The answer is the one of the largest score; P(yes) the sigmoid of its score, as it is trained.
+    The answer is the one with the largest score. P(yes) is the sigmoid of the score of yes, as in
+    training.
     """
 
     protocol = "answers are a classifier's (ViLT), P(yes) is the sigmoid of that answer's score"
@@ -83,7 +84,7 @@ class AnswerClassifier(_Pairs):
 class AnswerGenerator(_Pairs):
     """BlipForQuestionAnswering: a decoder writes the answer.
 
-    The answer is yes where that is more probable than no; P(yes) is exp(-mean loss) of its tokens.
+    The answer is yes if yes is more probable than no; P(yes) is exp(-mean loss) of its tokens.
     """
 
     protocol = "the answer yes is more probable than no to a decoder (BLIP), P(yes) is the decoder's"
@@ -109,16 +110,16 @@ def encode_images(network: LibraryNetwork, pixels: Tensor) -> Tensor:
 def answered(
     network: LibraryNetwork, seen: Tensor, inputs: Mapping[str, Tensor], tokens: np.ndarray
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """BLIP's answers to N questions, those of one length at a time.
+    """BLIP's answers to N questions, in batches of questions of equal length.
 
     Args:
         seen: features of the image that each question is about.
         inputs: ``input_ids`` (N, L), padded on the right, and ``attention_mask``.
-        tokens: the answer's, (T,).
+        tokens: the tokens of the answer, (T,).
 
-    Yields which questions (B,), their features (B, length, width), and the scores (B, T, vocabulary) at
-    the answer's T places. Not all at once, because the decoder's cross-attention leaves padding
-    unmasked (transformers 5.23), and answers would depend on the other questions of the batch.
+    Yields the indices of the questions (B,), their features (B, length, width), and the scores (B, T,
+    vocabulary) at the answer's T positions. Lengths are not mixed, because the decoder's cross-attention
+    does not mask padding (transformers 5.23), so that answers would depend on the rest of the batch.
     """
     start = torch.tensor([[network.decoder_start_token_id, *tokens[:-1].tolist()]])
     lengths = inputs["attention_mask"].sum(1)
@@ -137,8 +138,8 @@ def answered(
 class ChatModel(_Pairs):
     """AutoModelForImageTextToText: any vision-language model that continues a text.
 
-    P("Yes") is exp(-mean loss) of the answer's tokens after the question; the answer is yes where its
-    first token is more probable than that of "No".
+    P("Yes") is exp(-mean loss) of the answer's tokens after the question; the answer is yes if its first
+    token is more probable than that of "No".
     """
 
     protocol = 'the answer is the likelier first token of "Yes" and "No", P("Yes") exp(-mean token loss)'
@@ -149,7 +150,7 @@ class ChatModel(_Pairs):
         processor.tokenizer.padding_side = "left"  # so that answers stand at the end
 
     def _prompt(self, question: str) -> str:
-        """The question as the model's template writes it, and the answer."""
+        """The question in the model's chat template, followed by the answer."""
         content = [{"type": "image"}, {"type": "text", "text": question}]
         turn = [{"role": "user", "content": content}]
         return (
@@ -175,7 +176,7 @@ class ChatModel(_Pairs):
 
 
 def _tokens(tokenizer: Any, word: str) -> np.ndarray:
-    """A word's tokens, int64 (T,), without those that begin or end a text."""
+    """The tokens of a word, int64 (T,), without those for the beginning or end of a text."""
     tokens = np.array(tokenizer(word, add_special_tokens=False)["input_ids"], np.int64)
     if not len(tokens) or tokenizer.unk_token_id in tokens:
         raise UserError(f"the tokenizer does not know the answer {word!r}; give another model")
@@ -190,7 +191,7 @@ MODELS: dict[str, Callable[..., VQAModel]] = {
 
 
 def load_vqa(folder: Path | str, model: Model, batch: int = BATCH) -> VQAModel:
-    """The model in ``folder``, as the resolved configuration ``model`` names its class.
+    """The model in ``folder``, of the class in the resolved configuration ``model``.
 
     Raises UserError for a missing or damaged folder, for a class that cannot answer, and for a
     processor that needs code of its own.

@@ -1,7 +1,7 @@
-"""VQAScore (Lin et al. 2024, arXiv 2404.01291): how probable a model finds it that a text is shown.
+"""VQAScore (Lin et al. 2024, arXiv 2404.01291): a model's probability that an image shows a text.
 
-GenAI-Bench (Li et al. 2024, arXiv 2406.13743) is its mean over the benchmark's prompts. No network
-here: a model (`nanogen.metrics.vqa`) answers, this says what is asked and how answers are counted.
+GenAI-Bench (Li et al. 2024, arXiv 2406.13743) is its mean over the benchmark's prompts. There is no
+network here: this module has the question and counts the answers of a model (`nanogen.metrics.vqa`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Images = Sequence[np.ndarray] | np.ndarray  # uint8 (M, H, W, 3), or read one by
 
 
 class Answers(NamedTuple):
-    """Of N pairs of image and question: bool (N,), the answer is yes; float64 (N,), P(yes) in [0, 1]."""
+    """Answers for N pairs of image and question: bool (N,), yes or no; float64 (N,), P(yes) in [0,
+    1]."""
 
     yes: np.ndarray
     probability: np.ndarray
@@ -27,30 +28,30 @@ class Answers(NamedTuple):
 class VQAModel(Protocol):
     """Answers questions about images."""
 
-    protocol: str  # one sentence part: what answers, and what P(yes) is
+    protocol: str  # a part of a sentence: what answers, and what P(yes) is
 
     def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """Images uint8 (M, H, W, 3), perhaps on disk; question i of N is about image rows[i]."""
+        """Images are uint8 (M, H, W, 3), possibly on disk; question i of N is about image rows[i]."""
         ...
 
 
 def question(text: str) -> str:
-    """What a model is asked about a prompt."""
+    """The question about a prompt."""
     return QUESTION.format(text=text)
 
 
 def text_of(asked: str) -> str:
-    """The prompt that a question of `question` is about."""
+    """The prompt in a question; the inverse of `question`."""
     before, after = QUESTION.split("{text}")
     return asked.removeprefix(before).removesuffix(after)
 
 
 def answer_probability(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """exp(-mean loss) of an answer's tokens, in [0, 1]: their probabilities' geometric mean.
+    """exp(-mean loss) of an answer's tokens, in [0, 1]: the geometric mean of their probabilities.
 
     Args:
-        logits: (N, T, V), at place t the scores of the vocabulary for the answer's token t.
-        tokens: int (N, T), or (T,) where all N are asked for the same answer.
+        logits: (N, T, V), scores of the vocabulary for each of the answer's T tokens.
+        tokens: int (N, T), or (T,) for the same answer to all N questions.
 
     Returns float64 (N,).
     """

@@ -1,22 +1,21 @@
-"""SimpleEval's scorer: how well texts agree with an image, seen on purpose through a keyhole.
+"""SimpleEval's scorer: how well texts agree with an image that is reduced to a few pixels.
 
-Why weak. A learned scorer is a function that a generator can be trained against, and the finer it
-looks the more there is to please it with that no person would call better: textures, contrasts, the
-typical look of its training images. The score then rises and the pictures do not. Four things take
-the reward from such a training:
+Why it is weak: a generator can be trained against any learned scorer. The more detail a scorer sees, the
+more ways there are to raise its score without improving the pictures: textures, contrasts, the typical
+look of its training images. Four properties make such a training useless:
 
-- *the keyhole*: the image is averaged down to a few pixels before any network sees it. What is left is
-  which colours and forms lie where; to change that, a generator must change what it shows;
-- *the choice*: agreement is never a score, only a comparison among texts that differ by a word
-  (`nanogen.metrics.simpleeval`). Pleasing all of them alike gains nothing, and a right answer cannot
-  become more right, so the score saturates instead of being driven up;
-- *the little training*: small networks trained briefly, on moved, recoloured and noisy images, hold
-  few quirks, and none that are worth learning: other weights come with every seed;
-- *the breadth*: prompts are drawn from a grammar by the study's seed, so there is no list to overfit.
+- *the keyhole*: the image is averaged down to a few pixels before a network sees it. The
+  positions of colours and shapes remain, which a generator changes only by changing the content;
+- *the choice*: agreement itself is not the score, but only compared among texts that differ by a word
+  (`nanogen.metrics.simpleeval`). Higher agreement with all of them gains nothing, and a right answer
+  cannot become better, so the score saturates;
+- *little training*: small networks trained briefly on shifted, recoloured and noisy images have few
+  quirks, and these are not worth exploiting, since every seed gives different weights;
+- *breadth*: prompts are drawn from a grammar with the study's seed, so there is no list to overfit.
 
-The price is paid at the top: a weak scorer errs on perfect images too. How often it is right on real
-ones is measured when it is trained (``real`` in its card) and is the ceiling of the score; what it
-cannot see at all (fine quality, beauty, the laws of perspective) the other metrics have to see.
+The drawback is that a weak scorer also makes mistakes on perfect images. Its accuracy on real images is
+measured when it is trained (``real`` in its card) and is the upper limit of the score. What it cannot
+see at all (fine quality, beauty, perspective) is left to other metrics.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def keyhole(images: np.ndarray, side: int) -> Tensor:
 class WeakScorer(Protocol):
     """Compares images with texts."""
 
-    protocol: str  # a part of a sentence: who compares
+    protocol: str  # a part of a sentence: what compares
 
     def __call__(self, images: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         """uint8 (N, H, W, 3) and T texts -> agreement float32 (N, T)."""
@@ -71,10 +70,10 @@ def _seen(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class CoarseMatcher(nn.Module):
-    """Two towers onto one sphere, as CLIP's (Radford et al. 2021, arXiv 2103.00020), in small.
+    """Two small encoders to unit vectors, like CLIP's (Radford et al. 2021, arXiv 2103.00020).
 
-    Images (N, 3, side, side) and word numbers (T, L), 0 where there is no word, become unit vectors
-    (N, width) and (T, width).
+    Images (N, 3, side, side) and word numbers (T, L), padded with 0, become unit vectors (N, width) and
+    (T, width).
     """
 
     def __init__(self, words: int, longest: int, side: int, width: int = 96, channels: int = 24):
@@ -105,7 +104,7 @@ class CoarseMatcher(nn.Module):
 
 
 class SmallScorer:
-    """A `CoarseMatcher` with the words it knows."""
+    """A `CoarseMatcher` with its vocabulary."""
 
     def __init__(self, network: CoarseMatcher, words: Sequence[str], longest: int, side: int):
         self.network, self.longest, self.side = network, longest, side
@@ -113,7 +112,7 @@ class SmallScorer:
         self.protocol = f"a small matcher trained briefly on the study's scenes, at {side}x{side} pixels"
 
     def numbers(self, texts: Sequence[str]) -> Tensor:
-        """Word numbers int64 (T, longest); raises UserError at a word that training did not have."""
+        """Word numbers int64 (T, longest); raises UserError for a word that is not in the vocabulary."""
         found = np.zeros((len(texts), self.longest), np.int64)
         for row, text in zip(found, texts, strict=True):
             words = text.split()
@@ -139,7 +138,7 @@ class SmallScorer:
 
 
 class ClipScorer:
-    """CLIP as published, fed images of which the keyhole has left `CLIP_KEYHOLE` pixels per side."""
+    """CLIP as published, on images reduced to `CLIP_KEYHOLE` pixels per side."""
 
     protocol = f"CLIP, of images reduced to {CLIP_KEYHOLE}x{CLIP_KEYHOLE} pixels"
 
@@ -184,14 +183,14 @@ class ClipScorer:
 
 
 def build_small(config: Mapping[str, Any]) -> SmallScorer:
-    """The scorer that a folder's config.json describes, with random weights."""
+    """The scorer described by a folder's config.json, with random weights."""
     words, longest, side = (config[key] for key in ("words", "longest", "side"))
     network = CoarseMatcher(len(words), longest, side, **config["arguments"])
     return SmallScorer(network, words, longest, side)
 
 
 def load_weak_scorer(folder: Path | str, model: Model) -> WeakScorer:
-    """The scorer in ``folder``, as the resolved configuration ``model`` names it.
+    """The scorer in ``folder``, of the class in the resolved configuration ``model``.
 
     Raises UserError for a missing or damaged folder and for a class that is none of these.
     """

@@ -58,8 +58,8 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, 3, size, size); resized without antialiasing."""
-        return self.unit(images.permute(0, 3, 1, 2).to(torch.float32) / 255)
+        """uint8 (N, H, W, 3) -> float (N, 3, size, size); resized without antialiasing."""
+        return self.unit(images.permute(0, 3, 1, 2).to(torch.get_default_dtype()) / 255)
 
     def signed(self, images: Tensor) -> Tensor:
         """Float (N, 3, H, W) in [-1, 1] -> (N, 3, size, size), differentiable."""
@@ -182,7 +182,7 @@ class VisionEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, C, rows, rows): the patch tokens."""
+        """uint8 (N, H, W, 3) -> float (N, C, rows, rows): the patch tokens."""
         return self.grid(self.parts.tokens(self.preprocessing(images)))
 
     def grid(self, tokens: Tensor) -> Tensor:
@@ -204,11 +204,14 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
     if model is None and card is not None:
         model = read(Model, card["model"])
     if model is not None:
-        class_name, preprocessing = model.model_class, Preprocessing.of(model)
+        class_name, activation = model.model_class, model.activation
+        preprocessing = Preprocessing.of(model)
     else:
-        class_name, preprocessing = _own_class(folder), Preprocessing.read(folder)
+        class_name, activation = _own_class(folder), None
+        preprocessing = Preprocessing.read(folder)
     if timm_networks.is_timm(class_name):
-        return VisionEncoder(timm_networks.load(folder, class_name, preprocessing.size), preprocessing)
+        network = timm_networks.load(folder, class_name, preprocessing.size, activation)
+        return VisionEncoder(network, preprocessing)
     if class_name not in TRANSFORMERS:
         raise UserError(
             f"{folder}: the order of {class_name}'s tokens is not known; known are "

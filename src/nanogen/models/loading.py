@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
 from safetensors import SafetensorError
 
 from nanogen.errors import UserError
@@ -53,7 +54,8 @@ def save_network(network: Any, folder: Path) -> None:
 
 
 def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
-    """The network in ``folder`` (as ``save_pretrained`` writes it), frozen, float32, evaluating.
+    """The network in ``folder`` (as ``save_pretrained`` writes it), frozen, of torch's default type,
+    evaluating.
 
     Raises UserError where a file is missing or damaged, or where weights are missing: a layer
     would silently keep random values.
@@ -80,7 +82,7 @@ def load_network(folder: Path | str, class_name: str) -> LibraryNetwork:
             f"{folder}: weights of {class_name} are missing or of another size: "
             f"{', '.join((missing + mismatched)[:4])}; give the folder the configuration belongs to"
         )
-    return network.float().eval().requires_grad_(False)
+    return network.to(torch.get_default_dtype()).eval().requires_grad_(False)
 
 
 def load_processor(cls: Any, folder: Path) -> Any:

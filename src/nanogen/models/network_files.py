@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
@@ -50,8 +51,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_weights(network: Network, folder: Path) -> Network:
-    """Fill ``network`` from ``folder``; frozen, float32, evaluating. Raises UserError unless every
-    weight is there, of the right size, and none is left over."""
+    """Fill ``network`` from ``folder``; frozen, of torch's default type, evaluating.
+
+    Raises UserError unless every weight is there, of the right size, and none is left over.
+    """
     from safetensors.torch import load_file
 
     path = folder / WEIGHTS
@@ -66,4 +69,4 @@ def load_weights(network: Network, folder: Path) -> Network:
         raise UserError(
             f"{path} does not hold the weights that {folder / CONFIG} names: {first}"
         ) from error
-    return network.float().eval().requires_grad_(False)
+    return network.to(torch.get_default_dtype()).eval().requires_grad_(False)

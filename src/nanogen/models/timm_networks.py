@@ -66,13 +66,16 @@ def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None
     save_network(network, {"arguments": dict(arguments)}, folder)
 
 
-def load(folder: Path, class_name: str, size: int) -> LibraryNetwork:
+def load(folder: Path, class_name: str, size: int, activation: str | None = None) -> LibraryNetwork:
     """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
 
-    Where it was published for another size, its positions are fitted to this one. Raises UserError where
-    a file is missing or a weight does not fit.
+    Where it was published for another size, its positions are fitted to this one. ``activation`` is
+    another than the published one of its MLPs. Raises UserError where a file is missing or a weight does
+    not fit.
     """
     arguments = stored_arguments(read_config(folder))
+    if activation:
+        arguments["act_layer"] = activation
     network: LibraryNetwork = load_weights(build(class_name, arguments), folder)
     if class_name != EVA and not class_name.startswith(PERCEPTION):
         network.set_input_size(img_size=(size, size))

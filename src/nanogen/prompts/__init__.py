@@ -1,1 +1,1 @@
-"""Prompts of the text-to-image evaluation, and the questions that are asked about their images."""
+"""Prompts of the text-to-image evaluation, and questions about their images."""

@@ -1,8 +1,8 @@
-"""What a picture may show, said three ways: in words, as GenEval's metadata, and as near misses.
+"""The content of a picture in three forms: in words, as GenEval's metadata, and as near misses.
 
-A *content* is one or two kinds of things with their count, colour and size, perhaps a relation, and
-perhaps one thing that must not be there. A *near miss* is the same content with one thing changed, so
-that a picture which shows the content does not show the near miss.
+A *content* consists of one or two kinds of things with count, colour and size, and optionally of a
+relation and of one thing that must be absent. A *near miss* is a content with one change, such that a
+picture that shows the original does not show the near miss.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Vocabulary:
     """The words that contents are made of.
 
     Attributes:
-        name: how the configuration calls it.
-        nouns: singular; plurals are regular unless listed in ``plurals``.
+        name: its name in the configuration.
+        nouns: nouns in the singular; plurals are regular unless listed in ``plurals``.
         template: the sentence around the phrase.
-        misses: what near misses may be wrong in, keys of ``MISSES``: what a weak scorer can see.
+        misses: the kinds of near misses, keys of ``MISSES``, that a weak scorer can recognise.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Thing:
-    """One kind of object: ``count`` of them, all of one colour and size where these are said."""
+    """One kind of object: ``count`` of them, all of the same colour and size if these are given."""
 
     noun: str
     count: int = 1
@@ -69,8 +69,8 @@ class Thing:
 
 @dataclass(frozen=True)
 class Content:
-    """One or two things; ``relation`` says where the first lies as seen from the second (one of
-    RELATIONS); of ``without``, a noun, there must be none."""
+    """One or two things. ``relation``, one of RELATIONS, is the position of the first relative to the
+    second; ``without`` is a noun of which there must be none."""
 
     things: tuple[Thing, ...]
     relation: str | None = None
@@ -89,13 +89,13 @@ class Content:
 
     @property
     def statement(self) -> Content:
-        """What a picture of it shows, worded without a negation, which matching models ignore."""
+        """A sentence that is true of a picture of it, without negation, which matching models ignore."""
         return replace(self, without=None)
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """``include`` and ``exclude`` as GenEval has them (`nanogen.metrics.geneval.judge`), ``size``
-        besides; of a relation the thing that the other is related to comes first."""
+        """GenEval's ``include`` and ``exclude`` (`nanogen.metrics.geneval.judge`), and ``size``. In a
+        relation, the thing that the other one is related to comes first."""
         if self.relation:
             first, second = self.things
             related = {**first.metadata, "position": [self.relation, 0]}
@@ -107,8 +107,8 @@ class Content:
 
 
 def meaning(metadata: Mapping[str, Any]) -> str:
-    """A text that is equal for prompts which ask for the same, however they are worded: of things
-    without a relation the order is no matter."""
+    """A text that is equal for prompts of the same meaning, regardless of their wording. The order of
+    things without a relation does not matter."""
     include, exclude = metadata["include"], metadata.get("exclude", [])
     related = any("position" in item for item in include)
     said = [canonical_json(item) for item in include]
@@ -121,7 +121,7 @@ Change = Callable[[Content, Vocabulary, np.random.Generator], Content | None]
 
 
 def pick(rng: np.random.Generator, options: Any) -> Any:
-    """One of ``options``, each as likely."""
+    """One of ``options``, with equal probability."""
     return options[int(rng.integers(len(options)))]
 
 
@@ -143,7 +143,7 @@ def _noun(content: Content, words: Vocabulary, rng: np.random.Generator) -> Cont
 def _one_with(
     rng: np.random.Generator, content: Content, said: Callable[[Thing], str | None]
 ) -> int | None:
-    """The place of a thing of which this is said; None where there is none."""
+    """The index of a thing for which this attribute is given; None if there is none."""
     places = [place for place, thing in enumerate(content.things) if said(thing)]
     return pick(rng, places) if places else None
 
@@ -175,8 +175,8 @@ def _relation(content: Content, words: Vocabulary, rng: np.random.Generator) -> 
 
 
 def _swap(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
-    """Each thing with the other's colour and size, where both are said one and these differ: a small
-    circle and a red square may also be a red circle and a small square."""
+    """Each thing with the other's colour and size, if both things have the same attributes with
+    different values: a small circle and a red square could also be a red circle and a small square."""
     if len(content.things) < 2:
         return None
     first, second = content.things
@@ -191,7 +191,7 @@ def _swap(content: Content, words: Vocabulary, rng: np.random.Generator) -> Cont
 
 
 def _presence(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
-    """One thing more: the one that must not be there, or any."""
+    """One more thing: the one that must be absent, or any other."""
     if len(content.things) > 1:
         return None
     noun = content.without or _other(rng, words.nouns, content.nouns)
@@ -210,7 +210,8 @@ MISSES: dict[str, Change] = {
 
 
 def _misses(content: Content, words: Vocabulary, rng: np.random.Generator) -> Iterator[Content]:
-    """Near misses without end, every kind in turn; first the negated thing, where there is one."""
+    """An endless iterator of near misses, cycling through the kinds, beginning with the thing that must
+    be absent, if there is one."""
     kinds = [words.misses[i] for i in rng.permutation(len(words.misses))]
     if content.without:
         kinds.sort(key=lambda kind: kind != "presence")
@@ -223,9 +224,9 @@ def _misses(content: Content, words: Vocabulary, rng: np.random.Generator) -> It
 def near_misses(
     content: Content, words: Vocabulary, rng: np.random.Generator, count: int
 ) -> list[Content]:
-    """``count`` different near misses of ``content.statement``, as different in kind as there are.
+    """``count`` different near misses of ``content.statement``, of as many kinds as possible.
 
-    Raises ValueError where the vocabulary is too small for them.
+    Raises ValueError if the vocabulary is too small.
     """
     found: dict[Content, None] = {}
     for miss in _misses(content, words, rng):

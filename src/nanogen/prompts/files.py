@@ -69,8 +69,8 @@ def _json(path: Path) -> Any:
 def read_prompts(path: Path | str) -> list[Prompt]:
     """Prompts from a file in one of GenEval's own formats.
 
-    ``.jsonl``: one prompt's metadata per line; else a list of them, or a map prompt -> metadata.
-    Raises UserError where the file is missing, no JSON, or an entry lacks something.
+    A ``.jsonl`` file has one prompt's metadata per line, other files a list of them or a map prompt ->
+    metadata. Raises UserError if the file is missing or not JSON, or if an entry is incomplete.
     """
     path = Path(path)
     if path.suffix not in (".json", ".jsonl"):
@@ -92,7 +92,7 @@ def read_prompts(path: Path | str) -> list[Prompt]:
 
 
 def _text(entry: Any, name: str | None, where: str) -> Prompt:
-    """One prompt of a list or, called ``name``, of a map; of GenEval's map the name is the text."""
+    """One prompt of a list or, with ``name``, of a map; in GenEval's map the name is the text."""
     if isinstance(entry, str):
         entry = {"prompt": entry}
     if not isinstance(entry, Mapping):
@@ -112,11 +112,11 @@ def _text_lines(path: Path) -> list[str]:
 
 
 def read_texts(path: Path | str) -> list[Prompt]:
-    """Prompts of which only the text is needed, in order: ``{prompt, tag?}``.
+    """Prompts without metadata, in order: ``{prompt, tag?}``.
 
-    ``.txt``: one per line; ``.jsonl``: a text or ``{prompt}`` per line; ``.json``: a list of these, or a
-    map such as GenAI-Bench's, number -> ``{prompt}``, or GenEval's, prompt -> metadata. Raises UserError
-    where the file is missing or of another kind, an entry has no text, or there is none.
+    A ``.txt`` file has one per line, a ``.jsonl`` file a text or ``{prompt}`` per line, a ``.json`` file
+    a list of these or a map: GenAI-Bench's, number -> ``{prompt}``, or GenEval's, prompt -> metadata.
+    Raises UserError if the file is missing, empty or of another kind, or if an entry has no text.
     """
     path = Path(path)
     readers = {".txt": _text_lines, ".jsonl": _json_lines, ".json": _json}
@@ -130,20 +130,20 @@ def read_texts(path: Path | str) -> list[Prompt]:
 
 
 def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[int]:
-    """Where the prompts of one benchmark stand; those that name none are GenEval's."""
+    """The indices of one benchmark's prompts; prompts that name no benchmark are GenEval's."""
     return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` indices spread over 0 ... count - 1, all of them if there are fewer."""
+    """``wanted`` indices spread evenly over 0 ... count - 1; all of them if there are fewer."""
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, wanted)).round()})
 
 
 def first_images(labels: np.ndarray, prompts: Sequence[Mapping[str, Any]], wanted: int) -> np.ndarray:
-    """Places (at most ``wanted``,) of the first image of each of the chosen prompts.
+    """Indices (at most ``wanted``,) of the first image of each chosen prompt.
 
     Args:
-        labels: int (N,), of which prompt each image is.
+        labels: int (N,), the number of each image's prompt.
     """
     shown, first = np.unique(labels, return_index=True)
     first = first[np.isin(shown, of_benchmark(prompts, GENEVAL))]

@@ -1,4 +1,4 @@
-"""Scenes that show what a prompt asks for: what an ideal text-to-image model would draw."""
+"""Scenes that fulfil a prompt, as an ideal text-to-image model would draw them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ROOM_FOR_LARGE = 2  # objects; more of them must be small
 
 
 def scene_of(prompt: Mapping[str, Any], rng: np.random.Generator) -> Scene:
-    """A scene that fulfils the prompt's ``include``, and shows nothing else.
+    """A scene that fulfils the prompt's ``include`` and shows nothing else.
 
-    Colours and sizes that the prompt leaves open are drawn, one for all objects of a kind. Raises
-    UserError where there is no room for so many.
+    Colours and sizes that the prompt does not give are random, but equal for all objects of a kind.
+    Raises UserError if there are too many objects for a scene.
     """
     wanted = prompt["include"]
     crowded = sum(item["count"] for item in wanted) > ROOM_FOR_LARGE

@@ -1,7 +1,7 @@
-"""Prompts of the text-to-image evaluation, in GenEval's structure; first GenEval's, then others.
+"""Prompts of the text-to-image evaluation in GenEval's form: GenEval's first, then those of others.
 
-Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, index]}], exclude?}``;
-``position`` relates an object to an earlier entry of ``include``.
+Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, index]}], exclude?}``,
+where ``position`` relates an object to an earlier entry of ``include``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 from nanogen.prompts import question_graphs
-from nanogen.prompts.files import GENEVAL, read_prompts, read_texts
+from nanogen.prompts.files import GENEVAL, Prompt, read_prompts, read_texts
 from nanogen.prompts.stage import PromptsStage
 
 log = logging.getLogger(__name__)
-Prompt = dict[str, Any]
 MOST_PER_TAG = 16
 GENAI_IMAGES = (
     1  # of a prompt, as GenAI-Bench's own script draws (genai_bench/generate.py of t2v_metrics)
@@ -115,7 +114,7 @@ TAGS: dict[str, Callable[[], list[Prompt]]] = {
 
 
 def scene_prompts(seed: int) -> list[Prompt]:
-    """Up to 16 distinct prompts per tag over the scenes' vocabulary, worded as short captions are."""
+    """Up to 16 different prompts per tag from the scenes' vocabulary, worded like short captions."""
     chosen: list[Prompt] = []
     for tag, every in TAGS.items():
         candidates = every()
@@ -125,7 +124,7 @@ def scene_prompts(seed: int) -> list[Prompt]:
 
 
 def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
-    """One prompt per class of photographs; the class is named as its folder is."""
+    """One prompt per class of photographs, with the name of the class's folder."""
     from nanogen.data.source import caption
 
     return [_prompt("single_object", caption(name, template), _object(name)) for name in classes]
@@ -135,8 +134,8 @@ def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
 
 
 def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """GenEval's prompts, or a study's own in their form. Raises UserError where there is no such list,
-    or the file is not in order."""
+    """GenEval's prompts, or a study's own in the same form. Raises UserError if there is no such list or
+    the file is invalid."""
     which = stage.geneval.name
     if stage.geneval.address or (which and which.endswith((".json", ".jsonl"))):
         return read_prompts(stage.geneval.path(folder))
@@ -155,7 +154,7 @@ def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
 
 
 def _simpleeval(stage: PromptsStage, geneval: Sequence[Prompt]) -> list[Prompt]:
-    """SimpleEval's prompts, where it is measured."""
+    """SimpleEval's prompts; empty if it is not measured."""
     if stage.simpleeval is None:
         return []
     from nanogen.prompts.simpleeval import simple_prompts
@@ -164,8 +163,8 @@ def _simpleeval(stage: PromptsStage, geneval: Sequence[Prompt]) -> list[Prompt]:
 
 
 def dpg_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """DPG-Bench's own prompts, where there are any: nothing is known of what they ask for but their
-    questions, which are found by ``item_id``."""
+    """DPG-Bench's own prompts; empty if they are not drawn. They have no metadata, only questions, which
+    belong to them by ``item_id``."""
     if stage.dpg is None:
         return []
     texts = question_graphs.read_prompts(stage.dpg.path(folder))
@@ -173,7 +172,7 @@ def dpg_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
 
 
 def genai_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """GenAI-Bench's own prompts, where there are any."""
+    """GenAI-Bench's own prompts; empty if they are not drawn."""
     if stage.genai is None:
         return []
     found = read_texts(stage.genai.path(folder))

@@ -1,7 +1,7 @@
 """DPG-Bench's questions (Hu et al. 2024, arXiv 2403.05135) as graphs, read from its CSV.
 
-The graphs are Davidsonian scene graphs (Cho et al. 2023, arXiv 2310.18235): a question may depend on
-others, and counts as answered with no where one of those was.
+The graphs are Davidsonian scene graphs (Cho et al. 2023, arXiv 2310.18235): a question can depend on
+others, and counts as answered with no if one of those was answered with no.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Question:
     """One question of a prompt.
 
     Attributes:
-        item: which prompt it is about.
+        item: the prompt that it is about.
         id: its number within the prompt, from 1.
-        parents: numbers of the questions that must be answered with yes for it to count.
-        about: the tuple, e.g. ``attribute - color (ball, red)``; before the bracket its category.
+        parents: numbers of the questions that it depends on.
+        about: the tuple, e.g. ``attribute - color (ball, red)``, with the category before the bracket.
         text: the question.
     """
 
@@ -54,10 +54,10 @@ Graph = Mapping[str, Sequence[Question]]
 
 
 def graph_of(questions: Iterable[Question], where: str) -> dict[str, list[Question]]:
-    """item -> its questions in order; ``where`` they stand is for the error's sentence.
+    """Item -> its questions in order; ``where`` names their file in errors.
 
-    Where a prompt has a number twice, the later question replaces the earlier, as in the benchmark's own
-    reader. Raises UserError for a parent that the prompt has not.
+    If a prompt has two questions of the same number, the later one replaces the earlier one, as in the
+    benchmark's own reader. Raises UserError for a parent that does not exist.
     """
     numbered: dict[str, dict[int, Question]] = defaultdict(dict)
     for question in questions:
@@ -92,7 +92,7 @@ def _question(row: Mapping[str, str], where: str) -> Question:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of DPG-Bench's CSV, each whole; raises UserError."""
+    """The rows of DPG-Bench's CSV; raises UserError if one is incomplete."""
     text = read_text(path)
     check_storable(text, str(path))
     reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -116,10 +116,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def read_table(path: Path | str, skip_first_row: bool = True) -> dict[str, list[Question]]:
     """DPG-Bench's CSV: item -> its questions, in the file's order.
 
-    The benchmark's own reader skips the first row below the header, and with it one question;
-    published numbers are made so, hence the default. What depends on that question then does not.
-    Raises UserError where the file is missing, lacks a column, is empty, or holds a broken row or
-    dependency.
+    By default the first row below the header is skipped, as in the benchmark's own reader, which gave
+    the published numbers. Questions that depend on the one in this row then lose that dependency. Raises
+    UserError if the file is missing or empty, lacks a column, or has an invalid row or dependency.
     """
     path = Path(path)
     questions = [_question(row, f"{path}, question {n}") for n, row in enumerate(_rows(path), start=1)]
@@ -130,9 +129,9 @@ def read_table(path: Path | str, skip_first_row: bool = True) -> dict[str, list[
 
 
 def read_prompts(path: Path | str) -> dict[str, str]:
-    """The prompts of DPG-Bench's CSV: item -> its text, items in the order of their first questions.
+    """The prompts of DPG-Bench's CSV: item -> its text, in the order of their first questions.
 
-    Raises UserError as `read_table` does, and where an item has no text, or two.
+    Raises UserError like `read_table`, and if an item has no text or two different ones.
     """
     path = Path(path)
     texts: dict[str, str] = {}

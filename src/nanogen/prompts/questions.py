@@ -1,8 +1,9 @@
-"""Questions about prompts, as DPG-Bench asks them, made from GenEval's metadata or read from its CSV.
+"""DPG-Bench's questions about prompts, made from GenEval's metadata or read from the benchmark's CSV.
 
-Of a prompt it is asked first whether each object is there; its colour, number and place follow and
-depend on that. An image that shows the prompt deserves a yes to all. A question's ``item`` is its
-prompt's place among GenEval's, from 0; of DPG-Bench's own prompts it is their ``item_id``.
+The first questions about a prompt are whether each object is present; those about its colour, number and
+position depend on them. For an image that shows the prompt, the correct answer to all is yes. A
+question's ``item`` is the index of its prompt among GenEval's, from 0, or the ``item_id`` of a prompt of
+DPG-Bench's own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nanogen.data.scenes.captions import COUNTS
 from nanogen.data.wordnet import spoken
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
-from nanogen.prompts.files import GENEVAL, of_benchmark
+from nanogen.prompts.files import GENEVAL, Prompt, of_benchmark
 from nanogen.prompts.question_graphs import Graph, Question, graph_of, read_table
 from nanogen.prompts.stage import QuestionsStage
 
@@ -72,22 +73,22 @@ def of_prompt(item: str, prompt: Mapping[str, Any]) -> list[Question]:
 
 
 def item_of(place: int, prompt: Mapping[str, Any]) -> str:
-    """What questions call the prompt at this place of its file."""
+    """The ``item`` of questions about the prompt with index ``place``."""
     return str(prompt.get("item_id", place))
 
 
-def _read_prompts(path: Path, hash_: str) -> list[dict[str, Any]]:
+def _read_prompts(path: Path, hash_: str) -> list[Prompt]:
     content = read_json(path)
     check_label(content, path, "prompts", 1, hash_)
     return content["prompts"]
 
 
 def write_questions(content: Mapping[str, Any], prompts_file: Path, output: Path) -> None:
-    """Write the question file of a stage `questions`, of which ``content`` is the JSON: made from the
-    metadata of GenEval's prompts, or those of DPG-Bench's CSV about its own.
+    """Write the question file of a stage `questions`, given its JSON. Questions are made from the
+    metadata of GenEval's prompts, or read from DPG-Bench's CSV for its own prompts.
 
-    Raises UserError where the prompts are missing or of another configuration, where the CSV is
-    broken, and where prompts and questions do not belong together.
+    Raises UserError if the prompts are missing or were made by another configuration, if the CSV is
+    invalid, or if prompts and questions do not belong together.
     """
     stage = QuestionsStage.from_json(content)
     every = _read_prompts(prompts_file, stage.expects["prompts"])
@@ -108,7 +109,7 @@ def write_questions(content: Mapping[str, Any], prompts_file: Path, output: Path
 
 
 def read_questions(path: Path, hash_: str) -> Graph:
-    """A question file; raises UserError where it is missing, damaged or of another hash."""
+    """Read a question file; raises UserError if it is missing, damaged or of another hash."""
     content = read_json(path)
     check_label(content, path, *FORMAT, hash_)
     try:

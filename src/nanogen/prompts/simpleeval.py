@@ -1,12 +1,12 @@
-"""SimpleEval's prompts: drawn from a grammar, as many as are wanted, in three levels.
+"""SimpleEval's prompts: any number of them, drawn from a grammar, in three levels.
 
 A prompt is ``{prompt, tag, benchmark, images, include, exclude?, statement, foils}``. ``include`` and
 ``exclude`` are GenEval's metadata for a detector; ``statement`` is true of a picture that shows the
-prompt and ``foils`` are false of it, for anything that can compare a picture with texts. Of each
-prompt one picture is drawn: with a given number of pictures, more prompts make a narrower interval.
+prompt and ``foils`` are false of it, for a model that compares pictures with texts. Each prompt has one
+picture: for a given number of pictures, more prompts give a narrower interval.
 
-Prompt i of a level is drawn from a generator of the study's seed, the level and i, so a study with
-another seed is asked other prompts: a list that can be learned by heart does not exist.
+Prompt i of a level is drawn from a generator seeded with the study's seed, the level and i. Studies with
+different seeds thus have different prompts, and there is no fixed list that a model could memorise.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from nanogen.data.scenes.scenes import COLORS, RADII, RELATIONS, SHAPES
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.prompts.contents import COUNTS, Content, Thing, Vocabulary, meaning, near_misses, pick
+from nanogen.prompts.files import Prompt
 
 BENCHMARK = "simpleeval"
 FOILS = 3
 _TRIES = 1000  # to find a prompt that was not there before
-Prompt = dict[str, Any]
 
 SCENES = Vocabulary(
     name="scenes",
@@ -33,9 +33,9 @@ SCENES = Vocabulary(
     sizes=tuple(RADII),
     misses=("noun", "color", "size", "count", "relation", "swap", "presence"),
 )
-# Things that are countable, named as GenEval and its detector name them. A contrastive model reads a
-# sentence much as a bag of words (Yuksekgonul et al. 2023, arXiv 2210.01936): by near misses in size,
-# relation or the binding of attributes only its chance level would be measured.
+# Countable things, with the names of GenEval and its detector. A contrastive model reads a sentence much
+# like a bag of words (Yuksekgonul et al. 2023, arXiv 2210.01936), so near misses in size, relation or
+# the binding of attributes would measure nothing but its chance level.
 OBJECTS = Vocabulary(
     name="objects",
     nouns=(
@@ -66,7 +66,7 @@ def _two_nouns(words: Vocabulary, rng: np.random.Generator) -> list[str]:
 
 
 def _with_one(words: Vocabulary, rng: np.random.Generator, noun: str) -> Thing:
-    """A colour or a size; as likely as the words are many."""
+    """A colour or a size, with probabilities proportional to the numbers of words."""
     word = pick(rng, (*words.colors, *words.sizes))
     return Thing(noun, **{"color" if word in words.colors else "size": word})
 
@@ -104,7 +104,7 @@ def _placed_pair(words: Vocabulary, rng: np.random.Generator) -> Content:
     return Content(things, relation=pick(rng, RELATIONS))
 
 
-# By how much a prompt asks at once; the kinds of a level take turns.
+# Levels, by the number of demands in a prompt; prompts cycle through the kinds of their level.
 LEVELS: dict[str, tuple[Draw, ...]] = {
     "easy": (_described, _counted),
     "medium": (_pair, _negated),
@@ -149,10 +149,10 @@ def _of_level(seed: int, words: Vocabulary, level: str, count: int, known: set[s
 def simple_prompts(
     seed: int, vocabulary: str, count: int, others: Iterable[Mapping[str, Any]] = ()
 ) -> list[Prompt]:
-    """``count`` prompts, equally many of each level, none of which asks what one of ``others`` asks.
+    """``count`` prompts, the same number of each level, all of different meaning than ``others``.
 
-    The first prompts of a level are the same whatever the count. Raises UserError for an unknown
-    vocabulary, or where it is too small for so many.
+    The first prompts of a level do not depend on the count. Raises UserError for an unknown vocabulary,
+    or if it is too small for this number.
     """
     if vocabulary not in VOCABULARIES:
         raise UserError(

@@ -1,6 +1,6 @@
-"""What the stages ``prompts`` and ``questions`` say, as the code that writes them reads it.
+"""The stages ``prompts`` and ``questions`` as typed values, for the code that writes their files.
 
-They are written by `nanogen.config.stages`, which stands above this package.
+`nanogen.config.stages`, which is in a higher layer, writes the stages.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class NamedList:
-    """Prompts or questions, as the key ``evaluation.<key>`` names them.
+    """Prompts or questions named by the key ``evaluation.<key>``.
 
     Attributes:
-        name: of a file in config/prompts, of a file, or of prompts that are made here.
-        address: where the file is fetched from (`nanogen.remote_file.fetch_file`); None of others.
+        name: a file in config/prompts, the path of a file, or the name of generated prompts.
+        address: where a downloaded file comes from (`nanogen.remote_file.fetch_file`); None for others.
     """
 
     key: str
@@ -29,7 +29,7 @@ class NamedList:
         return None if content is None else cls(key, content[key], content.get("file"))
 
     def path(self, folder: Path) -> Path:
-        """The file; where it is fetched, it is kept in ``folder``. Raises UserError as that does."""
+        """The file. A download is kept in ``folder`` and raises UserError like `fetch_file`."""
         if self.address is None:
             return Path(str(self.name))
         from nanogen.remote_file import fetch_file
@@ -38,7 +38,7 @@ class NamedList:
 
 
 class SimplePrompts(NamedTuple):
-    """SimpleEval's: how many there are, and what they ask for."""
+    """SimpleEval's prompts: their number and their vocabulary."""
 
     prompts: int
     vocabulary: str
@@ -49,11 +49,11 @@ class PromptsStage:
     """The prompts of the text-to-image evaluation.
 
     Attributes:
-        geneval: GenEval's, or a study's own in their form.
-        root, caption_template: keys of the data set, for prompts that are made of its classes.
-        classes: their names, of photographs that a user gave.
-        simpleeval: None where it is not measured.
-        dpg, genai: those of DPG-Bench and of GenAI-Bench; None where they are measured on GenEval's.
+        geneval: GenEval's prompts, or a study's own in the same form.
+        root, caption_template: keys of the data set, for prompts made from its classes.
+        classes: names of the classes in a user's folder of photographs; None for other data.
+        simpleeval: None if it is not measured.
+        dpg, genai: own prompts of DPG-Bench and GenAI-Bench; None if they use GenEval's.
     """
 
     hash: str
@@ -85,7 +85,7 @@ class PromptsStage:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionsStage:
-    """DPG-Bench's questions; ``skip_first_row`` of its CSV, as its own reader does."""
+    """DPG-Bench's questions; ``skip_first_row`` skips a row of its CSV like its own reader."""
 
     hash: str
     expects: Mapping[str, str]

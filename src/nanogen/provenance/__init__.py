@@ -1,1 +1,1 @@
-"""Where every number comes from: what each step notes beside its outputs, and the chain of them."""
+"""The origin of every number: the chain of steps behind it, and their records."""

@@ -1,4 +1,4 @@
-"""A cell of a measured table: its address, its value, and which metric file of the study holds it."""
+"""A cell of a measured table: its address, its value, and the study's metric file that contains it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAME = "TABLE:METHOD:COLUMN, e.g. results/nano/tables/table2.csv:dinov2-b:fid"
 
 @dataclass(frozen=True)
 class Address:
-    """Where a number stands: a study's table (CSV), the row's method, the column."""
+    """The address of a number: a study's table (CSV), the method of the row, and the column."""
 
     table: Path
     method: str
@@ -35,12 +35,12 @@ class Address:
 
     @property
     def study(self) -> str:
-        """The study's name, by the table's folder ``results/<study>/tables``."""
+        """The study's name, from the table's folder ``results/<study>/tables``."""
         return self.table.absolute().parts[-3]
 
     @property
     def root(self) -> Path:
-        """The folder that ``results`` lies in: the study's paths are relative to it."""
+        """The folder that contains ``results``; the study's paths are relative to it."""
         return self.table.parent.parent.parent.parent
 
 
@@ -49,8 +49,8 @@ class Cell:
     """A measured number and the metric file that it was read from.
 
     Attributes:
-        value: as the table holds it.
-        key: what the metric file calls it.
+        value: the value in the table.
+        key: its name in the metric file.
     """
 
     address: Address
@@ -62,7 +62,7 @@ class Cell:
 
 
 def parse(text: str) -> Address:
-    """The address ``TABLE:METHOD:COLUMN``; raises UserError unless it is of a measured table."""
+    """Parse ``TABLE:METHOD:COLUMN``; raises UserError if it is not a cell of a measured table."""
     parts = text.rsplit(":", 2)
     if len(parts) != 3 or not all(parts):
         raise UserError(f"{text!r} names no cell: expected {NAME}")
@@ -80,7 +80,7 @@ def parse(text: str) -> Address:
 
 
 def read(address: Address, study: Study) -> Cell:
-    """The cell at an address; raises UserError where the table, its row or its column is unknown."""
+    """The cell at an address; raises UserError if the table, the row or the column does not exist."""
     if not address.table.exists():
         found = [path.name for path in address.table.parent.glob("*.csv")]
         raise UserError(f"there is no table {address.table}{nearest(address.table.name, found)}")
@@ -140,7 +140,7 @@ def _sample_set(address: Address, study: Study) -> tuple[Run | PublicRun, str]:
 
 
 def _metric(column: str, variant: str) -> tuple[str, str, str]:
-    """(sample set, metric file, its name for the number) of a column."""
+    """(sample set, metric, the number's name in its file) of a column."""
     if column == "fid_untrained":
         return variants.UNTRAINED, "fid", "fid"
     if column.startswith(FID_AT):

@@ -1,7 +1,7 @@
-"""The chain behind a metric file: what each file was made from, back to data and frozen networks.
+"""The chain behind a metric file: the inputs of each file, back to data and frozen networks.
 
-Every stage names the hashes of what it reads (``expects``). An index of a study's stages by hash turns
-these names into files, and a walk from the metric file's stage gives the whole chain.
+Every stage lists the hashes of its inputs (``expects``). An index of a study's stages by hash maps these
+to files, and a walk from the metric file's stage gives the whole chain.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Link:
     """One output of the chain.
 
     Attributes:
-        what: what it is, e.g. ``samples``.
-        path: the file, or a network's folder; None where it is never stored.
-        stage: the configuration that the study makes it with; only a hash where it makes none of it.
-        depth: how many steps it is away from the metric file.
+        what: a description, e.g. ``samples``.
+        path: the file, or a network's folder; None if it is never stored.
+        stage: the study's configuration for it; only the hash if the study does not make it.
+        depth: its distance from the metric file, in steps.
     """
 
     what: str
@@ -44,16 +44,20 @@ class Link:
     depth: int = 0
 
 
-def chain(study: Study, run: Run | PublicRun, variant: str, metric: str) -> list[Link]:
-    """Every output behind a metric file of one sample set, each once, before what it was made from."""
-    path = Paths(study).metric(run.method, run.task, variant, metric)
-    first = Link(f"metric {metric}", Path(path), stages.metric(study, run.method, variant, metric))
+def chain(study: Study, run: Run | PublicRun, variant: str, *metrics: str) -> list[Link]:
+    """All outputs behind the metric files of one sample set, each once, and before its own inputs."""
     known = {link.stage["hash"]: link for link in _outputs(study, run, variant)}
-    return list(_walk(first, known, set()))
+    links: list[Link] = []
+    seen: set[str] = set()
+    for metric in metrics:
+        path = Paths(study).metric(run.method, run.task, variant, metric)
+        stage = stages.metric(study, run.method, variant, metric)
+        links += _walk(Link(f"metric {metric}", Path(path), stage), known, seen)
+    return links
 
 
 def _walk(link: Link, known: dict[str, Link], seen: set[str]) -> Iterator[Link]:
-    """The link, then what it was made from, depth first."""
+    """The link and then its inputs, depth first."""
     yield link
     for name, hash_ in link.stage.get("expects", {}).items():
         if hash_ in seen:
@@ -64,7 +68,7 @@ def _walk(link: Link, known: dict[str, Link], seen: set[str]) -> Iterator[Link]:
 
 
 def _outputs(study: Study, run: Run | PublicRun, variant: str) -> Iterator[Link]:
-    """What a sample set and its scores can be made from."""
+    """The outputs that a sample set and its scores can depend on."""
     yield from _shared(study)
     yield from _of_sample_set(study, run, variant)
     if isinstance(run, Run):

@@ -1,4 +1,4 @@
-"""A cell traced: the chain of its outputs, what each says of itself, and what is missing."""
+"""The trace of a cell: the chain of outputs behind it, their headers and records, and gaps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Step:
-    """One output of the chain: ``facts`` by name, and in ``missing`` a sentence for each gap."""
+    """One output of the chain: ``facts`` by name, and a sentence in ``missing`` for each gap."""
 
     link: Link
     facts: dict[str, Any]
@@ -25,12 +25,12 @@ class Step:
 
 
 def trace(study: Study, cell: Cell, verify: bool = False) -> list[Step]:
-    """Every step behind a cell, the metric file first.
+    """All steps behind a cell, beginning with the metric file.
 
     Args:
-        verify: compare the files with the checksums that were taken when they were made.
+        verify: compare the files with their recorded checksums.
 
-    Raises UserError where a file is there but cannot be read.
+    Raises UserError if an existing file cannot be read.
     """
     links = chain(study, cell.run, cell.variant, cell.metric)
     steps = [_step(link, cell.address.root, study, verify) for link in links]
@@ -39,7 +39,7 @@ def trace(study: Study, cell: Cell, verify: bool = False) -> list[Step]:
 
 
 def _value_gap(cell: Cell, link: Link) -> list[str]:
-    """A sentence where the metric file holds another value than the table."""
+    """A sentence if the value in the metric file differs from that in the table."""
     path = cell.address.root / str(link.path)
     if not path.exists():
         return []
@@ -73,7 +73,7 @@ def _step(link: Link, root: Path, study: Study, verify: bool) -> Step:
 def _recorded(
     path: Path, hash_: str | None, facts: dict[str, Any], missing: list[str], verify: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """Facts and gaps with what the record beside the file adds."""
+    """Facts and gaps, completed by those of the record beside the file."""
     noted = record.read(path)
     if noted is None:
         return facts, [*missing, f"{path} has no record of how it was made ({record.place(path)})"]
@@ -95,6 +95,6 @@ def _changed(path: Path, noted: dict[str, str | None]) -> list[str]:
 
 
 def checksum(facts: dict[str, Any]) -> str | None:
-    """The checksum that stands for an output: a file's own, or that of a network's weights."""
+    """The checksum that represents an output: the file's own, or that of a network's weights."""
     sums = facts.get("sha256") or {}
     return sums.get(WEIGHTS) or next(iter(sums.values()), None)

@@ -1,1 +1,1 @@
-"""What is noted beside each output of a step: commit, device, time, what it used."""
+"""Records beside each output of a step: commit, device, time, and resources used."""

@@ -1,4 +1,4 @@
-"""What a step ran with: the program's commit, the packages' versions, the device."""
+"""The circumstances of a step: the program's commit, the versions of packages, the device."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import nanogen
 
-# Packages whose version can change a number; those that a step has not imported are left out. They are
-# words of one string because a test takes a package's name alone for an import of it.
+# Packages whose version can change a number; those that a step has not imported are left out. They stand
+# in one string because a test takes a string that is just a package's name for an import.
 PACKAGES = "torch numpy scipy h5py safetensors diffusers transformers timm".split()  # noqa: SIM905
 
 
@@ -27,8 +27,8 @@ def _git(folder: Path, *words: str) -> str | None:
 
 @cache
 def commit() -> str | None:
-    """The commit of the checkout that this program is run from, ``+changes`` after it where files under
-    version control differ from it; None of a program that is no checkout (installed, or a copy)."""
+    """The commit of the checkout that this program runs from, with ``+changes`` if files under version
+    control were modified; None if it is not run from a checkout (but installed, or copied)."""
     package = Path(nanogen.__file__).resolve().parent
     root = _git(package, "rev-parse", "--show-toplevel")
     # A copy may lie inside another repository, whose commit says nothing of this program.
@@ -40,14 +40,14 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Python's, this program's, and those of the packages that this process has imported."""
+    """Versions of Python, of this program, and of the packages that this process has imported."""
     used = [name for name in PACKAGES if name in sys.modules]
     packages = {name: metadata.version(name) for name in used}
     return {"python": platform.python_version(), "nanogen": nanogen.__version__, **packages}
 
 
 def _processor() -> str:
-    """The processor's name, or its kind where the system does not tell more."""
+    """The processor's name, or its architecture if the system does not provide the name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
@@ -57,7 +57,7 @@ def _processor() -> str:
 
 
 def device() -> str:
-    """Name of the GPU that this process used, else of the processor. Imports no torch."""
+    """Name of the GPU that this process used, or else of the processor. Does not import torch."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         return str(torch.cuda.get_device_name())
@@ -65,10 +65,10 @@ def device() -> str:
 
 
 def rank() -> int:
-    """This process's number among those of the step, from 0; torchrun sets it."""
+    """The number of this process among those of the step, from 0, as set by torchrun."""
     return int(os.environ.get("RANK", "0"))
 
 
 def processes() -> int:
-    """How many processes share the step."""
+    """The number of processes of the step."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -1,4 +1,4 @@
-"""Licences of the installed packages, as their own metadata tells them."""
+"""Licences of the installed packages, from the packages' metadata."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def packages() -> list[Package]:
 
 
 def licence(of: metadata.PackageMetadata) -> str:
-    """One line: the SPDX expression, else the classifiers, else the first line of the text."""
+    """The licence in one line: the SPDX expression, or the classifiers, or the text's first line."""
     if "License-Expression" in of:
         return of["License-Expression"]
     classified = [

@@ -1,16 +1,16 @@
-"""A step's record: a small JSON beside each output, with what no output holds itself.
+"""A step's record: a small JSON beside each output, with information that the output does not contain.
 
-Outputs of the same configuration are equal byte for byte, whenever and wherever they are made, and
-their hash names them. What differs between two runs (time, device, command, commit) therefore stands
-beside them: ``samples.h5.provenance`` for a file, ``provenance.json`` inside a model's folder. The name
-of a file's record ends otherwise than ``.json``, so that ``metrics/*.json`` are metric files only.
+Outputs of the same configuration are equal byte for byte, whenever and wherever they are made, and are
+identified by their hash. Everything that differs between runs (time, device, command, commit) is
+therefore stored beside them: in ``samples.h5.provenance`` for a file, in ``provenance.json`` inside a
+model's folder. A file's record does not end in ``.json``, so that ``metrics/*.json`` are metrics only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,14 @@ from nanogen.records import facts, usage
 from nanogen.text import printable
 
 FORMAT = ("provenance", 1)
-CARD = "nanogen.json"  # makes a folder one output
+CARD = "nanogen.json"  # a folder with this file is one output
 OF_FOLDER = "provenance.json"
 OF_FILE = ".provenance"
 CHECKSUM_LIMIT = 1 << 32  # bytes; larger caches are known by their configuration's hash alone
 
 
 def place(output: Path) -> Path:
-    """Where the record of an output is: of a file, or of a folder with a card."""
+    """The path of the record of an output, which is a file or a folder with a card."""
     return output / OF_FOLDER if output.is_dir() else output.with_name(output.name + OF_FILE)
 
 
@@ -47,10 +47,10 @@ def _checksum(path: Path) -> str | None:
 
 
 def header(path: Path) -> dict[str, Any]:
-    """What a file says of itself (``nanogen.files.label``): of JSON, HDF5, or a folder's card.
+    """The header (``nanogen.files.label``) of a JSON or HDF5 file, or of a folder's card.
 
-    Empty for a file of another kind and a folder without a card; raises UserError for one that cannot
-    be read.
+    Empty for a file of another kind and for a folder without a card; raises UserError for a file that
+    cannot be read.
     """
     if path.is_dir():
         path = path / CARD
@@ -71,8 +71,8 @@ def header(path: Path) -> dict[str, Any]:
 
 
 def products(output: Path, hash_: str) -> list[Path]:
-    """What a step with this hash made under ``output``: the file, the folder if it has a card, else
-    those of the folder's files that carry the hash (a folder of metrics is shared by several steps)."""
+    """The outputs of a step with this hash at ``output``: the file, or the folder if it has a card, or
+    else the files in the folder with this hash (a folder of metrics is shared by several steps)."""
     if output.is_file() or (output / CARD).is_file():
         return [output]
     if not output.is_dir():
@@ -81,15 +81,21 @@ def products(output: Path, hash_: str) -> list[Path]:
     return [path for path in labelled if header(path).get("hash") == hash_]
 
 
-def write(stage: Mapping[str, Any], output: Path, argv: Sequence[str], began: datetime) -> None:
-    """Record how the step ``stage`` made ``output``: what it ran as, on, from when, how long (s), and
-    the processor time and memory that it took.
+def write(made: Iterable[tuple[Mapping[str, Any], Path]], argv: Sequence[str], began: datetime) -> None:
+    """Write the records of a command's outputs: command line, device, start, duration in seconds,
+    processor time and memory.
 
-    A step may make several files. Each one's record is of the whole step: ``command`` and ``began`` tell
-    which records are of the same one.
+    Args:
+        made: the JSON of each stage that the command ran, and the file or folder with its outputs.
+
+    A command can write several files. The record of each describes the whole command; those with the
+    same ``command`` and ``began`` belong together.
     """
-    made = products(output, stage["hash"])
-    sums = {product: checksums(product) for product in made}
+    sums = {
+        product: (stage, checksums(product))
+        for stage, output in made
+        for product in products(output, stage["hash"])
+    }
     about = {
         "command": printable(shlex.join(["nanogen", *argv])),
         "commit": facts.commit(),
@@ -98,20 +104,19 @@ def write(stage: Mapping[str, Any], output: Path, argv: Sequence[str], began: da
         "processes": facts.processes(),
         "began": began.isoformat(timespec="milliseconds"),
         "seconds": round((datetime.now(UTC) - began).total_seconds(), 1),
-        "usage": usage.used_since_last_time().as_dict(),
-        "configuration": dict(stage),
+        "usage": usage.used().as_dict(),
     }
-    for product in made:
-        content = {**label(*FORMAT, stage["hash"]), **about, "sha256": sums[product]}
-        write_json(place(product), content)
+    for product, (stage, sha256) in sums.items():
+        content = {**label(*FORMAT, stage["hash"]), **about, "configuration": dict(stage)}
+        write_json(place(product), {**content, "sha256": sha256})
 
 
 def write_usage(stage: Mapping[str, Any], output: Path, began: datetime) -> None:
-    """Put what this process and its children used into the records of a step that the children ran.
+    """Add the usage of this process and its children to the records of a step that the children ran.
 
-    Records of before ``began`` are of another run.
+    Records from before ``began`` belong to another run and are not changed.
     """
-    share = usage.used_since_last_time().as_dict()
+    share = usage.used().as_dict()
     for product in products(output, stage["hash"]):
         noted = read(product)
         if noted is not None and datetime.fromisoformat(noted["began"]) >= began:
@@ -119,7 +124,7 @@ def write_usage(stage: Mapping[str, Any], output: Path, began: datetime) -> None
 
 
 def read(output: Path) -> dict[str, Any] | None:
-    """The record of an output, None where there is none; raises UserError for one of another format."""
+    """The record of an output; None if there is none. Raises UserError for one of another format."""
     path = place(output)
     if not path.exists():
         return None
@@ -129,7 +134,7 @@ def read(output: Path) -> dict[str, Any] | None:
 
 
 def read_all(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every output below ``root`` that has a record, with it, in the order of their names."""
+    """Every output below ``root`` that has a record, and the record, ordered by path."""
     of_files = {path.with_name(path.name.removesuffix(OF_FILE)) for path in root.rglob(f"*{OF_FILE}")}
     of_folders = {path.parent for path in root.rglob(OF_FOLDER)}
     for output in sorted(of_files | of_folders):

@@ -1,1 +1,1 @@
-"""Tables, figures and pictures: what a study and the paper say, for readers."""
+"""Tables, figures and pictures of the numbers of a study and of the paper."""

@@ -1,4 +1,4 @@
-"""Which runs, tokenizers and files of a study its tables and figures are made of."""
+"""The runs, tokenizers and files that a study's tables and figures are made from."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from nanogen.report import seeds
 
 
 def runs(study: Study, task: Task) -> list[Run]:
-    """Every training of a task; none where the study has not the task."""
+    """Every training on a task; empty if the study does not have the task."""
     if task not in study.tasks:
         return []
     return [trained_run(study, method, task) for method in study.trainings]
 
 
 def swept(study: Study) -> list[Run]:
-    """The runs whose best guidance is searched for."""
+    """The runs whose guidance scale is swept."""
     named = [run for run in runs(study, "imagenet") if run.method in study.methods]
     return [run for run in named if variants.is_swept(run, study.sweep)]
 
@@ -34,7 +34,7 @@ def measured_tokenizers(study: Study) -> list[str]:
 
 
 def curves(study: Study) -> list[str]:
-    """Training curves of the study's own runs; what was trained elsewhere may have none."""
+    """Training curves of the runs that the study trains itself; models from elsewhere may have none."""
     return [
         f"{Paths(study).root}/runs/{task}/{method}/model/train.jsonl"
         for method in study.methods
@@ -44,7 +44,7 @@ def curves(study: Study) -> list[str]:
 
 
 def models(study: Study, task: Task) -> list[str]:
-    """The trained models' cards, which know their sizes."""
+    """The cards of the trained models, which hold their sizes."""
     return [Paths(study).trained(method, task) for method in study.trainings]
 
 
@@ -57,7 +57,7 @@ def prompts(study: Study) -> list[str]:
 
 
 def choices(study: Study) -> list[str]:
-    """What the search for the best guidance chose."""
+    """The files with the guidance scales that a sweep chose."""
     return [Paths(study).guidance(run.method) for run in swept(study)]
 
 
@@ -83,7 +83,7 @@ def seeds_metrics(study: Study) -> list[str]:
 
 
 def shown_samples(study: Study) -> list[str]:
-    """The sample sets that the overview shows, what was asked for, and the classes' names."""
+    """The sample sets that the overview shows, the prompts, and the images that name the classes."""
     from nanogen.report import overview  # which imports numpy: a command's help starts without
 
     at = Paths(study)

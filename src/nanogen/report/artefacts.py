@@ -1,7 +1,7 @@
-"""Every table and figure, once: its name, which studies have it, what it is made of, what makes it.
+"""The list of all tables and figures: names, the studies that have them, inputs, and functions.
 
-Rules, commands, explorer, provenance and the terminal's summary follow from this list. A new figure is
-an entry here and the function that it names (docs/howto/tables.md).
+Rules, commands, explorer, provenance and the summary in the terminal are derived from this list. To add
+a figure, write an entry here and the function that it names (docs/howto/tables.md).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Scores:
     """The sample sets that a table scores.
 
     Attributes:
-        guidance: of the sample sets that its rows are of; empty: each run's own, as Table 1 has it.
-        beside: sample sets that it reads besides.
-        metrics: names of the metric files; empty: all of the task.
+        guidance: guidance of the sample sets in its rows; empty: that of Table 1 for each run.
+        beside: further sample sets that it reads.
+        metrics: names of the metric files; empty: all of the task's metrics.
     """
 
     task: Task
@@ -63,15 +63,17 @@ class Artefact:
     """A table or a figure.
 
     Attributes:
-        title: what there is to see, as the terminal heads it.
-        function: ``module:function`` that makes it of a study (None: the paper's numbers) and files, a
-            figure also of its style. It is called by the command, so that it may stand above this list.
-        published: whether the paper's numbers give one: ``copied`` from config/published or ``made``.
-        unpublished: why the paper's numbers give none.
-        scores: the sample sets that it scores, of a table of metric files.
-        tables: the tables that it is made of.
-        some: whether those of them that a study has are enough.
-        has: whether a study has it, beside what follows from ``scores`` and ``tables``.
+        title: its heading in the terminal.
+        function: ``module:function`` that makes it from a study (None: the paper's numbers) and files; a
+            figure's function also takes its style. It is imported by the command, so its module may
+            import this one.
+        published: how it is made from the paper's numbers: ``copied`` from config/published or ``made``;
+            empty: not at all.
+        unpublished: why it cannot be made from the paper's numbers.
+        scores: the sample sets that a table of metric files scores.
+        tables: the tables that it is made from.
+        some: whether it can be made from those of ``tables`` that a study has.
+        has: whether a study has it, in addition to the conditions of ``scores`` and ``tables``.
         files: further files that it reads.
     """
 
@@ -101,7 +103,7 @@ class Artefact:
         return made_of + self.files(study) + self.metric_files(study)
 
     def metric_files(self, study: Study) -> list[str]:
-        """The metric files that it reads, of Table 3 first the public models'."""
+        """The metric files that it reads; for Table 3 those of public models come first."""
         if self.scores is None:
             return []
         names = self.scores.metrics or stages.metrics_of(study, self.scores.task)
@@ -125,7 +127,7 @@ class Artefact:
 
 
 def shown_guidance(study: Study, run: Run) -> tuple[str, ...]:
-    """The sample sets of a run that a study shows: of a reproduction the one that Table 1 scores."""
+    """The sample sets of a run that a study shows; in a reproduction the one that Table 1 scores."""
     return (reproduced_variant(run),) if study.report.reproduction else SAMPLED[run.task]
 
 
@@ -134,7 +136,7 @@ def _reproduces(study: Study) -> bool:
 
 
 def _compares(study: Study) -> bool:
-    """Its methods are of one size and schedule."""
+    """Whether the study's methods have the same size and schedule, so that they can be compared."""
     return not study.report.reproduction
 
 

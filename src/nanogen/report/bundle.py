@@ -1,4 +1,4 @@
-"""Tables, figures and numbers of a study in one archive, the same bytes for the same files."""
+"""Tables, figures and numbers of a study in one archive; equal files give equal bytes."""
 
 from __future__ import annotations
 

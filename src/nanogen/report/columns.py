@@ -1,4 +1,4 @@
-"""What a column of the tables is called, how it is printed and which direction is better."""
+"""The columns of tables: their headings, how values are printed, and which direction is better."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Column:
     """One column.
 
     Attributes:
-        digits: decimals in print; None: text, or an integer as it is.
-        better: the direction in which values are ranked; None: they are not.
-        group: heading shared with its neighbours, e.g. ``FDr``.
-        alone: the heading is clear without its group's.
-        wide: sentences, broken into lines where the format can.
+        digits: decimals in print; None: text, or an integer printed as it is.
+        better: the direction in which values are ranked; None: they are not ranked.
+        group: heading shared with neighbouring columns, e.g. ``FDr``.
+        alone: the heading can be understood without that of its group.
+        wide: holds sentences, which are broken into lines if the format allows it.
     """
 
     key: str
@@ -118,7 +118,7 @@ _PER_EXTRACTOR = {s.key: s for m in metrics.METRICS if m.per_extractor for s in 
 
 
 def column(key: str) -> Column | None:
-    """The column of a CSV's key, e.g. ``fdr_inception``; None for keys that tables do not print."""
+    """The column for a key of a CSV file, e.g. ``fdr_inception``; None for keys that are not printed."""
     if key.startswith(FID_AT):
         return Column(key, key.removeprefix(FID_AT), 2, group="FID at scale")
     family, _, extractor = key.partition("_")
@@ -134,7 +134,7 @@ def columns(keys: list[str]) -> list[Column]:
 
 
 def printed(column: Column, value: Value) -> str:
-    """A cell as tables show it: rounded as the paper prints it, a dash where there is no value."""
+    """A cell as tables print it: rounded like the paper's numbers, a dash if there is no value."""
     if value is None:
         return DASH
     if column.key == "guidance":

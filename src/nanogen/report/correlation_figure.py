@@ -1,6 +1,7 @@
-"""The figure of the correlations: each r with its interval, a panel per score, a line per question.
+"""The figure of the correlations: r with its interval, one panel per score and one line per question.
 
-Above, FID over different methods; below, other ImageNet metrics over the methods with latents.
+The upper lines are for FID and different sets of methods, the lower ones for other ImageNet metrics and
+the methods with latents.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ GUIDANCE = {
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the figure: its label, and the row of each metric and guidance."""
+    """One line of the figure: its label, and the table's row for each metric and guidance."""
 
     label: str
     rows: dict[tuple[str, str], Row]
@@ -55,7 +56,7 @@ def _label(row: Row) -> str:
 
 
 def lines(rows: Sequence[Row]) -> list[Line]:
-    """The rows of one question, asked of several scores with and without guidance, put together."""
+    """Lines of the figure: rows for the same question, over all scores, with and without guidance."""
     found: dict[tuple[object, ...], Line] = {}
     for row in rows:
         line = found.setdefault((row["axis"], row["name"]), Line(_label(row), {}))
@@ -64,7 +65,7 @@ def lines(rows: Sequence[Row]) -> list[Line]:
 
 
 def figure(study: Study | None, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
-    """The figure and, for the terminal, what its first lines say together."""
+    """The figure and, for the terminal, the conclusion from its first lines."""
     tables = correlations.tables_of(study, inputs)
     of_fid = correlations.rows(correlations.of_fid(tables))
     others = correlations.rows(correlations.of_other_axes(tables))
@@ -80,7 +81,7 @@ def figure(study: Study | None, inputs: Sequence[Path], style: FigureStyle) -> t
 def draw(
     above: Sequence[Line], below: Sequence[Line], metrics: Sequence[str], style: FigureStyle
 ) -> Figure:
-    """Both groups of lines; ``style.width`` and ``style.height`` are the whole figure's, in inches."""
+    """Draw both groups of lines; ``style`` gives width and height of the whole figure in inches."""
     with applied(style):
         from matplotlib.figure import Figure
 
@@ -119,7 +120,7 @@ def _frame(axes: Axes, metric: str) -> None:
 
 
 def _draw(axes: Axes, row: Row, y: float, mark: Mark, size: float) -> None:
-    """The coefficient, its interval (thin) and what leaving one method out gives (thick)."""
+    """Draw the coefficient, its interval (thin) and its range when one method is left out (thick)."""
     if not is_number(row.get("pearson")):
         return
     known = column(str(row["axis"]))

@@ -48,8 +48,8 @@ _BEHIND = (
 
 
 def _of_whole(rows: Sequence[Row]) -> list[Row]:
-    """The rows that the paper's claim is about, all methods with latents; in a study that has too few
-    of those for an interval, further families too."""
+    """The rows that the paper's claim is about: all methods with latents or, in a study with too few of
+    those for an interval, also those of further families."""
     sets = [
         [row for row in rows if row["families"] == "+".join(families) and not row["subset"]]
         for families in asked.FAMILIES
@@ -69,7 +69,7 @@ def words(rows: Sequence[Row]) -> list[str]:
 
 
 def _left_out(tables: asked.Tables) -> list[str]:
-    """Which methods lack a number, and so are in no correlation with it."""
+    """A note on methods that lack a number and are therefore left out of its correlations."""
     notes = []
     for metric in asked.metrics(tables):
         there = {
@@ -110,7 +110,7 @@ def statistics(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
 
 
 def _wide(rows: Sequence[Row], key: str, parts: Sequence[str]) -> list[Row]:
-    """Rows per score brought beside each other, one per ``key`` and guidance."""
+    """Rows of all scores merged into one row per ``key`` and guidance."""
     found: dict[tuple[object, object], Row] = {}
     for row in rows:
         at = found.setdefault(

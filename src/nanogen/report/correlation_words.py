@@ -1,4 +1,4 @@
-"""What the intervals say about "no strong correlation", in sentences made from the numbers alone."""
+"""Sentences on whether the intervals support "no strong correlation", made from the numbers alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Reading = Literal["strong", "not strong", "open", "unknown"]
 
 
 def reading(row: Row) -> Reading:
-    """Whether a correlation is strong, going by its interval; ``open`` where that holds both."""
+    """Whether a correlation is strong according to its interval; ``open`` if both are possible."""
     low, high = row.get("pearson_low"), row.get("pearson_high")
     if not (is_number(low) and is_number(high)):
         return "unknown"
@@ -59,7 +59,7 @@ def _counted(count: int, of: int) -> str:
 
 
 def conclusion(rows: Sequence[Row]) -> str:
-    """What the correlations with each score, of one protocol, say of "no strong correlation"."""
+    """The conclusion on "no strong correlation" from one protocol's correlations with each score."""
     known = [row for row in rows if reading(row) != "unknown"]
     if not known:
         return "Too few methods for an interval: nothing can be said of a strong correlation."

@@ -1,8 +1,8 @@
-"""The paper's claim in numbers: which coefficients there are, over which methods, by which metrics.
+"""The correlations behind the paper's claim: which metrics are correlated over which methods.
 
-The paper has three, Pearson's r of ImageNet's FID and each text-to-image score over the methods with
-latents, and their counterparts without guidance and with pixel space (section 3.2, appendix A). Here
-each comes with what a reader needs to judge it, and with what other choices would have given.
+The paper gives Pearson's r of ImageNet's FID and each of three text-to-image scores over the methods
+with latents, and the same without guidance and with pixel space (section 3.2, appendix A). Here each
+coefficient comes with its uncertainty, and with the results of other possible choices.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ OTHER_AXES = ("is", "fdr_", "mind_")  # what stands on the ImageNet axis instead
 
 @dataclass(frozen=True)
 class Pair:
-    """One method's place: its ImageNet number and its text-to-image score."""
+    """One method's ImageNet number and text-to-image score."""
 
     method: str
     name: str
@@ -53,13 +53,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Question:
-    """Which numbers are related, over which methods.
+    """Two numbers whose correlation is computed, and the methods that it is computed over.
 
     Attributes:
-        guidance: ``yes`` or ``no``, of the ImageNet samples.
+        guidance: whether the ImageNet samples are guided, ``yes`` or ``no``.
         axis: column of the ImageNet number, e.g. ``fid``.
         metric: column of the text-to-image score.
-        families: joined by ``+``.
+        families: names of the methods' families, joined by ``+``.
         subset: which of their methods; empty for all.
     """
 
@@ -73,14 +73,14 @@ class Question:
 
     @property
     def what(self) -> str:
-        """What it is, which seeds its resampling."""
+        """The question as text, which is the seed of its resampling."""
         return " ".join((self.guidance, self.axis, self.metric, self.families, self.subset))
 
     def answer(self) -> Relation | None:
         return _answer(self)
 
 
-@cache  # several tables made in one process ask the same
+@cache  # several tables made in one process share answers
 def _answer(question: Question) -> Relation | None:
     found = question.pairs
     names = [pair.name for pair in found]
@@ -88,7 +88,7 @@ def _answer(question: Question) -> Relation | None:
 
 
 def pairs(tables: Tables, guidance: str, axis: str, metric: str, families: Sequence[str]) -> list[Pair]:
-    """The methods of these families that have both numbers, in the ImageNet table's order."""
+    """The methods of these families that have both numbers, in the order of the ImageNet table."""
     scores = {row["method"]: row.get(metric) for row in tables[OF_TEXT]}
     return [
         Pair(str(row["method"]), str(row["name"]), str(row["family"]), float(x), float(y))
@@ -110,7 +110,7 @@ def axes(tables: Tables) -> list[str]:
 
 
 def _restricted(found: list[Pair]) -> dict[str, list[Pair]]:
-    """The better methods among them, by two limits of the FID."""
+    """The same over the better methods only, for two limits of the FID."""
     middle = median(pair.x for pair in found) if found else 0.0
     return {
         f"FID < {FRONTIER:g}": [pair for pair in found if pair.x < FRONTIER],
@@ -129,7 +129,7 @@ def _of_fid(tables: Tables, metric: str, guidance: str) -> Iterator[Question]:
 
 
 def of_fid(tables: Tables) -> list[Question]:
-    """FID against every score: by families, and over the better methods; those of some method."""
+    """FID against every score: by families, and over the better methods; empty sets are left out."""
     found = [
         question
         for metric in metrics(tables)
@@ -160,14 +160,14 @@ def _title(axis: str) -> str:
 
 
 def tables_of(study: Study | None, inputs: Sequence[Path] = ()) -> Tables:
-    """What the questions are asked of: the paper's tables, or a study's."""
+    """The tables that the numbers are read from: the paper's, or a study's."""
     if study is None:
         return published_tables(TABLES)
     return study_tables(study, TABLES, inputs, what="a correlation")
 
 
 def row(question: Question, relation: Relation | None) -> Row:
-    """An answer as a row: coefficients, p-values, intervals; empty cells where there is none."""
+    """An answer as a row: coefficients, p-values, intervals; cells without a value are empty."""
     score = column(question.metric)
     found: Row = {
         "name": question.title,

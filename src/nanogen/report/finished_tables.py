@@ -1,4 +1,4 @@
-"""Tables that are there already: the paper's, or those that a study has made."""
+"""Existing tables: the paper's, or those that a study has made."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def _read(path: Path) -> list[Row]:
 
 
 def of_first_seeds(rows: Iterable[Row]) -> list[Row]:
-    """One row per method: further trainings of it are no further methods."""
+    """One row per method, of its first training, so that further seeds do not count as methods."""
     return [row for row in rows if replicates.is_first(str(row["method"]))]
 
 
 def published_tables(names: Iterable[str]) -> Tables:
-    """The paper's, each method once: of Table 3 the rows at 100,000 iterations."""
+    """The paper's tables with one row per method; in Table 3 that at 100,000 iterations."""
     return {name: paper_tables.comparable(name) for name in names}
 
 
 def study_tables(study: Study, names: Sequence[str], inputs: Iterable[Path], what: str) -> Tables:
-    """A study's, from ``inputs`` by file name, else from their usual places.
+    """A study's tables, from ``inputs`` by file name, or else from their usual places.
 
-    Of a method with several seeds the first. Raises UserError where a table is missing, which says that
-    ``what`` needs it, or has a method twice.
+    For a method with several seeds, the first one counts. Raises UserError if a table is missing (the
+    message says that ``what`` needs it) or contains a method twice.
     """
     given = {path.stem: path for path in inputs}
     tables = {}

@@ -1,7 +1,8 @@
-"""Where to write the names of crowded points: near their point, off everything else.
+"""Placement of the names of crowded points: near their point, away from everything else.
 
-Each label chooses among places around its point; labels choose in turn, several times over, the
-place that costs least given all others. No randomness: the same points give the same figure.
+Each label has several possible places around its point. In turn, and several times over, every label
+moves to the place with the lowest cost given all others. There is no randomness: the same points give
+the same figure.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class _Scene:
     margin: float
 
     def cost(self, index: int, centres: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """What label ``index`` costs at ``centres`` (k, 2), the others lying at ``chosen``: (k,)."""
+        """The cost (k,) of label ``index`` at ``centres`` (k, 2), with the others at ``chosen``."""
         rest = np.arange(len(self.points)) != index
         size, others, sizes = self.sizes[index], chosen[rest], self.sizes[rest]
         cost = _weighed(_shared(centres, size + self.margin, others, sizes), _OVERLAP)
@@ -96,7 +97,7 @@ def _fixed_cost(
     trend: np.ndarray,
     unit: float,
 ) -> np.ndarray:
-    """What each of a label's places (k, 2) costs whatever the other labels do: (k,)."""
+    """The cost (k,) of each of a label's places (k, 2) that does not depend on other labels."""
     point, dots = points[index], np.full_like(points, marker)
     out = np.clip(bounds[0] - (centres - size / 2), 0, None)
     out = out + np.clip(centres + size / 2 - bounds[1], 0, None)
@@ -147,7 +148,7 @@ def place(
         sizes: (n, 2) widths and heights of the labels.
         bounds: left, bottom, right, top of the area that labels must stay in.
         marker: diameter of the points' markers.
-        trend: (m, 2) points of a line that labels had better not cover.
+        trend: (m, 2) points of a line that labels should not cover.
     """
     points, sizes = np.asarray(points, float), np.asarray(sizes, float)
     if not len(points):

@@ -1,7 +1,7 @@
 r"""The numbers that a text quotes, as LaTeX commands: ``\publishedBestFid``, ``\measuredMethods`` ...
 
-A text that writes ``\publishedCorrelationGenevalGuidedLatentSpace`` in place of -0.555 changes with the
-tables. Names hold letters only, as LaTeX asks; digits are spelled out.
+A text with ``\publishedCorrelationGenevalGuidedLatentSpace`` instead of -0.555 follows the tables. Names
+consist of letters only, as LaTeX requires; digits are spelled out.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _of(source: str, tables: Tables, files: dict[str, Path]) -> Commands:
 
 
 def _counts(source: str, tables: Tables) -> Commands:
-    """How many methods there are, in all and with latents; public models are not counted."""
+    """The number of methods, in total and with latents; public models are not counted."""
     families: dict[str, str] = {}
     for rows in tables.values():
         families |= {str(row["method"]): str(row["family"]) for row in rows}
@@ -83,7 +83,7 @@ def _counts(source: str, tables: Tables) -> Commands:
 
 
 def _best(source: str, name: str, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """The best value of every ranked column, and the method that has it (several: all of them)."""
+    """The best value of every ranked column, and the method (or all methods) with that value."""
     shown = [column for column in columns(list(rows[0])) if column.better]
     found = marks(Table(name, "", shown, list(rows)))
     for column in shown:
@@ -95,8 +95,8 @@ def _best(source: str, name: str, rows: Sequence[Row]) -> Iterator[tuple[str, st
 
 
 def _correlations(source: str, rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
-    """Pearson's r with FID, the ends of its interval and the number of methods; a dash where too few
-    methods give none, so that a text that quotes it can still be set."""
+    """Pearson's r with FID, the ends of its interval and the number of methods; a dash if there are too
+    few methods, so that a text that quotes it still compiles."""
     for row in rows:
         if row.get("subset") or row.get("axis") != "fid":
             continue
@@ -110,7 +110,7 @@ def _correlations(source: str, rows: Iterable[Row]) -> Iterator[tuple[str, str]]
 
 
 def _claims(source: str, rows: Sequence[Row]) -> Commands:
-    """Every claim's verdict, and how many there are of each."""
+    """Every claim's verdict, and the number of claims with each verdict."""
     if not rows:
         return {}
     told = Counter(str(row["verdict"]) for row in rows)

@@ -1,7 +1,7 @@
-"""The overview: what every method draws, on both tasks, for the same classes and the same prompts.
+"""The overview: images by every method on both tasks, for the same classes and the same prompts.
 
-Nothing is selected by how it looks. Classes are spread over all of them, prompts over GenEval's tags
-and, within a tag, over its shorter half; of each the first image is shown.
+Images are not selected by their looks. Classes are spread evenly over all classes, prompts over the
+tags of GenEval and, within a tag, over the shorter half of its prompts. Each has its first image.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LINE = 1.25  # height of a line of text, in parts of its size
 
 @dataclass(frozen=True)
 class Row:
-    """A method's images by what they are of (class or prompt number), uint8 (H, W, 3)."""
+    """A method's images, uint8 (H, W, 3), by the number of their class or prompt."""
 
     name: str
     family: str
@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """One task: its title, what is shown, what heads each column by number, and a row per method."""
+    """One task: its title, the numbers shown, the heading of each number's column, a row per method."""
 
     title: str
     note: str
@@ -65,7 +65,7 @@ class Panel:
 
 
 def shown(study: Study, task: str) -> Iterator[tuple[Run | PublicRun, str]]:
-    """Run and sample set of each row: those with guidance, or what Table 1 scores of a reproduction."""
+    """Run and sample set of each row: those with guidance or, in a reproduction, those of Table 1."""
     results = Results(study)
     for public in results.public() if task == "t2i" else ():
         yield public, variants.GUIDED
@@ -81,9 +81,10 @@ def panels(study: Study, inputs: Sequence[Path] = ()) -> list[Panel]:
 
     Args:
         inputs: ``.../<task>/<method>/<sample set>/samples.h5``, the prompts (JSON) and the validation
-            images, which name the classes; what is not among them is read at its usual place.
+            images, which name the classes; files that are not given are read from their usual places.
 
-    Raises UserError where a file is missing or of another configuration, or the sets share no image.
+    Raises UserError if a file is missing or was made by another configuration, or if the sets have no
+    class or prompt in common.
     """
     return [_panel(study, task, inputs) for task in study.tasks]
 
@@ -116,7 +117,7 @@ def _name(run: Run | PublicRun, variant: str) -> str:
 
 
 def _labels(path: Path, hash_: str) -> dict[int, int]:
-    """Class or prompt of a sample set -> where its first image lies."""
+    """Class or prompt of a sample set -> index of its first image."""
     with hdf5.opened(path, *sample_grids.SAMPLES, hash_) as file:
         labels, first = np.unique(file["labels"][:], return_index=True)
     return dict(zip(labels.tolist(), first.tolist(), strict=True))
@@ -129,7 +130,7 @@ def _images(path: Path, first: Mapping[int, int], chosen: Mapping[int, str]) -> 
 
 
 def _classes(study: Study, inputs: Sequence[Path], there: Sequence[int]) -> dict[int, str]:
-    """Classes spread over those that there are, and their names, of synonyms the first."""
+    """Classes spread evenly over all, and their names; of several synonyms the first."""
     usual = Path(Paths(study).data("imagenet", "val"))
     path = next((p for p in inputs if p.name == usual.name), usual)
     with hdf5.opened(path, *sample_grids.IMAGES) as file:
@@ -140,7 +141,7 @@ def _classes(study: Study, inputs: Sequence[Path], there: Sequence[int]) -> dict
 
 
 def _prompts(study: Study, inputs: Sequence[Path], there: Sequence[int]) -> dict[int, str]:
-    """Prompts of different tags, those of a tag beside each other."""
+    """Prompts of different tags, grouped by tag."""
     path = next((p for p in inputs if p.suffix == ".json"), Path(Paths(study).prompts))
     content = read_json(path)
     check_label(content, path, *sample_grids.PROMPTS, None)
@@ -161,11 +162,10 @@ def _prompts(study: Study, inputs: Sequence[Path], there: Sequence[int]) -> dict
 def _shorter(
     found: Sequence[int], prompts: Sequence[Mapping[str, Any]], wanted: int, at: float
 ) -> list[int]:
-    """Some of a tag's prompts, spread over those no longer than most, so that they fit as headings.
+    """Some of a tag's prompts, spread over the shorter ones, so that they fit as headings.
 
     Args:
-        at: in (0, 1), the place in each part of the spread: another for each tag, because the lists of
-            all tags may name the same objects in the same order.
+        at: position in each part of the spread, in (0, 1); differs by tag, as lists may be alike.
     """
     longest = median(len(prompts[i]["prompt"]) for i in found)
     short = [i for i in found if len(prompts[i]["prompt"]) <= longest]
@@ -178,7 +178,7 @@ def _shorter(
 
 
 def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
-    """The figure and, for the terminal, what its columns are."""
+    """The figure and, for the terminal, a description of its columns."""
     found = panels(study, inputs)
     said = [f"{panel.title}: {'; '.join(panel.columns.values())}" for panel in found]
     return draw(found, style), said
@@ -239,7 +239,7 @@ class _Layout:
         return [self.small.wrapped(text, self.side) for text in panel.columns.values()]
 
     def above(self, panel: Panel) -> int:
-        """What stands above a panel's first images: its title and the columns' headings."""
+        """The height above a panel's first images, for its title and the columns' headings."""
         lines = max(map(len, self.headings(panel)))
         return round(1.5 * self.title.line) + lines * self.small.line
 
@@ -248,7 +248,7 @@ class _Layout:
 
 
 def draw(panels: Sequence[Panel], style: FigureStyle) -> Figure:
-    """The panels below each other; ``style.width`` is the most that the figure is wide, in inches, its
+    """Draw the panels below each other. ``style.width`` is the figure's largest width in inches; its
     height follows from the number of methods. Images are enlarged without smoothing."""
     layout = _Layout.of(panels, style)
     height = sum(map(layout.height, panels)) + BETWEEN * (len(panels) - 1) + 2 * GAP
@@ -269,7 +269,7 @@ def draw(panels: Sequence[Panel], style: FigureStyle) -> Figure:
 
 
 def _draw_head(axes: Axes, panel: Panel, top: int, layout: _Layout) -> None:
-    """The panel's title and its columns' headings, from ``top`` (dots) on."""
+    """Draw the panel's title and its columns' headings, beginning at ``top`` (dots)."""
     size, base = layout.title.size, top + layout.title.line * 0.8
     axes.text(layout.x(0), base, panel.title, fontsize=size, fontweight="bold")
     right: dict[str, Any] = {"ha": "right", "fontsize": layout.small.size, "color": INK}
@@ -283,7 +283,7 @@ def _draw_head(axes: Axes, panel: Panel, top: int, layout: _Layout) -> None:
 
 
 def _draw_row(axes: Axes, row: Row, top: int, layout: _Layout) -> None:
-    """A method's name and images, whose upper edge is ``top`` (dots)."""
+    """Draw a method's name and images with their upper edge at ``top`` (dots)."""
     from matplotlib.patches import Rectangle
 
     lines = layout.name.wrapped(row.name, layout.names - GAP)

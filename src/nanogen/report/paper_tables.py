@@ -36,21 +36,21 @@ def _rows(name: str) -> tuple[Row, ...]:
 
 
 def rows(name: str) -> list[Row]:
-    """Rows of ``table1`` ... ``table4`` as the paper orders them; raises UserError for others."""
+    """Rows of ``table1`` to ``table4`` in the paper's order; raises UserError for other names."""
     if name not in CAPTIONS:
         raise UserError(f"unknown table {name!r}{nearest(name, CAPTIONS)}")
     return [dict(row) for row in _rows(name)]
 
 
 def comparable(name: str) -> list[Row]:
-    """The rows one method has one of: Table 3's at 100,000 iterations, the others' as they are."""
+    """The table with one row per method: Table 3 at 100,000 iterations, the others unchanged."""
     return [row for row in rows(name) if row.get("iterations", ITERATIONS) == ITERATIONS]
 
 
 def of_run(name: str, run: Run | PublicRun, steps: int | None) -> Row:
-    """The published row of a run's method, empty where the paper has none.
+    """The published row of a run's method; empty if the paper has none.
 
-    The paper prints one row per number of steps of a few-step method (``meanflow-nfe2``).
+    For a few-step method the paper prints one row per number of steps (``meanflow-nfe2``).
     """
     shown = rows(name) if run.family == "public" else comparable(name)
     known = {row["method"]: row for row in shown}
@@ -58,9 +58,9 @@ def of_run(name: str, run: Run | PublicRun, steps: int | None) -> Row:
 
 
 def reproduction(run: Run) -> list[Row]:
-    """Table 1's rows of a run's method: as its authors report it, and as the paper reproduces it.
+    """Table 1's rows of a run's method: as reported by its authors, and as reproduced by the paper.
 
-    Raises UserError where Table 1 has no such method.
+    Raises UserError if Table 1 does not contain the method.
     """
     found = [row for row in rows("table1") if row["method"] == run.method]
     if not found:
@@ -78,7 +78,7 @@ def reproduced_variant(run: Run) -> str:
 
 
 def rank(method: str, steps: int = 1, table: str = "table2") -> int:
-    """A method's place in a table of the paper; methods that the paper has not come last."""
+    """A method's position in a table of the paper; methods that it does not contain come last."""
     order = [row["method"] for row in _rows(table)]
     names = (method, f"{method}-nfe{steps}")
     return next((order.index(name) for name in names if name in order), len(order))

@@ -1,4 +1,4 @@
-"""Where a study's time went: what every step's record says it took, by command or one by one."""
+"""Where a study's time went: the cost of every step according to its record, also summed by command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Run:
     """One run of a command.
 
     Attributes:
-        output: what it made, the first by name of several, relative to the study's folder.
+        output: what it made, relative to the study's folder; of several files the first by name.
         began: seconds after the study's first run.
         seconds: its duration.
     """
@@ -38,7 +38,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Total:
-    """What all runs of a command took: seconds of wall clock and of processor time, the most memory."""
+    """The cost of all runs of a command: seconds of wall clock and processor time, largest memory."""
 
     command: str
     runs: int
@@ -53,9 +53,9 @@ class Total:
 
 
 def runs(root: Path) -> list[Run]:
-    """The runs whose outputs lie below ``root``, in the order in which they began, each once.
+    """The runs whose outputs lie below ``root``, each once, in the order in which they began.
 
-    Outputs that were made before records told of processor time are left out.
+    Outputs are left out if their records are from before processor time was recorded.
     """
     found: dict[tuple[str, str], tuple[Path, dict]] = {}
     for output, noted in record.read_all(root):
@@ -87,7 +87,7 @@ def total(name: str, of: Sequence[Run]) -> Total:
 
 
 def totals(of: Sequence[Run]) -> list[Total]:
-    """One per command, the one that took the most processor time first."""
+    """One total per command, in descending order of processor time."""
     ordered = sorted(of, key=lambda run: run.command)
     found = [total(name, list(group)) for name, group in groupby(ordered, key=lambda run: run.command)]
     return sorted(found, key=lambda one: -one.processor)

@@ -1,4 +1,4 @@
-"""Whose prompts DPG-Bench and GenAI-Bench are measured on: their own, as published, or GenEval's."""
+"""Notes on whether DPG-Bench and GenAI-Bench are measured on their own prompts or on GenEval's."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ GENEVAL, OWN = "GenEval", "own"
 
 
 def _whose(study: Study) -> dict[str, str]:
-    """metric -> whose prompts, of the metrics that the study measures."""
+    """Metric -> benchmark whose prompts it is measured on, for the study's metrics."""
     own = prompt_lists.own_lists(load_run(study, study.methods[0], "t2i").evaluation)
     return {metric: OWN if metric in own else GENEVAL for metric in stages.answering(study)}
 
 
 def cells(study: Study) -> Row:
-    """What a row of the CSV says of it: ``dpg_bench_prompts`` and ``genai_bench_prompts``."""
+    """The cells of a CSV row that say so: ``dpg_bench_prompts`` and ``genai_bench_prompts``."""
     return {f"{metric}_bench_prompts": whose for metric, whose in _whose(study).items()}
 
 
@@ -25,14 +25,14 @@ def _on_genevals(study: Study) -> list[str]:
 
 
 def in_caption(study: Study) -> str:
-    """What a table's caption adds where a score is not of its benchmark's own prompts."""
+    """An addition to a table's caption if a score is not measured on its benchmark's own prompts."""
     names = _on_genevals(study)
     own = "their own" if len(names) > 1 else "its own"
     return f"; {' and '.join(names)} on GenEval's prompts, not on {own}" if names else ""
 
 
 def notes(study: Study) -> list[str]:
-    """A footnote where a score is not of its benchmark's own prompts."""
+    """A footnote if a score is not measured on its benchmark's own prompts."""
     names = _on_genevals(study)
     made = ", with questions made of them for DPG-Bench" if TITLES["dpg"] in names else ""
     told = (

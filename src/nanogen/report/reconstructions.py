@@ -1,4 +1,4 @@
-"""The figure of the tokenizers: images, and beside them what each tokenizer gives back of them."""
+"""The figure of the tokenizers: images, and beside them each tokenizer's reconstructions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GAP = 0.06  # between images, in parts of their side
 
 @dataclass(frozen=True)
 class Column:
-    """What stands below each other: images (n, H, W, 3), and what they are."""
+    """One column of the figure: images (n, H, W, 3), and its heading."""
 
     title: str
     images: np.ndarray
@@ -74,14 +74,14 @@ def columns(study: Study, inputs: Sequence[Path] = ()) -> list[Column]:
 
 
 def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
-    """The figure and, for the terminal, what it says of each tokenizer; the paper published none."""
+    """The figure and, for the terminal, a line per tokenizer; the paper has no such figure."""
     found = columns(study, inputs)
     said = [f"{c.title}: {', '.join(c.said.splitlines())}" for c in found[1:]]
     return draw(found, style), said
 
 
 def _bands(found: Sequence[Column]) -> list[list[Column]]:
-    """Columns in bands of about one length, each of which begins with the originals."""
+    """The columns divided into bands of about equal length, each beginning with the originals."""
     original, *others = found
     count = -(-len(others) // (COLUMNS - 1))
     size = -(-len(others) // count)
@@ -90,7 +90,7 @@ def _bands(found: Sequence[Column]) -> list[list[Column]]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Lengths in inches: the side of an image, from one to the next, and what stands above a column."""
+    """Lengths in inches: an image's side, the distance of images, the height of a column's heading."""
 
     side: float
     step: float
@@ -111,10 +111,11 @@ class _Layout:
 
 
 def draw(found: Sequence[Column], style: FigureStyle) -> Figure:
-    """A column for each tokenizer, in as many bands as needed.
+    """Draw a column for each tokenizer, in as many bands as needed.
 
-    ``style.width`` is at most the figure's, ``style.height`` at most that of a band's images, in
-    inches: as many images are shown as fit, ``ROWS`` or more. Images are not smoothed.
+    ``style.width`` is the largest width of the figure and ``style.height`` the largest height of a
+    band's images, in inches. At least ``ROWS`` images are shown, and as many as fit. They are not
+    smoothed.
     """
     bands = _bands(found)
     wide = max(map(len, bands))

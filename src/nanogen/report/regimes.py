@@ -1,8 +1,8 @@
-"""Are both tasks trained alike? Each method's training curves on ImageNet and text to image, compared.
+"""Are both tasks trained alike? A comparison of each method's training curves on the two tasks.
 
-The paper's claim takes it that the few lines between both configurations leave the optimisation as it
-is. Here loss, gradient norm, learning rate and update size of both runs stand beside each other at
-equal shares of their training.
+The paper's claim assumes that the few lines in which both configurations differ do not change the
+optimisation. Here loss, gradient norm, learning rate and update size of both runs are compared at equal
+fractions of their training.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Regime:
-    """A method's curves: by task and quantity, values at ``SHARES`` of the training."""
+    """A method's curves: values at the fractions ``SHARES`` of the training, by task and quantity."""
 
     method: str
     name: str
@@ -89,7 +89,7 @@ def regimes(study: Study) -> list[Regime]:
 
 
 def table(study: Study, inputs: Sequence[Path] = ()) -> Table:
-    """How far both tasks' curves lie from each other, per method and quantity."""
+    """The table of the factors between both tasks' curves, per method and quantity."""
     found = regimes(study)
     rows = [
         {
@@ -113,7 +113,7 @@ def table(study: Study, inputs: Sequence[Path] = ()) -> Table:
 
 
 def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
-    """The curves of both tasks, a line of panels per method, and each method's distances in words."""
+    """The figure of both tasks' curves, and a sentence per method on the factors between them."""
     found = regimes(study)
     said = []
     for regime in found:
@@ -123,7 +123,7 @@ def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Fi
 
 
 def draw(found: Sequence[Regime], style: FigureStyle) -> Figure:
-    """A line of panels per method; ``style.height`` is that of three lines, in inches."""
+    """Draw a row of panels per method; ``style.height`` is the height of three rows, in inches."""
     with applied(style):
         from matplotlib.figure import Figure
 

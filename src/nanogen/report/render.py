@@ -1,4 +1,4 @@
-"""A table as text: CSV with full precision, Markdown and LaTeX as a page prints it."""
+"""A table as text: CSV in full precision, Markdown and LaTeX rounded for print."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def markdown(table: Table) -> str:
 
 
 def _tex_header(table: Table) -> list[str]:
-    """Two lines of headings where columns share a group, one where none do."""
+    """Two lines of headings if columns share a group, otherwise one."""
     spans, rules, position = [], [], 1
     for group, members in groupby(table.columns, lambda column: column.group):
         below = list(members)

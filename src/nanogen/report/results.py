@@ -1,4 +1,4 @@
-"""A study's measured numbers: metric files found, checked and brought into one shape."""
+"""A study's measured numbers: its metric files, located, checked and read."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from nanogen.data.content import of_sample_set
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.identity import config_hash
+from nanogen.metrics.guidance_choice import Choice, read_choice
 from nanogen.report import paper_tables
 
 METRIC = ("metric", 1)
@@ -78,7 +79,7 @@ def _method(run: Run) -> str:
 
 
 class Results:
-    """Access to a study's metric files, those given by name or those at their usual places."""
+    """Access to a study's metric files, which are given or lie at their usual places."""
 
     def __init__(self, study: Study, inputs: Iterable[Path] = ()):
         """Index ``inputs`` by their content; metric files and the cards of trained models.
@@ -111,7 +112,7 @@ class Results:
         return [run for run in self.trainings(task) if replicates.is_first(run.method)]
 
     def trainings(self, task: str) -> list[Run]:
-        """The runs of all seeds on a task, those of a method beside each other."""
+        """The runs of all seeds on a task, grouped by method."""
         if task not in self.study.tasks:
             raise UserError(
                 f"study {self.study.study} has no task {task!r} (its tasks: "
@@ -134,9 +135,9 @@ class Results:
         return f"`snakemake {path}{'' if study == 'nano' else f' --config study={study}'}`"
 
     def metric(self, task: str, method: str, variant: str, name: str) -> Metric:
-        """One metric of one sample set, made by this study's configuration.
+        """One metric of one sample set, measured with this study's configuration.
 
-        Raises UserError that names the file and the command that makes it.
+        Raises UserError, with the file and the command that makes it, if there is none.
         """
         found = self._given.get((task, method, variant, name))
         if found is None:
@@ -163,7 +164,7 @@ class Results:
         return found
 
     def _check_images(self, found: Metric) -> None:
-        """Raise UserError where the sample set holds other images by now."""
+        """Raise UserError if the sample set has changed since it was measured."""
         path = Path(self.paths.samples(found.method, found.task, found.variant))
         if found.sample_set is None or not path.exists():
             return
@@ -179,7 +180,7 @@ class Results:
         return stages.metric(self.study, method, variant, name)["hash"]
 
     def card(self, task: str, method: str) -> dict[str, Any]:
-        """The card of a trained model; raises UserError where it is missing or of other weights."""
+        """The card of a trained model; raises UserError if it is missing or belongs to other weights."""
         path = self._cards.get((task, method), Path(self.paths.trained(method, task)))
         if not path.exists():
             raise UserError(
@@ -195,11 +196,8 @@ class Results:
             )
         return card
 
-    def guidance(self, method: str) -> dict[str, Any]:
-        """What a sweep chose (see `nanogen.metrics.guidance_choice`); raises UserError where it is
-        missing or of another configuration."""
-        from nanogen.metrics.guidance_choice import read_choice
-
+    def guidance(self, method: str) -> Choice:
+        """What a sweep chose; raises UserError if it is missing or was made by another configuration."""
         path = self._guidance.get(method, Path(self.paths.guidance(method)))
         if not path.exists():
             raise UserError(
@@ -209,7 +207,7 @@ class Results:
         return read_choice(path, stages.guidance(self.study, method)["hash"])
 
     def protocols(self) -> list[str]:
-        """One sentence per way of measuring, headed by the metrics it is of."""
+        """One sentence per protocol, preceded by the metrics that it applies to."""
         by_sentence: dict[str, list[str]] = {}
         for metric in self.used:
             names = by_sentence.setdefault(metric.protocol, [])
@@ -220,7 +218,7 @@ class Results:
         return [f"{', '.join(names)}: {text}" for text, names in by_sentence.items() if text]
 
     def provenance(self) -> list[str]:
-        """Footnotes of a table: how it was measured, and a hash of all configurations behind it."""
+        """Footnotes of a table: the protocols, and a hash of all configurations behind its numbers."""
         study = self.study
         trainings = "one training per method"
         if study.seeds > 1:

@@ -1,4 +1,4 @@
-"""Rows of a table as they stand in a CSV file: text, numbers and nothing."""
+"""Rows of a table as in a CSV file, with cells of text, numbers or nothing."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def is_number(value: Value) -> TypeGuard[int | float]:
 
 
 def number(row: Row, key: str) -> float:
-    """A cell as a finite number; raises UserError naming the row."""
+    """A cell as a finite number; raises UserError, which names the row, if it is none."""
     value = row.get(key)
     if not is_number(value):
         raise UserError(f"{row.get('name', row.get('method'))}: {key} is {value!r}, not a number")

@@ -1,4 +1,4 @@
-"""Grids of sample images with readable captions, as a page of a paper shows them."""
+"""Grids of sample images with readable captions, for a page of a paper."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a grid: what stands at its left, and its images; ``apart`` sets off the first."""
+    """One row of a grid: its heading at the left, and its images; ``apart`` sets off the first one."""
 
     heading: str
     cells: list[Cell]
@@ -60,14 +60,15 @@ def _class_names(reference: Path | None) -> tuple[list[str], dict[int, np.ndarra
 def class_lines(
     samples: Path, reference: Path | None, rows: int, columns: int
 ) -> tuple[list[Line], str]:
-    """One row per class, classes spread over all of them; a real image first where given.
+    """One row per class, for classes spread evenly over all of them.
 
     Args:
         samples: a ``samples`` file of the class-conditional task.
-        reference: an ``images`` file with the attribute ``classes``; without it, numbers.
+        reference: an ``images`` file with the attribute ``classes``, which gives the classes' names and
+            a real image at the beginning of each row; without it, classes have numbers.
 
     Returns:
-        the rows, and a sentence on what they show.
+        The rows, and a sentence on what they show.
     """
     names, real = _class_names(reference)
     with hdf5.opened(samples, *SAMPLES) as file:
@@ -84,7 +85,7 @@ def class_lines(
 
 
 def prompt_lines(samples: Path, prompts: Path, rows: int, columns: int) -> tuple[list[Line], str]:
-    """One image per prompt, spread over all of GenEval's, the prompt below as its caption."""
+    """One image per prompt, with the prompt as its caption; prompts are spread over all of GenEval's."""
     content = read_json(prompts)
     check_label(content, prompts, *PROMPTS, None)
     texts = [entry["prompt"] for entry in content["prompts"]]
@@ -101,10 +102,10 @@ def prompt_lines(samples: Path, prompts: Path, rows: int, columns: int) -> tuple
 
 
 def same_prompts(sets: Mapping[str, Path], prompts: Path) -> tuple[list[Line], str]:
-    """One row per sample set, by its heading: the images that all of them drew from the same noise for
+    """One row per sample set, with its heading. The images of a column are drawn from the same noise for
     the same prompt, which stands below the last row.
 
-    Raises UserError where the sets share no image.
+    Raises UserError if the sets have no image in common.
     """
     content = read_json(prompts)
     check_label(content, prompts, *PROMPTS, None)

@@ -19,7 +19,7 @@ PARTS: dict[str, tuple[Task, str]] = {
 
 
 def head(run: Run | PublicRun, steps: int | None) -> Row:
-    """What a row is of; a method with several numbers of steps has a row for each, as in the paper."""
+    """The cells that identify a row. A method has a row per number of steps, as in the paper."""
     if isinstance(run, PublicRun) or not run.sampling.more_steps:
         return {"method": run.method, "name": run.title, "family": run.family}
     name = f"{run.title} (NFE={steps})"
@@ -27,7 +27,7 @@ def head(run: Run | PublicRun, steps: int | None) -> Row:
 
 
 def sample_sets(results: Results, task: str, guidance: str) -> Iterator[tuple[Run, str, int | None]]:
-    """(run, sample set, steps) of every row, those of further seeds below their method's first."""
+    """(run, sample set, steps) of every row; those of further seeds follow their method's first."""
     for run in results.trainings(task):
         for variant, steps in variants.with_steps(run, guidance).items():
             yield run, variant, steps

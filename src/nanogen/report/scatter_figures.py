@@ -1,7 +1,7 @@
 """Figures 1, 4 and 5: does a better ImageNet FID mean better text-to-image scores?
 
-One panel per text-to-image metric; with Pearson's r over the methods shown (paper, section 3.2 and
-appendix A). The published figures and a study's are drawn by the same code from the same columns.
+There is one panel per text-to-image metric, with Pearson's r over the methods shown (paper, section 3.2
+and appendix A). The published figures and a study's are drawn by the same code from the same columns.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """One scatter plot: its points, what the axes are, the protocol of the FID, and whether the score
-    is of GenEval's prompts in place of its benchmark's own."""
+    """One scatter plot: its points, its axes, the protocol of the FID, and whether the score is measured
+    on GenEval's prompts instead of its benchmark's own."""
 
     metric: str
     protocol: str
@@ -66,14 +66,14 @@ class Panel:
 
     @property
     def r(self) -> float | None:
-        """Pearson's r, none for fewer than three points."""
+        """Pearson's r; None for fewer than three points."""
         if len(self.points) < ENOUGH:
             return None
         return correlation([p.fid for p in self.points], [p.score for p in self.points])
 
     @property
     def statement(self) -> str:
-        """What the panel says about the correlation."""
+        """A sentence on the correlation in the panel."""
         if self.r is None:
             return f"n = {len(self.points)}, r needs {ENOUGH}"
         if np.isnan(self.r):
@@ -132,12 +132,12 @@ def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[l
 
 
 def statements(rows: list[list[Panel]]) -> list[str]:
-    """What the panels say, a line each."""
+    """A sentence on each panel."""
     return [f"{p.metric}, {p.protocol}: {p.statement}" for row in rows for p in row]
 
 
 def _trend(panel: Panel, count: int = 2) -> np.ndarray:
-    """Points (count, 2) along the least squares line; none where no r is said."""
+    """Points (count, 2) on the least-squares line; none if the panel gives no r."""
     if panel.r is None or np.isnan(panel.r):
         return np.empty((0, 2))
     x = np.array([p.fid for p in panel.points])
@@ -171,7 +171,7 @@ def _draw_panel(axes: Axes, panel: Panel, marker: float, axis: str, part: str) -
 
 
 def _label_panel(figure: Figure, axes: Axes, panel: Panel, size: float, marker: float) -> None:
-    """Write the names, after the layout is final; lengths are in typographic points."""
+    """Write the names, once the layout is final; lengths are in typographic points."""
     from matplotlib.patheffects import withStroke
 
     scale = 72 / figure.dpi
@@ -260,7 +260,7 @@ def draw(rows: list[list[Panel]], style: FigureStyle, axis: str = "ImageNet FID"
 
 
 def _finish(figure: Figure, rows, grid, style: FigureStyle, marker: float) -> None:
-    """Fix the layout, then write the labels into it."""
+    """Finish the layout, then add the labels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure).draw()
@@ -278,7 +278,7 @@ def _finish(figure: Figure, rows, grid, style: FigureStyle, marker: float) -> No
 def figure(
     name: str, study: Study | None, inputs: Sequence[Path], style: FigureStyle
 ) -> tuple[Figure, list[str]]:
-    """One of these figures and, for the terminal, what its panels say."""
+    """One of these figures and, for the terminal, a sentence per panel."""
     found = study_panels(name, study, inputs) if study else published_panels(name)
     axis = f"FID ({study.study})" if study else "ImageNet FID"
     return draw(found, style, axis), statements(found)

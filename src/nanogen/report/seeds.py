@@ -1,4 +1,4 @@
-"""The table of the seeds: how far the main scores of one method differ from training to training."""
+"""The table of the seeds: how much a method's main scores differ between its trainings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTE = (
 
 
 class Measure(NamedTuple):
-    """A number of a metric file that the table is about."""
+    """A number of a metric file that has a row in the table."""
 
     task: str
     metric: str
@@ -44,7 +44,7 @@ OF_TAGS = ("colors", "single_object")  # the tags of GenEval that the table has
 
 
 def measures(study: Study) -> list[Measure]:
-    """The main scores that the study measures, the class accuracy, and some of GenEval's tags."""
+    """The study's main scores, the class accuracy, and some of GenEval's tags."""
     return [
         Measure(task, metric, score.key)
         for task in study.tasks
@@ -55,7 +55,7 @@ def measures(study: Study) -> list[Measure]:
 
 
 def _sample_sets(results: Results, task: str) -> Iterator[tuple[Run, str, Row]]:
-    """The first trainings' sample sets with guidance, and what a row of the table begins with."""
+    """The guided sample sets of first trainings, each with the cells that identify its rows."""
     for run in results.runs(task):
         for variant, steps in variants.with_steps(run, variants.GUIDED).items():
             yield run, variant, head(run, steps)
@@ -81,7 +81,7 @@ def _row(measure: Measure, of: Row, found: list[Metric]) -> Row:
 def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """Mean, standard deviation, minimum and maximum over the trainings, per score and method.
 
-    Raises UserError where the study trains each method once, or a metric file is missing.
+    Raises UserError if the study trains each method only once, or a metric file is missing.
     """
     if study.seeds == 1:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The tables of a study, in the paper's layout, the published numbers beside the measured ones."""
+"""The tables of a study in the paper's layout, with published numbers beside the measured ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; re
 
 
 def _published(name: str, run: Run | PublicRun, steps: int | None) -> Row:
-    """The paper's numbers for a run."""
+    """The paper's numbers for a run's method."""
     row = paper_tables.of_run(name, run, steps)
     return {f"published_{score.key}": row.get(score.key) for score in _of_the_paper(run.task)}
 
@@ -45,13 +45,13 @@ def _trained_guidance_note(results: Results) -> list[str]:
 
 
 def _guidance_scale(run: Run) -> float:
-    """Where guidance is in the training's target, the scale that it comes to."""
+    """The guidance scale; for guidance in the training's target, the scale that this amounts to."""
     trained = variants.guidance_is_trained(run)
     return run.objective.meanflow.scale if trained else run.sampling.guidance_scale
 
 
 def _scores(results: Results, run: Run | PublicRun, variant: str) -> Row:
-    """Every number of a sample set's metric files, and the hash of the task's first metric in print."""
+    """All numbers in a sample set's metric files, and the hash of the task's first printed metric."""
     names = stages.metrics_of(results.study, run.task)
     found = [results.metric(run.task, run.method, variant, name) for name in names]
     values = {key: metric.value(key) for metric in found for key in metric.values}
@@ -59,19 +59,19 @@ def _scores(results: Results, run: Run | PublicRun, variant: str) -> Row:
 
 
 def _columns(study: Study, task: Task, rows: Sequence[Row]) -> list[str]:
-    """The scores that a table prints: those of the task that some row has."""
+    """The scores that a table prints: those of the task that at least one row has."""
     keys = metrics.columns(task, load_run(study, study.methods[0], task).evaluation)
     return [key for key in keys if any(key in row for row in rows)]
 
 
 def _further(rows: Sequence[Row], shown: Sequence[str]) -> tuple[str, ...]:
-    """What the CSV has beside the columns in print, the hash last."""
+    """The keys that only the CSV has, ending with the hash."""
     keys = dict.fromkeys(key for row in rows for key in row if key not in (*shown, *IDENTITY, "hash"))
     return (*keys, "hash")
 
 
 def with_guidance(study: Study, inputs: Iterable[Path] = ()) -> Table:
-    """Table 2: ImageNet with guidance, the untrained model's FID for reference."""
+    """Table 2: ImageNet with guidance, and the FID of the untrained model for comparison."""
     results = Results(study, inputs)
     rows: list[Row] = []
     for run, variant, steps in sample_sets(results, "imagenet", variants.GUIDED):
@@ -127,7 +127,7 @@ def without_guidance(study: Study, inputs: Iterable[Path] = ()) -> Table:
 
 
 def _size(results: Results, run: Run | PublicRun) -> Row:
-    """How long and how large; of a public model's training nothing is known here."""
+    """Cells on the length of the training and the size of the model; unknown for public models."""
     if isinstance(run, PublicRun):
         return {"iterations": None, "params": run.parameters and int(run.parameters)}
     quality = results.card("t2i", run.method).get("quality", {})
@@ -150,7 +150,7 @@ def _text_to_image_row(results: Results, run: Run | PublicRun, variant: str, ste
 
 
 def _chance_note(rows: list[Row], tags: list[str]) -> str:
-    """What chance reaches per tag, as a range over the methods where it differs."""
+    """A note on the chance level per tag, as a range if it differs between methods."""
     parts = []
     for tag in tags:
         values = [v for row in rows if isinstance(v := row.get(f"chance_{tag}"), float)]
@@ -162,7 +162,7 @@ def _chance_note(rows: list[Row], tags: list[str]) -> str:
 
 
 def _answer_chance_note(rows: list[Row]) -> list[str]:
-    """What chance reaches where a model answers questions, as a range over the methods."""
+    """A note on the chance level of scores by answered questions, as a range over the methods."""
     parts = []
     for score in metrics.main_scores("t2i"):
         values = [v for row in rows if isinstance(v := row.get(f"chance_{score.key}"), float)]
@@ -173,7 +173,7 @@ def _answer_chance_note(rows: list[Row]) -> list[str]:
 
 
 def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
-    """Table 3: public models, then the study's own; metrics of images of texts and chance levels."""
+    """Table 3: text-to-image metrics and chance levels of public models, then of the study's own."""
     results = Results(study, inputs)
     public: list[tuple[Run | PublicRun, str, int | None]] = [
         (run, variants.GUIDED, run.sampling.steps) for run in results.public()
@@ -203,7 +203,7 @@ def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
 
 
 def _measured_reproduction(results: Results, run: Run, space: str) -> Row:
-    """The study's own row below the published ones."""
+    """The study's own row, which follows the published ones."""
     variant = paper_tables.reproduced_variant(run)
     fid, score = (results.metric("imagenet", run.method, variant, name) for name in ("fid", "is"))
     quality = results.card("imagenet", run.method).get("quality", {})
@@ -225,7 +225,7 @@ def _measured_reproduction(results: Results, run: Run, space: str) -> Row:
 
 
 def reproduction(study: Study, inputs: Iterable[Path] = ()) -> Table:
-    """Table 1: each method at its own size, as reported, as reproduced by the paper, as measured."""
+    """Table 1: each method at its own size, as reported, as reproduced by the paper, and as measured."""
     results = Results(study, inputs)
     if not study.report.reproduction:
         raise UserError(

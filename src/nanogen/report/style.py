@@ -1,4 +1,4 @@
-"""How every figure looks: one face, one set of sizes, a marker and a colour per family."""
+"""The look of all figures: one typeface, one set of sizes, a marker and a colour per family."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Look(NamedTuple):
-    """A family's mark; the shapes differ too, so that colour is never needed."""
+    """A family's marker. Shapes differ as well as colours, so that colour is not needed to tell them."""
 
     title: str
     colour: str
@@ -46,13 +46,13 @@ _HEIGHTS = {"figure4": 3.4, "correlations": 5.2, "tokenizers": 3.2}
 
 
 def default(name: str) -> FigureStyle:
-    """The style of a figure that no study sets."""
+    """The default style of a figure, for studies that do not set one."""
     return FigureStyle(height=_HEIGHTS.get(name, FigureStyle().height))
 
 
 @contextmanager
 def applied(style: FigureStyle) -> Iterator[None]:
-    """Draw inside this block; sizes follow ``style.font_size`` (points)."""
+    """Apply the style to figures drawn in this block; sizes follow ``style.font_size`` (points)."""
     import matplotlib
 
     matplotlib.use("Agg")

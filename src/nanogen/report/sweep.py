@@ -1,5 +1,5 @@
-"""A sweep of guidance: each method's best scale as a table, and FID against the scale as a figure, a
-panel per method, the best one ringed."""
+"""A sweep of guidance: a table of each method's best scale, and a figure of FID against the scale with a
+panel per method, in which the best scale is circled."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
             {
                 **head(run, run.sampling.steps),
                 "guidance_scale": run.sampling.guidance_scale,
-                "best_scale": choice["scale"],
+                "best_scale": choice.scale,
                 "fid": fid.value("fid"),
                 "is": score.value("is"),
-                **{f"{FID_AT}{point['scale']:g}": point["fid"] for point in choice["curve"]},
+                **{f"{FID_AT}{scale:g}": fid for scale, fid in choice.fids.items()},
                 "hash": fid.hash,
             }
         )
@@ -62,14 +62,14 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
 
 
 def _notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
-    """How the scales were chosen, and of which methods the choice is open."""
+    """Notes on how the scales were chosen, and on methods whose best scale may lie outside the sweep."""
     low, high = swept[0].sampling.guidance_interval
     notes = [
         f"Best scale: that of the lowest FID at {of.images} images each (FID at scale), guidance on "
         f"[{low}, {high}]. FID and IS: {swept[0].evaluation.images} images at that scale. Scale: that "
         "of the study's other tables.",
     ]
-    if edge := [run.title for run in swept if results.guidance(run.method)["at_edge"]]:
+    if edge := [run.title for run in swept if results.guidance(run.method).at_edge]:
         names = ", ".join(edge)
         notes.append(f"{names}: the best scale is the last that was tried; a better one may lie beyond.")
     return notes
@@ -77,7 +77,7 @@ def _notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
 
 @dataclass(frozen=True)
 class Curve:
-    """One method's FIDs by rising guidance scale, and the scale that they chose."""
+    """One method's FIDs in ascending order of the guidance scale, and the chosen scale."""
 
     name: str
     family: str
@@ -111,16 +111,16 @@ def curves(study: Study, inputs: Sequence[Path] = ()) -> list[Curve]:
 
 
 def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:
-    """The figure and, for the terminal, what it says of each method; the paper published no sweep."""
+    """The figure and, for the terminal, a sentence per method; the paper published no sweep."""
     found = curves(study, inputs)
     said = [f"{c.name}: guidance scale {c.best:g}, FID {c.lowest:.2f}" for c in found]
     return draw(found, style), said
 
 
 def draw(found: Sequence[Curve], style: FigureStyle) -> Figure:
-    """A small panel per method, each with its own range of FIDs, in rows of ``COLUMNS``.
+    """Draw a small panel per method, each with its own range of FIDs, in rows of ``COLUMNS``.
 
-    ``style.width`` is the figure's, ``style.height`` two rows', in inches.
+    ``style.width`` is the width of the figure, ``style.height`` the height of two rows, in inches.
     """
     columns = min(COLUMNS, len(found))
     rows = -(-len(found) // columns)

@@ -1,4 +1,4 @@
-"""A table as data: columns, rows in groups, the best values, and what a reader must know."""
+"""A table as data: columns, rows in groups, the best values, and notes."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Table:
     Attributes:
         name: e.g. ``table2``; also the label in LaTeX.
         caption: one or two sentences.
-        columns: what Markdown and LaTeX print, the first is the row's name.
-        rows: in order; keys are those of the columns, of ``identity`` and of ``more``.
-        grouped_by: the key whose value heads a group of rows.
-        notes: footnotes, one sentence or two each.
-        identity, more: keys that only the CSV holds, before and after the printed ones.
-        ranked: mark the best and second best value of a column.
-        apart: of each group by itself, whose numbers are not comparable with the others'.
+        columns: the columns in Markdown and LaTeX; the first holds the row's name.
+        rows: in order; their keys are those of the columns, of ``identity`` and of ``more``.
+        grouped_by: the key whose value is the heading of a group of rows.
+        notes: footnotes, one or two sentences each.
+        identity, more: keys that only the CSV has, before and after the printed ones.
+        ranked: whether the best and second best value of a column are marked.
+        apart: whether groups are ranked separately, because their numbers cannot be compared.
     """
 
     name: str
@@ -67,10 +67,10 @@ class Table:
 
 
 def marks(table: Table) -> dict[tuple[int, str], Mark]:
-    """Which cells are the best and second best of their column: {(row index, key): mark}.
+    """Marks of the best and second best cells of each column: {(row index, key): mark}.
 
-    Compared as printed, so that equal looking values share a mark. A column with fewer than two
-    different values, or no direction, has none; the worst value is not marked as second best.
+    Values are compared as printed, so that equal ones share a mark. A column with fewer than two
+    different values, or without a direction, has no marks; the worst value is never marked.
     """
     whole = [list(enumerate(table.rows))]
     blocks = [rows for _, rows in table.groups()] if table.apart else whole

@@ -1,4 +1,4 @@
-"""What a finished study holds, for a terminal: what to look at first, tables, files and times."""
+"""The summary of a finished study in the terminal: what to look at first, tables, files and times."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _width(column: Column, rows: Iterable[Row]) -> int:
 
 
 def fitting(table: Table, width: int) -> list[Column]:
-    """The columns that fit into ``width`` characters, the least important ones left out."""
+    """The columns that fit into ``width`` characters, without the least important ones."""
     kept = list(table.columns)
     for expendable in _EXPENDABLE:
         for column in [c for c in reversed(kept) if c.key.startswith(expendable)]:
@@ -80,7 +80,7 @@ def fitting(table: Table, width: int) -> list[Column]:
 
 
 def rich_table(table: Table, width: int, plain: bool) -> RichTable:
-    """A table to print, its least important columns left out where it would be wider than ``width``."""
+    """A table to print, without its least important columns if it would be wider than ``width``."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -119,7 +119,7 @@ def _files(console: Console, heading: str, paths: Sequence[Path | str]) -> None:
 
 
 def _first_look(console: Console, figures: Sequence[Path]) -> None:
-    """The pictures that say most, each with what it shows."""
+    """The most informative pictures, each with a description."""
     for name in FIRST_LOOK:
         for path in (path for path in figures if path.stem == name and path.parent.name == "figures"):
             console.print(
@@ -128,7 +128,7 @@ def _first_look(console: Console, figures: Sequence[Path]) -> None:
 
 
 def _by_folder(paths: Sequence[Path]) -> list[str]:
-    """A study's own figures by name; of its sample sheets and the published ones, how many there are."""
+    """A study's own figures by name, and the numbers of its sample grids and published figures."""
     own = [str(path) for path in paths if path.parent.name == "figures"]
     folders = Counter(path.parent for path in paths if path.parent.name != "figures")
     return [*own, *(f"{folder}/ ({count} files)" for folder, count in sorted(folders.items()))]
@@ -143,9 +143,9 @@ def show(
     report: Path | None,
     runs: Sequence[profile.Run],
 ) -> None:
-    """What to look at first, the tables ``printed``, the paths of all tables and figures, times.
+    """Print what to look at first, the tables ``printed``, the paths of all tables and figures, times.
 
-    Raises UserError where a file is missing.
+    Raises UserError if a file is missing.
     """
     for path in [*figures, *([report] if report else [])]:
         if not path.exists():

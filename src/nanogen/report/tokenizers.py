@@ -1,4 +1,4 @@
-"""The table of tokenizers: their latents, how near images come back, how fast, and who uses them."""
+"""The table of tokenizers: latents, quality of reconstructions, speed, and the methods that use them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BEFORE = ("rfid_untrained", "psnr_untrained")
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured of one tokenizer."""
+    """The measurements of one tokenizer."""
 
     values: dict[str, float]
     protocol: str
@@ -34,9 +34,9 @@ class Scores:
 
 
 def ordered(study: Study) -> dict[str, list[Run]]:
-    """The study's tokenizers, autoencoders of representations first, with the runs on each.
+    """The study's tokenizers, representation autoencoders first, with the runs that use each.
 
-    Raises UserError where it has none.
+    Raises UserError if it has none.
     """
     found = stages.tokenizers(study)
     if not found:
@@ -46,8 +46,8 @@ def ordered(study: Study) -> dict[str, list[Run]]:
 
 
 def _scores(study: Study, name: str, inputs: Iterable[Path]) -> Scores:
-    """Of the file among ``inputs``, or at its usual place; raises UserError where it is missing, of
-    another configuration or incomplete."""
+    """The scores in the file among ``inputs`` or at its usual place; raises UserError if the file is
+    missing, incomplete or made by another configuration."""
     usual = Path(Paths(study).reconstruction(name))
     path = next((p for p in inputs if p.parent.name == name), usual)
     if not path.exists():

@@ -1,7 +1,7 @@
-"""Figure 2 and its table: how long training takes, per method and task, from the training curves.
+"""Figure 2 and its table: the duration of training per method and task, from the training curves.
 
-The paper's figure shows the time of 100,000 steps on 32 H200 GPUs, with latents made in each step. Its
-numbers are in the picture alone, so that nothing stands beside a study's but what its text says.
+The paper's figure shows the time of 100,000 steps on 32 H200 GPUs, with latents encoded in each step.
+Its numbers exist only in the picture, so a study's are compared with the paper's text alone.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ PAPER = (
 
 
 def curve_path(paths: Paths, method: str, task: str) -> Path:
-    """Where a run's training curve lies, beside the trained model's card."""
+    """The path of a run's training curve, beside the trained model's card."""
     return Path(paths.trained(method, task)).with_name("train.jsonl")
 
 
 def _of_run(given: dict[Path, Path], path: Path, task: str) -> Row:
-    """Hours per 100,000 steps, by the median interval, which a pause of the machine does not touch."""
+    """Hours per 100,000 steps, from the median interval, which pauses of the machine do not affect."""
     path = given.get(path, path)
     if not path.exists():
         return {}
@@ -58,7 +58,7 @@ def _of_run(given: dict[Path, Path], path: Path, task: str) -> Row:
 
 
 def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
-    """The time of 100,000 steps of every method on every task; raises UserError where no curve is."""
+    """The time of 100,000 steps of every method on every task; raises UserError without any curve."""
     results = Results(study)
     given = {path: path for path in inputs}
     rows: dict[str, Row] = {}
@@ -112,7 +112,7 @@ def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Fi
 
 
 def draw(rows: Sequence[Row], tasks: Sequence[str], style: FigureStyle) -> Figure:
-    """Two bars per method, in the paper's order, families set apart."""
+    """Draw two bars per method, in the paper's order and grouped by family."""
     with applied(style):
         from matplotlib.figure import Figure
 
@@ -141,7 +141,7 @@ def draw(rows: Sequence[Row], tasks: Sequence[str], style: FigureStyle) -> Figur
 
 
 def _families(axes: Axes, rows: Sequence[Row], size: float) -> None:
-    """A line between families, and each one's name above its bars."""
+    """Draw a line between families, and each family's name above its bars."""
     starts = [i for i, row in enumerate(rows) if not i or row["family"] != rows[i - 1]["family"]]
     for start in starts:
         if start:

@@ -11,8 +11,9 @@ import torch
 
 from nanogen.backbones.embeddings import Condition
 from nanogen.config.sample_stage import SetStage, TrainedSetStage
+from nanogen.prompts.files import Prompt
 
-Prompts = list[dict[str, Any]]
+Prompts = list[Prompt]
 
 
 def tokenizer_of(stage: TrainedSetStage, folder: Path | None) -> Any:

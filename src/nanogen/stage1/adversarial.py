@@ -3,7 +3,8 @@ balances it with the reconstruction (Esser et al. 2021, arXiv 2012.09841, equati
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nanogen.config.tokenizer_schema import Adversarial
-from nanogen.stage1.augmentation import augmented
-from nanogen.stage1.discriminator import Heads, LayerFeatures
+from nanogen.stage1.augmentation import AGAIN, FAKE, REAL, augmented
+from nanogen.stage1.discriminator import GridHeads, Heads, LayerFeatures
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.terms import Reconstructed
 from nanogen.training.checkpoint import Learned
@@ -38,41 +39,50 @@ def adaptive_weight(
     processes.
     """
     norms = [
-        group.mean(torch.autograd.grad(loss, last, retain_graph=True)[0].float()).norm()
+        group.mean(torch.autograd.grad(loss, last, retain_graph=True)[0]).norm()
         for loss in (reconstruction, adversarial)
     ]
     return (norms[0] / (norms[1] + TINY)).clamp(max=largest)
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Inside, what is computed by the module leaves no gradient at its weights."""
-    module.requires_grad_(False)
+def frozen(module: nn.Module, *, still: bool) -> Iterator[None]:
+    """Inside, what is computed by the module leaves no gradient at its weights; where ``still``, it is
+    in evaluation mode."""
+    module.requires_grad_(False).train(not still)
     try:
         yield
     finally:
-        module.requires_grad_(True)
+        module.requires_grad_(True).train()
 
 
 @dataclass(frozen=True)
 class Discriminated:
-    """Frozen features of a batch and of its reconstruction, each per layer (B, width, rows, rows);
-    ``used``: the reconstruction's carry a gradient and the tokenizer is to learn from it."""
+    """A batch that the discriminator judges.
 
-    real: list[Tensor]
-    fake: list[Tensor]
-    used: bool
+    Attributes:
+        draws: (B, 3, 7), as of `Adversary.judge`.
+        fake: frozen features of the reconstruction, per layer (B, width, rows, rows), with the graph;
+            None where the tokenizer is not to learn from them.
+    """
+
+    made: Reconstructed
+    draws: Tensor
+    fake: list[Tensor] | None
 
 
-class Adversary:
+class Adversary(ABC):
     """A discriminator with its optimizer: it judges reconstructions and learns to tell them apart.
 
     Args:
         keys: ``stage1.adversarial`` of a model's configuration.
         phases: when it is trained and used, and its learning rate.
         features: frozen, on the group's device.
-        heads: the same weights on every process.
+        heads: of the class ``heads_class``, the same weights on every process.
     """
+
+    heads_class: type[Heads]
+    still: bool  # whether spectral norms stay as they are while the tokenizer learns
 
     def __init__(
         self,
@@ -91,33 +101,36 @@ class Adversary:
         """What the discriminator sees at ``step`` (from 1); None before it is trained.
 
         Args:
-            draws: (B, 2, 7) uniform in [0, 1): how originals and reconstructions are augmented.
+            draws: (B, 3, 7) uniform in [0, 1): how originals, reconstructions and those that the
+                discriminator alone sees are augmented.
         """
         if step <= self.phases.disc_start:
             return None
         used = step > self.phases.gan_start
-        with torch.no_grad():
-            real = self.features(augmented(made.target, draws[:, 0], self.keys.augmentation))
-        with torch.set_grad_enabled(used):
-            fake = self.features(augmented(made.output, draws[:, 1], self.keys.augmentation))
-        return Discriminated(real, fake, used)
+        return Discriminated(made, draws, self.seen(made.output, draws[:, FAKE]) if used else None)
 
-    def losses(self, judged: Discriminated, reconstruction: Tensor, last: Tensor) -> dict[str, Tensor]:
+    def seen(self, images: Tensor, draws: Tensor) -> list[Tensor]:
+        """Frozen features of augmented images (B, 3, H, W) in about [-1, 1]."""
+        return self.features(augmented(images, draws, self.keys.augmentation))
+
+    def losses(self, fake: Sequence[Tensor], reconstruction: Tensor, last: Tensor) -> dict[str, Tensor]:
         """``adversarial`` of the tokenizer, with the graph, and ``adaptive_weight``, without.
 
         The weight holds the constant ``weight`` of the configuration. The heads get no gradient.
+
+        Args:
+            fake: features of the reconstruction, `Discriminated.fake`.
         """
-        with frozen(self.heads):
-            loss = -self.heads(judged.fake).mean()
+        with frozen(self.heads, still=self.still):
+            (logits,) = self.heads(fake)
+        loss = -logits.mean()
         largest = self.keys.max_weight
         weight = adaptive_weight(reconstruction, loss, last, largest, self.group)
         return {"adversarial": loss, "adaptive_weight": self.keys.weight * weight}
 
     def learn(self, judged: Discriminated, step: int) -> dict[str, Tensor]:
         """One step of the discriminator; its loss and accuracies in [0, 1], of the global batch."""
-        fake = [features.detach() for features in judged.fake]
-        pairs = [torch.cat(pair) for pair in zip(judged.real, fake, strict=True)]
-        real, made = self.wrapped(pairs).chunk(2)
+        real, made = self.logits(judged)
         loss = hinge(real, made)
         rate = self.phases.discriminator_rate(step)
         for parameters in self.learned.optimizer.param_groups:
@@ -127,6 +140,43 @@ class Adversary:
         self.learned.optimizer.step()
         return {
             "discriminator": self.group.mean(loss),
-            "accuracy_real": self.group.mean((real > 0).float().mean()),
-            "accuracy_fake": self.group.mean((made < 0).float().mean()),
+            "accuracy_real": self.group.mean((real > 0).to(loss.dtype).mean()),
+            "accuracy_fake": self.group.mean((made < 0).to(loss.dtype).mean()),
         }
+
+    @abstractmethod
+    def logits(self, judged: Discriminated) -> tuple[Tensor, Tensor]:
+        """Logits (B, all cells) of originals and of reconstructions, for the heads to learn from."""
+
+
+class DecoderAdversary(Adversary):
+    """Of an RAE's decoder: learns from what the decoder makes after its own step (`Reconstructed.again`)
+    and from the originals, one after the other."""
+
+    heads_class = Heads
+    still = True
+
+    def logits(self, judged: Discriminated) -> tuple[Tensor, Tensor]:
+        made, draws = judged.made, judged.draws
+        assert made.again is not None
+        with torch.no_grad():
+            again = self.seen(made.again(), draws[:, AGAIN])
+            target = self.seen(made.target, draws[:, REAL])
+        fake, real = self.wrapped(again, target)
+        return real, fake
+
+
+class VAEAdversary(Adversary):
+    """Of a VAE: learns from the same reconstructions as the VAE, as usual (Esser et al. 2021), by heads
+    on the grid."""
+
+    heads_class = GridHeads
+    still = False
+
+    def logits(self, judged: Discriminated) -> tuple[Tensor, Tensor]:
+        made, draws = judged.made, judged.draws
+        with torch.no_grad():
+            target = self.seen(made.target, draws[:, REAL])
+            fake = judged.fake or self.seen(made.output, draws[:, FAKE])
+        real, fake = self.wrapped(target, [features.detach() for features in fake])
+        return real, fake

@@ -15,9 +15,9 @@ from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.models.initialisation import seeded
 from nanogen.models.perceptual import load_perceptual
-from nanogen.stage1.adversarial import Adversary
+from nanogen.stage1.adversarial import Adversary, DecoderAdversary, VAEAdversary
 from nanogen.stage1.batches import Batch
-from nanogen.stage1.discriminator import Heads, load_features
+from nanogen.stage1.discriminator import load_features
 from nanogen.stage1.losses import TokenizerLoss
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.rae import DecoderTraining
@@ -44,6 +44,7 @@ class Trainee(Protocol):
 
 Make = Callable[[ModelStage, np.ndarray, Mapping[str, Path], Processes], Trainee]
 KINDS: dict[str, Make] = {"rae": DecoderTraining, "vae": VAETraining}
+ADVERSARIES: dict[str, type[Adversary]] = {"rae": DecoderAdversary, "vae": VAEAdversary}
 
 
 def network_folders(stage: ModelStage, given: Mapping[str, Path]) -> dict[str, Path]:
@@ -93,7 +94,8 @@ def loss_of(
 def _adversary(
     stage: ModelStage, keys: Adversarial, phases: Phases, folder: Path, group: Processes
 ) -> Adversary:
+    of_kind = ADVERSARIES[stage.model.kind]
     features = load_features(folder, stage.networks["discriminator"], keys.layers)
     with seeded(stage.seed, "build", stage.model.name, "discriminator"):
-        heads = Heads(features.encoder.width, len(keys.layers))
-    return Adversary(keys, phases, features.to(group.device), heads, group)
+        heads = of_kind.heads_class(features.encoder.width, len(keys.layers), keys.kernel)
+    return of_kind(keys, phases, features.to(group.device), heads, group)

@@ -12,10 +12,13 @@ from torch.nn import functional as F
 from nanogen.config.tokenizer_schema import Augmentation
 
 DRAWS = 7  # per image: brightness, saturation, contrast, shift and hole in rows and in columns
+# Which of an image's draws is for what: the original, its reconstruction, and the reconstruction that is
+# made again for the discriminator alone.
+REAL, FAKE, AGAIN = range(3)
 
 
 def augmented(images: Tensor, draws: Tensor, strength: Augmentation) -> Tensor:
-    """Colour, then translation, then cutout; differentiable in the images.
+    """Translation, then colour, then cutout; differentiable in the images.
 
     Args:
         images: (B, 3, H, W) in about [-1, 1].
@@ -23,10 +26,10 @@ def augmented(images: Tensor, draws: Tensor, strength: Augmentation) -> Tensor:
         strength: ``color`` (1: as published), ``translation`` and ``cutout`` (the largest shift and the
             hole's side, as shares of the image's side); 0 leaves a step out.
     """
-    if strength.color:
-        images = recoloured(images, draws[:, :3], strength.color)
     if strength.translation:
         images = translated(images, draws[:, 3:5], strength.translation)
+    if strength.color:
+        images = recoloured(images, draws[:, :3], strength.color)
     if strength.cutout:
         images = with_hole(images, draws[:, 5:], strength.cutout)
     return images
@@ -44,7 +47,7 @@ def recoloured(images: Tensor, draws: Tensor, strength: float) -> Tensor:
 
 def translated(images: Tensor, draws: Tensor, share: float) -> Tensor:
     """Shifted by whole pixels, at most ``share`` of the side each way; zeros move in."""
-    most = max(1, round(share * images.shape[-1]))
+    most = max(1, int(share * images.shape[-1] + 0.5))
     first = (draws * (2 * most + 1)).long()  # (B, 2)
     padded = F.pad(images, (most, most, most, most)).permute(0, 2, 3, 1)
     rows, columns = (

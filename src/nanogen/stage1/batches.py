@@ -31,7 +31,7 @@ class Batch:
     images: Tensor  # uint8 (B, H, W, 3)
     noise: Tensor  # (B, ...) standard normal, of the size that the tokenizer asks for
     level: Tensor  # (B,) uniform in [0, 1), how strong the noise is
-    augment: Tensor  # (B, 2, 7) uniform in [0, 1), for the discriminator's augmentations
+    augment: Tensor  # (B, 3, 7) uniform in [0, 1), for the discriminator's augmentations
 
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
@@ -87,7 +87,9 @@ class Batches:
             image = _spliced(image, self._read(place - 1), generator)
         if self.side < image.shape[0]:
             image = _cropped(image, self.side, generator)
-        return image, noise, level, augment
+        # drawn last, since it came last: what was trained without it stays what it was
+        again = torch.rand(1, DRAWS, generator=generator)
+        return image, noise, level, torch.cat([augment, again])
 
     def spliced(self, place: int) -> bool:
         """Whether the image at a place continues as the one before it."""

@@ -1,5 +1,5 @@
-"""A discriminator on a frozen vision transformer: small heads judge its patch tokens at several depths
-(Sauer et al. 2023, arXiv 2301.09515, section 4; with group norms, which see one image at a time)."""
+"""Discriminators on a frozen vision transformer: small heads judge its patch tokens at several depths
+(Sauer et al. 2023, arXiv 2301.09515, section 4)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils import parametrizations, spectral_norm
 
 from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, load_encoder
 
-GROUPS = 8
+EPSILON = 1e-6  # of a row's norms
+GROUPS = 8  # of a grid's
 SLOPE = 0.2
 
 
@@ -22,7 +23,7 @@ class LayerFeatures(nn.Module):
     """Patch tokens after some blocks of a frozen vision transformer, differentiable in the image.
 
     Args:
-        layers: the blocks, counted from 1.
+        layers: the blocks, counted from 1, in any order and also more than once.
 
     Raises UserError where the network has no such block.
     """
@@ -39,40 +40,81 @@ class LayerFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Float (B, 3, H, W) in [-1, 1] -> per layer (B, width, rows, rows)."""
-        rows = self.encoder.rows
-        found = self.encoder.parts.layers(self.encoder.preprocessing.signed(images), self.layers)
-        return [tokens.transpose(1, 2).unflatten(2, (rows, rows)) for tokens in found]
+        rows, blocks = self.encoder.rows, sorted(set(self.layers))
+        found = self.encoder.parts.layers(self.encoder.preprocessing.signed(images), blocks)
+        grids = [tokens.transpose(1, 2).unflatten(2, (rows, rows)) for tokens in found]
+        return [grids[blocks.index(layer)] for layer in self.layers]
 
 
 class Head(nn.Module):
-    """(B, width, rows, rows) -> logits (B, rows * rows), above 0 where it looks real."""
+    """Tokens of one layer (B, width, N) -> logits (B, N), above 0 where they look real.
 
-    def __init__(self, width: int):
+    A circular convolution runs along the row of tokens, read row by row from the image. Each call of a
+    convolution in training mode is one step of its spectral norm's power iteration. The norm between
+    them is per image and channel, over the tokens.
+    """
+
+    def __init__(self, width: int, kernel: int):
         super().__init__()
-        self.enter = _judging(width, 1)
-        self.around = _judging(width, 3)
-        self.logit = spectral_norm(nn.Conv2d(width, 1, 1))
+        self.enter = self._judging(width, 1)
+        self.around = self._judging(width, kernel)
+        self.logit = self.convolution(width, 1, 1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        x = self.enter(features)
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.enter(tokens)
         x = (x + self.around(x)) * 0.5**0.5
         return self.logit(x).flatten(1)
 
+    def _judging(self, width: int, kernel: int) -> nn.Sequential:
+        convolution = self.convolution(width, width, kernel)
+        return nn.Sequential(convolution, self.norm(width), nn.LeakyReLU(SLOPE))
 
-def _judging(width: int, kernel: int) -> nn.Sequential:
-    convolution = nn.Conv2d(width, width, kernel, padding=kernel // 2)
-    return nn.Sequential(spectral_norm(convolution), nn.GroupNorm(GROUPS, width), nn.LeakyReLU(SLOPE))
+    def convolution(self, inputs: int, outputs: int, kernel: int) -> nn.Module:
+        convolution = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, padding_mode="circular")
+        return spectral_norm(convolution)
+
+    def norm(self, width: int) -> nn.Module:
+        return nn.GroupNorm(width, width, EPSILON)
+
+
+class GridHead(Head):
+    """(B, width, rows, rows) -> logits (B, rows * rows), by a convolution over the grid and norms of
+    eight groups of channels."""
+
+    def convolution(self, inputs: int, outputs: int, kernel: int) -> nn.Module:
+        convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+        return parametrizations.spectral_norm(convolution)
+
+    def norm(self, width: int) -> nn.Module:
+        return nn.GroupNorm(GROUPS, width)
 
 
 class Heads(nn.Module):
-    """One head per layer: features as `LayerFeatures` gives them -> logits (B, all cells)."""
+    """One head per layer: batches of features as `LayerFeatures` gives them -> the logits of each batch
+    (B, all cells), one batch after the other."""
 
-    def __init__(self, width: int, layers: int):
+    head: type[Head] = Head
+
+    def __init__(self, width: int, layers: int, kernel: int):
         super().__init__()
-        self.heads = nn.ModuleList(Head(width) for _ in range(layers))
+        self.heads = nn.ModuleList(self.head(width, kernel) for _ in range(layers))
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
+    def forward(self, *batches: Sequence[Tensor]) -> list[Tensor]:
+        return [self.logits([x.flatten(2) for x in features]) for features in batches]
+
+    def logits(self, features: Sequence[Tensor]) -> Tensor:
+        """Of one batch, whose features have the heads' layout."""
         return torch.cat([head(x) for head, x in zip(self.heads, features, strict=True)], 1)
+
+
+class GridHeads(Heads):
+    """Heads on the grid, which judge all batches together."""
+
+    head = GridHead
+
+    def forward(self, *batches: Sequence[Tensor]) -> list[Tensor]:
+        together = [torch.cat(layer) for layer in zip(*batches, strict=True)]
+        return list(self.logits(together).split([len(features[0]) for features in batches]))
 
 
 def load_features(folder: Path, model: Model, layers: Sequence[int]) -> LayerFeatures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,7 @@ class JointLearner(Learner[JointBatch]):
         for parameters in optimizer.param_groups:
             parameters["lr"] = rate
         trained = [p for parameters in optimizer.param_groups for p in parameters["params"]]
-        norm = clip_grad_norm_(trained, self.keys.clip)
+        norm = clip_grad_norm_(trained, self.keys.clip or math.inf)
         optimizer.step()
         optimizer.zero_grad()
         return norm

@@ -5,6 +5,7 @@ It knows neither the kinds of tokenizers nor the terms of their loss.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,7 +94,7 @@ class TokenizerLearner(Learner[Batch]):
             made = self.trainee.reconstructed(self.wrapped, batch)
             losses, judged = self.loss(made, step, batch.augment, self.trainee.last)
         losses["loss"].backward()
-        norm = clip_grad_norm_(self.trained, self.keys.clip)
+        norm = clip_grad_norm_(self.trained, self.keys.clip or math.inf)
         optimizer.step()
         optimizer.zero_grad()
         self.average.update(step)

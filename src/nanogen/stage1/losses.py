@@ -16,7 +16,7 @@ class TokenizerLoss:
     """Reconstruction + KL + perceptual + adversarial, of one batch at one step.
 
     Call it for the tokenizer's losses; after their backward pass, `learn` is the discriminator's step
-    on the same features.
+    on the same batch.
 
     Args:
         weights: of the terms by name (``stage1.terms``); one that weighs 0 is not computed.
@@ -43,7 +43,7 @@ class TokenizerLoss:
         """The tokenizer's losses at ``step`` (from 1) and what the discriminator saw, if it did.
 
         Args:
-            draws: (B, 2, 7) uniform in [0, 1), for the augmentations (`Adversary.judge`).
+            draws: (B, 3, 7) uniform in [0, 1), for the augmentations (`Adversary.judge`).
             last: the weights of the decoder's last layer, at which gradients are compared.
 
         ``loss`` carries the graph and is this process's; the terms stand beside it by name, before
@@ -55,8 +55,8 @@ class TokenizerLoss:
         for name, (weight, _) in used.items():
             total = total + weight * losses[name]
         judged = self.adversary.judge(made, draws, step) if self.adversary else None
-        if self.adversary and judged and judged.used:
-            added = self.adversary.losses(judged, total, last)
+        if self.adversary and judged and judged.fake:
+            added = self.adversary.losses(judged.fake, total, last)
             total = total + added["adaptive_weight"] * added["adversarial"]
             losses |= added
         return {"loss": total, **losses}, judged

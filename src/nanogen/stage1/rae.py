@@ -4,14 +4,16 @@ arXiv 2510.11690, section 3)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from nanogen.config.model_schema import Model
 from nanogen.config.model_stage import ModelStage
-from nanogen.data.pixels import to_signed
+from nanogen.data.pixels import to_signed, to_uint8
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, copy_encoder, load_encoder
 from nanogen.models.initialisation import checked, seeded
@@ -88,7 +90,13 @@ class DecoderTraining:
         features = self.encoder(batch.images)
         sigma = self.tau * batch.level.view(-1, 1, 1, 1)
         images = network(features + sigma * batch.noise)  # in [0, 1]
-        return Reconstructed(batch.images, to_signed(batch.images), 2 * images - 1)
+        again = partial(self._again, features)
+        return Reconstructed(batch.images, to_signed(batch.images), 2 * images - 1, again=again)
+
+    @torch.no_grad()
+    def _again(self, features: Tensor) -> Tensor:
+        """What the decoder makes of features without noise by now, in [-1, 1], of 8 bits."""
+        return to_signed(to_uint8(2 * self.learned(features).float() - 1))
 
     def save(self, folder: Path) -> RAE:
         """Write the trained tokenizer to ``folder``; it is returned."""

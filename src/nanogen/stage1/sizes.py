@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
-import torch
 from torch import nn
 
 from nanogen.config import PIXELS, Study, load_model, stages
@@ -15,8 +15,9 @@ from nanogen.config.model_stage import ModelStage
 from nanogen.models import encoders, timm_networks
 from nanogen.models.encoders import TransformerParts
 from nanogen.models.loading import LibraryNetwork
+from nanogen.parameters import parameter_count
 from nanogen.stage1 import rae, vae
-from nanogen.stage1.discriminator import Heads
+from nanogen.stage1.assembly import ADVERSARIES
 from nanogen.stage1.phases import Phases
 
 BUILDERS = {"rae": rae.build, "vae": vae.build}
@@ -59,20 +60,32 @@ def size_of(study: Study, name: str) -> Size:
     network = load_model(study, model.end_to_end.start) if model.end_to_end else model
     data, judge = stages.task_data(study, model.data), stage.networks.get("discriminator")
     heads = frozen = 0
-    with torch.device("meta"):
-        trained = _count(BUILDERS[network.kind](network, data.resolution))
-        if judge and keys.adversarial:
-            encoder = _encoder(judge)
-            frozen = _count(encoder)
-            heads = _count(Heads(TransformerParts.of(encoder).width, len(keys.adversarial.layers)))
+    trained = parameter_count(lambda: BUILDERS[network.kind](network, data.resolution))
+    if judge and keys.adversarial:
+        frozen, width = _frozen(judge)
+        layers, kernel = len(keys.adversarial.layers), keys.adversarial.kernel
+        heads = _heads(ADVERSARIES[model.kind].heads_class, width, layers, kernel)
     return Size(name, trained, heads, frozen, Phases.of(keys, data.train_images))
+
+
+def _frozen(judge: Model) -> tuple[int, int]:
+    """(parameters, width of the tokens) of the discriminator's encoder."""
+    widths = []
+
+    def make() -> LibraryNetwork:
+        encoder = _encoder(judge)
+        widths.append(TransformerParts.of(encoder).width)
+        return encoder
+
+    return parameter_count(make), widths[0]
+
+
+@cache  # of all tokenizers alike; spectral norms begin with a power iteration, which takes its time
+def _heads(of_class: Callable[[int, int, int], nn.Module], width: int, layers: int, kernel: int) -> int:
+    return parameter_count(lambda: of_class(width, layers, kernel))
 
 
 def _encoder(model: Model) -> LibraryNetwork:
     if timm_networks.is_timm(model.model_class) and model.model_class != timm_networks.EVA:
         return timm_networks.build(model.model_class, model.architecture)
     return encoders.build_encoder(model)
-
-
-def _count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())

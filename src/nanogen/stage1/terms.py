@@ -17,6 +17,8 @@ class Reconstructed:
         target: float32 (B, 3, H, W) in [-1, 1], the same.
         output: float (B, 3, H, W) in about [-1, 1], with the tokenizer's graph.
         mean, log_variance: of a VAE's posterior, both as its network lays them out; None of others.
+        again: makes the images once more, float (B, 3, H, W) in [-1, 1], by the trained network as it is
+            when called, without noise and of 8 bits; None of a VAE.
     """
 
     images: Tensor
@@ -24,6 +26,7 @@ class Reconstructed:
     output: Tensor
     mean: Tensor | None = None
     log_variance: Tensor | None = None
+    again: Callable[[], Tensor] | None = None
 
 
 Term = Callable[[Reconstructed], Tensor]

@@ -70,7 +70,7 @@ class RAE(Tokenizer):
     @torch.no_grad()
     def decode_unit(self, latents: Tensor) -> Tensor:
         """As the decoder gives them, in [0, 1]."""
-        return self.decoder(latents.to(torch.float32) * self.std + self.mean)
+        return self.decoder(latents.to(torch.get_default_dtype()) * self.std + self.mean)
 
     def untrained(self) -> RAE:
         """With another decoder, on the same encoder and its statistics."""

@@ -1,9 +1,8 @@
-"""What each stage of the graph depends on, and the hash that names it.
+"""What each stage of the graph depends on, and the hash that identifies it.
 
-A stage's dictionary holds the keys that change its result and the hashes of what it reads, nothing
-else: that is what Snakemake compares to decide what to run again, what every output carries, and
-what the stage checks its inputs against. ``VERSIONS`` is raised by a developer whose change to the
-code alters a stage's results.
+A stage's dictionary holds the keys that change its result and the hashes of its inputs, and nothing
+else. Its hash is stored in every output, checked in every input, and compared by Snakemake to decide
+what to run again. A developer who changes a stage's results raises its number in ``VERSIONS``.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from nanogen.config.stages.runs import (
     train,
     trained_model,
 )
-from nanogen.config.stages.scores import metric, metrics_of
+from nanogen.config.stages.scores import measuring, metric, metrics_of, networks
 from nanogen.config.stages.text_to_image import (
     answering,
     geneval,
@@ -60,9 +59,11 @@ __all__ = [
     "image_text",
     "inputs",
     "latents",
+    "measuring",
     "metric",
     "metrics_of",
     "model",
+    "networks",
     "online",
     "prompts",
     "question_scores",

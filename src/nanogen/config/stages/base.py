@@ -15,7 +15,7 @@ VERSIONS = {
     "data": 3,
     "prompts": 2,
     "model": 4,
-    "model: rae": 5,
+    "model: rae": 6,
     "model: end to end": 5,
     "latents": 1,
     "text": 1,
@@ -34,7 +34,7 @@ VERSIONS = {
     "simpleeval": 1,
     "image_text": 1,
 }
-# What the keys of a stage are sections of: one, a list of them, or several by name.
+# The section behind a key of a stage: one, a list of them, or (`BY_NAME`) several by name.
 SECTIONS: dict[str, type[Section]] = {
     "backbone": schema.Backbone,
     "color_classifier": Model,
@@ -53,14 +53,14 @@ SECTIONS: dict[str, type[Section]] = {
     "training": schema.Training,
 }
 BY_NAME: dict[str, type[Section]] = {"models": Model, "networks": Model}
-INSIDE = ("joint", "train")  # keys that hold a stage's keys in turn
+INSIDE = ("joint", "train")  # keys whose value holds the keys of another stage
 Stage = dict[str, Any]
 
 
 def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
-    """A stage with its hash; ``expects`` are the hashes of what it reads.
+    """A stage with its hash; ``expects`` holds the hashes of its inputs, by name.
 
-    ``name`` is a key of ``VERSIONS``: the stage, or ``STAGE: VARIETY`` where that has its own version.
+    ``name`` is a key of ``VERSIONS``: the stage, or ``STAGE: VARIANT`` if that has a version of its own.
     """
     stage = name.partition(":")[0]
     content = {"stage": stage, "version": VERSIONS[name], "expects": expects, **keys}
@@ -68,7 +68,7 @@ def stage_of(name: str, expects: dict[str, str], **keys: Any) -> Stage:
 
 
 def completed_stage(stage: Mapping[str, Any]) -> Stage:
-    """A stage that an older version wrote, with the keys that were added to its sections since."""
+    """A stage that an older version wrote, completed by the keys added to its sections since."""
     inside = (*INSIDE, "use")
     return {
         key: completed(value, SECTIONS[key])
@@ -81,7 +81,7 @@ def completed_stage(stage: Mapping[str, Any]) -> Stage:
 
 
 def counted(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that count for a stage's hash."""
+    """The keys that enter a stage's hash."""
     return {key: _identity_of(key, value) for key, value in keys.items()}
 
 

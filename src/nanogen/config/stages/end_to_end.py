@@ -1,4 +1,4 @@
-"""The backbone that a VAE is tuned with, in the form of a ``train`` stage's keys."""
+"""The backbone that a VAE is tuned together with, as keys of a ``train`` stage."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from nanogen.errors import UserError
 
 
 def joint(study: Study, config: Model) -> dict[str, Any]:
-    """What a ``train`` stage says of its network and batches, of the backbone tuned with this VAE.
+    """The keys of a ``train`` stage for the backbone that is tuned together with this VAE.
 
-    Raises UserError where the VAE that it starts from, the encoder or the depth do not fit.
+    Raises UserError if the VAE that it starts from, the encoder or the depth do not fit.
     """
     keys = config.end_to_end
     assert keys is not None
@@ -76,7 +76,7 @@ def _check_backbone(config: Model, backbone: Backbone, objective: Objective, whe
 
 
 def _labels(study: Study, config: Model, where: str) -> Conditioner:
-    """The backbone is told classes; captions would tie the tuning to a text encoder."""
+    """The backbone is conditioned on classes; captions would tie the tuning to a text encoder."""
     assert config.data is not None
     conditioner = trained_run(study, study.methods[0], config.data).conditioner
     if conditioner.kind != "label":

@@ -31,13 +31,13 @@ def task_data(study: Study, task: str) -> Data:
 
 
 def inputs(study: Study, task: str) -> Stage:
-    """Drawn pictures in the format of a task's data set, for a study that has the real one nowhere."""
+    """Drawn pictures in the format of a task's data set, for a study without access to the real one."""
     keys = task_data(study, task).model_dump(mode="json", exclude={"root", "hub"})
     return stage_of("inputs", {}, seed=study.seed, data=keys)
 
 
 def data(study: Study, task: str, split: str) -> Stage:
-    """The images of one split. What a user gives counts by what lies there (``content``)."""
+    """The images of one split. A user's data is identified by its files (``content``), not its path."""
     keys = task_data(study, task).model_dump(mode="json")
     if not _given_data(study, task):
         return stage_of("data", {}, seed=study.seed, split=split, data=keys)
@@ -49,14 +49,14 @@ def data(study: Study, task: str, split: str) -> Stage:
 
 
 def _given_data(study: Study, task: str) -> bool:
-    """Whether the task's data is a folder of the user's, and not fetched, drawn or made by a rule."""
+    """Whether the task's data is a user's folder, and not downloaded, drawn or made by a rule."""
     root = task_data(study, task).root
     return root is not None and root != Paths(study).inputs(task)
 
 
 @once
 def given_classes(study: Study, task: str) -> list[str] | None:
-    """Names of the classes of photographs that a user gave; None of other data."""
+    """Names of the classes in a user's folder of photographs; None for other data."""
     found = task_data(study, task)
     if found.source != "folder" or not _given_data(study, task):
         return None
@@ -76,8 +76,8 @@ def _content(study: Study, task: str, split: str) -> str:
 
 
 def prompts(study: Study) -> Stage:
-    """The prompts of the text-to-image evaluation; those that DPG-Bench and GenAI-Bench bring along are
-    keys only where they are drawn."""
+    """The prompts of the text-to-image evaluation. Those of DPG-Bench and GenAI-Bench are keys only if
+    the study draws images from them."""
     run = trained_run(study, study.methods[0], "t2i")
     named = run.evaluation.prompts
     in_a_file = named in available("prompts") or str(named).endswith((".json", ".jsonl"))
@@ -103,7 +103,7 @@ def prompts(study: Study) -> Stage:
 
 
 def _simple_prompts(run: Run) -> dict[str, Any] | None:
-    """What SimpleEval's prompts follow from, beside the seed; who judges the images is no matter."""
+    """What determines SimpleEval's prompts besides the seed; the network that judges does not."""
     simple = run.evaluation.simpleeval
     return None if simple is None else simple.model_dump(mode="json", exclude={"scorer"})
 
@@ -113,7 +113,7 @@ MODEL_BLOCKS = 64  # of 4 KiB of each file: weights that were tuned have the siz
 
 @once
 def _given_model_hash(_: Study, path: str) -> str:
-    """Identity of a model folder that the user points at: what its card says, or what lies there."""
+    """The hash of a model folder given by the user: its card's, or else one of its files' content."""
     folder = Path(path)
     card = folder / "nanogen.json"
     if card.exists():
@@ -124,7 +124,7 @@ def _given_model_hash(_: Study, path: str) -> str:
     return hash_of(((f.relative_to(folder).as_posix(), f) for f in files), blocks=MODEL_BLOCKS)
 
 
-# Keys of a model that do not change what its folder holds, and those that do where it is fetched.
+# Keys of a model that do not change its files, and those that change them if it is downloaded.
 NOT_OF_THE_FOLDER = {"path", "color_classifier"}
 FETCHED_FROM = {"file", "statistics_hub", "released"}
 TRAINED_BY = {"stage1", "end_to_end"}  # a tokenizer, where it is built
@@ -133,7 +133,7 @@ NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every"}
 
 
 def model(study: Study, name: str) -> Stage:
-    """One frozen network: trained from scratch, downloaded, or the user's."""
+    """One frozen network: trained from scratch, downloaded, or given by the user."""
     config: Model = load_model(study, name)
     others = NOT_OF_THE_FOLDER | (FETCHED_FROM if config.source != "download" else set())
     others |= TRAINED_BY if config.source != "build" else set()
@@ -165,7 +165,7 @@ def model(study: Study, name: str) -> Stage:
 
 
 def check_buildable(study: Study, config: Model) -> None:
-    """Raise UserError, before anything is spent, unless the model says how it is trained here."""
+    """Raise UserError, before anything runs, unless the model's file says how to train it."""
     recipe = "stage1" if config.kind in ("vae", "rae") else "training"
     if config.data is None or getattr(config, recipe) is None:
         raise UserError(
@@ -185,7 +185,7 @@ def _keys(config: Model, others: set[str]) -> dict[str, Any]:
 
 
 def model_keys(study: Study, name: str) -> dict[str, Any]:
-    """A frozen network's keys as a stage that uses it needs them; where it came from is no matter."""
+    """A frozen network's keys for a stage that uses it, without those that say where it came from."""
     elsewhere = {"source", "end_to_end"} | NOT_OF_THE_FOLDER | FETCHED_FROM
     return _keys(load_model(study, name), elsewhere)
 

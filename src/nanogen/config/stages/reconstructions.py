@@ -1,4 +1,4 @@
-"""Tokenizers measured: what they give back of the validation images."""
+"""Measurements of tokenizers: their reconstructions of the validation images."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from nanogen.errors import UserError
 
 
 def tokenizers(study: Study) -> dict[str, list[Run]]:
-    """The tokenizers that a study's methods work on, each with a run of every method that does.
+    """The tokenizers of a study's methods, each with a run of every method that uses it.
 
-    None where the study has pixel methods only.
+    Empty if the study has pixel methods only.
     """
     found: dict[str, list[Run]] = {}
     for method in study.methods:
@@ -29,7 +29,7 @@ def reconstructed_task(study: Study) -> str:
 
 
 def reconstruction_networks(study: Study) -> dict[str, str]:
-    """Which networks judge reconstructions: ``extractor`` for rFID, and ``perceptual`` for LPIPS where
+    """The networks that measure reconstructions: ``extractor`` for rFID, and ``perceptual`` for LPIPS if
     the study names one."""
     evaluation = load_run(study, study.methods[0], reconstructed_task(study)).evaluation
     named = {"extractor": evaluation.extractors[0], "perceptual": evaluation.perceptual}
@@ -37,7 +37,7 @@ def reconstruction_networks(study: Study) -> dict[str, str]:
 
 
 def reconstruction(study: Study, tokenizer: str) -> Stage:
-    """Scores of one tokenizer's reconstructions; of one that the study trains, also before that."""
+    """Scores of one tokenizer's reconstructions; if the study trains it, also before its training."""
     if tokenizer not in (known := tokenizers(study)):
         raise UserError(
             f"study {study.study} has no tokenizer {tokenizer!r}; it has {', '.join(known) or 'none'}"

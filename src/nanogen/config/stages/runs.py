@@ -1,5 +1,5 @@
-"""Stages of a run: its training, its sample sets, and their scores against real images, by which a
-sample set's guidance may be chosen."""
+"""Stages of a run: its training, its sample sets, their scores against real images, and the choice of
+the guidance scale by those scores."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"
 NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "snapshots", "keep_state"}
 NOT_OF_THE_WEIGHTS |= {"trackers"}
 
-# Draws which steps are MeanFlow's, the authors' for every run: methods, tasks and seeds share them.
+# Seed of the choice of MeanFlow's steps. It is the authors', and the same for all methods and seeds.
 MEANFLOW_STEPS_SEED = 42
 
 
 def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
-    """Stage 2: what changes the trained weights; ``weights`` as in ``variants.weights_of``."""
+    """Stage 2: all that changes the trained weights; ``weights`` as in ``variants.weights_of``."""
     run = trained_run(study, method, task)
     training = run.training.model_dump(mode="json", exclude=NOT_OF_THE_WEIGHTS | {"initialise_from"})
     objective = run.objective.model_dump(mode="json")
@@ -80,8 +80,8 @@ def train(study: Study, method: str, task: str, weights: str = "") -> Stage:
 
 
 def trained_model(study: Study, method: str, task: str, weights: str = "") -> Stage:
-    """The ``train`` stage of the model that a run samples from: the study's own, the one given, or a
-    published one."""
+    """The ``train`` stage of the model that a run samples from: trained by the study, given by the user,
+    or published by the authors."""
     expected = train(study, method, task, weights)
     folder = study.trained.get(task, {}).get(method + weights)
     file = own_models.released_file(study, method, task, weights)
@@ -91,9 +91,9 @@ def trained_model(study: Study, method: str, task: str, weights: str = "") -> St
 
 
 def _released(study: Study, expected: Stage, file: str) -> Stage:
-    """The stage of a model that its authors trained: what it must be, and which file it is.
+    """The stage of a model that its authors trained: the expected network, and the file it comes from.
 
-    It reads nothing of the study's, so no data, caches or added terms' networks count.
+    It reads nothing of the study, so data, caches and the networks of added terms are left out.
     """
     assert study.released is not None
     left_out = ("stage", "version", "expects", "hash", "use")
@@ -103,7 +103,7 @@ def _released(study: Study, expected: Stage, file: str) -> Stage:
 
 
 def _use(study: Study, run: Run) -> Stage:
-    """What the trained model is drawn from by hand with; it changes no weight, so it is not hashed."""
+    """What sampling from the trained model by hand needs; not hashed, since it changes no weight."""
     networks = {
         "tokenizer": None if run.tokenizer == PIXELS else run.tokenizer,
         "text_encoder": run.conditioner.model,
@@ -155,7 +155,7 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
 
 
 def _images(study: Study, run: Run, variant: str) -> int:
-    """How many images a sample set has; raises UserError for one that the study does not sweep."""
+    """The number of images in a sample set; raises UserError for one that the study's sweep lacks."""
     if variant == variants.UNTRAINED:
         return run.evaluation.untrained_images
     small = variant.startswith(variants.SWEEP)
@@ -171,7 +171,7 @@ def _images(study: Study, run: Run, variant: str) -> int:
 
 
 def _sweep_of(study: Study, run: Run) -> Sweep:
-    """The study's sweep; raises UserError where the run's guidance is not searched for."""
+    """The study's sweep; raises UserError if it does not search for the run's guidance."""
     if study.sweep is None:
         raise UserError(
             f"study {study.study} sweeps no guidance; set sweep, "
@@ -218,7 +218,7 @@ def extractors(study: Study, task: str = "imagenet") -> list[str]:
 
 
 def _classifier(study: Study) -> dict[str, Any]:
-    """The key ``classifier``, and how many classes it must know; left out where there is none."""
+    """The key ``classifier`` with the number of classes that it must know; empty if there is none."""
     run = trained_run(study, study.methods[0], "imagenet")
     name = run.evaluation.classifier
     return {"classifier": {"name": name, "classes": run.conditioner.classes}} if name else {}
@@ -229,8 +229,8 @@ def _extractor_hashes(study: Study) -> dict[str, str]:
 
 
 def reference_splits(study: Study) -> list[str]:
-    """The splits that the reference is made from. Where everything that training images are needed for
-    is published, the validation images are enough."""
+    """The splits that the reference is made from. The validation images are enough if everything that
+    would need the training images is published."""
     models = [load_model(study, name) for name in extractors(study)]
     published = all(one.statistics and one.fdr_constant is not None for one in models)
     if published and _evaluation(study).real_images == "val":
@@ -273,7 +273,7 @@ def features(study: Study, method: str, variant: str) -> Stage:
 def distribution(study: Study, method: str, variant: str) -> Stage:
     """The metrics of one sample set that compare features.
 
-    Which of them are asked for stands in ``use``, outside the hash.
+    The metrics to measure stand in ``use``, outside the hash.
     """
     run = load_run(study, method, "imagenet")
     stage = stage_of(

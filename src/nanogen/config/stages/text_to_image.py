@@ -1,4 +1,4 @@
-"""Stages that judge images by the text they were drawn for, and the evaluation while training."""
+"""Stages that compare images with their prompts, and the evaluation during training."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def geneval(study: Study, method: str, variant: str) -> Stage:
 
 
 def _headline(evaluation: Evaluation) -> dict[str, str]:
-    """The key ``headline``, left out where GenEval's score is its own."""
+    """The key ``headline``; empty for GenEval's own mean, over tags."""
     headline = evaluation.geneval_headline
     return {} if headline == "tags" else {"headline": headline}
 
 
 def online(study: Study, method: str, task: str, weights: str = "") -> Stage:
-    """The evaluation of a run while it is trained: how its images are drawn and what measures them.
+    """The evaluation of a run during its training: how images are drawn and what measures them.
 
-    They are drawn as the sample set that the run is trained for, with guidance; weights of their own
-    (``variants.weights_of``) without. When and how fast it is done stands in ``use``, outside the hash.
+    They are drawn like the run's sample set with guidance, or without guidance for weights of their own
+    (``variants.weights_of``). The interval and the batch size stand in ``use``, outside the hash.
     """
     run = trained_run(study, method, task)
     variant = variants.UNGUIDED if weights else variants.GUIDED
@@ -65,7 +65,7 @@ def online(study: Study, method: str, task: str, weights: str = "") -> Stage:
 
 
 def _measured_online(study: Study, run: Run, variant: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """What the final evaluation measures with: the files' hashes, and the networks' keys by role."""
+    """What the final evaluation measures with: hashes of files, and keys of networks by role."""
     if run.task == "imagenet":
         first = run.evaluation.extractors[0]
         expects = {"reference": reference(study)["hash"], "extractor": model(study, first)["hash"]}
@@ -91,7 +91,7 @@ def questions(study: Study) -> Stage:
 
 
 def answering(study: Study) -> dict[str, str]:
-    """Which model answers for which of the metrics that are measured by questions."""
+    """Metric -> the model that answers, for the metrics that are measured by questions."""
     evaluation = load_run(study, study.methods[0], "t2i").evaluation
     asked = metrics.of_stage("question_scores", evaluation)
     return {metric.name: getattr(evaluation, metric.needs) for metric in asked}
@@ -134,7 +134,7 @@ def simpleeval(study: Study, method: str, variant: str) -> Stage:
 
 
 def image_text(study: Study, method: str, variant: str) -> Stage:
-    """The metrics of one sample set that need no network: which they are stands in ``use``."""
+    """The metrics of one sample set that need no network. Their names stand in ``use``."""
     run = load_run(study, method, "t2i")
     stage = stage_of(
         "image_text",

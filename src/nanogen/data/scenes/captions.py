@@ -1,4 +1,4 @@
-"""Captions of scenes: short ones that say more or less, dense ones that say everything.
+"""Captions of scenes: short ones with more or less detail, and dense ones that describe everything.
 
 The wording of the short ones is also the wording of the evaluation's prompts, so the phrases below
 are shared with ``nanogen.prompts.prompts``.
@@ -36,7 +36,7 @@ def pair(first: str, second: str, joined: str = "and") -> str:
 
 
 def short(scene: Scene) -> str:
-    """A true caption of a few words; how much it says follows from ``scene.detail``."""
+    """A true caption of a few words; ``scene.detail`` decides how much it describes."""
     first = scene.objects[0]
     detail = scene.detail
     if scene.family == "one":

@@ -1,4 +1,4 @@
-"""Scenes drawn at random: what each shows and where its objects stand."""
+"""Random scenes: the objects of each, and their positions."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _JITTER = 12  # largest deviation of a colour's channel
 
 @dataclass(frozen=True)
 class Spot:
-    """Where an object's centre may lie: at most ``jitter`` units from (x, y) along each axis."""
+    """The possible positions of an object's centre: up to ``jitter`` units from (x, y) on each axis."""
 
     x: int
     y: int
     jitter: int
 
 
-# A caption must change the expected image a lot for a small model to learn its words, so objects keep
-# to few places: one at the centre, two side by side or one above the other, three in a triangle,
-# four in the corners. One layout of as many places as there are objects is drawn.
+# A small model learns a caption's words only if they change the expected image a lot. Objects therefore
+# have few possible places: one object at the centre, two side by side or one above the other, three in a
+# triangle, four in the corners. For each scene one of the layouts for its number of objects is drawn.
 _CENTRE = Spot(64, 64, 5)
 _LAYOUTS: dict[int, tuple[tuple[tuple[int, int], ...], ...]] = {
     2: (((32, 64), (96, 64)), ((64, 32), (64, 96))),
@@ -59,9 +59,9 @@ _COMPANY_JITTER = 3
 _ANYWHERE = Spot(64, 64, UNITS)
 
 Look = tuple[str, str, str]  # shape, colour, size
-# What a scene shows, the six tags of GenEval in a fixed mixture. One object serves the tags
-# single_object and colors and is nearly half of all, since words are learned there; "several" serves
-# counting, and the last three their namesakes.
+# The kinds of scenes, in a fixed mixture that covers GenEval's six tags. Scenes of one object are for
+# the tags single_object and colors, and are nearly half of all, since words are learned from them;
+# "several" is for counting, and the last three for the tags of the same names.
 MIXTURE: tuple[Family, ...] = (
     *("one", "several", "one", "colors", "relation"),
     *("one", "colors", "one", "two", "one", "several"),
@@ -71,7 +71,7 @@ MIXTURE: tuple[Family, ...] = (
 
 
 def _apart(first: SceneObject, second: SceneObject) -> bool:
-    """Whether the boxes leave a gap along one axis."""
+    """Whether there is a gap between the boxes along at least one axis."""
     (w, h), (other_w, other_h) = first.half, second.half
     return abs(first.x - second.x) >= w + other_w + _GAP or abs(first.y - second.y) >= h + other_h + _GAP
 
@@ -88,7 +88,7 @@ def _object(
     spot: Spot,
     radii: Radii = RADII,
 ) -> SceneObject:
-    """An object of that look at that spot, inside the image, its colour not yet varied."""
+    """An object of this look at this spot, inside the image, in the unvaried colour."""
     shape, color, size = look
     low, high = radii[size]
     radius = int(rng.integers(low, high + 1))
@@ -97,7 +97,7 @@ def _object(
 
 
 def _near_centre(rng: np.random.Generator, centre: int, jitter: int, radius: int) -> int:
-    """A coordinate near ``centre`` at which an object of that radius keeps its margin to the edge."""
+    """A coordinate near ``centre`` at which an object of this radius keeps its margin to the edge."""
     room = min(jitter, centre - radius - _MARGIN, UNITS - centre - radius - _MARGIN)
     return centre + int(rng.integers(-room, room + 1))
 
@@ -129,9 +129,9 @@ def _looks(rng: np.random.Generator, family: Family) -> list[Look]:
 def _placed(
     rng: np.random.Generator, looks: Sequence[Look], *, shuffled: bool = False
 ) -> tuple[SceneObject, ...]:
-    """Objects of these looks in one of the layouts for so many, none touching another.
+    """Objects of these looks in one of the layouts for their number, none touching another.
 
-    They stand as one reads, from left to right and from top to bottom, unless they are ``shuffled``.
+    They are arranged in reading order, left to right and top to bottom, unless ``shuffled``.
     """
     layouts = _LAYOUTS[len(looks)]
     while True:
@@ -170,7 +170,7 @@ def _objects(rng: np.random.Generator, family: Family) -> tuple[SceneObject, ...
 
 
 def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
-    """Draw one scene; what it shows follows from ``index``, so that kinds are balanced."""
+    """Draw one scene. Its kind follows from ``index``, so that kinds are balanced."""
     if kind == "single":
         family: Family = "one"
         color, shape = CLASSES[index % len(CLASSES)].split()
@@ -182,7 +182,7 @@ def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
 
 
 def _tinted(rng: np.random.Generator, objects: tuple[SceneObject, ...], family: Family) -> Scene:
-    """The scene of these objects: each its own shade of its colour, on a background."""
+    """The scene of these objects on a background, each in a shade of its colour."""
     objects = tuple(replace(o, rgb=_near(rng, o.rgb, _JITTER)) for o in objects)
     background = list(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
     low, high = BACKGROUNDS[background]
@@ -194,10 +194,10 @@ def _tinted(rng: np.random.Generator, objects: tuple[SceneObject, ...], family: 
 
 
 def arranged(rng: np.random.Generator, looks: Sequence[Look], where: str | None = None) -> Scene:
-    """A scene of objects of these looks, in places as in composed scenes.
+    """A scene of objects of these looks, at places as in composed scenes.
 
-    ``where``, one of RELATIONS, says where the first lies as seen from the second. Raises UserError
-    where there are more objects than places.
+    ``where``, one of RELATIONS, is the position of the first object relative to the second. Raises
+    UserError if there are more objects than places.
     """
     if len(looks) > MOST_OBJECTS:
         raise UserError(f"a scene has room for {MOST_OBJECTS} objects, not for {len(looks)}")
@@ -212,10 +212,10 @@ def arranged(rng: np.random.Generator, looks: Sequence[Look], where: str | None 
 def draw(seed: int, split: str, kind: str, count: int) -> Iterator[Scene]:
     """Yield ``count`` distinct scenes of one split.
 
-    ``kind``: ``single`` (one object, the classes in turn), ``composed`` (MIXTURE in turn) or ``varied``
-    (MIXTURE in turn, objects anywhere in the image). Scene i is drawn from its own generator until it
-    falls into the split and repeats none before it, so the first scenes are the same whatever the
-    count. Raises UserError where no new scene is found.
+    ``kind`` is ``single`` (one object, cycling through the classes), ``composed`` (cycling through
+    MIXTURE) or ``varied`` (the same, with objects anywhere in the image). Scene i has a generator of its
+    own and is redrawn until it belongs to the split and equals no earlier scene, so the first scenes do
+    not depend on the count. Raises UserError if no new scene is found.
     """
     seen: set[str] = set()
     for index in range(count):

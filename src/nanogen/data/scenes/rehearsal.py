@@ -1,7 +1,7 @@
-"""Drawn scenes saved as the files of a real data set, so that its import can be rehearsed.
+"""Drawn scenes in the file format of a real data set, to rehearse its import.
 
-Pictures are wider than high and larger than the resolution asked for, so that the import crops and
-resizes them as it does photographs.
+Pictures are wider than high and larger than the study's resolution, so that the import crops and resizes
+them like photographs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Picture = tuple[scenes.Scene, bytes]
 
 
 def write_inputs(stage: Mapping[str, Any], output: Path) -> None:
-    """Write the data set of a stage `inputs`; raises UserError for a source that has no format."""
+    """Write the data set of a stage `inputs`; raises UserError for a source without a file format."""
     source = stage["data"]["source"]
     if source not in FORMATS:
         raise UserError(f"data.source {source!r} cannot be drawn{nearest(source, FORMATS)}")
@@ -40,7 +40,7 @@ def write_inputs(stage: Mapping[str, Any], output: Path) -> None:
 
 
 def _pictures(stage: DataStage) -> Iterator[Picture]:
-    """Scenes and JPEG files, as many as the split takes."""
+    """Scenes and their JPEG files, as many as the split needs."""
     side = round(LARGER * stage.resolution)
     assert stage.seed is not None
     for scene in draw.draw(stage.seed, stage.split, stage.scene, stage.images):
@@ -53,7 +53,7 @@ def _pictures(stage: DataStage) -> Iterator[Picture]:
 
 
 def _folder(root: Path, pictures: Iterator[Picture]) -> None:
-    """ROOT/CLASS/*.jpg with few classes, which are named like ImageNet's and say nothing."""
+    """Write ROOT/CLASS/*.jpg with few classes, whose names look like ImageNet's and have no meaning."""
     for index, (_, content) in enumerate(pictures):
         folder = root / f"n{index % CLASSES:08d}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def _folder(root: Path, pictures: Iterator[Picture]) -> None:
 
 
 def _webdataset(root: Path, pictures: Iterator[Picture]) -> None:
-    """ROOT/*.tar with a picture and the captions of each scene."""
+    """Write ROOT/*.tar with the picture and the captions of each scene."""
     root.mkdir(parents=True)
     shards = [tarfile.open(root / f"{number:05d}.tar", "w") for number in range(SHARDS)]  # noqa: SIM115
     for index, (scene, content) in enumerate(pictures):

@@ -1,7 +1,7 @@
 """Pictures of scenes: antialiased by supersampling, with the mask of each object's pixels.
 
-Whether a sample point lies inside a shape is decided by comparisons of sums and products of exact
-binary fractions (at resolutions that are powers of two), so the bytes are the same everywhere.
+The test whether a sample point lies inside a shape compares sums and products of exact binary fractions
+(at resolutions that are powers of two), so the bytes are the same on every machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SAMPLES = 4  # sample points per pixel and axis
 
 
 def _inside(item: SceneObject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which points (in units, relative to the box's centre; broadcast together) lie in the shape."""
+    """Whether points (in units relative to the box's centre, broadcast together) lie in the shape."""
     r = float(item.radius)
     if item.shape == "circle":
         return x * x + y * y <= r * r
@@ -29,9 +29,9 @@ def _inside(item: SceneObject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def coverage(item: SceneObject, resolution: int) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """The part of each pixel that the object covers, and where in the image.
+    """The fraction of each pixel that the object covers.
 
-    Returns float64 (h, w) in [0, 1] for a window around the object and that window (rows, columns).
+    Returns float64 (h, w) in [0, 1] for a window around the object, and that window (rows, columns).
     """
     pixel = UNITS / resolution
     edges = []
@@ -63,7 +63,7 @@ def render(scene: Scene, resolution: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def box(mask: np.ndarray) -> list[int]:
-    """[x0, y0, x1, y1] of a mask's pixels, the ends excluded; [0, 0, 0, 0] of an empty one."""
+    """[x0, y0, x1, y1] of a mask's pixels, x1 and y1 excluded; [0, 0, 0, 0] for an empty mask."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return [0, 0, 0, 0]

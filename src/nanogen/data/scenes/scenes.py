@@ -1,8 +1,8 @@
 """Scenes: coloured shapes on a plain background, described exactly.
 
-A scene is a handful of integers in units of 1/128 of the image's side, so that it is the same at
-every resolution. It is drawn at random by ``nanogen.data.scenes.draw``; pictures of it are made by
-``nanogen.data.scenes.render``, sentences by ``nanogen.data.scenes.captions``.
+A scene consists of a few integers in units of 1/128 of the image's side, so that it is the same at every
+resolution. ``nanogen.data.scenes.draw`` draws scenes at random, ``nanogen.data.scenes.render`` makes
+pictures of them, and ``nanogen.data.scenes.captions`` makes sentences.
 """
 
 from __future__ import annotations
@@ -80,19 +80,19 @@ class Scene:
 
 
 def key(scene: Scene) -> str:
-    """What makes two scenes the same: their objects, whatever the order, tint and background."""
+    """Equal for scenes that count as the same: same objects, in any order, tint and background."""
     return config_hash(sorted((o.name, o.x, o.y, o.radius) for o in scene.objects))
 
 
 def split_of(scene: Scene) -> str:
-    """``train`` or ``val``: decided by the scene itself, so that splits share none."""
+    """``train`` or ``val``, as a function of the scene, so that the splits have no scene in common."""
     return "val" if int(key(scene)[:2], 16) < _VAL_SHARE else "train"
 
 
 def relation(first: SceneObject, second: SceneObject) -> str | None:
-    """Where ``first`` clearly lies as seen from ``second``: one of RELATIONS, or None.
+    """The position of ``first`` relative to ``second``, one of RELATIONS; None if it is not clear.
 
-    Clear means: their boxes do not overlap along that axis, and the offset along it is at least
+    It is clear if their boxes do not overlap along one axis and the offset along this axis is at least
     twice the offset along the other.
     """
     dx, dy = first.x - second.x, first.y - second.y

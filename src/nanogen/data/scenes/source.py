@@ -11,7 +11,7 @@ from nanogen.errors import UserError
 
 
 class Scenes:
-    """They have no files, so none can be unreadable (see ``nanogen.data.images``)."""
+    """Drawn scenes. They have no files, so none can be unreadable (see ``nanogen.data.images``)."""
 
     def __init__(self, stage: DataStage):
         self.stage = stage

@@ -32,7 +32,7 @@ Content = dict[str, Any]
 
 
 def published_source() -> Content:
-    """The paper's numbers; longer trainings of Table 3 stand beside a method's own as ``further``."""
+    """The paper's numbers; a method's longer trainings in Table 3 are added as ``further``."""
     source = _source(
         "published",
         "Published",
@@ -55,9 +55,9 @@ def _first_length(row: Row) -> bool:
 
 
 def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
-    """A study's numbers from its tables (CSV), those given or at their usual places.
+    """A study's numbers from its tables (CSV), which are given or lie at their usual places.
 
-    Raises UserError where one is missing, or where a method stands in it twice.
+    Raises UserError if one is missing or contains a method twice.
     """
     given = {path.stem: path for path in inputs if path.suffix == ".csv"}
     tables = {}
@@ -82,10 +82,10 @@ def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
 def _source(
     key: str, title: str, note: str, tables: Mapping[str, list[Row]], families: Iterable[str]
 ) -> Content:
-    """One set of numbers: its columns, and a row per method with its numbers on each axis.
+    """One source of numbers: its columns, and a row per method with its numbers on each axis.
 
-    ``families`` are shown at first: the paper's figure is of latent-space methods, and a small study has
-    too few of them.
+    ``families`` are those shown when the page opens: latent-space methods as in the paper's figure; for
+    a small study, which has too few of those, all.
     """
     shown = {part: _numeric(rows) for part, rows in tables.items()}
     rows = _joined(tables, shown)
@@ -105,7 +105,7 @@ def _source(
 
 
 def _numeric(rows: list[Row]) -> list[Column]:
-    """The columns with numbers that can be plotted, without those quoted from the paper."""
+    """The columns whose numbers can be plotted, without those quoted from the paper."""
     keys = dict.fromkeys(key for row in rows for key in row)
     return [c for c in columns(list(keys)) if c.digits is not None and c.group != "Published"]
 
@@ -123,7 +123,7 @@ def _described(of: Column, axis: str) -> Content:
 
 
 def _numbers(row: Row, shown: Iterable[Column]) -> dict[str, float]:
-    """The finite numbers of a row; a cell that is empty, text or not a number is left out."""
+    """The finite numbers in a row; cells that are empty, text or NaN are left out."""
     return {
         c.key: value
         for c in shown
@@ -163,7 +163,7 @@ def _joined(tables: Mapping[str, list[Row]], shown: Mapping[str, list[Column]]) 
 
 
 def _mark(rows: list[Content], guidance: str, shown: list[Column]) -> None:
-    """Which values are the best and second best of their column, as the tables print them."""
+    """Mark the values that are the best and second best of their column, as the tables do."""
     flat = [{"family": r["family"], **r.get(guidance, {}), **r.get("t2i", {})} for r in rows]
     for row in rows:
         row.setdefault("marks", {})[guidance] = {}

@@ -43,7 +43,7 @@ def library() -> str:
 
 
 def content(study: Study | None = None, inputs: Sequence[Path] = (), samples: int = SAMPLES) -> Content:
-    """All that the page shows: the paper's numbers, and a study's where one is given.
+    """All data of the page: the paper's numbers and, if a study is given, those of the study.
 
     Args:
         inputs: tables (CSV) and metric files of the study; others are looked for at their usual places.
@@ -79,7 +79,7 @@ def _measured(study: Study, inputs: Sequence[Path], samples: int) -> Content:
 
 
 def embedded(value: Any) -> str:
-    """JSON that may stand in a script element: without ``<`` no end tag or comment can be read in it."""
+    """JSON for a script element, without ``<``, so that it cannot contain an end tag or a comment."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 

@@ -1,4 +1,4 @@
-"""Where a study's numbers come from: the metric files of every row, checked, and their inputs."""
+"""The sources of a study's numbers: the checked metric files of every row, and their inputs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from nanogen.report.sample_sets import SampleSet
 
 
 def of_set(results: Results, of: SampleSet) -> list[dict[str, Any]]:
-    """Name, hash, protocol, inputs and program of each metric; raises UserError where one is missing
-    or of another configuration."""
+    """Name, hash, protocol, inputs and program version of each metric; raises UserError if one is
+    missing or was made by another configuration."""
     names = stages.metrics_of(results.study, of.run.task)
     return [_described(results.metric(of.run.task, of.run.method, of.variant, n)) for n in names]
 

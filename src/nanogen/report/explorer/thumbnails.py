@@ -1,4 +1,4 @@
-"""A few samples of every method, small enough to be part of the page."""
+"""A few samples of every method, small enough to be embedded in the page."""
 
 from __future__ import annotations
 

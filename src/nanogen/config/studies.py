@@ -1,0 +1,99 @@
+"""A study's configuration: its file, those that it extends, and keys given on top."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nanogen.config.schema import Run
+from nanogen.config.study_schema import Study
+from nanogen.config.validation import Layer, refuse_unknown, section_of, validate
+from nanogen.config.yaml_files import available, named, read_yaml
+from nanogen.errors import UserError
+
+# Sections that a study may set for all of its runs.
+SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
+
+
+def study_layers(name: str) -> list[Layer]:
+    """The layers of a study, given by name or as a path, after those of the studies that it extends."""
+    path = Path(name)
+    layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else named("studies", name)
+    return [*_extended(layer.keys), layer]
+
+
+def _extended(keys: Mapping[str, Any]) -> list[Layer]:
+    """The layers of the studies that ``keys`` extend."""
+    base = keys.get("extends") or []
+    names = [base] if isinstance(base, str) else base
+    return [layer for name in names for layer in study_layers(name)]
+
+
+def _validated_study(layers: Sequence[Layer]) -> Study:
+    study = validate(Study, layers)
+    if study.data_root:  # whatever way it is written, it is one folder
+        study = study.model_copy(update={"data_root": os.path.realpath(study.data_root)})
+    for layer in layers:
+        for section in SECTIONS:
+            keys, known = layer.keys.get(section), section_of(Run, section)
+            if keys and known:
+                refuse_unknown(keys, known, layer.where, section)
+    for key in ("methods", "tasks", "public"):
+        names = getattr(study, key)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UserError(f"study {study.study}: {key} names {twice[0]!r} twice; remove one")
+    for method in (*study.methods, *study.public):
+        _check_listed(method, method in study.public)
+    if study.seeds > 1 and study.report.reproduction:
+        raise UserError("report.reproduction is of one training per method: leave out seeds")
+    if study.sweep and sorted(set(study.sweep.scales)) != study.sweep.scales:
+        raise UserError(f"sweep.scales {study.sweep.scales} must rise, each another than the rest")
+    for kind in ("tasks", "methods"):
+        for entry in getattr(study.overrides, kind):
+            named(kind, entry)
+    for model in study.models:
+        named("models", model)
+    released = study.released.models if study.released else {}
+    for elsewhere in (study.trained, released):
+        for task, models in elsewhere.items():
+            named("tasks", task)
+            for method in models:
+                named("methods", method.removesuffix("-nocfg"))
+    return study
+
+
+def _check_listed(method: str, public: bool) -> None:
+    """Public models are not trained, so a study lists them under a key of their own."""
+    layer = named("methods", method)
+    if public != (layer.keys.get("family") == "public"):
+        right, wrong = ("methods", "public") if public else ("public", "methods")
+        raise UserError(
+            f"{layer.where} has family {layer.keys.get('family')}: list {method} under '{right}' of the "
+            f"study, not under '{wrong}'"
+        )
+
+
+def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
+    """A study's file, overridden by keys from the command line or a --configfile."""
+    layers = study_layers(name)
+    if given:
+        known = {layer.keys.get("study") for layer in layers}
+        if not {layer.keys.get("study") for layer in _extended(given)} <= known:
+            layers = _extended(given) + layers
+        layers.append(Layer("the command line or --configfile", given))
+    return _validated_study(layers)
+
+
+def study_from(config: Mapping[str, Any]) -> Study:
+    """The study that Snakemake's ``config`` describes (config.yaml, --configfile, --config)."""
+    name = config.get("study")
+    if not isinstance(name, str):
+        raise UserError("config/config.yaml: key 'study' names the study, e.g. study: nano")
+    if name in available("studies"):
+        return load_study(name, config)
+    if "scale" not in config and "extends" not in config:
+        named("studies", name)  # raises, with the nearest name
+    layers = [*_extended(config), Layer("--configfile", config)]
+    return _validated_study(layers)

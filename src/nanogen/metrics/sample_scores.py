@@ -1,0 +1,182 @@
+"""All metrics of a sample set in one process: the function for each stage, and the files it reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from nanogen.config.entries import named
+from nanogen.config.model_schema import Model
+from nanogen.config.score_stages import measured, packaged
+from nanogen.config.section import read
+from nanogen.data import hdf5
+from nanogen.errors import UserError, nearest
+from nanogen.metrics import scores
+from nanogen.metrics.feature_files import FEATURES, write_features
+from nanogen.metrics.question_scores import SHIFTS, score_questions
+from nanogen.metrics.vqa_score import VQAModel
+from nanogen.models.card import expect_model
+from nanogen.records import facts
+
+log = logging.getLogger(__name__)
+FEATURES_STAGE = "features"
+Content = Mapping[str, Any]  # a stage's JSON
+Made = list[tuple[Content, Path]]
+# Classes that run a model of another package than transformers, by the package's name.
+PACKAGES = {
+    "modelscope": "nanogen.metrics.mplug:MPlug",
+    "t2v-metrics": "nanogen.metrics.clip_flant5:ClipFlanT5",
+}
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """The files that metrics of a sample set read; a metric needs only some of them.
+
+    Attributes:
+        networks: folders of networks, by the names under which the stages expect them.
+        features: written first if it is missing or older than its inputs.
+        reference: features and moments of the real images.
+    """
+
+    samples: Path
+    networks: Mapping[str, Path] = field(default_factory=dict)
+    prompts: Path | None = None
+    questions: Path | None = None
+    features: Path | None = None
+    reference: Path | None = None
+
+    def given(self, name: str) -> Path:
+        """The file of this name; raises UserError if it is not given."""
+        if (path := getattr(self, name)) is None:
+            raise UserError(f"--{name} is missing: a metric needs it")
+        return path
+
+    def network(self, name: str) -> Path:
+        """The folder of a network; raises UserError if it is not given."""
+        if name not in self.networks:
+            raise UserError(f"no folder is given for the network {name}: add --network {name}=DIR")
+        return self.networks[name]
+
+
+def score_samples(
+    contents: Sequence[Content],
+    files: SampleFiles,
+    output: Path,
+    only: Sequence[str] = (),
+    batch_size: int = 128,
+) -> Made:
+    """Write one JSON per metric of the stages into the folder ``output``.
+
+    If there are several processes, they share the extraction of features, and the first one measures.
+
+    Args:
+        contents: JSON of the stages, with stage ``features`` before the one that reads them.
+        only: names of metrics; empty: all except those whose model runs in a package, since packages
+            need environments of their own.
+        batch_size: images read at a time for an extractor; changes no result.
+
+    Returns the stages that ran, each with the file or folder that it wrote.
+
+    Raises UserError for an unknown stage or metric, and if an input is missing, damaged or made by
+    another configuration.
+    """
+    _check(contents, only)
+    made: Made = []
+    for content in contents:
+        if content["stage"] == FEATURES_STAGE:
+            if _extract(content, files, batch_size):
+                made.append((content, files.given("features")))
+        elif facts.rank() == 0 and (names := _chosen(content, only)):
+            MEASURES[content["stage"]](content, names, files, output)
+            made.append((content, output))
+    return made
+
+
+def _check(contents: Sequence[Content], only: Sequence[str]) -> None:
+    known = [FEATURES_STAGE, *MEASURES]
+    for content in contents:
+        if (stage := content.get("stage")) not in known:
+            raise UserError(
+                f"--config: stage {stage!r} measures no sample set{nearest(str(stage), known)}"
+            )
+    names = [name for content in contents if content["stage"] in MEASURES for name in measured(content)]
+    for name in only:
+        if name not in names:
+            raise UserError(f"--metric {name}: the stages given do not measure it{nearest(name, names)}")
+
+
+def _chosen(content: Content, only: Sequence[str]) -> list[str]:
+    left_out = () if only else packaged(content)
+    return [name for name in measured(content) if name not in left_out and (not only or name in only)]
+
+
+def _extract(content: Content, files: SampleFiles, batch_size: int) -> bool:
+    """Write the features unless they are up to date; returns whether they were written."""
+    from nanogen.training.processes import processes
+
+    output = files.given("features")
+    folders = files.networks.values()
+    made_from = chain([files.samples], (file for folder in folders for file in folder.iterdir()))
+    if hdf5.is_made(output, *FEATURES, content["hash"], made_from):
+        log.info("%s: the features are there already", output)
+        return False
+    with processes() as group:
+        write_features(content, files.samples, files.networks, output, batch_size, group)
+    return True
+
+
+def _distribution(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    inputs = files.given("features"), files.given("reference")
+    scores.score_distribution({**content, "use": {"metrics": names}}, *inputs, output)
+
+
+def _image_text(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    inputs = files.samples, files.given("prompts")
+    scores.score_image_text({**content, "use": {"metrics": names}}, *inputs, output)
+
+
+def _geneval(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    inputs = files.samples, files.given("prompts"), files.network("detector")
+    colors = files.networks.get("color_classifier")
+    scores.score_geneval(content, *inputs, output / "geneval.json", colors)
+
+
+def _simpleeval(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    inputs = files.samples, files.given("prompts"), files.network("scorer")
+    scores.score_simpleeval(content, *inputs, output / "simpleeval.json")
+
+
+def _question_scores(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    loaded: dict[Path, VQAModel] = {}  # one network often serves both metrics
+    for name in names:
+        model = read(Model, content["models"][name])
+        if name in packaged(content):
+            package, _, model_name = model.model_class.partition(":")
+            answering, shifts = named(PACKAGES[package])(model_name), 0
+        else:
+            folder, shifts = files.network(f"{name}_model"), SHIFTS
+            expect_model(folder, content["expects"][f"{name}_model"])
+            answering = loaded[folder] = loaded.get(folder) or _answering(folder, model)
+        inputs = files.samples, files.given("prompts"), files.questions
+        score_questions(content, *inputs, {name: answering}, output, shifts)
+
+
+def _answering(folder: Path, model: Model) -> VQAModel:
+    from nanogen.metrics.vqa import load_vqa
+
+    return load_vqa(folder, model)
+
+
+# Functions of a stage's JSON, the names of the metrics to measure, the files, and the output folder.
+MEASURES: dict[str, Callable[[Content, Sequence[str], SampleFiles, Path], None]] = {
+    "distribution": _distribution,
+    "geneval": _geneval,
+    "question_scores": _question_scores,
+    "simpleeval": _simpleeval,
+    "image_text": _image_text,
+}

@@ -1,0 +1,27 @@
+"""How many parameters a network has, without making it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Functions of torch.nn.init return their tensor as it is."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def parameter_count(make: Callable[[], nn.Module]) -> int:
+    """Parameters of the network that ``make`` returns. It is made on the meta device: nothing is
+    allocated, and nothing is drawn."""
+    with torch.device("meta"), _NoInitialisation():
+        return sum(parameter.numel() for parameter in make().parameters())

@@ -1,0 +1,1 @@
+"""Progress of a run of the graph, as Snakemake's logger plugin ``nanogen`` shows it."""

@@ -1,0 +1,146 @@
+"""Snakemake's log records, told as progress: a line per running job on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from datetime import datetime
+from logging import LogRecord
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from nanogen.progress import durations, lines
+from nanogen.progress.run import Job, Run
+
+if TYPE_CHECKING:
+    from nanogen.progress.terminal import Terminal
+
+ERROR_LINES = 4  # of a failed job's log
+USUAL = (
+    "Assuming unrestricted shared filesystem usage",
+    "Building DAG of jobs",
+    "Elapsed time:",
+    "Select jobs to execute",
+    "Using shell:",
+)
+
+
+class LogHandler(LogHandlerBase):
+    """Tells of the run itself; other records as Snakemake does, and all of them in a dry run."""
+
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = False
+    has_formatter = False
+    needs_rulegraph = False
+
+    def __post_init__(self) -> None:
+        settings = self.common_settings
+        quiet = {str(kind) for kind in settings.quiet or ()}
+        self.shown = not settings.dryrun and not quiet & {"all", "progress"}
+        self.stream: TextIO = sys.stdout if settings.stdout else sys.stderr
+        self.run: Run | None = None
+        self.terminal: Terminal | None = None
+        if self.shown and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+            from nanogen.progress.terminal import Terminal
+
+            self.terminal = Terminal(self.stream)
+
+    def filter(self, record: LogRecord) -> bool | LogRecord:
+        """Records of jobs always pass: they are counted, whatever is shown."""
+        return self._event(record) in EVENTS or super().filter(record)
+
+    def emit(self, record: LogRecord) -> None:
+        told = EVENTS.get(self._event(record), LogHandler.other)
+        try:
+            text = told(self, record)
+            if text and text != "None":
+                self._write(text)
+        except Exception:
+            self.handleError(record)
+
+    def close(self) -> None:
+        if self.terminal:
+            self.terminal.close()
+            self.terminal = None
+        if self.run and self.run.done:
+            durations.write_durations(self.run.means())
+            self.run = None
+        super().close()
+
+    def _event(self, record: LogRecord) -> LogEvent | None:
+        return None if self.common_settings.dryrun else getattr(record, "event", None)
+
+    def _write(self, text: str) -> None:
+        if self.terminal:
+            self.terminal.print(text)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    # What is told of each kind of record; `record` has the attributes that Snakemake gives the event.
+
+    def begin(self, record: LogRecord) -> str | None:
+        jobs = Counter(record.__dict__["stats"])
+        jobs.pop("total", None)
+        if self.run:  # Snakemake tells it again at the end
+            return None
+        self.run = Run(jobs, durations.read_durations(), time.monotonic())
+        if not self.shown:
+            return None
+        if self.terminal:
+            self.terminal.show(self.run)
+        return f"{self.run.total} jobs: " + ", ".join(
+            f"{rule} {count}" if count > 1 else rule for rule, count in jobs.items()
+        )
+
+    def start(self, record: LogRecord) -> None:
+        if self.run:
+            facts = record.__dict__
+            values = [str(value) for value in facts["wildcards"].values() if value]
+            log = Path(facts["log"][0]) if facts["log"] else None
+            name = " ".join([facts["rule_name"], *values])
+            self.run.start(facts["jobid"], Job(facts["rule_name"], name, log, time.monotonic()))
+
+    def finish(self, record: LogRecord) -> str | None:
+        now = time.monotonic()
+        ended = self.run and self.run.finish(record.__dict__["job_id"], now)
+        if not (self.run and ended and self.shown):
+            return None
+        return lines.finished(self.run, *ended, now, datetime.now())
+
+    def fail(self, record: LogRecord) -> str | None:
+        job = self.run.drop(record.__dict__["jobid"]) if self.run else None
+        if job is None:  # Snakemake tells it again at the end
+            return None
+        return lines.failed(job.name, job.said(ERROR_LINES), str(job.log) if job.log else None)
+
+    def error(self, record: LogRecord) -> str | None:
+        """That a job's command failed is told with the end of its log."""
+        return None if "CalledProcessError" in record.getMessage() else self.format(record)
+
+    def other(self, record: LogRecord) -> str | None:
+        """All else, but for Snakemake's preparations."""
+        usual = record.levelno == logging.INFO and not self.common_settings.dryrun
+        return None if usual and record.getMessage().startswith(USUAL) else self.format(record)
+
+    def silence(self, record: LogRecord) -> None:
+        """What the other records tell better."""
+
+
+EVENTS = {
+    LogEvent.RUN_INFO: LogHandler.begin,
+    LogEvent.JOB_INFO: LogHandler.start,
+    LogEvent.JOB_FINISHED: LogHandler.finish,
+    LogEvent.JOB_ERROR: LogHandler.fail,
+    LogEvent.ERROR: LogHandler.error,
+    LogEvent.WORKFLOW_STARTED: LogHandler.silence,
+    LogEvent.PROGRESS: LogHandler.silence,
+    LogEvent.JOB_STARTED: LogHandler.silence,
+    LogEvent.RESOURCES_INFO: LogHandler.silence,
+}
