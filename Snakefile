@@ -29,6 +29,7 @@ report: "report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/site.smk"
+include: "rules/devices.smk"
 include: "rules/data.smk"
 include: "rules/pretrained.smk"
 include: "rules/stage1.smk"
@@ -42,7 +43,11 @@ include: "rules/docs.smk"
 
 onstart:
     # Imported once for all jobs, which then start as its forks.
-    if workflow.local_exec and sum(1 for _ in workflow.dag.needrun_jobs()) >= FORKED_JOBS:
+    if (
+        workflow.local_exec
+        and not ON_DEVICES
+        and sum(1 for _ in workflow.dag.needrun_jobs()) >= FORKED_JOBS
+    ):
         start_fork_server(PYTHON_PATH)
 
 

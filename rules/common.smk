@@ -125,7 +125,9 @@ def study_file():
     """The resolved study for the report's commands, without the styles and the leaderboard's guests, which
     their commands are given by themselves: a change of one figure's style then concerns that figure only.
     """
-    keys = STUDY.model_dump(mode="json", exclude={"extends", "report", "leaderboard", "hardware"})
+    keys = STUDY.model_dump(
+        mode="json", exclude={"extends", "report", "leaderboard", "hardware", "data_shards"}
+    )
     if STUDY.released is None:
         del keys["released"]
     if STUDY.report.reproduction:  # all of the looks that changes what a table is of

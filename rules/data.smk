@@ -32,9 +32,30 @@ rule draw_inputs:
         "python -m nanogen draw-inputs --config {params.config} --output $(dirname {output}) 2> >(tee -i {log} >&2)"
 
 
+rule import_share:
+    input:
+        downloads,
+    output:
+        f"{ROOT}/data/{{task}}/{{split}}/{{scatteritem}}.json",
+    log:
+        f"{ROOT}/logs/import_share/{{task}}-{{split}}-{{scatteritem}}.log",
+    priority: 50
+    conda:
+        "../envs/train.yaml"
+    threads: import_threads
+    params:
+        config=configured(stages.data, "task", "split"),
+        root=downloaded_root,
+        parts=f"{ROOT}/data/{{task}}/.{{split}}.h5.parts",
+    shell:
+        "python -m nanogen make-data --config {params.config} {params.root} --shard {wildcards.scatteritem}"
+        " --parts {params.parts} --output {output} 2> >(tee -i {log} >&2)"
+
+
 rule make_data:
     input:
         downloads,
+        import_shares,
     output:
         f"{ROOT}/data/{{task}}/{{split}}.h5",
     log:
@@ -44,6 +65,7 @@ rule make_data:
     priority: 50
     conda:
         "../envs/train.yaml"
+    threads: import_threads
     params:
         config=configured(stages.data, "task", "split"),
         root=downloaded_root,

@@ -19,7 +19,24 @@ def single_file(wildcards):
     return f"--file {quote(file)}" if file else ""
 
 
+def is_imported(task):
+    """Whether a task's pictures are files of others, which several processes and jobs can import."""
+    return stages.task_data(STUDY, task).source in ("folder", "captioned", "webdataset")
+
+
+def import_shares(wildcards):
+    """Notes of the jobs that import a share each, of which one more job makes the image file."""
+    count = STUDY.data_shards if is_imported(wildcards.task) and wildcards.split == "train" else 1
+    folder = f"{ROOT}/data/{wildcards.task}/{wildcards.split}"
+    return [f"{folder}/{k + 1}-of-{count}.json" for k in range(count)] if count > 1 else []
+
+
+def import_threads(wildcards):
+    """All cores for an import, as far as there are so many; drawing takes one."""
+    return os.cpu_count() if is_imported(wildcards.task) else 1
+
+
 def downloaded_root(wildcards, input):
     """Option that points an import at what was fetched; nothing where the data has its own root."""
-    fetched = input and not stages.task_data(STUDY, wildcards.task).root
+    fetched = downloads(wildcards) and not stages.task_data(STUDY, wildcards.task).root
     return f"--root {ROOT}/downloads/{wildcards.task}" if fetched else ""

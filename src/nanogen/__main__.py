@@ -5,7 +5,9 @@ import os
 import sys
 
 from nanogen.cli import main
+from nanogen.devices import take
 from nanogen.ending import run_and_end
+from nanogen.errors import UserError
 from nanogen.fork_client import SOCKET, run_forked
 
 # New objects after which Python looks for garbage, in place of 700: there is none while it imports, and
@@ -14,6 +16,11 @@ OBJECTS = 10_000
 
 
 def program() -> None:
+    try:
+        take(sys.argv[1:])
+    except UserError as error:
+        sys.stderr.write(f"nanogen: {error}\n")
+        sys.exit(2)
     if SOCKET in os.environ:
         run_forked(sys.argv[1:])
     run()

@@ -84,7 +84,8 @@ def damage_inside(error: Exception, content: bytes) -> str:
     """The same of what was read from an archive already."""
     if isinstance(error, UserError | MemoryError):
         raise error
-    return stand_in_of(content) or str(error).strip() or type(error).__name__
+    said = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error))  # how Pillow calls bytes
+    return stand_in_of(content) or said.strip() or type(error).__name__
 
 
 def _temporary(path: Path) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import json
+import logging
 import re
+import sys
 from typing import Any
 
 from nanogen.errors import UserError
@@ -42,6 +44,20 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`printable`, with spaces for newlines and tabs: a name or a cell."""
     return printable(re.sub(r"[\r\n\t]+", " ", text))
+
+
+class _Printable(logging.Formatter):
+    """Messages hold names that others gave to files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def log_to_terminal(level: int) -> None:
+    """Messages of this process go to the standard error, with nothing in them that steers a terminal."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def check_storable(text: str, what: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nanogen.config import load_study, stages
+from nanogen.config.schema import Data
 from nanogen.config.section import Section, added, completed, identity
 from nanogen.config.stages.base import completed_stage
 
@@ -152,6 +153,11 @@ def test_the_values_of_the_introduction_stay():
         for section in sections(Section)
         if section.__module__.startswith("nanogen.")
         for key, field in section.model_fields.items()
-        if field.json_schema_extra
+        if "introduced" in (field.json_schema_extra or {})
     }
     assert found == INTRODUCED
+
+
+@pytest.mark.parametrize("store", ["auto", "pixels", "places"])
+def test_how_pictures_are_stored_changes_no_hash(store):
+    assert identity({"store": store, "name": "t2i"}, Data) == {"store": "pixels", "name": "t2i"}

@@ -15,9 +15,11 @@ from nanogen.config.validation import merged
 from nanogen.data.class_names import class_names, class_number
 from nanogen.data.content import hash_of
 from nanogen.data.image_import import write_images
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import write_json
 from nanogen.prompts.prompts import prompts_of
+from nanogen.prompts.questions import of_prompt
 
 
 @pytest.fixture
@@ -182,6 +184,40 @@ def test_full_imagenet_is_asked_for_by_words_and_wordnet_numbers():
     names = class_names("imagenet", "folder", None, 1000)
     assert class_number("n01440764", names, 1000) == class_number("tench", names, 1000) == 0
     assert class_number("207", names, 1000) == 207
+
+
+@pytest.fixture
+def numbered(tree: Path) -> Path:
+    """The tree with ImageNet's numbers for names: tench and tiger."""
+    for split in ("train", "val"):
+        for name, number in (("cat", "n02129604"), ("dog", "n01440764")):
+            (tree / split / name).rename(tree / split / number)
+    return tree
+
+
+def test_folders_of_wordnet_numbers_are_captioned_prompted_and_asked_for_in_english(numbered, tmp_path):
+    write_images(stages.data(of(numbered), "t2i", "train"), tmp_path / "x.h5")
+    file = ImageFile(tmp_path / "x.h5")
+    assert file.classes == ["n01440764", "n02129604"]
+    assert list(dict.fromkeys(file.captions())) == ["a photo of a tench", "a photo of a tiger"]
+    prompts = prompts_of(stages.prompts(of(numbered)), tmp_path)
+    assert [prompt["prompt"] for prompt in prompts] == ["a photo of a tench", "a photo of a tiger"]
+    assert of_prompt("0", prompts[1])[0].text == "Is there a tiger?"
+    names = class_names("imagenet", "folder", str(numbered), 2)
+    for asked in ("tiger", "Panthera tigris", "n02129604", "1"):
+        assert class_number(asked, names, 2) == 1
+
+
+def test_only_what_reads_captions_runs_again_for_the_english_names(numbered, monkeypatch):
+    def hashes() -> list[str]:
+        study = of(numbered)
+        data = [stages.data(study, task, "train")["hash"] for task in ("imagenet", "t2i")]
+        return [*data, stages.prompts(study)["hash"]]
+
+    english = hashes()
+    monkeypatch.setattr("nanogen.data.wordnet.words", lambda name: None)
+    before = hashes()
+    assert [a == b for a, b in zip(english, before, strict=True)] == [True, False, False]
 
 
 def test_prompts_of_classes_follow_the_folders(tree: Path, tmp_path: Path):

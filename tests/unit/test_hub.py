@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from nanogen.errors import UserError
 from nanogen.interop.fetching import fetch_data, fetch_model, model_files, pipeline_files
@@ -250,6 +253,48 @@ def test_what_is_no_pipeline_of_safetensors_is_refused():
     pickled = ["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.bin"]
     with pytest.raises(UserError, match=r"only unet/diffusion_pytorch_model\.bin, which could execute"):
         pipeline_files(pickled, "owner/old")
+
+
+@pytest.fixture
+def in_shards(monkeypatch) -> None:
+    """The repository has four tables of 30 rows for training, two of 5 for validation, and a list."""
+
+    def table(rows: int) -> bytes:
+        buffer = io.BytesIO()
+        parquet.write_table(pa.table({"label": list(range(rows))}), buffer)
+        return buffer.getvalue()
+
+    for split, count, rows in (("train", 4, 30), ("validation", 2, 5)):
+        for k in range(count):
+            name = f"images/{split}-{k:05d}-of-{count:05d}.parquet"
+            monkeypatch.setitem(FILES, name, table(rows))
+    monkeypatch.setitem(FILES, "images/classes.txt", b"a")
+    monkeypatch.delitem(FILES, "data/train-0.parquet")
+
+
+@pytest.mark.parametrize(
+    ("part", "train", "val"),
+    [
+        ({"shards": 2}, 2, 2),
+        ({"shards": 1}, 1, 1),
+        ({"images": 31}, 2, 2),
+        ({"images": 5}, 1, 1),
+        ({"images": 1000}, 4, 2),
+        ({"images": 61, "shards": 2}, 2, 2),
+    ],
+)
+def test_a_part_of_a_data_set_is_the_first_shards_of_each_split(
+    hub, in_shards, tmp_path, part, train, val
+):
+    fetch_data("owner/open", tmp_path / "data", **part)
+    there = sorted(path.name for path in (tmp_path / "data/images").iterdir())
+    assert there == [
+        "classes.txt",
+        *(f"train-{k:05d}-of-00004.parquet" for k in range(train)),
+        *(f"validation-{k:05d}-of-00002.parquet" for k in range(val)),
+    ]
+    served = [name for what, name in hub.served if what == "GET" and name.endswith(".parquet")]
+    assert len(served) == len(set(served)) == train + val
 
 
 def test_a_data_set_brings_its_data_files(hub, tmp_path: Path):

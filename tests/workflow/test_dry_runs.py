@@ -319,6 +319,19 @@ def test_latents_are_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
 
 
 @pytest.mark.slow
+def test_pictures_are_imported_in_as_many_jobs_as_asked_for_and_joined(fresh, photographs):
+    options = ("--configfile", "config/studies/folder.yaml", "--config", f"data_root={photographs}")
+    plan = fresh.plan("table4", *options, "data_shards=3")
+    folder = "results/folder/data/imagenet"
+    shares = {f"{folder}/train/{k}-of-3.json" for k in (1, 2, 3)}
+    imported = [job for job in plan.of("import_share") if job["task"] == "imagenet"]
+    assert {path for job in imported for path in job.outputs} == shares
+    made = {job.outputs[0]: set(job.inputs) for job in plan.of("make_data")}
+    assert (made[f"{folder}/train.h5"], made[f"{folder}/val.h5"]) == (shares, set())
+    assert "import_share" not in fresh.plan("caches", *OF_NANO, "data_shards=3").rules  # drawn
+
+
+@pytest.mark.slow
 def test_text_is_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
     plan = fresh.plan("caches", *OF_NANO, "text_shards=2", "tasks=[t2i]")
     folder = "results/nano/text/t2i"

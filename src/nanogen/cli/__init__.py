@@ -16,7 +16,7 @@ from typing import Any
 from nanogen import __version__
 from nanogen.ending import UNWRITTEN
 from nanogen.errors import UserError, nearest
-from nanogen.text import printable
+from nanogen.text import log_to_terminal, printable
 from nanogen.training.stopping import CANCELLED, Interrupted
 
 Made = tuple[Mapping[str, Any], Path]
@@ -111,19 +111,6 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return {name: parser_of(name) for name in COMMANDS}
 
 
-class _Printable(logging.Formatter):
-    """Messages hold names that others gave to files."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-def _log_to_terminal() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
 def _record(
     args: argparse.Namespace, made: Sequence[Made] | None, argv: Sequence[str], began: datetime
 ) -> None:
@@ -143,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     time."""
     argv = sys.argv[1:] if argv is None else argv
     began = datetime.now(UTC)
-    _log_to_terminal()
+    log_to_terminal(logging.INFO)
     name = _parser().parse_args(argv[:1] or ["--help"]).command
     try:
         if name not in COMMANDS:

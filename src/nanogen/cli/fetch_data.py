@@ -5,14 +5,26 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from nanogen.cli.common import at_least
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo", required=True, help="a data set: owner/name or owner/name@revision")
     parser.add_argument("--file", help="this file alone; without it, everything that can be imported")
+    parser.add_argument(
+        "--max-shards",
+        type=at_least("--max-shards", 1),
+        help="only the first shards or tables of each split; the sizes are said before they are fetched",
+    )
+    parser.add_argument(
+        "--max-images",
+        type=at_least("--max-images", 1),
+        help="only as many shards of each split as hold these, if all are like the first",
+    )
     parser.add_argument("--output", type=Path, required=True, help="a folder that is made")
 
 
 def run(args: argparse.Namespace) -> None:
     from nanogen.interop.fetching import fetch_data
 
-    fetch_data(args.repo, args.output, args.file)
+    fetch_data(args.repo, args.output, args.file, args.max_shards, args.max_images)

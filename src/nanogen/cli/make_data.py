@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from nanogen.cli.common import read_stage, stage_arguments
+from nanogen.cli.common import at_least, read_stage, stage_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    stage_arguments(parser, output="the image file (HDF5)")
+    stage_arguments(parser, output="the image file (HDF5); with --shard a note of what was imported")
     parser.add_argument("--root", help="where the data lies, if the configuration does not say")
+    parser.add_argument(
+        "--parts",
+        type=Path,
+        help="folder of what is finished, a tar shard or a run of files each; an import that was killed "
+        "goes on from there (default: a hidden one beside the output)",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="K-of-N",
+        help="import this job's parts only, into --parts; then without --shard joins them",
+    )
+    parser.add_argument(
+        "--workers",
+        type=at_least("--workers", 1),
+        help="processes that import at once (default: one per core)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    from nanogen.data.image_import import write_images
+    from nanogen.caches.shards import Share
+    from nanogen.data.image_import import write_images, write_share
+    from nanogen.data.part_workers import cores
+    from nanogen.errors import UserError
+    from nanogen.files import label, write_json
 
     stage = read_stage(args.config, "data")
     if args.root and stage["data"]["root"] is None:
         stage["data"]["root"] = args.root
-    write_images(stage, args.output)
+    workers = args.workers or cores()
+    if args.shard is None:
+        write_images(stage, args.output, args.parts, workers)
+        return
+    if args.parts is None:
+        raise UserError("--shard: --parts is missing, the folder that all jobs of this import share")
+    share = Share.parse(args.shard)
+    found = write_share(stage, args.parts, share.number, share.count, workers)
+    rows = {part.part: part.rows for part in found}
+    write_json(args.output, label("image_share", 1, stage["hash"], rows=rows))

@@ -16,6 +16,7 @@ from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
 from nanogen.config.used_networks import models_of
 from nanogen.config.yaml_files import CONFIG, available, read_yaml
+from nanogen.data.stage import stays_in_shards
 from nanogen.errors import UserError
 
 PLACE = 24  # bytes that say where a picture lies
@@ -141,8 +142,8 @@ def cache_bytes(study: Study) -> dict[str, int]:
                 cells = 1 if part == "cls" else _tokens(study, run)
                 size = (load_model(study, encoder).width or 0) * cells * FLOAT16
                 sizes[f"features/{task}/{encoder}/{part}"] = count * size
-            pixels = run.data.resolution**2 * 3
-            sizes[f"data/{task}"] = count * (PLACE if run.data.store == "places" else pixels)
+            left = stays_in_shards(run.data.source, run.data.store)
+            sizes[f"data/{task}"] = count * (PLACE if left else run.data.resolution**2 * 3)
     return sizes
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from nanogen.config.evaluation_schema import Evaluation
-from nanogen.config.section import Section, added
+from nanogen.config.section import Section, added, without_effect
 from nanogen.config.solvers import SOLVERS
 from nanogen.config.training_schema import Training
 
@@ -50,16 +50,18 @@ class Data(Section):
     file: str | None = added(
         None, description="array: the .npz file below root or hub, uint8 (N, side, side, 3) as arr_0"
     )
-    store: Literal["pixels", "places"] = Field(
-        "pixels",
-        description="webdataset only: copy the cropped pixels, or note where each picture lies and "
-        "decode it whenever it is read",
+    store: Literal["auto", "pixels", "places"] = without_effect(
+        "auto",
+        counts_as="pixels",
+        description="pixels: copy the cropped images; places (webdataset only): note where each picture "
+        "lies and decode it whenever it is read; auto: places of tar shards, pixels of all else",
     )
     caption_template: str = Field(
         "a photo of a {name}", description="folder only: caption made from the class folder's name"
     )
     unreadable: Literal["refuse", "skip"] = Field(
-        "refuse", description="what to do with unreadable files; both list them by name"
+        "refuse",
+        description="what to do with unreadable files; both list them by name",
     )
 
 

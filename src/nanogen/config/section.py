@@ -40,6 +40,14 @@ def added(default: Any, *, introduced: Any = _UNSET, description: str, **constra
     )
 
 
+def without_effect(default: Any, *, counts_as: Any, description: str) -> Any:
+    """A field for a key that changes how a result is made and not what it is.
+
+    ``counts_as`` is its value in a stage's hash, whatever it is: that of the results that exist.
+    """
+    return Field(default, description=description, json_schema_extra={"counts_as": counts_as})
+
+
 def identity(value: Any, section: type[Section]) -> Any:
     """A section's keys (JSON) without those that still have the value they were introduced with.
 
@@ -55,6 +63,8 @@ def identity(value: Any, section: type[Section]) -> Any:
         field = fields.get(key)
         if field is None:
             kept[key] = each
+        elif isinstance(extra := field.json_schema_extra, dict) and "counts_as" in extra:
+            kept[key] = extra["counts_as"]
         elif not _as_introduced(field, each):
             inner = _section_in(field)
             kept[key] = identity(each, inner) if inner else each

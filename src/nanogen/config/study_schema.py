@@ -127,6 +127,9 @@ class Study(Section):
     cache_budget_gb: float | None = Field(
         None, ge=0, description="for cache: auto, gigabytes that all latents together may take"
     )
+    data_shards: int = Field(
+        1, gt=0, description="jobs that share the import of a data set's training pictures"
+    )
     latent_shards: int = Field(
         1, gt=0, description="jobs that share the encoding of one data set by one tokenizer"
     )

@@ -44,7 +44,3 @@ class ArrayImages:
         rows = (image for batch in self.images.batches(256) for image in batch)
         for _, image in zip(range(self.count), rows, strict=False):
             yield Example(image, UNKNOWN, "", "")
-
-    def without(self, names: set[str]) -> ArrayImages:
-        """The source itself: there are no files that could be left out."""
-        return self

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from nanogen.data import photographs
+from nanogen.data import photographs, wordnet
 from nanogen.errors import UserError
 
 
@@ -20,24 +20,17 @@ def class_names(
         classes: the number of classes.
         kept: the names of its folders when the model was trained. Without them the folders are read.
 
-    Scenes have names of their own. Classes of photographs have the names of their folders, or those of
-    the export. ImageNet's folders are WordNet numbers; its classes are named by timm's words for them,
-    followed by the number.
+    Scenes have their own; photographs are named by their folders, or as their export names them, and
+    where those are WordNet numbers, by ImageNet's words for them, then the number.
     """
     if source == "scenes":
         from nanogen.data.scenes.scenes import CLASSES
 
         return list(CLASSES)
     names = list(kept) if kept is not None else _of_photographs(root)
-    if name == "imagenet" and classes == 1000 and _wordnet(names):
-        from timm.data import ImageNetInfo
-
-        words = ImageNetInfo("imagenet-1k")
-        return [
-            f"{words.index_to_description(index)}, {words.index_to_label_name(index)}"
-            for index in range(classes)
-        ]
-    return names if len(names) == classes else []
+    if not names and name == "imagenet" and classes == wordnet.IMAGENET:
+        names = wordnet.imagenet_numbers()
+    return wordnet.with_words(names) if len(names) == classes else []
 
 
 def _of_photographs(root: str | None) -> list[str]:
@@ -74,7 +67,3 @@ def class_number(text: str, names: Sequence[str], classes: int) -> int:
 
 def _spoken(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip().lower().replace("_", " ")
-
-
-def _wordnet(names: Sequence[str]) -> bool:
-    return all(len(name) == 9 and name[0] == "n" and name[1:].isdigit() for name in names)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nanogen.data.crop import load
 from nanogen.data.exported_tables import Table, class_names, columns, labels_of, tables
-from nanogen.data.source import Example, caption, evenly, in_order, readable
+from nanogen.data.source import Example, Unreadable, caption, evenly
 from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 from nanogen.files import damage_inside
@@ -29,7 +33,6 @@ class Exported:
         self.stage, self.left_out = stage, left_out
         self.root = Path(stage.root)
         self.classes = class_names(self.root)
-        self.resolution = stage.resolution
         self.captions = [caption(name, stage.caption_template) for name in self.classes]
         self.tables = tables(self.root, stage.split)
         labels = labels_of(self.tables)
@@ -44,46 +47,77 @@ class Exported:
         for group in evenly(groups, stage.images):
             self.chosen[group] = True
 
-    def __len__(self) -> int:
-        return int(self.chosen.sum())
+    def _names(self) -> list[str]:
+        return [table.path.relative_to(self.root).as_posix() for table in self.tables]
 
     def _kept(self, count: int) -> np.ndarray:
         """Which rows are not left out, bool (N,)."""
         if not self.left_out:
             return np.ones(count, bool)
-        lengths = [(t, sum(map(len, t.batches(columns(t)[1])))) for t in self.tables]
-        return np.array([self._name(t, k) not in self.left_out for t, n in lengths for k in range(n)])
+        tables = zip(self._names(), self.tables, strict=True)
+        return np.array([_row(t, k) not in self.left_out for t, o in tables for k in range(o.rows)])
 
-    def _name(self, table: Table, row: int) -> str:
-        return f"{table.path.relative_to(self.root).as_posix()}, row {row}"
+    @property
+    def count(self) -> int:
+        return int(self.chosen.sum())
 
-    def _rows(self) -> Iterator[tuple[str, bytes | None, int]]:
-        """Name, picture and label of every chosen row in order."""
-        place = 0
-        for table in self.tables:
-            inside = 0
-            for batch in table.batches(*columns(table)):
-                chosen = self.chosen[place : place + len(batch)]
-                pictures, labels = batch.columns
-                for k in np.flatnonzero(chosen).tolist():
-                    content = pictures[k].as_py()
-                    content = content.get("bytes") if isinstance(content, dict) else content
-                    yield self._name(table, inside + k), content, labels[k].as_py()
-                place, inside = place + len(batch), inside + len(batch)
+    def parts(self) -> list[Rows]:
+        starts = np.cumsum([0, *(table.rows for table in self.tables)])
+        chosen = [self.chosen[a:b] for a, b in pairwise(starts)]
+        return [
+            Rows(table, name, np.flatnonzero(rows), self.captions, self.stage.resolution)
+            for table, name, rows in zip(self.tables, self._names(), chosen, strict=True)
+        ]
 
-    def _example(self, row: tuple[str, bytes | None, int]) -> tuple[str, Example | str]:
-        """The row's name, and the example or why it cannot be read."""
-        name, content, k = row
+    def filled(self, unreadable: set[str]) -> Exported:
+        return Exported(self.stage, self.left_out | unreadable)
+
+
+def _row(table: str, row: int) -> str:
+    return f"{table}, row {row}"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one table.
+
+    Attributes:
+        name: of the table below the root.
+        rows: those that are taken, int64 (N,), rising.
+        captions: by label.
+        side: of the squares that pictures become.
+    """
+
+    table: Table
+    name: str
+    rows: np.ndarray
+    captions: list[str]
+    side: int
+
+    @property
+    def files(self) -> Sequence[Path]:
+        return [self.table.path]
+
+    @property
+    def chosen(self) -> list[Any]:
+        return [hashlib.sha256(self.rows.tobytes()).hexdigest(), self.captions]
+
+    def examples(self) -> Iterator[Example | Unreadable]:
+        start = 0
+        for batch in self.table.batches(*columns(self.table)) if len(self.rows) else ():
+            first, last = np.searchsorted(self.rows, [start, start + len(batch)])
+            pictures, labels = batch.columns
+            for row in self.rows[first:last].tolist():
+                content = pictures[row - start].as_py()
+                content = content.get("bytes") if isinstance(content, dict) else content
+                yield self._example(_row(self.name, row), content, labels[row - start].as_py())
+            start += len(batch)
+
+    def _example(self, name: str, content: bytes | None, k: int) -> Example | Unreadable:
         if not content:
-            return name, "it holds no picture, perhaps only a path"
+            return Unreadable(name, "it holds no picture, perhaps only a path")
         try:
-            image = load(io.BytesIO(content), self.resolution)
+            image = load(io.BytesIO(content), self.side)
         except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-            return name, damage_inside(error, content)
-        return name, Example(image, k, self.captions[k], self.captions[k])
-
-    def examples(self) -> Iterator[Example]:
-        return readable(in_order(self._example, self._rows()))
-
-    def without(self, names: set[str]) -> Exported:
-        return Exported(self.stage, self.left_out | names)
+            return Unreadable(name, damage_inside(error, content))
+        return Example(image, k, self.captions[k], self.captions[k])

@@ -73,6 +73,17 @@ class Table:
                     for batch in stream:
                         yield batch.select(columns)
 
+    @cached_property
+    def rows(self) -> int:
+        """How many there are; pictures are not read."""
+        from pyarrow import parquet
+
+        with _explained(self.path):
+            if self.path.suffix == ".parquet":
+                return parquet.read_metadata(self.path).num_rows
+            with self._stream() as stream:
+                return sum(map(len, stream))
+
     @contextmanager
     def _stream(self) -> Iterator[Any]:
         """The file's record batches, mapped; Arrow's two layouts differ in how they begin."""

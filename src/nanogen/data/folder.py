@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from nanogen.data.crop import load
 from nanogen.data.photographs import class_folders, class_names, outside_classes
-from nanogen.data.source import Example, caption, evenly, in_order, readable
+from nanogen.data.picture_files import PictureFile, Run, runs
+from nanogen.data.source import caption, evenly
 from nanogen.data.stage import DataStage
 from nanogen.data.walk import walk
 from nanogen.errors import UserError, nearest
-from nanogen.files import damage
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +46,6 @@ class Folder:
         self.stage, self.left_out = stage, left_out
         self.root = Path(stage.root)
         self.classes = class_names(self.root)
-        self.resolution = stage.resolution
         self.captions = [caption(name, stage.caption_template) for name in self.classes]
         folders = class_folders(self.root / stage.split)
         if passed := outside_classes(self.root / stage.split):
@@ -60,32 +57,29 @@ class Folder:
                     + nearest(name, self.classes)
                 )
         groups = [
-            [f for f in _files(folder) if self._name(f) not in left_out] for folder in folders.values()
+            [name for name in map(self._name, _files(folder)) if name not in left_out]
+            for folder in folders.values()
         ]
         for folder, group in zip(folders.values(), groups, strict=True):
             if not group:
                 raise UserError(f"data.root: the class folder {folder} holds no readable image")
         labels = [self.classes.index(name) for name in folders]
         chosen = evenly(groups, stage.images)
-        self.files = [(f, k) for k, group in zip(labels, chosen, strict=True) for f in group]
+        self.pictures = [
+            PictureFile(name, k, self.captions[k])
+            for k, group in zip(labels, chosen, strict=True)
+            for name in group
+        ]
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self.root).as_posix()
 
-    def __len__(self) -> int:
-        return len(self.files)
+    @property
+    def count(self) -> int:
+        return len(self.pictures)
 
-    def _example(self, item: tuple[Path, int]) -> tuple[str, Example | str]:
-        """The file's name, and its example or why it cannot be read."""
-        file, k = item
-        try:
-            image = load(file, self.resolution)
-        except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
-            return self._name(file), damage(error, file)
-        return self._name(file), Example(image, k, self.captions[k], self.captions[k])
+    def parts(self) -> list[Run]:
+        return runs(self.root, self.pictures, self.stage.resolution)
 
-    def examples(self) -> Iterator[Example]:
-        return readable(in_order(self._example, self.files))
-
-    def without(self, names: set[str]) -> Folder:
-        return Folder(self.stage, self.left_out | names)
+    def filled(self, unreadable: set[str]) -> Folder:
+        return Folder(self.stage, self.left_out | unreadable)

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from nanogen.data import hdf5
+from nanogen.data import hdf5, part_workers
 from nanogen.data.content import check_content
-from nanogen.data.hdf5 import announce
 from nanogen.data.images import FORMAT, VERSION
-from nanogen.data.source import Example, ImageSource, UnreadableFiles
+from nanogen.data.parts import Finished, block_of, blocks, columns, kind_of, path_of
+from nanogen.data.source import Drawn, Imported
 from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
-from nanogen.files import label
+from nanogen.files import label, write_text
 from nanogen.text import one_line
 
 log = logging.getLogger(__name__)
-_BLOCK_BYTES = 16 << 20
+SHOWN = 20  # unreadable files in a message; all are listed in a file
 
 
-def _scenes(stage: DataStage) -> ImageSource:
+def _scenes(stage: DataStage) -> Drawn:
     from nanogen.data.scenes.source import Scenes
 
     return Scenes(stage)
 
 
-def _photographs(stage: DataStage) -> ImageSource:
+def _photographs(stage: DataStage) -> Imported:
     from nanogen.data.exported import Exported
     from nanogen.data.folder import Folder
     from nanogen.data.photographs import is_exported
@@ -42,124 +42,192 @@ def _photographs(stage: DataStage) -> ImageSource:
     return Exported(stage) if stage.root and is_exported(stage.root) else Folder(stage)
 
 
-def _webdataset(stage: DataStage) -> ImageSource:
+def _webdataset(stage: DataStage) -> Imported:
     from nanogen.data.webdataset import Shards
 
     return Shards(stage)
 
 
-def _captioned(stage: DataStage) -> ImageSource:
+def _captioned(stage: DataStage) -> Imported:
     from nanogen.data.captioned import Captioned
 
     return Captioned(stage)
 
 
-def _array(stage: DataStage) -> ImageSource:
+def _array(stage: DataStage) -> Drawn:
     from nanogen.data.array_images import ArrayImages
 
     return ArrayImages(stage)
 
 
-SOURCES: dict[str, Callable[[DataStage], ImageSource]] = {
-    "scenes": _scenes,
+DRAWN: dict[str, Callable[[DataStage], Drawn]] = {"scenes": _scenes, "array": _array}
+IMPORTED: dict[str, Callable[[DataStage], Imported]] = {
     "folder": _photographs,
     "captioned": _captioned,
     "webdataset": _webdataset,
-    "array": _array,
 }
 
 
-def _create_datasets(file: h5py.File, count: int, first: Example, store: str) -> None:
-    text = h5py.string_dtype("utf-8")
-    if store == "places":
-        file.create_dataset("places", (count, 3), np.int64)
-    else:
-        file.create_dataset("images", (count, *first.image.shape), np.uint8)
-    file.create_dataset("labels", (count,), np.int64)
-    file.create_dataset("captions/short", (count,), text)
-    file.create_dataset("captions/dense", (count,), text)
-    if first.masks is not None:
-        file.create_dataset("masks", (count, *first.masks.shape), np.uint8)
-        file.create_dataset("objects", (count,), text)
+def write_images(
+    content: Mapping[str, Any], output: Path | str, parts: Path | None = None, workers: int = 1
+) -> None:
+    """Make the image file of a ``data`` stage, from its JSON.
 
+    Unreadable files are listed by name; ``data.unreadable`` says whether they end the work
+    (UserError) or are left out. Raises UserError also where the source has no examples.
 
-def _write_block(file: h5py.File, start: int, block: list[Example]) -> None:
-    rows = slice(start, start + len(block))
-    if "places" in file:
-        file["places"][rows] = [e.place for e in block]
-    else:
-        file["images"][rows] = np.stack([e.image for e in block])
-    file["labels"][rows] = [e.label for e in block]
-    file["captions/short"][rows] = [e.short for e in block]
-    file["captions/dense"][rows] = [e.dense for e in block]
-    if "masks" in file:
-        file["masks"][rows] = np.stack([np.asarray(e.masks) for e in block])
-        file["objects"][rows] = [json.dumps(e.objects) for e in block]
-
-
-def _shards(source: ImageSource) -> list[tuple[str, int]]:
-    """Path and size of the tar files that hold the source's pictures; raises UserError if none do."""
-    shards: list[Path] | None = getattr(source, "shards", None)
-    if shards is None:
-        raise UserError("data.store: only pictures in tar shards (source: webdataset) have places")
-    return [(str(path), path.stat().st_size) for path in shards]
-
-
-def _write(source: ImageSource, stage: DataStage, output: Path) -> None:
-    from tqdm import tqdm
-
-    header = label(FORMAT, VERSION, stage.hash, classes=json.dumps(source.classes))
-    header |= {"split": stage.split, "task": stage.name}
-    if stage.store == "places":
-        header |= {"shards": json.dumps(_shards(source)), "side": stage.resolution}
-    else:
-        announce(output, "images", len(source), 3 * len(source) * stage.resolution**2)
-    size = max(1, min(1024, _BLOCK_BYTES // (3 * stage.resolution**2)))
-    progress = tqdm(total=len(source), unit="image", disable=not sys.stderr.isatty())
-    with progress, hdf5.create(output, header) as file:
-        examples = source.examples()
-        written = 0
-        while block := list(islice(examples, size)):
-            if not written:
-                _create_datasets(file, len(source), block[0], stage.store)
-            _write_block(file, written, block)
-            written += len(block)
-            progress.update(len(block))
-
-
-def _listing(files: Mapping[str, str]) -> str:
-    shown = [
-        f"  {one_line(name)}: {one_line(reason)}" for name, reason in islice(sorted(files.items()), 20)
-    ]
-    more = [f"  and {len(files) - 20} more"] if len(files) > 20 else []
-    return "\n".join(shown + more)
-
-
-def write_images(content: Mapping[str, Any], output: Path | str) -> None:
-    """Write the image file of a ``data`` stage, given its JSON.
-
-    Unreadable files are listed by name. Depending on ``data.unreadable`` they raise UserError or are
-    left out. A source without examples raises UserError, too.
+    Args:
+        parts: where parts are kept that are finished (`nanogen.data.parts`), until all are; by default
+            a hidden folder beside ``output``.
+        workers: processes that import; they change no byte.
     """
     output, stage = Path(output), DataStage.from_json(content)
     started = time.monotonic()
-    if stage.content:
-        check_content(stage.source, Path(str(stage.root)), stage.split, stage.content)
-    source = SOURCES[stage.source](stage)
-    try:
-        _write(source, stage, output)
-    except UnreadableFiles as found:
-        listing = _listing(found.files)
-        if stage.unreadable == "refuse":
-            raise UserError(
-                f"{len(found.files)} files under {stage.root} are unreadable; mend or remove them, "
-                f"or set data.unreadable to skip:\n{listing}"
-            ) from found
-        log.warning("left out %d unreadable files:\n%s", len(found.files), listing)
-        # The number of rows must be known before the first one is written: start again without them.
-        source = source.without(set(found.files))
-        _write(source, stage, output)
+    if stage.source in DRAWN:
+        drawn = DRAWN[stage.source](stage)
+        count, classes = len(drawn), drawn.classes
+        hdf5.announce(output, "images", count, 3 * count * stage.resolution**2)
+        _write(_drawn(drawn, stage), count, output, _header(stage, classes))
+    else:
+        source = _opened(stage)
+        parts = parts or output.with_name(f".{output.name}.parts")
+        found, classes = _finished(source, stage, output, parts, workers), source.classes
+        count = min(stage.images, sum(part.rows for part in found))
+        if not count:
+            raise UserError(f"data.root: {stage.root} holds no readable images")
+        _join(found, count, stage, output, _header(stage, classes))
+        shutil.rmtree(parts)
     log.info(
         "%s: %d images of %d classes in %.1f s",
-        *(output, len(source), len(source.classes), time.monotonic() - started),
+        *(output, count, len(classes), time.monotonic() - started),
     )
+
+
+def write_share(
+    content: Mapping[str, Any], parts: Path, number: int, count: int, workers: int = 1
+) -> list[Finished]:
+    """Import the parts of one job of ``count``, ``number`` from 1, for `write_images` to join.
+
+    A job takes every ``count``-th part, and no more than its share of the images that are asked for.
+    """
+    stage = DataStage.from_json(content)
+    if stage.source in DRAWN:
+        raise UserError(f"data.source {stage.source}: it is drawn by one job; data_shards must be 1")
+    own = _opened(stage).parts()[number - 1 :: count]
+    found = part_workers.finished(own, parts, _side(stage), -(-stage.images // count), workers)
+    _check(found, stage.images, stage, parts / f"unreadable-{number}-of-{count}.txt")
+    return found
+
+
+def _opened(stage: DataStage) -> Imported:
+    if stage.content:
+        check_content(stage.source, Path(str(stage.root)), stage.split, stage.content)
+    if stage.left_in_shards and stage.source != "webdataset":
+        raise UserError("data.store: only pictures in tar shards (source: webdataset) have places")
+    return IMPORTED[stage.source](stage)
+
+
+def _side(stage: DataStage) -> int | None:
+    return None if stage.left_in_shards else stage.resolution
+
+
+# ------------------------------------------------------------------------------------- parts
+
+
+def _finished(
+    source: Imported, stage: DataStage, output: Path, folder: Path, workers: int
+) -> list[Finished]:
+    """All parts of the source, those of other pictures in place of unreadable ones included."""
+    listing = output.with_suffix(".unreadable.txt")
+    while True:
+        todo = source.parts()
+        if source.count is not None:
+            _announce(source.count, stage, output, [path_of(p, folder, _side(stage)) for p in todo])
+        found = part_workers.finished(todo, folder, _side(stage), stage.images, workers)
+        unreadable = _check(found, stage.images, stage, listing)
+        again = source.filled(set(unreadable)) if unreadable else source
+        if again.count in (None, sum(part.rows for part in found)):
+            return found
+        source = again
+
+
+def _announce(count: int, stage: DataStage, output: Path, parts: Sequence[Path]) -> None:
+    """Raise UserError unless parts and the image file, which stand on the disk together, fit."""
+    there = sum(path.stat().st_size for path in parts if path.exists())
+    hdf5.announce(output, "images", count, 2 * 3 * count * stage.resolution**2, there)
+
+
+def _check(found: Sequence[Finished], most: int, stage: DataStage, listing: Path) -> Mapping[str, str]:
+    """Name -> reason of what is unreadable among the first ``most`` images, which ``listing`` then has.
+
+    Raises UserError if there is any and the stage does not say that it is skipped.
+    """
+    unreadable: dict[str, str] = {}
+    for part in found:
+        unreadable |= {name: reason for place, name, reason in part.unreadable if place < most}
+        most -= part.rows
+    if not unreadable:
+        return unreadable
+    lines = [f"{one_line(name)}: {one_line(reason)}" for name, reason in sorted(unreadable.items())]
+    write_text(listing, "\n".join(lines) + "\n")
+    more = [f"and {len(lines) - SHOWN} more, all listed in {listing}"] if len(lines) > SHOWN else []
+    told = "\n".join(f"  {line}" for line in [*lines[:SHOWN], *more])
+    if stage.unreadable == "refuse":
+        raise UserError(
+            f"{len(lines)} files under {stage.root} are unreadable; mend or remove them, "
+            f"or set data.unreadable to skip (what is imported is kept):\n{told}"
+        )
+    log.warning("left out %d unreadable files:\n%s", len(lines), told)
+    return unreadable
+
+
+# -------------------------------------------------------------------------------- image file
+
+
+def _header(stage: DataStage, classes: Sequence[str]) -> dict[str, Any]:
+    header = label(FORMAT, VERSION, stage.hash, classes=json.dumps(classes))
+    header |= {"split": stage.split, "task": stage.name}
+    return header | ({"side": stage.resolution} if stage.left_in_shards else {})
+
+
+def _drawn(source: Drawn, stage: DataStage) -> Iterator[dict[str, np.ndarray]]:
+    examples = source.examples()
+    while block := list(islice(examples, block_of(stage.resolution))):
+        yield columns(block)
+
+
+def _join(
+    parts: Sequence[Finished], count: int, stage: DataStage, output: Path, header: Mapping[str, Any]
+) -> None:
+    rows = blocks(parts, block_of(_side(stage)), count)
+    shards = None
+    if stage.left_in_shards:
+        paths = [Path(str(stage.root)) / part.part for part in parts]
+        shards = json.dumps([(str(path), path.stat().st_size) for path in paths])
+    _write(rows, count, output, header, shards)
+
+
+def _write(
+    blocks: Iterable[Mapping[str, np.ndarray]],
+    count: int,
+    output: Path,
+    header: Mapping[str, Any],
+    shards: str | None = None,
+) -> None:
+    """Write an image file of ``count`` rows; ``shards``: JSON of the tar files in which they lie."""
+    from tqdm import tqdm
+
+    progress = tqdm(total=count, unit="image", disable=not sys.stderr.isatty())
+    with progress, hdf5.create(output, header) as file:
+        if shards is not None:
+            file["shards"] = shards
+        start = 0
+        for block in blocks:
+            stop = start + len(block["labels"])
+            for name, rows in block.items():
+                if not start:
+                    file.create_dataset(name, (count, *rows.shape[1:]), kind_of(rows))
+            for name, rows in block.items():
+                file[name][start:stop] = rows
+            progress.update(stop - start)
+            start = stop

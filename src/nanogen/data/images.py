@@ -29,7 +29,9 @@ def _images(file: h5py.File) -> Any:
         return hdf5.memmap(file, "images")
     from nanogen.data.tar_images import TarImages
 
-    return TarImages(json.loads(file.attrs["shards"]), file["places"][:], int(file.attrs["side"]))
+    # A header holds 64 KiB, the list of a large set's shards more; of older files it is in the header.
+    shards = file["shards"][()] if "shards" in file else file.attrs["shards"]
+    return TarImages(json.loads(shards), file["places"][:], int(file.attrs["side"]))
 
 
 def _classes(file: h5py.File) -> list[str]:

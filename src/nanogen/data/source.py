@@ -1,21 +1,24 @@
 """Sources of images, and the functions that they share.
 
-A *source* has classes and a number of examples, which it yields in a fixed order; the writer
-(`nanogen.data.image_import`) streams them into an image file.
+What is drawn is one stream of examples of a known number. What is imported comes in *parts*, a tar shard
+or a run of files each: `nanogen.data.parts` finishes them one by one, in as many processes as there are
+cores, and `nanogen.data.image_import` joins them to one image file.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from nanogen.data.wordnet import spoken
 from nanogen.errors import UserError
 
 Item = TypeVar("Item")
@@ -24,46 +27,89 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: image uint8 (H, W, 3), label, captions. Scenes also have masks (4, H, W) and objects,
-    pictures in a tar shard their place."""
+    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects.
 
-    image: np.ndarray
+    Of a picture that stays in its shard, ``place`` is its offset and size there, and ``image`` None.
+    """
+
+    image: np.ndarray | None
     label: int
     short: str
     dense: str
     masks: np.ndarray | None = None
     objects: list[dict[str, Any]] | None = None
-    place: tuple[int, int, int] | None = None  # number of the shard, offset and size
+    place: tuple[int, int] | None = None
 
 
-class UnreadableFiles(Exception):
-    """Raised by a source after its last example if files could not be read: name -> reason."""
+@dataclass(frozen=True)
+class Unreadable:
+    """A picture that cannot be read: what it is called, with its shard or below the root, and why."""
 
-    def __init__(self, files: Mapping[str, str]):
-        super().__init__(f"{len(files)} unreadable files")
-        self.files = dict(files)
+    name: str
+    reason: str
 
 
-class ImageSource(Protocol):
-    """A source of examples."""
+class Drawn(Protocol):
+    """Examples that have no files, so none can be unreadable."""
 
     classes: list[str]
 
     def __len__(self) -> int: ...
 
     def examples(self) -> Iterator[Example]:
-        """All examples in order; raises UnreadableFiles at the end if any were left out."""
+        """All examples in order."""
         ...
 
-    def without(self, names: set[str]) -> ImageSource:
-        """The same source without these files."""
+
+class Part(Protocol):
+    """What one process imports at a time; it is sent there, so it is small and can be pickled.
+
+    Attributes:
+        name: of the part, below the root.
+        files: what it reads; it is imported anew when their sizes or times change.
+        chosen: what else its examples follow from, as JSON.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def files(self) -> Sequence[Path]: ...
+    @property
+    def chosen(self) -> Any: ...
+
+    def examples(self) -> Iterator[Example | Unreadable]:
+        """What it holds, in order; raises UserError where a file cannot be read at all."""
+        ...
+
+
+class Imported(Protocol):
+    """A user's pictures.
+
+    Attributes:
+        count: how many there are if all can be read; None where only reading tells.
+    """
+
+    classes: list[str]
+
+    @property
+    def count(self) -> int | None: ...
+
+    def parts(self) -> Sequence[Part]:
+        """All parts in order; more examples than the stage asks for are left out at the end."""
+        ...
+
+    def filled(self, unreadable: set[str]) -> Imported:
+        """The source with others in place of these, as far as there are any; without, it is itself.
+
+        Raises UserError where too few are left.
+        """
         ...
 
 
 def caption(name: str, template: str) -> str:
-    """The caption of a class, from its folder's name: underscores are spaces."""
+    """The caption of a class, from its folder's name: underscores are spaces, WordNet numbers words."""
     try:
-        return template.format(name=name.replace("_", " "))
+        return template.format(name=spoken(name))
     except (KeyError, IndexError, ValueError) as error:
         raise UserError(
             f"data.caption_template {template!r} cannot be filled in: it may contain {{name}}, "
@@ -93,18 +139,3 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
         finally:
             for future in pending:
                 future.cancel()
-
-
-def readable(results: Iterable[tuple[str, Example | str]]) -> Iterator[Example]:
-    """The examples among ``results``, pairs of a file's name and its example, or why it cannot be read.
-
-    Raises UnreadableFiles after the last one where any could not.
-    """
-    unreadable = {}
-    for name, result in results:
-        if isinstance(result, Example):
-            yield result
-        else:
-            unreadable[name] = result
-    if unreadable:
-        raise UnreadableFiles(unreadable)

@@ -152,6 +152,8 @@ def _members(tar: tarfile.TarFile, shard: Path) -> Iterator[tarfile.TarInfo]:
                     continue
                 check_storable(member.name, f"{shard}: the member's name {member.name!r}")
                 yield member
+                # Every one is read once; those of a long shard would fill the memory.
+                tar.members.clear()  # type: ignore[attr-defined]
     except tarfile.TarError as error:
         raise UserError(f"{shard} is truncated or damaged ({error}); fetch it again") from error
     if passed:

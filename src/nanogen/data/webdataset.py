@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nanogen.data.crop import load
-from nanogen.data.source import Example, readable
+import numpy as np
+from PIL import Image
+
+from nanogen.data.crop import load, rgb
+from nanogen.data.source import Example, Unreadable
 from nanogen.data.stage import DataStage
 from nanogen.data.tar_samples import Sample, UnreadableSample, opened, samples
 from nanogen.data.tar_shards import shards
@@ -55,61 +59,73 @@ def captions(content: bytes, suffix: str) -> tuple[str, str]:
 class Shards:
     """One split of a WebDataset as a source: captioned images without classes (label 0)."""
 
-    def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
+    count = None
+
+    def __init__(self, stage: DataStage):
         if not stage.root:
             raise UserError("data.root is missing: say in which folder the tar shards lie")
-        self.stage, self.left_out = stage, left_out
+        self.stage = stage
         self.classes = ["image"]
         self.root = Path(stage.root)
         self.shards = shards(self.root, stage.split)
-        self.resolution = stage.resolution
-        self.count = sum(1 for _ in self._samples())
-        if not self.count:
-            raise UserError(f"data.root: {stage.root} holds no readable images with captions")
 
-    def _samples(self) -> Iterator[tuple[str, int, tarfile.TarFile, Sample]]:
-        """Name, number of the shard, open shard and sample, for every sample with a picture."""
-        taken = 0
-        for number, shard in enumerate(self.shards):
-            with opened(shard) as tar:
-                for sample in samples(tar, shard):
-                    name = f"{shard.relative_to(self.root).as_posix()}/{sample.name}"
-                    if name in self.left_out:
-                        continue
-                    if taken == self.stage.images:
-                        return
-                    taken += 1
-                    yield name, number, tar, sample
+    def parts(self) -> list[Shard]:
+        side = None if self.stage.left_in_shards else self.stage.resolution
+        return [Shard(path, path.relative_to(self.root).as_posix(), side) for path in self.shards]
 
-    def __len__(self) -> int:
-        return self.count
+    def filled(self, unreadable: set[str]) -> Shards:
+        """Itself: as many are read as the stage asks for, however many of them are unreadable."""
+        return self
 
-    def _example(self, shard: int, tar: tarfile.TarFile, sample: Sample) -> Example:
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar file.
+
+    Attributes:
+        name: below the root.
+        side: of the squares that pictures become; None: they are read, and stay where they lie.
+    """
+
+    path: Path
+    name: str
+    side: int | None
+
+    @property
+    def files(self) -> Sequence[Path]:
+        return [self.path]
+
+    @property
+    def chosen(self) -> None:
+        return None
+
+    def examples(self) -> Iterator[Example | Unreadable]:
+        with opened(self.path) as tar:
+            for sample in samples(tar, self.path):
+                try:
+                    with explained(self.path, "read"):
+                        example = self._example(tar, sample)
+                except UnreadableSample as error:
+                    yield Unreadable(f"{self.name}/{sample.name}", str(error))
+                else:
+                    yield example
+
+    def _example(self, tar: tarfile.TarFile, sample: Sample) -> Example:
         picture, caption = sample.parts()
         short, dense = captions(_content(tar, caption), _suffix(caption))
         content = _content(tar, picture)
         try:
-            image = load(io.BytesIO(content), self.resolution)
+            image = self._image(content)
         except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
             raise UnreadableSample(damage_inside(error, content)) from error
-        place = (shard, picture.offset_data, picture.size)
-        return Example(image, 0, short, dense, place=place)
+        return Example(image, 0, short, dense, place=(picture.offset_data, picture.size))
 
-    def _read(
-        self, name: str, number: int, tar: tarfile.TarFile, sample: Sample
-    ) -> tuple[str, Example | str]:
-        """The sample's name, and its example or why it cannot be read."""
-        try:
-            with explained(self.shards[number], "read"):
-                return name, self._example(number, tar, sample)
-        except UnreadableSample as error:
-            return name, str(error)
-
-    def examples(self) -> Iterator[Example]:
-        return readable(self._read(*each) for each in self._samples())
-
-    def without(self, names: set[str]) -> Shards:
-        return Shards(self.stage, self.left_out | names)
+    def _image(self, content: bytes) -> np.ndarray | None:
+        if self.side is not None:
+            return load(io.BytesIO(content), self.side)
+        with Image.open(io.BytesIO(content)) as image:
+            rgb(image)
+        return None
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

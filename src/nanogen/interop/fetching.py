@@ -15,6 +15,8 @@ from typing import Any
 
 from nanogen.config.model_schema import Model
 from nanogen.config.section import read
+from nanogen.data.exported_tables import Table
+from nanogen.data.tar_samples import opened, samples
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, label, write_json
 from nanogen.identity import config_hash
@@ -27,7 +29,8 @@ STATISTICS_SUFFIX = ".npz"
 INDEX = "model_index.json"  # of a pipeline
 TEMPLATE_SUFFIX = ".jinja"  # how a chat is written for a pipeline's text encoder
 OTHER_PRECISION = re.compile(r"\.(fp16|bf16|non_ema)\b")
-DATA_SUFFIXES = (".parquet", ".arrow", ".tar", ".json", ".jsonl", ".txt")
+SHARD_SUFFIXES = (".parquet", ".arrow", ".tar")
+DATA_SUFFIXES = (*SHARD_SUFFIXES, ".json", ".jsonl", ".txt")
 OWN_CLASSES = ("MPlug", "ClipFlanT5")  # judges whose files are read here, not by a library
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -171,11 +174,37 @@ def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> di
 # ------------------------------------------------------------------------------------- data
 
 
-def fetch_data(pinned: str, output: Path | str, file: str | None = None) -> None:
-    """Download a data set's parquet files, tar shards and lists, or one ``file`` of it.
+def _shards(names: Sequence[str]) -> list[list[str]]:
+    """The files of pictures by what they belong to, such as a split: their names differ in numbers."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if name.endswith(SHARD_SUFFIXES):
+            found.setdefault(re.sub(r"\d+", "#", name), []).append(name)
+    return list(found.values())
+
+
+def images_in(shard: Path) -> int:
+    """How many pictures a tar shard or a table holds."""
+    if shard.suffix != ".tar":
+        return Table(shard).rows
+    with opened(shard) as tar:
+        return sum(1 for _ in samples(tar, shard))
+
+
+def fetch_data(
+    pinned: str,
+    output: Path | str,
+    file: str | None = None,
+    shards: int | None = None,
+    images: int | None = None,
+) -> None:
+    """Download a data set's parquet files, tar shards and lists, or a part of it.
 
     Args:
         pinned: ``owner/name``, or ``owner/name@revision`` with a commit, tag or branch.
+        file: this one alone.
+        shards: the first ones of each split.
+        images: as many of the first shards of each split as hold these, if all are like the first.
 
     Raises UserError also where ``output`` holds something already.
     """
@@ -189,14 +218,26 @@ def fetch_data(pinned: str, output: Path | str, file: str | None = None) -> None
         if file is not None:
             return [present(file, names, f"data set {name}")]
         chosen = [n for n in names if n.endswith(DATA_SUFFIXES)]
-        if not any(n.endswith((".parquet", ".arrow", ".tar")) for n in chosen):
+        if not any(n.endswith(SHARD_SUFFIXES) for n in chosen):
             raise UserError(f"{name} holds no parquet or Arrow files and no tar shards")
-        return chosen
+        first = 1 if images else shards or len(names)
+        left_out = {n for group in _shards(names) for n in group[first:]}
+        return [n for n in chosen if n not in left_out]
+
+    def further(folder: Path, names: list[str]) -> list[str]:
+        if images is None or file is not None:
+            return []
+        others: list[str] = []
+        for group in _shards(names):
+            needed = -(-images // max(1, images_in(folder / group[0])))
+            others += group[1 : min(needed, shards or needed)]
+        return others
 
     def finish(folder: Path, commit: str) -> None:
         card = label("dataset", 1, config_hash([name, revision]), repository=name, commit=commit)
-        write_json(folder / "nanogen.json", card)
+        part = {"max_shards": shards, "max_images": images}
+        write_json(folder / "nanogen.json", card | {k: v for k, v in part.items() if v is not None})
 
     repository = Repository(name, revision, "dataset", "give the folder of a copy as data.root instead")
-    download(repository, output, wanted, finish)
+    download(repository, output, wanted, finish, further)
     log.info("%s: %s", output, name)

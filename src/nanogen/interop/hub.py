@@ -169,10 +169,12 @@ def download(
     output: Path,
     wanted: Callable[[Sequence[str]], list[str]],
     finish: Callable[[Path, str], None],
+    further: Callable[[Path, list[str]], list[str]] | None = None,
 ) -> None:
     """Fetch the files that ``wanted`` picks from the repository's list of names into ``output``.
 
-    ``finish(folder, commit)`` may complete the folder before it is renamed. The token is HF_TOKEN of
+    ``further(folder, names)`` may pick others when those have arrived, given all names.
+    ``finish(folder, commit) may complete the folder before it is renamed. The token is HF_TOKEN of
     the environment or none; HF_ENDPOINT names another hub. Raises UserError where access, network,
     disk or the repository fail.
     """
@@ -193,20 +195,24 @@ def download(
         contents = {
             one.rfilename: RemoteContent.of(one) for one in getattr(info, "siblings", None) or []
         }
-        names = wanted(sorted(contents))
-        log.info(
-            "%s at %s: %d files, %.0f MB",
-            *(repository.name, commit[:12], len(names), sum(contents[n].size or 0 for n in names) / 1e6),
-        )
-        snapshot_download(
-            repository.name,
-            repo_type=repository.kind,
-            revision=commit,
-            local_dir=partial,
-            allow_patterns=[escape(name) for name in names],
-            token=token,
-            endpoint=endpoint,
-        )
+
+        def fetch(names: list[str]) -> list[str]:
+            size = sum(contents[name].size or 0 for name in names) / 1e6
+            log.info("%s at %s: %d files, %.0f MB", repository.name, commit[:12], len(names), size)
+            snapshot_download(
+                repository.name,
+                repo_type=repository.kind,
+                revision=commit,
+                local_dir=partial,
+                allow_patterns=[escape(name) for name in names],
+                token=token,
+                endpoint=endpoint,
+            )
+            return names
+
+        names = fetch(wanted(sorted(contents)))
+        if further and (others := further(partial, sorted(contents))):
+            names += fetch(others)
         _check_complete(repository, partial, {name: contents[name] for name in names})
         finish(partial, commit)
         if output.exists():

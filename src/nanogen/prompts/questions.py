@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.data.scenes.captions import COUNTS
+from nanogen.data.wordnet import spoken
 from nanogen.errors import UserError
 from nanogen.files import check_label, label, read_json, write_json
 from nanogen.prompts.files import GENEVAL, Prompt, of_benchmark
@@ -50,7 +51,7 @@ def placed(name: str, relation: str, other: str) -> str:
 def of_prompt(item: str, prompt: Mapping[str, Any]) -> list[Question]:
     """The questions of one prompt's metadata, numbered from 1, parents first."""
     include = prompt["include"]
-    names = [wanted["class"].replace("_", " ") for wanted in include]
+    names = [spoken(wanted["class"]) for wanted in include]
     found = [
         Question(item, number, (), f"entity - whole ({name})", exists(name))
         for number, name in enumerate(names, start=1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.wordnet import spoken
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label, read_json
 from nanogen.prompts.files import first_images, spread
@@ -78,7 +79,7 @@ def class_lines(
             cells = [Cell(np.array(images[i])) for i in np.flatnonzero(labels == label)[:columns]]
             if label in real:
                 cells.insert(0, Cell(real[int(label)]))
-            heading = names[label] if label < len(names) else f"class {label}"
+            heading = spoken(names[label]) if label < len(names) else f"class {label}"
             lines.append(Line(heading, cells, apart=int(label) in real))
     return lines, "first column: a real image of the class" if real else ""
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from nanogen.data.images import ImageFile
 from nanogen.data.scenes.scenes import MOST_OBJECTS, RELATIONS
+from nanogen.data.wordnet import spoken
 from nanogen.metrics import vqa_score
 from nanogen.metrics.geneval import relations
 from nanogen.prompts import questions
@@ -166,8 +167,7 @@ def _pool_of_classes(images: ImageFile) -> Pool:
     asked: list[Asked] = []
     true = []
     for number, name in enumerate(images.classes):
-        spoken = name.replace("_", " ")
-        asked.append(("exists", questions.exists(spoken), {}))
+        asked.append(("exists", questions.exists(spoken(name)), {}))
         true.append(images.labels == number)
         if number in captions:
             asked.append(("single_object", vqa_score.question(captions[number]), {}))

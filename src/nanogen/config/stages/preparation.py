@@ -14,6 +14,7 @@ from nanogen.config.stages import end_to_end
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.study_schema import Study
 from nanogen.config.yaml_files import available
+from nanogen.data import wordnet
 from nanogen.data.content import content_hash, hash_of
 from nanogen.data.photographs import class_names
 from nanogen.data.walk import walk
@@ -42,7 +43,8 @@ def data(study: Study, task: str, split: str) -> Stage:
         return stage_of("data", {}, seed=study.seed, split=split, data=keys)
     content = _content(study, task, split)
     rest = {**keys, "root": None}
-    stage = stage_of("data", {}, seed=study.seed, split=split, data=rest, content=content)
+    more = {"names": "english"} if task == "t2i" and _numbered(study, task) else {}
+    stage = stage_of("data", {}, seed=study.seed, split=split, data=rest, content=content, **more)
     return {**stage, "data": keys}
 
 
@@ -61,6 +63,11 @@ def given_classes(study: Study, task: str) -> list[str] | None:
     return class_names(str(found.root))
 
 
+def _numbered(study: Study, task: str) -> bool:
+    """Whether classes are WordNet numbers, whose captions and prompts have ImageNet's names since."""
+    return any(map(wordnet.words, given_classes(study, task) or []))
+
+
 @once
 def _content(study: Study, task: str, split: str) -> str:
     found = task_data(study, task)
@@ -77,7 +84,10 @@ def prompts(study: Study) -> Stage:
     own = prompt_lists.own_lists(run.evaluation)
     keys = run.data.model_dump(mode="json")
     given = _given_data(study, "t2i")
-    classes = {"classes": given_classes(study, "t2i")} if given and named == "classes" else {}
+    classes: dict[str, Any] = {}
+    if given and named == "classes":
+        classes = {"classes": given_classes(study, "t2i")}
+        classes |= {"names": "english"} if _numbered(study, "t2i") else {}
     rows = prompt_lists.rows(run.evaluation)
     stage = stage_of(
         "prompts",

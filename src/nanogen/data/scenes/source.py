@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nanogen.data.scenes import captions, draw, render, scenes
-from nanogen.data.source import Example, ImageSource
+from nanogen.data.source import Example
 from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 
@@ -34,6 +34,3 @@ class Scenes:
             yield Example(
                 image, scene.label, captions.short(scene), captions.dense(scene), masks, objects
             )
-
-    def without(self, names: set[str]) -> ImageSource:
-        return self
