@@ -74,11 +74,11 @@ docs: setup
 
 # Committed by hand, when the default study was run anew.
 docs-figures:
-	@for figure in overview figure1; do test -e $(RESULTS)/figures/$$figure.png \
-	  || { echo "$(RESULTS)/figures/$$figure.png is not there: study $(STUDY) is not finished; run make all STUDY=$(STUDY)"; exit 1; }; done
-	@cp $(RESULTS)/figures/overview.png $(RESULTS)/figures/figure1.png docs/images/
+	@test -e $(RESULTS)/figures/overview.png \
+	  || { echo "$(RESULTS)/figures/overview.png is not there: study $(STUDY) is not finished; run make all STUDY=$(STUDY)"; exit 1; }
+	@cp $(RESULTS)/figures/overview.png docs/images/
 	@python -m nanogen.docs.readme --study $(STUDY)
-	@echo "docs/images/overview.png docs/images/figure1.png README.md"
+	@echo "docs/images/overview.png README.md"
 
 # The full study's rules at its resolution and sizes of latents, on random networks and 8 images; with
 # STUDY=released those of the released models, which a stand-in of the hub has.
