@@ -279,26 +279,28 @@ def test_the_summary_shows_tables_paths_and_times(study, capsys):
     assert all(text in shown for text in ("DINOv2-B", "7.12", "21.37", table, "train: 1 min 16 s"))
 
 
-def test_the_summary_begins_with_what_to_look_at_and_prints_the_main_tables(study, capsys):
+def test_the_summary_is_the_main_tables_and_what_to_look_at(study, capsys):
     main(["table", "table2", "--study", "smoke", "--output-prefix", "results/smoke/tables/table2"])
     shutil.copy("results/smoke/tables/table2.csv", "results/smoke/tables/sweep.csv")
     for name in ("figures/overview", "figures/figure1", "figures/samples/t2i-jit-cfg"):
         path = Path(f"results/smoke/{name}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    Path("results/smoke/explorer.html").touch()
     capsys.readouterr()
     assert main(["summary", "--study", "smoke"]) == 0
     shown = capsys.readouterr().out
-    first, second, third, *rest = shown.splitlines()
-    assert first == "Study smoke"
-    assert second.startswith("  results/smoke/figures/overview.png  ")
-    assert third.startswith("  results/smoke/figures/figure1.png  ")
-    assert any("Table 2" in line for line in rest)
-    assert "Sweep:" not in shown
-    assert "results/smoke/tables/sweep.csv" in shown
-    assert "results/smoke/figures/samples/ (1 files)" in shown
+    assert shown.startswith("Study smoke")
+    assert "Table 2" in shown
+    paths = [line for line in shown.splitlines() if line.startswith("  results/smoke/")]
+    assert [line.split()[0].rpartition("/")[2] for line in paths] == [
+        "overview.png", "figure1.png", "explorer.html",
+    ]  # fmt: skip
+    assert not any(text in shown for text in ("Sweep:", "sweep.csv", "samples/"))
+    assert "nanogen summary --study smoke --all" in shown
     assert main(["summary", "--study", "smoke", "--all"]) == 0
-    assert "Sweep:" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert all(text in shown for text in ("Sweep:", "tables/sweep.csv", "figures/samples/ (1 files)"))
 
 
 def test_a_narrow_terminal_loses_columns_but_not_the_score(study):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nanogen.cli.study import given_argument, read_study
 from nanogen.config.paths import Paths
+from nanogen.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,18 +31,16 @@ def run(args: argparse.Namespace) -> None:
 
     study = read_study(args.study, args.given)
     root = Path(Paths(study).root)
-    console = Console(width=None if sys.stdout.isatty() else terminal.PLAIN_WIDTH)
-    tables = args.table or sorted(root.glob("tables/*.csv"))
-    whole = args.all or args.table
-    terminal.show(
-        console,
+    figures = args.figure or sorted(root.glob("figures/**/*.png"))
+    for path in [*figures, *([args.report] if args.report else [])]:
+        if not path.exists():
+            raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
+    show = terminal.show if args.all or args.table else terminal.show_briefly
+    show(
+        Console(width=None if sys.stdout.isatty() else terminal.PLAIN_WIDTH),
         study.study,
-        [path for path in tables if whole or path.stem in terminal.MAIN],
-        tables,
-        args.figure or sorted(root.glob("figures/**/*.png")),
-        args.report,
+        args.table or sorted(root.glob("tables/*.csv")),
+        figures,
+        [page for page in (root / "explorer.html", args.report) if page and page.exists()],
         profile.runs(root),
     )
-    if (page := root / "explorer.html").exists():
-        console.print("\nExplorer, for a browser", style="bold", highlight=False)
-        console.print(f"  {page}", highlight=False, markup=False, soft_wrap=True)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanogen.errors import UserError
 from nanogen.report import profile
 from nanogen.report.artefacts import FIGURES, TABLES
 from nanogen.report.columns import Column, columns, printed
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-MAIN = ("table1", "table2", "table3", "table4", "seeds")  # printed where not all are asked for
+MAIN = ("table1", "table2", "table3", "seeds")  # printed where not all are asked for
 FIRST_LOOK = ("overview", "figure1")  # the figures that are named first
 IN_FILES = ("correlations", "sensitivity", "influence", "regimes")  # too long to be read in a terminal
 # Left out first where a terminal is narrow; what is not listed stays.
@@ -137,33 +136,52 @@ def _by_folder(paths: Sequence[Path]) -> list[str]:
 def show(
     console: Console,
     study: str,
-    printed: Sequence[Path],
     tables: Sequence[Path],
     figures: Sequence[Path],
-    report: Path | None,
+    pages: Sequence[Path],
     runs: Sequence[profile.Run],
 ) -> None:
-    """Print what to look at first, the tables ``printed``, the paths of all tables and figures, times.
-
-    Raises UserError if a file is missing.
-    """
-    for path in [*figures, *([report] if report else [])]:
-        if not path.exists():
-            raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
-    plain = not console.is_terminal
+    """Print all tables, the paths of all files, and the time of each kind of step."""
     console.print(f"Study {study}", style="bold", highlight=False)
     _first_look(console, figures)
-    for path in (path for path in printed if path.stem not in IN_FILES):
-        console.print()
-        console.print(rich_table(from_csv(path), console.width, plain))
-    rest = [path for path in tables if path not in printed]
-    _files(console, "Tables (also .md and .tex)", printed)
-    _files(console, f"Further tables (nanogen summary --study {study} --all prints them)", rest)
+    _tables(console, tables)
+    _files(console, "Tables (also .md and .tex)", tables)
     _files(console, "Figures", _by_folder(figures))
-    _files(console, "Report", [report] if report else [])
+    _files(console, "Pages, for a browser", pages)
     if runs:
-        whole = profile.total("all", runs)
-        console.print(f"\nTime spent, all jobs: {_clock(whole.seconds)}", style="bold", highlight=False)
+        console.print(f"\nTime spent, all jobs: {_time(runs)}", style="bold", highlight=False)
         for one in sorted(profile.totals(runs), key=lambda one: -one.seconds)[:6]:
             jobs = f"{one.runs} job{'s' if one.runs > 1 else ''}"
             console.print(f"  {one.command}: {_clock(one.seconds)} ({jobs})", highlight=False)
+
+
+def show_briefly(
+    console: Console,
+    study: str,
+    tables: Sequence[Path],
+    figures: Sequence[Path],
+    pages: Sequence[Path],
+    runs: Sequence[profile.Run],
+) -> None:
+    """Print the main tables, what to look at first, and how to see the rest."""
+    spent = f"; all jobs together took {_time(runs)}" if runs else ""
+    console.print(f"Study {study}{spent}", style="bold", highlight=False)
+    _tables(console, [path for path in tables if path.stem in MAIN])
+    console.print("\nLook at", style="bold", highlight=False)
+    _first_look(console, figures)
+    for page in pages:
+        console.print(f"  {page}", highlight=False, markup=False, soft_wrap=True)
+    rest = f"nanogen summary --study {study} --all"
+    console.print(
+        f"\n{rest} prints the other tables, all files and the time of each step", highlight=False
+    )
+
+
+def _tables(console: Console, paths: Sequence[Path]) -> None:
+    for path in (path for path in paths if path.stem not in IN_FILES):
+        console.print()
+        console.print(rich_table(from_csv(path), console.width, plain=not console.is_terminal))
+
+
+def _time(runs: Sequence[profile.Run]) -> str:
+    return _clock(profile.total("all", runs).seconds)
