@@ -228,6 +228,7 @@ def test_public_rows_stand_first_in_table_3_and_are_not_ranked(pipeline, tmp_pat
         "methods": ["jit", "sd-vae-mse"],
         "tasks": ["t2i"],
         "public": ["flux-1", "sd-3.5-large"],
+        "overrides": {"tasks": {"t2i": {"evaluation": {"dpg": None, "genai": None}}}},
     }
     Path("mine.yaml").write_text(json.dumps(keys))
     of = load_study("mine.yaml")

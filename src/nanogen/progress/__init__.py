@@ -1,1 +1,1 @@
-"""Progress of a run of the graph, as Snakemake's logger plugin ``nanogen`` shows it."""
+"""Progress of a run of the graph: what snakemake_logger_plugin_nanogen shows."""

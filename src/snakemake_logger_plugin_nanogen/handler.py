@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, TextIO
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from nanogen.progress import durations, lines
-from nanogen.progress.run import Job, Run
-
 if TYPE_CHECKING:
-    from nanogen.progress.terminal import Terminal
+    from nanogen.progress.run import Run
+    from snakemake_logger_plugin_nanogen.terminal import Terminal
 
 ERROR_LINES = 4  # of a failed job's log
 USUAL = (
@@ -51,7 +49,7 @@ class LogHandler(LogHandlerBase):
         self.run: Run | None = None
         self.terminal: Terminal | None = None
         if self.shown and self.stream.isatty() and os.environ.get("TERM") != "dumb":
-            from nanogen.progress.terminal import Terminal
+            from snakemake_logger_plugin_nanogen.terminal import Terminal
 
             self.terminal = Terminal(self.stream)
 
@@ -73,6 +71,8 @@ class LogHandler(LogHandlerBase):
             self.terminal.close()
             self.terminal = None
         if self.run and self.run.done:
+            from nanogen.progress import durations
+
             durations.write_durations(self.run.means())
             self.run = None
         super().close()
@@ -89,6 +89,9 @@ class LogHandler(LogHandlerBase):
     # What is told of each kind of record; `record` has the attributes that Snakemake gives the event.
 
     def begin(self, record: LogRecord) -> str | None:
+        from nanogen.progress import durations
+        from nanogen.progress.run import Run
+
         jobs = Counter(record.__dict__["stats"])
         jobs.pop("total", None)
         if self.run:  # Snakemake tells it again at the end
@@ -103,6 +106,8 @@ class LogHandler(LogHandlerBase):
         )
 
     def start(self, record: LogRecord) -> None:
+        from nanogen.progress.run import Job
+
         if self.run:
             facts = record.__dict__
             values = [str(value) for value in facts["wildcards"].values() if value]
@@ -111,6 +116,8 @@ class LogHandler(LogHandlerBase):
             self.run.start(facts["jobid"], Job(facts["rule_name"], name, log, time.monotonic()))
 
     def finish(self, record: LogRecord) -> str | None:
+        from nanogen.progress import lines
+
         now = time.monotonic()
         ended = self.run and self.run.finish(record.__dict__["job_id"], now)
         if not (self.run and ended and self.shown):
@@ -118,6 +125,8 @@ class LogHandler(LogHandlerBase):
         return lines.finished(self.run, *ended, now, datetime.now())
 
     def fail(self, record: LogRecord) -> str | None:
+        from nanogen.progress import lines
+
         job = self.run.drop(record.__dict__["jobid"]) if self.run else None
         if job is None:  # Snakemake tells it again at the end
             return None

@@ -6,14 +6,14 @@ import os
 import sys
 import time
 from datetime import datetime
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from nanogen.progress import lines
-from nanogen.progress.run import Run
+if TYPE_CHECKING:
+    from nanogen.progress.run import Run
 
 STANDARD_ERROR = 2
 
@@ -47,6 +47,8 @@ class Terminal:
         self.live.start()
 
     def render(self, run: Run) -> Text:
+        from nanogen.progress import lines
+
         now = time.monotonic()
         jobs = sorted(run.running.copy().values(), key=lambda job: job.began)
         shown = jobs[: max(self.console.height - 3, 1)]
