@@ -51,6 +51,14 @@ onstart:
         start_fork_server(PYTHON_PATH)
 
 
+onsuccess:
+    cancel_timers()
+
+
+onerror:
+    cancel_timers()
+
+
 rule all:
     """Every table and figure of the study, its grids of images and its explorer."""
     default_target: True

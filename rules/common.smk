@@ -3,6 +3,7 @@ import json
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 from shlex import quote
 
@@ -79,6 +80,14 @@ PYTHON_PATH = f"{workflow.basedir}/src:{os.environ.get('PYTHONPATH', '')}"
 OWN_PYTHON = f"export PATH={quote(os.path.dirname(sys.executable))}:$PATH; "
 PREFIX = f"export PYTHONPATH={quote(PYTHON_PATH)}; {'' if CONDA else OWN_PYTHON}"
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
+
+def cancel_timers():
+    """Let Snakemake end when its jobs have: each look for new ones leaves a timer for the next, as long as
+    the timespan of max-jobs-per-timespan, and a process waits for its timers."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+
 
 FORKED_JOBS = 6  # from so many jobs on, a fork server saves more than its own start costs
 
