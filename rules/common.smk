@@ -32,6 +32,7 @@ from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
 from nanogen.fork_server import start as start_fork_server
+from nanogen.hidden import remove_left_over
 from nanogen.leaderboard import submission
 from nanogen.report.artefacts import FIGURES, SAMPLED, TABLES, shown_guidance, swept
 from nanogen.report.explorer import entries as explorer_entries
@@ -166,5 +167,7 @@ def as_options(wildcards, input):
 
 
 if workflow.is_main_process:
+    if not workflow.dryrun:
+        remove_left_over(Path(ROOT))
     for line in plan.notice(STUDY):
         logger.info(line)

@@ -21,11 +21,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> bool:
     from nanogen.data import hdf5
     from nanogen.metrics.feature_files import FEATURES, write_features
+    from nanogen.records import record
 
     stage = read_stage(args.config, "features")
     folders = named_folders("--extractor", args.extractor)
     made_from = [args.samples, *(file for folder in folders.values() for file in folder.iterdir())]
-    if hdf5.is_made(args.output, *FEATURES, stage["hash"], made_from):
+    made = hdf5.is_made(args.output, *FEATURES, stage["hash"], made_from)
+    if made and record.is_there(args.output):
         log.info("%s: the features are there already", args.output)
         return False
     from nanogen.training.processes import processes

@@ -6,12 +6,11 @@ The package fetches the weights. Its P("Yes") is of the answer's tokens and the 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from nanogen.files import scratch_folder
 from nanogen.metrics.vqa_score import Answers, Images, text_of
 
 PREFIX = "t2v-metrics:"  # of the model_class, before the model's name there
@@ -32,8 +31,8 @@ class ClipFlanT5:
         from PIL import Image
 
         found = np.zeros(len(rows))
-        with tempfile.TemporaryDirectory() as folder:  # the package reads files
-            path = str(Path(folder, "image.png"))
+        with scratch_folder() as folder:  # the package reads files
+            path = str(folder / "image.png")
             for place, (row, question) in enumerate(zip(rows, questions, strict=True)):
                 Image.fromarray(np.array(images[row])).save(path)
                 found[place] = float(self._score(images=[path], texts=[text_of(question)])[0, 0])

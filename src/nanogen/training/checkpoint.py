@@ -28,9 +28,9 @@ from nanogen.files import (
     explained,
     label,
     read_text,
-    remove_temporary,
     write_text,
 )
+from nanogen.hidden import remove_hidden
 from nanogen.text import lines_of
 from nanogen.training.ema import EMA
 from nanogen.training.optimizer import Optimizing
@@ -58,7 +58,7 @@ def locked(folder: Path) -> Iterator[None]:
         handle.truncate(0)
         handle.write(f"{os.uname().nodename} {os.getpid()}\n")
         handle.flush()
-        remove_temporary(folder)
+        remove_hidden(folder)
         yield
 
 
