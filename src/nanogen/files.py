@@ -1,8 +1,8 @@
 """Files that are complete or absent, and that say what made them.
 
 Everything is written in a hidden folder beside its place (`nanogen.hidden`) and renamed; what exists
-under its final name is whole. Every file the project reads back carries a format name, a format version and
-the hash of the configuration that made it.
+under its final name is whole. Every file the project reads back carries a format name, a format
+version and the hash of the configuration that made it.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def folder_beside(path: Path | str) -> Iterator[Path]:
 
 
 def scratch_folder() -> AbstractContextManager[Path]:
-    """``with scratch_folder() as folder:`` for what nobody needs afterwards, on this machine's own disk."""
+    """A folder on this machine's own disk, for what nobody needs when the block ends."""
     return folder_beside(Path(tempfile.gettempdir(), "nanogen"))
 
 

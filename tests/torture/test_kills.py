@@ -1,0 +1,25 @@
+"""A run whose processes are killed at random ends, by the same command, with the undisturbed one's results.
+
+One method on one task has a job of every kind; `make torture` kills the whole smoke study.
+"""
+
+from __future__ import annotations
+
+import pytest
+from kills import SMOKE, Torture, undisturbed
+
+pytestmark = pytest.mark.slow
+KILLS = 10
+ONE_METHOD = (*SMOKE, "methods=[sd-vae-mse]", "tasks=[imagenet]")
+
+
+def test_ten_kills_lose_nothing_and_leave_nothing(working_copy, tmp_path):
+    copies = []
+    for name in ("undisturbed", "killed"):
+        (tmp_path / name).mkdir()
+        copies.append(working_copy(tmp_path / name))
+    torture = Torture(copies[1], ONE_METHOD, undisturbed(copies[0], ONE_METHOD), seed=17)
+    report = torture.run(KILLS)
+    print(report.text())
+    assert not report.faults, report.text()
+    assert len(report.kills) == KILLS
