@@ -2,10 +2,10 @@
 
     python tests/torture/kills.py 100
 
-starts the smoke study, with two processes for each step that several may share, kills any of its processes
-(Snakemake, the fork server, shells, commands, workers), continues with the same command, and begins anew
-when it is finished. In the end the results must be those of a run that nobody disturbed, and nothing else
-may be left. Printed: the kills by rule and by kind of process, and what they cost.
+starts the smoke study, with two processes for each step that several may share, kills any of its
+processes (Snakemake, the fork server, shells, commands, workers), continues with the same command, and
+begins anew when it is finished. In the end the results must be those of a run that nobody disturbed, and
+nothing else may be left. Printed: the kills by rule and by kind of process, and what they cost.
 """
 
 from __future__ import annotations
@@ -155,15 +155,13 @@ class Torture:
 
     def _check(self) -> None:
         self.report.finished += 1
+        snakemake = self.copy / ".snakemake"
         left = [
-            path
-            for name in ("locks", "incomplete")
-            for path in (self.copy / ".snakemake" / name).glob("*")
+            *snakemake.glob("locks/*"),
+            *snakemake.glob("incomplete/*"),
+            *snakemake.glob("nanogen/.*"),
         ]
-        left += [path for path in self.scratch.iterdir() if path.name.startswith(".nanogen")]
-        left += [
-            path for path in (self.copy / ".snakemake/nanogen").iterdir() if path.name.startswith(".")
-        ]
+        left += self.scratch.glob(".nanogen*")  # a killed Snakemake leaves an empty folder of its own
         self.report.faults += [f"{path} is left over" for path in left]
         self.report.faults += differences(self.copy / RESULTS, self.expected)
 
@@ -173,6 +171,11 @@ def undisturbed(copy: WorkingCopy, words: Sequence[str]) -> Path:
     outcome = copy.snakemake(*words)
     assert outcome.code == 0, outcome.text[-3000:]
     return copy / RESULTS
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -186,11 +189,9 @@ def main() -> None:
         second.mkdir()
         words = (*SMOKE, *TOGETHER)
         expected = undisturbed(WorkingCopy(first), words)
-        torture = Torture(
-            WorkingCopy(second), words, expected, args.seed, lambda s: print(s, flush=True)
-        )
+        torture = Torture(WorkingCopy(second), words, expected, args.seed, say)
         report = torture.run(args.kills)
-    print(report.text())
+    say(report.text())
     sys.exit(1 if report.faults else 0)
 
 

@@ -1,4 +1,4 @@
-"""A run whose processes are killed at random ends, by the same command, with the undisturbed one's results.
+"""A run with random kills ends, by the same command, with the results of an undisturbed one.
 
 One method on one task has a job of every kind; `make torture` kills the whole smoke study.
 """
@@ -6,7 +6,7 @@ One method on one task has a job of every kind; `make torture` kills the whole s
 from __future__ import annotations
 
 import pytest
-from kills import SMOKE, Torture, undisturbed
+from kills import SMOKE, Torture, say, undisturbed
 
 pytestmark = pytest.mark.slow
 KILLS = 10
@@ -20,6 +20,6 @@ def test_ten_kills_lose_nothing_and_leave_nothing(working_copy, tmp_path):
         copies.append(working_copy(tmp_path / name))
     torture = Torture(copies[1], ONE_METHOD, undisturbed(copies[0], ONE_METHOD), seed=17)
     report = torture.run(KILLS)
-    print(report.text())
+    say(report.text())
     assert not report.faults, report.text()
     assert len(report.kills) == KILLS
