@@ -1,4 +1,4 @@
-"""Two runs of a study, compared by the content of every file; only what is measured in time may differ."""
+"""Two runs of a study, compared file by file; only what is measured in time may differ."""
 
 from __future__ import annotations
 
