@@ -23,15 +23,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from run_processes import MARK, Running, running
+from run_processes import MARK, Running, processor_seconds, running
 from same_results import differences
 from working_copy import ENVIRONMENT, WorkingCopy
 
 SMOKE = ("all", "--config", "study=smoke")
 TOGETHER = ("--set-resources", *(f"{rule}:processes=2" for rule in ("train", "sample", "score_images")))
 RESULTS = "results/smoke"
-SPAN = 25.0  # seconds from a start, or from a kill, to the next kill at most
-UNFINISHED = 1200  # seconds after which a run or a job that goes on alone hangs
+# Processor seconds from a start to the first kill at most, and from a kill to the next one of the same
+# start: on a busy machine a second of the clock is too short for anything to begin.
+FIRST, NEXT = 20.0, 5.0
+LOOK = 0.1  # seconds
+UNFINISHED = 3600  # seconds after which a run or a job that goes on alone hangs
 
 
 @dataclass
@@ -117,24 +120,26 @@ class Torture:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        while process.poll() is None and len(self.report.kills) < kills:
-            self._wait(process, self.draws.uniform(0, SPAN))
-            if process.poll() is None:
-                self._kill()
-        self._wait(process, UNFINISHED)
+        span = FIRST
+        while len(self.report.kills) < kills and self._goes_on(process, self.draws.uniform(0, span)):
+            self._kill()
+            span = NEXT
+        process.wait(UNFINISHED)
         self._until_alone()
-        return process.wait()
+        return process.returncode
 
-    def _wait(self, process: subprocess.Popen, seconds: float) -> None:
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            if seconds == UNFINISHED:
-                raise
+    def _goes_on(self, process: subprocess.Popen, seconds: float) -> bool:
+        """Whether the run still goes on after so many further seconds of its processors."""
+        end = processor_seconds(self.mark) + seconds
+        until = time.monotonic() + UNFINISHED
+        while process.poll() is None and processor_seconds(self.mark) < end:
+            assert time.monotonic() < until, "it does nothing more"
+            time.sleep(LOOK)
+        return process.poll() is None
 
     def _kill(self) -> None:
-        process = self.draws.choice(running(self.mark))
-        if process.kill(self.mark):
+        found = running(self.mark)
+        if found and (process := self.draws.choice(found)).kill(self.mark):
             self.report.kills.append(process)
             count, rule = len(self.report.kills), process.rule or "the run"
             self.said(f"kill {count}: {process.kind} of {rule}, after {process.seconds:.1f} s")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 MARK = "NANOGEN_RUN_OF"  # in the environment of the run, which all of its processes inherit
 LOG = re.compile(r"results/[^ ]*?/logs/(\w+)")
+PARENT, STARTED, TIMES = 1, 19, range(11, 15)  # places in /proc/PROCESS/stat, behind the name
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,25 @@ def running(mark: str) -> list[Running]:
     """Every process whose environment has ``MARK=mark``, in the order of their numbers."""
     numbers = sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
     own = [number for number in numbers if number != os.getpid() and _is_of(number, mark)]
-    commands = {number: _command(number) for number in own}
-    rules = {_stream(number, 0): _rule(words) for number, words in commands.items() if _is_tee(words)}
-    return [
-        Running(
-            number,
-            _kind(number, words, commands),
-            _rule(words) or rules.get(_stream(number, 2), ""),
-            _age(number),
-        )
-        for number, words in commands.items()
-        if words
-    ]
+    commands = {number: words for number in own if (words := _command(number))}
+    kinds = {number: _kind(number, words, commands) for number, words in commands.items()}
+    logs = {_stream(n, 0): _rule(words) for n, words in commands.items() if kinds[n] == "tee"}
+
+    def rule(number: int) -> str:
+        """Of the log that it writes to or, where nobody reads that any more, of the shell above it."""
+        if kinds[number] in ("shell", "tee"):
+            return _rule(commands[number])
+        found, above = logs.get(_stream(number, 2), ""), _stat(number, PARENT)
+        return found or (rule(above) if above in kinds else "")
+
+    return [Running(number, kind, rule(number), _age(number)) for number, kind in kinds.items()]
+
+
+def processor_seconds(mark: str) -> float:
+    """Of a run's processes until now, and of their children that have ended."""
+    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    ticks = [sum(_stat(n, place) for place in TIMES) for n in numbers if _is_of(n, mark)]
+    return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _is_of(number: int, mark: str) -> bool:
@@ -95,28 +103,22 @@ def _stat(number: int, place: int) -> int:
 
 
 def _age(number: int) -> float:
-    started = _stat(number, 19) / os.sysconf("SC_CLK_TCK")
+    started = _stat(number, STARTED) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
 
-def _is_tee(words: str) -> bool:
-    return words.startswith("tee ")
-
-
 def _rule(words: str) -> str:
-    found = LOG.search(words) if "/logs/" in words and (_is_tee(words) or "bash" in words) else None
+    found = LOG.search(words)
     return found[1] if found else ""
 
 
 def _kind(number: int, words: str, commands: dict[int, str]) -> str:
     """By its command and its parent's."""
-    above = commands.get(_stat(number, 1), "")
-    if _is_tee(words):
-        return "tee"
+    name, above = Path(words.split(" ")[0]).name, commands.get(_stat(number, PARENT), "")
+    if name in ("bash", "sh"):
+        return "shell"
     if "-m nanogen.fork_server" in words:
         return "fork" if "-m nanogen.fork_server" in above else "fork server"
     if "-m nanogen" in words:
-        return "worker" if "-m nanogen" in above else "command"
-    if "-m snakemake" in words:
-        return "Snakemake"
-    return "shell" if "bash" in words.split(" ")[0] else Path(words.split(" ")[0]).name
+        return "command" if "bash -c" in above else "worker"
+    return "Snakemake" if "-m snakemake" in words else name

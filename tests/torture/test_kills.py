@@ -1,6 +1,7 @@
 """A run with random kills ends, by the same command, with the results of an undisturbed one.
 
-One method on one task has a job of every kind; `make torture` kills the whole smoke study.
+One method on one task, measured with two networks, has a job of every kind in half a minute; `make
+torture` kills the whole smoke study, which takes an hour.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from kills import SMOKE, Torture, say, undisturbed
 
 pytestmark = pytest.mark.slow
 KILLS = 10
-ONE_METHOD = (*SMOKE, "methods=[sd-vae-mse]", "tasks=[imagenet]")
+MEASURED = "evaluation={extractors: [inception, convnext]}"
+ONE_METHOD = (*SMOKE, "methods=[sd-vae-mse]", "tasks=[imagenet]", MEASURED)
 
 
 def test_ten_kills_lose_nothing_and_leave_nothing(working_copy, tmp_path):
@@ -18,7 +20,7 @@ def test_ten_kills_lose_nothing_and_leave_nothing(working_copy, tmp_path):
     for name in ("undisturbed", "killed"):
         (tmp_path / name).mkdir()
         copies.append(working_copy(tmp_path / name))
-    torture = Torture(copies[1], ONE_METHOD, undisturbed(copies[0], ONE_METHOD), seed=17)
+    torture = Torture(copies[1], ONE_METHOD, undisturbed(copies[0], ONE_METHOD), 17, say)
     report = torture.run(KILLS)
     say(report.text())
     assert not report.faults, report.text()

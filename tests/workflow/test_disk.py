@@ -40,7 +40,6 @@ def hidden(copy: WorkingCopy) -> list[str]:
 
 def test_a_full_disk_is_told_and_with_space_the_same_command_goes_on(on_disk):
     outcome = on_disk.snakemake(*COMMAND)
-    print(outcome.text)
     assert outcome.code != 0
     assert "the disk is full; free some space and start again, finished parts are kept" in outcome.text
     assert "Traceback" not in outcome.text
@@ -55,7 +54,6 @@ def test_a_full_disk_is_told_and_with_space_the_same_command_goes_on(on_disk):
 def test_results_that_may_only_be_read_are_told_and_afterwards_it_goes_on(on_disk):
     remount(on_disk, "ro,size=1g")
     outcome = on_disk.snakemake(*COMMAND)
-    print(outcome.text)
     assert outcome.code != 0
     assert "Traceback" not in outcome.text
     assert "results" in outcome.text
