@@ -46,6 +46,15 @@ onstart:
         start_fork_server(PYTHON_PATH)
 
 
+# Snakemake would wait for what was to remind it of further jobs, for up to a minute.
+onsuccess:
+    end_timers()
+
+
+onerror:
+    end_timers()
+
+
 rule all:
     """Every table and figure of the study, its grids of images and its explorer."""
     default_target: True

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 from shlex import quote
 
@@ -80,6 +81,14 @@ PYTHON_PATH = f"{workflow.basedir}/src:{os.environ.get('PYTHONPATH', '')}"
 OWN_PYTHON = f"export PATH={quote(os.path.dirname(sys.executable))}:$PATH; "
 PREFIX = f"export PYTHONPATH={quote(PYTHON_PATH)}; {'' if CONDA else OWN_PYTHON}"
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
+
+
+def end_timers():
+    """End Snakemake's own (``max-jobs-per-timespan``), for which its process would wait when all is done."""
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+
 
 FORKED_JOBS = 6  # from so many jobs on, a fork server saves more than its own start costs
 
