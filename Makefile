@@ -1,6 +1,6 @@
 # make all    set up and run the small study: tables, figures, report
 # make test   every test; make test-fast: the everyday part; make test-cluster: on a SLURM
-# make torture   1,000 damaged inputs
+# make torture   1,000 damaged inputs, 100 killed processes of a study
 # make docs   the documentation as a site, build/docs/index.html
 # make docs-figures   pictures and numbers of README.md, from the finished study
 # make audit   known vulnerabilities of the pinned packages
@@ -60,9 +60,11 @@ test-cluster: setup
 	  || echo "SLURM is not installed: the tests that start a cluster are skipped"
 	@$(BIN)/pytest tests/slurm
 
-# Ten times as many damaged inputs as `make test` tries.
+# Ten times as many damaged inputs, and as many killed processes, as `make test` tries.
+KILLS := 100
 torture: setup
 	@NANOGEN_FUZZ=1000 $(BIN)/pytest -n 0 tests/torture
+	@PYTHONPATH=tests $(BIN)/python tests/torture/kills.py $(KILLS)
 
 test-fast: setup lint
 	@$(PYTEST) -m "not slow" --ignore=tests/slurm

@@ -33,6 +33,7 @@ from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
 from nanogen.fork_server import start as start_fork_server
+from nanogen.hidden import remove_left_over
 from nanogen.leaderboard import submission
 from nanogen.report.artefacts import FIGURES, SAMPLED, TABLES, shown_guidance, swept
 from nanogen.report.explorer import entries as explorer_entries
@@ -80,6 +81,7 @@ PYTHON_PATH = f"{workflow.basedir}/src:{os.environ.get('PYTHONPATH', '')}"
 OWN_PYTHON = f"export PATH={quote(os.path.dirname(sys.executable))}:$PATH; "
 PREFIX = f"export PYTHONPATH={quote(PYTHON_PATH)}; {'' if CONDA else OWN_PYTHON}"
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
+
 
 def cancel_timers():
     """Let Snakemake end when its jobs have: each look for new ones leaves a timer for the next, as long as
@@ -169,5 +171,7 @@ def as_options(wildcards, input):
 
 
 if workflow.is_main_process:
+    if not workflow.dryrun:
+        remove_left_over(Path(ROOT))
     for line in plan.notice(STUDY):
         logger.info(line)

@@ -1,8 +1,8 @@
 """Files that are complete or absent, and that say what made them.
 
-Everything is written to a temporary name in the same folder and renamed; what exists under its
-final name is whole. Every file the project reads back carries a format name, a format version and
-the hash of the configuration that made it.
+Everything is written in a hidden folder beside its place (`nanogen.hidden`) and renamed; what exists
+under its final name is whole. Every file the project reads back carries a format name, a format
+version and the hash of the configuration that made it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from nanogen import __version__
 from nanogen.errors import UserError
+from nanogen.hidden import hidden_folder
 from nanogen.stand_ins import stand_in, stand_in_of
 from nanogen.text import decoded, parsed
 
@@ -88,62 +90,68 @@ def damage_inside(error: Exception, content: bytes) -> str:
     return stand_in_of(content) or said.strip() or type(error).__name__
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp-{os.getpid()}")
+@contextmanager
+def folder_beside(path: Path | str) -> Iterator[Path]:
+    """Yield an empty hidden folder beside ``path``, which is removed when the block ends.
 
-
-def _usual_rights(file: Path) -> None:
-    """Those that the umask asks for: some libraries write files that others may not read."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    file.chmod(0o666 & ~umask | file.stat().st_mode & 0o111)
-
-
-def remove_temporary(folder: Path) -> None:
-    """Remove what killed processes were writing in ``folder``; nobody else may write there meanwhile.
-
-    Besides our names those of safetensors, which writes a file of its own before it renames it to ours.
+    Where the process is killed, whoever writes ``path`` next removes it (`nanogen.hidden`).
     """
-    for path in (*folder.glob(".*.tmp-*"), *folder.glob(".tmp*")):
-        path.unlink()
+    path = Path(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = hidden_folder(path)
+        try:
+            yield hidden
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def scratch_folder() -> AbstractContextManager[Path]:
+    """A folder on this machine's own disk, for what nobody needs when the block ends."""
+    return folder_beside(Path(tempfile.gettempdir(), "nanogen"))
 
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary file name; it becomes ``path`` if the block ends well, else it is removed."""
     path = Path(path)
-    temporary = _temporary(path)
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            with open(temporary, "rb") as handle:
-                os.fsync(handle.fileno())
-            _usual_rights(temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with folder_beside(path) as hidden:
+        temporary = hidden / path.name
+        yield temporary
+        _finish(temporary)
+        temporary.replace(path)
 
 
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
     """Yield an empty temporary folder; it replaces ``path`` if the block ends well."""
     path = Path(path)
-    temporary = _temporary(path)
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
+    with folder_beside(path) as hidden:
+        temporary = hidden / path.name
         temporary.mkdir()
-        try:
-            yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file() and not file.is_symlink():
-                    _usual_rights(file)
-            if path.exists():
-                shutil.rmtree(path)
-            temporary.replace(path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file() and not file.is_symlink():
+                _finish(file)
+        remove_folder(path)
+        temporary.replace(path)
+
+
+def _finish(file: Path) -> None:
+    """On the disk, and with the rights that the umask asks for: some libraries write files that others
+    may not read."""
+    with open(file, "rb") as handle:
+        os.fsync(handle.fileno())
+    umask = os.umask(0o077)
+    os.umask(umask)
+    file.chmod(0o666 & ~umask | file.stat().st_mode & 0o111)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, if it is there, at once: whoever is killed meanwhile leaves no half of it."""
+    if path.is_dir():
+        with folder_beside(path) as hidden:
+            path.replace(hidden / path.name)
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -7,6 +7,7 @@ COMMAND` becomes its client (`nanogen.fork_client`). The server ends when Snakem
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.fork_client import NUMBER, ONE_THREAD, SOCKET, Request, received
+from nanogen.hidden import hidden_folder
 
 LIBRARIES = (
     "torch._dynamo",
@@ -50,7 +52,8 @@ def start(python_path: str) -> None:
     accelerated = any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
     if accelerated or not hasattr(os, "pidfd_open"):
         return
-    address = Path(tempfile.mkdtemp(prefix="nanogen-"), "socket")
+    address = hidden_folder(Path(tempfile.gettempdir(), "nanogen")) / "socket"
+    atexit.register(shutil.rmtree, address.parent, ignore_errors=True)  # where the server is killed
     subprocess.Popen(
         [sys.executable, "-m", "nanogen.fork_server", str(address), str(os.getpid())],
         env=os.environ | ONE_THREAD | {"PYTHONPATH": python_path},

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nanogen.errors import UserError
 from nanogen.files import explained
 from nanogen.stand_ins import stand_in
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LONGEST_HEADER = 100 << 20  # bytes, as safetensors has it
+
+
+def save_labelled(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, Any]) -> None:
+    """Write tensors and a ``header``, which becomes text, as safetensors.
+
+    The same content is the same bytes: the library writes the header's keys in an order that it draws
+    anew each time.
+    """
+    from safetensors.torch import save_file
+
+    about = {key: str(value) for key, value in header.items()}
+    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path, about)
+    with open(path, "r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        content = json.loads(file.read(length)) | {"__metadata__": dict(sorted(about.items()))}
+        text = json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+        file.seek(8)
+        file.write(text.ljust(length))
 
 
 @contextmanager

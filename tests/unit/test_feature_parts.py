@@ -11,6 +11,7 @@ import h5py
 import networks
 import numpy as np
 import pytest
+from killed import left_by_killed
 
 from nanogen.cli import main
 from nanogen.config import stages
@@ -114,7 +115,7 @@ def test_the_batch_size_changes_no_bit(study, place, usual, batch):
 
 
 def test_two_processes_extract_what_one_does(study, place, usual):
-    (place / ".two.h5.part-5").write_bytes(b"of a run that was stopped")
+    left_by_killed(place / "two.h5")
     done = launched(place, place / "two.h5", 2, "--batch-size", "7")
     assert done.returncode == 0, done.stderr
     assert "96 features of 150 images" in done.stderr

@@ -15,6 +15,7 @@ import commands
 import pytest
 import torch
 from forked import Forks
+from killed import left_by_killed
 from safetensors.torch import load_file
 
 from nanogen.config import stages
@@ -65,9 +66,23 @@ def test_the_lock_of_a_killed_training_holds_nobody(tmp_path):
     lock(tmp_path)
 
 
+def test_the_lock_of_a_node_that_died_holds_nobody_or_names_that_node(tmp_path):
+    lock(tmp_path)
+    (tmp_path / "lock").write_text("c7 4711\n")
+    lock(tmp_path)  # its system let go
+    assert (tmp_path / "lock").read_text() == f"{os.uname().nodename} {os.getpid()}\n"
+    with held(tmp_path):  # not yet
+        (tmp_path / "lock").write_text("c7 4711\n")
+        with pytest.raises(UserError, match=r"\(process 4711 on c7\) is writing .*; wait for it"):
+            lock(tmp_path)
+
+
 def test_what_a_killed_training_was_writing_is_removed_by_the_next(tmp_path):
-    for name in (".step-000000005.safetensors.tmp-123", ".train.jsonl.tmp-123", ".tmpAY6k2w"):
-        (tmp_path / name).write_bytes(b"half")
+    left_by_killed(tmp_path / "train.jsonl")
+    elsewhere = tmp_path / ".step-000000005.safetensors.tmp-0123abcd-123-456-x"  # on another node
+    elsewhere.mkdir()
+    (elsewhere / ".tmpAY6k2w").write_bytes(b"half")  # under a name of safetensors' own
+    (tmp_path / ".step-000000009.safetensors.tmp-123").write_bytes(b"half")  # of version 0.1
     (tmp_path / "train.jsonl").touch()
     lock(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "train.jsonl"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import Qwen3Config, Qwen3Model
 
@@ -23,6 +24,7 @@ from nanogen.models.network_files import load_weights, read_pickled_state, save_
 from nanogen.models.perceptual import _vgg
 from nanogen.stage2.snapshots import read as read_kept
 from nanogen.tokenizers.vit_decoder import ViTDecoder
+from nanogen.weights import save_labelled
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + 64 * b"0" + b"\nsize 9\n"
 PAGE = b"\n<!DOCTYPE html><html><body>Sign in</body></html>"
@@ -145,3 +147,14 @@ def test_studies_without_weights_say_so(tmp_path: Path):
     with pytest.raises(UserError, match="there is no"):
         load_network(tmp_path, "Qwen3Model")
     assert load_study("nano")
+
+
+def test_the_same_tensors_and_header_are_the_same_bytes(tmp_path: Path):
+    header = {"format": "nanogen.kept", "format_version": 1, "hash": "abc", "of": 'a "ü"'}
+    for name in "abcdefgh":
+        save_labelled({"x": torch.arange(6).view(2, 3).t(), "é": torch.ones(1)}, tmp_path / name, header)
+    assert len({(tmp_path / name).read_bytes() for name in "abcdefgh"}) == 1
+    with safe_open(tmp_path / "a", "pt") as file:
+        assert file.metadata() == {key: str(value) for key, value in header.items()}
+        assert torch.equal(file.get_tensor("x"), torch.arange(6).view(2, 3).t())
+        assert torch.equal(file.get_tensor("é"), torch.ones(1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
     from contextlib import nullcontext
 
     from nanogen.config.train_stage import TrainStage
+    from nanogen.files import remove_folder
     from nanogen.objectives import term_networks
     from nanogen.stage2.dataset import TrainingData
     from nanogen.stage2.loop import train
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> None:
                 initial=args.initial,
             )
             if group.main:
-                shutil.rmtree(args.state, ignore_errors=True)
+                remove_folder(args.state)
 
 
 def _encoded(args: argparse.Namespace, stage: TrainStage, group: Processes) -> Encoded | None:

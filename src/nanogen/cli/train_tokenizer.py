@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -63,6 +62,7 @@ def learn(
     from contextlib import nullcontext
 
     from nanogen.data.images import ImageFile
+    from nanogen.files import remove_folder
     from nanogen.stage1.assembly import network_folders
     from nanogen.stage1.loop import train_tokenizer
     from nanogen.training.checkpoint import locked
@@ -85,4 +85,4 @@ def learn(
             saving=Saving(args.checkpoint_every, args.log_every, args.deadline),
         )
         if group.main:
-            shutil.rmtree(args.state, ignore_errors=True)
+            remove_folder(args.state)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import math
+import os
 import shutil
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -153,12 +154,26 @@ def is_made(path: Path, kind: str, version: int, hash_: str, made_from: Iterable
 
 @dataclass(frozen=True)
 class Stored:
-    """Where the rows of a contiguous dataset lie in its file."""
+    """Where the rows of a contiguous dataset lie in its file.
+
+    Attributes:
+        identity: of the file whose header was read; empty: any file of that name.
+    """
 
     path: Path
     offset: int
     shape: tuple[int, ...]
     dtype: np.dtype
+    identity: tuple[int, ...] = ()
+
+    def open(self) -> io.FileIO:
+        """The file, unbuffered; raises UserError where another has taken its place since: one of another
+        configuration would be read as if it were of this one."""
+        file = io.FileIO(self.path)
+        if self.identity and _identity(file.fileno()) != self.identity:
+            file.close()
+            raise UserError(f"{self.path} was replaced while it was being opened; start again")
+        return file
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """The rows from ``start`` to ``stop`` one by one, each read into an array of its own.
@@ -167,7 +182,7 @@ class Stored:
         memory of this process, so a map over a large set of images would seem to need all of it.
         """
         size = math.prod(self.shape[1:]) * self.dtype.itemsize
-        with open(self.path, "rb") as file:
+        with self.open() as raw, io.BufferedReader(raw) as file:
             file.seek(self.offset + start * size)
             for _ in range(start, self.shape[0] if stop is None else stop):
                 row = np.empty(self.shape[1:], self.dtype)
@@ -175,6 +190,11 @@ class Stored:
                 if file.readinto(row) < size:  # type: ignore[arg-type]
                     raise UserError(f"{self.path} is truncated; delete it and make it again")
                 yield row
+
+
+def _identity(descriptor: int) -> tuple[int, ...]:
+    about = os.fstat(descriptor)
+    return about.st_dev, about.st_ino, about.st_mtime_ns
 
 
 def stored(file: h5py.File, name: str) -> Stored:
@@ -186,7 +206,8 @@ def stored(file: h5py.File, name: str) -> Stored:
     offset = dataset.id.get_offset()
     if offset is None and dataset.size:
         raise UserError(f"{path}: {name!r} is not stored contiguously; make the file again")
-    place = Stored(path, offset or 0, dataset.shape, dataset.dtype)
+    identity = _identity(file.id.get_vfd_handle())
+    place = Stored(path, offset or 0, dataset.shape, dataset.dtype, identity)
     if place.offset + dataset.size * dataset.dtype.itemsize > path.stat().st_size:
         raise UserError(f"{path} is truncated; delete it and make it again")
     return place
@@ -203,7 +224,8 @@ def memmap(file: h5py.File, name: str) -> np.ndarray:
     place = stored(file, name)
     if 0 in place.shape:
         return np.empty(place.shape, place.dtype)
-    return np.memmap(file.filename, place.dtype, "r", place.offset, place.shape)
+    with place.open() as raw:
+        return np.memmap(raw, place.dtype, "r", place.offset, place.shape)
 
 
 def strings(file: h5py.File, name: str) -> list[str]:

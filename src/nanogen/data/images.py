@@ -67,6 +67,7 @@ class ImageFile:
             self.hash, self.split, self.task = (str(file.attrs[k]) for k in ("hash", "split", "task"))
             self.classes: list[str] = _classes(file)
             self.images = _images(file)
+            self._stored = None if "places" in file else hdf5.stored(file, "images")
             self.labels: np.ndarray = file["labels"][:]
             _check(file, self.images.shape, self.labels)
             self.masks = hdf5.memmap(file, "masks") if "masks" in file else None
@@ -76,9 +77,7 @@ class ImageFile:
 
     def rows(self) -> Rows | TarImages:
         """The images for reading in large requests; see ``nanogen.data.rows``."""
-        if isinstance(self.images, np.ndarray):
-            return Rows([hdf5.stored_in(self.path, "images")])
-        return self.images
+        return Rows([self._stored]) if self._stored else self.images
 
     def _strings(self, name: str) -> list[str]:
         with hdf5.opened(self.path, FORMAT, VERSION, self.hash) as file:

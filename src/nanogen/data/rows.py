@@ -7,7 +7,6 @@ read in one request, into memory that is released after their window.
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from bisect import bisect_right
@@ -33,7 +32,7 @@ class _Part:
 
     def __init__(self, stored: Stored, first: int):
         self.first, self.path, self.offset = first, stored.path, stored.offset
-        self.file = io.FileIO(stored.path, "r") if stored.shape[0] else None
+        self.file = stored.open() if stored.shape[0] else None
 
     def read(self, buffers: Sequence[Any], offset: int) -> None:
         """Fill the buffers from ``offset`` on; raises UserError if the file ends before."""

@@ -7,12 +7,11 @@ import shutil
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nanogen.docs import commands, encoders, keys, methods, targets, tasks
 from nanogen.docs.equations import style_sheet
 from nanogen.errors import UserError
-from nanogen.files import atomic_folder, write_text
+from nanogen.files import atomic_folder, scratch_folder, write_text
 
 GENERATED: dict[str, Callable[[Path, commands.Parsers], str]] = {
     "reference/keys.md": lambda root, parsers: keys.page(),
@@ -35,11 +34,11 @@ def build(root: Path, output: Path, parsers: commands.Parsers) -> None:
     """
     if not (root / "docs/conf.py").is_file():
         raise UserError(f"{root / 'docs'} holds no pages; run this command in a clone of the repository")
-    with TemporaryDirectory(prefix="nanogen-docs-") as folder:
-        source = Path(folder, "source")
+    with scratch_folder() as folder:
+        source = folder / "source"
         assemble(root, source, parsers)
         with atomic_folder(output) as made:
-            _sphinx(root / "docs", source, made, Path(folder, "doctrees"))
+            _sphinx(root / "docs", source, made, folder / "doctrees")
             shutil.rmtree(made / "_sources", ignore_errors=True)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nanogen.errors import UserError, nearest
-from nanogen.files import explained
+from nanogen.files import explained, remove_folder
 from nanogen.remote_file import offline
 
 log = logging.getLogger(__name__)
@@ -215,6 +215,5 @@ def download(
             names += fetch(others)
         _check_complete(repository, partial, {name: contents[name] for name in names})
         finish(partial, commit)
-        if output.exists():
-            shutil.rmtree(output)
+        remove_folder(output)
         partial.replace(output)

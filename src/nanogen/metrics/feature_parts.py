@@ -47,28 +47,24 @@ def write_together(
     Parts are files rather than messages, because they are as large as the result, and memory must not
     grow with the number of images. Raises UserError like `write_features`.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    names = [output.with_name(f".{output.name}.part-{rank}") for rank in range(group.world)]
-    if group.main:
-        _remove(output.parent.glob(f".{output.name}.part-*"))  # of a run that was stopped
-    group.barrier()
     count = len(of_hdf5(samples, GENERATED))
     # cut between two batches of the network: each is then the one that a single process would form
     own = share(count, group.rank, group.world, NETWORK_BATCH)
     images = of_hdf5(samples, GENERATED, *own)
-    with hdf5.create(names[group.rank], label(*PART, stage.hash)) as file:
-        for _, extractor, first in loaded(stage, folders):
-            part = file.create_group(extractor.name)
-            kinds = Kinds(logits=class_labels.judges(stage, extractor) or first, spatial=first)
-            extract(part, extractor, images, batch, kinds, part=True, bar=group.main)
-            if group.main:
-                log_extracted(extractor, count)
-    group.barrier()
-    if group.main:
-        with ExitStack() as stack, hdf5.create(output, header) as file:
-            join([stack.enter_context(hdf5.opened(n, *PART, stage.hash)) for n in names], file)
-            class_labels.write(stage, samples, folders, file)
-        _remove(names)
+    with group.folder_beside(output) as folder:
+        names = [folder / f"{rank}.h5" for rank in range(group.world)]
+        with hdf5.create(names[group.rank], label(*PART, stage.hash)) as file:
+            for _, extractor, first in loaded(stage, folders):
+                part = file.create_group(extractor.name)
+                kinds = Kinds(logits=class_labels.judges(stage, extractor) or first, spatial=first)
+                extract(part, extractor, images, batch, kinds, part=True, bar=group.main)
+                if group.main:
+                    log_extracted(extractor, count)
+        group.barrier()
+        if group.main:
+            with ExitStack() as stack, hdf5.create(output, header) as file:
+                join([stack.enter_context(hdf5.opened(n, *PART, stage.hash)) for n in names], file)
+                class_labels.write(stage, samples, folders, file)
     group.barrier()
 
 
@@ -105,8 +101,3 @@ def _join_spatial(parts: Sequence[h5py.Group], group: h5py.Group) -> None:
 def _rows(dataset: h5py.Dataset) -> Iterator[np.ndarray]:
     for start in range(0, len(dataset), ROWS):
         yield dataset[start : start + ROWS]
-
-
-def _remove(files: Any) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)

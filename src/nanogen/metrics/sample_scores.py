@@ -19,7 +19,7 @@ from nanogen.metrics.feature_files import FEATURES, write_features
 from nanogen.metrics.question_scores import SHIFTS, score_questions
 from nanogen.metrics.vqa_score import VQAModel
 from nanogen.models.card import expect_model
-from nanogen.records import facts
+from nanogen.records import facts, record
 
 log = logging.getLogger(__name__)
 FEATURES_STAGE = "features"
@@ -114,7 +114,8 @@ def _extract(content: Content, files: SampleFiles, batch_size: int) -> bool:
     output = files.given("features")
     folders = files.networks.values()
     made_from = chain([files.samples], (file for folder in folders for file in folder.iterdir()))
-    if hdf5.is_made(output, *FEATURES, content["hash"], made_from):
+    made = hdf5.is_made(output, *FEATURES, content["hash"], made_from)
+    if made and record.is_there(output):
         log.info("%s: the features are there already", output)
         return False
     with processes() as group:

@@ -6,7 +6,6 @@ The features of both are written to a temporary folder and scored like those of 
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from nanogen.config import metrics
 from nanogen.data import hdf5
 from nanogen.data.image_sets import ImageSet, open_images
 from nanogen.errors import UserError, nearest
-from nanogen.files import label
+from nanogen.files import label, scratch_folder
 from nanogen.identity import config_hash
 from nanogen.metrics.feature_extraction import Kinds, write_extracted
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
@@ -78,8 +77,8 @@ def score_images(wanted: Request) -> dict[str, Any]:
     images = open_images(wanted.images, wanted.resize)
     _tell_sizes(images, reference)
     with (
-        tempfile.TemporaryDirectory(prefix="nanogen-score-") as folder,
-        _features(wanted, images, reference, Path(folder)) as (samples, real),
+        scratch_folder() as folder,
+        _features(wanted, images, reference, folder) as (samples, real),
     ):
         spaces = [FeatureSpace(chosen.name, samples, real) for chosen in wanted.used]
         options = Options(wanted.mind_directions)

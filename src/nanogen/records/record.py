@@ -123,6 +123,12 @@ def write_usage(stage: Mapping[str, Any], output: Path, began: datetime) -> None
             write_json(place(product), {**noted, "usage": share})
 
 
+def is_there(output: Path) -> bool:
+    """Whether an output has a record of its own; it has none where the step was killed in between."""
+    noted = place(output)
+    return noted.exists() and noted.stat().st_mtime_ns >= output.stat().st_mtime_ns
+
+
 def read(output: Path) -> dict[str, Any] | None:
     """The record of an output; None if there is none. Raises UserError for one of another format."""
     path = place(output)

@@ -175,21 +175,17 @@ def generate(
 
 def _gathered(drawn: list, group: Processes, output: Path) -> list[list]:
     """Every process's images on the main one, through files beside the output."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    names = [output.with_name(f".{output.name}.part-{rank}.npz") for rank in range(group.world)]
     arrays: dict[str, Any] = {str(i): part for pair in enumerate(drawn) for i, part in _pair(*pair)}
-    with open(names[group.rank], "wb") as file:
-        np.savez(file, **arrays)
-    group.barrier()
-    if not group.main:
-        return []
-    parts = []
-    for name in names:
-        with np.load(name) as held:
-            count = len(held.files) // 2
-            parts.append([(held[f"indices{i}"], held[f"images{i}"]) for i in range(count)])
-        name.unlink()
-    return parts
+    with group.folder_beside(output) as folder:
+        np.savez(folder / f"{group.rank}.npz", **arrays)
+        group.barrier()
+        return [_part(folder / f"{rank}.npz") for rank in range(group.world)] if group.main else []
+
+
+def _part(file: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    with np.load(file) as held:
+        count = len(held.files) // 2
+        return [(held[f"indices{i}"], held[f"images{i}"]) for i in range(count)]
 
 
 def _pair(number: int, pair: tuple[np.ndarray, np.ndarray]) -> list[tuple[str, np.ndarray]]:

@@ -18,7 +18,7 @@ from nanogen.files import atomic_path, check_label, label
 from nanogen.training.checkpoint import under
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import gathered
-from nanogen.weights import readable_weights
+from nanogen.weights import readable_weights, save_labelled
 
 FORMAT = ("kept", 1)
 NAME = "kept.safetensors"
@@ -59,8 +59,7 @@ class Snapshots:
         tensors: dict[str, Tensor] = {}
         for step in self.steps:
             tensors |= under(str(step), load_file(self._file(step)))
-        header = {key: str(value) for key, value in label(*FORMAT, self.hash).items()}
-        save_file(tensors, folder / NAME, header)
+        save_labelled(tensors, folder / NAME, label(*FORMAT, self.hash))
 
 
 def read(path: Path, step: int, hash_: str) -> dict[str, Tensor]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from nanogen.config.model_schema import Model
@@ -23,7 +22,7 @@ from nanogen.files import check_label, label
 from nanogen.models.card import read_card
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.tokenizers.vit_decoder import ViTDecoder
-from nanogen.weights import readable_weights
+from nanogen.weights import readable_weights, save_labelled
 
 if TYPE_CHECKING:
     from nanogen.models.encoders import VisionEncoder
@@ -122,10 +121,8 @@ def write_statistics(folder: Path, mean: Tensor | None, var: Tensor, hash_: str,
         hash_: of what made the RAE.
         of: hashes of the ``encoder`` and the ``data``, where they are known.
     """
-    header = label(*FORMAT, hash_, **of)
-    about = {key: str(value) for key, value in header.items()}  # safetensors keeps text only
     tensors = {"var": var} if mean is None else {"mean": mean, "var": var}
-    save_file({k: v.contiguous() for k, v in tensors.items()}, folder / STATISTICS, about)
+    save_labelled(tensors, folder / STATISTICS, label(*FORMAT, hash_, **of))
 
 
 def stored_statistics(folder: Path) -> tuple[Tensor | None, Tensor]:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TextIO
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from nanogen.errors import UserError
@@ -28,13 +27,14 @@ from nanogen.files import (
     explained,
     label,
     read_text,
-    remove_temporary,
     write_text,
 )
+from nanogen.hidden import remove_hidden
 from nanogen.text import lines_of
 from nanogen.training.ema import EMA
 from nanogen.training.optimizer import Optimizing
 from nanogen.training.sharding import placed
+from nanogen.weights import save_labelled
 
 FORMAT = ("checkpoint", 1)
 KEPT = 2
@@ -58,7 +58,7 @@ def locked(folder: Path) -> Iterator[None]:
         handle.truncate(0)
         handle.write(f"{os.uname().nodename} {os.getpid()}\n")
         handle.flush()
-        remove_temporary(folder)
+        remove_hidden(folder)
         yield
 
 
@@ -127,9 +127,8 @@ def save(folder: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> 
 
 def write(path: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
     """Write the state after ``step`` steps to ``path``, whole or not at all."""
-    header = {key: str(value) for key, value in label(*FORMAT, hash_, step=step).items()}
     with atomic_path(path) as temporary:
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, header)
+        save_labelled(tensors, temporary, label(*FORMAT, hash_, step=step))
 
 
 def found(folder: Path) -> list[Path]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nanogen.errors import UserError
+from nanogen.files import folder_beside
 
 # What the backends say when the other end of a connection is gone. Neither has a type for it.
 SIGNS = ("Connection reset by peer", "Connection closed by peer", "Broken pipe", "remote process exited")
@@ -70,6 +72,13 @@ class Processes:
         held = [value]
         dist.broadcast_object_list(held)
         return held[0]
+
+    @contextmanager
+    def folder_beside(self, path: Path) -> Iterator[Path]:
+        """Yield a hidden folder beside ``path`` that is the same on all; the main process makes it, and
+        removes it when its block ends. Raises UserError where it cannot."""
+        with folder_beside(path) if self.main else nullcontext() as folder:
+            yield self.shared(folder)
 
 
 def share(count: int, rank: int, world: int, block: int = 1) -> tuple[int, int]:

@@ -1,0 +1,62 @@
+"""Two runs of a study, compared file by file; only what is measured in time may differ."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+TIMES = ("seconds", "images_per_second", "memory_gb", "hours")  # ends of keys and of columns
+# What shows them: where such a file is no CSV, only that it is there can be compared.
+OF_TIMES = ("tables/times.", "tables/tokenizers.", "tables/claims.", "figures/figure2.")
+RECORDS = (".provenance", "provenance.json")  # when, where and how long a step ran
+
+
+def files_of(results: Path) -> set[str]:
+    """Every file below, hidden ones too, but logs and Snakemake's own time stamps."""
+    found = {path.relative_to(results).as_posix() for path in results.rglob("*") if not path.is_dir()}
+    own = {name for name in found if name.endswith(".snakemake_timestamp")}
+    return {name for name in found - own if not name.startswith("logs/")}
+
+
+def differences(results: Path, expected: Path) -> list[str]:
+    """The files that only one of the two has, or that differ in what is no time."""
+    here, there = files_of(results), files_of(expected)
+    missing = [f"{name} is missing" for name in sorted(there - here)]
+    left = [f"{name} is left over" for name in sorted(here - there)]
+    differ = [
+        f"{name} differs"
+        for name in sorted(here & there)
+        if not name.endswith(RECORDS) and _differ(results / name, expected / name, name)
+    ]
+    return missing + left + differ
+
+
+def _differ(first: Path, second: Path, name: str) -> bool:
+    if first.read_bytes() == second.read_bytes():
+        return False
+    if first.suffix in (".json", ".jsonl"):
+        return _json(first) != _json(second)
+    if name.startswith(OF_TIMES):
+        return first.suffix == ".csv" and _rows(first) != _rows(second)
+    return True
+
+
+def _json(path: Path) -> list[Any]:
+    text = path.read_text()
+    lines = text.splitlines() if path.suffix == ".jsonl" else [text]
+    return [_without_times(json.loads(line)) for line in lines]
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_times(v) for k, v in value.items() if not k.endswith(TIMES)}
+    return [_without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Without the columns of times; of claims, without those about times."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [{k: v for k, v in row.items() if not k.endswith(TIMES)} for row in csv.DictReader(file)]
+    return [row for row in rows if not any(word in str(row) for word in ("hours", "times."))]
