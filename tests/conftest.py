@@ -17,7 +17,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).resolve().parents[1]
 
 # Files of tests that take longest. Begun first, they leave no process alone at work at the end.
-LONGEST = ("test_smoke.py", "test_dry_runs.py", "test_reruns.py", "test_launch.py", "test_processes.py")
+LONGEST = (
+    "test_smoke.py",
+    "test_kills.py",
+    "test_dry_runs.py",
+    "test_reruns.py",
+    "test_launch.py",
+    "test_processes.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -84,7 +84,8 @@ class LogHandler(LogHandlerBase):
         if self.terminal:
             self.terminal.print(text)
         else:
-            print(text, file=self.stream, flush=True)
+            self.stream.write(text + "\n")
+            self.stream.flush()
 
     # What is told of each kind of record; `record` has the attributes that Snakemake gives the event.
 
