@@ -30,6 +30,7 @@ USUAL = (
     "Select jobs to execute",
     "Using shell:",
 )
+STOPPING = "Terminating processes on user request"
 
 
 class LogHandler(LogHandlerBase):
@@ -48,6 +49,7 @@ class LogHandler(LogHandlerBase):
         self.stream: TextIO = sys.stdout if settings.stdout else sys.stderr
         self.run: Run | None = None
         self.terminal: Terminal | None = None
+        self.stopping = False  # by the user
         if self.shown and self.stream.isatty() and os.environ.get("TERM") != "dumb":
             from snakemake_logger_plugin_nanogen.terminal import Terminal
 
@@ -131,6 +133,8 @@ class LogHandler(LogHandlerBase):
         job = self.run.drop(record.__dict__["jobid"]) if self.run else None
         if job is None:  # Snakemake tells it again at the end
             return None
+        if self.stopping:
+            return f"Stopped: {job.name}"
         return lines.failed(job.name, job.said(ERROR_LINES), str(job.log) if job.log else None)
 
     def error(self, record: LogRecord) -> str | None:
@@ -139,6 +143,7 @@ class LogHandler(LogHandlerBase):
 
     def other(self, record: LogRecord) -> str | None:
         """All else, but for Snakemake's preparations."""
+        self.stopping |= record.getMessage().startswith(STOPPING)
         usual = record.levelno == logging.INFO and not self.common_settings.dryrun
         return None if usual and record.getMessage().startswith(USUAL) else self.format(record)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import termios
 from collections import Counter
 from pathlib import Path
 
@@ -48,17 +51,28 @@ def in_a_file(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
 
 
-def on_a_terminal(command: list[str], folder: Path) -> tuple[int, str]:
-    """(exit code, everything that the terminal was given)."""
+def on_a_terminal(command: list[str], folder: Path, until: str = "") -> tuple[int, str]:
+    """(exit code, everything that the terminal was given); Ctrl-C is pressed when it shows ``until``."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment()
+        command,
+        cwd=folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(),
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # where Ctrl-C reaches all of it
     )
     os.close(theirs)
     shown = b""
+    pressed = not until
     try:
         while part := os.read(ours, 4096):
             shown += part
+            if not pressed and until.encode() in shown:
+                os.write(ours, b"\x03")
+                pressed = True
     except OSError:  # nobody writes to it any longer
         pass
     os.close(ours)
@@ -74,6 +88,15 @@ def test_a_terminal_has_a_line_per_running_job(graph: Path):
     assert "Failed: train second\r\n    no such picture\r\n  its log: logs/second.log" in shown
     assert "CalledProcessError" not in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is there again
+
+
+def test_ctrl_c_is_no_failure(graph: Path):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+    code, shown = on_a_terminal([*SNAKEMAKE, "first.txt"], graph, until="200/400 steps")
+    assert code == 1
+    assert "Stopped: train first" in shown
+    assert "Failed" not in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 
 def test_a_file_has_lines_only(graph: Path):
