@@ -251,7 +251,7 @@ def test_inputs_of_another_configuration_are_refused(study, data, build, tmp_pat
     right = _write_samples(
         tmp_path / "right.h5", stage["expects"]["samples"], "imagenet", images, [0] * 4
     )
-    with pytest.raises(UserError, match="extractor inception: name it as inception=FOLDER"):
+    with pytest.raises(UserError, match="--network inception=FOLDER"):
         write_features(stage, right, {}, tmp_path / "f.h5")
     with pytest.raises(UserError, match="made by another configuration"):
         write_features(stage, right, {"inception": build("detector")[0]}, tmp_path / "f.h5")

@@ -34,7 +34,10 @@ def checked_folder(stage: FeaturesStage, model: Model, folders: Mapping[str, Pat
     """The folder given for ``model``; raises UserError if none is, or if it holds another model."""
     name = model.name
     if name not in folders:
-        raise UserError(f"no folder is given for extractor {name}: name it as {name}=FOLDER")
+        raise UserError(
+            f"no folder is given for extractor {name}: give --network {name}=FOLDER, or --extractor "
+            "where `nanogen reference` is asked"
+        )
     expect_model(folders[name], stage.expects[name])
     return folders[name]
 
