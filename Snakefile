@@ -42,6 +42,7 @@ include: "rules/docs.smk"
 
 
 onstart:
+    cache_choice.note(STUDY)
     # Imported once for all jobs, which then start as its forks.
     if (
         workflow.local_exec

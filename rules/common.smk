@@ -14,6 +14,8 @@ from snakemake_interface_executor_plugins.settings import DeploymentMethod
 from nanogen.caches import check_latents
 from nanogen.config import (
     PIXELS,
+    cache_choice,
+    disk,
     load_model,
     load_run,
     metrics,
@@ -25,7 +27,6 @@ from nanogen.config import (
     variants,
 )
 from nanogen.config.yaml_files import read_yaml
-from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.schema import PRETRAINING
 from nanogen.config.own_models import is_own
@@ -66,7 +67,7 @@ try:
     )
     PUBLIC = {name: load_run(STUDY, name, "t2i") for name in STUDY.public if "t2i" in STUDY.tasks}
     PATHS = Paths(STUDY)
-    LATENTS = latents_of(STUDY)
+    CACHES = cache_choice.choice(STUDY)
     MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
     plan.check_paths(STUDY, check_latents)
 except UserError as error:
@@ -173,5 +174,5 @@ def as_options(wildcards, input):
 if workflow.is_main_process:
     if not workflow.dryrun:
         remove_left_over(Path(ROOT))
-    for line in plan.notice(STUDY):
+    for line in disk.notice(STUDY):
         logger.info(line)

@@ -121,11 +121,18 @@ class Study(Section):
         default_factory=dict, description="caches made elsewhere: {data: {tokenizer: {file, tokenizer}}}"
     )
     cache: Literal["always", "never", "auto"] = Field(
-        "always",
+        "auto",
         description="latents on the disk, or encoded in every training step; auto: as the budget allows",
     )
+    text: Literal["cache", "online", "auto"] = Field(
+        "auto",
+        description="the same of the captions' features: cached, or encoded in every training step",
+    )
     cache_budget_gb: float | None = Field(
-        None, ge=0, description="for cache: auto, gigabytes that all latents together may take"
+        None,
+        ge=0,
+        description="for auto: gigabytes that latents and captions' features together may take; none: "
+        "what is free on the disk, less a tenth and what the study has to store besides",
     )
     data_shards: int = Field(
         1, gt=0, description="jobs that share the import of a data set's training pictures"

@@ -87,6 +87,15 @@ class ImageFile:
         """One caption per image; ``kind`` is ``short`` or ``dense``."""
         return self._strings(f"captions/{kind}")
 
+    def captions_of(self, rows: np.ndarray, kind: str = "short") -> list[str]:
+        """The captions of these rows (B,), in their order; the others are not read."""
+        if not len(rows):
+            return []
+        wanted, places = np.unique(rows, return_inverse=True)
+        with hdf5.opened(self.path, FORMAT, VERSION, self.hash) as file:
+            found = file[f"captions/{kind}"].asstr()[wanted]
+        return [str(text) for text in found[places]]
+
     @cached_property
     def objects(self) -> list[list[dict[str, Any]]] | None:
         """The objects ``{shape, color, size, box}`` of each image in the masks' order; None if the file
