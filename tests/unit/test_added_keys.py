@@ -25,6 +25,7 @@ SECTIONS = {
 }
 INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Adversarial.kernel": 3,
+    "Data.fetch_images": None,
     "Data.file": None,
     "Evaluation.clipscore": None,
     "Evaluation.rows": {"geneval": None, "dpg": None, "genai": None},

@@ -16,6 +16,8 @@ from nanogen.config.cost import forward_flops, gpu_hours, training_flops
 from nanogen.config.load import load_prompt_file
 from nanogen.config.train_stage import TrainStage
 from nanogen.config.yaml_files import CONFIG
+from nanogen.report.totals import gpu_hours as gpu_hours_of
+from nanogen.report.totals import made_bytes
 
 # The papers' networks by what they see: exact counts for (ImageNet, text to image).
 COUNTS = {
@@ -186,6 +188,7 @@ def test_a_small_study_needs_no_licence():
 
 STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
 FOR_GPUS = {"paper", "paper-200k", "imagenet-text", "t2i-512", "table1", "released", "released-512"}
+FOR_GPUS |= {"mid", "mid-one"}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -204,6 +207,14 @@ def test_the_paper_study_needs_less_than_two_terabytes_for_data_and_caches_on_an
         found = disk.disk_of(study, choose(study, free))
         assert 1e12 < found.total < 2e12
     assert disk.disk_of(study).stored["latents/imagenet/sd-vae-mse"] == 1_281_167 * 4 * 32 * 32 * 2
+
+
+@pytest.mark.parametrize(("name", "hours", "gigabytes"), [("mid", 60, 500), ("mid-one", 12, 400)])
+def test_a_study_of_middle_size_fits_a_node(name, hours, gigabytes):
+    study = load_study(name)
+    planned = gpu_hours_of(study, choose(study, None), 989, study.utilisation, 0.3)
+    assert planned.total < hours
+    assert disk.disk_of(study).total + made_bytes(study) < gigabytes * 1e9
 
 
 def test_a_plan_can_be_made_for_another_disk(capsys):

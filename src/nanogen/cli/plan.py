@@ -26,8 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--utilisation",
         type=float,
-        help=f"share of the GPU's peak that is reached (default: {UTILISATION} in training, the "
-        f"authors'; {SAMPLING_UTILISATION} in sampling, assumed)",
+        help="share of the GPU's peak that is reached (default: in training the study's key, or the "
+        f"authors' {UTILISATION}; {SAMPLING_UTILISATION} in sampling, assumed)",
     )
     parser.add_argument(
         "--tflops", type=float, default=TFLOPS, help=f"peak of one GPU (default: {TFLOPS:.0f}, H100)"
@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> None:
         return
     free = None if args.free_gb is None else args.free_gb * 1e9
     choice = cache_choice.choice(study) if free is None else cache_choice.choose(study, free)
-    training, forward = args.utilisation or UTILISATION, args.utilisation or SAMPLING_UTILISATION
+    training = args.utilisation or study.utilisation or UTILISATION
+    forward = args.utilisation or SAMPLING_UTILISATION
     lines = _runs(study, choice, own, args.tflops, training)
     lines += _samples(study, args.tflops, forward)
     lines += _tokenizers(study)

@@ -86,7 +86,7 @@ def _reads_images(study: Study, run: Run) -> bool:
 def _of_data(study: Study, run: Run, repo: str, licences: Mapping[str, Any]) -> list[Download]:
     """A data set, unless it is there; its size is estimated where pictures of it have a usual one."""
     about = licences["data"].get(repo.partition("@")[0], {"licence": UNKNOWN, "gated": False})
-    count = run.data.train_images + run.data.val_images
+    count = run.data.train_images + (0 if run.data.fetch_images else run.data.val_images)
     there = Path(f"results/{study.study}/downloads/{run.task}/{repo}/nanogen.json").exists()
     size = 0.0 if run.data.file else count * about.get("kb", 0) / 1000
     found = Download(repo, f"data set {repo}", size, about["gated"], about["licence"])

@@ -97,6 +97,9 @@ class Study(Section):
     hardware: Literal["cpu", "gpu"] | None = Field(
         None, description="what it is meant for, for the plan; none: of scale nano a CPU, else GPUs"
     )
+    utilisation: float | None = Field(
+        None, gt=0, le=1, description="for the plan: the share of a GPU's peak that trainings reach"
+    )
     seed: int = Field(2026, description="every random number follows from it")
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
     seeds: int = Field(

@@ -2,7 +2,7 @@
 
 The name of a split is part of its files' names or of their folder's name
 (``train-00000-of-00294.parquet``, ``validation/data-00000-of-00001.arrow``). Where no file is for
-training by its name, those of no split are, such as files beside a folder ``val``. A row holds an encoded
+training by its name, those of no split are, such as files beside a folder ``val``. A row holds a
 picture, ``{bytes, path}`` or bytes alone, and a class number; the classes' names are in the schema's
 metadata. Files are read a few rows at a time.
 """
