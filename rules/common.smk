@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
+from nanogen import store
 from nanogen.caches import check_latents
 from nanogen.config import (
     PIXELS,
@@ -92,6 +93,9 @@ def cancel_timers():
             thread.cancel()
 
 
+# What studies share lies in a store, which jobs learn of by their environment.
+os.environ.setdefault(store.VARIABLE, STUDY.store or "")
+
 FORKED_JOBS = 6  # from so many jobs on, a fork server saves more than its own start costs
 
 ROOT = PATHS.root
@@ -138,7 +142,7 @@ def study_file():
     their commands are given by themselves: a change of one figure's style then concerns that figure only.
     """
     keys = STUDY.model_dump(
-        mode="json", exclude={"extends", "report", "leaderboard", "hardware", "utilisation", "data_shards"}
+        mode="json", exclude={"extends", "report", "leaderboard", "hardware", "utilisation", "store", "data_shards"}
     )
     if STUDY.released is None:
         del keys["released"]
@@ -173,6 +177,7 @@ def as_options(wildcards, input):
 
 if workflow.is_main_process:
     if not workflow.dryrun:
-        remove_left_over(Path(ROOT))
+        for folder in (ROOT, *store.stores()[:1]):
+            remove_left_over(Path(folder))
     for line in disk.notice(STUDY):
         logger.info(line)

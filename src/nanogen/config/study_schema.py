@@ -137,6 +137,12 @@ class Study(Section):
         description="for auto: gigabytes that latents and captions' features together may take; none: "
         "what is free on the disk, less a tenth and what the study has to store besides",
     )
+    store: str | None = Field(
+        "results/store",
+        description="folder of what studies share, made once and found by its hash: downloads, data, "
+        "networks, caches; further ones after a colon are only read; none: each study its own. "
+        "NANOGEN_STORE, if it is set, goes before",
+    )
     data_shards: int = Field(
         1, gt=0, description="jobs that share the import of a data set's training pictures"
     )
