@@ -142,7 +142,8 @@ def study_file():
     their commands are given by themselves: a change of one figure's style then concerns that figure only.
     """
     keys = STUDY.model_dump(
-        mode="json", exclude={"extends", "report", "leaderboard", "hardware", "utilisation", "store", "data_shards"}
+        mode="json",
+        exclude={"extends", "report", "leaderboard", "hardware", "utilisation", "store", "data_shards"},
     )
     if STUDY.released is None:
         del keys["released"]
