@@ -150,7 +150,7 @@ def _alone(path: Path) -> Iterator[None]:
     own = stores()[0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = open(path.with_name(f".{path.name}.lock"), "a")  # noqa: SIM115  closed below
+        handle = open(path.with_name(f"{path.name}.lock"), "a")  # noqa: SIM115  closed below
     except OSError as error:
         raise UserError(
             f"the store {own} cannot be written ({os.strerror(error.errno or 0)}); name one of your own "
