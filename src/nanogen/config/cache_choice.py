@@ -77,15 +77,14 @@ def choose(study: Study, free: float | None) -> Choice:
     if not left or small:
         said = f"cache: {study.cache}, text: {study.text}"
         return Choice(caches, frozenset(fixed | {c.name for c in left}), None, said)
+    noted: Mapping[str, bool] = {}
     if study.cache_budget_gb is not None:
-        why, noted = f"cache_budget_gb: {study.cache_budget_gb:g}", {}
         budget = study.cache_budget_gb * 1e9
+        why = f"cache_budget_gb: {study.cache_budget_gb:g}"
     else:
         noted = _noted(study) if free is None else {}
         budget = _budget(study, left, free)
-        why = "what is free on the disk"
-        if noted:
-            why = f"as {_note(study)} notes; delete it to choose again"
+        why = f"as {_note(study)} notes; delete it to choose again" if noted else "of the free disk"
     kept = [c for c in left if noted.get(c.name, False)]
     chosen = {c.name for c in kept}
     rest = budget - sum(c.size for c in kept)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
 from nanogen.config import own_models, terms
 from nanogen.config.load import latent_shape, load_model, trained_run
-from nanogen.config.schema import PIXELS, Run
+from nanogen.config.schema import PIXELS, Run, Task
 from nanogen.config.study_schema import Study
 from nanogen.data.stage import stays_in_shards
 
 FLOAT16 = 2  # bytes
 PLACE = 24  # bytes that say where a picture lies
 MEAN_TOKENS = 60  # of a caption, for the estimate
+
+
+Kind = Literal["latents", "text"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Cache:
         given: whether the study names a file that holds it.
     """
 
-    kind: Literal["latents", "text"]
+    kind: Kind
     task: str
     network: str
     size: int
@@ -43,15 +47,13 @@ class Cache:
 def optional(study: Study) -> list[Cache]:
     """What can be computed in every training step instead: latents and text features."""
     runs = [trained_run(study, method, task) for task in study.tasks for method in study.trainings]
-    counts: dict[tuple[Literal["latents", "text"], str, str], int] = {}
+    counts: Counter[tuple[Kind, Task, str]] = Counter()
     for run in runs:
         own = int(own_models.is_own(study, run.method, run.task))
         if run.tokenizer != PIXELS:
-            key = ("latents", run.task, run.tokenizer)
-            counts[key] = counts.get(key, 0) + own
+            counts["latents", run.task, run.tokenizer] += own
         if run.conditioner.model:
-            text = ("text", run.task, run.conditioner.model)
-            counts[text] = counts.get(text, 0) + own
+            counts["text", run.task, run.conditioner.model] += own
     images = {run.task: run.data.train_images for run in runs}
     tokens = {run.task: run.conditioner.tokens for run in runs}
     found = []

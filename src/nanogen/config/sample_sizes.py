@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from nanogen.config import variants
 from nanogen.config.load import trained_run
-from nanogen.config.prompt_counts import images_per_set
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
 
@@ -20,7 +19,11 @@ def sets_of(run: Run) -> dict[str, int]:
 
 def images_each(study: Study, run: Run) -> int:
     """Images of each of a run's sample sets, as far as the numbers of prompts are known."""
-    return run.evaluation.images if run.task == "imagenet" else images_per_set(study)
+    if run.task == "imagenet":
+        return run.evaluation.images
+    from nanogen.config.prompt_counts import images_per_set  # reads prompts with numpy
+
+    return images_per_set(study)
 
 
 def sample_bytes(study: Study) -> int:
