@@ -133,7 +133,7 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert "facebook/dinov2-with-registers-base for dinov2-b: 346 MB" in paper.text
     assert "Qwen/Qwen3-0.6B for qwen3" in paper.text
     assert "Gated: accept the terms on the page of each and set HF_TOKEN" in paper.text
-    assert "data set diffusion-bench/imagenet: 33 GB" in paper.text
+    assert "data set diffusion-bench/imagenet: 33279 MB" in paper.text
     # 1281167 images x 768 x 16 x 16 values of two bytes
     assert "latents/imagenet/rae-dinov2-b: 504 GB" in paper.text
     fetched = {job["model"] for job in paper.of("fetch_model")}

@@ -20,6 +20,7 @@ from nanogen.errors import UserError
 from nanogen.text import human
 
 UNKNOWN = "not known here"  # a licence
+LARGE = 100_000  # megabytes from which a size is told in larger units
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Download:
     def __str__(self) -> str:
         size = "size unknown"
         if self.megabytes:
-            size = human(1e6 * self.megabytes)
+            megabytes = f"{self.megabytes:.0f} MB"
+            size = megabytes if 1 <= self.megabytes < LARGE else human(1e6 * self.megabytes)
         return f"{self.what}: {size}, licence {self.licence}"
 
 
