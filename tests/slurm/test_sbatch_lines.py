@@ -17,7 +17,7 @@ import yaml
 from working_copy import ENVIRONMENT, Job, WorkingCopy
 
 pytestmark = pytest.mark.slow
-PAPER = ("--configfile", "config/studies/paper.yaml")
+STUDIES = ("paper", "imagenet-text")
 STAND_IN = """#!/bin/sh
 case "${0##*/}" in
   sbatch) printf '%s\\0' "$@" > "$LINES_FOLDER/$$"; echo $$ ;;
@@ -79,6 +79,7 @@ EXPECTED = {
     "encode_features": (*ONE_GPU, 1440, 2880),
     "encode_text": (*ONE_GPU, 1440, 2880),
     "encode_prompts": (*ONE_GPU, 120, 240),
+    "encode_classes": (*ONE_GPU, 120, 240),  # of a study that prompts ImageNet by text
     "reference": (*ONE_GPU, 480, 960),
     "score_text": (*ONE_GPU, 120, 240),
 }
@@ -110,23 +111,30 @@ def independent(jobs: list[Job], rules: set[str]) -> dict[str, Job]:
     return chosen
 
 
-@pytest.fixture(scope="module")
-def lines(working_copy, tmp_path_factory) -> dict[str, list[list[str]]]:
-    """By rule, sbatch's options for the first and the second attempt."""
-    copy = working_copy(tmp_path_factory.mktemp("paper"))
-    recorder = Recorder(tmp_path_factory.mktemp("slurm"))
-    jobs, missing = copy.plan("all", *PAPER).jobs, set(EXPECTED)
-    while missing:
-        chosen = independent(jobs, missing)
-        assert chosen, f"not planned: {missing}"
-        missing -= set(chosen)
+def submit(copy: WorkingCopy, recorder: Recorder, study: str, rules: set[str]) -> set[str]:
+    """Submit a job of each rule that the study has; the rules that were submitted."""
+    file = ("--configfile", f"config/studies/{study}.yaml")
+    jobs, submitted = copy.plan("all", *file).jobs, set[str]()
+    while chosen := independent(jobs, rules - submitted):
+        submitted |= set(chosen)
         for path in {path for job in chosen.values() for path in job.inputs}:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             (copy / path).touch()
             os.utime(copy / path, (0, 0))  # of one time: none looks newer than what is made of it
         targets = [job.outputs[0] for job in chosen.values()]
-        done = recorder.snakemake(copy, *targets, *PAPER, *QUICK)
+        done = recorder.snakemake(copy, *targets, *file, *QUICK)
         assert done.returncode == 1, done.stderr[-3000:]
+    return submitted
+
+
+@pytest.fixture(scope="module")
+def lines(working_copy, tmp_path_factory) -> dict[str, list[list[str]]]:
+    """By rule, sbatch's options for the first and the second attempt."""
+    recorder, missing = Recorder(tmp_path_factory.mktemp("slurm")), set(EXPECTED)
+    for study in STUDIES:
+        copy = working_copy(tmp_path_factory.mktemp("copy"))
+        missing -= submit(copy, recorder, study, missing)
+    assert not missing, f"not planned: {missing}"
     found: dict[str, list[list[str]]] = {}
     for rule, options in recorder.submitted():
         found.setdefault(rule, []).append(options)
@@ -148,7 +156,7 @@ def test_a_rule_with_gpus_asks_for_its_nodes(lines, rule):
 
 def test_every_rule_of_the_profile_is_one_of_the_graph(fresh):
     profile = yaml.safe_load((fresh / "profiles/slurm/config.yaml").read_text())
-    text = "".join(path.read_text() for path in (fresh / "rules").iterdir())
+    text = "".join(path.read_text() for path in (fresh / "rules").glob("*.smk"))
     rules = re.findall(r"^ *(?:use )?rule (?:\w+ as )?(\w+)", text, re.MULTILINE)
     assert set(profile["set-resources"]) <= set(rules)
 
