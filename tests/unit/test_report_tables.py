@@ -13,6 +13,7 @@ from nanogen.cli import main
 from nanogen.config import load_study, stages
 from nanogen.config.paths import Paths
 from nanogen.config.yaml_files import CONFIG
+from nanogen.data.content import of_sample_set
 from nanogen.files import write_json
 from nanogen.records import record
 
@@ -312,3 +313,17 @@ def test_a_narrow_terminal_loses_columns_but_not_the_score(study):
     assert narrow[0] == "name"
     assert {"fid", "is"} <= set(narrow)
     assert len(narrow) < len(fitting(table, 400)) == len(table.columns)
+
+
+def test_a_score_of_images_that_were_replaced_is_refused(few_steps, capsys):
+    paths = Paths(few_steps)
+    fid = Path(paths.metric("meanflow", "imagenet", "cfg", "fid"))
+    samples = Path(paths.samples("meanflow", "imagenet", "cfg"))
+    samples.parent.mkdir(parents=True, exist_ok=True)
+    samples.write_bytes(b"drawn first")
+    write_json(fid, {**json.loads(fid.read_text()), "sample_set": of_sample_set(samples)})
+    assert main(["table", "table2", "--study", "mine.yaml", "--output-prefix", "t"]) == 0
+    samples.write_bytes(b"drawn anew, others")
+    assert main(["table", "table2", "--study", "mine.yaml", "--output-prefix", "t"]) == 2
+    said = capsys.readouterr().err
+    assert f"{fid} was measured on other images than {samples} holds now; make it again" in said
