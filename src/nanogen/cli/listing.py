@@ -46,7 +46,7 @@ FOR_PEOPLE: dict[str, Listing] = {
 }
 # For the rules of the graph; everything that they read and write is given by options.
 FOR_RULES: Listing = {
-    "draw-inputs": ("draw_inputs", "draw pictures in a data set's format, for a rehearsal"),
+    "draw-inputs": ("draw_inputs", "draw images in a data set's format, for a rehearsal"),
     "make-data": ("make_data", "draw scenes or import photographs into HDF5"),
     "make-prompts": ("make_prompts", "write the prompts of the text-to-image evaluation"),
     "make-questions": ("make_questions", "write DPG-Bench's questions about the prompts"),

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-prefix",
         required=True,
-        help="PREFIX of .csv, .md, .tex and .html; of several tables their folder",
+        help="PREFIX of .csv, .md, .tex and .html; for several tables, their folder",
     )
 
 
