@@ -133,7 +133,7 @@ def test_metrics_made_of_answers_are_columns_with_their_chance_level(study):
     assert [float(row["chance_genai_bench"]) for row in rows] == [0.0625, 0.09375, 0.03125]
     text = Path("t.md").read_text(encoding="utf-8")
     assert "DPG-Bench 0.031 to 0.094, GenAI-Bench 0.031 to 0.094." in text
-    assert "| GenEval ↑ | DPG-Bench ↑ | GenAI-Bench ↑ |" in text
+    assert "| GenEval ↑ | GenEval chance | DPG-Bench ↑ | DPG-Bench chance | GenAI-Bench ↑ |" in text
 
 
 def test_a_score_of_genevals_prompts_is_not_taken_for_the_published_one(study):

@@ -37,6 +37,9 @@ class Score:
         main: shown by a leaderboard by default; the others only if every column is requested.
         published: the paper's tables contain it.
         detail: placed after the other scores of its task.
+        chance: the key of its chance level in the same file, which tables print beside it; empty: none.
+
+    The ends of its 95 % interval, if the file has one, are ``<key>_low`` and ``<key>_high``.
     """
 
     key: str
@@ -48,6 +51,7 @@ class Score:
     main: bool = False
     published: bool = False
     detail: bool = False
+    chance: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,39 +120,57 @@ METRICS = (
     ),
     Metric(
         "accuracy", "Class accuracy", "imagenet", "distribution",
-        (Score("accuracy", "Class acc.", better="higher"),), f"{_SPACES}accuracy", needs="classifier",
-        details=("accuracy_",),
+        (
+            Score("accuracy", "Class acc.", better="higher", chance="accuracy_chance"),
+            Score("accuracy_chance", "chance", group="Class acc."),
+        ),
+        f"{_SPACES}accuracy", needs="classifier", details=("accuracy_",),
     ),
     Metric(
         "geneval", "GenEval", "t2i", "geneval",
         (
-            Score("geneval", "GenEval", better="higher", main=True, published=True),
+            Score("geneval", "GenEval", better="higher", main=True, published=True, chance="chance"),
+            Score("chance", "chance", group="GenEval"),
             Score("tag_mean", "mean of tags", better="higher", group="GenEval", detail=True),
-            Score("chance", "GenEval chance", detail=True),
             *(
-                Score(tag, name, 3, "higher", "GenEval by tag", alone=True, detail=True)
+                Score(
+                    tag, name, 3, "higher", "GenEval by tag", alone=True, detail=True,
+                    chance=f"chance_{tag}",
+                )
                 for tag, name in TAGS.items()
             ),
         ),
-        details=("image_accuracy", "prompt_accuracy", "chance_"),
+        details=(
+            "image_accuracy", "prompt_accuracy", "chance_", "geneval_", *(f"{tag}_" for tag in TAGS),
+        ),
     ),
     Metric(
         "dpg", "DPG-Bench", "t2i", "question_scores",
-        (Score("dpg_bench", "DPG-Bench", better="higher", main=True, published=True),), needs="dpg",
-        details=("dpg_", "chance_dpg_"),
+        (
+            Score(
+                "dpg_bench", "DPG-Bench", better="higher", main=True, published=True,
+                chance="chance_dpg_bench",
+            ),
+            Score("chance_dpg_bench", "chance", group="DPG-Bench"),
+        ),
+        needs="dpg", details=("dpg_", "chance_dpg_"),
     ),
     Metric(
         "genai", "GenAI-Bench", "t2i", "question_scores",
-        (Score("genai_bench", "GenAI-Bench", better="higher", main=True, published=True),),
-        needs="genai", details=("vqa_score_", "chance_genai_"),
+        (
+            Score(
+                "genai_bench", "GenAI-Bench", better="higher", main=True, published=True,
+                chance="chance_genai_bench",
+            ),
+            Score("chance_genai_bench", "chance", group="GenAI-Bench"),
+        ),
+        needs="genai", details=("vqa_score_", "genai_", "chance_genai_"),
     ),
     Metric(
         "simpleeval", "SimpleEval", "t2i", "simpleeval",
         (
-            Score("simpleeval", "SimpleEval", better="higher", main=True),
-            Score("simpleeval_low", "95 % from", group="SimpleEval", detail=True),
-            Score("simpleeval_high", "to", group="SimpleEval", detail=True),
-            Score("simpleeval_chance", "chance", group="SimpleEval", detail=True),
+            Score("simpleeval", "SimpleEval", better="higher", main=True, chance="simpleeval_chance"),
+            Score("simpleeval_chance", "chance", group="SimpleEval"),
         ),
         needs="simpleeval", details=("simpleeval_",),
     ),

@@ -9,7 +9,7 @@ from nanogen.config import PublicRun, Run, Study, load_run, metrics, stages, var
 from nanogen.config.metrics import TAGS
 from nanogen.config.schema import Task
 from nanogen.errors import UserError
-from nanogen.report import paper_tables, prompt_notes
+from nanogen.report import noise, paper_tables, prompt_notes
 from nanogen.report.columns import columns
 from nanogen.report.results import Results
 from nanogen.report.rows import Row
@@ -190,6 +190,7 @@ def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
         columns=columns(shown),
         rows=rows,
         notes=[
+            *filter(None, [noise.sentence(rows)]),
             _chance_note(rows, tags),
             *_answer_chance_note(rows),
             *prompt_notes.notes(results.study),
@@ -199,6 +200,7 @@ def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
         ],
         identity=IDENTITY,
         more=_further(rows, shown),
+        banner=noise.AT_CHANCE if noise.is_at_chance(rows) else "",
     )
 
 

@@ -28,10 +28,10 @@ VERSIONS = {
     "features": 2,
     "reference": 2,
     "distribution": 2,
-    "geneval": 1,
+    "geneval": 2,
     "questions": 1,
-    "question_scores": 1,
-    "simpleeval": 1,
+    "question_scores": 2,
+    "simpleeval": 2,
     "clip_score": 1,
     "image_text": 1,
 }
