@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen.backbones.attention import attention
+from nanogen.backbones.fused import GatedSiLU, RMSNormed, RotatedAttention, usable
 
 
 def zero_linear(inputs: int, outputs: int) -> nn.Linear:
@@ -41,6 +42,8 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        if usable(x):
+            return RMSNormed.apply(x, self.weight, self.eps)
         return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
 
 
@@ -102,11 +105,24 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """``x`` (B, T, D); ``mask`` (B, 1, 1, T) true where a token may be attended to."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, F)
+        if usable(qkv):
+            return self.out(self._fused(qkv, angles, mask))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
         q = rotate(self.q_norm(q), *angles)
         k = rotate(self.k_norm(k), *angles)
         y = attention(q, k, v, mask)  # (B, H, T, F)
         return self.out(y.transpose(1, 2).flatten(2))
+
+    def _fused(self, qkv: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """What follows the first projection, up to the last: (B, T, 3, H, F) -> (B, T, D)."""
+        weights = torch.stack([self.q_norm.weight, self.k_norm.weight])
+        cos, sin = (x.to(qkv.dtype) for x in angles)
+        turns = torch.complex(cos[:, ::2], sin[:, 1::2])
+        bias = None
+        if mask is not None:
+            bias = torch.zeros_like(mask, dtype=qkv.dtype).masked_fill_(~mask, -torch.inf)
+        return RotatedAttention.apply(qkv, weights, turns, bias, self.q_norm.eps)
 
 
 class SwiGLU(nn.Module):
@@ -119,5 +135,8 @@ class SwiGLU(nn.Module):
         self.out = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.gate_value(x).chunk(2, dim=-1)
+        both = self.gate_value(x)
+        if usable(both):
+            return self.out(GatedSiLU.apply(both))
+        gate, value = both.chunk(2, dim=-1)
         return self.out(F.silu(gate) * value)
