@@ -21,8 +21,8 @@ PACKAGED = "configuration"  # the folder's name inside the installed package
 def _folder() -> Path:
     """The checkout's config/, or the copy that was installed with the package."""
     file = Path(__file__).resolve()
-    checkout = file.parents[3]
-    return checkout / "config" if (checkout / "pyproject.toml").exists() else file.parents[1] / PACKAGED
+    installed = file.parents[1] / PACKAGED
+    return installed if installed.is_dir() else file.parents[3] / "config"
 
 
 CONFIG = _folder()
