@@ -30,6 +30,7 @@ INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Augmentation.probability": 1.0,
     "Augmentation.symmetric": False,
     "Data.file": None,
+    "Evaluation.captions": {"coco": None, "mjhq": None, "prompts": 30000},
     "Evaluation.clipscore": None,
     "Evaluation.rows": {"geneval": None, "dpg": None, "genai": None},
     "MeanFlow.guidance_interval": [0.0, 1.0],
