@@ -69,6 +69,7 @@ FOR_RULES: Listing = {
     "train": ("train", "train one method on one task (start it with torchrun)"),
     "choose-guidance": ("choose_guidance", "choose the guidance scale with the lowest FID of a sweep"),
     "reference": ("reference", "compute features and moments of the real images"),
+    "caption-reference": ("caption_reference", "compute moments of the images of a set of captions"),
     "score-samples": ("score_samples", "compute every metric of a study's sample set, or one of them"),
     "grid": ("grid", "draw a grid of sample images"),
     "submit": ("submit", "write leaderboard entries from metric files, or check entries against them"),

@@ -7,6 +7,7 @@ metric, write an entry here and the function that it names (docs/howto/metrics.m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 from nanogen.config.evaluation_schema import Evaluation
@@ -63,7 +64,8 @@ class Metric:
         function: ``module:function`` that measures it, for the stages that measure a list of metrics.
             In stage ``distribution`` the function takes feature spaces and ``Options``, in
             ``image_text`` it takes ``BenchmarkSamples`` and the seed.
-        needs: the key of ``evaluation`` that a study must set for it to be measured; empty: none.
+        needs: the key of ``evaluation`` that a study must set for it to be measured, with dots for one
+            of a section; empty: none.
         per_extractor: it gives a number for each of the study's extractors.
         real_images: it needs the features of the real images, not only their moments.
         details: prefixes of the other numbers in its file; tables show those in CSV only.
@@ -81,7 +83,7 @@ class Metric:
     details: tuple[str, ...] = ()
 
     def is_asked(self, evaluation: Evaluation) -> bool:
-        return not self.needs or getattr(evaluation, self.needs) is not None
+        return not self.needs or attrgetter(self.needs)(evaluation) is not None
 
     def has(self, column: str) -> bool:
         """Whether a column of that name is one of its numbers."""
@@ -177,6 +179,14 @@ METRICS = (
     Metric(
         "clip_score", "CLIPScore", "t2i", "clip_score",
         (Score("clip_score", "CLIPScore", 2, "higher"),), needs="clipscore",
+    ),
+    Metric(
+        "fid_coco", "FID on COCO-30k", "t2i", "caption_fid",
+        (Score("fid_coco", "FID COCO-30k", 2, "lower"),), needs="captions.coco",
+    ),
+    Metric(
+        "fid_mjhq", "FID on MJHQ-30K", "t2i", "caption_fid",
+        (Score("fid_mjhq", "FID MJHQ-30K", 2, "lower"),), needs="captions.mjhq",
     ),
 )  # fmt: skip
 # The authors' extractors, whose plain mean is FDr-6 and MIND-6.

@@ -34,6 +34,8 @@ VERSIONS = {
     "simpleeval": 2,
     "clip_score": 1,
     "image_text": 1,
+    "caption_reference": 1,
+    "caption_fid": 1,
 }
 # The section behind a key of a stage: one, a list of them, or (`BY_NAME`) several by name.
 SECTIONS: dict[str, type[Section]] = {
