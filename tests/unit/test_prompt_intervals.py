@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from measured import SCORES, write_smoke
 from nanogen.cli import main
 from nanogen.config.paths import Paths
 from nanogen.metrics.geneval import Verdict, intervals, summarise
-from nanogen.report import noise
+from nanogen.report import noise, terminal
 from nanogen.report.explorer import page
 from nanogen.report.rows import read_rows
 from nanogen.statistics.prompts import group, interval
@@ -133,6 +134,20 @@ def test_nothing_is_marked_within_noise_of_the_next(study):
     assert _cells(_table3())["SD-VAE-MSE"] == "0.750 [0.550, 0.950]"
     _with_intervals(study, 0.17, 0.1)  # +- 0.24
     assert _cells(_table3())["SD-VAE-MSE"] == "**0.750 [0.580, 0.920]**"
+
+
+@pytest.mark.parametrize("width", [50, 80, 120, 150])
+def test_a_terminal_of_any_width_shows_whole_cells(study, width):
+    from rich.console import Console
+
+    _with_intervals(study, 0.05, 0.1)
+    _table3()
+    console = Console(width=width, record=True, file=io.StringIO())
+    shown = terminal.from_csv(Path("results/smoke/tables/table3.csv"))
+    console.print(terminal.rich_table(shown, width, plain=True))
+    text = console.export_text()
+    assert "…" not in text
+    assert "0.750 [0.700, 0.800]" in text
 
 
 def test_a_study_at_chance_says_so_wherever_it_is_read(study, capsys):

@@ -64,7 +64,9 @@ def test_every_number_of_steps_is_a_row_beside_the_papers(few_steps, name, fids,
     assert [row["published_fid"] for row in rows] == published
     if name == "table2":  # kappa 0.5
         assert [float(row["guidance_scale"]) for row in rows] == [2.0, 2.0]
-        assert "Scale of MeanFlow: the one that its training comes to" in Path("t.md").read_text()
+        assert (
+            "Scale of MeanFlow: the one that its training target amounts to" in Path("t.md").read_text()
+        )
 
 
 def _rows(path: str) -> list[dict[str, str]]:
@@ -142,12 +144,12 @@ def test_a_score_of_genevals_prompts_is_not_taken_for_the_published_one(study):
     main(["table", "table3", "--study", "smoke", "--output-prefix", "t"])
     text = Path("t.md").read_text(encoding="utf-8")
     assert "study smoke; DPG-Bench and GenAI-Bench on GenEval's prompts, not on their own." in text
-    assert "DPG-Bench and GenAI-Bench: of GenEval's prompts" in text
+    assert "DPG-Bench and GenAI-Bench: on GenEval's prompts" in text
     assert {row["dpg_bench_prompts"] for row in _rows("t.csv")} == {"GenEval"}
     own = load_study("smoke", {"evaluation": {"questions": "dpg_bench.csv"}})
     assert cells(own) == {"dpg_bench_prompts": "own", "genai_bench_prompts": "GenEval"}
     assert in_caption(own) == "; GenAI-Bench on GenEval's prompts, not on its own"
-    assert notes(own)[0].startswith("GenAI-Bench: of GenEval's prompts;")
+    assert notes(own)[0].startswith("GenAI-Bench: on GenEval's prompts;")
     both = load_study("smoke", {"evaluation": {"questions": "d.csv", "genai_prompts": "g.txt"}})
     assert in_caption(both) == ""
     assert notes(both) == []
