@@ -105,6 +105,7 @@ lint: setup
 	@$(BIN)/snakefmt --check Snakefile rules
 	@$(BIN)/yamllint --strict config envs profiles .pre-commit-config.yaml
 	@$(BIN)/snakemake --lint
+	@$(BIN)/python lint/prose.py
 
 format: setup
 	@$(BIN)/ruff check --quiet --fix .

@@ -51,6 +51,27 @@ rule score_images:
         " --output {params.metrics} 2> >(tee -i {log} >&2)"
 
 
+if CAPTIONS:
+
+    rule caption_reference:
+        input:
+            unpack(caption_inputs),
+        output:
+            PATHS.captions("{captions}"),
+        log:
+            f"{ROOT}/logs/caption_reference/{{captions}}.log",
+        priority: 20
+        conda:
+            "../envs/metrics.yaml"
+        params:
+            config=configured(stages.caption_reference, "captions"),
+            inputs=as_options,
+            downloads=f"{ROOT}/downloads/captions/{{captions}}",
+        shell:
+            "python -m nanogen caption-reference --config {params.config} {params.inputs}"
+            " --downloads {params.downloads} --output {output} 2> >(tee -i {log} >&2)"
+
+
 if "t2i" in STUDY.tasks:
 
     # One process for all of them: it starts for longer than it measures, and questions share a network.

@@ -6,7 +6,7 @@ rule published_tables:
     output:
         [
             report(
-                f"{ROOT}/tables/published/{name}.csv",
+                f"{ROOT}/tables/published/{name}.html",
                 caption="../report/table.rst",
                 category="Tables",
                 labels={"table": name, "numbers": "published"},
@@ -16,7 +16,7 @@ rule published_tables:
         [
             f"{ROOT}/tables/published/{name}{kind}"
             for name in PUBLISHED_TABLES
-            for kind in (".md", ".tex")
+            for kind in (".csv", ".md", ".tex")
         ],
     log:
         f"{ROOT}/logs/table/published.log",
@@ -35,12 +35,12 @@ rule measured_table:
         get_table_inputs,
     output:
         report(
-            f"{ROOT}/tables/{{table}}.csv",
+            f"{ROOT}/tables/{{table}}.html",
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "{table}", "numbers": STUDY.study},
         ),
-        multiext(f"{ROOT}/tables/{{table}}", ".md", ".tex"),
+        multiext(f"{ROOT}/tables/{{table}}", ".csv", ".md", ".tex"),
     log:
         f"{ROOT}/logs/table/{{table}}.log",
     wildcard_constraints:
@@ -64,14 +64,14 @@ if "correlations" in OWN_TABLES:
         output:
             [
                 report(
-                    PATHS.table(name),
+                    PATHS.table(name, "html"),
                     caption="../report/table.rst",
                     category="Tables",
                     labels={"table": name, "numbers": STUDY.study},
                 )
                 for name in CORRELATIONS
             ],
-            [PATHS.table(name, kind) for name in CORRELATIONS for kind in ("md", "tex")],
+            [PATHS.table(name, kind) for name in CORRELATIONS for kind in ("csv", "md", "tex")],
         log:
             f"{ROOT}/logs/table/correlations.log",
         localrule: True
@@ -234,12 +234,12 @@ rule leaderboard_table:
         get_entries,
     output:
         report(
-            PATHS.table("leaderboard"),
+            PATHS.table("leaderboard", "html"),
             caption="../report/leaderboard.rst",
             category="Tables",
             labels={"table": "leaderboard", "numbers": STUDY.study},
         ),
-        multiext(f"{ROOT}/tables/leaderboard", ".md", ".tex"),
+        multiext(f"{ROOT}/tables/leaderboard", ".csv", ".md", ".tex"),
     log:
         f"{ROOT}/logs/table/leaderboard.log",
     localrule: True

@@ -8,7 +8,8 @@ def named_resources(key):
     return {str(job.resources.get(key) or "") for job in submitted}
 
 
-onstart:
+def check_cluster():
+    """Raise WorkflowError if the cluster lacks a partition or an account that a job names."""
     if workflow.executor_plugin.name == "slurm":
         try:
             check_slurm(named_resources("slurm_partition"), named_resources("slurm_account"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,18 @@ import numpy as np
 import pytest
 import torch
 
-from nanogen.backbones import DDT
-from nanogen.interop.released import from_released
+from nanogen.backbones import InContextEncoder
+from nanogen.backbones.embeddings import Condition
+from nanogen.objectives import PREDICTIONS
+from nanogen.sampling.solvers import Guidance, average_steps, integrate, time_grid
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(os.environ.get("NANOGEN_GOLDEN") or ROOT.parent / "shared" / "reference" / "golden")
 ABSENT = f"{GOLDEN}, the folder of golden values, is not here; NANOGEN_GOLDEN names another"
+
+GUIDED = re.compile(r"sample_cfg([\d.]+)_t([\d.]+)_([\d.]+)")  # the scale and its interval
+AVERAGE_STEPS = re.compile(r"sample_nfe(\d+)")  # MeanFlow
+SAMPLE_STEPS = 6  # of the files that do not say it
 
 
 @dataclass(frozen=True)
@@ -49,20 +56,41 @@ def every(pattern: str, having: Callable[[Path], bool] = lambda _: True) -> list
     ]
 
 
-def ddt(meta: Mapping[str, Any], weights: Mapping[str, torch.Tensor], **options: Any) -> DDT:
-    """The network that the authors' constructor arguments and weights are of."""
-    encoder, decoder = zip(meta["hidden_size"], meta["depth"], meta["num_heads"], strict=True)
-    model = DDT(
-        patch=meta["patch_size"][0],
-        encoder_width=encoder[0],
-        encoder_depth=encoder[1],
-        encoder_heads=encoder[2],
-        decoder_width=decoder[0],
-        decoder_depth=decoder[1],
-        decoder_heads=decoder[2],
-        time_tokens=meta["num_t_tokens"],
-        latent=(meta["in_channels"], meta["input_size"], meta["input_size"]),
-        **options,
+def conditions(golden: Golden) -> tuple[Condition, Condition]:
+    """What a file's samples are conditioned on, and the null condition beside it."""
+    values = golden.values
+    if golden.meta["condition_type"] == "label":
+        labels = values["label"]
+        return Condition(labels), Condition(torch.full_like(labels, golden.meta["num_classes"]))
+    given = Condition(tokens=values["context"], mask=values["attn_mask"].bool())
+    if "null_context" not in values:
+        nothing = torch.zeros_like(given.mask)
+        return given, Condition(tokens=given.tokens, mask=nothing)
+    tokens, mask = values["null_context"], values["null_attn_mask"].bool()
+    return given, Condition(tokens=tokens.expand_as(given.tokens), mask=mask.expand_as(given.mask))
+
+
+def prediction(meta: Mapping[str, Any]) -> str:
+    """Our name of what a network predicts: v, or x."""
+    return "x" if str(meta["prediction"]).startswith("x") else "v"
+
+
+def sampled(golden: Golden, model: InContextEncoder, name: str) -> torch.Tensor:
+    """The samples of a file by their name, which says guidance and interval, or MeanFlow's steps."""
+    values, meta = golden.values, golden.meta
+    condition, null = conditions(golden)
+    if averaged := AVERAGE_STEPS.fullmatch(name):
+        grid = time_grid(int(averaged[1]), meta["time_dist_shift"])
+        return average_steps(model, values["noise"], condition, grid)
+    guided = GUIDED.fullmatch(name)
+    scale, start, stop = map(float, guided.groups()) if guided else (1.0, 0.0, 1.0)
+    return integrate(
+        model,
+        PREDICTIONS[prediction(meta)],
+        values["noise"],
+        condition,
+        time_grid(meta.get("sample_steps", SAMPLE_STEPS), meta["time_dist_shift"]),
+        Guidance(scale, (start, stop)),
+        cls_noise=values.get("cls_noise"),
+        null=null,
     )
-    model.load_state_dict(from_released(weights, encoder[1]), strict=True)
-    return model.eval()

@@ -24,6 +24,7 @@ def reference_options(wildcards, input):
 
 
 TEXT_TO_IMAGE = stages.metrics_of(STUDY, "t2i") if "t2i" in STUDY.tasks else []
+CAPTIONS = [name.removeprefix("fid_") for name in TEXT_TO_IMAGE if name.startswith("fid_")]
 
 
 def measuring(task):
@@ -31,15 +32,28 @@ def measuring(task):
     return lambda study, method, variant: stages.measuring(study, method, task, variant)
 
 
+def caption_inputs(wildcards):
+    """Named inputs of the moments of a set of captions: the prompts, and the network by which FID is
+    measured."""
+    extractor = RUNS[FIRST, "t2i"].evaluation.extractors[0]
+    return {"prompts": PATHS.prompts, "folder:extractor": PATHS.model_card(extractor)}
+
+
 def scoring_inputs(task):
-    """An input function: the cards of the networks that measure a sample set, and the questions about the
-    prompts where one of them answers those. They are the same for every method."""
+    """An input function: the cards of the networks that measure a sample set, the questions about the
+    prompts where one of them answers those, and the moments of sets of captions. They are the same for
+    every method."""
 
     def inputs(wildcards):
-        return {
+        networks = {
             f"network:{role}": PATHS.model_card(name)
             for stage in stages.measuring(STUDY, FIRST, task, variants.GUIDED)
             for role, name in stages.networks(stage).items()
-        } | ({"questions": PATHS.questions} if task == "t2i" and "dpg" in TEXT_TO_IMAGE else {})
+        }
+        if task != "t2i":
+            return networks
+        questions = {"questions": PATHS.questions} if "dpg" in TEXT_TO_IMAGE else {}
+        captions = {f"captions:{name}": PATHS.captions(name) for name in CAPTIONS}
+        return networks | questions | captions
 
     return inputs

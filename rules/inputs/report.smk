@@ -177,7 +177,7 @@ def get_bundle_files(wildcards):
         *(
             str(Path(path).with_suffix(kind))
             for path in tables(*TABLES) + leaderboard()
-            for kind in (".csv", ".md", ".tex")
+            for kind in (".csv", ".md", ".tex", ".html")
         ),
         *(
             str(Path(path).with_suffix(kind))

@@ -12,6 +12,7 @@ from scipy import stats
 
 from nanogen.config.yaml_files import CONFIG
 from nanogen.report.explorer import page as explorer
+from nanogen.report.rows import read_rows
 
 
 def rows(name: str, folder=CONFIG / "published") -> dict[str, dict[str, str]]:
@@ -298,6 +299,18 @@ def test_a_small_study_opens_with_all_its_methods_and_the_paper_with_its_figures
     drawn(page, 21)
     page.check("#sources input[value=nano]")
     drawn(page, 7)
+
+
+def test_a_score_stands_above_its_interval_and_its_chance_level(opened, study_page, study_folder):
+    page = opened(study_page, 390, has_touch=True, is_mobile=True)
+    assert page.locator(".cue").is_visible()  # the table scrolls, and says so
+    table = study_folder / "results" / "nano" / "tables" / "table3.csv"
+    row = next(row for row in read_rows(table) if row["method"] == "jit")
+    shown = page.locator("#board tr[data-method=jit]").inner_text()
+    for key in ("simpleeval", "simpleeval_low", "simpleeval_high"):
+        assert f"{row[key]:.3f}" in shown
+    assert f"chance {row['chance_dpg_bench']:.3f}" in shown
+    assert page.locator("#warning").is_hidden()  # some score of the study is above chance
 
 
 def test_measured_and_published_numbers_are_told_apart(opened, study_page, study_folder):

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
-from golden_files import Golden, every
+from golden_files import Golden, every, sampled
 
 from nanogen.backbones import load
-from nanogen.backbones.embeddings import Condition
 from nanogen.config import load_study, stages
 from nanogen.config.train_stage import TrainStage
 from nanogen.interop import export_checkpoint, import_checkpoint, load_reference
 from nanogen.interop.reference import Reference
 from nanogen.interop.weights import read_weights
-from nanogen.objectives import PREDICTIONS
-from nanogen.sampling.solvers import Guidance, average_steps, integrate, time_grid
 
 CHECKPOINTS = every("checkpoint_*.npz")
 SETS = ("ema", "model")
 INPUTS = ("label", "context", "attn_mask", "cls_t", "t_abs")
-GUIDED = re.compile(r"sample_cfg([\d.]+)_t([\d.]+)_([\d.]+)")  # the scale and its interval
-AVERAGE_STEPS = re.compile(r"sample_nfe(\d+)")  # MeanFlow
 
 
 @pytest.fixture
@@ -52,47 +45,13 @@ def test_the_outputs_are_those_of_the_authors_code(golden, which):
             close(found, values[f"{which}/{name}"])
 
 
-def conditions(golden: Golden) -> tuple[Condition, Condition]:
-    """What the samples are conditioned on, and the null condition beside it."""
-    values = golden.values
-    if golden.meta["condition_type"] == "label":
-        labels = values["label"]
-        return Condition(labels), Condition(torch.full_like(labels, golden.meta["num_classes"]))
-    given = Condition(tokens=values["context"], mask=values["attn_mask"].bool())
-    if "null_context" not in values:
-        nothing = torch.zeros_like(given.mask)
-        return given, Condition(tokens=given.tokens, mask=nothing)
-    tokens, mask = values["null_context"], values["null_attn_mask"].bool()
-    return given, Condition(tokens=tokens.expand_as(given.tokens), mask=mask.expand_as(given.mask))
-
-
-def sampled(golden: Golden, name: str) -> torch.Tensor:
-    """The samples of a file by their name, which says guidance and interval, or MeanFlow's steps."""
-    values, meta, model = golden.values, golden.meta, loaded(golden, "ema").model
-    condition, null = conditions(golden)
-    if averaged := AVERAGE_STEPS.fullmatch(name):
-        grid = time_grid(int(averaged[1]), meta["time_dist_shift"])
-        return average_steps(model, values["noise"], condition, grid)
-    guided = GUIDED.fullmatch(name)
-    scale, start, stop = map(float, guided.groups()) if guided else (1.0, 0.0, 1.0)
-    return integrate(
-        model,
-        PREDICTIONS["x" if meta["prediction"].startswith("x") else "v"],
-        values["noise"],
-        condition,
-        time_grid(meta["sample_steps"], meta["time_dist_shift"]),
-        Guidance(scale, (start, stop)),
-        cls_noise=values.get("cls_noise"),
-        null=null,
-    )
-
-
 @pytest.mark.parametrize("golden", CHECKPOINTS, indirect=True)
 def test_the_samples_of_the_average_are_those_of_the_authors_code(golden):
     names = [name for name in golden.values if name.startswith("sample")]
     assert names
     for name in names:
-        close(sampled(golden, name), golden.values[name], tolerance=2e-3)
+        found = sampled(golden, loaded(golden, "ema").model, name)
+        close(found, golden.values[name], tolerance=2e-3)
 
 
 def stage_of(golden: Golden) -> TrainStage:

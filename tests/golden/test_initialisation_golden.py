@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from golden_files import every
 
 from nanogen.backbones import DDT, LightningDiT
 from nanogen.interop.released import to_released
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
-DDTS = ("label", "text", "reg_repa", "meanflow", "internal_guidance")
+FILES = pytest.mark.parametrize("path", every("initialisation*.json"))
 DECODER = {  # our name -> the public one
     "position": "decoder_pos_embed",
     "token": "trainable_cls_token",
@@ -42,6 +44,7 @@ def shared_arguments(theirs: dict) -> dict:
         "conditioner": conditioner,
         "text_width": theirs.get("context_dim"),
         "time_tokens": tokens["num_t_tokens"],
+        "mlp_ratio": theirs.get("mlp_ratio", 4.0),
     }
 
 
@@ -53,8 +56,8 @@ def ddt(theirs: dict) -> DDT:
         **dict(zip(("encoder_width", "encoder_depth", "encoder_heads"), encoder, strict=True)),
         **dict(zip(("decoder_width", "decoder_depth", "decoder_heads"), decoder, strict=True)),
         cls_width=theirs["z_dim"] if theirs.get("enable_reg") else None,
-        repa_depth=theirs.get("repa_layer_depth"),
-        repa_width=theirs.get("z_dim"),
+        repa_depth=theirs.get("repa_layer_depth") if theirs.get("enable_repa") else None,
+        repa_width=theirs.get("z_dim") if theirs.get("enable_repa") else None,
         guidance_depth=theirs.get("base_model_depth"),
         absolute_time=theirs.get("is_meanflow", False),
     )
@@ -70,10 +73,19 @@ def lightning(theirs: dict) -> LightningDiT:
     )
 
 
-def expected(golden_folder, name: str) -> tuple[dict, dict]:
-    """Constructor arguments, and what is known of each parameter by its public name."""
-    model = json.loads((golden_folder / "initialisation.json").read_text())[name]
-    return model["arguments"], model["parameters"]
+def kind(theirs: dict) -> str:
+    """Which class the arguments are of: only a DDT has two widths, only an RAE's decoder names one."""
+    if "decoder_hidden_size" in theirs:
+        return "decoder"
+    return "ddt" if isinstance(theirs["hidden_size"], list) else "lightning"
+
+
+def models(path: Path, of: str) -> list[tuple[dict, dict]]:
+    """Of each model of a class: arguments, and what is known of its parameters by public name."""
+    held = json.loads(path.read_text(encoding="utf-8")).values()
+    return [
+        (model["arguments"], model["parameters"]) for model in held if kind(model["arguments"]) == of
+    ]
 
 
 def assert_distributed(weights: dict[str, torch.Tensor], known: dict) -> None:
@@ -97,19 +109,13 @@ def fits(weight: torch.Tensor, known: dict) -> bool:
     return bool(abs(spread) < (0.05 if count > MANY else 0.2) and centred and within)
 
 
-@pytest.mark.parametrize("name", DDTS)
-def test_of_ddt(golden_folder, name):
-    arguments, known = expected(golden_folder, name)
-    torch.manual_seed(0)
-    model = ddt(arguments)
-    assert_distributed(to_released(dict(model.named_parameters()), model), known)
-
-
-def test_of_lightningdit(golden_folder):
-    arguments, known = expected(golden_folder, "lightning")
-    torch.manual_seed(0)
-    model = lightning(arguments)
-    assert_distributed(to_released(dict(model.named_parameters()), model), known)
+@FILES
+@pytest.mark.parametrize("made", [ddt, lightning])
+def test_of_backbones(path, made):
+    for arguments, known in models(path, made.__name__):
+        torch.manual_seed(0)
+        model = made(arguments)
+        assert_distributed(to_released(dict(model.named_parameters()), model), known)
 
 
 def decoder_weights(model: ViTDecoder) -> dict[str, torch.Tensor]:
@@ -128,17 +134,19 @@ def decoder_weights(model: ViTDecoder) -> dict[str, torch.Tensor]:
     return weights
 
 
-def test_of_the_decoder_of_an_rae(golden_folder):
-    arguments, known = expected(golden_folder, "rae_decoder")
-    side = 16
-    torch.manual_seed(0)
-    model = ViTDecoder(
-        latent=(arguments["hidden_size"], side, side),
-        resolution=side * arguments["patch_size"],
-        hidden_size=arguments["decoder_hidden_size"],
-        num_hidden_layers=arguments["decoder_num_hidden_layers"],
-        num_attention_heads=arguments["decoder_num_attention_heads"],
-        intermediate_size=arguments["decoder_intermediate_size"],
-    )
-    assert_distributed(decoder_weights(model), known)
-    assert not model.position[0, 0].any()
+@FILES
+def test_of_the_decoder_of_an_rae(path):
+    for arguments, known in models(path, "decoder"):
+        side = round((known["decoder_pos_embed"]["shape"][1] - 1) ** 0.5)
+        torch.manual_seed(0)
+        model = ViTDecoder(
+            latent=(arguments["hidden_size"], side, side),
+            resolution=side * arguments["patch_size"],
+            hidden_size=arguments["decoder_hidden_size"],
+            num_hidden_layers=arguments["decoder_num_hidden_layers"],
+            num_attention_heads=arguments["decoder_num_attention_heads"],
+            intermediate_size=arguments["decoder_intermediate_size"],
+            qkv_bias=arguments.get("qkv_bias", True),
+        )
+        assert_distributed(decoder_weights(model), known)
+        assert not model.position[0, 0].any()

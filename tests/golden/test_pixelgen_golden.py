@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden_files import Golden, every
+from golden_files import Golden, every, prediction
 from random_vgg import write_vgg
 from torch import Tensor, nn
 
@@ -41,7 +41,7 @@ def made(request, tmp_path) -> tuple[Golden, WithTerms, dict[str, Tensor]]:
         tmp_path / "lpips", Model(name="lpips", kind="perceptual", model_class="lpips:vgg")
     )
     path = StraightPath(golden.meta["t_eps"])
-    base = FlowMatching(path, TrainingTime(0, 1, 1), golden.meta["prediction"], 0)
+    base = FlowMatching(path, TrainingTime(0, 1, 1), prediction(golden.meta), 0)
     terms = {}
     for name, key, network in (
         ("lpips", "lpips", lpips),

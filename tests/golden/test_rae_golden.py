@@ -27,15 +27,23 @@ def close(actual, expected):
 
 @pytest.fixture
 def golden(request) -> Golden:
-    return Golden.read(request.param)
+    found = Golden.read(request.param)
+    assert found.meta["patch_size"] * found.meta["latent"][1] == found.meta["resolution"]
+    assert found.meta["num_channels"] == 3
+    return found
 
 
 def model_of(meta: dict) -> Model:
     """The paper study's RAE on DINOv2 in the sizes of a golden file."""
     sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
+    options = ("layer_norm_eps", "hidden_act", "qkv_bias")
     changes = {
         "latent": tuple(meta["latent"]),
-        "architecture": {key: meta[f"decoder_{key}"] for key in sizes},
+        "architecture": {
+            **{key: meta[f"decoder_{key}"] for key in sizes},
+            **{key: meta[key] for key in options},
+        },
+        "statistics_eps": meta["stats_eps"],
     }
     return load_model(load_study("paper"), "rae-dinov2-b").model_copy(update=changes)
 
@@ -88,10 +96,15 @@ def test_it_comes_out_as_it_went_in(golden, tmp_path):
 @pytest.mark.parametrize("path", NAMES)
 def test_the_papers_decoders_have_the_released_names_and_shapes(path):
     paper = load_study("paper")
-    for names, known in json.loads(path.read_text())["decoders"].items():
+    held = json.loads(path.read_text(encoding="utf-8"))
+    options = ("layer_norm_eps", "hidden_act", "qkv_bias")
+    for names, known in held["decoders"].items():
         for name in names.split(", "):
             with torch.device("meta"):
                 decoder = rae.build(load_model(paper, f"rae-{name}"), 256)
+            assert {key: decoder.config[key] for key in options} == {
+                key: held["config"][key] for key in options
+            }
             released = to_released_decoder(decoder.state_dict())
             assert {key: list(value.shape) for key, value in released.items()} == known["shapes"]
             assert sum(value.numel() for value in released.values()) == known["parameters"]

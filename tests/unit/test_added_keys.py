@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import Field
 
 from nanogen.config import load_study, stages
 from nanogen.config.schema import Data
@@ -24,9 +25,14 @@ SECTIONS = {
     "tokenizer_schema": ("TokenizerTraining", "TokenizerTerms"),
 }
 INTRODUCED = {  # every key declared with ``added``, and what it came with
+    "Adversarial.eps": 1e-8,
     "Adversarial.kernel": 3,
     "Data.fetch_images": None,
+    "Adversarial.norm_eps": 1e-6,
+    "Augmentation.probability": 1.0,
+    "Augmentation.symmetric": False,
     "Data.file": None,
+    "Evaluation.captions": {"coco": None, "mjhq": None, "prompts": 30000},
     "Evaluation.clipscore": None,
     "Evaluation.rows": {"geneval": None, "dpg": None, "genai": None},
     "MeanFlow.guidance_interval": [0.0, 1.0],
@@ -38,17 +44,22 @@ INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Model.fdr_statistics": None,
     "Model.last_norm": None,
     "Model.multilayer": None,
+    "Model.norm_eps": None,
     "Model.positions": None,
     "Model.precision": "float32",
     "Model.released": None,
+    "Model.statistics_eps": 1e-5,
     "Model.tokenizer_hub": None,
     "Optimizer.kind": "adamw",
     "Optimizer.momentum": 0.95,
     "Optimizer.schedule": "linear",
+    "Schedule.eps": 1e-8,
     "Sampling.internal_interval": [0.0, 1.0],
     "Sampling.internal_unconditional": None,
     "Sampling.pixels": "rounded",
     "Sampling.solver": "euler",
+    "Term.spatial_norm": None,
+    "TokenizerOptimizer.eps": 1e-8,
     "Training.ema_warmup": True,
     "Training.frequencies": "frozen",
 }
@@ -116,6 +127,7 @@ class Inner(Section):
 class Outer(Section):
     inner: Inner | None = None
     several: tuple[Inner, ...] = ()
+    named: dict[str, Inner] = Field(default_factory=dict)
     order: int = added(2, introduced=1, description="")
 
 
@@ -124,6 +136,8 @@ class Outer(Section):
     [
         ({"inner": {"always": 1, "solver": "euler"}}, {"inner": {"always": 1}}),
         ({"inner": {"solver": "heun"}}, {"inner": {"solver": "heun"}}),
+        ({"named": {"a": {"always": 1, "solver": "euler"}}}, {"named": {"a": {"always": 1}}}),
+        ({"named": {"always": {"solver": "heun"}}}, {"named": {"always": {"solver": "heun"}}}),
         ({"inner": None, "several": [{"solver": "euler"}]}, {"inner": None, "several": [{}]}),
         ({"order": 1, "unknown": 3}, {"unknown": 3}),
         ({"order": 2}, {"order": 2}),  # the default of today is not what older results had
@@ -134,9 +148,10 @@ def test_only_the_value_of_the_introduction_is_left_out(given, counted):
 
 
 def test_what_an_older_version_wrote_has_the_values_of_the_introduction():
-    written = {"inner": {"always": 3}, "several": []}
+    written = {"inner": {"always": 3}, "several": [], "named": {"a": {"always": 3}}}
     inner = {"always": 3, "solver": "euler"}
-    assert completed(written, Outer) == {"inner": inner, "several": [], "order": 1}
+    found = {"inner": inner, "several": [], "named": {"a": inner}, "order": 1}
+    assert completed(written, Outer) == found
     stage = stages.train(load_study("nano"), "jit", "imagenet")
     older = json.loads(json.dumps(stage))
     del older["use"]["sampling"]["solver"]

@@ -69,6 +69,20 @@ def test_a_model_goes_through_the_released_format_unchanged(stage, released, tmp
     assert same(load(tmp_path / "again").state_dict(), average)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_half_precision_come_out_as_they_went_in(stage, released, tmp_path, dtype):
+    path, *_ = released
+    half = {name: value.to(dtype) for name, value in torch.load(path, weights_only=True)["ema"].items()}
+    half["final_layer.linear.bias"] = half["final_layer.linear.bias"].float()  # one of another type
+    torch.save({"ema": half}, path)
+    import_checkpoint(path, "ema", TrainStage.from_json(stage), tmp_path / "model")
+    assert {value.dtype for value in load(tmp_path / "model").state_dict().values()} == {torch.float32}
+    export_checkpoint(tmp_path / "model", tmp_path / "exported.pt")
+    exported = torch.load(tmp_path / "exported.pt", weights_only=True)["ema"]
+    assert same(exported, half)
+    assert all(exported[name].dtype == value.dtype for name, value in half.items())
+
+
 def test_released_names_and_shapes_are_the_authors(stage, released):
     weights = torch.load(released[0], weights_only=True)["ema"]
     assert weights["s_embedder.proj.weight"].shape == (32, 4, 2, 2)

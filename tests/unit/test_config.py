@@ -225,3 +225,19 @@ def test_photographs_are_prompted_by_their_classes(tmp_path):
     run = load_run(study, "jit", "t2i")
     assert run.evaluation.prompts == "classes"
     assert load_run(study, "dinov2-b", "t2i").training.snapshots == [0.5]  # of the study that it extends
+
+
+@pytest.mark.parametrize("value", ["true", "[null]", "{nano: 1}", "7"])
+def test_extends_that_names_no_study_is_refused(tmp_path, value):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"study: mine\nextends: {value}\n")
+    with pytest.raises(UserError, match=r"extends: .* is not a study's name or a list of names"):
+        load_study(str(path))
+
+
+def test_studies_that_extend_each_other_are_named(tmp_path):
+    one, other = tmp_path / "one.yaml", tmp_path / "other.yaml"
+    one.write_text(f"study: one\nextends: {other}\n")
+    other.write_text(f"study: other\nextends: {one}\n")
+    with pytest.raises(UserError, match=r"extends itself: .*one.yaml -> .*other.yaml -> .*one.yaml"):
+        load_study(str(one))

@@ -143,6 +143,7 @@ def test_unreadable_files_are_named_and_refused_or_skipped(photographs: Path, tm
     file = ImageFile(output)
     assert np.bincount(file.labels).tolist() == [5, 4]
     assert file.images.shape[0] == 9
+    assert file.left_out == 2
 
 
 def test_a_class_of_unreadable_files_only_is_refused(photographs: Path, tmp_path: Path):

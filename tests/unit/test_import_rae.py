@@ -83,7 +83,11 @@ def test_other_files_make_another_model(released, tmp_path):
     assert load_tokenizer(tmp_path / "other").mean.abs().max() == 0
 
 
-def test_the_command_exports_what_was_imported(released, tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_command_exports_what_was_imported(released, tmp_path, dtype):
+    for file in ("decoder.pt", "stats.pt"):
+        content = torch.load(released / file, weights_only=True)
+        torch.save({name: value.to(dtype) for name, value in content.items()}, released / file)
     main(command(released, tmp_path / "rae"))
     files = {"decoder": tmp_path / "d.pt", "statistics": tmp_path / "s.pt"}
     options = [part for key, value in files.items() for part in (f"--{key}", str(value))]
@@ -93,6 +97,7 @@ def test_the_command_exports_what_was_imported(released, tmp_path):
         other = torch.load(released / original, weights_only=True)
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], value) for name, value in other.items())
+        assert {value.dtype for value in one.values()} == {dtype}
 
 
 def replaced(name: str, content):

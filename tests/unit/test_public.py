@@ -258,7 +258,7 @@ def test_public_rows_stand_first_in_table_3_and_are_not_ranked(pipeline, tmp_pat
         "| *Pixel-space*",
         "| JiT",
     ]
-    scores, papers = "0.800 | 0.800 | 0.100 | 0.250", "0.691 | 0.842 | 0.767"
+    scores, papers = "0.800 | 0.100 | 0.800 | 0.250", "0.691 | 0.842 | 0.767"
     assert lines[1] == f"| SD-3.5-Large | – | 8B | {scores} | {papers} |"
     assert "**0.600**" in lines[4]
     assert "Public models: trained by others" in text

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+
+import h5py
 import networks
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from nanogen.config import load_study, stages
 from nanogen.data import hdf5
 from nanogen.data.image_import import write_images
-from nanogen.data.images import ImageFile
+from nanogen.data.images import LEFT_OUT, ImageFile
 from nanogen.files import label
 from nanogen.metrics.feature_files import FEATURES, REFERENCE, write_reference
 from nanogen.metrics.feature_spaces import FeatureSpace, Options, fdr, fid
@@ -68,3 +71,15 @@ def test_fdr_is_of_its_own_moments_and_fid_of_the_others(reference, tmp_path):
     assert ratio["fdr_inception"] == pytest.approx(expected, rel=1e-4)
     assert "statistics ours" in near
     assert "statistics theirs" in far
+
+
+def test_a_score_tells_how_many_real_images_could_not_be_read(study, reference, tmp_path):
+    shutil.copy(reference.parent / "val.h5", tmp_path / "val.h5")
+    with h5py.File(tmp_path / "val.h5", "a") as file:
+        file.attrs[LEFT_OUT] = 3
+    val = {"val": ImageFile(tmp_path / "val.h5")}
+    folders = {"inception": reference.parent / "inception"}
+    write_reference(stages.reference(study), val, folders, tmp_path / "statistics.h5")
+    with hdf5.opened(tmp_path / "statistics.h5", *REFERENCE) as real:
+        told = FeatureSpace("inception", real, real).real_images
+    assert told.startswith("8 validation images (3 unreadable files left out)")

@@ -13,6 +13,7 @@ from nanogen.cli import main
 from nanogen.config import load_study, stages
 from nanogen.config.paths import Paths
 from nanogen.config.yaml_files import CONFIG
+from nanogen.data.content import of_sample_set
 from nanogen.files import write_json
 from nanogen.records import record
 
@@ -63,7 +64,9 @@ def test_every_number_of_steps_is_a_row_beside_the_papers(few_steps, name, fids,
     assert [row["published_fid"] for row in rows] == published
     if name == "table2":  # kappa 0.5
         assert [float(row["guidance_scale"]) for row in rows] == [2.0, 2.0]
-        assert "Scale of MeanFlow: the one that its training comes to" in Path("t.md").read_text()
+        assert (
+            "Scale of MeanFlow: the one that its training target amounts to" in Path("t.md").read_text()
+        )
 
 
 def _rows(path: str) -> list[dict[str, str]]:
@@ -132,7 +135,7 @@ def test_metrics_made_of_answers_are_columns_with_their_chance_level(study):
     assert [float(row["chance_genai_bench"]) for row in rows] == [0.0625, 0.09375, 0.03125]
     text = Path("t.md").read_text(encoding="utf-8")
     assert "DPG-Bench 0.031 to 0.094, GenAI-Bench 0.031 to 0.094." in text
-    assert "| GenEval ↑ | DPG-Bench ↑ | GenAI-Bench ↑ |" in text
+    assert "| GenEval ↑ | GenEval chance | DPG-Bench ↑ | DPG-Bench chance | GenAI-Bench ↑ |" in text
 
 
 def test_a_score_of_genevals_prompts_is_not_taken_for_the_published_one(study):
@@ -141,12 +144,12 @@ def test_a_score_of_genevals_prompts_is_not_taken_for_the_published_one(study):
     main(["table", "table3", "--study", "smoke", "--output-prefix", "t"])
     text = Path("t.md").read_text(encoding="utf-8")
     assert "study smoke; DPG-Bench and GenAI-Bench on GenEval's prompts, not on their own." in text
-    assert "DPG-Bench and GenAI-Bench: of GenEval's prompts" in text
+    assert "DPG-Bench and GenAI-Bench: on GenEval's prompts" in text
     assert {row["dpg_bench_prompts"] for row in _rows("t.csv")} == {"GenEval"}
     own = load_study("smoke", {"evaluation": {"questions": "dpg_bench.csv"}})
     assert cells(own) == {"dpg_bench_prompts": "own", "genai_bench_prompts": "GenEval"}
     assert in_caption(own) == "; GenAI-Bench on GenEval's prompts, not on its own"
-    assert notes(own)[0].startswith("GenAI-Bench: of GenEval's prompts;")
+    assert notes(own)[0].startswith("GenAI-Bench: on GenEval's prompts;")
     both = load_study("smoke", {"evaluation": {"questions": "d.csv", "genai_prompts": "g.txt"}})
     assert in_caption(both) == ""
     assert notes(both) == []
@@ -312,3 +315,17 @@ def test_a_narrow_terminal_loses_columns_but_not_the_score(study):
     assert narrow[0] == "name"
     assert {"fid", "is"} <= set(narrow)
     assert len(narrow) < len(fitting(table, 400)) == len(table.columns)
+
+
+def test_a_score_of_images_that_were_replaced_is_refused(few_steps, capsys):
+    paths = Paths(few_steps)
+    fid = Path(paths.metric("meanflow", "imagenet", "cfg", "fid"))
+    samples = Path(paths.samples("meanflow", "imagenet", "cfg"))
+    samples.parent.mkdir(parents=True, exist_ok=True)
+    samples.write_bytes(b"drawn first")
+    write_json(fid, {**json.loads(fid.read_text()), "sample_set": of_sample_set(samples)})
+    assert main(["table", "table2", "--study", "mine.yaml", "--output-prefix", "t"]) == 0
+    samples.write_bytes(b"drawn anew, others")
+    assert main(["table", "table2", "--study", "mine.yaml", "--output-prefix", "t"]) == 2
+    said = capsys.readouterr().err
+    assert f"{fid} was measured on other images than {samples} holds now; make it again" in said

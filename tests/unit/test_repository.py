@@ -114,6 +114,17 @@ def test_the_help_lists_every_command(capsys):
     ] == []
 
 
+def test_the_help_tells_commands_for_people_from_those_that_rules_call(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    people, rules = capsys.readouterr().out.split("Steps that Snakemake's rules call:")
+    assert people.index("  plan ") < people.index("  score ") < people.index("  summary ")
+    called = "\n".join(path.read_text() for path in [*ROOT.glob("rules/**/*.smk"), ROOT / "Makefile"])
+    named = re.findall(r"^  ([a-z0-9-]+) ", rules, re.MULTILINE)
+    assert len(named) > 20
+    assert [name for name in named if not re.search(rf'[" ]{name}[" ]', called)] == []
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_its_options(command, capsys):
     with pytest.raises(SystemExit) as stop:

@@ -94,8 +94,9 @@ def test_the_table_has_mean_deviation_and_range_of_each_score(scored):
     assert (row["method"], row["seeds"], row["minimum"], row["maximum"]) == ("sd-vae-mse", 3, 0.2, 0.7)
     assert row["mean"] == pytest.approx(0.4)
     assert row["deviation"] == pytest.approx(0.07**0.5)  # (0.04 + 0.01 + 0.09) / 2
+    assert row["mean_high"] == pytest.approx(0.4 + 4.302653 * (0.07 / 3) ** 0.5)  # t of 2 degrees
     shown = Path("seeds.md").read_text(encoding="utf-8")
-    assert "| SD-VAE-MSE | GenEval ↑ | 3 | 0.400 | 0.265 | 0.200 | 0.700 |" in shown
+    assert "| SD-VAE-MSE | GenEval ↑ | 3 | 0.400 | -0.257 | 1.057 | 0.265 | 0.200 | 0.700 |" in shown
     assert Path("seeds.tex").exists()
 
 

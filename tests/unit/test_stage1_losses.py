@@ -126,6 +126,48 @@ def test_the_hole_has_its_size_and_lies_where_the_draws_say(images):
     assert float((holed == 0).float().mean()) == pytest.approx((4 / 16) ** 2)
 
 
+def test_each_part_happens_with_the_given_probability(images, draws):
+    keys = FULL.model_copy(update={"probability": 0.5})
+    never = torch.cat([draws, torch.full((4, 3), 0.9)], 1)
+    assert torch.equal(augmented(images, never, keys), images)
+    always = torch.cat([draws, torch.full((4, 3), 0.1)], 1)
+    assert torch.equal(augmented(images, always, keys), augmented(images, draws, FULL))
+    colours = torch.cat([draws, torch.tensor([[0.9, 0.1, 0.9]]).expand(4, -1)], 1)
+    torch.testing.assert_close(augmented(images, colours, keys), recoloured(images, draws[:, :3], 1.0))
+
+
+def test_what_happens_is_drawn_once_for_a_batch(pictures):
+    batches = Batches(pictures, stage_of(), (1,), ALONE)
+    drawn = [batches.at(step).augment[:, :, 7:] for step in (1, 2)]
+    for happens in drawn:
+        assert torch.equal(happens, happens[:1].expand_as(happens))
+    assert not torch.equal(*drawn)
+
+
+def test_a_symmetric_hole_reaches_as_far_over_both_edges():
+    images, last = torch.ones(1, 3, 16, 16), torch.full((1, 2), 0.999)
+    for symmetric, zeros in ((False, 3), (True, 2)):  # of four rows; two lie before the first at draw 0
+        holed = with_hole(images, last, 0.25, symmetric)
+        assert int((holed[0, 0, :, -1] == 0).sum()) == zeros
+    assert int((with_hole(images, 0 * last, 0.25, True)[0, 0, :, 0] == 0).sum()) == 2
+
+
+def test_a_shift_is_rounded_as_published():
+    images = torch.ones(1, 3, 20, 20)  # an eighth are 2.5 pixels
+    moved = translated(images, torch.tensor([[0.0, 0.5]]), 0.125)
+    assert int((moved[0, 0, :, 0] == 0).sum()) == 2
+
+
+def test_the_eps_of_the_heads_norms_counts():
+    tokens = 1e-3 * torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+    weights, found = Heads(16, 1, 9).eval().state_dict(), []
+    for epsilon in (1e-6, 1e-3):
+        heads = Heads(16, 1, 9, epsilon).eval()
+        heads.load_state_dict(weights)
+        found += heads([tokens])
+    assert not torch.allclose(*found, rtol=0.1)
+
+
 @pytest.mark.parametrize("heads", [Heads(16, 2, 9), GridHeads(16, 2, 3)], ids=["row", "grid"])
 def test_heads_judge_every_cell_of_every_layer(heads):
     generator = torch.Generator().manual_seed(0)

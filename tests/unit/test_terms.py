@@ -11,6 +11,7 @@ import torch
 from trainings import train_in
 
 from nanogen.backbones import Condition, Output, build, load
+from nanogen.backbones.encoder import GridConvolution
 from nanogen.config import load_run, stages
 from nanogen.config.model_schema import Model
 from nanogen.config.sample_stage import SampleStage
@@ -26,6 +27,7 @@ from nanogen.models.network_files import save_network
 from nanogen.models.perceptual import load_perceptual
 from nanogen.models.small_inception import SmallInception
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
+from nanogen.objectives.repa import spatially_normalised
 from nanogen.sampling.generate import Generator, labels_of
 from nanogen.sampling.solvers import Guidance, integrate
 from nanogen.stage2.batches import Batches
@@ -179,9 +181,17 @@ def test_guidance_moves_image_and_cls_by_hand(guidance, image, cls):
 # ----------------------------------------------------------------------- REPA, internal guidance
 
 
-@pytest.mark.parametrize("head", ["mse-linear", "cosine-mlp"])
-def test_repa_learns_the_features(tiny, images, tiny_images, tmp_path, head):
-    term = {"coefficient": 0.5, "encoder": "dinov2-b", "depth": 1, "head": head}
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"head": "mse-linear"},
+        {"head": "cosine-mlp"},
+        {"head": "cosine-conv", "spatial_norm": 0.6},
+    ],
+    ids=["linear", "mlp", "irepa"],
+)
+def test_repa_learns_the_features(tiny, images, tiny_images, tmp_path, keys):
+    term = {"coefficient": 0.5, "encoder": "dinov2-b", "depth": 1, **keys}
     keys = {"objective": {"terms": {"repa": term}}}
     fewer = {"steps": 16, "optimizer": {"learning_rate": 4e-3, "decay_start": 16, "decay_end": 16}}
     study = tiny(training=fewer, overrides={"methods": {"jit": keys}})
@@ -194,6 +204,23 @@ def test_repa_learns_the_features(tiny, images, tiny_images, tmp_path, head):
     assert curve[-1]["repa"] < curve[0]["repa"] - 0.2 * abs(curve[0]["repa"])
     assert set(source.features(np.arange(3))) == {"patches"}
     assert source.features(np.arange(3))["patches"].shape == (3, 48, 4, 4)
+
+
+def test_spatial_normalisation_by_hand():
+    patches = torch.tensor([[[1.0, 5.0], [3.0, 5.0]]])  # two patches, two channels
+    found = spatially_normalised(patches, 0.5)
+    # means 2 and 5, deviations sqrt(2) and 0
+    assert found[0, :, 0].tolist() == pytest.approx([0.0, 2 / 2**0.5], rel=1e-5)
+    assert torch.isfinite(found).all()
+
+
+def test_the_convolution_reads_a_cells_neighbours_on_the_grid():
+    head = GridConvolution(4, 6, (3, 4))
+    tokens = torch.randn(2, 12, 4)
+    moved = tokens.clone()
+    moved[:, 5] += 1  # row 1, column 1
+    changed = (head(tokens) - head(moved)).abs().sum((0, 2)) > 1e-6
+    assert changed.nonzero().flatten().tolist() == [0, 1, 2, 4, 5, 6, 8, 9, 10]
 
 
 def test_internal_guidance_trains_its_head_and_moves_samples(tiny, tiny_images, tmp_path):
@@ -443,6 +470,25 @@ WRONG = [
             }
         },
         "the same encoder",
+    ),
+    (
+        "jit",
+        {
+            "objective": {
+                "terms": merged(
+                    REG,
+                    {
+                        "repa": {
+                            "coefficient": 1,
+                            "encoder": "dinov2-b",
+                            "depth": 1,
+                            "head": "cosine-conv",
+                        }
+                    },
+                )
+            }
+        },
+        "no cell of a grid",
     ),
 ]
 

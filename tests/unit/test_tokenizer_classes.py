@@ -243,6 +243,20 @@ def test_a_perception_encoder_is_resized_bilinearly_and_its_tokens_are_not_norme
     torch.testing.assert_close(encoder(images()), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_eps_of_the_norms_of_a_timm_encoder_counts(tmp_path):
+    arguments = {"img_size": 32, "patch_size": 16, "embed_dim": 16, "depth": 1, "num_heads": 2}
+    torch.manual_seed(4)
+    network = timm_networks.build(timm_networks.VIT, arguments)
+    timm_networks.save(network, arguments, tmp_path)
+    model = encoder_of(timm_networks.VIT, 32, "bilinear")
+    plain, same, other = (
+        load_encoder(tmp_path, model.model_copy(update={"norm_eps": eps}))(images())
+        for eps in (None, 1e-6, 1.0)
+    )
+    assert torch.equal(plain, same)
+    assert not torch.allclose(plain, other, rtol=0.01)
+
+
 @pytest.mark.parametrize("name", ["vit_pe_core_tiny_patch16_384", "vit_pe_spatial_tiny_patch16_512"])
 def test_a_published_perception_encoder_is_fitted_to_another_size_as_its_authors_do(tmp_path, name):
     import timm

@@ -148,6 +148,42 @@ def test_vit_decoder_puts_every_patch_in_its_place():
     assert not difference[:, :4].any()
 
 
+@pytest.mark.parametrize(
+    "option", [{"layer_norm_eps": 1.0}, {"hidden_act": "gelu_new"}, {"qkv_bias": False}]
+)
+def test_the_options_of_a_decoder_count_and_are_kept(option, tmp_path):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    made = []
+    for options in ({}, option):
+        torch.manual_seed(0)
+        decoder = ViTDecoder(latent=(4, 2, 2), resolution=8, **sizes, **options)
+        decoder.save_pretrained(tmp_path)
+        made.append(ViTDecoder.from_pretrained(tmp_path)(torch.ones(1, 4, 2, 2)))
+        assert torch.equal(made[-1], decoder(torch.ones(1, 4, 2, 2)))
+    assert not torch.equal(*made)
+
+
+def test_an_unknown_activation_is_refused_with_those_that_are_known():
+    with pytest.raises(UserError, match=r"hidden_act 'gelu_nwe' is not known; did you mean 'gelu_new'"):
+        ViTDecoder(
+            latent=(4, 2, 2),
+            resolution=8,
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            hidden_act="gelu_nwe",
+        )
+
+
+def test_the_eps_of_the_statistics_counts(rae_folder):
+    plain, other = (
+        load_tokenizer(rae_folder, RAE_CONFIG.model_copy(update={"statistics_eps": eps}))
+        for eps in (1e-5, 0.5)
+    )
+    deviation = (plain.std.square() + 0.5 - 1e-5).sqrt()
+    torch.testing.assert_close(other.encode(images(2)) * deviation, plain.encode(images(2)) * plain.std)
+
+
 def test_decoder_pixels_are_row_column_channel():
     decoder = ViTDecoder(
         latent=(4, 1, 1), resolution=4, hidden_size=8, num_hidden_layers=0, num_attention_heads=1

@@ -16,6 +16,7 @@ from nanogen.backbones.encoder import ClsToken, InContextEncoder, Output
 from nanogen.backbones.final import ModulatedFinal, modulate
 from nanogen.backbones.layers import (
     Attention,
+    Linear,
     RMSNorm,
     Rotary2D,
     SwiGLU,
@@ -71,7 +72,7 @@ class DDT(InContextEncoder):
         self.decoder_patches = patch_embedding(self.values, decoder_width)
         self.decoder_cls = None if self.cls_width is None else ClsToken(self.cls_width, decoder_width)
         same = encoder_width == decoder_width
-        self.project = nn.Identity() if same else nn.Linear(encoder_width, decoder_width)
+        self.project = nn.Identity() if same else Linear(encoder_width, decoder_width)
         self.decoder = nn.ModuleList(
             DecoderBlock(decoder_width, decoder_heads, mlp_ratio) for _ in range(decoder_depth)
         )

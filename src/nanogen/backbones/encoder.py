@@ -74,12 +74,27 @@ class ClsToken(nn.Module):
         return self.norm(x.to(torch.promote_types(x.dtype, torch.float32)))[:, None]
 
 
+class GridConvolution(nn.Module):
+    """Image tokens (B, rows * columns, D) -> (B, rows * columns, W), by a 3 x 3 convolution."""
+
+    def __init__(self, width: int, wanted: int, grid: tuple[int, int]):
+        super().__init__()
+        self.grid = grid
+        self.convolution = nn.Conv2d(width, wanted, 3, padding=1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.convolution(tokens.transpose(1, 2).unflatten(2, self.grid))
+        return x.flatten(2).transpose(1, 2)
+
+
 REPA_HEADS = {
-    # the authors' code, and the original (Yu et al. 2024, arXiv 2410.06940, section 3)
-    "linear": lambda width, wanted: nn.Linear(width, wanted),
-    "mlp": lambda width, wanted: nn.Sequential(
+    # the authors' code, the original (Yu et al. 2024, arXiv 2410.06940, section 3), and iREPA (Singh et
+    # al. 2025, arXiv 2512.10794)
+    "linear": lambda width, wanted, grid: nn.Linear(width, wanted),
+    "mlp": lambda width, wanted, grid: nn.Sequential(
         nn.Linear(width, 2048), nn.SiLU(), nn.Linear(2048, 2048), nn.SiLU(), nn.Linear(2048, wanted)
     ),
+    "conv": GridConvolution,
 }
 
 
@@ -151,7 +166,8 @@ class InContextEncoder(nn.Module):
         self.encoder = nn.ModuleList(blocks)
         self.encoder_rotary = Rotary2D(width // encoder_heads, self.rows, self.columns)
         self.repa_depth, self.guidance_depth = repa_depth, guidance_depth
-        self.repa = None if repa_depth is None else REPA_HEADS[repa_head](width, repa_width)
+        grid = (self.rows, self.columns)
+        self.repa = None if repa_depth is None else REPA_HEADS[repa_head](width, repa_width, grid)
         self.base = None if guidance_depth is None else self.final_layer(width, self.values, cls_width)
 
     def encode(

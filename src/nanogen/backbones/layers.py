@@ -14,19 +14,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen.backbones.attention import attention
+from nanogen.backbones.fused import GatedSiLU, RMSNormed, RotatedAttention, usable
+from nanogen.backbones.tangents import Gated, Normed, Projected, Turned, carried, rotate
 
 
-def zero_linear(inputs: int, outputs: int) -> nn.Linear:
+class Linear(nn.Linear):
+    """torch's, with a cheaper tangent."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if carried(x, self.weight, self.bias):
+            return Projected.apply(x, self.weight, self.bias)
+        return super().forward(x)
+
+
+def zero_linear(inputs: int, outputs: int) -> Linear:
     """A Linear that begins at zero."""
-    linear = nn.Linear(inputs, outputs)
+    linear = Linear(inputs, outputs)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
 
 
-def patch_embedding(values: int, width: int) -> nn.Linear:
+def patch_embedding(values: int, width: int) -> Linear:
     """The Linear of a patch's values: Xavier-uniform weight, zero bias."""
-    linear = nn.Linear(values, width)
+    linear = Linear(values, width)
     nn.init.xavier_uniform_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
@@ -41,6 +52,10 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        if usable(x):
+            return RMSNormed.apply(x, self.weight, self.eps)
+        if carried(x, self.weight):
+            return Normed.apply(x.float(), self.weight, self.eps).to(x.dtype)
         return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
 
 
@@ -77,16 +92,6 @@ class Rotary2D(nn.Module):
         return cos, sin
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn interleaved pairs (a, b) of ``x`` (B, H, T, F): (a cos - b sin, b cos + a sin).
-
-    ``cos`` and ``sin`` (T, F) hold every value twice, ``sin`` with the signs (-, +) of a pair.
-    """
-    x32 = x.float()
-    swapped = x32.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    return torch.addcmul(x32 * cos, swapped, sin).to(x.dtype)
-
-
 class Attention(nn.Module):
     """Self-attention with RMS-normalised, rotated queries and keys; one fused projection."""
 
@@ -95,18 +100,31 @@ class Attention(nn.Module):
         if width % heads or (width // heads) % 4:
             raise ValueError(f"width {width} needs heads {heads} of a multiple of 4 features")
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = Linear(width, 3 * width)
         self.q_norm = RMSNorm(width // heads)
         self.k_norm = RMSNorm(width // heads)
-        self.out = nn.Linear(width, width)
+        self.out = Linear(width, width)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """``x`` (B, T, D); ``mask`` (B, 1, 1, T) true where a token may be attended to."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        q = rotate(self.q_norm(q), *angles)
-        k = rotate(self.k_norm(k), *angles)
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, F)
+        if usable(qkv):
+            return self.out(self._fused(qkv, angles, mask))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        turn = Turned.apply if carried(q, *angles) else rotate
+        q, k = turn(self.q_norm(q), *angles), turn(self.k_norm(k), *angles)
         y = attention(q, k, v, mask)  # (B, H, T, F)
         return self.out(y.transpose(1, 2).flatten(2))
+
+    def _fused(self, qkv: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+        """What follows the first projection, up to the last: (B, T, 3, H, F) -> (B, T, D)."""
+        weights = torch.stack([self.q_norm.weight, self.k_norm.weight])
+        cos, sin = (x.to(qkv.dtype) for x in angles)
+        turns = torch.complex(cos[:, ::2], sin[:, 1::2])
+        bias = None
+        if mask is not None:
+            bias = torch.zeros_like(mask, dtype=qkv.dtype).masked_fill_(~mask, -torch.inf)
+        return RotatedAttention.apply(qkv, weights, turns, bias, self.q_norm.eps)
 
 
 class SwiGLU(nn.Module):
@@ -115,9 +133,14 @@ class SwiGLU(nn.Module):
     def __init__(self, width: int, ratio: float = 4.0):
         super().__init__()
         hidden = int(2 / 3 * ratio * width)
-        self.gate_value = nn.Linear(width, 2 * hidden)
-        self.out = nn.Linear(hidden, width)
+        self.gate_value = Linear(width, 2 * hidden)
+        self.out = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.gate_value(x).chunk(2, dim=-1)
+        both = self.gate_value(x)
+        if usable(both):
+            return self.out(GatedSiLU.apply(both))
+        if carried(both):
+            return self.out(Gated.apply(both))
+        gate, value = both.chunk(2, dim=-1)
         return self.out(F.silu(gate) * value)

@@ -57,7 +57,7 @@ def _known(name: str, among: Mapping[str, Artefact]) -> Artefact:
 def _check(artefact: Artefact, study: Study | None) -> None:
     if study is None and not artefact.published:
         why = artefact.unpublished or f"{artefact.name} is no {artefact.kind} of the paper's numbers"
-        raise UserError(f"{why}; give --study in place of --published")
+        raise UserError(f"{why}; give --study instead of --published")
 
 
 def _make(artefact: Artefact, *arguments: Any) -> Any:

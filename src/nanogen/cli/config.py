@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--diff-tasks",
         action="store_true",
-        help="print and count what differs between ImageNet and text to image",
+        help="print and count what differs between ImageNet and text-to-image",
     )
 
 

@@ -12,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     named_source_arguments(parser)
     parser.add_argument("--json", action="store_true", help="every row with all its numbers")
     parser.add_argument(
-        "--all-metrics", action="store_true", help="other ImageNet metrics in place of FID, too"
+        "--all-metrics", action="store_true", help="also use other ImageNet metrics instead of FID"
     )
 
 

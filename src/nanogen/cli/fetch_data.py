@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-shards",
         type=at_least("--max-shards", 1),
-        help="only the first shards or tables of each split; the sizes are said before they are fetched",
+        help="only the first shards or tables of each split; prints the sizes before the download",
     )
     parser.add_argument(
         "--max-images",

@@ -14,15 +14,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--entries", type=Path, nargs="+", default=[], metavar="PATH", help="files, or folders of *.json"
     )
     parser.add_argument("--published", action="store_true", help="the paper's own numbers, too")
-    parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md and .tex")
+    parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md, .tex and .html")
 
 
 def run(args: argparse.Namespace) -> None:
     if not args.entries and not args.published:
         raise UserError("nothing to show: give --entries PATH, --published or both")
     from nanogen.leaderboard import board, entry
-    from nanogen.report import render
+    from nanogen.report import table_files
 
     found = board.table(entry.read_all(args.entries), args.published)
-    for path in render.write(found, args.output_prefix):
+    for path in table_files.write(found, args.output_prefix):
         print(path)

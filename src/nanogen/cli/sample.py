@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=size, default=50, help="images at a time (default: 50)")
     hand = parser.add_argument_group("by hand; what is not given is as the model's study has it")
     hand.add_argument(
-        "--prompt", action="append", metavar="TEXT", help="what to show (text to image); repeatable"
+        "--prompt", action="append", metavar="TEXT", help="what to show (text-to-image); repeatable"
     )
     hand.add_argument(
         "--class",
@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     hand.add_argument("--text-encoder", type=Path, help="its folder, where the study's is not near")
     sample_set = parser.add_argument_group("a study's sample set, as the rule calls it")
     sample_set.add_argument("--config", type=Path, help="the stage's configuration")
-    sample_set.add_argument("--prompts", type=Path, help="prompts, for text to image")
+    sample_set.add_argument("--prompts", type=Path, help="prompts, for text-to-image")
     sample_set.add_argument("--text", type=Path, help="the prompts' text features")
     sample_set.add_argument("--chosen-guidance", type=Path, help="the scale that a sweep found")
     sample_set.add_argument("--kept", type=Path, help="averages that the training kept on the way")
@@ -204,7 +204,7 @@ def _conditions(stage: SampleStage, args: argparse.Namespace) -> tuple[Any, list
         return class_conditions, None
     if args.text is None or (args.prompts is None and stage.task == "t2i"):
         raise UserError(
-            "text to image needs --prompts FILE and --text FILE, classes by text --text FILE"
+            "text-to-image needs --prompts FILE and --text FILE, classes by text --text FILE"
         )
     prompts = prompts_of(stage, args.prompts) if stage.task == "t2i" else None
     return text_conditions(stage, args.text), prompts

@@ -38,8 +38,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="folder of an extractor, or of detector, color_classifier, scorer, matcher, dpg_model or "
-        "genai_model; repeat for each",
+        help="folder of an extractor, or of detector, color_classifier, scorer, matcher, dpg_model, "
+        "genai_model or extractor; repeat for each",
+    )
+    parser.add_argument(
+        "--captions",
+        action="append",
+        default=[],
+        metavar="SET=DIR",
+        help="moments of the images of a set of captions, for its FID; repeat for each",
     )
     parser.add_argument(
         "--metric",
@@ -63,5 +70,6 @@ def run(args: argparse.Namespace) -> list[tuple[Mapping[str, Any], Path]]:
         questions=args.questions,
         features=args.features,
         reference=args.reference,
+        captions=named_folders("--captions", args.captions),
     )
     return score_samples(contents, files, args.output, args.metric, args.batch_size)

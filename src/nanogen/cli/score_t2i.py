@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     for role in ROLES:
         parser.add_argument(
-            f"--{role.replace('_', '-')}", type=Path, metavar="FOLDER", help="in place of the study's"
+            f"--{role.replace('_', '-')}", type=Path, metavar="FOLDER", help="instead of the study's"
         )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="for METRIC.json, and METRIC.jsonl with every image"

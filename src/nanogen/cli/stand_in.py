@@ -7,7 +7,9 @@ from pathlib import Path
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--study", required=True, help="whose released models are stood in for")
+    parser.add_argument(
+        "--study", required=True, help="the study whose released models the stand-in has"
+    )
     parser.add_argument("--folder", type=Path, required=True, help="where their files are written")
     parser.add_argument("command", nargs="+", metavar="-- COMMAND", help="what is run meanwhile")
 

@@ -15,16 +15,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-prefix",
         required=True,
-        help="PREFIX of .csv, .md and .tex; of several tables their folder",
+        help="PREFIX of .csv, .md, .tex and .html; for several tables, their folder",
     )
 
 
 def run(args: argparse.Namespace) -> None:
     from nanogen.cli import artefact
-    from nanogen.report import render
+    from nanogen.report import table_files
 
     study = None if args.published else read_study(args.study, args.given)
     for name in args.names:
         prefix = args.output_prefix if len(args.names) == 1 else f"{args.output_prefix}/{name}"
-        for path in render.write(artefact.table(name, study, args.input), prefix):
+        for path in table_files.write(artefact.table(name, study, args.input), prefix):
             print(path)

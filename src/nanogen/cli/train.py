@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, help="images, if not encoded yet, or their captions")
     parser.add_argument("--tokenizer", type=Path, help="encodes the images while training")
     parser.add_argument("--encode", type=Path, help="configuration of the latents it then makes")
-    parser.add_argument("--text", type=Path, help="text features, for text to image")
+    parser.add_argument("--text", type=Path, help="text features, for text-to-image")
     parser.add_argument("--text-encoder", type=Path, help="encodes the captions while training")
     parser.add_argument("--encode-text", type=Path, help="configuration of the features it then makes")
     parser.add_argument("--cls", type=Path, help="cls features of a vision encoder, for REG")
@@ -46,8 +46,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     online = parser.add_argument_group("evaluation while training")
     online.add_argument("--online", type=Path, help="its configuration; none: no evaluation")
     online.add_argument("--reference", type=Path, help="class-conditional: the real images' moments")
-    online.add_argument("--prompts", type=Path, help="text to image: the evaluation's prompts")
-    online.add_argument("--prompt-text", type=Path, help="text to image: the prompts' text features")
+    online.add_argument("--prompts", type=Path, help="text-to-image: the evaluation's prompts")
+    online.add_argument("--prompt-text", type=Path, help="text-to-image: the prompts' text features")
     saving_arguments(parser, checkpoint_every=1000)
     parser.add_argument(
         "--keep", type=int, nargs="*", metavar="STEP", help="keep the average after these steps, too"

@@ -29,6 +29,26 @@ class Rows(Section):
     genai: str | None = Field(None, description="GenAI-Bench's own")
 
 
+class CaptionSets(Section):
+    """Sets of captions with an image each, on which the FID of text to image is measured."""
+
+    coco: str | None = Field(
+        None,
+        description="captions and images of COCO 2014's validation set: a folder, or a data set on the "
+        "hub, owner/name or owner/name@revision; none: not measured",
+    )
+    mjhq: str | None = Field(
+        None, description="MJHQ-30K, likewise: a folder, or playgroundai/MJHQ-30K; none: not measured"
+    )
+    prompts: int = Field(30000, gt=0, description="captions of a set that are drawn, an image each")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Set -> where it lies, of those that are measured."""
+        named = {"coco": self.coco, "mjhq": self.mjhq}
+        return {name: source for name, source in named.items() if source}
+
+
 class Evaluation(Section):
     """How much is drawn and what it is measured with."""
 
@@ -84,5 +104,10 @@ class Evaluation(Section):
     )
     clipscore: str | None = added(
         None, description="t2i: CLIPScore's network, a CLIPModel in config/models; none: not measured"
+    )
+    captions: CaptionSets = added(
+        CaptionSets(),
+        introduced={"coco": None, "mjhq": None, "prompts": 30000},
+        description="t2i: FID on captions, by the first of `extractors`",
     )
     mind_directions: int = Field(1000, description="random projections that MIND averages over")

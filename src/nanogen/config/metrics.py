@@ -7,6 +7,7 @@ metric, write an entry here and the function that it names (docs/howto/metrics.m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 from nanogen.config.evaluation_schema import Evaluation
@@ -37,6 +38,9 @@ class Score:
         main: shown by a leaderboard by default; the others only if every column is requested.
         published: the paper's tables contain it.
         detail: placed after the other scores of its task.
+        chance: the key of its chance level in the same file, which tables print beside it; empty: none.
+
+    The ends of its 95 % interval, if the file has one, are ``<key>_low`` and ``<key>_high``.
     """
 
     key: str
@@ -48,6 +52,7 @@ class Score:
     main: bool = False
     published: bool = False
     detail: bool = False
+    chance: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class Metric:
         function: ``module:function`` that measures it, for the stages that measure a list of metrics.
             In stage ``distribution`` the function takes feature spaces and ``Options``, in
             ``image_text`` it takes ``BenchmarkSamples`` and the seed.
-        needs: the key of ``evaluation`` that a study must set for it to be measured; empty: none.
+        needs: the key of ``evaluation`` that a study must set for it to be measured, with dots for one
+            of a section; empty: none.
         per_extractor: it gives a number for each of the study's extractors.
         real_images: it needs the features of the real images, not only their moments.
         details: prefixes of the other numbers in its file; tables show those in CSV only.
@@ -77,7 +83,7 @@ class Metric:
     details: tuple[str, ...] = ()
 
     def is_asked(self, evaluation: Evaluation) -> bool:
-        return not self.needs or getattr(evaluation, self.needs) is not None
+        return not self.needs or attrgetter(self.needs)(evaluation) is not None
 
     def has(self, column: str) -> bool:
         """Whether a column of that name is one of its numbers."""
@@ -116,45 +122,71 @@ METRICS = (
     ),
     Metric(
         "accuracy", "Class accuracy", "imagenet", "distribution",
-        (Score("accuracy", "Class acc.", better="higher"),), f"{_SPACES}accuracy", needs="classifier",
-        details=("accuracy_",),
+        (
+            Score("accuracy", "Class acc.", better="higher", chance="accuracy_chance"),
+            Score("accuracy_chance", "chance", group="Class acc."),
+        ),
+        f"{_SPACES}accuracy", needs="classifier", details=("accuracy_",),
     ),
     Metric(
         "geneval", "GenEval", "t2i", "geneval",
         (
-            Score("geneval", "GenEval", better="higher", main=True, published=True),
+            Score("geneval", "GenEval", better="higher", main=True, published=True, chance="chance"),
+            Score("chance", "chance", group="GenEval"),
             Score("tag_mean", "mean of tags", better="higher", group="GenEval", detail=True),
-            Score("chance", "GenEval chance", detail=True),
             *(
-                Score(tag, name, 3, "higher", "GenEval by tag", alone=True, detail=True)
+                Score(
+                    tag, name, 3, "higher", "GenEval by tag", alone=True, detail=True,
+                    chance=f"chance_{tag}",
+                )
                 for tag, name in TAGS.items()
             ),
         ),
-        details=("image_accuracy", "prompt_accuracy", "chance_"),
+        details=(
+            "image_accuracy", "prompt_accuracy", "chance_", "geneval_", *(f"{tag}_" for tag in TAGS),
+        ),
     ),
     Metric(
         "dpg", "DPG-Bench", "t2i", "question_scores",
-        (Score("dpg_bench", "DPG-Bench", better="higher", main=True, published=True),), needs="dpg",
-        details=("dpg_", "chance_dpg_"),
+        (
+            Score(
+                "dpg_bench", "DPG-Bench", better="higher", main=True, published=True,
+                chance="chance_dpg_bench",
+            ),
+            Score("chance_dpg_bench", "chance", group="DPG-Bench"),
+        ),
+        needs="dpg", details=("dpg_", "chance_dpg_"),
     ),
     Metric(
         "genai", "GenAI-Bench", "t2i", "question_scores",
-        (Score("genai_bench", "GenAI-Bench", better="higher", main=True, published=True),),
-        needs="genai", details=("vqa_score_", "chance_genai_"),
+        (
+            Score(
+                "genai_bench", "GenAI-Bench", better="higher", main=True, published=True,
+                chance="chance_genai_bench",
+            ),
+            Score("chance_genai_bench", "chance", group="GenAI-Bench"),
+        ),
+        needs="genai", details=("vqa_score_", "genai_", "chance_genai_"),
     ),
     Metric(
         "simpleeval", "SimpleEval", "t2i", "simpleeval",
         (
-            Score("simpleeval", "SimpleEval", better="higher", main=True),
-            Score("simpleeval_low", "95 % from", group="SimpleEval", detail=True),
-            Score("simpleeval_high", "to", group="SimpleEval", detail=True),
-            Score("simpleeval_chance", "chance", group="SimpleEval", detail=True),
+            Score("simpleeval", "SimpleEval", better="higher", main=True, chance="simpleeval_chance"),
+            Score("simpleeval_chance", "chance", group="SimpleEval"),
         ),
         needs="simpleeval", details=("simpleeval_",),
     ),
     Metric(
         "clip_score", "CLIPScore", "t2i", "clip_score",
         (Score("clip_score", "CLIPScore", 2, "higher"),), needs="clipscore",
+    ),
+    Metric(
+        "fid_coco", "FID on COCO-30k", "t2i", "caption_fid",
+        (Score("fid_coco", "FID COCO-30k", 2, "lower"),), needs="captions.coco",
+    ),
+    Metric(
+        "fid_mjhq", "FID on MJHQ-30K", "t2i", "caption_fid",
+        (Score("fid_mjhq", "FID MJHQ-30K", 2, "lower"),), needs="captions.mjhq",
     ),
 )  # fmt: skip
 # The authors' extractors, whose plain mean is FDr-6 and MIND-6.

@@ -151,7 +151,13 @@ class Model(Section):
     activation: Literal["gelu", "gelu_tanh"] | None = added(
         None, description="encoder of timm: of its MLPs; none: as it was published"
     )
+    norm_eps: float | None = added(
+        None, gt=0, description="encoder of timm: added to the variance in its norms; none: as published"
+    )
     latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
+    statistics_eps: float = added(
+        1e-5, gt=0, description="rae: added to the variance of the features where they are normalised"
+    )
     scaling: tuple[float, float] | None = Field(
         None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"
     )

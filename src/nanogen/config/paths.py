@@ -95,6 +95,10 @@ class Paths:
     def reference(self) -> str:
         return f"{self.root}/reference/statistics.h5"
 
+    def captions(self, name: str) -> str:
+        """Moments of the images of a set of captions."""
+        return f"{self.root}/reference/captions/{name}/moments.h5"
+
     def table(self, name: str, suffix: str = "csv") -> str:
         return f"{self.root}/tables/{name}.{suffix}"
 

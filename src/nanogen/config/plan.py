@@ -70,6 +70,11 @@ def downloads(study: Study) -> list[Download]:
                 Download(pinned, f"data set {pinned} for prompts of {benchmark}", 0.0, False, UNKNOWN)
                 for benchmark, pinned in prompt_lists.rows(run.evaluation).items()
             ]
+            found += [
+                Download(source, f"captions and images {source}", 0.0, False, UNKNOWN)
+                for source in run.evaluation.captions.given.values()
+                if not Path(source).is_dir()
+            ]
     return found
 
 

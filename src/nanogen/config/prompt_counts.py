@@ -9,6 +9,7 @@ from nanogen.config import Study, load_run, prompt_lists, stages, variants
 from nanogen.config.load import load_prompt_file
 from nanogen.config.yaml_files import available
 from nanogen.prompts import prompts
+from nanogen.prompts.caption_sets import SETS
 from nanogen.prompts.stage import PromptsStage
 
 READERS = {
@@ -18,6 +19,7 @@ READERS = {
 }
 GENAI_PROMPTS = 1600  # as published
 TITLES = {"geneval": "GenEval", "simpleeval": "SimpleEval", "dpg": "DPG-Bench", "genai": "GenAI-Bench"}
+TITLES |= {name: of.title for name, of in SETS.items()}
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ def asked(study: Study) -> list[Asked]:
         found.append(Asked("simpleeval", evaluation.simpleeval.prompts, 1))
     images = {"dpg": each, "genai": prompts.GENAI_IMAGES}
     own = [name for name in images if name in lists or name in rows]
-    return found + [Asked(name, count(name, lists.get(name)), images[name]) for name in own]
+    found += [Asked(name, count(name, lists.get(name)), images[name]) for name in own]
+    captions = evaluation.captions
+    return found + [Asked(name, captions.prompts, 1) for name in captions.given]
 
 
 def images_per_set(study: Study) -> int:

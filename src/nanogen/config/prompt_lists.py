@@ -11,6 +11,7 @@ from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
 from nanogen.files import read_text
 from nanogen.identity import config_hash
+from nanogen.prompts.caption_sets import captions_file, sha256_of
 
 FROM_PROMPTS = "prompts"  # evaluation.questions: made from the metadata of GenEval's prompts
 
@@ -40,6 +41,22 @@ def rows(evaluation: Evaluation) -> dict[str, str]:
             "evaluation.questions, or set rows.dpg to null"
         )
     return given
+
+
+def captions(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """Set of captions -> what its prompts depend on, of the sets that the FID is measured on: where it
+    lies, how many are drawn, and of a folder the hash of its file of captions.
+
+    Raises UserError for a folder without such a file.
+    """
+    return {
+        name: {
+            "source": source,
+            "prompts": evaluation.captions.prompts,
+            "content": sha256_of(file) if (file := captions_file(name, source)) else None,
+        }
+        for name, source in evaluation.captions.given.items()
+    }
 
 
 def has_own_prompts(evaluation: Evaluation, metric: str) -> bool:

@@ -114,8 +114,16 @@ class Term(Section):
     depth: int | None = Field(
         None, description="repa, internal-guidance: the encoder block that the head reads, from 1"
     )
-    head: Literal["mse-linear", "cosine-mlp"] = Field(
-        "mse-linear", description="repa: loss and head, as the authors' code or as the original"
+    head: Literal["mse-linear", "cosine-mlp", "cosine-conv"] = Field(
+        "mse-linear",
+        description="repa: loss and head, as the authors' code, as the original, or as iREPA",
+    )
+    spatial_norm: float | None = added(
+        None,
+        ge=0,
+        le=1,
+        description="repa: share of the mean over an image's patches that is subtracted from its "
+        "features, which are then divided by their deviation (iREPA); none: features as they are",
     )
 
 

@@ -109,6 +109,30 @@ class ClipScoreStage(ScoreStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaptionReferenceStage(ScoreStage):
+    """Moments of the images of a set of captions (`nanogen.prompts.caption_sets`).
+
+    Attributes:
+        captions: the set's name, and ``source``, where it lies.
+        moments: the hash of the user's moments, which are taken in place of images, if there are any.
+        resolution: side in pixels that images are brought to.
+    """
+
+    captions: str
+    source: str
+    moments: str | None
+    resolution: int
+    extractor: Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionFidStage(ListStage):
+    """FID on sets of captions; ``extractor`` is the network whose features are compared."""
+
+    extractor: Model
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageTextStage(ListStage):
     """The metrics of images and their prompts that need no network."""
 

@@ -6,7 +6,7 @@ with, it is left out of a stage's hash, so a new option does not make finished s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin
 
@@ -66,8 +66,7 @@ def identity(value: Any, section: type[Section]) -> Any:
         elif isinstance(extra := field.json_schema_extra, dict) and "counts_as" in extra:
             kept[key] = extra["counts_as"]
         elif not _as_introduced(field, each):
-            inner = _section_in(field)
-            kept[key] = identity(each, inner) if inner else each
+            kept[key] = _in_sections(field.annotation, each, identity)
     return kept
 
 
@@ -80,8 +79,8 @@ def completed(value: Any, section: type[Section]) -> Any:
         extra = field.json_schema_extra
         if isinstance(extra, dict) and "introduced" in extra:
             keys.setdefault(key, extra["introduced"])
-        elif key in keys and (inner := _section_in(field)):
-            keys[key] = completed(keys[key], inner)
+        elif key in keys:
+            keys[key] = _in_sections(field.annotation, keys[key], completed)
     return keys
 
 
@@ -116,9 +115,16 @@ def _as_introduced(field: FieldInfo, value: Any) -> bool:
     return isinstance(extra, dict) and "introduced" in extra and extra["introduced"] == value
 
 
-def _section_in(field: FieldInfo) -> type[Section] | None:
-    annotation: Any = field.annotation
-    return _section_of(annotation)
+def _in_sections(annotation: Any, value: Any, change: Callable[[Any, type[Section]], Any]) -> Any:
+    """``value``, of a field's type, with ``change`` applied to the sections in it: itself, or those that
+    a dictionary holds by name."""
+    section = _section_of(annotation)
+    if section is None:
+        return value
+    if get_origin(annotation) is dict and isinstance(value, dict):
+        _, inner = get_args(annotation)
+        return {name: _in_sections(inner, each, change) for name, each in value.items()}
+    return change(value, section)
 
 
 @cache  # asked for every key of every stage that is hashed

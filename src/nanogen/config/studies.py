@@ -18,18 +18,26 @@ from nanogen.errors import UserError
 SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
 
 
-def study_layers(name: str) -> list[Layer]:
-    """The layers of a study, given by name or as a path, after those of the studies that it extends."""
+def study_layers(name: str, extended_by: tuple[str, ...] = ()) -> list[Layer]:
+    """The layers of a study, given by name or as a path, after those of the studies that it extends.
+
+    Raises UserError if ``extends`` is no name or list of names, or if a study extends itself, also by
+    way of the studies in ``extended_by``.
+    """
+    if name in extended_by:
+        raise UserError(f"study {name} extends itself: {' -> '.join((*extended_by, name))}")
     path = Path(name)
     layer = Layer(str(path), read_yaml(path)) if path.suffix == ".yaml" else named("studies", name)
-    return [*_extended(layer.keys), layer]
+    return [*_extended(layer, (*extended_by, name)), layer]
 
 
-def _extended(keys: Mapping[str, Any]) -> list[Layer]:
-    """The layers of the studies that ``keys`` extend."""
-    base = keys.get("extends") or []
+def _extended(layer: Layer, by: tuple[str, ...] = ()) -> list[Layer]:
+    """The layers of the studies that a layer extends; ``by``: the names of the layer's own studies."""
+    base = layer.keys.get("extends") or []
     names = [base] if isinstance(base, str) else base
-    return [layer for name in names for layer in study_layers(name)]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{layer.where}: extends: {base!r} is not a study's name or a list of names")
+    return [layer for name in names for layer in study_layers(name, by)]
 
 
 def _validated_study(layers: Sequence[Layer]) -> Study:
@@ -80,10 +88,11 @@ def load_study(name: str, given: Mapping[str, Any] | None = None) -> Study:
     """A study's file, overridden by keys from the command line or a --configfile."""
     layers = study_layers(name)
     if given:
+        own = Layer("the command line or --configfile", given)
         known = {layer.keys.get("study") for layer in layers}
-        if not {layer.keys.get("study") for layer in _extended(given)} <= known:
-            layers = _extended(given) + layers
-        layers.append(Layer("the command line or --configfile", given))
+        if not {layer.keys.get("study") for layer in _extended(own)} <= known:
+            layers = _extended(own) + layers
+        layers.append(own)
     return _validated_study(layers)
 
 
@@ -96,5 +105,5 @@ def study_from(config: Mapping[str, Any]) -> Study:
         return load_study(name, config)
     if "scale" not in config and "extends" not in config:
         named("studies", name)  # raises, with the nearest name
-    layers = [*_extended(config), Layer("--configfile", config)]
-    return _validated_study(layers)
+    given = Layer("--configfile", config)
+    return _validated_study([*_extended(given), given])

@@ -20,7 +20,7 @@ NAMES = (*CACHED, *IN_PIXELS, "internal-guidance")
 REVISED = {"features": 2}
 # and what bfloat16 rounds in a training: the residual stream is no longer
 ROUNDED = {"residual": 2}
-REPA_HEADS = {"mse-linear": "linear", "cosine-mlp": "mlp"}
+REPA_HEADS = {"mse-linear": "linear", "cosine-mlp": "mlp", "cosine-conv": "conv"}
 
 
 def caches(run: Run) -> dict[str, str]:
@@ -82,6 +82,11 @@ def check(run: Run, pixels: bool, where: str) -> None:
         raise UserError(
             f"{where}: with REG, REPA aligns the cls token too; give objective.terms.repa.encoder and "
             "objective.terms.reg.encoder the same encoder"
+        )
+    if "reg" in terms and "repa" in terms and terms["repa"].head == "cosine-conv":
+        raise UserError(
+            f"{where}: with REG, REPA aligns the cls token too, which is no cell of a grid; give "
+            "objective.terms.repa.head mse-linear or cosine-mlp"
         )
     for key in ("internal_guidance", "internal_unconditional"):
         scale = getattr(run.sampling, key)

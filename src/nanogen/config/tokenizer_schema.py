@@ -20,6 +20,7 @@ class Schedule(Section):
     final_learning_rate: float = Field(2e-5, ge=0, description="rate at the last step")
     warmup_epochs: float = Field(1.0, ge=0, description="epochs of the linear rise from 0")
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of both moments")
+    eps: float = added(1e-8, gt=0, description="AdamW's addition to the root of the second moment")
 
 
 class TokenizerOptimizer(Schedule):
@@ -47,6 +48,17 @@ class Augmentation(Section):
     color: float = Field(1.0, ge=0, description="strength of colour changes; 1: as published")
     translation: float = Field(0.125, ge=0, lt=1, description="largest shift, in parts of the side")
     cutout: float = Field(0.0, ge=0, lt=1, description="side of the hole, in parts of the image's")
+    probability: float = added(
+        1.0,
+        ge=0,
+        le=1,
+        description="of each part, drawn once for a batch of originals or reconstructions",
+    )
+    symmetric: bool = added(
+        False,
+        description="cutout: a hole whose side is an even number of pixels reaches as far over the last "
+        "row and column as over the first, as published",
+    )
 
 
 class Adversarial(Schedule):
@@ -68,6 +80,7 @@ class Adversarial(Schedule):
         description="side of the heads' second convolution, odd: rae: along the row of tokens; vae: in "
         "rows and columns",
     )
+    norm_eps: float = added(1e-6, gt=0, description="rae: added to the variance in the heads' norms")
     augmentation: Augmentation = Field(Augmentation(), description="of what it sees")
 
 

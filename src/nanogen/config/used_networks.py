@@ -43,4 +43,5 @@ def _judges(evaluation: Evaluation) -> list[str | None]:
         evaluation.genai,
         simple.scorer if simple else None,
         evaluation.clipscore,
+        evaluation.extractors[0] if evaluation.captions.given else None,
     ]

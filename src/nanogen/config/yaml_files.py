@@ -1,4 +1,7 @@
-"""The YAML files in config/: one for each study, method, task, model and list of prompts."""
+"""The YAML files in config/: one for each study, method, task, model and list of prompts.
+
+A wheel contains a copy of the folder (``setup.py``), so that ``nanogen score`` works outside a checkout.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,17 @@ from nanogen.config.validation import Layer
 from nanogen.errors import UserError, nearest
 
 TASKS = "tasks"
-CONFIG = Path(__file__).resolve().parents[3] / "config"
+PACKAGED = "configuration"  # the folder's name inside the installed package
+
+
+def _folder() -> Path:
+    """The checkout's config/, or the copy that was installed with the package."""
+    file = Path(__file__).resolve()
+    installed = file.parents[1] / PACKAGED
+    return installed if installed.is_dir() else file.parents[3] / "config"
+
+
+CONFIG = _folder()
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from nanogen.data import hdf5, part_workers
 from nanogen.data.content import check_content
-from nanogen.data.images import FORMAT, VERSION
+from nanogen.data.images import FORMAT, LEFT_OUT, VERSION
 from nanogen.data.parts import Finished, block_of, blocks, columns, kind_of, path_of
 from nanogen.data.source import Drawn, Imported
 from nanogen.data.stage import DataStage
@@ -92,11 +92,12 @@ def write_images(
     else:
         source = _opened(stage)
         parts = parts or output.with_name(f".{output.name}.parts")
-        found, classes = _finished(source, stage, output, parts, workers), source.classes
+        found, left_out = _finished(source, stage, output, parts, workers)
+        classes = source.classes
         count = min(stage.images, sum(part.rows for part in found))
         if not count:
             raise UserError(f"data.root: {stage.root} holds no readable images")
-        _join(found, count, stage, output, _header(stage, classes))
+        _join(found, count, stage, output, _header(stage, classes, left_out))
         shutil.rmtree(parts)
     log.info(
         "%s: %d images of %d classes in %.1f s",
@@ -137,18 +138,20 @@ def _side(stage: DataStage) -> int | None:
 
 def _finished(
     source: Imported, stage: DataStage, output: Path, folder: Path, workers: int
-) -> list[Finished]:
-    """All parts of the source, those of other pictures in place of unreadable ones included."""
-    listing = output.with_suffix(".unreadable.txt")
+) -> tuple[list[Finished], int]:
+    """All parts of the source, those of other pictures in place of unreadable ones included, and how
+    many are unreadable."""
+    listing, left_out = output.with_suffix(".unreadable.txt"), 0
     while True:
         todo = source.parts()
         if source.count is not None:
             _announce(source.count, stage, output, [path_of(p, folder, _side(stage)) for p in todo])
         found = part_workers.finished(todo, folder, _side(stage), stage.images, workers)
         unreadable = _check(found, stage.images, stage, listing)
+        left_out += len(unreadable)
         again = source.filled(set(unreadable)) if unreadable else source
         if again.count in (None, sum(part.rows for part in found)):
-            return found
+            return found, left_out
         source = again
 
 
@@ -190,9 +193,10 @@ def _check(found: Sequence[Finished], most: int, stage: DataStage, listing: Path
 # -------------------------------------------------------------------------------- image file
 
 
-def _header(stage: DataStage, classes: Sequence[str]) -> dict[str, Any]:
+def _header(stage: DataStage, classes: Sequence[str], left_out: int = 0) -> dict[str, Any]:
     header = label(FORMAT, VERSION, stage.hash, classes=json.dumps(classes))
     header |= {"split": stage.split, "task": stage.name}
+    header |= {LEFT_OUT: left_out} if left_out else {}
     return header | ({"side": stage.resolution} if stage.left_in_shards else {})
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nanogen.data.tar_images import TarImages
 
 FORMAT, VERSION = "images", 1
+LEFT_OUT = "left_out"  # attribute: how many unreadable files the import left out, if any
 
 
 def _images(file: h5py.File) -> Any:
@@ -58,7 +59,8 @@ class ImageFile:
     """A file of format ``images``, read through a memory map, or from the shards it names.
 
     ``images`` uint8 (N, H, W, 3); ``labels`` int64 (N,); ``masks`` uint8 (N, 4, H, W) or None;
-    ``classes`` list of names; ``hash`` of the stage that made it. Raises UserError where the file is
+    ``classes`` list of names; ``hash`` of the stage that made it; ``left_out``: the number of unreadable
+    files that are not among the images. Raises UserError where the file is
     missing, damaged, or of another hash than expected.
     """
 
@@ -67,6 +69,7 @@ class ImageFile:
         with hdf5.opened(path, FORMAT, VERSION, hash_) as file:
             self.hash, self.split, self.task = (str(file.attrs[k]) for k in ("hash", "split", "task"))
             self.classes: list[str] = _classes(file)
+            self.left_out = int(file.attrs.get(LEFT_OUT, 0))
             self.images = _images(file)
             self._stored = None if "places" in file else hdf5.stored(file, "images")
             self.labels: np.ndarray = file["labels"][:]

@@ -8,15 +8,7 @@ from pathlib import Path
 
 from nanogen.docs.markdown import code, plain, table
 
-Parsers = Mapping[str, argparse.ArgumentParser]  # of the commands, by their names
-# Commands that people type, before those that the graph calls.
-BY_HAND = {
-    "Look and plan": ("config", "params", "plan", "schema", "summary"),
-    "Draw, score and compare by hand": (
-        *("sample", "score", "score-t2i", "correlate", "claims", "explorer"),
-        *("import", "export", "docs"),
-    ),
-}
+Parsers = Mapping[str, Mapping[str, argparse.ArgumentParser]]  # title -> command -> its parser
 INTRODUCTION = """# The command line
 
 Made from the programs' own parsers. Every command starts with `nanogen`; `nanogen COMMAND --help` says
@@ -30,17 +22,10 @@ What a step of the graph reads and writes is listed in [](../formats.md).
 def page(parsers: Parsers) -> str:
     """The page of all commands, in Markdown."""
     parts = [INTRODUCTION]
-    for title, names in groups(parsers).items():
+    for title, commands in parsers.items():
         parts.append(f"## {title}\n")
-        parts += [described(name, parsers[name]) for name in names]
+        parts += [described(name, parser) for name, parser in commands.items()]
     return "\n".join(parts)
-
-
-def groups(parsers: Parsers) -> dict[str, list[str]]:
-    """Title -> commands; the graph's own are those that no other group names."""
-    named = {name for names in BY_HAND.values() for name in names}
-    found = {title: [name for name in names if name in parsers] for title, names in BY_HAND.items()}
-    return found | {"Steps of the graph": [name for name in parsers if name not in named]}
 
 
 def described(name: str, parser: argparse.ArgumentParser) -> str:

@@ -14,7 +14,7 @@ from nanogen.config import load_study
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
 from nanogen.files import write_text
-from nanogen.report.columns import DASH, column, printed
+from nanogen.report.columns import DASH, cell, column
 from nanogen.report.rows import Row, read_rows
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
@@ -37,7 +37,7 @@ def results(root: Path) -> str:
     """The table in Markdown. Raises UserError where the study is not finished."""
     shown = [found for key in ("name", *IMAGENET, *TEXT_TO_IMAGE) if (found := column(key))]
     lines = [[c.title for c in shown], ["---" if c.key == "name" else "---:" for c in shown]]
-    lines += [[printed(c, row.get(c.key)) or DASH for c in shown] for row in _joined(root)]
+    lines += [[cell(c, row) or DASH for c in shown] for row in _joined(root)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

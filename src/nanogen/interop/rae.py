@@ -12,6 +12,7 @@ from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, atomic_path, label, write_json
 from nanogen.identity import config_hash
+from nanogen.interop.precision import KEY, as_imported, other_dtypes
 from nanogen.interop.released_decoder import check_folder, read_decoder, to_released_decoder
 from nanogen.interop.weights import size
 from nanogen.models.card import CARD, FORMAT, read_card
@@ -40,8 +41,9 @@ def import_rae(
 
     Raises UserError, and writes nothing, where a file is missing, damaged or of another encoder or grid.
     """
-    network = read_decoder(decoder, model, resolution)
-    mean, var = read_statistics(statistics, model)
+    network, dtypes = read_decoder(decoder, model, resolution)
+    mean, var, of_statistics = read_statistics(statistics, model)
+    noted = {KEY: dtypes | of_statistics} if dtypes or of_statistics else {}
     origin = {
         part: {"file": path.name, "sha256": _sha256(path)}
         for part, path in (("decoder", decoder), ("statistics", statistics))
@@ -54,7 +56,7 @@ def import_rae(
         write_statistics(folder, mean, var, hash_, **of_encoder)
         if encoder is not None and loaded is not None:
             copy_encoder(encoder, loaded.preprocessing, folder / "encoder")
-        card = {**label(*FORMAT, hash_), "name": model.name, "kind": model.kind, "quality": {}}
+        card = {**label(*FORMAT, hash_), "name": model.name, "kind": model.kind, "quality": {}, **noted}
         write_json(folder / CARD, {**card, "model": model.model_dump(mode="json"), "imported": origin})
 
 
@@ -63,17 +65,20 @@ def export_rae(folder: Path, decoder: Path, statistics: Path) -> None:
     the folder's have none."""
     weights = to_released_decoder(ViTDecoder.from_pretrained(folder / "decoder").state_dict())
     mean, var = stored_statistics(folder)
+    card = read_card(folder) or {}
+    moments = {"var": var} if mean is None else {"mean": mean, "var": var}
     contents: dict[Path, dict[str, Tensor | None]] = {
-        decoder: {k: v.clone() for k, v in weights.items()},
-        statistics: {"mean": mean, "var": var},
+        decoder: {k: v.clone() for k, v in as_imported(weights, card).items()},
+        statistics: {"mean": None, **as_imported(moments, card)},
     }
     for path, content in contents.items():
         with atomic_path(path) as temporary:
             torch.save(content, temporary)
 
 
-def read_statistics(path: Path, model: Model) -> tuple[Tensor | None, Tensor]:
-    """Mean, or None, and variance of an encoder's features, float32 (C, h, w), from a released file.
+def read_statistics(path: Path, model: Model) -> tuple[Tensor | None, Tensor, dict[str, str]]:
+    """Mean, or None, and variance of an encoder's features, float32 (C, h, w), from a released file, and
+    which of them the file has in another type (`other_dtypes`).
 
     Raises UserError where the file is missing or damaged, or its numbers are not of the latents of
     ``model``.
@@ -92,7 +97,8 @@ def read_statistics(path: Path, model: Model) -> tuple[Tensor | None, Tensor]:
                 f"{path} holds statistics of features {size(values.shape)}, but {model.name} has "
                 f"{size(model.latent_shape)}; they are of another grid or encoder"
             )
-    return None if mean is None else mean.float(), var.float()
+    dtypes = other_dtypes({"var": var} if mean is None else {"mean": mean, "var": var})
+    return None if mean is None else mean.float(), var.float(), dtypes
 
 
 def _fitting(encoder: Path, model: Model) -> VisionEncoder:

@@ -27,10 +27,11 @@ class Reference(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor, t: Tensor, **conditions: Tensor | None) -> tuple[Tensor, ...]:
-        """The network's outputs, first the image's (B, C, H, W), with REG also the cls token's (B, Z);
-        the arguments are those of `output`."""
+        """The network's outputs: the image's (B, C, H, W), with REG the cls token's (B, Z), and with
+        REPA the inner block's projection (B, L, Z). The arguments are those of `output`."""
         output = self.output(x, t, **conditions)
-        return (output.image,) if output.cls is None else (output.image, output.cls)
+        further = (output.cls, output.hidden)
+        return (output.image, *(value for value in further if value is not None))
 
     def output(
         self,

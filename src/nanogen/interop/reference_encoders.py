@@ -40,14 +40,18 @@ def load_reference_encoder(
             Encoders under their own, ``visual.*``.
         meta: ``encoder``, the authors' name; ``input_size``; and the class's sizes: ``embed_dim`` or
             ``hidden_size`` or ``width``, ``depth`` or ``layers``, ``num_heads`` or ``heads``,
-            ``patch_size``, ``num_register_tokens``, ``positions`` (rows and columns of the table).
+            ``patch_size``, ``num_register_tokens``, ``positions`` (rows and columns of the table),
+            ``norm_eps`` of the Perception Encoders.
 
     Raises UserError where the encoder is not known or weights do not fit.
     """
     if meta["encoder"] not in ENCODERS:
         raise UserError(f"unknown encoder {meta['encoder']!r}{nearest(meta['encoder'], ENCODERS)}")
     known = load_model(load_study("paper"), ENCODERS[meta["encoder"]])
-    model = known.model_copy(update={"input_size": meta["input_size"]})
+    changes: dict[str, Any] = {"input_size": meta["input_size"]}
+    if timm_networks.is_timm(known.model_class):
+        changes["norm_eps"] = meta.get("norm_eps")
+    model = known.model_copy(update=changes)
     write = _perception if timm_networks.is_timm(model.model_class) else _of_transformers
     folder.mkdir(parents=True, exist_ok=True)
     write(params, meta, model.model_class, folder)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
+from nanogen.interop.precision import other_dtypes
 from nanogen.interop.reference_encoders import ENCODERS
 from nanogen.interop.weights import check_names, read_weights
 from nanogen.tokenizers.vit_decoder import ViTDecoder
@@ -56,8 +57,9 @@ def to_released_decoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def read_decoder(path: Path, model: Model, resolution: int) -> ViTDecoder:
-    """The decoder in a released file, as the RAE ``model`` of images of ``resolution`` has it.
+def read_decoder(path: Path, model: Model, resolution: int) -> tuple[ViTDecoder, dict[str, str]]:
+    """The decoder in a released file, as the RAE ``model`` of images of ``resolution`` has it, and which
+    of the file's tensors are not float32 (`other_dtypes`).
 
     Raises UserError where the file is missing, damaged or no decoder, where it lies in the folder of
     another encoder or takes its features, and where a name or shape does not fit.
@@ -79,7 +81,7 @@ def read_decoder(path: Path, model: Model, resolution: int) -> ViTDecoder:
         for name in decoder.state_dict()
     }
     decoder.load_state_dict(state, strict=True, assign=True)
-    return decoder.eval().requires_grad_(False)
+    return decoder.eval().requires_grad_(False), other_dtypes(weights)
 
 
 def check_folder(path: Path, model: Model) -> None:

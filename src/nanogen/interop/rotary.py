@@ -75,7 +75,7 @@ def rounded_otherwise(weights: Mapping[str, Tensor], model: InContextEncoder) ->
     return {
         name: value.clone()
         for name, value in weights.items()
-        if name in own and not torch.equal(value, own[name])
+        if name in own and not (value.dtype == own[name].dtype and torch.equal(value, own[name]))
     }
 
 

@@ -23,7 +23,7 @@ class BenchmarkSamples:
     Attributes:
         benchmark: the benchmark's name.
         prompts: its prompts, in order.
-        images: uint8 (N, H, W, 3).
+        images: uint8 (N, H, W, 3), mapped from the file where they stand together in it.
         of_image: index into ``prompts`` for each image, int64 (N,).
         about: method, task, variant and identity of the sample set.
 
@@ -52,4 +52,7 @@ class BenchmarkSamples:
         place[chosen] = np.arange(len(chosen))
         kept = place[of_image] >= 0
         self.prompts = [every[i] for i in chosen]
-        self.images, self.of_image = images[kept], place[of_image][kept]
+        rows = np.flatnonzero(kept)
+        together = len(rows) > 0 and rows[-1] - rows[0] + 1 == len(rows)
+        self.images = images[rows[0] : rows[-1] + 1] if together else images[kept]
+        self.of_image = place[of_image][kept]

@@ -34,6 +34,11 @@ def _key(category: str) -> str:
     return "-".join(part.strip().replace(" ", "_") for part in category.split("-"))
 
 
+def per_image(graph: Graph, answers: Iterable[tuple[str, Given]]) -> np.ndarray:
+    """The mean adjusted answer of every image, in [0, 1], (N,)."""
+    return np.array([np.mean(adjusted(graph[item], given)) for item, given in answers])
+
+
 def score(graph: Graph, answers: Iterable[tuple[str, Given]]) -> dict[str, float]:
     """The metric from each image's answers, given as pairs (item, 1 or 0 per question of the item).
 

@@ -80,6 +80,13 @@ def write_features(
         class_labels.write(stage, samples, folders, file)
 
 
+def _real_images(files: Mapping[str, ImageFile], split: str) -> ImageSet:
+    """The images of a split, named with the number of files that their import left out."""
+    left_out = files[split].left_out
+    note = f" ({left_out} unreadable files left out)" if left_out else ""
+    return of_hdf5(files[split].path, SPLITS[split] + note)
+
+
 class _RealMoments:
     """One extractor's moments of the real images, by split, computed when they are first used.
 
@@ -94,14 +101,14 @@ class _RealMoments:
     def __getitem__(self, split: str) -> Moments:
         if split not in self._known:
             moments = Moments(self._extractor.width)
-            for images in of_hdf5(self._files[split].path, SPLITS[split]).batches(BATCH):
+            for images in _real_images(self._files, split).batches(BATCH):
                 moments.add(self._extractor.in_network_batches(images).features)
             self._known[split] = moments
         return self._known[split]
 
     def described(self, split: str) -> str:
         """E.g. ``8000 training images``."""
-        return described(self[split], SPLITS[split])
+        return described(self[split], _real_images(self._files, split).name)
 
     def constant(self) -> float:
         """The constant of FDr: the Frechet distance of the training and the validation images."""
@@ -135,7 +142,7 @@ def write_reference(
     """
     stage = FeaturesStage.from_json(content)
     kept = stage.real_images
-    images = of_hdf5(files[kept].path, SPLITS[kept])
+    images = _real_images(files, kept)
     with hdf5.create(output, label(*REFERENCE, stage.hash)) as file:
         for model, extractor, first in loaded(stage, folders):
             group = file.create_group(model.name)

@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from nanogen.errors import UserError, nearest
+from nanogen.statistics.prompts import ends, group, interval
 
 Metadata = Mapping[str, Any]
 
@@ -145,7 +146,8 @@ def summarise(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, 
     ``prompt_accuracy`` that of prompts with at least one correct image.
 
     With ``headline`` "images", ``geneval`` is the fraction of images and ``tag_mean`` the mean over
-    tags."""
+    tags.
+    """
     tags, prompts = defaultdict(list), defaultdict(list)
     for verdict in verdicts:
         tags[verdict.tag].append(verdict.correct)
@@ -163,6 +165,25 @@ def summarise(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, 
     }
 
 
+def intervals(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, float]:
+    """The ends of the 95 % intervals of ``geneval`` and of each tag, from a bootstrap over prompts, by
+    their names with ``_low`` and ``_high``. A score with a tag of a single prompt has none."""
+    by_tag = defaultdict(list)
+    for verdict in verdicts:
+        by_tag[verdict.tag].append(verdict)
+    groups = {
+        tag: group(np.array([v.correct for v in found]), [v.prompt for v in found])
+        for tag, found in by_tag.items()
+    }
+    whole = group(np.array([v.correct for v in verdicts]), [v.prompt for v in verdicts])
+    headlines = {"tags": list(groups.values()), "images": [whole]}
+    parts = {"geneval": headlines[headline], **{tag: [groups[tag]] for tag in groups}}
+    found: dict[str, float] = {}
+    for name, of in parts.items():
+        found |= ends(name, interval(of, "geneval", name))
+    return found
+
+
 def check_classes(prompts: Sequence[Metadata], classes: Sequence[str]) -> None:
     """Raise UserError for a prompt with a class that is not among the detector's ``classes``."""
     for number, prompt in enumerate(prompts, 1):
@@ -174,6 +195,16 @@ def check_classes(prompts: Sequence[Metadata], classes: Sequence[str]) -> None:
                 )
 
 
+def judged(
+    prompts: Sequence[Metadata], of_image: Sequence[int], seen: Sequence[Sequence[Detection]]
+) -> list[Verdict]:
+    """The verdicts on images with detections ``seen``; image i belongs to prompts[of_image[i]]."""
+    return [
+        Verdict(p, prompts[p]["tag"], judge(prompts[p], found)[0])
+        for p, found in zip(map(int, of_image), seen, strict=True)
+    ]
+
+
 def score(
     prompts: Sequence[Metadata],
     of_image: Sequence[int],
@@ -181,13 +212,7 @@ def score(
     headline: str = "tags",
 ) -> dict[str, float]:
     """`summarise` for images with detections ``seen``; image i belongs to prompts[of_image[i]]."""
-    return summarise(
-        [
-            Verdict(p, prompts[p]["tag"], judge(prompts[p], found)[0])
-            for p, found in zip(map(int, of_image), seen, strict=True)
-        ],
-        headline,
-    )
+    return summarise(judged(prompts, of_image, seen), headline)
 
 
 def chance(

@@ -1,7 +1,8 @@
 """DPG-Bench and GenAI-Bench of a sample set, by a model that answers questions about images.
 
 Each is measured on its own prompts if the study draws them, and otherwise on GenEval's. The chance level
-of each is the score of the same images with questions about other images' prompts.
+of each is the score of the same images with questions about other images' prompts. Its interval is a
+bootstrap over prompts.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nanogen.metrics.vqa_score import Images, VQAModel
 from nanogen.prompts.files import GENEVAL
 from nanogen.prompts.question_graphs import Graph
 from nanogen.prompts.questions import check_complete, item_of, read_questions
+from nanogen.statistics.prompts import METHOD, ends, group, interval
 
 OWN, OF_GENEVAL = " of its own", " of GenEval, not of its own"
 SHIFTS = 2  # how many other prompts each image is asked about, for the chance level
@@ -96,11 +98,12 @@ def _shifted(samples: SampleSet, count: int) -> list[SampleSet]:
 
 
 class Measure(NamedTuple):
-    """A metric: the name of its main value, a description of what is counted, and the function."""
+    """A metric: the name of its main value, a description of what is counted, and the function, which
+    gives the values and the score of every image in [0, 1], (N,)."""
 
     name: str
     what: str
-    values: Callable[[SampleSet, VQAModel], dict[str, float]]
+    values: Callable[[SampleSet, VQAModel], tuple[dict[str, float], np.ndarray]]
 
 
 def _dpg(stage: QuestionScoresStage, samples: SampleSet, questions_file: Path | None) -> Measure:
@@ -109,28 +112,35 @@ def _dpg(stage: QuestionScoresStage, samples: SampleSet, questions_file: Path | 
     graph = read_questions(questions_file, stage.expects["questions"])
     check_complete(graph, samples.prompts, str(questions_file))
     count = sum(map(len, graph.values()))
-    return Measure(
-        "dpg_bench",
-        f"{count} questions, a no to a parent counts for its children",
-        lambda asked, model: dpg.score(graph, answers(graph, asked, model)),
-    )
+
+    def values(asked: SampleSet, model: VQAModel) -> tuple[dict[str, float], np.ndarray]:
+        said = answers(graph, asked, model)
+        return dpg.score(graph, said), dpg.per_image(graph, said)
+
+    return Measure("dpg_bench", f"{count} questions, a no to a parent counts for its children", values)
 
 
 def _genai(stage: QuestionScoresStage, samples: SampleSet, questions_file: Path | None) -> Measure:
-    return Measure(
-        "genai_bench",
-        "mean P(yes) that the figure shows the prompt",
-        lambda asked, model: vqa_score.score(asked.prompts, asked.of_image, shown(asked, model)),
-    )
+    def values(asked: SampleSet, model: VQAModel) -> tuple[dict[str, float], np.ndarray]:
+        probabilities = shown(asked, model)
+        return vqa_score.score(asked.prompts, asked.of_image, probabilities), probabilities
+
+    return Measure("genai_bench", "mean P(yes) that the figure shows the prompt", values)
 
 
 MEASURES = {"dpg": _dpg, "genai": _genai}
 
 
+def with_interval(name: str, of_images: np.ndarray, samples: SampleSet) -> dict[str, float]:
+    """The ends of the interval of the mean of the images' scores (N,), if there are several prompts."""
+    return ends(name, interval([group(of_images, samples.of_image)], name))
+
+
 def _measured(measure: Measure, samples: SampleSet, model: VQAModel, shifts: int) -> dict[str, float]:
-    """The values, and the chance level of the main one."""
-    values = measure.values(samples, model)
-    by_chance = [measure.values(others, model)[measure.name] for others in _shifted(samples, shifts)]
+    """The values, and the interval and the chance level of the main one."""
+    values, of_images = measure.values(samples, model)
+    values |= with_interval(measure.name, of_images, samples)
+    by_chance = [measure.values(others, model)[0][measure.name] for others in _shifted(samples, shifts)]
     return values | ({f"chance_{measure.name}": float(np.mean(by_chance))} if by_chance else {})
 
 
@@ -159,7 +169,7 @@ def score_questions(
         samples = read_samples(stage, samples_file, prompts_file, metric)
         measure = MEASURES[metric](stage, samples, questions_file)
         values = _measured(measure, samples, model, shifts)
-        protocol = f"{samples}, {measure.what}; {stage.models[metric].name}: {model.protocol}"
+        protocol = f"{samples}, {measure.what}; {stage.models[metric].name}: {model.protocol}; {METHOD}"
         if shifts:
             protocol += "; chance: the same images, asked about by other images' prompts"
         write_metric(output / f"{metric}.json", stage, metric, samples.about, (values, protocol))

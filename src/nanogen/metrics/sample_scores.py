@@ -35,6 +35,7 @@ class SampleFiles:
         networks: folders of networks, by the names under which the stages expect them.
         features: written first if it is missing or older than its inputs.
         reference: features and moments of the real images.
+        captions: by set of captions, the folder with the moments of its images.
     """
 
     samples: Path
@@ -43,6 +44,7 @@ class SampleFiles:
     questions: Path | None = None
     features: Path | None = None
     reference: Path | None = None
+    captions: Mapping[str, Path] = field(default_factory=dict)
 
     def given(self, name: str) -> Path:
         """The file of this name; raises UserError if it is not given."""
@@ -151,6 +153,13 @@ def _clip_score(content: Content, names: Sequence[str], files: SampleFiles, outp
     score_clip(content, *inputs, output / "clip_score.json")
 
 
+def _caption_fid(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
+    from nanogen.metrics.caption_fid import score_captions
+
+    inputs = files.samples, files.given("prompts"), files.network("extractor")
+    score_captions(content, names, *inputs, files.captions, output)
+
+
 def _question_scores(content: Content, names: Sequence[str], files: SampleFiles, output: Path) -> None:
     from nanogen.metrics.vqa import OWN, load_vqa
 
@@ -173,5 +182,6 @@ MEASURES: dict[str, Callable[[Content, Sequence[str], SampleFiles, Path], None]]
     "question_scores": _question_scores,
     "simpleeval": _simpleeval,
     "clip_score": _clip_score,
+    "caption_fid": _caption_fid,
     "image_text": _image_text,
 }

@@ -13,10 +13,11 @@ from nanogen.metrics import simpleeval
 from nanogen.metrics.benchmark_samples import BenchmarkSamples
 from nanogen.metrics.feature_files import FEATURES, REFERENCE
 from nanogen.metrics.feature_spaces import FeatureSpace, Options
-from nanogen.metrics.geneval import Detection, chance, check_classes, score
+from nanogen.metrics.geneval import Detection, chance, check_classes, intervals, judged, summarise
 from nanogen.metrics.metric_files import Score, measure, write_metric
 from nanogen.prompts.files import GENEVAL
 from nanogen.prompts.simpleeval import BENCHMARK
+from nanogen.statistics.prompts import METHOD
 
 
 def score_distribution(
@@ -64,20 +65,21 @@ def geneval(
     how: str,
     headline: str = "tags",
 ) -> Score:
-    """GenEval's score and its chance level, from what a detector ``found`` in each image.
+    """GenEval's score, its interval and its chance level, from what a detector ``found`` in each image.
 
     Args:
         of_image: image i belongs to prompts[of_image[i]].
         how: the detector's protocol.
         headline: as ``evaluation.geneval_headline``.
     """
-    values = score(prompts, of_image, found, headline)
+    verdicts = judged(prompts, of_image, found)
+    values = summarise(verdicts, headline) | intervals(verdicts, headline)
     by_chance = chance(prompts, of_image, found, headline=headline)
     values |= {"chance" if n == "geneval" else f"chance_{n}": v for n, v in by_chance.items()}
     mean = {"tags": "mean over tags", "images": "share of correct images"}[headline]
     protocol = (
         f"{len(found)} images of {len(set(map(int, of_image)))} prompts, GenEval's rules, {mean}; "
-        f"{how}; "
+        f"{how}; {METHOD}; "
         "chance: the same images judged by other images' prompts"
     )
     return values, protocol
@@ -91,8 +93,8 @@ def score_geneval(
     output: Path,
     color_classifier_folder: Path | None = None,
 ) -> None:
-    """Write the metric file of a stage `geneval`, given its JSON: the score, those of its tags, and the
-    chance level.
+    """Write the metric file of a stage `geneval`, given its JSON: the score, those of its tags, their
+    intervals, and the chance level.
 
     ``color_classifier_folder`` is needed for a detector that does not name colours.
 
@@ -102,17 +104,17 @@ def score_geneval(
     from nanogen.models.card import expect_model
 
     stage = GenEvalStage.from_json(content)
-    judged = BenchmarkSamples(stage.expects, samples, prompts_file, GENEVAL)
+    images = BenchmarkSamples(stage.expects, samples, prompts_file, GENEVAL)
     expect_model(detector_folder, stage.expects["detector"])
     color_classifier = None
     if color_classifier_folder is not None and stage.color_classifier is not None:
         expect_model(color_classifier_folder, stage.expects["color_classifier"])
         color_classifier = (color_classifier_folder, stage.color_classifier)
     detector = load_detector(detector_folder, stage.detector, color_classifier)
-    check_classes(judged.prompts, detector.classes)
-    found = detector(judged.images)
-    result = geneval(judged.prompts, judged.of_image, found, detector.protocol, stage.headline)
-    write_metric(output, stage, "geneval", judged.about, result)
+    check_classes(images.prompts, detector.classes)
+    found = detector(images.images)
+    result = geneval(images.prompts, images.of_image, found, detector.protocol, stage.headline)
+    write_metric(output, stage, "geneval", images.about, result)
 
 
 def score_simpleeval(
@@ -140,8 +142,7 @@ def score_simpleeval(
     protocol = (
         f"{len(judged.images)} images of {len(choices)} prompts in {len(set(choices.levels))} levels, "
         f"each compared with {len(choices.of_prompt[0])} texts of which one is true, "
-        f"by {scorer.protocol}{f', right on {real:.3f} of real images' if real else ''}; interval: "
-        f"{simpleeval.CONFIDENCE:.0%}, bootstrap over prompts; chance: the same images judged by other "
-        "images' prompts"
+        f"by {scorer.protocol}{f', right on {real:.3f} of real images' if real else ''}; {METHOD}; "
+        "chance: the same images judged by other images' prompts"
     )
     write_metric(output, stage, "simpleeval", judged.about, (values, protocol))

@@ -4,7 +4,7 @@ The image is compared with the prompt's ``statement`` and with its ``foils``, te
 in one word or phrase. It is right if the statement agrees strictly best. There is no network here: a
 weak scorer compares (`nanogen.metrics.weak_scorer` explains why it is weak), and this module counts. The
 score comes with an interval, because a few hundred images distinguish methods only to some degree: a
-bootstrap over prompts (Efron 1979) within each level.
+bootstrap over prompts within each level (`nanogen.statistics.prompts`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 
 from nanogen.errors import UserError
-from nanogen.identity import seed_for
+from nanogen.statistics import prompts as statistics
 
-CONFIDENCE = 0.95
-RESAMPLES = 9999
 ROTATIONS = 32  # of images against prompts, for the chance level
 Prompt = Mapping[str, Any]
 
@@ -80,32 +78,18 @@ def per_prompt(right: np.ndarray, of_image: Sequence[int], prompts: int) -> np.n
     return np.bincount(np.asarray(of_image), weights=right, minlength=prompts) / images
 
 
-def _mean_of_levels(*levels: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean([level.mean(axis) for level in levels], axis=0)
-
-
 def interval(levels: Sequence[np.ndarray], *seed: str | int) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean over levels; each level holds its prompts' scores.
+    """The interval of the mean over levels; each level holds its prompts' scores.
 
     ``seed`` seeds the resampling. Raises UserError for a level of one prompt, which cannot be resampled.
     """
-    from scipy.stats import bootstrap
-
-    if min(map(len, levels)) < 2:
+    groups = [statistics.Group(level, np.ones(len(level))) for level in levels]
+    found = statistics.interval(groups, *seed)
+    if found is None:
         raise UserError(
             "an interval needs two prompts of every level; raise evaluation.simpleeval.prompts"
         )
-    found = bootstrap(
-        tuple(levels),
-        _mean_of_levels,
-        n_resamples=RESAMPLES,
-        batch=1000,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(seed_for(*seed, "bootstrap")),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    return found
 
 
 def summarise(scores: np.ndarray, levels: Sequence[str], *seed: str | int) -> dict[str, float]:
@@ -122,6 +106,6 @@ def summarise(scores: np.ndarray, levels: Sequence[str], *seed: str | int) -> di
     values: dict[str, float] = {}
     parts = [("simpleeval", list(groups.values()))]
     for name, chosen in [*parts, *((f"simpleeval_{level}", [groups[level]]) for level in names)]:
-        low, high = interval(chosen, *seed, name)
-        values |= {name: float(_mean_of_levels(*chosen)), f"{name}_low": low, f"{name}_high": high}
+        values[name] = float(np.mean([level.mean() for level in chosen]))
+        values |= statistics.ends(name, interval(chosen, *seed, name))
     return values

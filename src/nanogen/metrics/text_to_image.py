@@ -34,12 +34,13 @@ from nanogen.metrics.detector import load_detector
 from nanogen.metrics.geneval import check_classes, judge
 from nanogen.metrics.mask2former import MASK2FORMER
 from nanogen.metrics.metric_files import METRIC
-from nanogen.metrics.question_scores import SampleSet, answers, shown
+from nanogen.metrics.question_scores import SampleSet, answers, shown, with_interval
 from nanogen.metrics.vqa import load_vqa
 from nanogen.metrics.vqa_score import VQAModel
 from nanogen.models.card import read_card
 from nanogen.prompts.files import read_prompts, read_texts
 from nanogen.prompts.questions import item_of, of_prompt
+from nanogen.statistics.prompts import METHOD
 
 log = logging.getLogger(__name__)
 Prompt = Mapping[str, Any]
@@ -160,8 +161,10 @@ def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networ
         {"file": str(file), "no": [q.text for q, yes in zip(graph[item], given, strict=True) if not yes]}
         for file, (item, given) in zip(drawn, said, strict=True)
     ]
-    protocol = f"{samples}, questions made from their metadata; {name}: {model.protocol}"
-    return Result(dpg.score(graph, said), protocol, lines)
+    protocol = f"{samples}, questions made from their metadata; {name}: {model.protocol}; {METHOD}"
+    values = dpg.score(graph, said)
+    values |= with_interval("dpg_bench", dpg.per_image(graph, said), samples)
+    return Result(values, protocol, lines)
 
 
 def genai(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
@@ -174,7 +177,8 @@ def genai(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: 
         for file, place, probability in zip(drawn, samples.of_image, probabilities, strict=True)
     ]
     values = vqa_score.score(prompts, samples.of_image, probabilities)
-    return Result(values, f"{samples}, mean P(yes); {name}: {model.protocol}", lines)
+    values |= with_interval("genai_bench", probabilities, samples)
+    return Result(values, f"{samples}, mean P(yes); {name}: {model.protocol}; {METHOD}", lines)
 
 
 METRICS: dict[str, Metric] = {

@@ -142,7 +142,14 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
         (model.last_norm, model.positions, model.multilayer) if model else (None, None, None)
     )
     if timm_networks.is_timm(class_name):
-        network = timm_networks.load(folder, class_name, preprocessing.size, activation, positions)
+        network = timm_networks.load(
+            folder,
+            class_name,
+            preprocessing.size,
+            activation,
+            positions,
+            model.norm_eps if model else None,
+        )
         return VisionEncoder(network, preprocessing, last_norm, layers)
     if class_name not in TRANSFORMERS:
         raise UserError(

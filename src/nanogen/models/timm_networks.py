@@ -12,6 +12,7 @@ bicubic, antialiased filter and scales rotary positions to the grid of the pretr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -77,6 +78,7 @@ def load(
     size: int,
     activation: str | None = None,
     positions: Literal["bicubic", "bilinear"] | None = None,
+    norm_eps: float | None = None,
 ) -> LibraryNetwork:
     """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
 
@@ -85,12 +87,15 @@ def load(
     Args:
         activation: of its MLPs, where it is another than the published one.
         positions: how the table is resized, without antialiasing; None: as its class does.
+        norm_eps: added to the variance in its norms, where it is another than the published one.
 
     Raises UserError where a file is missing or a weight does not fit.
     """
     arguments = stored_arguments(read_config(folder))
     if activation:
         arguments["act_layer"] = activation
+    if norm_eps is not None:
+        arguments["norm_layer"] = partial(nn.LayerNorm, eps=norm_eps)
     network: LibraryNetwork = load_weights(build(class_name, arguments), folder)
     table, grid = network.pos_embed, network.patch_embed.grid_size
     if class_name == EVA or class_name.startswith(PERCEPTION):

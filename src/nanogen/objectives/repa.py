@@ -22,7 +22,20 @@ def negative_cosine(predicted: Tensor, target: Tensor) -> Tensor:
     return -F.cosine_similarity(predicted, target, dim=-1).mean()
 
 
-DISTANCES = {"mse-linear": squared_error, "cosine-mlp": negative_cosine}
+DISTANCES = {
+    "mse-linear": squared_error,
+    "cosine-mlp": negative_cosine,
+    "cosine-conv": negative_cosine,
+}
+TINY = 1e-6  # keeps features that are the same everywhere from dividing by zero
+
+
+def spatially_normalised(patches: Tensor, share: float) -> Tensor:
+    """Features (B, N, W) of an image's patches without ``share`` of their mean over the patches, divided
+    by their standard deviation over these: what distinguishes patches, more than what all show (Singh et
+    al. 2025, arXiv 2512.10794)."""
+    patches = patches - share * patches.mean(1, keepdim=True)
+    return patches / (patches.std(1, keepdim=True) + TINY)
 
 
 class Repa:
@@ -30,12 +43,15 @@ class Repa:
 
     def __init__(self, keys: Term | EndToEnd, base: FlowMatching, network: nn.Module | None):
         self.distance = DISTANCES[keys.head]
+        self.share = keys.spatial_norm if isinstance(keys, Term) else None
 
     def __call__(self, predicted: Predicted) -> Tensor:
         batch, hidden = predicted.batch, predicted.output.hidden
         assert hidden is not None
         assert batch.patches is not None
         tokens = batch.patches.flatten(2).transpose(1, 2)  # (B, N, W)
+        if self.share is not None:
+            tokens = spatially_normalised(tokens, self.share)
         if batch.cls is not None:  # REG's token is aligned too
             tokens = torch.cat([batch.cls[:, None], tokens], dim=1)
         return self.distance(hidden.float(), tokens)

@@ -21,6 +21,7 @@ from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.identity import seed_for
 from nanogen.prompts import question_graphs
+from nanogen.prompts.caption_sets import all_prompts
 from nanogen.prompts.files import GENEVAL, Prompt, read_prompts, read_texts
 from nanogen.prompts.rows import Rows, drawn, read_rows
 from nanogen.prompts.stage import PromptsStage
@@ -196,9 +197,11 @@ def _genai_of(rows: Rows) -> list[Prompt]:
 
 def prompts_of(content: Mapping[str, Any], folder: Path) -> list[Prompt]:
     """The prompts of a ``prompts`` stage, of which ``content`` is the JSON: GenEval's, then those of
-    SimpleEval, DPG-Bench and GenAI-Bench that are drawn besides; a file that is fetched is kept in
-    ``folder``, and so are the rows that say how often each is drawn (`nanogen.interop.prompt_rows`).
-    Raises UserError where a file is missing or not in order."""
+    SimpleEval, DPG-Bench, GenAI-Bench and sets of captions that are drawn besides.
+
+    A file that is fetched is kept in ``folder``, and so are the rows that say how often each prompt is
+    drawn (`nanogen.interop.prompt_rows`). Raises UserError where a file is missing or not in order.
+    """
     stage = PromptsStage.from_json(content)
     rows = _rows_of(stage, folder)
 
@@ -211,7 +214,7 @@ def prompts_of(content: Mapping[str, Any], folder: Path) -> list[Prompt]:
     listed = genai_prompts(stage, folder)
     alone = "genai" in rows and not listed
     genai = _genai_of(rows["genai"]) if alone else as_drawn("genai", listed)
-    return [*geneval, *simple, *dpg, *genai]
+    return [*geneval, *simple, *dpg, *genai, *all_prompts(stage.captions, folder)]
 
 
 def write_prompts(content: Mapping[str, Any], output: Path | str) -> None:

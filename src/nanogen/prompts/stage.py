@@ -56,6 +56,7 @@ class PromptsStage:
         dpg, genai: lists of DPG-Bench's and GenAI-Bench's own prompts; None if there is none.
         rows: by benchmark, the data set on the hub (``owner/name@revision``) that has a row for each
             image of its prompts; without one a prompt is drawn as often as the study says.
+        captions: by set, where captions lie (``source``) and how many are drawn (``prompts``).
     """
 
     hash: str
@@ -68,6 +69,7 @@ class PromptsStage:
     genai: NamedList | None
     classes: Sequence[str] | None = None
     rows: Mapping[str, str] = field(default_factory=dict)
+    captions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> PromptsStage:
@@ -84,6 +86,7 @@ class PromptsStage:
             genai=NamedList.from_json("genai_prompts", content.get("genai")),
             classes=content.get("classes"),
             rows=content.get("rows", {}),
+            captions=content.get("captions", {}),
         )
 
 

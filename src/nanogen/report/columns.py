@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nanogen.config import metrics
-from nanogen.report.rows import Value
+from nanogen.report.noise import interval
+from nanogen.report.rows import Row, Value
 from nanogen.text import one_line
 
 DASH = "–"
@@ -34,6 +35,7 @@ class Column:
         group: heading shared with neighbouring columns, e.g. ``FDr``.
         alone: the heading can be understood without that of its group.
         wide: holds sentences, which are broken into lines if the format allows it.
+        with_interval: a row's interval, ``<key>_low`` and ``<key>_high``, is printed in the cell.
     """
 
     key: str
@@ -43,6 +45,7 @@ class Column:
     group: str = ""
     alone: bool = False
     wide: bool = False
+    with_interval: bool = False
 
     @property
     def arrow(self) -> str:
@@ -93,6 +96,8 @@ _FIXED = (
     Column("measure", "Score"),
     Column("seeds", "Seeds"),
     Column("mean", "Mean", 3),
+    Column("mean_low", "from", 3, group="95 %"),
+    Column("mean_high", "to", 3, group="95 %"),
     Column("deviation", "SD", 3),
     Column("minimum", "Min", 3),
     Column("maximum", "Max", 3),
@@ -102,7 +107,18 @@ _BY_KEY = {
     column.key: column
     for column in (
         *_FIXED,
-        *(Column(s.key, s.heading, s.digits, s.better, s.group, s.alone) for s in _SCORES),
+        *(
+            Column(
+                s.key,
+                s.heading,
+                s.digits,
+                s.better,
+                s.group,
+                s.alone,
+                with_interval=bool(s.chance) and not s.detail,
+            )
+            for s in _SCORES
+        ),
         *(
             Column(f"{s.key}_unguided", s.heading, s.digits, s.better, "Unguided")
             for s in metrics.main_scores("imagenet")
@@ -152,3 +168,11 @@ def printed(column: Column, value: Value) -> str:
     if column.key == "iterations" and value >= 1000 and value % 1000 == 0:
         return f"{value // 1000}K"
     return str(value)
+
+
+def cell(column: Column, row: Row) -> str:
+    """A row's cell as tables print it; with its 95 % interval in brackets if the column shows those."""
+    text, ends = printed(column, row.get(column.key)), interval(column.key, row)
+    if ends is None or not column.with_interval:
+        return text
+    return f"{text} [{', '.join(printed(column, end) for end in ends)}]"

@@ -37,8 +37,9 @@ def in_caption(study: Study) -> str:
 def notes(study: Study) -> list[str]:
     """A footnote if a score is not measured on its benchmark's own prompts."""
     names = _on_genevals(study)
-    made = ", with questions made of them for DPG-Bench" if TITLES["dpg"] in names else ""
+    made = ", with DPG-Bench questions generated from them" if TITLES["dpg"] in names else ""
     told = (
-        f"{' and '.join(names)}: of GenEval's prompts{made}; the published numbers are of the own ones."
+        f"{' and '.join(names)}: on GenEval's prompts{made}; the published numbers are on their own "
+        "prompts."
     )
     return [told] * bool(names)

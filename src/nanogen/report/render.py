@@ -1,18 +1,16 @@
-"""A table as text: CSV in full precision, Markdown and LaTeX rounded for print."""
+"""A table as text: Markdown and LaTeX, rounded for print."""
 
 from __future__ import annotations
 
 import re
 from itertools import groupby
-from pathlib import Path
 
-from nanogen.files import write_text
-from nanogen.report.columns import printed
-from nanogen.report.rows import csv_text
+from nanogen.report.columns import cell
 from nanogen.report.table import Mark, Table, marks
 from nanogen.text import one_line
 
 LEGEND = "**Best** and <u>second best</u> of a column are marked."
+NOISE = "In brackets: the 95 % interval; a value that lies within noise of the next is not marked."
 _TEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -53,17 +51,16 @@ def markdown(table: Table) -> str:
     lines = [
         f"**{table.name.replace('table', 'Table ').capitalize()}.** {table.caption}",
         "",
+        *([f"> **{table.banner}.**", ""] if table.banner else []),
         "| " + " | ".join(column.title for column in columns) + " |",
         "|" + "|".join(":---" if c.wide or not i else "---:" for i, c in enumerate(columns)) + "|",
     ]
     for heading, rows in table.groups():
         lines.append(f"| *{heading}* |" + " |" * (len(columns) - 1))
         for index, row in rows:
-            cells = (
-                _markdown_cell(printed(c, row.get(c.key)), marked.get((index, c.key))) for c in columns
-            )
+            cells = (_markdown_cell(cell(c, row), marked.get((index, c.key))) for c in columns)
             lines.append("| " + " | ".join(cells) + " |")
-    notes = [LEGEND, *table.notes] if marked else table.notes
+    notes = [*[LEGEND] * bool(marked), *[NOISE] * table.has_intervals, *table.notes]
     return "\n".join([*lines, "", *(f"{note}  " for note in notes)]).rstrip() + "\n"
 
 
@@ -106,26 +103,17 @@ def latex(table: Table) -> str:
     for heading, rows in table.groups():
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{tex_escaped(heading)}}}}} \\"]
         for index, row in rows:
-            cells = (
-                _tex_cell(printed(c, row.get(c.key)), marked.get((index, c.key))) for c in table.columns
-            )
+            cells = (_tex_cell(cell(c, row), marked.get((index, c.key))) for c in table.columns)
             lines.append(" & ".join(cells) + r" \\")
     legend = [r"\textbf{Best} and \underline{second best} of a column are marked."] if marked else []
+    legend += [tex_escaped(NOISE)] * table.has_intervals
+    caption = f"{table.caption} {table.banner}." if table.banner else table.caption
     notes = " ".join([*legend, *map(tex_escaped, table.notes)])
     lines += [
         r"\bottomrule",
         r"\end{tabular}}",
-        rf"\caption{{{tex_escaped(table.caption)} {notes}".rstrip() + "}",
+        rf"\caption{{{tex_escaped(caption)} {notes}".rstrip() + "}",
         rf"\label{{tab:{table.name}}}",
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def write(table: Table, prefix: str) -> list[Path]:
-    """Write PREFIX.csv, PREFIX.md and PREFIX.tex, each whole or not at all."""
-    texts = {"csv": csv_text(table.rows, table.keys), "md": markdown(table), "tex": latex(table)}
-    paths = [Path(f"{prefix}.{suffix}") for suffix in texts]
-    for path, text in zip(paths, texts.values(), strict=True):
-        write_text(path, text)
-    return paths

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -22,7 +23,7 @@ TASKS = {"imagenet": "Class-conditional generation with guidance", "t2i": "Text-
 NOTE = (
     "Trainings of one method share data, frozen networks, tokenizers, caches and prompts. They differ "
     "in what the seed decides: initial weights, order and noise of the training, noise of the samples. "
-    "SD: standard deviation over the trainings (n - 1)."
+    "SD: standard deviation over the trainings (n - 1); 95 %: Student's interval of their mean."
 )
 
 
@@ -61,6 +62,14 @@ def _sample_sets(results: Results, task: str) -> Iterator[tuple[Run, str, Row]]:
             yield run, variant, head(run, steps)
 
 
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of two or more trainings' values."""
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
+    return fmean(values) - half, fmean(values) + half
+
+
 def _row(measure: Measure, of: Row, found: list[Metric]) -> Row:
     values = [metric.value(measure.key) for metric in found]
     return {
@@ -71,6 +80,7 @@ def _row(measure: Measure, of: Row, found: list[Metric]) -> Row:
         "measure": measure.title,
         "seeds": len(values),
         "mean": fmean(values),
+        **dict(zip(("mean_low", "mean_high"), interval(values), strict=True)),
         "deviation": stdev(values),
         "minimum": min(values),
         "maximum": max(values),
@@ -101,7 +111,19 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
     return Table(
         name=NAME,
         caption=f"The main scores over {study.seeds} trainings of each method, study {study.study}.",
-        columns=columns(["name", "measure", "seeds", "mean", "deviation", "minimum", "maximum"]),
+        columns=columns(
+            [
+                "name",
+                "measure",
+                "seeds",
+                "mean",
+                "mean_low",
+                "mean_high",
+                "deviation",
+                "minimum",
+                "maximum",
+            ]
+        ),
         rows=rows,
         grouped_by="axis",
         notes=[NOTE, f"Study {study.study}, configuration {made}, first seed {study.seed}."],

@@ -9,7 +9,7 @@ from nanogen.config import PublicRun, Run, Study, load_run, metrics, stages, var
 from nanogen.config.metrics import TAGS
 from nanogen.config.schema import Task
 from nanogen.errors import UserError
-from nanogen.report import paper_tables, prompt_notes
+from nanogen.report import noise, paper_tables, prompt_notes
 from nanogen.report.columns import columns
 from nanogen.report.results import Results
 from nanogen.report.rows import Row
@@ -18,10 +18,12 @@ from nanogen.report.table import Table
 
 IDENTITY = ("method", "family")
 PUBLIC_NOTE = (
-    "Public models: trained by others on other data, drawn by their own pipelines as those draw by "
-    "default; scored by the same rules, not ranked."
+    "Public models: trained by others on other data, sampled by their own pipelines with default "
+    "settings; scored by the same rules, not ranked."
 )
-PUBLISHED_NOTE = "Published: the paper's number for the method at full scale; read beside, not compared."
+PUBLISHED_NOTE = (
+    "Published: the paper's number for the method at full scale, for reference; not comparable."
+)
 
 
 def _published(name: str, run: Run | PublicRun, steps: int | None) -> Row:
@@ -41,7 +43,9 @@ def _published_keys(task: Task) -> list[str]:
 def _trained_guidance_note(results: Results) -> list[str]:
     trained = [run.title for run in results.runs("imagenet") if variants.guidance_is_trained(run)]
     names = ", ".join(trained)
-    return [f"Scale of {names}: the one that its training comes to; sampling adds none."] * bool(trained)
+    return [
+        f"Scale of {names}: the one that its training target amounts to; sampling adds no guidance."
+    ] * bool(trained)
 
 
 def _guidance_scale(run: Run) -> float:
@@ -158,7 +162,7 @@ def _chance_note(rows: list[Row], tags: list[str]) -> str:
             low, high = f"{min(values):.3f}", f"{max(values):.3f}"
             parts.append(f"{TAGS[tag]} {low}" + ("" if low == high else f" to {high}"))
     by_tag = f"; by tag: {', '.join(parts)}." if parts else "."
-    return "Chance: GenEval of the same images, each judged by prompts of others" + by_tag
+    return "GenEval chance: the same images, judged by other images' prompts" + by_tag
 
 
 def _answer_chance_note(rows: list[Row]) -> list[str]:
@@ -168,7 +172,7 @@ def _answer_chance_note(rows: list[Row]) -> list[str]:
         values = [v for row in rows if isinstance(v := row.get(f"chance_{score.key}"), float)]
         if values:
             parts.append(f"{score.heading} {min(values):.3f} to {max(values):.3f}")
-    told = "Chance, the same images asked about by prompts of others"
+    told = "Chance, the same images judged by other images' prompts"
     return [f"{told}: {', '.join(parts)}."] * bool(parts)
 
 
@@ -190,6 +194,7 @@ def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
         columns=columns(shown),
         rows=rows,
         notes=[
+            *filter(None, [noise.sentence(rows)]),
             _chance_note(rows, tags),
             *_answer_chance_note(rows),
             *prompt_notes.notes(results.study),
@@ -199,6 +204,7 @@ def text_to_image(study: Study, inputs: Iterable[Path] = ()) -> Table:
         ],
         identity=IDENTITY,
         more=_further(rows, shown),
+        banner=noise.AT_CHANCE if noise.is_at_chance(rows) else "",
     )
 
 

@@ -8,9 +8,11 @@ from itertools import groupby
 from typing import Literal
 
 from nanogen.report.columns import Column, printed
+from nanogen.report.noise import UNRANKED, differ, interval
 from nanogen.report.rows import Row
 
 Mark = Literal["best", "second"]
+MARKS: tuple[Mark, ...] = ("best", "second")
 # The paper's groups in the paper's order, keyed by family or, in Table 1, by space.
 GROUPS = {
     "public": "Public models",
@@ -20,7 +22,6 @@ GROUPS = {
     "pixel": "Pixel-space",
     "few-step": "One-/few-step",
 }
-UNRANKED = "public"  # models of others, of other sizes and data: shown, but not compared
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Table:
         identity, more: keys that only the CSV has, before and after the printed ones.
         ranked: whether the best and second best value of a column are marked.
         apart: whether groups are ranked separately, because their numbers cannot be compared.
+        banner: what must be known before any number is read; empty: nothing.
     """
 
     name: str
@@ -49,6 +51,13 @@ class Table:
     more: tuple[str, ...] = ()
     ranked: bool = True
     apart: bool = False
+    banner: str = ""
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether a cell is printed with its interval."""
+        shown = [column.key for column in self.columns if column.with_interval]
+        return any(interval(key, row) for key in shown for row in self.rows)
 
     @property
     def keys(self) -> list[str]:
@@ -70,7 +79,8 @@ def marks(table: Table) -> dict[tuple[int, str], Mark]:
     """Marks of the best and second best cells of each column: {(row index, key): mark}.
 
     Values are compared as printed, so that equal ones share a mark. A column with fewer than two
-    different values, or without a direction, has no marks; the worst value is never marked.
+    different values, or without a direction, has no marks; the worst value is never marked. Nor is a
+    value that noise may have put before the next one: with it, the marks of the column end.
     """
     whole = [list(enumerate(table.rows))]
     blocks = [rows for _, rows in table.groups()] if table.apart else whole
@@ -89,9 +99,10 @@ def _marked(column: Column, rows: list[tuple[int, Row]]) -> dict[tuple[int, str]
         if isinstance(row.get(column.key), int | float) and row.get("family") != UNRANKED
     }
     order = sorted(set(cells.values()), reverse=column.better == "higher")
-    if len(order) < 2:
-        return {}
-    ranks: dict[float, Mark] = {order[0]: "best"}
-    if order[1] != order[-1]:
-        ranks[order[1]] = "second"
+    ranks: dict[float, Mark] = {}
+    for mark, value, after in zip(MARKS, order, order[1:], strict=False):
+        here, next_ones = ([dict(rows)[i] for i, v in cells.items() if v == of] for of in (value, after))
+        if not all(differ(column.key, row, other) for row in here for other in next_ones):
+            break
+        ranks[value] = mark
     return {(index, column.key): ranks[value] for index, value in cells.items() if value in ranks}

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanogen.report import profile
+from nanogen.report import noise, profile
 from nanogen.report.artefacts import FIGURES, TABLES
-from nanogen.report.columns import Column, columns, printed
+from nanogen.report.columns import Column, cell, columns
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import Table, marks
 
@@ -38,16 +38,25 @@ _EXPENDABLE = (
     "params",
     "guidance_scale",
     "published_",
-    "simpleeval_",
     "color_attr",
     "position",
     "counting",
     "two_object",
+    "tag_mean",
+    "accuracy_",
     "accuracy",
     "fid_untrained",
     "methods",
     "latent",
     "channels",
+    "colors",
+    "single_object",
+    "simpleeval_",
+    "chance_",
+    "simpleeval",
+    "genai_bench",
+    "dpg_bench",
+    "chance",
 )
 PLAIN_WIDTH = 150  # where the output is a file, lines may be long
 
@@ -64,7 +73,7 @@ def from_csv(path: Path) -> Table:
 
 
 def _width(column: Column, rows: Iterable[Row]) -> int:
-    return max(len(column.title), *(len(printed(column, row.get(column.key))) for row in rows)) + 3
+    return max(len(column.title), *(len(cell(column, row)) for row in rows)) + 3
 
 
 def fitting(table: Table, width: int) -> list[Column]:
@@ -98,9 +107,7 @@ def rich_table(table: Table, width: int, plain: bool) -> RichTable:
     marked = marks(table)
     styles = {"best": "bold", "second": "underline", None: ""}
     for index, row in enumerate(table.rows):
-        drawn.add_row(
-            *(Text(printed(c, row.get(c.key)), style=styles[marked.get((index, c.key))]) for c in shown)
-        )
+        drawn.add_row(*(Text(cell(c, row), style=styles[marked.get((index, c.key))]) for c in shown))
     return drawn
 
 
@@ -145,7 +152,7 @@ def show(
     console.print(f"Study {study}", style="bold", highlight=False)
     _first_look(console, figures)
     _tables(console, tables)
-    _files(console, "Tables (also .md and .tex)", tables)
+    _files(console, "Tables (also .md, .tex and .html)", tables)
     _files(console, "Figures", _by_folder(figures))
     _files(console, "Pages, for a browser", pages)
     if runs:
@@ -179,8 +186,13 @@ def show_briefly(
 
 def _tables(console: Console, paths: Sequence[Path]) -> None:
     for path in (path for path in paths if path.stem not in IN_FILES):
+        table = from_csv(path)
         console.print()
-        console.print(rich_table(from_csv(path), console.width, plain=not console.is_terminal))
+        console.print(rich_table(table, console.width, plain=not console.is_terminal))
+        if noise.is_at_chance(table.rows):
+            console.print(f"{noise.AT_CHANCE}.", style="bold", highlight=False)
+        if told := noise.sentence(table.rows):
+            console.print(told, highlight=False)
 
 
 def _time(runs: Sequence[profile.Run]) -> str:

@@ -95,13 +95,14 @@ class Adversary(ABC):
         self.keys, self.phases, self.group = keys, phases, group
         self.features, self.heads = features, heads.to(group.device)
         self.wrapped = parallel(self.heads, group)
-        self.learned = Learned(self.heads, adamw(self.heads, keys.betas, weight_decay=0.0))
+        optimizer = adamw(self.heads, keys.betas, weight_decay=0.0, eps=keys.eps)
+        self.learned = Learned(self.heads, optimizer)
 
     def judge(self, made: Reconstructed, draws: Tensor, step: int) -> Discriminated | None:
         """What the discriminator sees at ``step`` (from 1); None before it is trained.
 
         Args:
-            draws: (B, 3, 7) uniform in [0, 1): how originals, reconstructions and those that the
+            draws: (B, 3, 10) uniform in [0, 1): how originals, reconstructions and those that the
                 discriminator alone sees are augmented.
         """
         if step <= self.phases.disc_start:

@@ -97,5 +97,5 @@ def _adversary(
     of_kind = ADVERSARIES[stage.model.kind]
     features = load_features(folder, stage.networks["discriminator"], keys.layers)
     with seeded(stage.seed, "build", stage.model.name, "discriminator"):
-        heads = of_kind.heads_class(features.encoder.width, len(keys.layers), keys.kernel)
+        heads = of_kind.heads_class(features.encoder.width, len(keys.layers), keys.kernel, keys.norm_eps)
     return of_kind(keys, phases, features.to(group.device), heads, group)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from nanogen.config.tokenizer_schema import Augmentation
 
 DRAWS = 7  # per image: brightness, saturation, contrast, shift and hole in rows and in columns
+PARTS = 3  # per batch: whether there is a translation, a change of colours, a cutout
 # Which of an image's draws is for what: the original, its reconstruction, and the reconstruction that is
 # made again for the discriminator alone.
 REAL, FAKE, AGAIN = range(3)
@@ -22,16 +23,26 @@ def augmented(images: Tensor, draws: Tensor, strength: Augmentation) -> Tensor:
 
     Args:
         images: (B, 3, H, W) in about [-1, 1].
-        draws: (B, 7) uniform in [0, 1).
+        draws: (B, 10) uniform in [0, 1): seven for the image, three for whether each part happens.
+            Where the probability is 1, the last three are not needed.
         strength: ``color`` (1: as published), ``translation`` and ``cutout`` (the largest shift and the
-            hole's side, as shares of the image's side); 0 leaves a step out.
+            hole's side, as shares of the image's side); 0 leaves a part out. ``probability`` is each
+            part's, ``symmetric`` is explained at `with_hole`.
     """
-    if strength.translation:
-        images = translated(images, draws[:, 3:5], strength.translation)
-    if strength.color:
-        images = recoloured(images, draws[:, :3], strength.color)
-    if strength.cutout:
-        images = with_hole(images, draws[:, 5:], strength.cutout)
+    shift, colors, hole = draws[:, 3:5], draws[:, :3], draws[:, 5:DRAWS]
+    parts = (
+        (strength.translation, lambda x: translated(x, shift, strength.translation)),
+        (strength.color, lambda x: recoloured(x, colors, strength.color)),
+        (strength.cutout, lambda x: with_hole(x, hole, strength.cutout, strength.symmetric)),
+    )
+    for index, (amount, change) in enumerate(parts):
+        if not amount:
+            continue
+        changed = change(images)
+        if strength.probability < 1:
+            happens = draws[:, DRAWS + index] < strength.probability
+            changed = torch.where(happens.view(-1, 1, 1, 1), changed, images)
+        images = changed
     return images
 
 
@@ -47,7 +58,7 @@ def recoloured(images: Tensor, draws: Tensor, strength: float) -> Tensor:
 
 def translated(images: Tensor, draws: Tensor, share: float) -> Tensor:
     """Shifted by whole pixels, at most ``share`` of the side each way; zeros move in."""
-    most = max(1, int(share * images.shape[-1] + 0.5))
+    most = round(share * images.shape[-1])
     first = (draws * (2 * most + 1)).long()  # (B, 2)
     padded = F.pad(images, (most, most, most, most)).permute(0, 2, 3, 1)
     rows, columns = (
@@ -58,13 +69,18 @@ def translated(images: Tensor, draws: Tensor, share: float) -> Tensor:
     return padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def with_hole(images: Tensor, draws: Tensor, share: float) -> Tensor:
-    """A square of zeros, ``share`` of the side wide, whose centre lies anywhere in the image."""
+def with_hole(images: Tensor, draws: Tensor, share: float, symmetric: bool = False) -> Tensor:
+    """A square of zeros, ``share`` of the side wide, whose centre lies anywhere in the image.
+
+    The centre of a hole of an even side lies between two pixels. Where ``symmetric``, it may also lie
+    behind the last one, as it may before the first.
+    """
     side = max(1, round(share * images.shape[-1]))
+    behind = int(symmetric and side % 2 == 0)
     inside = []
     for axis in (0, 1):
         size = images.shape[2 + axis]
-        first = (draws[:, axis, None] * size).long() - side // 2
+        first = (draws[:, axis, None] * (size + behind)).long() - side // 2
         place = torch.arange(size, device=images.device)
         inside.append((place >= first) & (place < first + side))
     hole = inside[0][:, None, :, None] & inside[1][:, None, None, :]

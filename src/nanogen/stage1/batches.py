@@ -19,7 +19,7 @@ from nanogen.config.model_stage import ModelStage
 from nanogen.data.order import Order
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
-from nanogen.stage1.augmentation import DRAWS
+from nanogen.stage1.augmentation import DRAWS, PARTS
 from nanogen.training.prefetch import prefetched
 from nanogen.training.processes import Processes
 
@@ -31,7 +31,7 @@ class Batch:
     images: Tensor  # uint8 (B, H, W, 3)
     noise: Tensor  # (B, ...) standard normal, of the size that the tokenizer asks for
     level: Tensor  # (B,) uniform in [0, 1), how strong the noise is
-    augment: Tensor  # (B, 3, 7) uniform in [0, 1), for the discriminator's augmentations
+    augment: Tensor  # (B, 3, 10) uniform in [0, 1), for the discriminator's augmentations
 
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
@@ -70,14 +70,19 @@ class Batches:
         """This process's share of the batch of ``step``."""
         first = (step - 1) * self.size
         drawn = [self._image(first + place) for place in self.share]
-        return Batch(*(torch.stack(part) for part in zip(*drawn, strict=True)))
+        images, noise, level, augment = (torch.stack(part) for part in zip(*drawn, strict=True))
+        # one draw for the whole batch, whatever processes share it
+        generator = torch.Generator().manual_seed(seed_for(*self.identity, "augmented", step))
+        happens = torch.rand(augment.shape[1], PARTS, generator=generator).expand(len(augment), -1, -1)
+        return Batch(images, noise, level, torch.cat([augment, happens], 2))
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
         """Batches of the steps after ``start``, to ``stop``."""
         return prefetched(lambda step: self.at(step).to(device), range(start + 1, stop + 1))
 
     def _image(self, place: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The fields of `Batch` for one place; what every image needs is drawn first."""
+        """The fields of `Batch` for one place, without the batch's draws; what every image needs is
+        drawn first."""
         generator = torch.Generator().manual_seed(seed_for(*self.identity, place))
         level = torch.rand((), generator=generator)
         noise = torch.randn(self.noise, generator=generator)

@@ -14,7 +14,6 @@ from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, load_encoder
 
-EPSILON = 1e-6  # of a row's norms
 GROUPS = 8  # of a grid's
 SLOPE = 0.2
 
@@ -54,8 +53,9 @@ class Head(nn.Module):
     them is per image and channel, over the tokens.
     """
 
-    def __init__(self, width: int, kernel: int):
+    def __init__(self, width: int, kernel: int, epsilon: float):
         super().__init__()
+        self.epsilon = epsilon  # of its norms
         self.enter = self._judging(width, 1)
         self.around = self._judging(width, kernel)
         self.logit = self.convolution(width, 1, 1)
@@ -74,7 +74,7 @@ class Head(nn.Module):
         return spectral_norm(convolution)
 
     def norm(self, width: int) -> nn.Module:
-        return nn.GroupNorm(width, width, EPSILON)
+        return nn.GroupNorm(width, width, self.epsilon)
 
 
 class GridHead(Head):
@@ -95,9 +95,9 @@ class Heads(nn.Module):
 
     head: type[Head] = Head
 
-    def __init__(self, width: int, layers: int, kernel: int):
+    def __init__(self, width: int, layers: int, kernel: int, epsilon: float = 1e-6):
         super().__init__()
-        self.heads = nn.ModuleList(self.head(width, kernel) for _ in range(layers))
+        self.heads = nn.ModuleList(self.head(width, kernel, epsilon) for _ in range(layers))
 
     def forward(self, *batches: Sequence[Tensor]) -> list[Tensor]:
         return [self.logits([x.flatten(2) for x in features]) for features in batches]

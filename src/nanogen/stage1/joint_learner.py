@@ -61,7 +61,9 @@ class JointLearner(Learner[JointBatch]):
         norm = LatentNorm(joint.latent[0], tuning.momentum).to(group.device)
         self.backbone = Backbone(norm, parallel(network, group), network.conditioner)
         self.relative_rate = tuning.learning_rate / self.keys.learning_rate
-        optimizer = adamw(network, self.keys.betas, self.keys.weight_decay, fused=False)
+        optimizer = adamw(
+            network, self.keys.betas, self.keys.weight_decay, eps=self.keys.eps, fused=False
+        )
         self.beside = checkpoint.Learned(nn.ModuleDict({"network": network, "norm": norm}), optimizer)
         self.grid = [side // joint.backbone.patch for side in joint.latent[1:]]
 

@@ -52,7 +52,7 @@ class Learner(ABC, Generic[Seen]):
         self.wrapped = parallel(self.network, group)
         self.loss = loss_of(stage, self.phases, folders, self.trainee.terms, group)
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = adamw(self.network, self.keys.betas, self.keys.weight_decay)
+        optimizer = adamw(self.network, self.keys.betas, self.keys.weight_decay, eps=self.keys.eps)
         self.average = EMA(self.network, keys.ema)
         self.learned = checkpoint.Learned(self.network, optimizer, self.average)
         bf16 = keys.precision == "bf16"

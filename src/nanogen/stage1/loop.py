@@ -18,6 +18,7 @@ from nanogen.stage1.learner import Learner, OnDevice
 from nanogen.training import checkpoint
 from nanogen.training.execution import Saving
 from nanogen.training.log import TrainingLog
+from nanogen.training.machine import Machine
 from nanogen.training.processes import Processes
 from nanogen.training.stopping import Interrupted, StopRequest
 
@@ -53,7 +54,7 @@ def train_tokenizer(
     """
     began = time.monotonic()
     steps, start = learner.phases.steps, learner.restore(state, stage.hash)
-    curve = _curve(stage, state, start, steps, saving.log_every) if group.main else None
+    curve = _curve(stage, state, group, start, steps, saving.log_every) if group.main else None
     stop = StopRequest(saving.deadline)
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
         measured = learner.step(step, batch)
@@ -92,7 +93,9 @@ def _write(
     log.info("%s: %s (%.0f s)", stage.model.name, numbers, time.monotonic() - began)
 
 
-def _curve(stage: ModelStage, state: Path, start: int, steps: int, log_every: int) -> TrainingLog:
+def _curve(
+    stage: ModelStage, state: Path, group: Processes, start: int, steps: int, log_every: int
+) -> TrainingLog:
     """The training log, continued after step ``start``."""
     model = stage.model
     if start:
@@ -101,4 +104,5 @@ def _curve(stage: ModelStage, state: Path, start: int, steps: int, log_every: in
     checkpoint.truncate_log(file, start)
     rate = f"stage1.optimizer.learning_rate in config/models/{model.name}.yaml"
     size = stage.tokenizer_training.batch_size
-    return TrainingLog(file, model.name, start, steps, log_every, size, rate)
+    machine = Machine.of(group.device, group.world)
+    return TrainingLog(file, model.name, start, steps, log_every, size, machine, rate)

@@ -43,7 +43,7 @@ class TokenizerLoss:
         """The tokenizer's losses at ``step`` (from 1) and what the discriminator saw, if it did.
 
         Args:
-            draws: (B, 3, 7) uniform in [0, 1), for the augmentations (`Adversary.judge`).
+            draws: (B, 3, 10) uniform in [0, 1), for the augmentations (`Adversary.judge`).
             last: the weights of the decoder's last layer, at which gradients are compared.
 
         ``loss`` carries the graph and is this process's; the terms stand beside it by name, before

@@ -24,7 +24,15 @@ from nanogen.tokenizers.rae import RAE, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 from nanogen.training.processes import Processes
 
-ARCHITECTURE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+ARCHITECTURE = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "layer_norm_eps",
+    "hidden_act",
+    "qkv_bias",
+)
 
 
 def build(model: Model, resolution: int) -> ViTDecoder:
@@ -80,7 +88,9 @@ class DecoderTraining:
         )
         with seeded(stage.seed, "build", model.name, "weights"):
             self.learned = build(model, images.shape[1])
-        self.tokenizer = RAE(lambda: self.encoder, self.learned, self.mean, self.var).to(group.device)
+        self.tokenizer = RAE(
+            lambda: self.encoder, self.learned, self.mean, self.var, model.statistics_eps
+        ).to(group.device)
         self.last: Tensor = self.learned.pixels.weight
         self.noise: tuple[int, ...] = model.latent_shape
         self.terms: dict[str, Term] = {}

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from nanogen.config.cost import training_flops
 from nanogen.config.train_stage import TrainStage
 from nanogen.stage2.evaluation import Online
 from nanogen.stage2.learner import Learner
@@ -15,6 +16,7 @@ from nanogen.stage2.tracking import Tracking
 from nanogen.training import checkpoint
 from nanogen.training.execution import Execution
 from nanogen.training.log import TrainingLog
+from nanogen.training.machine import Machine
 from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class Monitor:
         self.log_every, self.online = execution.log_every, online
         keep = execution.snapshots
         self.snapshots = None if keep is None else Snapshots(keep, state, stage.hash, group)
+        self.machine = Machine.of(group.device, group.world, training_flops(stage))
         self.curve: TrainingLog | None = None
         self.tracking: Tracking | None = None
         self.logs = [state / "train.jsonl", *([state / "online.jsonl"] if online else [])]
@@ -55,7 +58,7 @@ class Monitor:
             self.curve = self._curve(start)
 
     def _track(self, folder: Path, start: int) -> None:
-        self.tracking = Tracking(self.execution.trackers, folder, self.stage, start, self.group)
+        self.tracking = Tracking(self.execution.trackers, folder, self.stage, start, self.machine)
         if self.online:
             self.online.listen = self.tracking.evaluation
 
@@ -65,7 +68,8 @@ class Monitor:
             log.info("continuing %s on %s after step %d", stage.method, stage.task, start)
         checkpoint.truncate_log(self.logs[0], start)
         name, steps = f"{stage.method} on {stage.task}", training.steps
-        curve = TrainingLog(self.logs[0], name, start, steps, self.log_every, training.batch_size)
+        batch = training.batch_size
+        curve = TrainingLog(self.logs[0], name, start, steps, self.log_every, batch, self.machine)
         if self.tracking:
             curve.listen = self.tracking.line
         return curve

@@ -8,18 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
-from nanogen.config.cost import training_flops
 from nanogen.config.entries import named
 from nanogen.config.trackers import TRACKERS
 from nanogen.config.train_stage import TrainStage
 from nanogen.files import explained
-from nanogen.records.usage import used
-from nanogen.training.processes import Processes
+from nanogen.training.machine import Machine
 
-# Peaks of dense bfloat16 matrix products in TFLOP/s, from NVIDIA's data sheets, by a part of the name.
-PEAKS = {"B200": 2250.0, "H200": 989.5, "H100": 989.5, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
 SHOWN = 64  # images of a grid
 GAP = 2  # white pixels between them
 
@@ -51,11 +46,9 @@ class Tracking:
     """
 
     def __init__(
-        self, names: Sequence[str], folder: Path, stage: TrainStage, start: int, group: Processes
+        self, names: Sequence[str], folder: Path, stage: TrainStage, start: int, machine: Machine
     ):
-        self.device = group.device
-        self.flops = training_flops(stage)
-        self.peak = peak_flops(group.device) * group.world
+        self.machine = machine
         self.trackers: list[Tracker] = []
         for name in names:
             place = folder / name
@@ -66,9 +59,9 @@ class Tracking:
     def line(self, line: Mapping[str, float]) -> None:
         """A line of the curve, with memory in GB and the share of the device's peak in use (MFU)."""
         values = {key: value for key, value in line.items() if key not in ("step", "seconds")}
-        values["memory_gb"] = memory(self.device) / 1e9
-        if self.peak:
-            values["mfu"] = line["images_per_second"] * self.flops / self.peak
+        values["memory_gb"] = self.machine.memory_gb
+        if (mfu := self.machine.mfu(line["images_per_second"])) is not None:
+            values["mfu"] = mfu
         self._scalars("train", int(line["step"]), values)
 
     def evaluation(self, step: int, values: Mapping[str, float], images: np.ndarray) -> None:
@@ -84,17 +77,6 @@ class Tracking:
     def close(self) -> None:
         for tracker in self.trackers:
             tracker.close()
-
-
-def peak_flops(device: torch.device) -> float:
-    """Operations per second of which MFU is a share; 0 where they are not known, as on CPUs."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    return 1e12 * next((peak for part, peak in PEAKS.items() if part in name), 0.0)
-
-
-def memory(device: torch.device) -> float:
-    """The most bytes that the training held: of the GPU, else of the main memory."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else used().memory
 
 
 def grid(images: np.ndarray) -> np.ndarray:

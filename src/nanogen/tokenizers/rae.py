@@ -33,7 +33,7 @@ EPSILON = 1e-5
 
 
 class RAE(Tokenizer):
-    """``(z - mean) / sqrt(var + 1e-5)`` per channel and position of the encoder's patch tokens z; the
+    """``(z - mean) / sqrt(var + epsilon)`` per channel and position of the encoder's patch tokens z; the
     decoder is given z itself.
 
     ``encoder`` is called for the network at the first `encode`: sampling only decodes, and is
@@ -44,15 +44,20 @@ class RAE(Tokenizer):
     std: Tensor
 
     def __init__(
-        self, encoder: Callable[[], VisionEncoder], decoder: ViTDecoder, mean: Tensor, var: Tensor
+        self,
+        encoder: Callable[[], VisionEncoder],
+        decoder: ViTDecoder,
+        mean: Tensor,
+        var: Tensor,
+        epsilon: float = EPSILON,
     ):
         super().__init__()
-        self._make_encoder = encoder
+        self._make_encoder, self.epsilon = encoder, epsilon
         self.decoder = decoder
         channels, rows, columns = mean.shape
         self.latent_shape = channels, rows, columns
         self.register_buffer("mean", mean)
-        self.register_buffer("std", (var + EPSILON).sqrt())
+        self.register_buffer("std", (var + epsilon).sqrt())
 
     @cached_property
     def encoder(self) -> VisionEncoder:
@@ -74,7 +79,8 @@ class RAE(Tokenizer):
     def untrained(self) -> RAE:
         """With another decoder, on the same encoder and its statistics."""
         decoder = type(self.decoder)(**self.decoder.config).to(self.mean.device)
-        rae = RAE(lambda: self.encoder, decoder, self.mean, self.std.square() - EPSILON)
+        var = self.std.square() - self.epsilon
+        rae = RAE(lambda: self.encoder, decoder, self.mean, var, self.epsilon)
         return rae.eval().requires_grad_(False)
 
 
@@ -88,7 +94,7 @@ def load(folder: Path, config: Model) -> RAE:
     shape = tuple(mean.shape)
     _fits(folder, "decoder", decoder.latent_shape, shape)
     _fits(folder, "variance", tuple(var.shape), shape)
-    return RAE(partial(_encoder, folder, shape), decoder, mean, var)
+    return RAE(partial(_encoder, folder, shape), decoder, mean, var, config.statistics_eps)
 
 
 def _encoder(folder: Path, shape: tuple[int, ...]) -> VisionEncoder:

@@ -3,6 +3,8 @@ arXiv 2510.11690, section 3), in the form in which the authors release it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +13,41 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nanogen.errors import UserError
+from nanogen.errors import UserError, nearest
 from nanogen.files import read_json, write_json
 from nanogen.weights import readable_weights
 
 WEIGHTS = "model.safetensors"
-EPSILON = 1e-12  # of every norm
+EPSILON = 1e-12  # of every norm, unless given otherwise
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {  # by the names of transformers
+    "gelu": nn.GELU,
+    "gelu_new": partial(nn.GELU, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(nn.GELU, approximate="tanh"),
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+}
 
 
 class Block(nn.Module):
-    """Self-attention and a GELU MLP, each after a LayerNorm and with a residual."""
+    """Self-attention and an MLP, each after a LayerNorm and with a residual."""
 
-    def __init__(self, width: int, heads: int, hidden: int):
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        *,
+        epsilon: float,
+        activation: Callable[[], nn.Module],
+        qkv_bias: bool,
+    ):
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(width, EPSILON)
-        self.qkv = nn.Linear(width, 3 * width)
+        self.norm1 = nn.LayerNorm(width, epsilon)
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
         self.out = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width, EPSILON)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.norm2 = nn.LayerNorm(width, epsilon)
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, width))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, L, width)
         qkv = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1))  # (N, L, 3, heads, head)
@@ -63,7 +81,7 @@ class ViTDecoder(nn.Module):
     A learned token in front, one token per cell, a learned position each, and a Linear from every cell's
     token to the pixels of its patch, in the order (row, column, channel). ``config`` holds the
     constructor's arguments; ``intermediate_size``, the MLP's hidden width, is by default four times
-    ``hidden_size``.
+    ``hidden_size``. ``hidden_act`` is one of `ACTIVATIONS`; a UserError is raised for another.
 
     Initial weights are torch's defaults but for the token, which is zero, and the positions
     (`position_table`), for which ``hidden_size`` has to be a multiple of 4.
@@ -78,8 +96,16 @@ class ViTDecoder(nn.Module):
         num_hidden_layers: int,
         num_attention_heads: int,
         intermediate_size: int | None = None,
+        layer_norm_eps: float = EPSILON,
+        hidden_act: str = "gelu",
+        qkv_bias: bool = True,
     ):
         super().__init__()
+        if hidden_act not in ACTIVATIONS:
+            raise UserError(
+                f"a decoder's hidden_act {hidden_act!r} is not known"
+                f"{nearest(hidden_act, ACTIVATIONS)}; choose one of {', '.join(ACTIVATIONS)}"
+            )
         hidden = intermediate_size or 4 * hidden_size
         channels, rows, columns = latent
         self.config: dict[str, Any] = {
@@ -89,6 +115,9 @@ class ViTDecoder(nn.Module):
             "num_hidden_layers": num_hidden_layers,
             "num_attention_heads": num_attention_heads,
             "intermediate_size": hidden,
+            "layer_norm_eps": layer_norm_eps,
+            "hidden_act": hidden_act,
+            "qkv_bias": qkv_bias,
         }
         self.latent_shape = (channels, rows, columns)
         self.patch = resolution // rows
@@ -96,9 +125,17 @@ class ViTDecoder(nn.Module):
         self.token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         self.position = nn.Parameter(position_table(rows, columns, hidden_size))
         self.blocks = nn.ModuleList(
-            Block(hidden_size, num_attention_heads, hidden) for _ in range(num_hidden_layers)
+            Block(
+                hidden_size,
+                num_attention_heads,
+                hidden,
+                epsilon=layer_norm_eps,
+                activation=ACTIVATIONS[hidden_act],
+                qkv_bias=qkv_bias,
+            )
+            for _ in range(num_hidden_layers)
         )
-        self.norm = nn.LayerNorm(hidden_size, EPSILON)
+        self.norm = nn.LayerNorm(hidden_size, layer_norm_eps)
         self.pixels = nn.Linear(hidden_size, 3 * self.patch**2)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nanogen.errors import UserError
+from nanogen.progress.lines import duration
+from nanogen.training.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,7 @@ class TrainingLog:
     steps of an interval have is their mean.
 
     Args:
+        machine: what the training runs on.
         rate: key of the learning rate, which is to be lowered where a value is not finite.
 
     Attributes:
@@ -40,11 +43,13 @@ class TrainingLog:
         steps: int,
         every: int,
         batch_size: int,
+        machine: Machine,
         rate: str = "training.optimizer.learning_rate",
     ):
         self.path, self.name, self.rate = path, name, rate
         self.listen: Callable[[dict[str, float]], None] = lambda line: None
         self.steps, self.every, self.batch_size = steps, every, batch_size
+        self.machine = machine
         self.bar = tqdm(
             total=steps, initial=start, desc=name, unit="step", disable=not sys.stderr.isatty()
         )
@@ -75,9 +80,12 @@ class TrainingLog:
         self.listen(line)
         self.bar.set_postfix(loss=f"{line['loss']:.4f}")
         if self.bar.disable and (now >= self.next_line or step == self.steps):
+            left = (self.steps - step) * (now - self.began) / len(self.pending)
             log.info(
-                "%s: step %d/%d, loss %.4f, %.0f images/s",
-                self.name, step, self.steps, line["loss"], line["images_per_second"],
+                "%s: step %d/%d, loss %.4f, %s%s",
+                self.name, step, self.steps, line["loss"],
+                self.machine.described(line["images_per_second"]),
+                f", about {duration(left)} left" if step < self.steps else "",
             )  # fmt: skip
             self.next_line = now + 15
         self.pending = []

@@ -87,6 +87,7 @@ def adamw(
     weight_decay: float,
     learning_rate: float = 1e-3,
     *,
+    eps: float = 1e-8,
     fused: bool = True,
     but: Iterable[nn.Parameter] = (),
 ) -> torch.optim.AdamW:
@@ -94,6 +95,7 @@ def adamw(
 
     Args:
         learning_rate: only a start where a schedule sets it at every step.
+        eps: added to the root of the second moment.
         fused: one kernel for all parameters; it rounds otherwise than the loop over them does.
         but: parameters that another optimizer trains.
     """
@@ -101,5 +103,10 @@ def adamw(
     trained = [p for p in network.parameters() if p.requires_grad and id(p) not in others]
     first, second = betas
     return torch.optim.AdamW(
-        trained, lr=learning_rate, betas=(first, second), weight_decay=weight_decay, fused=fused
+        trained,
+        lr=learning_rate,
+        betas=(first, second),
+        eps=eps,
+        weight_decay=weight_decay,
+        fused=fused,
     )

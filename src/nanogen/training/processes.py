@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nanogen.errors import UserError
 from nanogen.files import folder_beside
+from nanogen.training.heap import keep_in_large_pages
 
 # What the backends say when the other end of a connection is gone. Neither has a type for it.
 SIGNS = ("Connection reset by peer", "Connection closed by peer", "Broken pipe", "remote process exited")
@@ -106,6 +107,8 @@ def processes() -> Iterator[Processes]:
     )
     if cuda:
         torch.cuda.set_device(device)
+    else:
+        keep_in_large_pages()
     if world > 1:
         dist.init_process_group("nccl" if cuda else "gloo")
     try:

@@ -40,6 +40,7 @@ from nanogen.config.stages.runs import (
 from nanogen.config.stages.scores import measuring, metric, metrics_of, networks
 from nanogen.config.stages.text_to_image import (
     answering,
+    caption_reference,
     geneval,
     image_text,
     online,
@@ -53,6 +54,7 @@ __all__ = [
     "VERSIONS",
     "Stage",
     "answering",
+    "caption_reference",
     "data",
     "distribution",
     "drawn_texts",

@@ -28,12 +28,14 @@ VERSIONS = {
     "features": 2,
     "reference": 2,
     "distribution": 2,
-    "geneval": 1,
+    "geneval": 2,
     "questions": 1,
-    "question_scores": 1,
-    "simpleeval": 1,
+    "question_scores": 2,
+    "simpleeval": 2,
     "clip_score": 1,
     "image_text": 1,
+    "caption_reference": 1,
+    "caption_fid": 1,
 }
 # The section behind a key of a stage: one, a list of them, or (`BY_NAME`) several by name.
 SECTIONS: dict[str, type[Section]] = {

@@ -89,6 +89,7 @@ def prompts(study: Study) -> Stage:
         classes = {"classes": given_classes(study, "t2i")}
         classes |= {"names": "english"} if _numbered(study, "t2i") else {}
     rows = prompt_lists.rows(run.evaluation)
+    captions = prompt_lists.captions(run.evaluation)
     stage = stage_of(
         "prompts",
         {},
@@ -100,6 +101,7 @@ def prompts(study: Study) -> Stage:
         **(prompt_lists.identity("prompts", str(named)) if in_a_file else {"content": None}),
         **{metric: {key: of, **prompt_lists.identity(key, of)} for metric, (key, of) in own.items()},
         **({"rows": rows} if rows else {}),
+        **({"captions": captions} if captions else {}),
     )
     return {**stage, "data": keys}
 

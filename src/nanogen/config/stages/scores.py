@@ -8,6 +8,7 @@ from nanogen.config.schema import Task
 from nanogen.config.stages.base import Stage
 from nanogen.config.stages.runs import distribution, features
 from nanogen.config.stages.text_to_image import (
+    caption_fid,
     clip_score,
     geneval,
     image_text,
@@ -16,7 +17,7 @@ from nanogen.config.stages.text_to_image import (
 )
 from nanogen.config.study_schema import Study
 
-_MAKE = (distribution, geneval, question_scores, simpleeval, clip_score, image_text)
+_MAKE = (distribution, geneval, question_scores, simpleeval, clip_score, caption_fid, image_text)
 _STAGES = {make.__name__: make for make in _MAKE}
 
 

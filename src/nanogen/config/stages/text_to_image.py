@@ -13,6 +13,7 @@ from nanogen.config.stages.preparation import model, model_keys, prompts
 from nanogen.config.stages.runs import reference, sample
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
+from nanogen.prompts.caption_sets import moments_file, sha256_of
 
 
 def geneval(study: Study, method: str, variant: str) -> Stage:
@@ -147,6 +148,43 @@ def clip_score(study: Study, method: str, variant: str) -> Stage:
         },
         matcher=model_keys(study, matcher),
     )
+
+
+def caption_reference(study: Study, name: str) -> Stage:
+    """Moments of the images of a set of captions, or the user's."""
+    run = trained_run(study, study.methods[0], "t2i")
+    source = run.evaluation.captions.given.get(name)
+    if source is None:
+        raise UserError(f"evaluation.captions.{name} names the set of captions that is measured on")
+    extractor, moments = run.evaluation.extractors[0], moments_file(source)
+    return stage_of(
+        "caption_reference",
+        {"prompts": prompts(study)["hash"], "extractor": model(study, extractor)["hash"]},
+        captions=name,
+        source=source,
+        moments=sha256_of(moments) if moments else None,
+        resolution=run.data.resolution,
+        extractor=model_keys(study, extractor),
+    )
+
+
+def caption_fid(study: Study, method: str, variant: str) -> Stage:
+    """FID of one sample set on the study's sets of captions. The metrics' names stand in ``use``."""
+    run = load_run(study, method, "t2i")
+    given, extractor = run.evaluation.captions.given, run.evaluation.extractors[0]
+    if not given:
+        raise UserError("evaluation.captions names the sets of captions that are measured on")
+    stage = stage_of(
+        "caption_fid",
+        {
+            "samples": sample(study, method, "t2i", variant)["hash"],
+            "prompts": prompts(study)["hash"],
+            "extractor": model(study, extractor)["hash"],
+            **{f"captions_{name}": caption_reference(study, name)["hash"] for name in given},
+        },
+        extractor=model_keys(study, extractor),
+    )
+    return {**stage, "use": {"metrics": [f"fid_{name}" for name in given]}}
 
 
 def image_text(study: Study, method: str, variant: str) -> Stage:

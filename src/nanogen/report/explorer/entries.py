@@ -10,7 +10,7 @@ from typing import Any
 from nanogen.config import Study, metrics
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
-from nanogen.report import paper_tables
+from nanogen.report import noise, paper_tables
 from nanogen.report.artefacts import table_of
 from nanogen.report.columns import Column, column, columns, printed
 from nanogen.report.finished_tables import of_first_seeds
@@ -89,6 +89,7 @@ def _source(
     """
     shown = {part: _numeric(rows) for part, rows in tables.items()}
     rows = _joined(tables, shown)
+    text_to_image = tables.get("t2i", [])
     for guidance in GUIDANCE:
         _mark(rows, guidance, [c for part in (guidance, "t2i") for c in shown.get(part, ())])
     described = {c.key: _described(c, AXES[part]) for part in shown for c in shown[part]}
@@ -97,6 +98,8 @@ def _source(
         "key": key,
         "title": title,
         "note": note,
+        "warning": f"{noise.AT_CHANCE}." if noise.is_at_chance(text_to_image) else "",
+        "chance": noise.sentence(text_to_image),
         "guidances": guidances,
         "families": list(families),
         "columns": list(described.values()),
@@ -112,6 +115,7 @@ def _numeric(rows: list[Row]) -> list[Column]:
 
 def _described(of: Column, axis: str) -> Content:
     main = [score.key for score in metrics.main_scores()]
+    chances = {score.key: score.chance for metric in metrics.METRICS for score in metric.scores}
     return {
         "key": of.key,
         "title": of.title,
@@ -119,7 +123,14 @@ def _described(of: Column, axis: str) -> Content:
         "digits": of.digits,
         "better": of.better,
         "main": of.key in main,
+        "chance": chances.get(of.key, ""),
     }
+
+
+def _intervals(row: Row, shown: Iterable[Column]) -> dict[str, tuple[float, float]]:
+    """The 95 % intervals that a row has, by column."""
+    found = ((c.key, noise.interval(c.key, row)) for c in shown)
+    return {key: ends for key, ends in found if ends is not None}
 
 
 def _numbers(row: Row, shown: Iterable[Column]) -> dict[str, float]:
@@ -148,6 +159,7 @@ def _joined(tables: Mapping[str, list[Row]], shown: Mapping[str, list[Column]]) 
                     "name": row["name"],
                     "family": row["family"],
                     "facts": {},
+                    "intervals": {},
                     "further": [],
                 },
             )
@@ -157,6 +169,7 @@ def _joined(tables: Mapping[str, list[Row]], shown: Mapping[str, list[Column]]) 
                     "remove the other"
                 )
             entry[part] = _numbers(row, shown[part])
+            entry["intervals"][part] = _intervals(row, shown[part])
             facts = {known.heading: _fact(row, key) for key in FACTS if (known := column(key))}
             entry["facts"] |= {heading: text for heading, text in facts.items() if text}
     return list(entries.values())
@@ -164,7 +177,18 @@ def _joined(tables: Mapping[str, list[Row]], shown: Mapping[str, list[Column]]) 
 
 def _mark(rows: list[Content], guidance: str, shown: list[Column]) -> None:
     """Mark the values that are the best and second best of their column, as the tables do."""
-    flat = [{"family": r["family"], **r.get(guidance, {}), **r.get("t2i", {})} for r in rows]
+    parts = (guidance, "t2i")
+    flat = [
+        {"family": r["family"]}
+        | {key: value for part in parts for key, value in r.get(part, {}).items()}
+        | {
+            f"{key}_{end}": value
+            for part in parts
+            for key, ends in r["intervals"].get(part, {}).items()
+            for end, value in zip(("low", "high"), ends, strict=True)
+        }
+        for r in rows
+    ]
     for row in rows:
         row.setdefault("marks", {})[guidance] = {}
     for (index, key), mark in marks(Table("", "", shown, flat)).items():

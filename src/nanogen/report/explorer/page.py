@@ -53,7 +53,9 @@ def content(study: Study | None = None, inputs: Sequence[Path] = (), samples: in
     """
     sources = [published_source()]
     if study and not study.report.reproduction:
-        sources.insert(0, _measured(study, inputs, samples))
+        measured = _measured(study, inputs, samples)
+        # the page opens on the first source: the study's, unless its numbers cannot tell
+        sources.insert(1 if measured["warning"] else 0, measured)
     looks = {**FAMILIES, "public": PUBLIC}
     return {
         "program": f"nanogen {__version__}",

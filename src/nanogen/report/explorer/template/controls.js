@@ -53,5 +53,7 @@ function showSwitches() {
   });
   showSelects();
   document.body.dataset.kind = state.source.key === "published" ? "published" : "measured";
-  element("note").textContent = state.source.note;
+  element("note").textContent = [state.source.note, state.source.chance].filter(Boolean).join(" ");
+  element("warning").textContent = state.source.warning;
+  element("warning").hidden = !state.source.warning;
 }

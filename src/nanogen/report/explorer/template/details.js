@@ -8,7 +8,8 @@ function numbers(row, columns, parts) {
   if (!shown.length) return [];
   const head = make("tr", {}, make("td"), ...parts.map((part) => make("th", { scope: "col" }, PARTS[part])));
   const lines = shown.map((column) => make("tr", {}, make("th", { scope: "row" }, column.title),
-    ...parts.map((part) => make("td", {}, printed(column, row[part]?.[column.key])))));
+    ...parts.map((part) => make("td", {}, printed(column, row[part]?.[column.key]),
+      noise(column, row.intervals[part]?.[column.key], row[part]?.[column.chance])))));
   return [make("table", { class: "numbers" }, make("thead", {}, head), make("tbody", {}, ...lines))];
 }
 

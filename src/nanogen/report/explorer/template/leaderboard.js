@@ -33,6 +33,16 @@ function swatch(family) {
 
 const printed = (column, value) => (value === undefined ? "–" : value.toFixed(column.digits).replace("-", "−"));
 
+// What stands below a number in small print: its 95 % interval and its chance level, where these are known.
+function noise(column, ends, chance) {
+  const print = (number) => printed(column, number);
+  const small = [
+    ...(ends ? [`${print(ends[0])} to ${print(ends[1])}`] : []),
+    ...(chance === undefined ? [] : [`chance ${print(chance)}`]),
+  ];
+  return small.length ? make("small", { class: "noise" }, ...small.map((text) => make("span", {}, text))) : "";
+}
+
 // Rows in order; those without the value come last, whichever way it is sorted.
 function sorted(rows, values, sort) {
   if (sort.key === "name") return [...rows].sort((a, b) => sort.sign * a.name.localeCompare(b.name));
@@ -63,7 +73,7 @@ function axisHeadings(columns, guidance) {
     make("th", { scope: "colgroup", colspan: count(axis), class: "axis" }, titles[axis]));
 }
 
-function boardRow(row, rank, { columns, families, values, marks, selected, onOpen }) {
+function boardRow(row, rank, { columns, families, values, intervals, marks, selected, onOpen }) {
   const family = families.get(row.family);
   const only = onlyAxis(row);
   const name = make("th", { scope: "row" }, swatch(family),
@@ -73,14 +83,16 @@ function boardRow(row, rank, { columns, families, values, marks, selected, onOpe
   if (only) name.append(" ", make("span", { class: "badge" }, `task-specific: ${only} only`));
   const cells = columns.map((column) => {
     const mark = marks(row)[column.key];
-    const text = printed(column, values(row)[column.key]);
-    return make("td", {}, mark === "best" ? make("b", {}, text) : mark === "second" ? make("u", {}, text) : text);
+    const of = values(row);
+    const text = printed(column, of[column.key]);
+    const number = mark === "best" ? make("b", {}, text) : mark === "second" ? make("u", {}, text) : text;
+    return make("td", {}, number, noise(column, intervals(row)[column.key], of[column.chance]));
   });
   return make("tr", { class: selected(row) ? "selected" : null, "data-method": row.method },
     make("td", { class: "rank" }, rank), name, ...cells);
 }
 
-// Fill `table`. `shown`: {rows, columns, families, values, marks, selected, sort, guidance, onSort, onOpen}.
+// Fill `table`. `shown`: {rows, columns, families, values, intervals, marks, selected, sort, guidance, onSort, onOpen}.
 function fillBoard(table, shown) {
   const { columns, sort, onSort } = shown;
   const title = { key: "name", title: "Method" };

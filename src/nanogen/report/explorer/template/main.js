@@ -14,6 +14,7 @@ let view = null; // the plot
 let drawn = 0; // counts drawings, so that a late one does not replace a newer
 
 const values = (row) => ({ ...row[state.guidance], ...row.t2i });
+const intervals = (row) => ({ ...row.intervals[state.guidance], ...row.intervals.t2i });
 const columnOf = (key) => state.source.columns.find((column) => column.key === key);
 const inBox = (point, box) => !box ||
   ["x", "y"].every((axis) => box[axis][0] <= point[axis] && point[axis] <= box[axis][1]);
@@ -126,7 +127,7 @@ function showBoard() {
   const columns = state.source.columns.filter((column) => state.all || column.main);
   const chosen = state.box ? new Set(points().filter((p) => inBox(p, state.box)).map((p) => p.method)) : new Set();
   fillBoard(element("board"), {
-    rows: state.source.rows, columns, families, values, sort: state.sort, guidance: GUIDANCE[state.guidance],
+    rows: state.source.rows, columns, families, values, intervals, sort: state.sort, guidance: GUIDANCE[state.guidance],
     marks: (row) => row.marks[state.guidance] ?? {}, selected: (row) => chosen.has(row.method), onOpen: open,
     onSort: (column) => {
       const first = column.better === "higher" ? -1 : 1; // the best first, then the other way

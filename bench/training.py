@@ -1,0 +1,237 @@
+"""Training and sampling beside a straightforward baseline, in the same run.
+
+    python bench/training.py [--suite cpu|gpu] [--quick] [--rounds 7] [--output FILE]
+
+Every case is set up twice, as this program does it and as bench/plain.py does, each in a process of its
+own; the two take turns, step by step. Seconds are medians with their range: of the processor on a CPU,
+where one thread computes, by the clock on a GPU. `utilisation` is the share of the device's bfloat16
+peak that the matrix products of a step take. The suite `gpu` first checks results on the device
+(bench/training_checks.py) and ends with status 1 where one is wrong; without a GPU it runs at a tiny
+size on the CPU. `--quick` is two rounds at a tiny size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch  # which reads the number of threads
+from training_cases import SIZES, Case, Worker, flops
+from training_checks import checks
+
+RESULTS = Path(__file__).parent / "results"
+VARIANTS = ("ours", "plain")
+PARTS = ("data", "forward", "backward", "optimizer")
+# bfloat16 operations a second with dense matrices, by the makers' data sheets
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+# what: its limit in times of the baseline's, and where it is measured
+BARS = {
+    "nano training": (0.80, "nano", "flow matching"),
+    "middle training": (0.90, "middle", "flow matching"),
+    "sampling": (0.70, "nano", "sampling"),
+}
+DERIVATIVE, MEAN = 2.4, 2.0  # MeanFlow's derivative step and mean step, in steps of flow matching
+
+
+def cases_of(suite: str, sizes: Sequence[str]) -> list[Case]:
+    """The cases of a suite at these sizes, the smallest first."""
+    if suite == "cpu":
+        found = [Case(size, text) for size in sizes for text in ("labels", "text")]
+        small = sizes[0]
+        found += [Case(small, work="meanflow"), Case(small, source="online")]
+        return found + [Case(small, text, "sampling") for text in ("labels", "text")]
+    found = []
+    for size in sizes:
+        base = Case(size, precision="bf16", compiled=torch.cuda.is_available())
+        found += [base, replace(base, condition="text"), replace(base, work="meanflow")]
+        found += [replace(base, source="online"), replace(base, work="sampling")]
+        found += [replace(base, compiled=False)] if base.compiled else []
+    return found
+
+
+class Remote:
+    """A worker in a process of its own."""
+
+    def __init__(self, case: Case, variant: str, device: str):
+        command = [sys.executable, __file__, "--worker", json.dumps(asdict(case)), variant, device]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, what: str) -> Any:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(what + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"bench/training.py: a worker ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def serve(case: Case, variant: str, device: str) -> None:
+    """Answer the lines of standard input: ``measure KIND`` or ``about``."""
+    worker = Worker(case, variant, torch.device(device))
+    for line in sys.stdin:
+        what, _, kind = line.rstrip("\n").partition(" ")
+        print(json.dumps(worker.measure(kind) if what == "measure" else worker.about()), flush=True)
+
+
+def rows_of(case: Case, rounds: int, device: str) -> list[dict[str, Any]]:
+    """One row, or for MeanFlow one of each kind of step."""
+    workers = {variant: Remote(case, variant, device) for variant in VARIANTS}
+    kinds = ("flow", "derivative") if case.work == "meanflow" else ("",)
+    measured: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for turn in range(rounds + 1):
+        for kind in kinds:
+            for variant, worker in workers.items():
+                found = worker.ask(f"measure {kind}")
+                if turn:  # what is loaded or compiled at first is not a step's
+                    measured.setdefault((kind, variant), []).append(found)
+    about = {variant: worker.ask("about") for variant, worker in workers.items()}
+    for worker in workers.values():
+        worker.close()
+    images = SIZES[case.size].batch * (2 if case.work == "sampling" else 1)
+    rows = []
+    for kind in kinds:
+        ours, plain = (measured[kind, variant] for variant in VARIANTS)
+        ratios = [a["whole"] / b["whole"] for a, b in zip(ours, plain, strict=True)]
+        row: dict[str, Any] = {"case": case.name + (f", {kind} step" if kind else ""), "kind": kind}
+        row |= {key: value for key, value in about["ours"].items() if key != "mebibytes"}
+        row |= {"seconds": spread([x["whole"] for x in ours])}
+        row |= {"seconds_plain": spread([x["whole"] for x in plain]), "ratio": spread(ratios)}
+        row |= {"images_per_second": images / row["seconds"][0]}
+        row |= {"mib": about["ours"]["mebibytes"], "mib_plain": about["plain"]["mebibytes"]}
+        row |= {part: median(x.get(part, 0.0) for x in ours) for part in PARTS if "data" in ours[0]}
+        row |= utilisation(case, row["seconds"][0], device)
+        rows.append(row)
+    return rows
+
+
+def spread(values: Sequence[float]) -> list[float]:
+    """Median, least and most."""
+    return [median(values), min(values), max(values)]
+
+
+def utilisation(case: Case, seconds: float, device: str) -> dict[str, float]:
+    name = torch.cuda.get_device_name() if device == "cuda" else ""
+    peak = next((peak for known, peak in PEAKS.items() if known in name), None)
+    if peak is None or case.work != "flow matching":
+        return {}
+    return {"utilisation": flops(case) / seconds / peak}
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    lines = [
+        "| case | images/s | ms | plain, ms | ratio | MiB | plain, MiB | data, forward, backward, "
+        "optimizer: % | utilisation |",
+        "|---|---:|---:|---:|---:|---:|---:|---|---:|",
+    ]
+    for row in rows:
+        ms, plain = (ranged(row[key], 1e3) for key in ("seconds", "seconds_plain"))
+        parts = [f"{100 * row[part] / row['seconds'][0]:.0f}" for part in PARTS if part in row]
+        used = f"{100 * row['utilisation']:.0f} %" if "utilisation" in row else ""
+        lines.append(
+            f"| {row['case']} | {row['images_per_second']:.0f} | {ms} | {plain} | "
+            f"{ranged(row['ratio'])} | {row['mib']:.0f} | {row['mib_plain']:.0f} | "
+            f"{', '.join(parts)} | {used} |"
+        )
+    return "\n".join(lines)
+
+
+def ranged(values: Sequence[float], unit: float = 1.0) -> str:
+    middle, least, most = (f"{value * unit:.3g}" for value in values)
+    return f"{middle} ({least} to {most})"
+
+
+def verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each bar that the rows measure."""
+    lines = []
+    for name, (bar, size, work) in BARS.items():
+        for row in rows:
+            if (row["size"], row["work"], row["source"]) == (size, work, "cache"):
+                what = f"{name}, {row['condition']}"
+                lines.append(held(what, row["ratio"][0], bar, "of the baseline's time"))
+    for derivative in (row for row in rows if row["kind"] == "derivative"):
+        size, own = derivative["size"], derivative["seconds"][0]
+        alike = [r for r in rows if r["size"] == size and r["condition"] == "labels"]
+        flow = next(r["seconds"][0] for r in alike if r["work"] == "flow matching")
+        other = next(r["seconds"][0] for r in alike if r["kind"] == "flow")
+        step = "steps of flow matching"
+        lines.append(held(f"{size}, MeanFlow's derivative step", own / flow, DERIVATIVE, step))
+        mean = (0.25 * own + 0.75 * other) / flow  # a quarter of a run's steps takes the derivative
+        lines.append(held(f"{size}, MeanFlow's mean step", mean, MEAN, step))
+    return lines
+
+
+def held(what: str, found: float, bar: float, unit: str) -> str:
+    return f"{what}: {found:.2f} {unit}, bar {bar:.2f}, {'held' if found <= bar else 'missed'}"
+
+
+def about(device: str, threads: int) -> dict[str, Any]:
+    name = torch.cuda.get_device_name() if device == "cuda" else processor()
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    return {"device": name, "date": f"{datetime.date.today()}", "threads": threads, **versions}
+
+
+def processor() -> str:
+    """The CPU's name."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    return found[1] if found else platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--suite", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--quick", action="store_true", help="two rounds at a tiny size")
+    parser.add_argument("--rounds", type=int, default=7, help="steps of each (default: 7)")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), help="default: the suite's")
+    parser.add_argument("--output", type=Path, help="default: bench/results/<device>.json")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if args.worker:
+        serve(Case(**json.loads(args.worker[0])), *args.worker[1:])
+        return
+    device = "cuda" if args.suite == "gpu" and torch.cuda.is_available() else "cpu"
+    tiny = args.quick or (args.suite == "gpu" and device == "cpu")
+    usual = ["nano", "middle"] if args.suite == "cpu" else ["nano", "middle", "paper"]
+    sizes = args.sizes or (["tiny"] if tiny else usual)
+    checked = checks(sizes[-1], torch.device(device)) if args.suite == "gpu" else []
+    for check in checked:
+        print(check, flush=True)
+    rounds = 2 if tiny else args.rounds
+    rows = [row for case in cases_of(args.suite, sizes) for row in rows_of(case, rounds, device)]
+    bars = verdicts(rows)
+    print("\n".join([table(rows), "", *bars]))
+    found = about(device, torch.get_num_threads())
+    output = (
+        args.output or RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', found['device'].lower()).strip('-')}.json"
+    )
+    if args.output or not tiny:
+        output.parent.mkdir(exist_ok=True)
+        results = {**found, "checks": [str(check) for check in checked], "bars": bars, "rows": rows}
+        output.write_text(json.dumps(results, indent=1) + "\n")
+    if not all(check.right for check in checked):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

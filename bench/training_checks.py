@@ -1,0 +1,127 @@
+"""Whether training on a device gives the right results; each check is one line with its bound."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from plain import randomise
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from training_cases import Case, Data, stage_of
+
+from nanogen.backbones import build
+from nanogen.config.train_stage import TrainStage
+from nanogen.objectives import objective_of
+from nanogen.stage2.batches import Batches
+from nanogen.stage2.learner import Learner
+from nanogen.training import checkpoint
+from nanogen.training.optimizer import optimizer_of
+from nanogen.training.processes import Processes
+from nanogen.training.sharding import SHARDINGS
+
+STEPS = 6
+BF16 = 0.02  # relative difference of the losses
+COMPILED = 0.01
+SHARDED = 1e-4
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was compared, the difference and the most that it may be."""
+
+    what: str
+    difference: float
+    bound: float
+
+    @property
+    def right(self) -> bool:
+        return self.difference <= self.bound
+
+    def __str__(self) -> str:
+        verdict = "right" if self.right else "WRONG"
+        return f"{self.what}: differ by {self.difference:.1e}, bound {self.bound:.1e}, {verdict}"
+
+
+def checks(size: str, device: torch.device) -> list[Check]:
+    """Every check, at a size of bench/training.py."""
+    case = Case(size, "text")
+    made = [replace(case, precision="bf16"), replace(case, precision="bf16", compiled=True)]
+    exact, rounded, compiled = (losses(stage_of(c), case, device) for c in (case, *made))
+    return [
+        Check("losses in bfloat16 and in float32", relative(rounded, exact), BF16),
+        Check("losses compiled and as written", relative(compiled, rounded), COMPILED),
+        Check("losses sharded and replicated", sharded(stage_of(case), case, device), SHARDED),
+        Check("a training resumed and undisturbed", resumed(stage_of(case), case, device), 0.0),
+    ]
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    return float(((found - expected) / expected).abs().max())
+
+
+def begun(stage: TrainStage, case: Case, device: torch.device) -> tuple[Learner, Batches]:
+    learner = Learner(stage, Processes(0, 1, device))
+    randomise(learner.model)
+    return learner, Batches(Data(stage, case, device), stage)
+
+
+def losses(stage: TrainStage, case: Case, device: torch.device) -> Tensor:
+    """Of the first steps."""
+    learner, batches = begun(stage, case, device)
+    torch.manual_seed(0)  # the texts' features
+    steps = [learner.step(n + 1, batches.at(n).to(device))["loss"] for n in range(STEPS)]
+    return torch.stack(steps).cpu()
+
+
+def sharded(stage: TrainStage, case: Case, device: torch.device) -> float:
+    """Difference of the losses under the two ways to share a network, of one process."""
+    with tempfile.NamedTemporaryFile() as store:
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            init_method=f"file://{store.name}-store",
+            rank=0,
+            world_size=1,
+        )
+        try:
+            replicated, parts = (of_shared(stage, case, device, s) for s in ("none", "fsdp"))
+        finally:
+            dist.destroy_process_group()
+    return relative(parts, replicated)
+
+
+def of_shared(stage: TrainStage, case: Case, device: torch.device, sharding: str) -> Tensor:
+    model = build(stage).to(device)
+    randomise(model)
+    network = SHARDINGS[sharding](model, Processes(0, 1, device))
+    optimizer, objective = optimizer_of(model, stage.training.optimizer), objective_of(stage)
+    batches, found = Batches(Data(stage, case, device), stage), []
+    torch.manual_seed(0)
+    for step in range(STEPS):
+        loss = objective(network, batches.at(step).to(device), model.conditioner)["loss"]
+        loss.backward()
+        clip_grad_norm_(model.parameters(), stage.training.optimizer.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        found.append(loss.detach())
+    return torch.stack(found).cpu()
+
+
+def resumed(stage: TrainStage, case: Case, device: torch.device) -> float:
+    """Largest difference of the next loss and of all weights and moments after a step is resumed."""
+    learner, batches = begun(stage, case, device)
+    learner.step(1, batches.at(0).to(device))
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder, "state")
+        with checkpoint.locked(state):
+            learner.save(state, 1)
+            other = Learner(stage, Processes(0, 1, device))
+            assert other.restore(state) == 1
+    pairs = [(learner.state(), other.state())]
+    batch = batches.at(1).to(device)
+    first, second = (x.step(2, batch)["loss"] for x in (learner, other))
+    kept = ((a[name] - b[name]).abs().max() for a, b in pairs for name in a)
+    return max(float((first - second).abs()), *(float(value) for value in kept))

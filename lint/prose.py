@@ -1,0 +1,111 @@
+"""Lint of prose: proselint and the word list in words.yaml, over pages and the help texts of commands.
+
+Code, equations and link targets are left out. `make lint` runs it; it ends with 1 if it finds anything.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from proselint.checks import __register__
+from proselint.registry import CheckRegistry
+from proselint.registry.checks import Check, CheckFlags, CheckResult
+from proselint.tools import LintFile
+
+EVERY = 10_000  # findings of one page
+ROOT = Path(__file__).resolve().parents[1]
+WORDS = Path(__file__).with_name("words.yaml")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "profiles/*.md", "report/*.rst")
+# Checks of proselint that do not fit these pages: straight quotes and three dots are what people type,
+# "resume" is a verb here, and a heading's last word may begin the text below it.
+OFF = ("typography", "annotations", "spelling", "lexical_illusions", "consistency", "restricted")
+NOT_PROSE = re.compile(
+    r"```.*?```|\$\$.*?\$\$|<!--.*?-->|\{%.*?%\}|^---$.*?^---$|`[^`\n]*(?:\n[^`\n]+)?`|\$[^$\n]+\$"
+    r"|\]\([^)]*\)|^\([\w-]+\)=$|https?://\S+",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+class Finding(NamedTuple):
+    """A wording to change, by the page or command, and the line in it."""
+
+    where: str
+    line: int
+    message: str
+
+
+def blanked(text: str) -> str:
+    """The text with all that is no prose replaced by a mark of the same length, line breaks kept."""
+    return NOT_PROSE.sub(lambda found: re.sub(r"[^\n]", "·", found[0]), text)
+
+
+def word_checks(page: str) -> list[Check]:
+    """The word list as checks of proselint, without those that do not apply to the page."""
+    entries = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    return [
+        _check(entry["pattern"], entry["write"])
+        for entry in entries
+        if not any(fnmatch(page, name) for name in entry.get("except", ()))
+    ]
+
+
+def _check(pattern: str, write: str) -> Check:
+    known = re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE | re.MULTILINE)
+
+    def findings(text: str, _: Check) -> Iterator[CheckResult]:
+        for found in known.finditer(text):
+            said = found[0].lstrip(" \n.:;|-")  # the end of the sentence before
+            place = (found.end() - len(said), found.end())
+            yield CheckResult("nanogen.words", f"'{' '.join(said.split())}': write {write}", place, None)
+
+    # a plural's apostrophe begins no quotation
+    return Check(check_type=findings, path="nanogen.words", flags=CheckFlags(allow_quotes=True))
+
+
+def checked(where: str, text: str, checks: Sequence[Check]) -> list[Finding]:
+    """What the checks find in a text."""
+    prose = blanked(text)
+    registry = CheckRegistry()
+    registry.checks[:] = [*__register__, *checks]
+    families = {check.path_segments[0] for check in registry.checks}
+    enabled = {family: family not in OFF for family in families}
+    found = LintFile(source=Path(where), content=prose).lint({"max_errors": EVERY, "checks": enabled})
+    return [Finding(where, f.pos[0], f.check_result.message) for f in found]
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Every page's path and text."""
+    for pattern in PAGES:
+        for path in sorted(ROOT.glob(pattern)):
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """Every command's help text, one option a line."""
+    from nanogen.cli import parsers
+
+    for commands in parsers().values():
+        for name, parser in commands.items():
+            texts = [parser.description, *(action.help for action in parser._actions)]
+            yield f"nanogen {name} --help", "\n".join(filter(None, texts))
+
+
+def main() -> int:
+    found = [
+        finding
+        for where, text in (*pages(), *helps())
+        for finding in checked(where, text, word_checks(where))
+    ]
+    for finding in found:
+        sys.stdout.write(f"{finding.where}:{finding.line}: {finding.message}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""The transformer's parts on a CPU, with their derivatives written out.
+
+A small network spends most of a step on passes over memory and on starting operations, not on matrix
+products; a derivative that is written out takes few of both. The values are those of the formulas in
+`nanogen.backbones.layers`, which GPUs, autocast and forward-mode derivatives use; only sums are taken
+in another order.
+
+Shapes: B batch, T tokens, D width, H heads, F = D / H features per head.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
+from torch.autograd.function import once_differentiable
+
+SHORT = (
+    128  # tokens up to which attention's weights are kept: the fast kernel's own cost is larger there
+)
+
+aten = torch.ops.aten
+
+
+def usable(x: Tensor) -> bool:
+    """Whether ``x`` may be given to the parts below: they know reverse mode on a CPU only."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and unpack_dual(x).tangent is None
+    )
+
+
+def inverse_rms(x: Tensor, eps: float) -> Tensor:
+    """1 / sqrt(mean of squares + eps) over the last dimension, (..., 1)."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return norm.square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
+
+
+class RMSNormed(torch.autograd.Function):
+    """``apply(x, weight, eps)``: x (..., D) / rms(x) * weight (D,)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        inverse = inverse_rms(x, eps)
+        ctx.save_for_backward(x, weight, inverse)
+        return (x * inverse).mul_(weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Of a layer norm whose mean is zero, plus what that takes away: the gradient's own mean."""
+        x, weight, inverse = ctx.saved_tensors
+        width = x.shape[-1]
+        g = g.contiguous()
+        zero = torch.zeros_like(inverse)
+        every = (True, True, False)
+        dx, dweight, _ = aten.native_layer_norm_backward(
+            g, x, (width,), zero, inverse, weight, None, every
+        )
+        taken = (g.view(-1, width) @ weight).view_as(inverse)
+        return dx.addcmul_(taken, inverse, value=1 / width), dweight, None
+
+
+class GatedSiLU(torch.autograd.Function):
+    """``apply(x)``: silu(gate) * value for x (..., 2 K), gate and value beside each other; (..., K)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        gate, value = x.chunk(2, dim=-1)
+        opened = F.silu(gate)
+        ctx.save_for_backward(x, opened)
+        return opened * value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        x, opened = ctx.saved_tensors
+        gate, value = x.chunk(2, dim=-1)
+        dx = torch.empty_like(x)
+        dgate, dvalue = dx.chunk(2, dim=-1)
+        torch.mul(g, opened, out=dvalue)
+        torch.mul(g, value, out=dgate)
+        aten.silu_backward.grad_input(dgate, gate, grad_input=dgate)
+        return dx
+
+
+class RotatedAttention(torch.autograd.Function):
+    """``apply(qkv, weights, turns, bias, eps)``: attention of normalised and rotated queries and keys.
+
+    ``qkv`` (B, T, 3, H, F); ``weights`` (2, F), of the norms of queries and of keys; ``turns`` complex
+    (T, F / 2), by which pairs of features turn; ``bias`` (B, 1, 1, T) is added to the scores, or none.
+    Returns (B, T, D).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, qkv: Tensor, weights: Tensor, turns: Tensor, bias: Tensor | None, eps: float
+    ) -> Tensor:
+        B, T, _, H, width = qkv.shape
+        both = qkv[:, :, :2]
+        inverse = inverse_rms(both, eps)
+        scales = weights[:, None].expand(2, H, width).contiguous()
+        turns = turns[:, None, None].expand(T, 2, H, -1).contiguous()
+        turned = (both * inverse).mul_(scales)
+        pairs(turned).mul_(turns)
+        q, k, v = (x.transpose(1, 2) for x in (turned[:, :, 0], turned[:, :, 1], qkv[:, :, 2]))
+        softmax = Short if T <= SHORT else Long
+        y, kept = softmax.forward(q, k, v, bias)
+        ctx.softmax = softmax
+        ctx.save_for_backward(qkv, scales, turns, inverse, *kept)
+        return y.transpose(1, 2).reshape(B, T, H * width)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        qkv, scales, turns, inverse, *kept = ctx.saved_tensors
+        B, T, _, H, width = qkv.shape
+        both = qkv[:, :, :2]
+        dq, dk, dv = ctx.softmax.backward(g.view(B, T, H, width).transpose(1, 2), kept)
+        dqkv = torch.empty_like(qkv)
+        dqkv[:, :, 2] = dv.transpose(1, 2)
+        dboth = torch.empty_like(both, memory_format=torch.contiguous_format)
+        dboth[:, :, 0], dboth[:, :, 1] = dq.transpose(1, 2), dk.transpose(1, 2)
+        pairs(dboth).mul_(turns.conj())
+        # y = w x / rms(x): dx = (w dy - x mean(x w dy) / rms^2) / rms, dw = sum of dy x / rms.
+        product = both * dboth
+        share = (product * scales).sum(dim=-1, keepdim=True).mul_(inverse.square()).div_(-width)
+        dweights = product.mul_(inverse).sum(dim=(0, 1)).sum(dim=1)
+        torch.mul(dboth.mul_(scales).addcmul_(both, share), inverse, out=dqkv[:, :, :2])
+        return dqkv, dweights, None, None, None
+
+
+def pairs(x: Tensor) -> Tensor:
+    """Neighbouring features (..., F) as complex numbers (..., F / 2), in the same memory."""
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+
+
+class Short:
+    """Softmax attention by matrix products that keeps the weights, for q, k, v (B, H, T, F)."""
+
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        B, H, T, width = q.shape
+        q, k, v = (x.reshape(B * H, T, width) for x in (q, k, v))
+        scale = width**-0.5
+        if bias is None:
+            scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)
+        else:
+            added = bias.expand(B, H, 1, T).reshape(B * H, 1, T)
+            scores = torch.baddbmm(added, q, k.transpose(1, 2), alpha=scale)
+        weights = scores.softmax(dim=-1)
+        return torch.bmm(weights, v).view(B, H, T, width), [q, k, v, weights]
+
+    @staticmethod
+    def backward(g: Tensor, kept: list[Tensor]) -> list[Tensor]:
+        q, k, v, weights = kept
+        shape = g.shape
+        g = g.reshape_as(v)
+        dv = torch.bmm(weights.transpose(1, 2), g)
+        dweights = torch.bmm(g, v.transpose(1, 2))
+        dscores = aten._softmax_backward_data(dweights, weights, -1, weights.dtype)
+        dscores.mul_(q.shape[-1] ** -0.5)
+        dq, dk = torch.bmm(dscores, k), torch.bmm(dscores.transpose(1, 2), q)
+        return [x.view(shape) for x in (dq, dk, dv)]
+
+
+class Long:
+    """The same by the library's kernel, which keeps one number for each query."""
+
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        y, sums = aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, attn_mask=bias)
+        return y, [q, k, v, y, sums, *([] if bias is None else [bias])]
+
+    @staticmethod
+    def backward(g: Tensor, kept: list[Tensor]) -> list[Tensor]:
+        q, k, v, y, sums, *bias = kept
+        kernel = aten._scaled_dot_product_flash_attention_for_cpu_backward
+        return kernel(g, q, k, v, y, sums, 0.0, False, attn_mask=bias[0] if bias else None)
