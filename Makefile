@@ -83,12 +83,16 @@ docs-figures:
 	@echo "docs/images/overview.png README.md"
 
 # The full study's rules at its resolution and sizes of latents, on random networks and 8 images; with
-# STUDY=released those of the released models, which a stand-in of the hub has.
+# STUDY=released those of the released models, which a stand-in of the hub has, and with STUDY=mid those
+# of mid.
 rehearsal: setup
 ifeq ($(STUDY),released)
 	@nanogen stand-in --study released-rehearsal --folder results/released-rehearsal/hub -- \
 	  snakemake all --config study=released-rehearsal
 	@nanogen summary --study released-rehearsal
+else ifeq ($(STUDY),mid)
+	@snakemake all --config study=mid-rehearsal
+	@nanogen summary --study mid-rehearsal
 else
 	@snakemake all --config study=rehearsal
 	@nanogen summary --study rehearsal

@@ -44,6 +44,7 @@ include: "rules/docs.smk"
 # Snakemake keeps one of each of these handlers, the last that it reads.
 onstart:
     check_cluster()
+    cache_choice.note(STUDY)
     # Imported once for all jobs, which then start as its forks.
     if (
         workflow.local_exec

@@ -11,9 +11,12 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 from snakemake.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
+from nanogen import store
 from nanogen.caches import check_latents
 from nanogen.config import (
     PIXELS,
+    cache_choice,
+    disk,
     load_model,
     load_run,
     metrics,
@@ -25,7 +28,6 @@ from nanogen.config import (
     variants,
 )
 from nanogen.config.yaml_files import read_yaml
-from nanogen.config.latent_caches import latents_of
 from nanogen.config.paths import Paths
 from nanogen.config.schema import PRETRAINING
 from nanogen.config.own_models import is_own
@@ -66,7 +68,7 @@ try:
     )
     PUBLIC = {name: load_run(STUDY, name, "t2i") for name in STUDY.public if "t2i" in STUDY.tasks}
     PATHS = Paths(STUDY)
-    LATENTS = latents_of(STUDY)
+    CACHES = cache_choice.choice(STUDY)
     MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
     plan.check_paths(STUDY, check_latents)
 except UserError as error:
@@ -90,6 +92,9 @@ def cancel_timers():
         if isinstance(thread, threading.Timer):
             thread.cancel()
 
+
+# What studies share lies in a store, which jobs learn of by their environment.
+os.environ.setdefault(store.VARIABLE, STUDY.store or "")
 
 FORKED_JOBS = 6  # from so many jobs on, a fork server saves more than its own start costs
 
@@ -137,7 +142,8 @@ def study_file():
     their commands are given by themselves: a change of one figure's style then concerns that figure only.
     """
     keys = STUDY.model_dump(
-        mode="json", exclude={"extends", "report", "leaderboard", "hardware", "data_shards"}
+        mode="json",
+        exclude={"extends", "report", "leaderboard", "hardware", "utilisation", "store", "data_shards"},
     )
     if STUDY.released is None:
         del keys["released"]
@@ -172,6 +178,7 @@ def as_options(wildcards, input):
 
 if workflow.is_main_process:
     if not workflow.dryrun:
-        remove_left_over(Path(ROOT))
-    for line in plan.notice(STUDY):
+        for folder in (ROOT, *store.stores()[:1]):
+            remove_left_over(Path(folder))
+    for line in disk.notice(STUDY):
         logger.info(line)

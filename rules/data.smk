@@ -12,9 +12,9 @@ rule fetch_data:
     conda:
         "../envs/train.yaml"
     params:
-        file=single_file,
+        part=fetched_part,
     shell:
-        "python -m nanogen fetch-data --repo {wildcards.owner}/{wildcards.repo} {params.file}"
+        "python -m nanogen fetch-data --repo {wildcards.owner}/{wildcards.repo} {params.part}"
         " --output $(dirname {output}) 2> >(tee -i {log} >&2)"
 
 

@@ -67,6 +67,7 @@ rule random_model:
             "extractor",
             "detector",
             "color_classifier",
+            "vqa",
             "weak_scorer",
             "perceptual",
             "vae",

@@ -13,10 +13,12 @@ def downloads(wildcards):
     )
 
 
-def single_file(wildcards):
-    """Option that names the one file of a data set that is read."""
-    file = stages.task_data(STUDY, wildcards.task).file
-    return f"--file {quote(file)}" if file else ""
+def fetched_part(wildcards):
+    """Options that say which part of a data set is read."""
+    data = stages.task_data(STUDY, wildcards.task)
+    if data.file:
+        return f"--file {quote(data.file)}"
+    return f"--max-images {data.fetch_images}" if data.fetch_images else ""
 
 
 def is_imported(task):

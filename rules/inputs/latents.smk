@@ -4,9 +4,9 @@
 def all_caches():
     paths = set()
     for (_, task), run in RUNS.items():
-        if run.tokenizer != PIXELS and LATENTS[task, run.tokenizer].cached:
+        if CACHES.of("latents", task, run.tokenizer):
             paths.add(PATHS.latents(task, run.tokenizer))
-        if run.conditioner.model:
+        if CACHES.of("text", task, run.conditioner.model):
             paths.add(PATHS.text(task, run.conditioner.model))
         paths |= {PATHS.vision(task, encoder, part) for part, encoder in terms.caches(run).items()}
     return sorted(paths)

@@ -2,20 +2,21 @@
 
 
 def training_inputs(wildcards):
-    """Named inputs of one run: latents, or images and what encodes them, text features where the task has text, the features
-    and frozen networks that its loss terms compare with, and what evaluates it meanwhile."""
+    """Named inputs of one run: latents, or images and what encodes them; where the task has text its features, or
+    captions and what encodes them; the features and frozen networks that its loss terms compare with,
+    and what evaluates it meanwhile."""
     run = RUNS[wildcards.method, wildcards.task]
+    images = {"data": PATHS.data(wildcards.task, "train")}
     if run.tokenizer == PIXELS:
-        inputs = {"data": PATHS.data(wildcards.task, "train")}
-    elif LATENTS[wildcards.task, run.tokenizer].cached:
+        inputs = images
+    elif CACHES.of("latents", wildcards.task, run.tokenizer):
         inputs = {"latents": PATHS.latents(wildcards.task, run.tokenizer)}
     else:
-        inputs = {
-            "data": PATHS.data(wildcards.task, "train"),
-            "folder:tokenizer": PATHS.model_card(run.tokenizer),
-        }
-    if run.conditioner.model:
+        inputs = {**images, "folder:tokenizer": PATHS.model_card(run.tokenizer)}
+    if CACHES.of("text", wildcards.task, run.conditioner.model):
         inputs["text"] = PATHS.text(wildcards.task, run.conditioner.model)
+    elif run.conditioner.model:
+        inputs |= {**images, "folder:text-encoder": PATHS.model_card(run.conditioner.model)}
     for part, encoder in terms.caches(run).items():
         inputs[part] = PATHS.vision(wildcards.task, encoder, part)
     if run.training.initialise_from:
@@ -56,12 +57,16 @@ def online_option(wildcards):
     return f" --online {quote(stage_file(stage, stage['train']['hash']))}"
 
 
-def encoding_option(wildcards):
-    """--encode and the configuration of the latents that a run encodes itself."""
-    tokenizer = RUNS[wildcards.method, wildcards.task].tokenizer
-    if tokenizer == PIXELS or LATENTS[wildcards.task, tokenizer].cached:
-        return ""
-    return f" --encode {quote(stage_file(stages.latents(STUDY, wildcards.task, tokenizer)))}"
+def encoding_options(wildcards):
+    """--encode and --encode-text with the configurations of what a run encodes itself."""
+    run, task = RUNS[wildcards.method, wildcards.task], wildcards.task
+    options = ""
+    if run.tokenizer != PIXELS and not CACHES.of("latents", task, run.tokenizer):
+        options += f" --encode {quote(stage_file(stages.latents(STUDY, task, run.tokenizer)))}"
+    encoder = run.conditioner.model
+    if encoder and not CACHES.of("text", task, encoder):
+        options += f" --encode-text {quote(stage_file(stages.text(STUDY, task, encoder)))}"
+    return options
 
 
 # Runs whose training keeps averages on the way; then every training writes a file of them.
@@ -86,7 +91,7 @@ def tracking_options(wildcards):
 
 
 def training_options(wildcards, input):
-    options = as_options(wildcards, input) + encoding_option(wildcards)
+    options = as_options(wildcards, input) + encoding_options(wildcards)
     keep_state = RUNS[wildcards.method, wildcards.task].training.keep_state
     options += " --keep-state" if keep_state else ""
     return options + online_option(wildcards) + keep_option(wildcards)

@@ -113,3 +113,12 @@ def check_texts(value: Any, where: object) -> None:
     elif isinstance(value, list):
         for each in value:
             check_texts(each, where)
+
+
+def human(size: float) -> str:
+    """Bytes as a short text, e.g. ``503 GB`` (powers of 1000)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

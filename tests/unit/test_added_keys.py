@@ -27,6 +27,7 @@ SECTIONS = {
 INTRODUCED = {  # every key declared with ``added``, and what it came with
     "Adversarial.eps": 1e-8,
     "Adversarial.kernel": 3,
+    "Data.fetch_images": None,
     "Adversarial.norm_eps": 1e-6,
     "Augmentation.probability": 1.0,
     "Augmentation.symmetric": False,

@@ -12,6 +12,7 @@ from PIL import Image
 from pyarrow import ipc, parquet
 
 from nanogen.config import load_run, load_study
+from nanogen.data.exported_tables import class_names
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
@@ -46,6 +47,28 @@ def table(files: list[Path], nested: bool = True, names: bool = True) -> pa.Tabl
     columns = {"image": contents, "label": [NAMES.index(f.parent.name) for f in files]}
     info = {"info": {"features": {"label": {"names": NAMES, "_type": "ClassLabel"}}}}
     return pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(info)} if names else {})
+
+
+def test_a_prepared_set_has_its_validation_pictures_in_a_folder_within(folder, tmp_path):
+    """As the authors' ImageNet is: training files of no split around the folder ``val``, no names."""
+    root = tmp_path / "owner/imagenet/pictures"
+    for split, place in (("train", root), ("val", root / "val")):
+        place.mkdir(parents=True, exist_ok=True)
+        rows = table(sorted((folder / split).rglob("*.png")), names=False)
+        with ipc.new_stream(place / "data-00000-of-00001.arrow", rows.schema) as stream:
+            stream.write_table(rows)
+    for split, count in (("train", 140), ("val", 6)):
+        write_images(stage(tmp_path / "owner", split, 500), tmp_path / f"{split}.h5")
+        assert len(ImageFile(tmp_path / f"{split}.h5")) == count
+    assert ImageFile(tmp_path / "val.h5").classes == ["0", "1"]
+
+
+def test_a_thousand_classes_without_names_are_imagenets(tmp_path):
+    rows = pa.table({"image": [b"x"] * 1000, "label": list(range(1000))})
+    with ipc.new_stream(tmp_path / "data-00000-of-00001.arrow", rows.schema) as stream:
+        stream.write_table(rows)
+    names = class_names(tmp_path)
+    assert (names[0], names[999]) == ("n01440764", "n15075141")
 
 
 def exported(folder: Path, root: Path, layout: str) -> Path:

@@ -145,7 +145,7 @@ def test_every_key_of_every_file_is_in_the_reference():
     ("key", "row"),
     [
         ("t_eps", "| `t_eps` | number, > 0 | `0.05` | lower clamp of t in (x_t - x) / t |"),
-        ("cache", "| `cache` | `always`, `never`, `auto` | `always` |"),
+        ("cache", "| `cache` | `always`, `never`, `auto` | `auto` |"),
         ("methods", "| `methods` | list of text, at least 1 | *required* |"),
         ("betas", "| `betas` | list of 2 × number | `[0.9, 0.95]` |"),
         ("compile", "| `compile` | `true` or `false` | `false` |"),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nanogen.cli import main
-from nanogen.config import load_study, plan, stages
-from nanogen.config.latent_caches import latents_of
+from nanogen.config import Study, disk, load_study, stages
+from nanogen.config.cache_choice import choice, choose, note
 from nanogen.errors import UserError
 from nanogen.files import write_json
 
@@ -71,33 +71,85 @@ def test_other_images_another_tokenizer_or_study_are_refused(prepared, tiny_imag
     assert f"of hash {'5' * 16}, but the run is trained on" in capsys.readouterr().err
 
 
+def cached(study: Study, kind: str = "latents") -> set[tuple[str, str]]:
+    chosen = choice(study)
+    return {(c.task, c.network) for c in chosen.caches if c.kind == kind and c.name in chosen.cached}
+
+
 def test_auto_caches_what_is_cheapest_per_training_within_the_budget():
-    keys = {"methods": ["dinov2-b", METHOD, "meanflow", "flux2-vae"], "cache": "auto"}
-    everything = latents_of(load_study("nano", {**keys, "cache": "always"}))
-    assert all(one.cached for one in everything.values())
-    vae = [one for one in everything.values() if one.tokenizer == METHOD]
+    keys = {"methods": ["dinov2-b", METHOD, "meanflow", "flux2-vae"], "text": "online"}
+    caches = choice(load_study("nano", keys)).caches
+    vae = [one for one in caches if one.network == METHOD]
     assert [one.trainings for one in vae] == [2, 2]  # MeanFlow reads them too
     budget = (sum(one.size for one in vae) + 1) / 1e9
-    chosen = latents_of(load_study("nano", {**keys, "cache_budget_gb": budget}))
-    assert {one.tokenizer for one in chosen.values() if one.cached} == {METHOD}
-    assert not any(o.cached for o in latents_of(load_study("nano", {**keys, "cache": "never"})).values())
-    with pytest.raises(UserError, match="set cache_budget_gb"):
-        latents_of(load_study("nano", keys))
+    small = load_study("nano", {**keys, "cache_budget_gb": budget})
+    assert cached(small) == {("imagenet", METHOD), ("t2i", METHOD)}
+    assert cached(load_study("nano", {**keys, "cache": "never"})) == set()
+    assert cached(load_study("nano", {**keys, "cache": "always", "cache_budget_gb": 0})) == {
+        (task, name) for task in ("imagenet", "t2i") for name in ("rae-dinov2-b", METHOD, "flux2-vae")
+    }
+
+
+def test_text_features_share_the_budget_unless_the_study_says_otherwise():
+    keys = {"methods": [METHOD], "tasks": ["t2i"], "cache_budget_gb": 0}
+    for text, expected in (("auto", set()), ("cache", {("t2i", "qwen3")}), ("online", set())):
+        assert cached(load_study("nano", {**keys, "text": text}), "text") == expected
+    enough = load_study("nano", {**keys, "cache_budget_gb": 1})
+    assert cached(enough, "text") == {("t2i", "qwen3")}
+
+
+def test_a_small_study_caches_everything_whatever_the_disk():
+    study = load_study("nano")
+    assert choose(study, 0).cached == {one.name for one in choice(study).caches}
+
+
+def test_without_a_budget_it_is_what_the_disk_leaves():
+    keys = {"methods": ["dinov2-b", METHOD], "tasks": ["imagenet"], "cache_budget_gb": None}
+    study = load_study("paper", keys)
+    names = {free: choose(study, free * 1e9).cached for free in (100, 500, 2000)}
+    assert names[100] == set()
+    assert names[500] == {f"latents/imagenet/{METHOD}"}
+    assert names[2000] == {f"latents/imagenet/{METHOD}", "latents/imagenet/rae-dinov2-b"}
+
+
+def test_a_run_follows_its_own_note_when_the_disk_fills(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keys = {"methods": [METHOD], "tasks": ["imagenet"], "cache_budget_gb": None}
+    chosen = choice(load_study("paper", keys)).cached
+    note(load_study("paper", keys))
+    path = tmp_path / "results/paper/caches.json"
+    assert json.loads(path.read_text())["cached"] == {
+        f"latents/imagenet/{METHOD}": bool(chosen),
+    }
+    for noted in (True, False):
+        write_json(path, {"cached": {f"latents/imagenet/{METHOD}": noted}})
+        assert bool(choice(load_study("paper", keys)).cached) == noted
+        assert "delete it to choose again" in choice(load_study("paper", keys)).why
+    write_json(path, {"cached": ["latents"]})
+    with pytest.raises(UserError, match="is damaged: it does not say what is cached"):
+        choice(load_study("paper", keys))
+
+
+def test_what_is_cached_is_part_of_no_hash():
+    hashes = {
+        stages.train(load_study("nano", keys), METHOD, "t2i")["hash"]
+        for keys in ({}, {"cache": "never"}, {"text": "online"}, {"cache_budget_gb": 0})
+    }
+    assert len(hashes) == 1
 
 
 def test_a_given_cache_is_used_and_takes_nothing_of_the_budget():
     given = {"t2i": {METHOD: {"file": "cache.h5", "tokenizer": "config/models"}}}
     study = load_study("nano", {"methods": [METHOD], "cache": "never", "latents": given})
-    assert {key: one.cached for key, one in latents_of(study).items()} == {
-        ("imagenet", METHOD): False,
-        ("t2i", METHOD): True,
-    }
+    assert cached(study) == {("t2i", METHOD)}
+    assert choice(study).written() == [one for one in choice(study).caches if one.kind == "text"]
 
 
 def test_the_plan_says_what_is_cached_and_what_is_encoded():
-    keys = {"methods": ["dinov2-b", METHOD], "tasks": ["imagenet"], "cache": "auto"}
+    keys = {"methods": ["dinov2-b", METHOD], "tasks": ["imagenet"]}
     study = load_study("paper", {**keys, "cache_budget_gb": 100})
-    said = plan.notice(study)
+    said = disk.notice(study)
     assert f"  latents/imagenet/{METHOD}: 10 GB" in said
-    assert "Encoded in every training step instead of cached (cache: auto, 100 GB):" in said
+    head = "Encoded in every training step instead of cached (budget 100 GB, cache_budget_gb: 100):"
+    assert head in said
     assert "  latents/imagenet/rae-dinov2-b: 504 GB saved, encoded by 1 training" in said

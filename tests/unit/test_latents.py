@@ -190,6 +190,30 @@ def test_any_number_of_shards_holds_the_same_text_features(text_folder, tmp_path
         np.testing.assert_array_equal(file["tokens"][:], whole.features)
 
 
+@pytest.mark.parametrize("count", [None, 1, 3])
+def test_captions_equal_in_both_kinds_are_stored_once(text_folder, tmp_path, monkeypatch, count):
+    monkeypatch.setattr("nanogen.caches.text.CHUNK", 4)
+    own, path = encoder(text_folder), tmp_path / "text.h5"
+    texts = {kind: ["a red dot", "", TEXTS[kind][0], "a blue dot", "a"] for kind in ("short", "dense")}
+    if count is None:
+        write_text_features(text_stage(), texts, own, path)
+    else:
+        files = [tmp_path / "text" / f"{k}.h5" for k in range(1, count + 1)]
+        for k, file in enumerate(files, start=1):
+            write_text_features(text_stage(), texts, own, file, Share(k, count))
+        join_texts(text_stage().hash, files, path)
+    cache = TextFile(path)
+    assert len(cache) == 5
+    stored = sum(len(own.token_ids([text])[0][0]) for text in (*texts["short"], TEXTS["dense"][0]))
+    assert len(cache.features) == stored
+    for k, kind in enumerate(cache.kinds):
+        for i, text in enumerate(texts[kind]):
+            expected = own.features(own.token_ids([text])[0])[0]
+            np.testing.assert_allclose(cache.tokens(i, k), expected, atol=4e-3)
+    first, second = (cache.batch([0, 3], kind)[0] for kind in (0, 1))
+    np.testing.assert_array_equal(first, second)
+
+
 def test_text_shards_that_are_not_one_whole_cache_are_refused(text_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("nanogen.caches.text.CHUNK", 4)
     first, second = reversed(text_shards(tmp_path, encoder(text_folder), 2))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nanogen.backbones import Condition, build
 from nanogen.cli import main
-from nanogen.config import load_run, load_study, plan, stages
+from nanogen.config import disk, load_run, load_study, plan, stages
+from nanogen.config.cache_choice import choose
 from nanogen.config.cost import forward_flops, gpu_hours, training_flops
 from nanogen.config.load import load_prompt_file
 from nanogen.config.train_stage import TrainStage
 from nanogen.config.yaml_files import CONFIG
+from nanogen.report.totals import gpu_hours as gpu_hours_of
+from nanogen.report.totals import made_bytes
 
 # The papers' networks by what they see: exact counts for (ImageNet, text to image).
 COUNTS = {
@@ -132,7 +137,8 @@ def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):
     runs = {(row[0], row[1]): row[2:] for row in rows if row[0] in METHODS}
     assert len(runs) == 50
     parameters, gflop, hours, *cache = runs["dinov2-b", "imagenet"]
-    assert (parameters, gflop, hours, " ".join(cache)) == ("615252244", "1003", "321", "504 GB")
+    assert (parameters, gflop, hours, " ".join(cache)) == ("615252244", "1003", "321", "-")
+    assert runs["sd-vae-mse", "imagenet"][3:] == ["10", "GB"]
     assert "at 9% of 989 TFLOP/s" in out
     assert (
         "553 prompts of GenEval x 4, 999 prompts of SimpleEval x 1, 1065 prompts of DPG-Bench x 4, 1600 "
@@ -148,7 +154,7 @@ def test_more_utilisation_takes_fewer_hours(capsys):
 
 
 def test_gated_repositories_are_named_before_anything_else():
-    notice = plan.notice(load_study("paper"))
+    notice = disk.notice(load_study("paper"))
     assert notice[0].startswith("Gated: accept the terms")
     gated = {
         line.strip() for line in notice[1 : notice.index(next(x for x in notice if "To fetch" in x))]
@@ -158,8 +164,9 @@ def test_gated_repositories_are_named_before_anything_else():
         "black-forest-labs/FLUX.2-dev",
         "stabilityai/stable-diffusion-3.5-large",
         "facebook/dinov3-vitb16-pretrain-lvd1689m",
-        "ILSVRC/imagenet-1k",
     }
+    original = {"overrides": {"tasks": {"imagenet": {"data": {"hub": ["ILSVRC/imagenet-1k"]}}}}}
+    assert "  ILSVRC/imagenet-1k" in disk.notice(load_study("paper", original))
 
 
 def test_every_download_has_a_licence():
@@ -176,18 +183,44 @@ def test_every_download_has_a_licence():
 
 
 def test_a_small_study_needs_no_licence():
-    assert plan.notice(load_study("nano")) == []
+    assert disk.notice(load_study("nano")) == []
 
 
 STUDIES = sorted(path.stem for path in (CONFIG / "studies").glob("*.yaml"))
 FOR_GPUS = {"paper", "paper-200k", "imagenet-text", "t2i-512", "table1", "released", "released-512"}
+FOR_GPUS |= {"mid", "mid-one"}
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_study_has_a_plan_and_hours_of_gpus_only_where_it_is_meant_for_them(name, capsys):
+def test_every_study_has_a_plan_that_ends_with_totals(name, capsys):
     assert main(["plan", "--study", name]) == 0
     printed = capsys.readouterr().out
     assert ("GPU hours" in printed) == (name in FOR_GPUS)
+    totals = printed[printed.index("In all:") :]
+    named = "download", "disk", "GPU hours" if name in FOR_GPUS else "CPU minutes"
+    assert all(re.search(rf"{what}\b", totals) for what in named)
+
+
+def test_the_paper_study_needs_less_than_two_terabytes_for_data_and_caches_on_any_disk():
+    study = load_study("paper")
+    for free in (0, 1e12, 1e15):
+        found = disk.disk_of(study, choose(study, free))
+        assert 1e12 < found.total < 2e12
+    assert disk.disk_of(study).stored["latents/imagenet/sd-vae-mse"] == 1_281_167 * 4 * 32 * 32 * 2
+
+
+@pytest.mark.parametrize(("name", "hours", "gigabytes"), [("mid", 60, 500), ("mid-one", 12, 400)])
+def test_a_study_of_middle_size_fits_a_node(name, hours, gigabytes):
+    study = load_study(name)
+    planned = gpu_hours_of(study, choose(study, None), 989, study.utilisation, 0.3)
+    assert planned.total < hours
+    assert disk.disk_of(study).total + made_bytes(study) < gigabytes * 1e9
+
+
+def test_a_plan_can_be_made_for_another_disk(capsys):
+    keys = ["--study", "imagenet-text", "--free-gb"]
+    assert main(["plan", *keys, "-1"]) == 2
+    assert "--free-gb must be at least 0" in capsys.readouterr().err
 
 
 def test_the_plan_of_released_models_counts_samples_in_place_of_trainings(capsys):

@@ -13,6 +13,7 @@ from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 
 REHEARSAL, PAPER = load_study("rehearsal"), load_study("paper")
+MID_REHEARSAL, MID = load_study("mid-rehearsal"), load_study("mid")
 SIZE = {
     f"backbone.{part}_{what}" for part in ("encoder", "decoder") for what in ("width", "depth", "heads")
 }
@@ -83,8 +84,19 @@ def test_what_the_backbone_sees_is_the_papers(task):
             assert ours[key] == theirs[key], (method, key)
 
 
+def test_mids_rehearsal_differs_from_mid_alike():
+    assert (MID_REHEARSAL.methods, MID_REHEARSAL.tasks) == (MID.methods, MID.tasks)
+    for method in MID.methods:
+        for task in MID.tasks:
+            found = differing(load_run(MID_REHEARSAL, method, task), load_run(MID, method, task))
+            assert found <= SIZE | COUNTS | SOURCES, (method, task)
+    assert plan.models_of(MID_REHEARSAL) == plan.models_of(MID)
+    for name in plan.models_of(MID):
+        assert differing(load_model(MID_REHEARSAL, name), load_model(MID, name)) <= WEIGHTS
+
+
 def test_nothing_is_fetched():
-    assert plan.downloads(REHEARSAL) == []
+    assert plan.downloads(REHEARSAL) == plan.downloads(MID_REHEARSAL) == []
 
 
 @pytest.mark.parametrize("task", PAPER.tasks)

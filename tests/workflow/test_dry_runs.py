@@ -74,7 +74,18 @@ def test_a_folder_of_photographs_is_planned_by_the_same_graph(fresh, photographs
 
 @pytest.fixture(scope="module")
 def paper(fresh):
-    return fresh.plan("all", "--configfile", "config/studies/paper.yaml")
+    cached = ("--config", "cache=always", "text=cache")
+    return fresh.plan("all", "--configfile", "config/studies/paper.yaml", *cached)
+
+
+def test_without_a_setting_the_papers_study_caches_what_its_budget_holds(fresh):
+    plan = fresh.plan("models", "--configfile", "config/studies/paper.yaml")
+    assert {job["task"] for job in plan.of("encode_latents")} == {"imagenet"}
+    assert plan.rules["encode_latents"] == 11
+    assert "encode_text" not in plan.rules
+    (job,) = [j for j in plan.of("train") if (j["method"], j["task"]) == ("sd-vae-mse", "t2i")]
+    networks = {f"results/paper/models/{name}/nanogen.json" for name in ("sd-vae-mse", "qwen3")}
+    assert networks | {"results/paper/data/t2i/train.h5"} == set(job.inputs)
 
 
 def test_the_papers_study_trains_25_methods_on_both_tasks(paper):
@@ -122,7 +133,7 @@ def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert "facebook/dinov2-with-registers-base for dinov2-b: 346 MB" in paper.text
     assert "Qwen/Qwen3-0.6B for qwen3" in paper.text
     assert "Gated: accept the terms on the page of each and set HF_TOKEN" in paper.text
-    assert "data set ILSVRC/imagenet-1k" in paper.text
+    assert "data set diffusion-bench/imagenet: 33279 MB" in paper.text
     # 1281167 images x 768 x 16 x 16 values of two bytes
     assert "latents/imagenet/rae-dinov2-b: 504 GB" in paper.text
     fetched = {job["model"] for job in paper.of("fetch_model")}
@@ -345,7 +356,7 @@ def test_text_is_encoded_in_as_many_shards_as_asked_for_and_joined(fresh):
 def test_without_caches_a_training_reads_images_and_tokenizer(fresh):
     plan = fresh.plan("models", *OF_NANO, "cache=never")
     assert "encode_latents" not in plan.rules
-    assert "Encoded in every training step instead of cached (cache: never):" in plan.text
+    assert "Encoded in every training step instead of cached (cache: never, text: auto):" in plan.text
     (job,) = [j for j in plan.of("train") if (j["method"], j["task"]) == ("sd-vae-mse", "t2i")]
     results = "results/nano"
     needed = {f"{results}/data/t2i/train.h5", f"{results}/models/sd-vae-mse/nanogen.json"}

@@ -99,7 +99,8 @@ class TextFile:
 
     Attributes:
         features: float16 (T, width), read when indexed, all texts' tokens one after the other.
-        offsets: int64 (N * K + 1,), where each text begins; text ``i * K + k`` is kind k of item i.
+        offsets: int64 (D + 1,), where each of the D stored texts begins.
+        places: int64 (N * K,), which stored text each text is; text ``i * K + k`` is kind k of item i.
         kinds: names of the K kinds of captions, e.g. ``["short", "dense"]``.
         width: of a token's features.
 
@@ -114,21 +115,24 @@ class TextFile:
             hash_ = str(file.attrs["hash"])
             self.features = Rows(shards.parts(file, hash_, "tokens", shards.TEXT_SHARD))
             self.offsets: np.ndarray = file["offsets"][:]
+            self.places = shards.text_places(file)
             self.kinds: list[str] = json.loads(file.attrs["kinds"])
             self.width = int(file.attrs["width"])
         _stored(
             self.path,
-            self.offsets[-1] == len(self.features) and (len(self.offsets) - 1) % len(self.kinds) == 0,
+            self.offsets[-1] == len(self.features)
+            and len(self.places) % len(self.kinds) == 0
+            and self.places.max(initial=-1) < len(self.offsets) - 1,
             "its offsets do not fit its tokens",
         )
 
     def __len__(self) -> int:
-        return (len(self.offsets) - 1) // len(self.kinds)
+        return len(self.places) // len(self.kinds)
 
     @cached_property
     def lengths(self) -> np.ndarray:
         """int64 (N, K): number of tokens of every text."""
-        return np.diff(self.offsets).reshape(len(self), len(self.kinds))
+        return np.diff(self.offsets)[self.places].reshape(len(self), len(self.kinds))
 
     def kind(self, name: str) -> int:
         """Index of a kind of caption; raises UserError if the file does not contain it."""
@@ -138,7 +142,7 @@ class TextFile:
 
     def tokens(self, i: int, k: int = 0) -> np.ndarray:
         """float16 (L, width): the tokens of kind k of item i."""
-        text = i * len(self.kinds) + k
+        text = self.places[i * len(self.kinds) + k]
         return self.features[self.offsets[text] : self.offsets[text + 1]]
 
     def batch(
@@ -154,7 +158,7 @@ class TextFile:
             float16 (B, L, width), and bool (B, L), which is true for tokens and false for padding. L is
             0 if all texts are empty, like the null prompt.
         """
-        texts = np.asarray(rows, np.int64) * len(self.kinds) + np.asarray(kinds, np.int64)
+        texts = self.places[np.asarray(rows, np.int64) * len(self.kinds) + np.asarray(kinds, np.int64)]
         starts, lengths = self.offsets[texts], self.offsets[texts + 1] - self.offsets[texts]
         positions = np.arange(lengths.max(initial=0))
         mask = positions < lengths[:, None]

@@ -155,13 +155,15 @@ def join_texts(hash_: str, files: Sequence[Path], output: Path) -> None:
     where a shard is missing, damaged or of another configuration.
     """
     shards = complete(files, TEXT_SHARD, hash_, TEXT_KEYS)
-    first, parts, lengths = shards[0][1], [], []
+    first, parts, lengths, places, stored = shards[0][1], [], [], [], 0
     for path, _ in shards:
         with hdf5.opened(path, *TEXT_SHARD) as file:
             parts.append(hdf5.stored(file, "tokens"))
             lengths.append(np.diff(file["offsets"][:]))
+            places.append(stored + text_places(file))
+            stored += len(lengths[-1])
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    if len(offsets) - 1 != first["texts"]:
+    if sum(map(len, places)) != first["texts"]:
         raise UserError(f"{output}: its shards do not hold {first['texts']} texts; make them again")
     layout = h5py.VirtualLayout((int(offsets[-1]), first["width"]), np.float16)
     entries, start = [], 0
@@ -176,3 +178,10 @@ def join_texts(hash_: str, files: Sequence[Path], output: Path) -> None:
     with hdf5.create(output, {**label(*TEXT, hash_), **header}) as index:
         index.create_virtual_dataset("tokens", layout)
         index.create_dataset("offsets", data=offsets)
+        if first["texts"] > stored:
+            index.create_dataset("places", data=np.concatenate(places))
+
+
+def text_places(file: h5py.File) -> np.ndarray:
+    """Which stored text each text of an open cache or shard is, int64 (texts,)."""
+    return file["places"][:] if "places" in file else np.arange(len(file["offsets"]) - 1)

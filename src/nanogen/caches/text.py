@@ -18,7 +18,7 @@ from nanogen.config.cache_stage import CacheStage
 from nanogen.data import hdf5
 from nanogen.data.hdf5 import announce
 from nanogen.files import label
-from nanogen.models.batching import batches, progress
+from nanogen.models.batching import progress
 from nanogen.models.text_features import TextEncoder
 
 log = logging.getLogger(__name__)
@@ -34,21 +34,20 @@ def write_text_features(
 ) -> None:
     """Write ``output``, format ``text`` 1 (docs/formats.md), from a stage `text`.
 
+    Texts are read a part at a time, twice: once for the numbers of their tokens, once to encode them. A
+    text that is equal to another kind's of the same item is stored once.
+
     Args:
         texts: kind of caption -> texts, the same number for every kind, and at least one kind.
         share: write only this shard, format ``text_shard`` 1; `join_texts` joins the shards. They are
             cut between groups of texts that are encoded together, so the features are equal to the bit.
     """
-    items = len(next(iter(texts.values())))
-    rows = share.rows(items, max(1, CHUNK // len(texts))) if share else range(items)
-    of_the_share = (kind[rows.start : rows.stop] for kind in texts.values())
-    flat = [text for item in zip(*of_the_share, strict=True) for text in item]
-    ids, cut = encoder.token_ids(flat)
-    if cut:
-        log.warning("%d of %d texts were cut at %d tokens", cut, len(flat), encoder.max_tokens)
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64)
-    shape = (int(offsets[-1]), encoder.width)
-    announce(output, f"texts, {shape[0]} tokens of width {shape[1]}", len(flat), 2 * shape[0] * shape[1])
+    items, group = len(next(iter(texts.values()))), max(1, CHUNK // len(texts))
+    rows = share.rows(items, group) if share else range(items)
+    parts = [slice(start, min(start + group, rows.stop)) for start in rows[::group]]
+    offsets, places = _measured(texts, parts, encoder)
+    count, shape = len(rows) * len(texts), (int(offsets[-1]), encoder.width)
+    announce(output, f"texts, {shape[0]} tokens of width {shape[1]}", count, 2 * shape[0] * shape[1])
     header = _label(stage, items * len(texts), share) | {
         "kinds": json.dumps(list(texts)),
         "width": encoder.width,
@@ -58,9 +57,40 @@ def write_text_features(
     with hdf5.create(output, header) as file:
         tokens = file.create_dataset("tokens", shape, np.float16)
         file.create_dataset("offsets", data=offsets)
-        content = _write(tokens, ids, offsets, encoder)
+        if len(places) > len(offsets) - 1:
+            file.create_dataset("places", data=places)
+        content = _write(tokens, texts, parts, encoder)
         if share:
             file.attrs["content"] = content
+
+
+def _stored(texts: Mapping[str, Sequence[str]], part: slice) -> tuple[list[str], list[int]]:
+    """The different texts of each item of a part, and for each of its texts, kind by kind, which of
+    them it is."""
+    stored: list[str] = []
+    places = []
+    for item in zip(*(kind[part] for kind in texts.values()), strict=True):
+        own = {text: len(stored) + k for k, text in enumerate(dict.fromkeys(item))}
+        stored += own
+        places += [own[text] for text in item]
+    return stored, places
+
+
+def _measured(
+    texts: Mapping[str, Sequence[str]], parts: Sequence[slice], encoder: TextEncoder
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each stored text begins, int64 (stored + 1,), and which one each text is, int64 (texts,)."""
+    lengths, places, count, cut = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], 0, 0
+    for part in progress(parts, "tokens"):
+        stored, where = _stored(texts, part)
+        own = np.array(encoder.lengths(stored), np.int64)
+        lengths.append(np.minimum(own, encoder.max_tokens))
+        places.append(count + np.array(where, np.int64))
+        count, cut = count + len(stored), cut + int((own[where] > encoder.max_tokens).sum())
+    every = np.concatenate(places)
+    if cut:
+        log.warning("%d of %d texts were cut at %d tokens", cut, len(every), encoder.max_tokens)
+    return np.cumsum(np.concatenate(lengths)), every
 
 
 def _label(stage: CacheStage, texts: int, share: Share | None) -> dict[str, Any]:
@@ -70,14 +100,19 @@ def _label(stage: CacheStage, texts: int, share: Share | None) -> dict[str, Any]
 
 
 def _write(
-    tokens: h5py.Dataset, ids: Sequence[Sequence[int]], offsets: np.ndarray, encoder: TextEncoder
+    tokens: h5py.Dataset,
+    texts: Mapping[str, Sequence[str]],
+    parts: Sequence[slice],
+    encoder: TextEncoder,
 ) -> str:
     """Encode the texts one after the other; returns a checksum of their features."""
-    content = hashlib.blake2b(digest_size=16)
-    for part in progress(list(batches(len(ids), CHUNK)), "text"):
-        if offsets[part.start] == offsets[part.stop]:
+    content, start = hashlib.blake2b(digest_size=16), 0
+    for part in progress(parts, "text"):
+        ids, _ = encoder.token_ids(_stored(texts, part)[0])
+        if not any(ids):
             continue  # only null prompts
-        half = finite_half(np.concatenate(encoder.features(ids[part])), "text features")
-        tokens[offsets[part.start] : offsets[part.stop]] = half
+        half = finite_half(np.concatenate(encoder.features(ids)), "text features")
+        tokens[start : start + len(half)] = half
+        start += len(half)
         content.update(half.tobytes())
     return content.hexdigest()

@@ -66,6 +66,22 @@ def _record(
         record.write(made, argv, began)
 
 
+def _run(name: str, args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
+    """Run a command; in a store, where there is one and its output belongs there."""
+    from nanogen import store
+    from nanogen.cli.stored import entry_of
+
+    def make(output: Path | None) -> None:
+        if output:
+            args.output = output
+        _record(args, _module(name).run(args), argv, began)
+
+    if entry := entry_of(name, args):
+        store.provide(entry, args.output, make)
+    else:
+        make(None)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted, 75 when out of
     time."""
@@ -77,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         if name not in COMMANDS:
             raise UserError(f"unknown command {name!r}{nearest(name, COMMANDS)}")
         args = parser_of(name).parse_args(argv[1:])
-        _record(args, _module(name).run(args), argv, began)
+        _run(name, args, argv, began)
     except UserError as error:
         print(printable(f"nanogen {name}: {error}"), file=sys.stderr)
         return 2

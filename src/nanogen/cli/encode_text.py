@@ -47,10 +47,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _captions(path: Path, hash: str) -> dict[str, Sequence[str]]:
-    from nanogen.data.images import ImageFile
+    from nanogen.data.images import CaptionRows, ImageFile
 
     images = ImageFile(path, hash)
-    return {kind: images.captions(kind) for kind in CAPTIONS}
+    return {kind: CaptionRows(images, kind) for kind in CAPTIONS}
 
 
 def _classes(path: Path, hash: str) -> dict[str, Sequence[str]]:

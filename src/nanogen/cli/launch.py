@@ -25,6 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from nanogen.cli import main
+    from nanogen.cli.stored import launched
     from nanogen.training.launch import launch, run_on_nodes
     from nanogen.training.nodes import in_job, step_here
 
@@ -33,14 +34,18 @@ def run(args: argparse.Namespace) -> None:
     if not command:
         raise UserError("say what to launch, e.g. nanogen launch --processes 2 train --config ...")
     mpi = args.mpi or ("srun" if in_job() else "")
-    if mpi:
-        code = run_on_nodes(mpi, args.nodes, args.gres, args.processes, command, args.wait)
-    else:
-        code = launch(args.processes, command, main, args.nodes, args.gres, args.wait)
-    if code:
-        sys.exit(code)
-    if not mpi and args.nodes * args.processes > 1 and step_here().node == 0:
-        _note_usage(command, began)
+
+    def start(command: Sequence[str]) -> None:
+        if mpi:
+            code = run_on_nodes(mpi, args.nodes, args.gres, args.processes, command, args.wait)
+        else:
+            code = launch(args.processes, command, main, args.nodes, args.gres, args.wait)
+        if code:
+            sys.exit(code)
+        if not mpi and args.nodes * args.processes > 1 and step_here().node == 0:
+            _note_usage(command, began)
+
+    launched(command, start)
 
 
 def _note_usage(command: Sequence[str], began: datetime) -> None:

@@ -31,10 +31,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from nanogen.caches.shards import Share
+    from nanogen.cli.stored import data_entry
     from nanogen.data.image_import import write_images, write_share
     from nanogen.data.part_workers import cores
     from nanogen.errors import UserError
     from nanogen.files import label, write_json
+    from nanogen.store import found as store_has
+    from nanogen.store import stores
 
     stage = read_stage(args.config, "data")
     if args.root and stage["data"]["root"] is None:
@@ -46,6 +49,9 @@ def run(args: argparse.Namespace) -> None:
     if args.parts is None:
         raise UserError("--shard: --parts is missing, the folder that all jobs of this import share")
     share = Share.parse(args.shard)
+    if stores() and store_has(data_entry(stage, args.root)):
+        write_json(args.output, label("image_share", 1, stage["hash"], rows={}))
+        return
     found = write_share(stage, args.parts, share.number, share.count, workers)
     rows = {part.part: part.rows for part in found}
     write_json(args.output, label("image_share", 1, stage["hash"], rows=rows))

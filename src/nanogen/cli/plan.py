@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from nanogen.config import PIXELS, Study, load_study, own_models, plan, stages, variants
-from nanogen.config.cost import DECODING, EXTRACTION, gpu_hours, sampling_flops, training_flops
+from nanogen.config import PIXELS, Study, cache_choice, disk, load_study
+from nanogen.config.cache_choice import Choice
+from nanogen.config.cost import DECODING, EXTRACTION, gpu_hours, hours, training_flops
 from nanogen.config.load import trained_run
 from nanogen.config.schema import Task
-from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
+from nanogen.text import human
 
 # The authors' 100,000 steps took about 10 hours on 32 H200, 89 images/s of each: 9 % of its bf16 peak.
 TFLOPS = 989.0
@@ -25,62 +26,83 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--utilisation",
         type=float,
-        help=f"share of the GPU's peak that is reached (default: {UTILISATION} in training, the "
-        f"authors'; {SAMPLING_UTILISATION} in sampling, assumed)",
+        help="share of the GPU's peak that is reached (default: in training the study's key, or the "
+        f"authors' {UTILISATION}; {SAMPLING_UTILISATION} in sampling, assumed)",
     )
     parser.add_argument(
         "--tflops", type=float, default=TFLOPS, help=f"peak of one GPU (default: {TFLOPS:.0f}, H100)"
+    )
+    parser.add_argument(
+        "--free-gb",
+        type=float,
+        help="plan for a disk with so many gigabytes free (default: as the disk of results/ has)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
     if args.tflops <= 0 or not (args.utilisation is None or 0 < args.utilisation <= 1):
         raise UserError("--utilisation must lie in (0, 1], --tflops above 0")
+    if args.free_gb is not None and args.free_gb < 0:
+        raise UserError("--free-gb must be at least 0")
     study = load_study(args.study, {"data_root": args.data_root} if args.data_root else None)
-    own = [(m, t) for m in study.trainings for t in study.tasks if own_models.is_own(study, m, t)]
+    from nanogen.report.totals import own_runs, totals
+
+    own = own_runs(study) if _known(study) else []
     each = f" x {study.seeds} seeds" if study.seeds > 1 else ""
+    count = len(own) if _known(study) else len(study.trainings) * len(study.tasks)
     print(
-        f"study {study.study}: {len(own)} trainings "
+        f"study {study.study}: {count} trainings "
         f"({len(study.methods)} methods x {len(study.tasks)} tasks{each})"
     )
-    if study.data.get("source") == "folder" and not study.data_root:
+    if not _known(study):
         print("Its sizes follow from the photographs: say where they lie with --data-root PATH.")
+        print("In all: nothing to download; disk and CPU minutes as of the photographs.")
         return
-    for line in _runs(study, own, args.tflops, args.utilisation or UTILISATION):
-        print(line)
-    for line in _samples(study, args.tflops, args.utilisation or SAMPLING_UTILISATION):
-        print(line)
-    for line in _tokenizers(study):
-        print(line)
+    free = None if args.free_gb is None else args.free_gb * 1e9
+    choice = cache_choice.choice(study) if free is None else cache_choice.choose(study, free)
+    training = args.utilisation or study.utilisation or UTILISATION
+    forward = args.utilisation or SAMPLING_UTILISATION
+    lines = _runs(study, choice, own, args.tflops, training)
+    lines += _samples(study, args.tflops, forward)
+    lines += _tokenizers(study)
     if "t2i" in study.tasks:
         from nanogen.config.prompt_counts import images_of_prompts
 
-        print(images_of_prompts(study))
-    for line in plan.notice(study) or ["Nothing to fetch; caches take less than 1 GB."]:
+        lines.append(images_of_prompts(study))
+    lines += disk.notice(study, choice) or ["Nothing to fetch; data and caches take less than 1 GB."]
+    for line in [*lines, *totals(study, choice, args.tflops, training, forward)]:
         print(line)
 
 
-def _runs(study: Study, own: list[tuple[str, Task]], tflops: float, utilisation: float) -> list[str]:
+def _known(study: Study) -> bool:
+    """Whether the data's sizes are: not where a study's own photographs are not named."""
+    return study.data.get("source") != "folder" or bool(study.data_root)
+
+
+def _runs(
+    study: Study, choice: Choice, own: list[tuple[str, Task]], tflops: float, utilisation: float
+) -> list[str]:
     """A line for every training, one for all, and what the columns mean; none without a training."""
     from nanogen.backbones import parameter_count
+    from nanogen.report.totals import train_stage
 
     if not own:
         return []
-    caches, gpus = plan.cache_bytes(study), study.for_gpus
-    hours = {run: gpu_hours(_train(study, *run), tflops, utilisation) for run in own}
+    caches, gpus = disk.disk_of(study, choice).stored, study.for_gpus
+    spent = {run: gpu_hours(train_stage(study, *run), tflops, utilisation) for run in own}
     head = f"{'method':<20} {'task':<8} {'parameters':>11} {'GFLOP/image':>11}"
     lines = [f"{head}{' GPU hours' * gpus} {'cache':>7}"]
     for method, task in own:
-        stage = _train(study, method, task)
+        stage = train_stage(study, method, task)
         tokenizer = trained_run(study, method, task).tokenizer
         kept = f"data/{task}" if tokenizer == PIXELS else f"latents/{task}/{tokenizer}"
         lines.append(
             f"{method:<20} {task:<8} {parameter_count(stage):>11} {training_flops(stage) / 1e9:>11.4g}"
-            f"{f' {_hours(hours[method, task]):>9}' * gpus} "
-            f"{plan.human(caches[kept]) if kept in caches else '-':>7}"
+            f"{f' {_hours(spent[method, task]):>9}' * gpus} "
+            f"{human(caches[kept]) if kept in caches else '-':>7}"
         )
     if gpus:
-        lines.append(f"{'all':<20} {'':<8} {'':>11} {'':>11} {_hours(sum(hours.values())):>9}")
+        lines.append(f"{'all':<20} {'':<8} {'':>11} {'':>11} {_hours(sum(spent.values())):>9}")
     assumed = f" GPU hours at {utilisation:.0%} of {tflops:.0f} TFLOP/s." * gpus
     lines.append(
         f"FLOP: of the backbone, in training.{assumed} "
@@ -89,33 +111,17 @@ def _runs(study: Study, own: list[tuple[str, Task]], tflops: float, utilisation:
     return lines
 
 
-def _train(study: Study, method: str, task: Task) -> TrainStage:
-    return TrainStage.from_json(stages.train(study, method, task))
-
-
 def _samples(study: Study, tflops: float, utilisation: float) -> list[str]:
     """GPU hours of every method's sample sets and what measures them, of a study that trains nothing."""
-    if study.released is None or not study.for_gpus:
+    if study.released is None or not study.released.models or not study.for_gpus:
         return []
-    from nanogen.config.prompt_counts import images_per_set
+    from nanogen.report.totals import sample_sets
 
-    per_second = tflops * 1e12 * utilisation
     lines, total = [f"{'method':<20} {'task':<8} {'images':>9} {'GPU hours':>9}"], 0.0
-    for method in study.trainings:
-        for task in study.tasks:
-            run, stage = trained_run(study, method, task), _train(study, method, task)
-            each = run.evaluation.images if task == "imagenet" else images_per_set(study)
-            shown = (variants.GUIDED, variants.UNGUIDED) if task == "imagenet" else (variants.GUIDED,)
-            images, operations = 0, 0.0
-            for guidance in shown:
-                for steps in variants.with_steps(run, guidance).values():
-                    keys = run.sampling.model_copy(update={"steps": steps})
-                    drawn = sampling_flops(stage, keys, guidance == variants.GUIDED)
-                    images += each
-                    operations += each * (drawn + DECODING + EXTRACTION)
-            hours = operations / per_second / 3600
-            total += hours
-            lines.append(f"{method:<20} {task:<8} {images:>9} {_hours(hours):>9}")
+    for run, _, images, operations in sample_sets(study):
+        taken = hours(operations, tflops, utilisation)
+        total += taken
+        lines.append(f"{run.method:<20} {run.task:<8} {images:>9} {_hours(taken):>9}")
     return [
         *lines,
         f"{'all':<20} {'':<8} {'':>9} {_hours(total):>9}",

@@ -19,7 +19,7 @@ from nanogen.errors import UserError
 
 if TYPE_CHECKING:
     from nanogen.config.train_stage import TrainStage
-    from nanogen.stage2.dataset import Encoded
+    from nanogen.stage2.encoded import Encoded, EncodedText
     from nanogen.stage2.evaluation import Online
     from nanogen.training.processes import Processes
 
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, output="folder of the trained model")
     parser.add_argument("--latents", type=Path, help="latent cache, for methods with a tokenizer")
-    parser.add_argument("--data", type=Path, help="images, for methods without one or to encode")
+    parser.add_argument("--data", type=Path, help="images, if not encoded yet, or their captions")
     parser.add_argument("--tokenizer", type=Path, help="encodes the images while training")
     parser.add_argument("--encode", type=Path, help="configuration of the latents it then makes")
     parser.add_argument("--text", type=Path, help="text features, for text-to-image")
+    parser.add_argument("--text-encoder", type=Path, help="encodes the captions while training")
+    parser.add_argument("--encode-text", type=Path, help="configuration of the features it then makes")
     parser.add_argument("--cls", type=Path, help="cls features of a vision encoder, for REG")
     parser.add_argument("--patches", type=Path, help="its patch features, for REPA")
     parser.add_argument("--initial", type=Path, help="folder of the trained model that it starts from")
@@ -102,7 +104,8 @@ def run(args: argparse.Namespace) -> None:
     )
     with processes() as group:
         inputs = (args.latents, args.data, args.text, args.cls, args.patches)
-        dataset = TrainingData(stage, *inputs, encoded=_encoded(args, stage, group))
+        encoded, captions = _encoded(args, stage, group), _captions(args, stage, group)
+        dataset = TrainingData(stage, *inputs, encoded=encoded, captions=captions)
         with locked(args.state) if group.main else nullcontext():
             train(
                 stage,
@@ -125,12 +128,25 @@ def _encoded(args: argparse.Namespace, stage: TrainStage, group: Processes) -> E
         return None
     if not args.data or not args.tokenizer:
         raise UserError("--encode needs --data FILE and --tokenizer FOLDER")
-    from nanogen.stage2.dataset import Encoded
+    from nanogen.stage2.encoded import Encoded
 
     latents = CacheStage.from_json(read_stage(args.encode, "latents"))
     chunk = stage.training.noise_chunk
     expected = stage.expects.get("latents", "none, but pixels")
     return Encoded(latents, expected, args.data, args.tokenizer, group.device, chunk)
+
+
+def _captions(args: argparse.Namespace, stage: TrainStage, group: Processes) -> EncodedText | None:
+    """The captions that are encoded while training, if the options ask for it."""
+    if not args.encode_text:
+        return None
+    if not args.data or not args.text_encoder:
+        raise UserError("--encode-text needs --data FILE and --text-encoder FOLDER")
+    from nanogen.stage2.encoded import EncodedText
+
+    text = CacheStage.from_json(read_stage(args.encode_text, "text"))
+    expected = stage.expects.get("text", "none, but labels")
+    return EncodedText(text, expected, args.data, args.text_encoder, stage.conditioner, group.device)
 
 
 def _online(

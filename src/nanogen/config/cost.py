@@ -85,3 +85,20 @@ def gpu_hours(stage: TrainStage, tflops: float, utilisation: float) -> float:
     """Hours on one GPU with a peak of ``tflops``, of which it reaches ``utilisation``, in (0, 1]."""
     images = stage.training.steps * stage.training.batch_size
     return images * training_flops(stage) / (tflops * 1e12 * utilisation) / 3600
+
+
+# Operations of the frozen networks that encode an image of 256 x 256 or a caption in a training step.
+AUTOENCODER, ENCODER, CAPTION = 0.55e12, 0.1e12, 0.08e12
+
+
+def encoding_flops(kind: str, resolution: int) -> float:
+    """Operations that encode one training sample anew, of a network of this ``kind`` in its
+    configuration, at images of ``resolution``; estimates, of networks of the paper's sizes."""
+    if kind == "text_encoder":
+        return CAPTION
+    return (AUTOENCODER if kind == "vae" else ENCODER) * (resolution / 256) ** 2
+
+
+def hours(operations: float, tflops: float, utilisation: float) -> float:
+    """Hours on one GPU with a peak of ``tflops``, of which it reaches ``utilisation``, in (0, 1]."""
+    return operations / (tflops * 1e12 * utilisation) / 3600

@@ -1,4 +1,4 @@
-"""What a study needs, known before anything runs: networks, downloads, disk space for caches."""
+"""What a study needs, known before anything runs: networks, downloads, and paths that exist."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import encoder_registry, own_models, prompt_lists, stages, terms, variants
-from nanogen.config.latent_caches import FLOAT16, latents_of
-from nanogen.config.load import latent_shape, load_model, load_prompt_file, trained_run
+from nanogen.config import encoder_registry, own_models, prompt_lists, stages, variants
+from nanogen.config.cache_sizes import optional
+from nanogen.config.load import load_model, load_prompt_file, trained_run
 from nanogen.config.model_schema import Address, Model
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
 from nanogen.config.used_networks import models_of
 from nanogen.config.yaml_files import CONFIG, available, read_yaml
-from nanogen.data.stage import stays_in_shards
 from nanogen.errors import UserError
+from nanogen.text import human
 
-PLACE = 24  # bytes that say where a picture lies
 UNKNOWN = "not known here"  # a licence
-MEAN_TOKENS = 60  # of a caption, for the estimate of the text cache
+LARGE = 100_000  # megabytes from which a size is told in larger units
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,8 @@ class Download:
     def __str__(self) -> str:
         size = "size unknown"
         if self.megabytes:
-            large = self.megabytes >= 1
-            size = f"{self.megabytes:.0f} MB" if large else f"{1000 * self.megabytes:.0f} kB"
+            megabytes = f"{self.megabytes:.0f} MB"
+            size = megabytes if 1 <= self.megabytes < LARGE else human(1e6 * self.megabytes)
         return f"{self.what}: {size}, licence {self.licence}"
 
 
@@ -62,8 +61,7 @@ def downloads(study: Study) -> list[Download]:
     for task in study.tasks:
         run = trained_run(study, study.methods[0], task)
         for repo in run.data.hub if _reads_images(study, run) else []:
-            about = licences["data"].get(repo.partition("@")[0], {"licence": UNKNOWN, "gated": False})
-            found.append(Download(repo, f"data set {repo}", 0.0, about["gated"], about["licence"]))
+            found += _of_data(study, run, repo, licences)
         if task == "t2i":
             own = (named for _, named in prompt_lists.own_lists(run.evaluation).values())
             lists = [name for name in (run.evaluation.prompts, *own) if name in available("prompts")]
@@ -90,6 +88,16 @@ def _reads_images(study: Study, run: Run) -> bool:
     """Whether a study needs a task's images: for training, or as the reference of metrics."""
     trains = any(own_models.is_own(study, method, run.task) for method in study.trainings)
     return not run.data.root and (trains or run.task == "imagenet")
+
+
+def _of_data(study: Study, run: Run, repo: str, licences: Mapping[str, Any]) -> list[Download]:
+    """A data set, unless it is there; its size is estimated where pictures of it have a usual one."""
+    about = licences["data"].get(repo.partition("@")[0], {"licence": UNKNOWN, "gated": False})
+    count = run.data.train_images + (0 if run.data.fetch_images else run.data.val_images)
+    there = Path(f"results/{study.study}/downloads/{run.task}/{repo}/nanogen.json").exists()
+    size = 0.0 if run.data.file else count * about.get("kb", 0) / 1000
+    found = Download(repo, f"data set {repo}", size, about["gated"], about["licence"])
+    return [] if there else [found]
 
 
 def _of_released(study: Study, licences: Mapping[str, Any]) -> list[Download]:
@@ -126,38 +134,6 @@ def _of_file(file: Address, what: str) -> Download:
     return Download(file.url, f"{file.url} for {what}", file.size_mb, False, file.licence)
 
 
-def cache_bytes(study: Study) -> dict[str, int]:
-    """Size of every cache the study would write: latents exactly, text and patches estimated."""
-    sizes = {
-        f"latents/{one.task}/{one.tokenizer}": one.size
-        for one in latents_of(study).values()
-        if one.cached and not one.given and one.trainings
-    }
-    for task in study.tasks:
-        for method in study.methods:
-            if not own_models.is_own(study, method, task):
-                continue
-            run = trained_run(study, method, task)
-            count = run.data.train_images
-            if run.conditioner.model:
-                width = load_model(study, run.conditioner.model).width or 0
-                tokens = min(MEAN_TOKENS, run.conditioner.tokens)
-                sizes[f"text/{task}/{run.conditioner.model}"] = count * tokens * width * FLOAT16
-            for part, encoder in terms.caches(run).items():
-                cells = 1 if part == "cls" else _tokens(study, run)
-                size = (load_model(study, encoder).width or 0) * cells * FLOAT16
-                sizes[f"features/{task}/{encoder}/{part}"] = count * size
-            left = stays_in_shards(run.data.source, run.data.store)
-            sizes[f"data/{task}"] = count * (PLACE if left else run.data.resolution**2 * 3)
-    return sizes
-
-
-def _tokens(study: Study, run: Run) -> int:
-    """Image tokens of the backbone, about as many as the encoder's patches."""
-    _, rows, columns = latent_shape(study, run)
-    return rows * columns // run.backbone.patch**2
-
-
 def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None:
     """Raise UserError for a path in the configuration that does not exist or does not fit.
 
@@ -171,7 +147,7 @@ def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None
                 raise UserError(f"{where}.file: there is no file {given.file}")
             if not Path(given.tokenizer).is_dir():
                 raise UserError(f"{where}.tokenizer: there is no folder {given.tokenizer}")
-            if (task, tokenizer) in latents_of(study):  # the study's trainings read it
+            if f"latents/{task}/{tokenizer}" in {c.name for c in optional(study)}:  # it is read
                 check_latents(given.file, stages.latents(study, task, tokenizer)["hash"])
     for task, folders in study.trained.items():
         for given_for in folders:
@@ -197,53 +173,6 @@ def require_weights(
         f"{model.kind} {model.name}: there are no weights (*.safetensors) in {folder}; {origin}; or "
         f"{otherwise}"
     )
-
-
-def human(size: float) -> str:
-    """Bytes as a short text, e.g. ``503 GB`` (powers of 1000)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def notice(study: Study) -> list[str]:
-    """What to know before a study starts: terms to accept, and large downloads and caches."""
-    lines = []
-    fetched = downloads(study)
-    gated = list(dict.fromkeys(item.repository for item in fetched if item.gated))
-    if gated:
-        lines.append("Gated: accept the terms on the page of each and set HF_TOKEN before starting:")
-        lines += [f"  {repository}" for repository in gated]
-    if fetched:
-        total = human(sum(item.megabytes for item in fetched) * 1e6)
-        lines.append(f"To fetch ({total} of networks and statistics, data sets besides):")
-        lines += [f"  {item}" for item in fetched]
-    sizes = cache_bytes(study)
-    if sum(sizes.values()) > 10**9:
-        lines.append(f"Data and caches on disk, {human(sum(sizes.values()))} in all:")
-        lines += [f"  {name}: {human(size)}" for name, size in sorted(sizes.items())]
-    return lines + _encoded_in_training(study)
-
-
-def _encoded_in_training(study: Study) -> list[str]:
-    """Which latents are not cached, and what caching them would take."""
-    left = [one for one in latents_of(study).values() if not one.cached and one.trainings]
-    if not left:
-        return []
-    why = f"cache: {study.cache}"
-    if study.cache == "auto":
-        why += f", {study.cache_budget_gb:g} GB"
-    head = f"Encoded in every training step instead of cached ({why}):"
-    return [
-        head,
-        *(
-            f"  latents/{one.task}/{one.tokenizer}: {human(one.size)} saved, encoded by "
-            f"{one.trainings} training{'s' if one.trainings > 1 else ''}"
-            for one in left
-        ),
-    ]
 
 
 def _present(study: Study, name: str) -> bool:

@@ -47,6 +47,11 @@ class Data(Section):
         default_factory=list,
         description="data sets on the Hugging Face hub to fetch, if no root: owner/name@revision",
     )
+    fetch_images: int | None = added(
+        None,
+        gt=0,
+        description="of a data set on the hub fetch as many first shards of each part as hold these",
+    )
     file: str | None = added(
         None, description="array: the .npz file below root or hub, uint8 (N, side, side, 3) as arr_0"
     )

@@ -97,6 +97,9 @@ class Study(Section):
     hardware: Literal["cpu", "gpu"] | None = Field(
         None, description="what it is meant for, for the plan; none: of scale nano a CPU, else GPUs"
     )
+    utilisation: float | None = Field(
+        None, gt=0, le=1, description="for the plan: the share of a GPU's peak that trainings reach"
+    )
     seed: int = Field(2026, description="every random number follows from it")
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
     seeds: int = Field(
@@ -121,11 +124,24 @@ class Study(Section):
         default_factory=dict, description="caches made elsewhere: {data: {tokenizer: {file, tokenizer}}}"
     )
     cache: Literal["always", "never", "auto"] = Field(
-        "always",
+        "auto",
         description="latents on the disk, or encoded in every training step; auto: as the budget allows",
     )
+    text: Literal["cache", "online", "auto"] = Field(
+        "auto",
+        description="the same of the captions' features: cached, or encoded in every training step",
+    )
     cache_budget_gb: float | None = Field(
-        None, ge=0, description="for cache: auto, gigabytes that all latents together may take"
+        None,
+        ge=0,
+        description="for auto: gigabytes that latents and captions' features together may take; none: "
+        "what is free on the disk, less a tenth and what the study has to store besides",
+    )
+    store: str | None = Field(
+        "results/store",
+        description="folder of what studies share, made once and found by its hash: downloads, data, "
+        "networks, caches; further ones after a colon are only read; none: each study its own. "
+        "NANOGEN_STORE, if it is set, goes before",
     )
     data_shards: int = Field(
         1, gt=0, description="jobs that share the import of a data set's training pictures"

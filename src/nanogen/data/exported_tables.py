@@ -1,7 +1,8 @@
 """Data sets as the Hugging Face library exports them: parquet or Arrow files of images with labels.
 
 The name of a split is part of its files' names or of their folder's name
-(``train-00000-of-00294.parquet``, ``validation/data-00000-of-00001.arrow``). A row holds an encoded
+(``train-00000-of-00294.parquet``, ``validation/data-00000-of-00001.arrow``). Where no file is for
+training by its name, those of no split are, such as files beside a folder ``val``. A row holds a
 picture, ``{bytes, path}`` or bytes alone, and a class number; the classes' names are in the schema's
 metadata. Files are read a few rows at a time.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nanogen.data.walk import walk
+from nanogen.data.wordnet import IMAGENET, imagenet_numbers
 from nanogen.errors import UserError
 from nanogen.files import damage
 
@@ -118,8 +120,10 @@ def is_of_split(name: str, split: str) -> bool:
 
 def tables(root: Path, split: str) -> list[Table]:
     """The files of a split, ordered by name; raises UserError if there are none."""
-    files = walk(root).only(TABLES).files
-    found = [file for file in files if is_of_split(file.relative_to(root).as_posix(), split)]
+    files = {file.relative_to(root).as_posix(): file for file in walk(root).only(TABLES).files}
+    found = [file for name, file in files.items() if is_of_split(name, split)]
+    if not found and split == "train":
+        found = [file for name, file in files.items() if not is_of_split(name, "val")]
     if not found:
         raise UserError(
             f"data.root: no parquet or Arrow file in {root} is of the split {split}; expected its name "
@@ -153,12 +157,16 @@ def _is_picture(kind: pa.DataType) -> bool:
 
 
 def class_names(root: Path) -> list[str]:
-    """The classes' names by label, from the training files' metadata; numbers if it has no names."""
+    """The classes' names by label, from the training files' metadata; where it has none ImageNet's, if
+    there are as many, or numbers."""
     found = tables(root, "train")
     _, label = columns(found[0])
     metadata = json.loads((found[0].schema.metadata or {}).get(b"huggingface", b"{}"))
     names = metadata.get("info", {}).get("features", {}).get(label, {}).get("names")
-    return list(names) if names else [str(k) for k in range(int(labels_of(found).max()) + 1)]
+    if names:
+        return list(names)
+    count = int(labels_of(found).max()) + 1
+    return imagenet_numbers() if count == IMAGENET else [str(k) for k in range(count)]
 
 
 def labels_of(found: list[Table]) -> np.ndarray:

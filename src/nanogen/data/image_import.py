@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import sys
 import time
@@ -154,6 +155,11 @@ def _finished(
         source = again
 
 
+def _where(shard: Path) -> str:
+    """The path of a shard; of a link into a store that of the file, which stays when the link goes."""
+    return os.path.normpath(shard.parent / os.readlink(shard)) if shard.is_symlink() else str(shard)
+
+
 def _announce(count: int, stage: DataStage, output: Path, parts: Sequence[Path]) -> None:
     """Raise UserError unless parts and the image file, which stand on the disk together, fit."""
     there = sum(path.stat().st_size for path in parts if path.exists())
@@ -207,7 +213,7 @@ def _join(
     shards = None
     if stage.left_in_shards:
         paths = [Path(str(stage.root)) / part.part for part in parts]
-        shards = json.dumps([(str(path), path.stat().st_size) for path in paths])
+        shards = json.dumps([(_where(path), path.stat().st_size) for path in paths])
     _write(rows, count, output, header, shards)
 
 

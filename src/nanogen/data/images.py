@@ -5,9 +5,10 @@ by `nanogen.data.image_import`, and all later stages read it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import h5py
 import numpy as np
@@ -90,6 +91,20 @@ class ImageFile:
         """One caption per image; ``kind`` is ``short`` or ``dense``."""
         return self._strings(f"captions/{kind}")
 
+    def captions_of(self, rows: np.ndarray, kind: str = "short") -> list[str]:
+        """The captions of these rows (B,), in their order; the others are not read."""
+        if not len(rows):
+            return []
+        wanted, places = np.unique(rows, return_inverse=True)
+        with hdf5.opened(self.path, FORMAT, VERSION, self.hash) as file:
+            found = file[f"captions/{kind}"].asstr()[wanted]
+        return [str(text) for text in found[places]]
+
+    def captions_between(self, start: int, stop: int, kind: str = "short") -> list[str]:
+        """The captions of rows ``start`` to ``stop``; the others are not read."""
+        with hdf5.opened(self.path, FORMAT, VERSION, self.hash) as file:
+            return list(file[f"captions/{kind}"].asstr()[start:stop])
+
     @cached_property
     def objects(self) -> list[list[dict[str, Any]]] | None:
         """The objects ``{shape, color, size, box}`` of each image in the masks' order; None if the file
@@ -97,3 +112,23 @@ class ImageFile:
         if self.masks is None:
             return None
         return [json.loads(text) for text in self._strings("objects")]
+
+
+class CaptionRows(Sequence[str]):
+    """The captions of one kind as a sequence that is read where it is sliced, and not held in memory."""
+
+    def __init__(self, images: ImageFile, kind: str):
+        self.images, self.kind = images, kind
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        if isinstance(at, slice):
+            start, stop, step = at.indices(len(self))
+            return self.images.captions_between(start, stop, self.kind)[::step]
+        return self.images.captions_of(np.array([at]), self.kind)[0]

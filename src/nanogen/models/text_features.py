@@ -19,17 +19,18 @@ BATCH = 64
 
 
 class TextEncoder:
-    """A frozen text encoder with its tokenizer, truncating at ``max_tokens``; on a GPU if there is one.
+    """A frozen text encoder with its tokenizer, truncating at ``max_tokens``.
 
     Args:
         folder: as ``save_pretrained`` writes both.
         model: its resolved configuration.
+        device: where it works; by default a GPU if there is one.
 
     Raises UserError where weights or the tokenizer are missing, or the width is another.
     """
 
-    def __init__(self, folder: Path, model: Model):
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, folder: Path, model: Model, device: torch.device | None = None):
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[model.precision]
         self.network = load_network(folder, model.model_class).to(self.device, dtype)
         self.tokenizer = _tokenizer(folder)

@@ -21,7 +21,7 @@ from nanogen.config import (
     trained,
     variants,
 )
-from nanogen.config.latent_caches import latents_of
+from nanogen.config.cache_choice import choice
 from nanogen.config.paths import Paths
 from nanogen.config.stages import Stage
 from nanogen.config.used_networks import models_of
@@ -116,14 +116,16 @@ def _of_training(study: Study, run: Run) -> Iterator[Link]:
         card = Path(paths.trained(run.method, task, weights))
         yield Link("trained model", card.parent, stages.trained_model(study, run.method, task, weights))
     if run.tokenizer != PIXELS:
-        cached = latents_of(study)[task, run.tokenizer].cached
+        cached = choice(study).of("latents", task, run.tokenizer)
         file = Path(paths.latents(task, run.tokenizer)) if cached else None
         yield Link("latents", file, stages.latents(study, task, run.tokenizer))
     if start := run.training.initialise_from:
         yield Link("initial weights", Path(start.model), trained.read(Path(start.model)))
     for of in (task, stages.drawn_texts(task)) if run.conditioner.model else ():
         encoder = str(run.conditioner.model)
-        yield Link(f"text of {of}", Path(paths.text(of, encoder)), stages.text(study, of, encoder))
+        cached = of != task or choice(study).of("text", task, encoder)
+        file = Path(paths.text(of, encoder)) if cached else None
+        yield Link(f"text of {of}", file, stages.text(study, of, encoder))
     for part, encoder in terms.caches(run).items():
         stage = stages.vision(study, task, encoder, part)
         yield Link(f"vision features, {part}", Path(paths.vision(task, encoder, part)), stage)

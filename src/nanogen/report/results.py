@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanogen.config import PublicRun, Run, Study, metrics, replicates, stages
+from nanogen.config import PublicRun, Run, Study, metrics, own_models, replicates, stages
 from nanogen.config.load import public_run, trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.variants import UNTRAINED
@@ -22,6 +22,7 @@ from nanogen.report import paper_tables
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
 GUIDANCE = "guidance.json"
+TITLES = {"imagenet": "ImageNet", "t2i": "text to image"}
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,21 @@ class Results:
                 names.append(name)
         return [f"{', '.join(names)}: {text}" for text, names in by_sentence.items() if text]
 
+    def _lengths(self) -> list[str]:
+        """How long the runs behind the numbers were trained, a sentence for each task."""
+        sentences = []
+        for task in dict.fromkeys(metric.task for metric in self.used):
+            own = {metric.method for metric in self.used if metric.task == task}
+            lengths = {
+                f"{run.training.steps:,} steps of {run.training.batch_size:,}, "
+                f"{run.data.resolution}×{run.data.resolution} pixels"
+                for run in self.trainings(task)
+                if run.method in own and own_models.is_own(self.study, run.method, task)
+            }
+            if lengths:
+                sentences.append(f"Trained on {TITLES[task]}: {'; '.join(sorted(lengths))}.")
+        return sentences
+
     def provenance(self) -> list[str]:
         """Footnotes of a table: the protocols, and a hash of all configurations behind its numbers."""
         study = self.study
@@ -228,5 +244,6 @@ class Results:
         hashes = sorted({metric.hash for metric in self.used})
         return [
             *self.protocols(),
+            *self._lengths(),
             f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, {trainings}.",
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,13 @@ from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition
 from nanogen.caches.files import LatentFile, TextFile, VisionFile
-from nanogen.config.cache_stage import CacheStage
+from nanogen.config.schema import Conditioner
 from nanogen.config.train_stage import TrainStage
 from nanogen.data.images import ImageFile
 from nanogen.data.rows import WindowedRows
 from nanogen.errors import UserError
-from nanogen.models.card import expect_model
 from nanogen.objectives.repa import on_grid
-from nanogen.tokenizers import load_tokenizer
+from nanogen.stage2.encoded import Encoded, EncodedText
 
 
 class Latents:
@@ -76,10 +75,13 @@ class Labelled:
 class Captioned:
     """Conditions from cached text features; a caption kind is drawn per sample."""
 
-    def __init__(self, path: Path, hash_: str, kinds: Sequence[str], tokens: int):
+    def __init__(self, path: Path, hash_: str, conditioner: Conditioner):
         self.file = TextFile(path, hash_)
-        self.kinds = np.array([self.file.kind(name) for name in kinds])
-        self.tokens = tokens
+        self.kinds = np.array([self.file.kind(name) for name in conditioner.captions])
+        self.tokens = conditioner.tokens
+
+    def __len__(self) -> int:
+        return len(self.file)
 
     def load(self, rows: np.ndarray, draws: np.ndarray) -> Condition:
         kinds = self.kinds[(draws * len(self.kinds)).astype(int)]
@@ -109,7 +111,7 @@ class Features:
 class TrainingData:
     """Images and conditions of one run; see ``nanogen.stage2.batches.Dataset``.
 
-    ``encoded`` takes the place of a file of latents.
+    ``encoded`` takes the place of a file of latents, ``captions`` that of one of text features.
     """
 
     def __init__(
@@ -121,10 +123,11 @@ class TrainingData:
         cls: Path | None = None,
         patches: Path | None = None,
         encoded: Encoded | None = None,
+        captions: EncodedText | None = None,
     ):
         expects, conditioner = stage.expects, stage.conditioner
         self.images: Latents | Pixels | Encoded
-        self.conditions: Labelled | Captioned
+        self.conditions: Labelled | Captioned | EncodedText
         if stage.pixels:
             self.images = Pixels(_given(data, "--data"), expects["data"])
         elif encoded:
@@ -140,12 +143,11 @@ class TrainingData:
             assert conditioner.classes is not None
             self.conditions = Labelled(self.images.labels, conditioner.classes)
         else:
-            path = _given(text, "--text")
-            captioned = Captioned(path, expects["text"], conditioner.captions, conditioner.tokens)
-            self.conditions = captioned
-            if len(captioned.file) != len(self.images):
+            path = data if captions else _given(text, "--text")
+            self.conditions = captions or Captioned(_given(text, "--text"), expects["text"], conditioner)
+            if len(self.conditions) != len(self.images):
                 raise UserError(
-                    f"{path} holds captions of {len(captioned.file)} images, "
+                    f"{path} holds captions of {len(self.conditions)} images, "
                     f"{latents or data} holds {len(self.images)}"
                 )
         self.added = {
@@ -179,50 +181,3 @@ def _given(path: Path | None, option: str) -> Path:
     if path is None:
         raise UserError(f"this run needs {option} FILE")
     return path
-
-
-class Encoded:
-    """Images by index, as the latents that a cache of them would hold.
-
-    Args:
-        stage: the `latents` stage of that cache; the images and the tokenizer are those it expects.
-        expected: the hash of the latents that the run is trained on.
-        device: where the tokenizer works.
-        chunk: images that are encoded together. What a network says of an image differs in the last
-            digits with its batch, so this makes it the same on any number of processes.
-
-    Raises UserError where an input is missing or another than expected.
-    """
-
-    def __init__(
-        self,
-        stage: CacheStage,
-        expected: str,
-        images: Path,
-        tokenizer: Path,
-        device: torch.device,
-        chunk: int,
-    ):
-        if stage.hash != expected:
-            raise UserError(
-                f"--encode configures latents of hash {stage.hash}, but the run is trained on those "
-                f"of hash {expected}; give the configuration of the same study"
-            )
-        file = ImageFile(images, stage.expects["data"])
-        self.labels, self.images = file.labels, WindowedRows(file.rows())
-        expect_model(tokenizer, stage.expects["tokenizer"])
-        self.tokenizer = load_tokenizer(tokenizer, stage.model).to(device)
-        self.shape = self.tokenizer.latent_shape
-        self.device, self.chunk = device, chunk
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
-        self.images.ahead(windows)
-
-    def load(self, rows: np.ndarray) -> Tensor:
-        """float32 (B, C, H, W), normalised and rounded as a cache is."""
-        images = torch.from_numpy(self.images[rows]).to(self.device)
-        encoded = torch.cat([self.tokenizer.encode(part) for part in images.split(self.chunk)])
-        return encoded.half().float().cpu()

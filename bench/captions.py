@@ -1,0 +1,89 @@
+"""Text features of many short captions: time, bytes and memory.
+
+    python bench/captions.py [--captions 2000000]
+
+Writes an image file of so many captions, equal in both kinds, without pictures, and a tiny random text
+encoder; then runs `nanogen encode-text` on a tenth of them and on all. Memory is the largest resident
+set of the process, which should not grow with the number but for some 100 bytes per caption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from nanogen.config import load_study, stages
+from nanogen.config.model_stage import ModelStage
+from nanogen.files import label, write_json
+from nanogen.models.card import write_card
+from nanogen.small_networks.random_networks import write_random_network
+
+WORDS = ("red", "blue", "small", "large", "dog", "house", "river", "boat", "tree", "cloud")
+BLOCK = 100_000
+
+
+def captions(start: int, stop: int) -> list[str]:
+    """Short and different captions."""
+    return [f"a {WORDS[i % 10]} {WORDS[i // 10 % 10]} beside number {i}" for i in range(start, stop)]
+
+
+def write_captions(path: Path, count: int, hash_: str) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs.update(label("images", 1, hash_, classes='["image"]', split="train", task="t2i"))
+        file.attrs["side"] = 1
+        file["places"], file["shards"] = np.zeros((count, 3), np.int64), json.dumps([])
+        file["labels"] = np.zeros(count, np.int64)
+        short = file.create_dataset("captions/short", count, h5py.string_dtype())
+        for start in range(0, count, BLOCK):
+            stop = min(count, start + BLOCK)
+            short[start:stop] = captions(start, stop)
+        file["captions/dense"] = file["captions/short"]  # the same dataset
+
+
+def encoded(folder: Path, data: Path, output: Path) -> tuple[float, float]:
+    """Seconds, and the most memory of the process in MiB."""
+    command = ["-m", "nanogen", "encode-text", "--config", folder / "text.json", "--data", data]
+    command += ["--encoder", folder / "qwen3", "--output", output]
+    started = time.monotonic()
+    process = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"encode-text ended with {os.waitstatus_to_exitcode(status)}")
+    return time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--captions", type=int, default=2_000_000)
+    args = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    study = load_study("nano", {"models": {"qwen3": {"source": "random"}}})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text, model = stages.text(study, "t2i", "qwen3"), stages.model(study, "qwen3")
+        write_json(folder / "text.json", text)
+        (folder / "qwen3").mkdir()
+        write_random_network(ModelStage.from_json(model), folder / "qwen3")
+        write_card(folder / "qwen3", ModelStage.from_json(model), {}, 0.0)
+        for count in (args.captions // 10, args.captions):
+            data, output = folder / f"{count}.h5", folder / f"{count}-text.h5"
+            write_captions(data, count, text["expects"]["data"])
+            seconds, memory = encoded(folder, data, output)
+            print(
+                f"{count} captions: {seconds:.1f} s ({count / seconds:.0f}/s), {memory:.0f} MiB, "
+                f"{output.stat().st_size / 1e6:.0f} MB ({output.stat().st_size / count:.0f} bytes each)"
+            )
+
+
+if __name__ == "__main__":
+    main()

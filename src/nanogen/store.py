@@ -1,0 +1,170 @@
+"""A store: what several studies need is made once, and found by the hash of what made it.
+
+``NANOGEN_STORE`` names one folder, or several as PATH does. The first is one's own, in which new things
+are made; the others, such as a colleague's, are only read. A study's own folder holds links to what lies
+in a store, so that all who read it need not know of one.
+
+Beside each thing lies a list of its files with their sizes and times. It is written last: what has none,
+or does not agree with it, is incomplete or was changed since, and is made again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nanogen.errors import UserError
+from nanogen.files import atomic_folder, explained, folder_beside, read_json, remove_folder, write_json
+
+VARIABLE = "NANOGEN_STORE"
+LIST = ".files"  # ends the name of a list
+RECORD = ".provenance"  # ends the name of a file's record (`nanogen.records.record`)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing of a store.
+
+    Attributes:
+        kind: folder of its like, ``networks`` for example.
+        name: its hash, and what else tells it from others.
+        suffix: of a file; empty for a folder.
+    """
+
+    kind: str
+    name: str
+    suffix: str = ""
+
+    def within(self, store: Path) -> Path:
+        return store / self.kind / f"{self.name}{self.suffix}"
+
+
+def stores() -> list[Path]:
+    """The stores that are named, one's own first; none where there is no store."""
+    return [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
+
+
+def found(entry: Entry) -> Path | None:
+    """Where a whole entry lies; None where it has to be made."""
+    places = (entry.within(store) for store in stores())
+    return next((path for path in places if _is_whole(path)), None)
+
+
+def provide(entry: Entry, output: Path, make: Callable[[Path], None]) -> None:
+    """Link ``output`` to the entry, after ``make(path)`` has made it where no store has it.
+
+    If another process is making it, wait for that one. Raises UserError where one's own store cannot be
+    written.
+    """
+    path = found(entry)
+    if path is None:
+        path = entry.within(stores()[0])
+        with _alone(path):
+            if not _is_whole(path):
+                _remove(path)
+                make(path)
+                _complete(path)
+    else:
+        log.info("%s: taken from the store, %s", output, path)
+    _link(path, output)
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of an entry with the record of how they were made."""
+    if path.is_dir():
+        return sorted(file for file in path.rglob("*") if file.is_file())
+    return [file for file in (path, path.with_name(path.name + RECORD)) if file.is_file()]
+
+
+def _list(path: Path) -> Path:
+    return path.with_name(path.name + LIST)
+
+
+def _about(file: Path) -> list[int]:
+    about = file.stat()
+    return [about.st_size, int(about.st_mtime)]
+
+
+def _is_whole(path: Path) -> bool:
+    if not path.exists():
+        return False
+    with suppress(UserError, OSError, AttributeError):
+        listed = read_json(_list(path))
+        return all(_about(path.parent / name) == about for name, about in listed.items())
+    return False
+
+
+def _complete(path: Path) -> None:
+    """Give the files the rights that the umask asks for, and list them."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    with explained(path):
+        for folder in [path, *path.rglob("*")] if path.is_dir() else []:
+            if folder.is_dir():
+                folder.chmod(0o777 & ~umask)
+        files = _files(path)
+        for file in files:
+            file.chmod(0o666 & ~umask | file.stat().st_mode & 0o111)
+        write_json(_list(path), {str(f.relative_to(path.parent)): _about(f) for f in files})
+
+
+def _remove(path: Path) -> None:
+    with explained(path, "remove"):
+        _list(path).unlink(missing_ok=True)
+        if path.is_dir():
+            remove_folder(path)
+        path.unlink(missing_ok=True)
+
+
+def _link(path: Path, output: Path) -> None:
+    """Make ``output`` a link to a file, or a folder of links to a folder's files."""
+    if path.is_dir():
+        with atomic_folder(output) as folder:
+            for file in _files(path):
+                link = folder / file.relative_to(path)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(_target(file, output / file.relative_to(path)))
+        return
+    for file in _files(path):
+        link = output.with_name(output.name + file.name.removeprefix(path.name))
+        with folder_beside(link) as hidden:
+            made = hidden / link.name
+            made.symlink_to(_target(file, link))
+            made.replace(link)
+
+
+def _target(file: Path, link: Path) -> str:
+    """Relative where the store is named so: both can then be moved together."""
+    return str(file) if file.is_absolute() else os.path.relpath(file, link.parent)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the entry; another process that makes it is waited for."""
+    own = stores()[0]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path.with_name(f"{path.name}.lock"), "a")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise UserError(
+            f"the store {own} cannot be written ({os.strerror(error.errno or 0)}); name one of your own "
+            f"before it, {VARIABLE}=MINE{os.pathsep}{own}, or as the key store of the study"
+        ) from error
+    with handle:
+        with suppress(OSError):  # a file system without locks
+            _wait(handle.fileno(), path)
+        yield
+
+
+def _wait(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.info("%s is being made by another process; waiting for it", path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
