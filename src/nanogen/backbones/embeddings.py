@@ -39,6 +39,11 @@ class Condition:
         """That of some of the samples."""
         return Condition(*(None if v is None else v[rows] for v in vars(self).values()))
 
+    def followed_by(self, other: Condition) -> Condition:
+        """That of both batches, one after the other; they are of the same kind and length."""
+        parts = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Condition(*(None if a is None else torch.cat([a, b]) for a, b in parts))
+
 
 def patches(x: Tensor, patch: int) -> Tensor:
     """(B, C, H, W) -> (B, H/p * W/p, C * p * p), each patch in the order (C, p, p)."""
