@@ -10,8 +10,9 @@ STUDY ?= nano
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := results/$(STUDY)
-# As many processes as cores; the tests of a file share what they train, so one process has them all.
-PYTEST := $(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
+# One process more than cores, since some tests wait; those of a file share what they train, so one process
+# has them all.
+PYTEST := $(BIN)/pytest -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all setup test test-setup test-fast test-cluster torture bench bench-gpu docs docs-figures rehearsal lint format lock audit schemas clean
