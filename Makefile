@@ -3,17 +3,19 @@
 # make torture   1,000 damaged inputs, 100 killed processes of a study
 # make docs   the documentation as a site, build/docs/index.html
 # make docs-figures   pictures and numbers of README.md, from the finished study
+# make bench   training and sampling beside a straightforward baseline; make bench-gpu: on a GPU
 # make audit   known vulnerabilities of the pinned packages
 # make rehearsal   all runs of the full study on random networks and a few images
 STUDY ?= nano
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := results/$(STUDY)
-# As many processes as cores; the tests of a file share what they train, so one process has them all.
-PYTEST := $(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
+# One process more than cores, since some tests wait; those of a file share what they train, so one process
+# has them all.
+PYTEST := $(BIN)/pytest -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all setup test test-setup test-fast test-cluster torture docs docs-figures rehearsal lint format lock audit schemas clean
+.PHONY: all setup test test-setup test-fast test-cluster torture bench bench-gpu docs docs-figures rehearsal lint format lock audit schemas clean
 .DELETE_ON_ERROR:
 
 all: setup
@@ -65,6 +67,13 @@ KILLS := 100
 torture: setup
 	@NANOGEN_FUZZ=1000 $(BIN)/pytest -n 0 tests/torture
 	@PYTHONPATH=tests $(BIN)/python tests/torture/kills.py $(KILLS)
+
+# Tables, also in bench/results/, of this machine's processor or of one GPU, whose results are checked first.
+bench: setup
+	@$(BIN)/python bench/training.py
+
+bench-gpu: setup
+	@$(BIN)/python bench/training.py --suite gpu
 
 test-fast: setup lint
 	@$(PYTEST) -m "not slow" --ignore=tests/slurm

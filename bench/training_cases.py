@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from plain import PlainLearner, plain_network, plain_samples, randomise
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from training_data import Data
 
 from nanogen.backbones import Condition
 from nanogen.config import load_study, stages
@@ -25,12 +24,10 @@ from nanogen.objectives.batch import Batch
 from nanogen.objectives.meanflow import FlowMatchingSteps
 from nanogen.sampling.solvers import Guidance, integrate, time_grid
 from nanogen.stage2.batches import Batches
-from nanogen.stage2.dataset import Encoded
 from nanogen.stage2.learner import Learner
 from nanogen.training.heap import keep_in_large_pages
 from nanogen.training.processes import Processes
 
-ROWS = 512  # images of the data
 STEPS = 4  # of a sampler
 SCALE = 2.0  # of its guidance
 
@@ -101,76 +98,6 @@ def stage_of(case: Case) -> TrainStage:
     )
 
 
-class Latents:
-    """Random latents in memory, float16 as in a cache."""
-
-    def __init__(self, shape: tuple[int, ...]):
-        self.values = torch.randn(ROWS, *shape, generator=torch.Generator().manual_seed(0)).half()
-
-    def load(self, rows: np.ndarray) -> Tensor:
-        return self.values[torch.from_numpy(rows)].float()
-
-
-class Online(Encoded):
-    """Random images in memory, encoded by a random autoencoder of SD's class."""
-
-    def __init__(self, latent: tuple[int, int, int], device: torch.device, chunk: int, small: bool):
-        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-        from nanogen.tokenizers.latent_layouts import layout_of
-        from nanogen.tokenizers.vae import VAE
-
-        widths = (32, 32) if small else (128, 256, 512, 512)
-        down, up = ([f"{way}EncoderBlock2D"] * len(widths) for way in ("Down", "Up"))
-        network = AutoencoderKL(
-            block_out_channels=widths,
-            down_block_types=down,
-            up_block_types=[name.replace("Encoder", "Decoder") for name in up],
-            layers_per_block=1 if small else 2,
-            latent_channels=latent[0],
-        )
-        layout = layout_of("AutoencoderKL")
-        self.tokenizer = VAE(network, layout, latent, (1.0, 0.0)).eval().to(device)
-        side = latent[1] * 2 ** (len(widths) - 1)
-        rng = np.random.default_rng(0)
-        self.images: Any = rng.integers(0, 256, (ROWS, side, side, 3), np.uint8)
-        self.device, self.chunk = device, chunk
-
-
-class Data:
-    """Random training data; texts have a third to all of the size's tokens."""
-
-    def __init__(self, stage: TrainStage, case: Case, device: torch.device):
-        small = math.prod(stage.latent) < 1000
-        generator = torch.Generator().manual_seed(1)
-        chunk = stage.training.noise_chunk
-        online = case.source == "online"
-        self.images = Online(stage.latent, device, chunk, small) if online else Latents(stage.latent)
-        self.most, self.width = stage.conditioner.tokens, stage.text_width
-        self.lengths = torch.randint(-(-self.most // 3), self.most + 1, (ROWS,), generator=generator)
-        self.labels = torch.randint(0, stage.conditioner.classes or 1, (ROWS,), generator=generator)
-
-    def __len__(self) -> int:
-        return ROWS
-
-    def load(self, rows: np.ndarray, draws: np.ndarray) -> tuple[Tensor, Condition]:
-        return self.images.load(rows), self.condition(rows)
-
-    def condition(self, rows: np.ndarray) -> Condition:
-        places = torch.from_numpy(rows)
-        if self.width is None:
-            return Condition(labels=self.labels[places])
-        mask = torch.arange(self.most) < self.lengths[places, None]
-        features = torch.randn(len(rows), self.most, self.width)
-        return Condition.from_text(features.numpy(), mask.numpy(), int(self.lengths[places].max()))
-
-    def features(self, rows: np.ndarray) -> dict[str, Tensor]:
-        return {}
-
-    def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
-        pass
-
-
 class Worker:
     """One variant of a case: ``ours`` or ``plain``; ``measure(kind)`` times a step of that kind."""
 
@@ -183,7 +110,7 @@ class Worker:
         self.before = self._memory()
         self.stage = stage_of(case)
         group = Processes(0, 1, device)
-        data = Data(self.stage, case, device)
+        data = Data(self.stage, device, case.source == "online")
         self.learner: Any
         if self.ours:
             self.learner = Learner(self.stage, group)

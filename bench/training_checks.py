@@ -11,7 +11,8 @@ import torch.distributed as dist
 from plain import randomise
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from training_cases import Case, Data, stage_of
+from training_cases import Case, stage_of
+from training_data import Data
 
 from nanogen.backbones import build
 from nanogen.config.train_stage import TrainStage
@@ -50,12 +51,12 @@ def checks(size: str, device: torch.device) -> list[Check]:
     """Every check, at a size of bench/training.py."""
     case = Case(size, "text")
     made = [replace(case, precision="bf16"), replace(case, precision="bf16", compiled=True)]
-    exact, rounded, compiled = (losses(stage_of(c), case, device) for c in (case, *made))
+    exact, rounded, compiled = (losses(stage_of(c), device) for c in (case, *made))
     return [
         Check("losses in bfloat16 and in float32", relative(rounded, exact), BF16),
         Check("losses compiled and as written", relative(compiled, rounded), COMPILED),
-        Check("losses sharded and replicated", sharded(stage_of(case), case, device), SHARDED),
-        Check("a training resumed and undisturbed", resumed(stage_of(case), case, device), 0.0),
+        Check("losses sharded and replicated", sharded(stage_of(case), device), SHARDED),
+        Check("a training resumed and undisturbed", resumed(stage_of(case), device), 0.0),
     ]
 
 
@@ -63,21 +64,21 @@ def relative(found: Tensor, expected: Tensor) -> float:
     return float(((found - expected) / expected).abs().max())
 
 
-def begun(stage: TrainStage, case: Case, device: torch.device) -> tuple[Learner, Batches]:
+def begun(stage: TrainStage, device: torch.device) -> tuple[Learner, Batches]:
     learner = Learner(stage, Processes(0, 1, device))
     randomise(learner.model)
-    return learner, Batches(Data(stage, case, device), stage)
+    return learner, Batches(Data(stage, device), stage)
 
 
-def losses(stage: TrainStage, case: Case, device: torch.device) -> Tensor:
+def losses(stage: TrainStage, device: torch.device) -> Tensor:
     """Of the first steps."""
-    learner, batches = begun(stage, case, device)
+    learner, batches = begun(stage, device)
     torch.manual_seed(0)  # the texts' features
     steps = [learner.step(n + 1, batches.at(n).to(device))["loss"] for n in range(STEPS)]
     return torch.stack(steps).cpu()
 
 
-def sharded(stage: TrainStage, case: Case, device: torch.device) -> float:
+def sharded(stage: TrainStage, device: torch.device) -> float:
     """Difference of the losses under the two ways to share a network, of one process."""
     with tempfile.NamedTemporaryFile() as store:
         dist.init_process_group(
@@ -87,18 +88,18 @@ def sharded(stage: TrainStage, case: Case, device: torch.device) -> float:
             world_size=1,
         )
         try:
-            replicated, parts = (of_shared(stage, case, device, s) for s in ("none", "fsdp"))
+            replicated, parts = (of_shared(stage, device, s) for s in ("none", "fsdp"))
         finally:
             dist.destroy_process_group()
     return relative(parts, replicated)
 
 
-def of_shared(stage: TrainStage, case: Case, device: torch.device, sharding: str) -> Tensor:
+def of_shared(stage: TrainStage, device: torch.device, sharding: str) -> Tensor:
     model = build(stage).to(device)
     randomise(model)
     network = SHARDINGS[sharding](model, Processes(0, 1, device))
     optimizer, objective = optimizer_of(model, stage.training.optimizer), objective_of(stage)
-    batches, found = Batches(Data(stage, case, device), stage), []
+    batches, found = Batches(Data(stage, device), stage), []
     torch.manual_seed(0)
     for step in range(STEPS):
         loss = objective(network, batches.at(step).to(device), model.conditioner)["loss"]
@@ -110,9 +111,9 @@ def of_shared(stage: TrainStage, case: Case, device: torch.device, sharding: str
     return torch.stack(found).cpu()
 
 
-def resumed(stage: TrainStage, case: Case, device: torch.device) -> float:
+def resumed(stage: TrainStage, device: torch.device) -> float:
     """Largest difference of the next loss and of all weights and moments after a step is resumed."""
-    learner, batches = begun(stage, case, device)
+    learner, batches = begun(stage, device)
     learner.step(1, batches.at(0).to(device))
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder, "state")

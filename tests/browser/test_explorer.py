@@ -196,7 +196,7 @@ def test_the_best_values_are_marked_and_one_axis_is_called_task_specific(opened,
     assert page.locator("#board b").all_inner_texts() == ["1.37", "294.1", "0.691", "0.840", "0.730"]
     badges = page.locator("#board tr:has(.badge)")
     assert badges.count() == 5
-    assert "task-specific: Text to image only" in badges.first.inner_text()
+    assert "task-specific: Text-to-image only" in badges.first.inner_text()
 
 
 def test_every_column_is_shown_on_request(opened, published_page):

@@ -136,6 +136,11 @@ def test_nothing_is_marked_within_noise_of_the_next(study):
     assert _cells(_table3())["SD-VAE-MSE"] == "**0.750 [0.580, 0.920]**"
 
 
+def test_nothing_is_marked_that_is_not_above_chance(study):
+    _with_intervals(study, 0.001, 0.9)  # far apart, and all below chance
+    assert _cells(_table3())["SD-VAE-MSE"] == "0.750 [0.749, 0.751]"
+
+
 @pytest.mark.parametrize("width", [50, 80, 120, 150])
 def test_a_terminal_of_any_width_shows_whole_cells(study, width):
     from rich.console import Console

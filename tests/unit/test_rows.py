@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nanogen.data.hdf5 import Stored
-from nanogen.data.rows import GAP, Rows, WindowedRows
+from nanogen.data.rows import GAP, LARGE, Rows, WindowedRows
 from nanogen.errors import UserError
 
 VALUES = np.arange(700 * 6, dtype=np.float16).reshape(700, 2, 3)
@@ -74,3 +74,14 @@ def test_an_error_of_reading_ahead_reaches_who_asks(tmp_path):
     held.ahead({0: np.arange(700)})
     with pytest.raises(UserError, match="truncated"):
         held[np.array([3])]
+
+
+def test_large_rows_which_are_read_beside_each_other_come_in_the_order_asked_for(tmp_path):
+    large = np.random.default_rng(0).integers(0, 256, (40, LARGE + 3), np.uint8)
+    (tmp_path / "large").write_bytes(large.tobytes())
+    array = Rows([Stored(tmp_path / "large", 0, large.shape, large.dtype)])
+    asked = np.random.default_rng(1).permutation(40)[:25]
+    np.testing.assert_array_equal(array[asked], large[asked])
+    (tmp_path / "large").write_bytes(large[:30].tobytes())
+    with pytest.raises(UserError, match="truncated"):
+        array[:]

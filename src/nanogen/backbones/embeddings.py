@@ -32,12 +32,23 @@ class Condition:
         )
 
     def to(self, device: torch.device) -> Condition:
-        moved = (None if v is None else v.to(device, non_blocking=True) for v in vars(self).values())
-        return Condition(*moved)
+        return Condition(*(None if v is None else sent(v, device) for v in vars(self).values()))
 
     def rows(self, rows: slice) -> Condition:
         """That of some of the samples."""
         return Condition(*(None if v is None else v[rows] for v in vars(self).values()))
+
+    def followed_by(self, other: Condition) -> Condition:
+        """That of both batches, one after the other; they are of the same kind and length."""
+        parts = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Condition(*(None if a is None else torch.cat([a, b]) for a, b in parts))
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """A copy on the device; to a GPU from pinned memory, so that nothing waits for it."""
+    if device.type == "cuda" and not x.is_cuda:
+        x = x.pin_memory()
+    return x.to(device, non_blocking=True)
 
 
 def patches(x: Tensor, patch: int) -> Tensor:

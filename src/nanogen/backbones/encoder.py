@@ -8,6 +8,7 @@ Shapes: B batch, N image tokens, D width of the encoder, Z width of a cls featur
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -87,7 +88,7 @@ class GridConvolution(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
-REPA_HEADS = {
+REPA_HEADS: dict[str, Callable[..., nn.Module]] = {  # of both widths and the grid
     # the authors' code, the original (Yu et al. 2024, arXiv 2410.06940, section 3), and iREPA (Singh et
     # al. 2025, arXiv 2512.10794)
     "linear": lambda width, wanted, grid: nn.Linear(width, wanted),

@@ -74,6 +74,8 @@ class GatedSiLU(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         gate, value = x.chunk(2, dim=-1)
         opened = F.silu(gate)
+        if not ctx.needs_input_grad[0]:
+            return opened.mul_(value)
         ctx.save_for_backward(x, opened)
         return opened * value
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 GAP = 64 << 10  # bytes that are read and thrown away rather than asked for around
 MOST_BUFFERS = 512  # in one request; the operating system allows 1024
 LARGE = 64 << 10  # bytes of a row that is worth a request of its own
+TOGETHER = 8  # requests for such rows that wait at the same time
 
 
 class _Part:
@@ -47,6 +48,14 @@ class _Part:
                 count -= len(pending.pop(0))
             if count:
                 pending[0] = memoryview(pending[0])[count:]
+
+
+Request = tuple[_Part, int, list[Any]]  # part, offset in its file, buffers
+
+
+def _answer(request: Request) -> None:
+    part, offset, buffers = request
+    part.read(buffers, offset)
 
 
 class Rows:
@@ -91,8 +100,14 @@ class Rows:
         if found.size:
             # numpy's stub knows the buffer protocol from Python 3.12 on only.
             target = memoryview(found.reshape(-1)).cast("B")  # type: ignore[arg-type]
-            for part, offset, buffers in self._requests(rows, target):
-                part.read(buffers, offset)
+            requests = self._requests(rows, target)
+            if self.row_bytes >= LARGE and len(rows) > 1:
+                with ThreadPoolExecutor(TOGETHER, "rows") as pool:
+                    for _ in pool.map(_answer, requests):
+                        pass
+            else:
+                for request in requests:
+                    _answer(request)
         return found
 
     def _runs(self, rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
@@ -106,7 +121,7 @@ class Rows:
         firsts = edges[:-1]
         return zip(rising[firsts].tolist(), order[firsts].tolist(), np.diff(edges).tolist(), strict=True)
 
-    def _requests(self, rows: np.ndarray, target: memoryview) -> Iterator[tuple[_Part, int, list[Any]]]:
+    def _requests(self, rows: np.ndarray, target: memoryview) -> Iterator[Request]:
         """Part, offset and buffers of each request; runs that lie close together share a request."""
         size, between = self.row_bytes, memoryview(bytearray(GAP))
         part, begin, end = None, 0, 0  # of the request so far; offsets in the part's file
@@ -131,7 +146,8 @@ class WindowedRows:
     """Rows whose current windows are held in memory, while the next one is being read.
 
     Announcing windows (`ahead`) changes when rows are read, but not their values. Rows of ``LARGE``
-    bytes or more are not held: each is a large request by itself, and a window of them might not fit.
+    bytes or more are not held: each is a large request by itself, several of which wait at the same
+    time, and a window of them might not fit.
     """
 
     def __init__(self, rows: Rows | TarImages):

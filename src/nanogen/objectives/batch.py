@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen.backbones.embeddings import Condition
+from nanogen.backbones.embeddings import Condition, sent
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Batch:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Tensor):
-                moved[field.name] = value.pin_memory().to(device, non_blocking=True)
+                moved[field.name] = sent(value, device)
         return replace(self, **moved)
 
     def parts(self, most: int) -> list[Batch]:

@@ -35,6 +35,7 @@ class Column:
         group: heading shared with neighbouring columns, e.g. ``FDr``.
         alone: the heading can be understood without that of its group.
         wide: holds sentences, which are broken into lines if the format allows it.
+        chance: the key of a row's chance level for this column; empty: none.
         with_interval: a row's interval, ``<key>_low`` and ``<key>_high``, is printed in the cell.
     """
 
@@ -45,6 +46,7 @@ class Column:
     group: str = ""
     alone: bool = False
     wide: bool = False
+    chance: str = ""
     with_interval: bool = False
 
     @property
@@ -84,7 +86,7 @@ _FIXED = (
     Column("psnr_untrained", "PSNR", 2, group="Untrained"),
     Column("methods", "Methods"),
     Column("imagenet_hours", "ImageNet", 2, "lower", "Hours per 100K steps"),
-    Column("t2i_hours", "Text to image", 2, "lower", "Hours per 100K steps"),
+    Column("t2i_hours", "Text-to-image", 2, "lower", "Hours per 100K steps"),
     Column("ratio", "Ratio", 2),
     Column("axes", "Axes"),
     Column("imagenet_rank", "FID", group="Rank"),
@@ -115,6 +117,7 @@ _BY_KEY = {
                 s.better,
                 s.group,
                 s.alone,
+                chance=s.chance,
                 with_interval=bool(s.chance) and not s.detail,
             )
             for s in _SCORES

@@ -35,6 +35,13 @@ def differ(key: str, first: Row, second: Row) -> bool:
     return top - bottom > math.hypot(*sides)
 
 
+def is_above(key: str, chance: str, row: Row) -> bool | None:
+    """Whether the interval of a row's score lies above its chance level, which has the key ``chance``;
+    None if the row lacks either."""
+    ends, level = interval(key, row), row.get(chance)
+    return ends[0] > float(level) if ends and is_number(level) else None
+
+
 class AgainstChance(NamedTuple):
     """A score of several methods: how many have an interval and a chance level, and the names of those
     whose interval lies above it."""
@@ -58,15 +65,14 @@ def against_chance(rows: Sequence[Row], task: Task = TEXT_TO_IMAGE) -> list[Agai
     found = []
     for score in metrics.main_scores(task):
         known = [
-            (str(row["name"]), ends[0] > float(chance))
+            (str(row["name"]), above)
             for row in rows
             if row.get("family") != UNRANKED
-            and (ends := interval(score.key, row))
-            and is_number(chance := row.get(score.chance))
+            and (above := is_above(score.key, score.chance, row)) is not None
         ]
         if known:
-            above = tuple(name for name, is_above in known if is_above)
-            found.append(AgainstChance(score.heading, len(known), above))
+            names = tuple(name for name, above in known if above)
+            found.append(AgainstChance(score.heading, len(known), names))
     return found
 
 

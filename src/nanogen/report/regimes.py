@@ -38,7 +38,7 @@ QUANTITIES = {
 }
 SHARES = np.linspace(0.05, 1.0, 39)  # of the training; before, both rise from nothing
 NOTE = (
-    "Distance: the factor by which ImageNet's and text to image's curves differ at equal shares of "
+    "Distance: the factor by which the ImageNet and text-to-image curves differ at equal shares of "
     "their training, the mean over the training from 5 % on (exp of the mean absolute difference of "
     "logarithms); 1 is alike. Update size: the change of the weights in a step over their norm."
 )

@@ -10,7 +10,7 @@ from nanogen.report.table import Mark, Table, marks
 from nanogen.text import one_line
 
 LEGEND = "**Best** and <u>second best</u> of a column are marked."
-NOISE = "In brackets: the 95 % interval; a value that lies within noise of the next is not marked."
+NOISE = "In brackets: the 95 % interval; a value at chance, or within noise of the next, is not marked."
 _TEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",

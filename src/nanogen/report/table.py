@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Literal
 
 from nanogen.report.columns import Column, printed
-from nanogen.report.noise import UNRANKED, differ, interval
+from nanogen.report.noise import UNRANKED, differ, interval, is_above
 from nanogen.report.rows import Row
 
 Mark = Literal["best", "second"]
@@ -80,7 +80,8 @@ def marks(table: Table) -> dict[tuple[int, str], Mark]:
 
     Values are compared as printed, so that equal ones share a mark. A column with fewer than two
     different values, or without a direction, has no marks; the worst value is never marked. Nor is a
-    value that noise may have put before the next one: with it, the marks of the column end.
+    value that is not above its chance level, or that noise may have put before the next one: there
+    the marks of the column end.
     """
     whole = [list(enumerate(table.rows))]
     blocks = [rows for _, rows in table.groups()] if table.apart else whole
@@ -102,7 +103,8 @@ def _marked(column: Column, rows: list[tuple[int, Row]]) -> dict[tuple[int, str]
     ranks: dict[float, Mark] = {}
     for mark, value, after in zip(MARKS, order, order[1:], strict=False):
         here, next_ones = ([dict(rows)[i] for i, v in cells.items() if v == of] for of in (value, after))
-        if not all(differ(column.key, row, other) for row in here for other in next_ones):
+        apart = all(differ(column.key, row, other) for row in here for other in next_ones)
+        if not apart or any(is_above(column.key, column.chance, row) is False for row in here):
             break
         ranks[value] = mark
     return {(index, column.key): ranks[value] for index, value in cells.items() if value in ranks}

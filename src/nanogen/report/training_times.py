@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NAME, FIGURE = "times", "figure2"
 STEPS = 100_000  # what the paper records the time of
-LOOKS = {"imagenet": ("ImageNet", "#0072B2", ""), "t2i": ("Text to image", "#E69F00", "////")}
+LOOKS = {"imagenet": ("ImageNet", "#0072B2", ""), "t2i": ("Text-to-image", "#E69F00", "////")}
 PAPER = (
     "The paper, of its Figure 2 (Section 2.3): latent-space methods cost about as much as each other, "
     "pixel space is much cheaper on ImageNet, RAEs are marginally faster than VAEs, MeanFlow is much "

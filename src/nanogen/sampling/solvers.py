@@ -53,11 +53,6 @@ class Guidance:
         return self.internal, self.internal if null is None else null
 
 
-def _doubled(condition: Condition, null: Condition) -> Condition:
-    parts = zip(vars(condition).values(), vars(null).values(), strict=True)
-    return Condition(*(None if a is None else torch.cat([a, b]) for a, b in parts))
-
-
 class Field:
     """Velocities of the diffused variable: the image, and with REG the cls feature beside it."""
 
@@ -107,7 +102,7 @@ class GuidedField:
         if null is None:
             everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
             null = field.model.conditioner.dropped(condition, everywhere)
-        self.both = _doubled(condition, null)
+        self.both = condition.followed_by(null)
 
     def __call__(self, state: State, t: float) -> State:
         times = torch.full((len(state[0]),), t, device=state[0].device)

@@ -88,11 +88,8 @@ class Learner:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(step)
-        means = {
-            name: self.group.mean(reduce(torch.add, [part[name] for part in losses]))
-            for name in losses[0]
-        }
-        return {**means, "grad_norm": norm, "learning_rate": rate}
+        sums = {name: reduce(torch.add, [part[name] for part in losses]) for name in losses[0]}
+        return {**self.group.means(sums), "grad_norm": norm, "learning_rate": rate}
 
     def measured_step(self, step: int, batch: Batch) -> dict[str, Any]:
         """`step`, and ``update``, how far it moved the weights; copying them before takes time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,13 @@ class Processes:
             dist.all_reduce(value)
         return value / self.world
 
+    def means(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The averages of named scalars of one type over all processes, in one exchange."""
+        if self.world == 1:
+            return {name: value.detach() for name, value in values.items()}
+        found = self.mean(torch.stack(list(values.values())))
+        return dict(zip(values, found, strict=True))
+
     def gathered(self, value: Any) -> list[Any]:
         """What every process holds, in the order of their ranks, on the main one; nothing elsewhere."""
         if self.world == 1:
@@ -110,7 +117,7 @@ def processes() -> Iterator[Processes]:
     else:
         keep_in_large_pages()
     if world > 1:
-        dist.init_process_group("nccl" if cuda else "gloo")
+        dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
     try:
         with lost_peers_explained(rank, world):
             yield Processes(rank, world, device)

@@ -37,7 +37,11 @@ def parallel(model: nn.Module, group: Processes, sharding: str = "none") -> nn.M
 
 def _replicated(model: nn.Module, group: Processes) -> nn.Module:
     ids = [group.device.index] if group.device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=ids)  # which broadcasts the main process's weights
+    # It broadcasts the main process's weights. Buffers never change, and gradients lie where they are
+    # summed, so that no step copies either.
+    return DistributedDataParallel(
+        model, device_ids=ids, forward_sync_buffers=False, gradient_as_bucket_view=True
+    )
 
 
 def _sharded(model: Any, group: Processes) -> nn.Module:

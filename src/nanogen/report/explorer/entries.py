@@ -25,7 +25,7 @@ AXES = {part: task for part, (task, _) in PARTS.items()}
 GUIDANCE = [part for part, task in AXES.items() if task == "imagenet"]
 FACTS = ("iterations", "params")
 PUBLISHED_NOTE = (
-    "The paper's own numbers, Tables 2 to 4, at full scale: ImageNet 256 × 256, text to image after "
+    "The paper's own numbers, Tables 2 to 4, at full scale: ImageNet 256 × 256, text-to-image after "
     "100,000 iterations and with guidance 6.0."
 )
 Content = dict[str, Any]

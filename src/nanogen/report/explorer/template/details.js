@@ -1,6 +1,6 @@
 // One method: its numbers on both axes, a few samples, and where the numbers come from.
 
-const PARTS = { cfg: "ImageNet, with guidance", nocfg: "ImageNet, without guidance", t2i: "Text to image" };
+const PARTS = { cfg: "ImageNet, with guidance", nocfg: "ImageNet, without guidance", t2i: "Text-to-image" };
 
 // A table of a method's numbers: a line per column of an axis, a cell per sample set.
 function numbers(row, columns, parts) {

@@ -1,6 +1,6 @@
 // The table of all methods, sorted by any of its columns.
 
-const AXES = { imagenet: "ImageNet", t2i: "Text to image" };
+const AXES = { imagenet: "ImageNet", t2i: "Text-to-image" };
 
 // An element with attributes and children; text is never read as HTML.
 function make(tag, attributes = {}, ...children) {

@@ -1,0 +1,56 @@
+"""The bench of training runs to its end, and its baseline computes what this program computes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from nanogen.backbones import build
+from nanogen.objectives import objective_of
+from nanogen.stage2.batches import Batches
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+
+
+@pytest.fixture
+def modules(monkeypatch):
+    """The bench's own modules, which lie beside its script."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    import plain
+    import training_cases
+    import training_data
+
+    return plain, training_cases, training_data
+
+
+@pytest.mark.parametrize("condition", ["labels", "text"])
+def test_the_baseline_has_the_same_losses(modules, condition):
+    plain, cases, data = modules
+    stage = cases.stage_of(cases.Case("tiny", condition))
+    ours, cpu = build(stage), torch.device("cpu")
+    plain.randomise(ours)
+    other = plain.plain_network(stage, cpu)
+    batch = Batches(data.Data(stage, cpu), stage).at(0)
+    objective = objective_of(stage)
+    losses = [objective(model, batch, model.conditioner)["loss"] for model in (ours, other)]
+    torch.testing.assert_close(*losses)
+
+
+@pytest.mark.slow
+def test_the_gpu_suite_runs_where_there_is_none(tmp_path):
+    """So that its first run on a GPU works; where there is one, it is measured."""
+    output = tmp_path / "results.json"
+    command = [sys.executable, BENCH / "training.py", "--suite", "gpu", "--quick", "--output", output]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(output.read_text())
+    assert all(line.endswith("right") for line in found["checks"])
+    assert len(found["checks"]) == 4
+    kinds = {(row["work"], row["source"]) for row in found["rows"]}
+    assert kinds >= {("flow matching", "online"), ("meanflow", "cache"), ("sampling", "cache")}
+    assert found["torch"] == torch.__version__
