@@ -2,7 +2,8 @@
 
     python bench/metrics.py [--quick] [--metrics frechet mind pr] [--output metrics.json]
 
-Prints a table; the JSON holds the same rows. Data are random, seeded; times are the best of several.
+Prints a table; the JSON holds the same rows. Data are random, seeded. Both ways take turns; times are
+medians of five, and so is how many times faster ours is, with its range.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from nanogen.metrics.frechet import frechet_distance
 from nanogen.metrics.neighbours import precision_recall
 
 METRICS = ("frechet", "mind", "pr")
+ROUNDS = 5
 
 
 def frechet_by_square_root(
@@ -74,14 +77,18 @@ def precision_plus_recall(real: np.ndarray, generated: np.ndarray) -> float:
     return sum(precision_recall(real, generated))
 
 
-def timed(function: Callable[..., float], *args: Any, repeats: int) -> tuple[float, float]:
-    """(value, seconds of the fastest call)."""
-    best, value = float("inf"), float("nan")
-    for _ in range(repeats):
-        started = time.perf_counter()
-        value = function(*args)
-        best = min(best, time.perf_counter() - started)
-    return value, best
+def compared(
+    ours: Callable[..., float], plain: Callable[..., float], *args: Any
+) -> tuple[list[float], list[list[float]]]:
+    """The two values, and the seconds of every call of each, taken in turns."""
+    values, seconds = [float("nan")] * 2, [[], []]
+    for turn in range(ROUNDS + 1):
+        for which, function in enumerate((ours, plain)):
+            started = time.perf_counter()
+            values[which] = function(*args)
+            if turn:  # the first imports what it needs
+                seconds[which].append(time.perf_counter() - started)
+    return values, seconds
 
 
 def peak_growth(function: Callable[..., float], make: Callable[..., Any], *sizes: int) -> float:
@@ -115,13 +122,15 @@ def two_sets(count: int, width: int, shift: float) -> list[np.ndarray]:
     return [rng.normal(s, 1, (count, width)).astype(np.float32) for s in (0.0, shift)]
 
 
-def row(name: str, ours: tuple[float, float], plain: tuple[float, float], **more: Any) -> dict[str, Any]:
+def row(name: str, values: list[float], seconds: list[list[float]], **more: Any) -> dict[str, Any]:
+    ratios = [b / a for a, b in zip(*seconds, strict=True)]
     return {
         "case": name,
-        "seconds": ours[1],
-        "seconds_plain": plain[1],
-        "times_faster": plain[1] / ours[1],
-        "relative_difference": abs(ours[0] - plain[0]) / abs(plain[0]),
+        "seconds": median(seconds[0]),
+        "seconds_plain": median(seconds[1]),
+        "times_faster": median(ratios),
+        "range": [min(ratios), max(ratios)],
+        "relative_difference": abs(values[0] - values[1]) / abs(values[1]),
         **more,
     }
 
@@ -132,10 +141,9 @@ def frechet_row(width: int) -> dict[str, Any]:
     for shift in (0.0, 0.3):
         features = rng.normal(shift, 1, (2 * width, width)) @ rng.normal(0, 1, (width, width))
         moments += [features.mean(0), np.cov(features.T)]
-    repeats = 1 if width > 1000 else 3
-    ours = timed(frechet_distance, *moments, repeats=repeats)
-    plain = timed(frechet_by_square_root, *moments, repeats=repeats)
-    return row(f"Frechet distance, d = {width}", ours, plain)
+    return row(
+        f"Frechet distance, d = {width}", *compared(frechet_distance, frechet_by_square_root, *moments)
+    )
 
 
 def mind_row(count: int, width: int, plain: Callable[..., float], name: str) -> dict[str, Any]:
@@ -143,8 +151,7 @@ def mind_row(count: int, width: int, plain: Callable[..., float], name: str) -> 
     sets = make(count, width)
     return row(
         f"MIND against {name}, n = {count}, d = {width}",
-        timed(mind, *sets, repeats=3),
-        timed(plain, *sets, repeats=3),
+        *compared(mind, plain, *sets),
         mib=peak_growth(mind, make, count, width),
         mib_plain=peak_growth(plain, make, count, width),
     )
@@ -155,8 +162,7 @@ def precision_row(count: int, width: int) -> dict[str, Any]:
     sets = make(count, width)
     return row(
         f"Precision and recall, n = {count}, d = {width}",
-        timed(precision_plus_recall, *sets, repeats=1),
-        timed(precision_at_once, *sets, repeats=1),
+        *compared(precision_plus_recall, precision_at_once, *sets),
         mib=peak_growth(precision_plus_recall, make, count, width),
         mib_plain=peak_growth(precision_at_once, make, count, width),
     )
@@ -168,10 +174,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for r in rows:
+        faster = f"{r['times_faster']:.1f} ({r['range'][0]:.1f} to {r['range'][1]:.1f})"
         memory = [f"{r[key]:.0f}" if key in r else "" for key in ("mib", "mib_plain")]
         lines.append(
             f"| {r['case']} | {r['seconds']:.3g} | {r['seconds_plain']:.3g} | "
-            f"{r['times_faster']:.1f} | {r['relative_difference']:.0e} | {' | '.join(memory)} |"
+            f"{faster} | {r['relative_difference']:.0e} | {' | '.join(memory)} |"
         )
     return "\n".join(lines)
 
