@@ -98,6 +98,18 @@ def test_vae_latents_are_the_scaled_mode_of_the_posterior(vae_folder):
     torch.testing.assert_close(given.decode(mode * 2), expected)
 
 
+def test_a_large_batch_is_decoded_in_parts(vae_folder):
+    tokenizer = load_tokenizer(vae_folder, VAE_CONFIG)
+    latents = torch.randn(70, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    sizes = []
+    tokenizer.network.decoder.register_forward_hook(lambda _, given, out: sizes.append(len(out)))
+    with torch.no_grad():
+        found = tokenizer.decode_uint8(latents)
+        assert sizes == [32, 32, 6]
+        alone = torch.cat([tokenizer.decode_uint8(one[None]) for one in latents])
+    assert (found.int() - alone.int()).abs().max() <= 1  # rounding of another order of sums
+
+
 def test_vae_uses_the_statistics_per_channel_of_its_own_config(vae_folder, tmp_path):
     for file in vae_folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

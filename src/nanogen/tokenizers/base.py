@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from nanogen.data.pixels import TO_BYTES
 
+# Images that are decoded at a time. In a VAE's last block 128 images of 256 x 256 have 2^31 numbers,
+# more than kernels with 32-bit indices can address.
+DECODED = 32
+
 
 class Tokenizer(nn.Module, ABC):
     """A frozen map between images and latents; a module, so that it moves between devices.
@@ -40,7 +44,8 @@ class Tokenizer(nn.Module, ABC):
 
     def decode_uint8(self, latents: Tensor, pixels: str = "rounded") -> Tensor:
         """Normalised latents (N, C, h, w) -> uint8 images (N, H, W, 3)."""
-        return TO_BYTES[pixels](self.decode_for(pixels, latents))
+        to_bytes = TO_BYTES[pixels]
+        return torch.cat([to_bytes(self.decode_for(pixels, part)) for part in latents.split(DECODED)])
 
     def untrained(self) -> Tokenizer:
         """This tokenizer before its training: new weights, from torch's generator, where it has any
