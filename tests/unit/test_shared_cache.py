@@ -24,9 +24,10 @@ def write(path: Path, value: int, hash_: str = "abc") -> None:
     header = label(*LATENTS, hash_, tokenizer="vae", tokenizer_hash="0")
     with hdf5.create(path, header) as file:
         latents = file.create_dataset("latents", (COUNT, 4, 2, 2), np.float16)
+        part = np.full((100, 4, 2, 2), value, np.float16)
         file["labels"] = np.full(COUNT, value)
         for start in range(0, COUNT, 100):
-            latents[start : start + 100] = value
+            latents[start : start + 100] = part
 
 
 def values(cache: LatentFile) -> set[float]:
