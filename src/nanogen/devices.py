@@ -23,7 +23,8 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 ON_ONE = frozenset(
     {
         *("build-model", "encode-latents", "encode-features", "encode-text", "reference"),
-        *("reconstruct", "score-samples", "train", "sample", "train-tokenizer", "tune-tokenizer"),
+        *("caption-reference", "reconstruct", "score-samples", "train", "sample"),
+        *("train-tokenizer", "tune-tokenizer"),
     }
 )
 PAUSE = 0.2  # seconds between two looks for free devices

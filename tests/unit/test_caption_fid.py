@@ -81,7 +81,7 @@ def hub(tmp_path, monkeypatch) -> Iterator[Path]:
 def study(tmp_path):
     write_coco(tmp_path / "coco")
     sets = {"mjhq": "playgroundai/MJHQ-30K", "coco": str(tmp_path / "coco"), "prompts": COUNT}
-    return load_study("rehearsal", {"methods": ["jit"], "evaluation": {"captions": sets}})
+    return load_study("nano", {"methods": ["jit"], "evaluation": {"captions": sets}})
 
 
 def drawn(study, tmp_path: Path) -> list[dict]:

@@ -83,11 +83,11 @@ def test_another_step_and_another_training_are_refused(stage, model, step, hash_
 def test_a_share_of_the_training_names_its_sample_set():
     study = load_study("nano")
     run = load_run(study, "sd-vae-mse", "t2i")
-    assert variants.kept(run) == {"at-1000": 1000}
-    stage = stages.sample(study, "sd-vae-mse", "t2i", "at-1000")
-    assert (stage["kept"], stage["shown"]) == (1000, variants.SHOWN)
+    assert variants.kept(run) == {"at-1300": 1300}
+    stage = stages.sample(study, "sd-vae-mse", "t2i", "at-1300")
+    assert (stage["kept"], stage["shown"]) == (1300, variants.SHOWN)
     assert stage["sampling"] == stages.sample(study, "sd-vae-mse", "t2i", "cfg")["sampling"]
-    with pytest.raises(UserError, match=r"no sample set 'at-7'; training\.snapshots gives at-1000"):
+    with pytest.raises(UserError, match=r"no sample set 'at-7'; training\.snapshots gives at-1300"):
         stages.sample(study, "sd-vae-mse", "t2i", "at-7")
 
 
