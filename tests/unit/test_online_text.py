@@ -28,7 +28,14 @@ def prepared(tiny, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("text")
     study = tiny(
         models={ENCODER: {"source": "random"}},
-        overrides={"tasks": {"t2i": {"conditioner": {"captions": ["short", "dense"]}}}},
+        overrides={
+            "tasks": {
+                "t2i": {
+                    "conditioner": {"captions": ["short", "dense"]},
+                    "training": {"steps": 8, "optimizer": {"decay_start": 4, "decay_end": 8}},
+                }
+            }
+        },
     )
     files = {
         "model": stages.model(study, ENCODER),
