@@ -14,6 +14,8 @@ from nanogen.config import load_study, stages
 from nanogen.config.paths import Paths
 from nanogen.data import hdf5
 from nanogen.files import label, read_json, write_json
+from nanogen.report.artefact_files import measured_tokenizers
+from nanogen.report.tokenizers import ordered
 
 SCORES = {
     "rae-dinov2-b": {"rfid": 1.5, "psnr": 28.25, "ssim": 0.91, "lpips": 0.05},
@@ -181,3 +183,10 @@ def test_the_summary_prints_the_table(plotted, capsys):
     assert "Tokenizers: what they give back" in said
     assert "sd-vae-mse" in said
     assert "31.50" in said
+
+
+def test_published_raes_which_have_no_encoder_are_not_in_the_table():
+    study = load_study("released-rehearsal")
+    assert sorted(ordered(study)) == sorted(measured_tokenizers(study))
+    assert "sd-vae-mse" in ordered(study)
+    assert "rae-dinov2-b" not in ordered(study)

@@ -36,12 +36,14 @@ class Scores:
 def ordered(study: Study) -> dict[str, list[Run]]:
     """The study's tokenizers, representation autoencoders first, with the runs that use each.
 
-    Raises UserError if it has none.
+    Published RAEs are left out: they are fetched without their encoders, so nothing can be measured.
+    Raises UserError if the study has no tokenizer.
     """
     found = stages.tokenizers(study)
     if not found:
         raise UserError(f"study {study.study} has no tokenizer: its methods work on pixels")
-    order = sorted(found, key=lambda name: KINDS.index(load_model(study, name).kind))
+    measured = [name for name in found if load_model(study, name).released is None]
+    order = sorted(measured, key=lambda name: KINDS.index(load_model(study, name).kind))
     return {name: found[name] for name in order}
 
 
