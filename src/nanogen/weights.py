@@ -1,4 +1,4 @@
-"""Files of weights from anywhere: what is wrong with one is said before a library stumbles over it."""
+"""Checks of weight files from any source, before a library fails on them."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ AUTOENCODER, ENCODER, CAPTION = 0.55e12, 0.1e12, 0.08e12
 
 
 def encoding_flops(kind: str, resolution: int) -> float:
-    """Operations that encode one training sample anew, of a network of this ``kind`` in its
+    """Operations to encode one training sample during training, by a network of this ``kind`` in its
     configuration, at images of ``resolution``; estimates, of networks of the paper's sizes."""
     if kind == "text_encoder":
         return CAPTION

@@ -145,7 +145,7 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
     root = Path(study.data_root)
     if not (root / "train").is_dir() and not (root.is_dir() and photographs.is_exported(root)):
         layout = photographs.LAYOUT.replace("ROOT", "PATH")
-        raise UserError(f"data_root: there is no folder {root / 'train'}; {layout}")
+        raise UserError(f"data_root: folder {root / 'train'} does not exist; {layout}")
     if task == "t2i" and study.data.get("source") != "folder":
         return {}
     keys: dict[str, Any] = {"data": {"root": study.data_root}}
@@ -189,13 +189,13 @@ def load_model(study: Study, name: str) -> Model:
         if not model.path:
             raise UserError(f"models.{name}: source is path, but no path is given")
         if not Path(model.path).is_dir():
-            raise UserError(f"models.{name}.path: there is no folder {model.path}")
+            raise UserError(f"models.{name}.path: folder {model.path} does not exist")
     if model.end_to_end and model.end_to_end.start == name:
         raise UserError(f"models.{name}.end_to_end.start: a VAE is tuned from another, not from itself")
     if model.kind == "pipeline" and model.source not in ("download", "path"):
         raise UserError(f"models.{name}: the source of a pipeline is download or path")
     if model.source == "download" and model.hub is None and model.file is None:
-        raise UserError(f"models.{name}: source is download, but neither 'hub' nor 'file' says whence")
+        raise UserError(f"models.{name}: source is download, but neither 'hub' nor 'file' is given")
     return model
 
 
