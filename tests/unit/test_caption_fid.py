@@ -21,7 +21,7 @@ from nanogen.data import hdf5
 from nanogen.data.caption_images import caption_images
 from nanogen.errors import UserError
 from nanogen.files import label, read_json, write_json
-from nanogen.interop.stand_in import COMMIT, serving
+from nanogen.interop.local_hub import COMMIT, serving
 from nanogen.metrics.extractors import load_extractor
 from nanogen.metrics.frechet import Moments, frechet_distance
 from nanogen.prompts.caption_sets import caption_prompts

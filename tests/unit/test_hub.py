@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from nanogen.errors import UserError
 from nanogen.interop.fetching import fetch_data, fetch_model, model_files, pipeline_files
-from nanogen.interop.stand_in import Answering
+from nanogen.interop.local_hub import Answering
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {

@@ -21,7 +21,7 @@ from nanogen.config.model_stage import ModelStage
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.interop.fetching import fetch_model
-from nanogen.interop.stand_in import COMMIT, serving
+from nanogen.interop.local_hub import COMMIT, serving
 from nanogen.metrics.clip_flant5 import AFTER, BEFORE
 from nanogen.metrics.judge_images import pixels_of
 from nanogen.metrics.vqa import load_vqa

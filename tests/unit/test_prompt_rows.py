@@ -18,8 +18,9 @@ from nanogen.config.prompt_counts import images_of_prompts
 from nanogen.config.sample_stage import SampleStage
 from nanogen.errors import UserError
 from nanogen.files import read_json
+from nanogen.interop.local_hub import COMMIT, serving
 from nanogen.interop.prompt_rows import fetch_rows
-from nanogen.interop.stand_in import COMMIT, serving, write_prompt_rows
+from nanogen.interop.stand_in import write_prompt_rows
 from nanogen.prompts.prompts import write_prompts
 from nanogen.prompts.questions import write_questions
 from nanogen.report import prompt_notes

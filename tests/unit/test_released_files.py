@@ -19,8 +19,9 @@ from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 from nanogen.files import read_json
+from nanogen.interop.local_hub import COMMIT, serving
 from nanogen.interop.released_files import fetch_checkpoint, fetch_rae
-from nanogen.interop.stand_in import COMMIT, serving, write_repositories
+from nanogen.interop.stand_in import write_repositories
 from nanogen.tokenizers import load_tokenizer
 
 METHODS = ["dinov2-b", "dinov2-b-reg", "sd-vae-mse", "flux2-vae", "jit", "pixnerd", "meanflow"]

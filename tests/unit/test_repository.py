@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.version import Version
 
+from nanogen import __version__
 from nanogen.cli import COMMANDS, main
 from nanogen.docs.build import ELSEWHERE, GENERATED
 
@@ -49,6 +51,15 @@ def test_every_direct_requirement_is_pinned():
 def test_every_direct_requirement_is_explained():
     explained = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
     assert [name for name in direct_requirements() if f"| `{name}` |" not in explained] == []
+
+
+def test_changelog_and_citation_are_of_this_version():
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = [h for h in re.findall(r"^## (.+)$", changes, re.MULTILINE) if h != "Unreleased"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    assert (headings[0], cited) == (__version__, __version__)
+    assert headings == sorted(headings, key=Version, reverse=True)
+    assert re.search(r"^## (.+)$", changes, re.MULTILINE)[1] in ("Unreleased", __version__)
 
 
 def test_no_file_names_a_folder_of_one_machine():

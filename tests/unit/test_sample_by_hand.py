@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from model_folders import model_folder, text_encoder_folder
 from PIL import Image
 
-from nanogen.backbones import build, save
 from nanogen.cli import main
 from nanogen.config import load_study, stages
-from nanogen.config.model_schema import Model
-from nanogen.config.section import read
-from nanogen.config.train_stage import TrainStage
 from nanogen.data.class_names import class_names, class_number
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
-from nanogen.small_networks.text_encoder import build as build_text_encoder
-from nanogen.small_networks.text_encoder import train_tokenizer
-
-
-def model_folder(folder, stage):
-    """A trained model's folder with random weights."""
-    torch.manual_seed(3)
-    model = build(TrainStage.from_json(stage))
-    weights = {k: v + 0.1 * torch.randn_like(v) for k, v in model.state_dict().items()}
-    folder.mkdir(parents=True)
-    save(folder, model, weights)
-    write_json(folder / "stage.json", stage)
-    write_json(folder / "nanogen.json", label("model", 1, stage["hash"], name=stage["method"]))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +25,7 @@ def texted(tiny, tmp_path_factory):
     """A study's folder with a text-to-image model and its text encoder."""
     root = tmp_path_factory.mktemp("texted")
     stage = stages.train(tiny(), "jit", "t2i")
-    encoder = root / "models" / "qwen3"
-    tokenizer = train_tokenizer(["a red circle", "two blue squares"])
-    config = read(Model, stage["use"]["text_encoder"]["model"])
-    build_text_encoder(config, len(tokenizer), tokenizer.pad_token_id).model.save_pretrained(encoder)
-    tokenizer.save_pretrained(encoder)
+    text_encoder_folder(root / "models" / "qwen3", stage)
     return model_folder(root / "runs" / "t2i" / "jit" / "model", stage)
 
 

@@ -23,6 +23,7 @@ FOR_PEOPLE: dict[str, Listing] = {
         "export": ("export_checkpoint", "convert a model folder to a checkpoint in the authors' format"),
         "import-rae": ("import_rae", "make a tokenizer from a released decoder and its statistics"),
         "export-rae": ("export_rae", "write an RAE as a decoder and statistics in the released form"),
+        "push": ("push", "upload a trained model with its scores to the Hugging Face hub"),
         "launch": (
             "launch",
             "run a command under torchrun on one machine or on the nodes of a SLURM job",

@@ -20,10 +20,12 @@ def run(args: argparse.Namespace) -> None:
     import sys
 
     from nanogen.config import load_study
-    from nanogen.interop.stand_in import serving, write_repositories
+    from nanogen.interop.local_hub import serving
+    from nanogen.interop.stand_in import write_repositories
 
     write_repositories(load_study(args.study), args.folder)
     with serving(args.folder) as address:
-        ended = subprocess.run(args.command, env={**os.environ, "HF_ENDPOINT": address}, check=False)
+        hub = {"HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1"}
+        ended = subprocess.run(args.command, env={**os.environ, **hub}, check=False)
     if ended.returncode:
         sys.exit(ended.returncode)

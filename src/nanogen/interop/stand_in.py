@@ -6,15 +6,8 @@ and formats of the real files; their networks are the study's, which are small, 
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -32,7 +25,6 @@ from nanogen.prompts.prompts import dpg_prompts, geneval_prompts
 from nanogen.prompts.stage import PromptsStage
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
-COMMIT = "0" * 40
 GENAI = ["A dog looks at an empty cup.", "Three cups, none of which is red."]
 
 
@@ -109,72 +101,3 @@ def write_prompt_rows(study: Study, folder: Path) -> None:
 def _save(content: Any, path: Path) -> None:
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
-
-
-class Answering(BaseHTTPRequestHandler):
-    """Answers whole, and writes no log."""
-
-    def log_message(self, *args: Any) -> None:
-        """Nothing: every request would be a line."""
-
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-
-class _Hub(Answering):
-    """Metadata, tree and files of every repository below the server's folder."""
-
-    server: _Server
-
-    def do_GET(self) -> None:
-        path = unquote(self.path.partition("?")[0]).removeprefix("/").removeprefix("api/")
-        path = path.removeprefix("models/").removeprefix("datasets/")
-        owner, name, what, *rest = [*path.split("/"), "", ""][:3] + path.split("/")[3:]
-        place = self.server.folder / owner / name
-        if not place.is_dir():
-            self.answer(404, b"", X_Error_Code="RepoNotFound")
-        elif what in ("revision", "tree"):
-            files = sorted(file for file in place.rglob("*") if file.is_file())
-            entries = [
-                _entry(file, place, "rfilename" if what == "revision" else "path") for file in files
-            ]
-            content = {"id": f"{owner}/{name}", "sha": COMMIT, "siblings": entries}
-            self.answer(200, json.dumps(content if what == "revision" else entries).encode())
-        elif (file := place.joinpath(*rest[1:])).is_file():
-            etag = hashlib.sha256(file.read_bytes()).hexdigest()
-            self.answer(200, file.read_bytes(), ETag=f'"{etag}"', X_Repo_Commit=COMMIT)
-        else:
-            self.answer(404, b"", X_Error_Code="EntryNotFound")
-
-    do_HEAD = do_GET
-
-
-class _Server(ThreadingHTTPServer):
-    folder: Path
-
-
-def _entry(file: Path, place: Path, key: str) -> dict[str, Any]:
-    """What the hub says of a large file."""
-    sha256, size = hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size
-    lfs = {"sha256": sha256, "oid": sha256, "size": size, "pointerSize": 1}
-    name = file.relative_to(place).as_posix()
-    return {key: name, "type": "file", "oid": "0" * 40, "blobId": "0" * 40, "size": size, "lfs": lfs}
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The address of a hub (HF_ENDPOINT) whose repositories lie in ``folder``."""
-    server = _Server(("127.0.0.1", 0), _Hub)
-    server.folder = folder
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()

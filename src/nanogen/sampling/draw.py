@@ -95,16 +95,15 @@ def _sampler(train: TrainStage, use: Use, wanted: Request) -> Sampler:
 def _network(
     train: TrainStage, expected: UsedNetwork, option: str, folder: Path, given: Path | None
 ) -> Path:
-    """Folder of the model's tokenizer or text encoder: the given one, or the study's that it lies in."""
+    """Folder of the model's tokenizer or text encoder: the given one, the one inside the model's folder
+    (as `nanogen push` uploads it), or that of the study that the model's folder lies in."""
     name = expected.model.name
-    found = given
+    of_study = [above / "models" / name for above in folder.resolve().parents[3:4]]
+    found = given or next(filter(Path.is_dir, [folder / name, *of_study]), None)
     if found is None:
-        above = folder.resolve().parents
-        found = above[3] / "models" / name if len(above) > 3 else folder / name
-        if not found.is_dir():
-            raise UserError(
-                f"{train.method} on {train.task} needs {name}: give its folder with {option} DIR"
-            )
+        raise UserError(
+            f"{train.method} on {train.task} needs {name}: give its folder with {option} DIR"
+        )
     expect_model(found, expected.hash)
     return found
 

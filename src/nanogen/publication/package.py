@@ -1,0 +1,174 @@
+"""What is uploaded of a study's trained model, checked before anything leaves the machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nanogen.backbones import load
+from nanogen.config import Run, Study, load_model, trained, variants
+from nanogen.config.load import trained_run
+from nanogen.config.model_schema import Model
+from nanogen.config.paths import Paths
+from nanogen.config.schema import Task
+from nanogen.config.train_stage import TrainStage, UsedNetwork
+from nanogen.data.class_names import class_names
+from nanogen.errors import UserError, nearest
+from nanogen.files import read_json
+from nanogen.interop.checkpoint import TABLES
+from nanogen.leaderboard.entry import Entry, Provenance, Scores
+from nanogen.leaderboard.submission import submit
+from nanogen.models.card import CARD, expect_model
+from nanogen.records import record
+from nanogen.report.results import Results
+
+STAGE, CLASSES, README = "stage.json", "classes.json", "README.md"
+OF_MODEL = ("config.json", "model.safetensors", CARD, "train.jsonl", TABLES)
+OF_NETWORK = (".json", ".safetensors", ".txt", ".model")  # suffixes
+MADE_HERE = ("build", "random")  # sources of networks that are uploaded with the model
+Content = Path | bytes  # a file, or what one will hold
+
+
+@dataclass(frozen=True)
+class Network:
+    """A frozen network that the model is sampled with.
+
+    Attributes:
+        model: its configuration in the study.
+        folder: where the study trained it; None: others publish it, and whoever samples fetches it.
+    """
+
+    model: Model
+    folder: Path | None
+
+
+@dataclass(frozen=True)
+class Package:
+    """A trained model of a study, with what its card tells.
+
+    Attributes:
+        folder: of the model.
+        classes: names by label; empty for a text-to-image model, and where they are not known.
+        measured: (title in the tables, scores) of every sample set that was drawn from these weights.
+        provenance: of all steps behind the scores.
+    """
+
+    study: Study
+    run: Run
+    folder: Path
+    stage: TrainStage
+    card: dict[str, Any]
+    networks: list[Network]
+    classes: list[str]
+    measured: list[tuple[str, Scores]]
+    provenance: Provenance
+
+    def files(self) -> dict[str, Content]:
+        """Every file but the model card, by its name in the repository."""
+        found: dict[str, Content] = {
+            name: self.folder / name for name in OF_MODEL if (self.folder / name).is_file()
+        }
+        found[STAGE] = _json(without_places(read_json(self.folder / STAGE)))
+        if self.classes:
+            found[CLASSES] = _json(self.classes)
+        for network in self.networks:
+            if network.folder:
+                for path in _of_network(network.folder):
+                    found[f"{network.model.name}/{path.relative_to(network.folder).as_posix()}"] = path
+        return found
+
+
+def package(study: Study, method: str, task: Task) -> Package:
+    """The trained model of a method on a task, ready to be published.
+
+    Raises UserError where the study has not trained or not measured it, and where files are not those
+    that their records describe.
+    """
+    for what, name, known in (("method", method, study.methods), ("task", task, study.tasks)):
+        if name not in known:
+            raise UserError(f"study {study.study} has no {what} {name!r}{nearest(name, known)}")
+    results, run = Results(study), trained_run(study, method, task)
+    card = results.card(task, method)
+    folder = Path(Paths(study).trained(method, task)).parent
+    _check_record(folder, [name for name in OF_MODEL if (folder / name).is_file()])
+    load(folder)  # strictly, or it raises
+    stage = TrainStage.from_json(trained.read(folder))
+    entries = submit(study, [method])
+    measured = _measured(entries, run)
+    if not measured:
+        raise UserError(
+            f"study {study.study} has not measured {method} on {task}; make its scores with "
+            f"`snakemake table{2 if task == 'imagenet' else 3} --config study={study.study}`"
+        )
+    networks = list(_networks(study, stage))
+    return Package(
+        study, run, folder, stage, card, networks, _classes(stage), measured, entries[0].provenance
+    )
+
+
+def without_places(value: Any) -> Any:
+    """``value`` with only the last part of every absolute path in it: where a file lies on the
+    publisher's machine concerns nobody else."""
+    if isinstance(value, dict):
+        return {key: without_places(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [without_places(each) for each in value]
+    return Path(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _of_network(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if path.suffix in OF_NETWORK and path.name != record.OF_FOLDER]
+
+
+def _check_record(folder: Path, names: list[str]) -> None:
+    """Raise UserError where a file is not the one that the record of its making describes."""
+    noted = (record.read(folder) or {}).get("sha256", {})
+    for name in names:
+        sha256 = noted.get(name)
+        if sha256 and record.checksums(folder / name)[Path(name).name] != sha256:
+            raise UserError(
+                f"{folder / name} is not the file that {record.OF_FOLDER} describes: its SHA-256 is "
+                f"another; remove {folder} and make it again with `snakemake {folder / CARD}`"
+            )
+
+
+def _networks(study: Study, stage: TrainStage) -> Iterator[Network]:
+    assert stage.use is not None  # or it is no trained model's
+    for used in filter(None, (stage.use.tokenizer, stage.use.text_encoder)):
+        yield _network(study, used)
+
+
+def _network(study: Study, used: UsedNetwork) -> Network:
+    model = load_model(study, used.model.name)
+    if model.source not in MADE_HERE:
+        return Network(model, None)
+    folder = Path(Paths(study).model(model.name))
+    expect_model(folder, used.hash)
+    _check_record(folder, [path.relative_to(folder).as_posix() for path in _of_network(folder)])
+    return Network(model, folder)
+
+
+def _classes(stage: TrainStage) -> list[str]:
+    classes, use = stage.conditioner.classes, stage.use
+    if classes is None or use is None:
+        return []
+    return class_names(use.data.name, use.data.source, use.data.root, classes, use.classes)
+
+
+def _measured(entries: list[Entry], run: Run) -> list[tuple[str, Scores]]:
+    """Scores of the run's task, without those of images that other weights made."""
+    own = {"with": True, "without": not variants.weights_of(run, variants.UNGUIDED)}
+    return [
+        (entry.method.title, scores)
+        for entry in entries
+        for scores in entry.scores
+        if scores.task == run.task and own[scores.guidance]
+    ]
