@@ -190,5 +190,5 @@ def test_mistakes_are_sentences(study, hub, tmp_path):
     with pytest.raises(UserError, match="has 4 captions, fewer than"):
         caption_prompts("mjhq", tmp_path / "broken/meta_data.json", 5)
     (tmp_path / "coco/annotations/captions_val2014.json").unlink()
-    with pytest.raises(UserError, match=r"holds no file captions_val2014\.json"):
+    with pytest.raises(UserError, match=r"contains no file captions_val2014\.json"):
         stages.prompts(study)
