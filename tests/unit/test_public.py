@@ -146,7 +146,7 @@ def test_an_unknown_argument_is_named(pipeline, tmp_path, capsys):
     with pytest.raises(AssertionError):
         drawn(pipeline, tmp_path, arguments={"negative_promt": "red"})
     said = capsys.readouterr().err
-    assert "sampling.arguments.negative_promt: StableDiffusion3Pipeline takes no argument" in said
+    assert "sampling.arguments.negative_promt: StableDiffusion3Pipeline has no argument" in said
     assert "did you mean 'negative_prompt'" in said
 
 
