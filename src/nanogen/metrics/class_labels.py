@@ -23,7 +23,7 @@ REAL_ACCURACY = "real_accuracy"
 
 
 def judges(stage: FeaturesStage, extractor: Extractor) -> bool:
-    """Whether ``extractor`` is the classifier of a stage `features`.
+    """Whether ``extractor`` is the classifier of a ``features`` stage.
 
     Raises UserError if it is the classifier but has another number of classes than the images.
     """
