@@ -83,7 +83,7 @@ def _noted(note: Path) -> str | None:
 
 
 def _refuse_stand_in(partial: Path, url: str) -> None:
-    """A web page or a pointer in place of a file is not kept."""
+    """Refuse and remove a web page or a pointer that arrived instead of a file."""
     if said := stand_in(partial):
         partial.unlink()
         raise UserError(f"{url} is {said}")
@@ -95,7 +95,7 @@ def _sha256(path: Path) -> str:
 
 
 def _receive(url: str, partial: Path) -> None:
-    """Append what is missing to ``partial``, or write it anew where the server cannot continue."""
+    """Append what is missing to ``partial``, or write all of it if the server cannot continue."""
     start = partial.stat().st_size if partial.exists() else 0
     request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:

@@ -1,4 +1,4 @@
-"""Which latents and text features are cached, and which are computed anew in every training step.
+"""Which latents and text features are cached, and which are computed again in every training step.
 
 Both give the same network, up to rounding in the encoder's last digits: what is encoded during training
 is rounded to float16, as a cache is. The choice is therefore not part of a run's hash, and may depend on

@@ -13,7 +13,7 @@ from nanogen.config.study_schema import Study
 from nanogen.data.stage import stays_in_shards
 
 FLOAT16 = 2  # bytes
-PLACE = 24  # bytes that say where a picture lies
+PLACE = 24  # bytes for the location of an image
 MEAN_TOKENS = 60  # of a caption, for the estimate
 
 
@@ -27,7 +27,7 @@ class Cache:
     Attributes:
         network: a tokenizer or a text encoder.
         size: bytes on the disk.
-        trainings: runs that read it; without a cache each of them computes it anew in every step.
+        trainings: runs that read it; without a cache each of them computes it again in every step.
         given: whether the study names a file that holds it.
     """
 

@@ -142,7 +142,7 @@ def columns(table: Table) -> tuple[str, str]:
     numbers = [name for name in known if pa.types.is_integer(schema.field(name).type)]
     if not pictures or not numbers:
         raise UserError(
-            f"{table.path} has columns {', '.join(schema.names)}: expected pictures (bytes, or bytes "
+            f"{table.path} has columns {', '.join(schema.names)}: expected images (bytes, or bytes "
             f"and path) and integer labels in one of {', '.join(LABELS)}"
         )
     return pictures[0], numbers[0]
@@ -172,7 +172,7 @@ def class_names(root: Path) -> list[str]:
 
 
 def labels_of(found: list[Table]) -> np.ndarray:
-    """int64 (N,): every row's label, read without the pictures."""
+    """Return the label of every row, int64 (N,), without reading images."""
     parts = [
         batch.column(0).to_numpy(zero_copy_only=False)
         for table in found

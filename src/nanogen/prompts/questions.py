@@ -135,6 +135,6 @@ def check_complete(graph: Graph, prompts: Sequence[Mapping[str, Any]], where: st
         )
     if unknown:
         raise UserError(
-            f"questions ({where}): {len(unknown)} items are no prompts, such as {unknown[0]}; leave "
+            f"questions ({where}): {len(unknown)} items are not prompts, such as {unknown[0]}; leave "
             "their questions out, or give the prompts they belong to"
         )
