@@ -10,7 +10,7 @@ from nanogen.ending import run_and_end
 from nanogen.errors import UserError
 from nanogen.fork_client import SOCKET, run_forked
 
-# New objects after which Python looks for garbage, instead of 700: there is none while it imports, and
+# New objects after which Python collects garbage, instead of 700: imports make none, and
 # looking takes a tenth of the time that torch and the libraries of networks need.
 OBJECTS = 10_000
 

@@ -49,7 +49,7 @@ def needed(command: Sequence[str]) -> int:
 
 
 def take(command: Sequence[str]) -> list[str]:
-    """Wait for as many free devices as a command needs, and let this process see them alone.
+    """Wait for the free devices that a command needs, and let this process see only these.
 
     Those that this process starts see the same and take none. Without `SWITCH` nothing is taken, and all
     devices are visible. Raises UserError where there are too few.

@@ -48,7 +48,7 @@ def _in_process_group() -> bool:
 
 
 def _flush(stream) -> bool:
-    """Write out what the stream holds back; whether that succeeded, said where it did not."""
+    """Flush the stream. Returns whether that succeeded; a failure is reported."""
     try:
         stream.flush()
     except BrokenPipeError:  # who read it has seen enough

@@ -1,4 +1,4 @@
-"""The error a user can mend: it says what, where and what to do, and is shown without a traceback."""
+"""The error that a user can fix: it tells what, where and what to do, and has no traceback."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Server:
                     connection.sendall(status.to_bytes(NUMBER))
 
     def _kill_orphans(self, ready: Sequence[Any]) -> None:
-        """A client says nothing more: where there is something to read, it has ended."""
+        """Clients send nothing after the request: something to read means that the client has ended."""
         for child, connection in self.forks.items():
             if connection in ready:
                 os.kill(child, signal.SIGKILL)

@@ -95,7 +95,7 @@ def _sha256(path: Path) -> str:
 
 
 def _receive(url: str, partial: Path) -> None:
-    """Append what is missing to ``partial``, or write all of it if the server cannot continue."""
+    """Append what is missing to ``partial``, or write it again if the server cannot resume."""
     start = partial.stat().st_size if partial.exists() else 0
     request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:

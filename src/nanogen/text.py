@@ -30,7 +30,7 @@ def decoded(content: bytes, where: object) -> str:
         likely = next((name for bom, name in BOMS.items() if content.startswith(bom)), None)
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{where} is no UTF-8 text: {f'it is in {likely}' if likely else f'line {line} is not'}; "
+            f"{where} is not UTF-8 text: {f'it is in {likely}' if likely else f'line {line} is not'}; "
             "save it as UTF-8"
         ) from error
 

@@ -148,7 +148,7 @@ def test_a_method_without_the_studys_scale_is_refused(tmp_path, monkeypatch):
 
 def test_a_model_given_by_a_path_must_be_there(tmp_path):
     given = f"models: {{sd-vae-mse: {{source: path, path: {tmp_path / 'vae'}}}}}"
-    with pytest.raises(UserError, match=r"models.sd-vae-mse.path: there is no folder .*vae"):
+    with pytest.raises(UserError, match=r"models.sd-vae-mse.path: folder .*vae does not exist"):
         load_model(load_study(study_file(tmp_path, given)), "sd-vae-mse")
 
 

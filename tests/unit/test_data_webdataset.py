@@ -290,7 +290,7 @@ def test_links_inside_a_shard_are_named(one: Path, tmp_path: Path):
         ("b.json", rb'{"caption": "red\u0000 square"}', "holds a NUL character"),
         ("b.json", rb'{"caption": "red\ud800 square"}', "holds a character that is no Unicode text"),
         ("b.txt", b"red\0 square", "holds a NUL character"),
-        ("b.txt", b"gr\xfcn", "no UTF-8 text"),
+        ("b.txt", b"gr\xfcn", "not UTF-8 text"),
         ("b.txt", "red".encode("utf-16"), "it is in UTF-16"),
         ("b.json", b'{"caption": "a", "caption": "b"}', "'caption' is there twice"),
         ("b.json", b'["a"]', "not an object"),

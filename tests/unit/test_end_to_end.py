@@ -381,7 +381,7 @@ def test_alignment_is_one_for_a_linear_image_of_the_features_and_none_for_noise(
         ({"start": "e2e-va-vae"}, "is tuned from another, not from itself"),
         ({"start": "flux1-vae"}, "start flux1-vae is a AutoencoderKL of latents .*; tuning changes"),
         ({"depth": 9}, "depth 9 must be one of the encoder's blocks, 1 to 2"),
-        ({"encoder": "va-vae"}, "encoder va-vae is no vision encoder"),
+        ({"encoder": "va-vae"}, "encoder va-vae is not a vision encoder"),
         ({"objective": {"kind": "meanflow"}}, "by flow matching and REPA alone"),
         ({"backbone": {"patch": 3}}, "backbone.patch 3 does not divide the latent 4x4"),
     ],

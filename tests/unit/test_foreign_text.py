@@ -50,8 +50,13 @@ def test_latex_sets_it_as_text(table: Table, tmp_path: Path):
     assert r"\textbackslash{}input\{/etc/passwd\}" in text
     assert r"\$x\$ \%\&\#\_\{\}\textasciitilde{}\textasciicircum{}" in text
     assert "\x1b" not in text
-    if shutil.which("pdflatex") is None:
-        return
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize("name", [NASTY, "[2] best", "*starred", "Grün, naïve, Ångström", "模型 🎉 β ½"])
+def test_latex_compiles_with_any_name(table: Table, tmp_path: Path, name: str):
+    table.rows[1]["name"] = name
+    text = latex(table)
     packages = r"\documentclass{article}\usepackage{booktabs,graphicx,amssymb}"
     (tmp_path / "t.tex").write_text(rf"{packages}\begin{{document}}{text}\end{{document}}")
     command = ["pdflatex", "-halt-on-error", "-no-shell-escape", "t.tex"]

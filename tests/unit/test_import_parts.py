@@ -178,7 +178,7 @@ def test_unreadable_pictures_are_listed_and_left_out_without_importing_again(roo
     assert len(listing) == 33
     names = [line.partition(": ")[0] for line in listing]
     assert names[:3] == [f"train/1.tar/{i}" for i in (13, 15, 17)]
-    assert "no UTF-8 text" in listing[1]
+    assert "not UTF-8 text" in listing[1]
     assert "its caption is empty" in listing[2]
     finished = times(tmp_path / "parts")
     assert len(finished) == 8

@@ -181,10 +181,10 @@ def test_a_broken_csv_is_refused(lists, tiny, tmp_path, old, new, sentence):
 
 @pytest.mark.parametrize("key", ["questions", "genai_prompts"])
 def test_a_file_that_is_not_there_or_no_text_is_refused(tiny, tmp_path, key):
-    with pytest.raises(UserError, match=rf"evaluation\.{key}: there is no file absent\.csv"):
+    with pytest.raises(UserError, match=rf"evaluation\.{key}: file absent\.csv does not exist"):
         stages.prompts(tiny(evaluation={key: "absent.csv"}))
     (tmp_path / "zip.csv").write_bytes(b"PK\xff\xfe")
-    with pytest.raises(UserError, match=rf"evaluation\.{key}: .*zip\.csv is no UTF-8 text"):
+    with pytest.raises(UserError, match=rf"evaluation\.{key}: .*zip\.csv is not UTF-8 text"):
         stages.prompts(tiny(evaluation={key: str(tmp_path / "zip.csv")}))
 
 

@@ -145,7 +145,7 @@ def test_no_model_and_no_stage(tmp_path, capsys):
     assert sample("--class", "0", "--output", tmp_path / "x.png") == 2
     assert "give --model DIR" in capsys.readouterr().err
     assert sample("--model", tmp_path, "--class", "0", "--output", tmp_path / "x.png") == 2
-    assert "holds no stage.json" in capsys.readouterr().err
+    assert "has no stage.json" in capsys.readouterr().err
 
 
 def test_classes_of_imagenet_have_their_words(tmp_path):

@@ -41,7 +41,7 @@ def test_every_file_of_text_is_read_alike(tmp_path: Path, name: str):
         assert read(written(tmp_path / f"{len(ending)}{name}", text.encode())) == "grün"
     for number, (encoding, says) in enumerate((("utf-16", "it is in UTF-16"), ("latin-1", "line 1"))):
         content = form.format("grün").encode(encoding)
-        with pytest.raises(UserError, match=f"no UTF-8 text: {says}.*save it as UTF-8"):
+        with pytest.raises(UserError, match=f"not UTF-8 text: {says}.*save it as UTF-8"):
             read(written(tmp_path / f"other{number}{name}", content))
 
 
@@ -100,7 +100,7 @@ def test_the_identity_of_a_file_of_prompts_is_its_text(tmp_path: Path):
     plain = written(tmp_path / "a.json", b'["a"]')
     marked = written(tmp_path / "b.json", BOM + b'["a"]')
     assert identity("prompts", str(plain)) == identity("prompts", str(marked))
-    with pytest.raises(UserError, match="no UTF-8 text"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         identity("prompts", str(written(tmp_path / "c.json", b"\xff")))
 
 

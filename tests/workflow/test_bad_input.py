@@ -29,7 +29,7 @@ MISTAKES = [
     ),
     pytest.param(
         ["models={sd-vae-mse: {source: path, path: /none/vae}}"],
-        ["models.sd-vae-mse.path", "there is no folder /none/vae"],
+        ["models.sd-vae-mse.path", "folder /none/vae does not exist"],
         marks=slow,
     ),
 ]
@@ -56,7 +56,7 @@ def test_a_folder_study_without_its_folder(fresh):
 
 def test_a_data_root_that_is_not_there(fresh, tmp_path):
     outcome = fresh.dry_run("all", *FOLDER, "--config", f"data_root={tmp_path}")
-    assert_refused(outcome, f"data_root: there is no folder {tmp_path}/train", "PATH/train/CLASS/*")
+    assert_refused(outcome, f"data_root: folder {tmp_path}/train does not exist", "PATH/train/CLASS/*")
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
         (
             "gpu*",
             {"slurm_account": "reserch"},
-            "slurm_account 'reserch' is none that you may charge; did you",
+            "slurm_account 'reserch' is not an account that you may charge; did you",
         ),
     ],
 )

@@ -56,7 +56,7 @@ def _known(name: str, among: Mapping[str, Artefact]) -> Artefact:
 
 def _check(artefact: Artefact, study: Study | None) -> None:
     if study is None and not artefact.published:
-        why = artefact.unpublished or f"{artefact.name} is no {artefact.kind} of the paper's numbers"
+        why = artefact.unpublished or f"{artefact.name} is not a {artefact.kind} of the paper's numbers"
         raise UserError(f"{why}; give --study instead of --published")
 
 

@@ -53,7 +53,9 @@ def moment(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError as error:
-        raise UserError(f"{text!r} is no time; write 2026-01-31T18:00, or seconds since 1970") from error
+        raise UserError(
+            f"{text!r} is not a time; write 2026-01-31T18:00 or seconds since 1970"
+        ) from error
 
 
 def saving_arguments(parser: argparse.ArgumentParser, checkpoint_every: int) -> None:

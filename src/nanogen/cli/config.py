@@ -44,5 +44,5 @@ def _print_difference(study: Any, method: str) -> None:
             print(f"  {key:<{width}}  {imagenet}  ->  {t2i}")
     print(
         f"{len(trained)} lines of training and {len(evaluated)} of evaluation differ between "
-        f"imagenet and t2i for {method} (study {study.study}); the paper says about 12"
+        f"imagenet and t2i for {method} (study {study.study}); the paper reports about 12"
     )

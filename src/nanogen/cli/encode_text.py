@@ -54,7 +54,7 @@ def _captions(path: Path, hash: str) -> dict[str, Sequence[str]]:
 
 
 def _classes(path: Path, hash: str) -> dict[str, Sequence[str]]:
-    """One caption per class: that of all its images; raises UserError where there is no such caption."""
+    """The caption of each class, which all its images have; raises UserError if they differ."""
     from nanogen.data.images import ImageFile
 
     images = ImageFile(path, hash)

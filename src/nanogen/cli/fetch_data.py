@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-images",
         type=at_least("--max-images", 1),
-        help="only as many shards of each split as hold these, if all are like the first",
+        help="only the first shards of each split, enough for this many images if all are alike",
     )
     parser.add_argument("--output", type=Path, required=True, help="a folder that is made")
 

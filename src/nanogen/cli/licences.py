@@ -6,7 +6,7 @@ import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Read from the packages' own metadata; nothing is asked of a network."
+    parser.epilog = "Read from the metadata of the packages, without network access."
 
 
 def run(args: argparse.Namespace) -> None:

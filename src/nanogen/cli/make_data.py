@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--parts",
         type=Path,
         help="folder of what is finished, a tar shard or a run of files each; an import that was killed "
-        "goes on from there (default: a hidden one beside the output)",
+        "continues from there (default: a hidden folder beside the output)",
     )
     parser.add_argument(
         "--shard",

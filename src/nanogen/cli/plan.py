@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--free-gb",
         type=float,
-        help="plan for a disk with so many gigabytes free (default: as the disk of results/ has)",
+        help="plan for a disk with this many gigabytes free (default: the free space of results/)",
     )
 
 
@@ -106,7 +106,7 @@ def _runs(
     assumed = f" GPU hours at {utilisation:.0%} of {tflops:.0f} TFLOP/s." * gpus
     lines.append(
         f"FLOP: of the backbone, in training.{assumed} "
-        "Cache: latents, or images where there is no tokenizer; methods of one tokenizer share it."
+        "Cache: latents, or images if there is no tokenizer; methods with the same tokenizer share it."
     )
     return lines
 

@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     hand.add_argument("--count", type=int, help="images of each (default: 1)")
     hand.add_argument("--steps", type=int, help="Euler steps")
-    hand.add_argument("--guidance", type=float, help="guidance scale; 1 is none")
+    hand.add_argument("--guidance", type=float, help="guidance scale; 1 is without guidance")
     hand.add_argument("--seed", type=int, help="other noise")
     hand.add_argument("--text-encoder", type=Path, help="its folder, where the study's is not near")
     sample_set = parser.add_argument_group("a study's sample set, as the rule calls it")
@@ -123,7 +123,7 @@ def _sample_set(args: argparse.Namespace) -> None:
 
 
 def _with_scale(stage: SampleStage, chosen: Path | None) -> SampleStage:
-    """The stage with the guidance scale that its sweep found, if it is drawn with that one."""
+    """The stage with the guidance scale that its sweep found, if it is sampled with that scale."""
     if "guidance" not in stage.expects:
         return stage
     from nanogen.metrics.guidance_choice import read_choice

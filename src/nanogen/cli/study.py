@@ -23,7 +23,7 @@ def source_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--published", action="store_true", help="the paper's own numbers")
     given_argument(parser)
     parser.add_argument(
-        "--input", type=Path, nargs="+", default=[], help="files to read, else the study's usual ones"
+        "--input", type=Path, nargs="+", default=[], help="files to read (default: those of the study)"
     )
 
 
@@ -36,7 +36,7 @@ def named_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", required=True, help=f"{PUBLISHED}, or a study's name or file")
     given_argument(parser)
     parser.add_argument(
-        "--input", type=Path, nargs="+", default=[], help="files to read, else the study's usual ones"
+        "--input", type=Path, nargs="+", default=[], help="files to read (default: those of the study)"
     )
 
 

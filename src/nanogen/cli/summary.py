@@ -15,7 +15,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", required=True, help="a study's name or file")
     given_argument(parser)
     parser.add_argument(
-        "--table", type=Path, nargs="*", default=[], help="tables (CSV), else the study's main ones"
+        "--table",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="CSV files (default: the main tables of the study)",
     )
     parser.add_argument("--all", action="store_true", help="print every table of the study")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Which latents and text features are cached, and which are computed again in every training step.
+"""Which latents and text features are cached, and which are computed in every training step.
 
 Both give the same network, up to rounding in the encoder's last digits: what is encoded during training
 is rounded to float16, as a cache is. The choice is therefore not part of a run's hash, and may depend on
@@ -23,7 +23,7 @@ from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
 
 MARGIN = 0.1  # of the free disk, which caches leave to models, samples and others
-ALWAYS = 10**9  # bytes for which no disk is asked, so that small studies are alike everywhere
+ALWAYS = 10**9  # bytes; smaller studies always cache, whatever the disk, so they are alike everywhere
 NOTE = "caches.json"
 
 
@@ -96,7 +96,7 @@ def choose(study: Study, free: float | None) -> Choice:
 
 
 def note(study: Study) -> None:
-    """Note the choice, as a run does that begins; nothing where no disk was asked."""
+    """Record the choice when a run begins; do nothing if it did not depend on the disk."""
     if study.cache_budget_gb is None and choice(study).budget is not None:
         noted = {c.name: c.name in choice(study).cached for c in choice(study).caches if not c.given}
         write_json(_note(study), {"cached": {**_noted(study), **noted}})

@@ -13,7 +13,7 @@ from nanogen.config.study_schema import Study
 from nanogen.data.stage import stays_in_shards
 
 FLOAT16 = 2  # bytes
-PLACE = 24  # bytes for the location of an image
+PLACE = 24  # bytes that say where a picture lies
 MEAN_TOKENS = 60  # of a caption, for the estimate
 
 
@@ -27,7 +27,7 @@ class Cache:
     Attributes:
         network: a tokenizer or a text encoder.
         size: bytes on the disk.
-        trainings: runs that read it; without a cache each of them computes it again in every step.
+        trainings: runs that read it; without a cache each of them computes it in every step.
         given: whether the study names a file that holds it.
     """
 
@@ -97,6 +97,6 @@ def _of_run(study: Study, run: Run) -> dict[str, int]:
 
 
 def _tokens(study: Study, run: Run) -> int:
-    """Image tokens of the backbone, about as many as the encoder's patches."""
+    """The number of image tokens of the backbone, about that of the encoder's patches."""
     _, rows, columns = latent_shape(study, run)
     return rows * columns // run.backbone.patch**2

@@ -30,8 +30,8 @@ def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> No
     start = run.training.initialise_from
     if start and not Path(start.model, "stage.json").is_file():
         raise UserError(
-            f"{where}: training.initialise_from: {start.model} is no trained model's folder: it holds "
-            "no stage.json; train or import that model first"
+            f"{where}: training.initialise_from: {start.model} is not the folder of a trained "
+            "model: it has no stage.json; train or import that model first"
         )
     if run.objective.kind == "meanflow":
         _check_meanflow(run, where)

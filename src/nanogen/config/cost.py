@@ -92,10 +92,8 @@ AUTOENCODER, ENCODER, CAPTION = 0.55e12, 0.1e12, 0.08e12
 
 
 def encoding_flops(kind: str, resolution: int) -> float:
-    """Estimate the operations that encode one training sample, for networks of the paper's sizes.
-
-    ``kind`` is that of the network's configuration, ``resolution`` that of the images, in pixels.
-    """
+    """Operations to encode one training sample during training, by a network of this ``kind`` in its
+    configuration, at images of ``resolution``; estimates, of networks of the paper's sizes."""
     if kind == "text_encoder":
         return CAPTION
     return (AUTOENCODER if kind == "vae" else ENCODER) * (resolution / 256) ** 2

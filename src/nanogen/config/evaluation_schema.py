@@ -25,8 +25,10 @@ class Rows(Section):
     """Data sets on the hub with a row for each image: a prompt is drawn as often as it stands there."""
 
     geneval: str | None = Field(None, description="GenEval's prompts, owner/name or owner/name@revision")
-    dpg: str | None = Field(None, description="DPG-Bench's own; `questions` names what is asked of them")
-    genai: str | None = Field(None, description="GenAI-Bench's own")
+    dpg: str | None = Field(
+        None, description="DPG-Bench's own prompts; `questions` names the file of their questions"
+    )
+    genai: str | None = Field(None, description="GenAI-Bench's prompts")
 
 
 class CaptionSets(Section):

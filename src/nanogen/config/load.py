@@ -2,8 +2,8 @@
 
 A run is merged from, in this order: the study's general sections, its method's file, its task's
 file (both with their block for the study's scale), and the study's ``overrides``. The task comes
-after the method because a task fixes the protocol, e.g. text-to-image samples have guidance 6.0 whatever
-scale is best for a method on ImageNet.
+after the method because a task fixes the protocol, e.g. text-to-image is guided at 6.0 whatever
+scale is a method's best on ImageNet.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _photographs(study: Study, task: str) -> dict[str, Any]:
     root = Path(study.data_root)
     if not (root / "train").is_dir() and not (root.is_dir() and photographs.is_exported(root)):
         layout = photographs.LAYOUT.replace("ROOT", "PATH")
-        raise UserError(f"data_root: there is no folder {root / 'train'}; {layout}")
+        raise UserError(f"data_root: folder {root / 'train'} does not exist; {layout}")
     if task == "t2i" and study.data.get("source") != "folder":
         return {}
     keys: dict[str, Any] = {"data": {"root": study.data_root}}
@@ -189,16 +189,13 @@ def load_model(study: Study, name: str) -> Model:
         if not model.path:
             raise UserError(f"models.{name}: source is path, but no path is given")
         if not Path(model.path).is_dir():
-            raise UserError(f"models.{name}.path: there is no folder {model.path}")
+            raise UserError(f"models.{name}.path: folder {model.path} does not exist")
     if model.end_to_end and model.end_to_end.start == name:
         raise UserError(f"models.{name}.end_to_end.start: a VAE is tuned from another, not from itself")
     if model.kind == "pipeline" and model.source not in ("download", "path"):
         raise UserError(f"models.{name}: the source of a pipeline is download or path")
     if model.source == "download" and model.hub is None and model.file is None:
-        raise UserError(
-            f"models.{name}: source is download, but neither 'hub' nor 'file' says where to download it "
-            "from; add one of them"
-        )
+        raise UserError(f"models.{name}: source is download, but neither 'hub' nor 'file' is given")
     return model
 
 

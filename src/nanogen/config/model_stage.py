@@ -46,7 +46,7 @@ class ModelStage:
     @property
     def tokenizer_training(self) -> TokenizerTraining:
         """How a tokenizer is trained."""
-        assert self.model.stage1 is not None, f"{self.model.name} is no tokenizer trained here"
+        assert self.model.stage1 is not None, f"{self.model.name} is not a tokenizer trained here"
         return self.model.stage1
 
     @property

@@ -144,9 +144,9 @@ def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None
         for tokenizer, given in caches.items():
             where = f"latents.{task}.{tokenizer}"
             if not Path(given.file).is_file():
-                raise UserError(f"{where}.file: there is no file {given.file}")
+                raise UserError(f"{where}.file: file {given.file} does not exist")
             if not Path(given.tokenizer).is_dir():
-                raise UserError(f"{where}.tokenizer: there is no folder {given.tokenizer}")
+                raise UserError(f"{where}.tokenizer: folder {given.tokenizer} does not exist")
             if f"latents/{task}/{tokenizer}" in {c.name for c in optional(study)}:  # it is read
                 check_latents(given.file, stages.latents(study, task, tokenizer)["hash"])
     for task, folders in study.trained.items():
@@ -159,7 +159,7 @@ def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None
 def require_weights(
     study: Study, model: Model, folder: Path, otherwise: str = "name the folder of a copy"
 ) -> None:
-    """Raise UserError unless ``folder`` holds weights. Its message says where the weights of ``model``
+    """Raise UserError unless ``folder`` holds weights. The message tells where the weights of ``model``
     come from, how large they are, and which alternatives there are."""
     if any(folder.glob("*.safetensors")):
         return

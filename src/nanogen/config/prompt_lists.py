@@ -74,7 +74,7 @@ def identity(key: str, named: str) -> dict[str, Any]:
     file = Path(named)
     if not file.is_file():
         raise UserError(
-            f"evaluation.{key}: there is no file {file}, and none of config/prompts has this name"
+            f"evaluation.{key}: file {file} does not exist, and config/prompts has no list of this name"
         )
     try:
         return {"content": config_hash(read_text(file))}

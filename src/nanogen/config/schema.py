@@ -50,7 +50,7 @@ class Data(Section):
     fetch_images: int | None = added(
         None,
         gt=0,
-        description="of a data set on the hub fetch as many first shards of each part as hold these",
+        description="fetch only the first shards of each split, enough to hold this many images",
     )
     file: str | None = added(
         None, description="array: the .npz file below root or hub, uint8 (N, side, side, 3) as arr_0"

@@ -35,7 +35,8 @@ def check_slurm(partitions: Iterable[str], accounts: Iterable[str]) -> None:
     for name in sorted(set(accounts)):
         if name and charged and name.lower() not in charged:
             raise UserError(
-                f"slurm_account {name!r} is none that you may charge{nearest(name, charged)}; {WHERE}"
+                f"slurm_account {name!r} is not an account that you may charge"
+                f"{nearest(name, charged)}; {WHERE}"
             )
 
 

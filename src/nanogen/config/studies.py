@@ -21,8 +21,8 @@ SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data
 def study_layers(name: str, extended_by: tuple[str, ...] = ()) -> list[Layer]:
     """The layers of a study, given by name or as a path, after those of the studies that it extends.
 
-    Raises UserError if ``extends`` is no name or list of names, or if a study extends itself, also by
-    way of the studies in ``extended_by``.
+    Raises UserError if ``extends`` is not a name or a list of names, or if a study extends itself,
+    directly or through the studies in ``extended_by``.
     """
     if name in extended_by:
         raise UserError(f"study {name} extends itself: {' -> '.join((*extended_by, name))}")

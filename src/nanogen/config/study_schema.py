@@ -140,8 +140,8 @@ class Study(Section):
     store: str | None = Field(
         "results/store",
         description="folder of what studies share, made once and found by its hash: downloads, data, "
-        "networks, caches; further ones after a colon are only read; none: each study its own. "
-        "NANOGEN_STORE, if it is set, goes before",
+        "networks, caches; further stores after a colon are only read; none: each study has its own. "
+        "NANOGEN_STORE takes precedence",
     )
     data_shards: int = Field(
         1, gt=0, description="jobs that share the import of a data set's training pictures"

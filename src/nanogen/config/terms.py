@@ -85,7 +85,7 @@ def check(run: Run, pixels: bool, where: str) -> None:
         )
     if "reg" in terms and "repa" in terms and terms["repa"].head == "cosine-conv":
         raise UserError(
-            f"{where}: with REG, REPA aligns the cls token too, which is no cell of a grid; give "
+            f"{where}: with REG, REPA aligns the cls token too, which is not a cell of a grid; give "
             "objective.terms.repa.head mse-linear or cosine-mlp"
         )
     for key in ("internal_guidance", "internal_unconditional"):

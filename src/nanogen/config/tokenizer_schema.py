@@ -98,7 +98,8 @@ class TokenizerTraining(Section):
         None, gt=0, description="vae: side of a random square of each image, in pixels; none: all of it"
     )
     splice: bool = Field(
-        False, description="every second image continues as another, so that one object becomes several"
+        False,
+        description="splice every second image with another one, so that one object becomes several",
     )
     terms: TokenizerTerms = Field(TokenizerTerms(), description="weights of the loss terms")
     perceptual_from: float = Field(

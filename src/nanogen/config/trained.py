@@ -39,7 +39,7 @@ _SAME_NETWORK = (
 def read(folder: Path) -> Stage:
     """The ``train`` stage in a trained model's folder; raises UserError where there is none."""
     if not (folder / "stage.json").is_file():
-        raise UserError(f"{folder} is no trained model's folder: it holds no stage.json")
+        raise UserError(f"{folder} is not the folder of a trained model: it has no stage.json")
     stage = read_json(folder / "stage.json")
     if stage.get("stage") != "train" or "use" not in stage:
         raise UserError(f"{folder}/stage.json is not that of a trained model; train or import it again")

@@ -37,7 +37,7 @@ class Optimizer(Section):
 
 
 class InitialiseFrom(Section):
-    """The weights that a training starts from instead of random ones."""
+    """The weights that a training starts from instead of a random initialisation."""
 
     model: str = Field(description="folder of a trained or imported model, of the same network")
     weights: Literal["average", "trained"] = Field(
@@ -96,7 +96,7 @@ class Training(Section):
         description=f"what shows the training, of {', '.join(TRACKERS)}; beside train.jsonl",
     )
     initialise_from: InitialiseFrom | None = Field(
-        None, description="weights to start from, e.g. for fine-tuning; none: random ones"
+        None, description="weights to start from, e.g. for fine-tuning; none: random initialisation"
     )
     keep_state: bool = Field(
         False, description="keep trained weights and optimizer beside the average, to be started from"

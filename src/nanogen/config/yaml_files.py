@@ -53,7 +53,7 @@ def named(kind: str, name: str) -> Layer:
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
-    """The error of a name that is not among the ``valid`` ones of config/<kind>."""
+    """The error for a name that is not one of the ``valid`` names in config/<kind>."""
     singular = kind[:-1] if kind != "studies" else "study"
     return UserError(
         f"unknown {singular} {name!r}{nearest(name, valid)} "

@@ -11,9 +11,9 @@ from nanogen.docs.markdown import code, plain, table
 Parsers = Mapping[str, Mapping[str, argparse.ArgumentParser]]  # title -> command -> its parser
 INTRODUCTION = """# The command line
 
-Made from the programs' own parsers. Every command starts with `nanogen`; `nanogen COMMAND --help` says
-the same in a terminal. A command ends with 0 if it succeeded, 2 for a mistake that you can mend, which
-it names in one sentence, and 130 when it was interrupted.
+Generated from the command-line parsers. Every command starts with `nanogen`; `nanogen COMMAND --help`
+prints the same in a terminal. The exit code is 0 on success, 2 for a mistake that you can fix, which one
+sentence explains, and 130 after an interruption.
 
 What a step of the graph reads and writes is listed in [](../formats.md).
 """

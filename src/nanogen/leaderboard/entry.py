@@ -124,7 +124,7 @@ def read(path: Path) -> Entry:
     where a number is none, or where it names a sample set twice."""
     content: Any = read_json(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path} is no leaderboard entry: expected a JSON object")
+        raise UserError(f"{path} is not a leaderboard entry: expected a JSON object")
     check_label(content, path, *FORMAT, None)
     entry = validate(Entry, [Layer(str(path), content)])
     sets = [(found.task, found.guidance) for found in entry.scores]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import groupby
 
 from nanogen.report.columns import cell
@@ -26,17 +27,33 @@ _TEX = {
     "↑": r"$\uparrow$",
     "✓": r"$\checkmark$",
     "×": r"$\times$",
+    "±": r"$\pm$",
+    "²": r"$^2$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "…": r"\ldots{}",
     "–": "--",
     "−": "$-$",
     "|": r"\textbar{}",
+    "[": "{[}",  # a bracket or star behind the end of a row would be an argument of it
+    "*": "{*}",
     "<": "$<$",
     ">": "$>$",
 }
 
 
+def _tex_character(character: str) -> str:
+    """A character that pdfLaTeX typesets: Latin letters with accents as they are, others by number."""
+    if character in _TEX or character.isascii():
+        return _TEX.get(character, character)
+    letter = unicodedata.normalize("NFD", character)[0]
+    return character if letter.isascii() and letter.isalpha() else f"(U+{ord(character):04X})"
+
+
 def tex_escaped(text: str) -> str:
     """Text with LaTeX's special characters, arrows and dashes written as LaTeX has them."""
-    return "".join(_TEX.get(character, character) for character in one_line(text))
+    composed = unicodedata.normalize("NFC", one_line(text))
+    return "".join(map(_tex_character, composed))
 
 
 def _markdown_cell(text: str, mark: Mark | None) -> str:

@@ -87,5 +87,5 @@ def _labels(study: Study, config: Model, where: str) -> Conditioner:
 def _width(study: Study, encoder: str, where: str) -> int:
     model = load_model(study, encoder)
     if model.kind != "encoder" or model.width is None:
-        raise UserError(f"{where}: encoder {encoder} is no vision encoder with a 'width'")
+        raise UserError(f"{where}: encoder {encoder} is not a vision encoder with a 'width'")
     return model.width

@@ -121,7 +121,7 @@ def simpleeval(study: Study, method: str, variant: str) -> Stage:
     run = load_run(study, method, "t2i")
     simple = run.evaluation.simpleeval
     if simple is None:
-        raise UserError("evaluation.simpleeval says how many prompts there are and who compares")
+        raise UserError("evaluation.simpleeval is missing; it gives the number of prompts and a network")
     return stage_of(
         "simpleeval",
         {
