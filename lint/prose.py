@@ -1,10 +1,12 @@
 """Lint of prose: proselint and the word list in words.yaml, over pages and the help texts of commands.
 
-Code, equations and link targets are left out. `make lint` runs it; it ends with 1 if it finds anything.
+Docstrings of src are checked with the entries of the list that say so. Code, equations and link targets
+are left out. `make lint` runs it; it ends with 1 if it finds anything.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,9 @@ EVERY = 10_000  # findings of one page
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = Path(__file__).with_name("words.yaml")
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "profiles/*.md", "report/*.rst")
+MODULES = "src/*.py"  # also in folders, as fnmatch reads it
+# Packages whose docstrings are not held to the word list.
+UNLINTED = tuple(f"src/nanogen/{name}/*" for name in ("cli", "report", "stage1", "stage2", "training"))
 # Checks of proselint that do not fit these pages: straight quotes and three dots are what people type,
 # "resume" is a verb here, and a heading's last word may begin the text below it.
 OFF = ("typography", "annotations", "spelling", "lexical_illusions", "consistency", "restricted")
@@ -46,11 +51,12 @@ def blanked(text: str) -> str:
 
 
 def word_checks(page: str) -> list[Check]:
-    """The word list as checks of proselint, without those that do not apply to the page."""
+    """The word list as checks of proselint, without those that do not apply to the page or module."""
     entries = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
     return [
         _check(entry["pattern"], entry["write"])
         for entry in entries
+        if entry.get("docstrings") or not fnmatch(page, MODULES)
         if not any(fnmatch(page, name) for name in entry.get("except", ()))
     ]
 
@@ -69,10 +75,10 @@ def _check(pattern: str, write: str) -> Check:
 
 
 def checked(where: str, text: str, checks: Sequence[Check]) -> list[Finding]:
-    """What the checks find in a text."""
+    """What the checks and, on pages, those of proselint find in a text."""
     prose = blanked(text)
     registry = CheckRegistry()
-    registry.checks[:] = [*__register__, *checks]
+    registry.checks[:] = [*(() if fnmatch(where, MODULES) else __register__), *checks]
     families = {check.path_segments[0] for check in registry.checks}
     enabled = {family: family not in OFF for family in families}
     found = LintFile(source=Path(where), content=prose).lint({"max_errors": EVERY, "checks": enabled})
@@ -84,6 +90,22 @@ def pages() -> Iterator[tuple[str, str]]:
     for pattern in PAGES:
         for path in sorted(ROOT.glob(pattern)):
             yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Every module's path and docstrings, each on its own lines of an otherwise empty text."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        where = path.relative_to(ROOT).as_posix()
+        if any(fnmatch(where, pattern) for pattern in UNLINTED):
+            continue
+        text = path.read_text(encoding="utf-8")
+        written = text.splitlines()
+        lines = [""] * len(written)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+                of = slice(node.body[0].lineno - 1, node.body[0].end_lineno)
+                lines[of] = written[of]
+        yield where, "\n".join(lines)
 
 
 def helps() -> Iterator[tuple[str, str]]:
@@ -99,7 +121,7 @@ def helps() -> Iterator[tuple[str, str]]:
 def main() -> int:
     found = [
         finding
-        for where, text in (*pages(), *helps())
+        for where, text in (*pages(), *docstrings(), *helps())
         for finding in checked(where, text, word_checks(where))
     ]
     for finding in found:

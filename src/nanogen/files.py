@@ -94,7 +94,7 @@ def damage_inside(error: Exception, content: bytes) -> str:
 def folder_beside(path: Path | str) -> Iterator[Path]:
     """Yield an empty hidden folder beside ``path``, which is removed when the block ends.
 
-    Where the process is killed, whoever writes ``path`` next removes it (`nanogen.hidden`).
+    If the process is killed, the next one that writes ``path`` removes it (`nanogen.hidden`).
     """
     path = Path(path)
     with explained(path):
@@ -148,7 +148,7 @@ def _finish(file: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder, if it is there, at once: whoever is killed meanwhile leaves no half of it."""
+    """Remove a folder, if it exists, at once: a killed process leaves no half of it."""
     if path.is_dir():
         with folder_beside(path) as hidden:
             path.replace(hidden / path.name)

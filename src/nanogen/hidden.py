@@ -1,5 +1,5 @@
-"""Hidden folders that processes write in. Their names say whose they are, and what a killed process left
-is removed by whoever writes the same thing next, and at the start of the next run.
+"""Hidden folders that processes write in. Their names say whose they are. What a killed process left is
+removed by the next process that writes the same thing, and at the start of the next run.
 
 A name is ``.NAME.tmp-HOST-PROCESS-START-RANDOM``: of a process on this machine that has ended, which is
 certain, it is removed at once, also where another process has its number by now. Of a process on another

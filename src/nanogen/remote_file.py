@@ -83,7 +83,7 @@ def _noted(note: Path) -> str | None:
 
 
 def _refuse_stand_in(partial: Path, url: str) -> None:
-    """A web page or a pointer in place of a file is not kept."""
+    """Refuse and remove a web page or a pointer that arrived instead of a file."""
     if said := stand_in(partial):
         partial.unlink()
         raise UserError(f"{url} is {said}")

@@ -16,7 +16,7 @@ POINTERS = {
 
 
 def stand_in(path: Path) -> str | None:
-    """What ``path`` is in place of its content, and what to do, or None. Raises OSError."""
+    """Describe what ``path`` is instead of its content, and what to do; or None. Raises OSError."""
     if not path.is_file():
         return None
     with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Checks of weight files from any source, before a library fails on them."""
+"""Checks of weight files, so that a damaged one gives a clear error instead of a library's."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LONGEST_HEADER = 100 << 20  # bytes, as safetensors has it
 
 
 def save_labelled(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, Any]) -> None:
-    """Write tensors and a ``header``, which becomes text, as safetensors.
+    """Write tensors as safetensors, with the metadata ``header``, whose values become text.
 
-    The same content is the same bytes: the library writes the header's keys in an order that it draws
-    anew each time.
+    The same content always gives the same bytes. The library alone does not: it writes the header's keys
+    in a random order.
     """
     from safetensors.torch import save_file
 
@@ -38,8 +38,11 @@ def save_labelled(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str
 
 @contextmanager
 def readable_weights(path: Path) -> Iterator[None]:
-    """Within, ``path`` is read. Raises UserError where it is missing, may not be read, is a pointer or
-    a page in place of weights, or is cut or damaged."""
+    """Context in which ``path`` is read, with errors explained.
+
+    Raises UserError if the file is missing, may not be read, is a Git LFS pointer or an HTML page
+    instead of weights, or is truncated or damaged.
+    """
     from safetensors import SafetensorError
 
     check_weights(path)
@@ -51,11 +54,11 @@ def readable_weights(path: Path) -> Iterator[None]:
 
 
 def check_weights(path: Path) -> None:
-    """What `readable_weights` says of the file itself, without reading its tensors."""
+    """Check a file as `readable_weights` does, without reading its tensors."""
     with explained(path, "read"), open(path, "rb"):
         said = stand_in(path)
     if not path.stat().st_size:
-        raise UserError(f"{path} is damaged or no checkpoint: it is empty; fetch it again")
+        raise UserError(f"{path} is damaged or not a checkpoint: it is empty; fetch it again")
     if said:
         raise UserError(f"{path} is {said}")
     if path.suffix == ".safetensors":
@@ -63,19 +66,19 @@ def check_weights(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """`check_weights` of every safetensors file of a network or a pipeline."""
+    """Check every safetensors file of a network or a pipeline as `check_weights` does."""
     for path in sorted(folder.rglob("*.safetensors")):
         check_weights(path)
 
 
 def _check_length(path: Path) -> None:
-    """Raise UserError where a safetensors file is shorter or longer than its header says."""
+    """Raise UserError if a safetensors file is shorter or longer than its header says."""
     size = path.stat().st_size
     with explained(path, "read"), open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         text = file.read(length) if length <= LONGEST_HEADER else b""
     if length > LONGEST_HEADER or len(text) < length:
-        raise UserError(f"{path} is damaged: it is cut or no safetensors file; fetch it again")
+        raise UserError(f"{path} is damaged: it is cut or not a safetensors file; fetch it again")
     try:
         tensors = [value for key, value in json.loads(text).items() if key != "__metadata__"]
         whole = 8 + length + max((tensor["data_offsets"][1] for tensor in tensors), default=0)
@@ -86,5 +89,5 @@ def _check_length(path: Path) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """What a library's error begins with, or its kind."""
+    """Return the first line of a library's error, or its type if it has no text."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,4 +1,4 @@
-"""The lines at the foot of a terminal, drawn anew while jobs run."""
+"""The lines at the bottom of a terminal, which are updated while jobs run."""
 
 from __future__ import annotations
 

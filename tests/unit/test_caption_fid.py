@@ -181,7 +181,7 @@ def test_mistakes_are_sentences(study, hub, tmp_path):
         caption_images(hub / "playgroundai/MJHQ-30K", "mjhq30k_imgs", wanted, SIDE)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/val2014.zip").write_text("<html>")
-    with pytest.raises(UserError, match=r"val2014\.zip is no zip archive"):
+    with pytest.raises(UserError, match=r"val2014\.zip is not a zip archive"):
         caption_images(tmp_path / "broken", "val2014", ["a.jpg"], SIDE)
     (tmp_path / "broken/meta_data.json").write_text('{"a": {"prompt": "x"}}')
     with pytest.raises(UserError, match="is not MJHQ-30K's file of captions"):
@@ -190,5 +190,5 @@ def test_mistakes_are_sentences(study, hub, tmp_path):
     with pytest.raises(UserError, match="has 4 captions, fewer than"):
         caption_prompts("mjhq", tmp_path / "broken/meta_data.json", 5)
     (tmp_path / "coco/annotations/captions_val2014.json").unlink()
-    with pytest.raises(UserError, match=r"holds no file captions_val2014\.json"):
+    with pytest.raises(UserError, match=r"contains no file captions_val2014\.json"):
         stages.prompts(study)

@@ -117,7 +117,7 @@ class Payload:
         ({"ema": {}, "args": argparse.Namespace(lr=1)}, "without executing code"),
         ({"ema": Payload()}, "without executing code"),
         ([1, 2], "holds a list"),
-        ({"ema": {"a": 1}}, "no weights by name"),
+        ({"ema": {"a": 1}}, "contains no weights"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused(stage, tmp_path, capsys, content, sentence):
@@ -191,7 +191,7 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
         (POINTER, "is a Git LFS pointer, not the weights"),
         (PAGE, "is an HTML page, not weights"),
         (b"PK\x03\x04 and no end", "is truncated; fetch it again|is damaged"),
-        (b"", "is damaged or no checkpoint"),
+        (b"", "is damaged or not a checkpoint"),
     ],
 )
 def test_what_arrives_in_place_of_weights_is_told_apart(tmp_path, capsys, name, content, sentence):

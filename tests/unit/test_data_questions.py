@@ -100,6 +100,6 @@ def test_prompts_without_questions_and_questions_without_a_prompt_are_refused(tw
     with pytest.raises(UserError, match=r"1 of 2 prompts have none, the first is item y.*skip_first"):
         write_questions(with_item("x"), file, tmp_path / "q.json")
     write_json(file, {**read_json(file), "prompts": read_json(file)["prompts"][:2]})
-    with pytest.raises(UserError, match="1 items are no prompts, such as z"):
+    with pytest.raises(UserError, match="1 items are not prompts, such as z"):
         write_questions(with_item("z"), file, tmp_path / "q.json")
     assert not (tmp_path / "q.json").exists()

@@ -168,7 +168,7 @@ def test_a_shard_cut_in_half_or_gone_is_named_when_its_pictures_are_needed(many,
     with pytest.raises(UserError, match=r"1\.tar has \d+ bytes, not \d+: it is truncated"):
         ImageFile(tmp_path / "places.h5")
     (many / "1.tar").write_bytes(bytes(len(whole)))
-    with pytest.raises(UserError, match=r"1\.tar: the picture at byte \d+ cannot be read any more"):
+    with pytest.raises(UserError, match=r"1\.tar: the image at byte \d+ can no longer be read"):
         ImageFile(tmp_path / "places.h5").images[20:22]
     (many / "1.tar").unlink()
     with pytest.raises(UserError, match=r"1\.tar, from which images are read, is missing"):
@@ -182,7 +182,7 @@ def test_only_pictures_in_shards_have_places(tmp_path):
         (tmp_path / split / "cat" / "a.png").write_bytes((tmp_path / "a.png").read_bytes())
     made = stage(tmp_path)
     made["data"] |= {"source": "folder", "store": "places", "caption_template": "{name}"}
-    with pytest.raises(UserError, match="only pictures in tar shards"):
+    with pytest.raises(UserError, match="only images in tar shards"):
         write_images(made, tmp_path / "train.h5")
 
 
@@ -231,10 +231,10 @@ def test_other_pictures_of_a_sample_are_not_taken_for_it(one: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        ("a.png a.txt a.png a.txt b.png b.txt", r"0\.tar/a: a\.png stands in it twice"),
+        ("a.png a.txt a.png a.txt b.png b.txt", r"0\.tar/a: it contains a\.png twice"),
         ("a.png a.jpg a.txt b.png b.txt", r"0\.tar/a: it has 2 pictures: a\.png, a\.jpg"),
-        ("a.png b.png a.txt b.txt", r"'a' do not stand together.*--sort=name"),
-        ("a.png a.txt b.png b.txt a.png a.txt", r"'a' do not stand together, or two samples have"),
+        ("a.png b.png a.txt b.txt", r"'a' are not consecutive.*--sort=name"),
+        ("a.png a.txt b.png b.txt a.png a.txt", r"'a' are not consecutive, or two samples have"),
     ],
 )
 def test_members_that_would_overwrite_each_other_are_named(one: Path, tmp_path: Path, members, says):

@@ -132,7 +132,7 @@ def test_an_interrupted_download_leaves_no_model_and_continues(hub, tmp_path: Pa
         ({"repo": "owner/absent"}, "owner/absent is not on the hub"),
         ({"revision": "v9"}, "no revision 'v9'"),
         ({"subfolder": "elsewhere"}, "no \\*.safetensors"),
-        ({"repo": "not a name"}, "no repository's name"),
+        ({"repo": "not a name"}, "not the name of a repository"),
     ],
 )
 def test_what_cannot_be_had_is_said_in_a_sentence(hub, tmp_path: Path, keys, sentence):
@@ -173,7 +173,9 @@ def test_a_gated_repository_without_a_token_is_said_too(hub, tmp_path: Path):
 @pytest.mark.parametrize("name", ["vae/model.safetensors", "vae/config.json"])
 def test_content_that_is_not_the_hubs_is_refused_and_fetched_again(hub, tmp_path: Path, name):
     hub.damaged.add(name)
-    with pytest.raises(UserError, match=f"{name} has not arrived as the hub has it; start again"):
+    with pytest.raises(
+        UserError, match=f"{name} is incomplete or differs from the file on the hub; start again"
+    ):
         fetch_model(stage(), tmp_path / "model")
     assert not (tmp_path / "model").exists()
     hub.damaged.clear()

@@ -132,7 +132,7 @@ BAD = {
         replaced("decoder.pt", to_released_decoder(decoder_of(64).state_dict())),
         "of another encoder: it takes features of 64 channels, but those of dinov2-b have 48",
     ),
-    "another folder": (in_the_folder_of("siglip2-vit-b"), "is of the encoder siglip2-b"),
+    "another folder": (in_the_folder_of("siglip2-vit-b"), "belongs to the encoder siglip2-b"),
     "a backbone": (replaced("decoder.pt", {"ema": {"s_embedder.proj.bias": torch.ones(2)}}), "missing"),
     "another grid": (
         replaced("stats.pt", {"mean": None, "var": torch.ones(48, 8, 8)}),
@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(released, tmp_path, capsys, 
 def test_another_encoder_is_refused(released, tmp_path, capsys):
     encoder = encoder_of(tmp_path / "encoder", "dinov3-b")
     assert main(command(released, tmp_path / "rae", encoder=encoder)) == 2
-    assert "holds the encoder dinov3-b, but rae-dinov2-b is" in capsys.readouterr().err
+    assert "contains the encoder dinov3-b, but rae-dinov2-b is" in capsys.readouterr().err
     assert not (tmp_path / "rae").exists()
 
 

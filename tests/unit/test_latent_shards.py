@@ -140,7 +140,7 @@ def test_a_shard_that_is_missing_cut_changed_or_another_is_refused(images, tmp_p
             return super().encode(images) + 1
 
     write_shard(STAGE, images, Other(), shard, Share(2, 3))
-    with pytest.raises(UserError, match=r"2-of-3\.h5 was changed after .*latents\.h5 had joined it"):
+    with pytest.raises(UserError, match=r"2-of-3\.h5 has changed since .*latents\.h5 was written"):
         LatentFile(index)
     shard.write_bytes(whole)
     assert len(LatentFile(index)) == COUNT
@@ -155,9 +155,9 @@ def test_what_is_not_the_whole_of_one_cache_is_not_joined(images, tmp_path):
     with pytest.raises(UserError, match=r"carries hash 1111.*expects 8888"):
         join_latents("8" * 16, shards, output)
     write_shard(STAGE, images, Mixing(), tmp_path / "latents" / "1-of-2.h5", Share(1, 2))
-    with pytest.raises(UserError, match=r"not of one cache: they differ in shards"):
+    with pytest.raises(UserError, match=r"belong to different caches: they differ in shards"):
         join_latents(STAGE.hash, [tmp_path / "latents" / "1-of-2.h5", *shards[1:]], output)
-    with pytest.raises(UserError, match="shards have to lie in or below"):
+    with pytest.raises(UserError, match="shards must be in or below"):
         join_latents(STAGE.hash, shards, tmp_path / "elsewhere" / "latents.h5")
     assert not output.exists()
 

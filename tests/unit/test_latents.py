@@ -225,7 +225,7 @@ def test_text_shards_that_are_not_one_whole_cache_are_refused(text_folder, tmp_p
     join_texts(text_stage().hash, [first, second], index)
     cut = encoder(text_folder, max_tokens=2)
     write_text_features(text_stage(), TEXTS, cut, second, Share(2, 2))
-    with pytest.raises(UserError, match=r"2-of-2\.h5 was changed after .*text\.h5 had joined it"):
+    with pytest.raises(UserError, match=r"2-of-2\.h5 has changed since .*text\.h5 was written"):
         TextFile(index)
     second.unlink()
     with pytest.raises(UserError, match=r"text\.h5 joins .*2-of-2\.h5, which is missing"):
@@ -247,7 +247,7 @@ def test_a_batch_of_text_is_padded_on_the_right_with_zeros(text_folder, tmp_path
 def test_long_texts_are_cut_and_counted(text_folder, tmp_path, caplog):
     write_text_features(text_stage(), TEXTS, encoder(text_folder, max_tokens=2), tmp_path / "text.h5")
     assert TextFile(tmp_path / "text.h5").lengths.max() == 2
-    assert "6 of 8 texts were cut at 2 tokens" in caplog.text
+    assert "6 of 8 texts were truncated to 2 tokens" in caplog.text
 
 
 def test_a_text_file_says_which_captions_it_holds(text_folder, tmp_path):

@@ -332,7 +332,7 @@ def test_sampling_adds_no_guidance_on_either_task():
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"sampling": {"guidance_scale": 2.0}}, "set objective.meanflow.kappa in place of"),
+        ({"sampling": {"guidance_scale": 2.0}}, "set objective.meanflow.kappa instead of"),
         (
             {"objective": {"meanflow": {"guidance_interval": [0.5, 1.5]}}},
             "objective.meanflow.guidance_interval .0.5, 1.5. must lie in",

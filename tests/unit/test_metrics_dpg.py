@@ -86,7 +86,7 @@ def test_a_csv_is_read_as_the_benchmark_reads_it(tmp_path):
     ("row", "sentence"),
     [
         ("a,t,2,7,entity (x),Is it?", "depends on 7, which the item does not have"),
-        ("a,t,two,0,entity (x),Is it?", "proposition_id 'two' is no whole number"),
+        ("a,t,two,0,entity (x),Is it?", "proposition_id 'two' is not a whole number"),
         ("a,t,2,0", "question 2: the row is cut short"),
     ],
 )

@@ -272,7 +272,7 @@ def test_missing_or_cut_weights_are_refused(study, build, tmp_path):
     with pytest.raises(UserError, match=r"head\.weight"):
         load_extractor(tmp_path, model)
     (tmp_path / "model.safetensors").write_bytes(b"cut")
-    with pytest.raises(UserError, match="is damaged: it is cut or no safetensors file"):
+    with pytest.raises(UserError, match="is damaged: it is cut or not a safetensors file"):
         load_extractor(tmp_path, model)
 
 

@@ -145,7 +145,7 @@ def test_the_loaded_scorer_is_the_trained_one_whatever_stands_beside(trained):
 
 def test_what_is_no_weak_scorer_is_refused(trained, tmp_path):
     folder, stage, _ = trained
-    with pytest.raises(UserError, match="is no weak scorer"):
+    with pytest.raises(UserError, match="is not a weak scorer"):
         load_weak_scorer(folder, stage.model.model_copy(update={"model_class": "SiglipModel"}))
     with pytest.raises(UserError, match=r"there is no config\.json"):
         load_weak_scorer(tmp_path, stage.model)

@@ -164,7 +164,11 @@ def test_texts_that_are_none_are_refused(tmp_path, tiny, name, text, sentence):
         ("two blue squares,,1", "two squares,,1", "item whoops1 has two texts"),
         (ROWS[-1], "whoops1,two", "question 5: the row is cut short"),
         ("\n".join(ROWS), "", "holds no questions"),
-        ("whoops1,two blue squares,,2,1", "whoops1,two blue squares,,2,x", "dependency 'x' is no whole"),
+        (
+            "whoops1,two blue squares,,2,1",
+            "whoops1,two blue squares,,2,x",
+            "dependency 'x' is not a whole",
+        ),
     ],
 )
 def test_a_broken_csv_is_refused(lists, tiny, tmp_path, old, new, sentence):

@@ -53,6 +53,14 @@ def test_pages_and_help_texts_are_both_read(prose):
     assert "nanogen score --help" in dict(prose.helps())
 
 
-def test_the_pages_and_help_texts_have_no_finding(prose, capsys):
+def test_docstrings_are_read_with_the_entries_that_say_so(prose):
+    modules = dict(prose.docstrings())
+    assert modules["src/nanogen/interop/hub.py"].startswith('"""Downloads from the Hugging Face Hub')
+    assert "import" not in modules["src/nanogen/interop/hub.py"]
+    text = "\n\nThis stage is fetched anew.\n"
+    assert found(prose, text, "src/nanogen/interop/hub.py") == [(3, "'anew': write again")]
+
+
+def test_the_pages_docstrings_and_help_texts_have_no_finding(prose, capsys):
     code = prose.main()
     assert (code, capsys.readouterr().out) == (0, "")

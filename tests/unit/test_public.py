@@ -146,7 +146,7 @@ def test_an_unknown_argument_is_named(pipeline, tmp_path, capsys):
     with pytest.raises(AssertionError):
         drawn(pipeline, tmp_path, arguments={"negative_promt": "red"})
     said = capsys.readouterr().err
-    assert "sampling.arguments.negative_promt: StableDiffusion3Pipeline takes no argument" in said
+    assert "sampling.arguments.negative_promt: StableDiffusion3Pipeline has no argument" in said
     assert "did you mean 'negative_prompt'" in said
 
 
@@ -168,7 +168,7 @@ def test_a_folders_own_code_is_not_run(pipeline, tmp_path, change, sentence):
 
 @pytest.mark.parametrize(
     ("class_name", "sentence"),
-    [("MyPipeline", "has no pipeline 'MyPipeline'"), ("DiTPipeline", "makes no images of texts")],
+    [("MyPipeline", "has no pipeline 'MyPipeline'"), ("DiTPipeline", "is not a text-to-image pipeline")],
 )
 def test_a_class_that_draws_no_texts_is_refused(tmp_path, class_name, sentence):
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": class_name}))

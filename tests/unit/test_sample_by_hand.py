@@ -81,8 +81,8 @@ def test_prompts_with_the_studys_text_encoder_as_a_grid(texted, tmp_path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "say which with --class NAME, for example red circle"),
-        (["--prompt", "a cat"], "makes images of classes"),
+        ([], "give a class with --class NAME, for example red circle"),
+        (["--prompt", "a cat"], "is a class-conditional model"),
         (["--class", "red cirkle"], "did you mean 'red circle'"),
         (["--class", "20"], "there are 20 classes, 0 to 19"),
         (["--class", "0", "--guidance", "0.5"], "--guidance 0.5"),
@@ -100,7 +100,7 @@ def test_mistakes_are_explained(labelled, tmp_path, capsys, options, sentence):
 
 def test_a_text_model_says_what_it_lacks(texted, tmp_path, capsys):
     assert sample("--model", texted, "--class", "0", "--output", tmp_path / "x.png") == 2
-    assert "say which with --prompt TEXT" in capsys.readouterr().err
+    assert "give a text with --prompt TEXT" in capsys.readouterr().err
     alone = tmp_path / "model"
     alone.mkdir()
     for file in texted.iterdir():

@@ -62,10 +62,10 @@ def test_both_layouts_give_the_same_images(tmp_path: Path):
     ("files", "prompts", "sentence"),
     [
         (["grid.png"], 2, "holds no images of prompts; expected 00000/samples/0000.png"),
-        (["0-0.png"], 2, "images of 1 of 2 prompts; the first without is prompt 1"),
+        (["0-0.png"], 2, "images of 1 of 2 prompts; the first prompt without is 1"),
         (["0-0.png", "2-0.png"], 2, "images of prompt 2, but there are 2 prompts, counted from 0"),
         (["0-0.png", "0-1.png", "1-0.png"], 2, "prompt 1 has 1 images, others 2"),
-        (["0-0.png", "00-0.png"], 1, "are one image"),
+        (["0-0.png", "00-0.png"], 1, "are the same image of the same prompt"),
     ],
 )
 def test_images_that_do_not_fit_the_prompts_are_refused(tmp_path: Path, files, prompts, sentence):

@@ -122,7 +122,7 @@ def test_statistics_of_another_encoder_are_refused(rae):
     folder, stage = rae
     stored = load_file(folder / STATISTICS)
     write_statistics(folder, stored["mean"], stored["var"], stage.hash, encoder="0" * 16)
-    with pytest.raises(UserError, match="is of another encoder: of 0000000000000000"):
+    with pytest.raises(UserError, match=r"belongs to another encoder .0000000000000000"):
         load_tokenizer(folder, RAE)
 
 

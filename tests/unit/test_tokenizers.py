@@ -240,7 +240,7 @@ def test_wrong_folders_are_refused_with_a_sentence(vae_folder, tmp_path):
         load_tokenizer(tmp_path / "nowhere", VAE_CONFIG)
     with pytest.raises(UserError, match=r"no config\.json"):
         load_tokenizer(tmp_path, VAE_CONFIG)
-    with pytest.raises(UserError, match="is no tokenizer"):
+    with pytest.raises(UserError, match="is not a tokenizer"):
         load_tokenizer(vae_folder, VAE_CONFIG.model_copy(update={"kind": "encoder"}))
     with pytest.raises(UserError, match="4x8x8"):
         load_tokenizer(vae_folder, VAE_CONFIG.model_copy(update={"latent": (16, 8, 8)}))

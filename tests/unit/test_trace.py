@@ -128,8 +128,8 @@ def test_a_changed_file_is_noticed_when_asked(study, capsys, tmp_path):
         ("results/smokey/tables/table2.csv:jit:fid", ["unknown study 'smokey'", "'smoke'"]),
         (f"{TABLE2}:jit:published_fid", ["the paper's own number, in config/published/table2.csv"]),
         (f"{TABLE2}:jit:guidance_scale", ["is of the configuration"]),
-        ("results/smoke/tables/published/table2.csv:jit:fid", ["holds the paper's own numbers"]),
-        ("table2", ["'table2' names no cell", "TABLE:METHOD:COLUMN"]),
+        ("results/smoke/tables/published/table2.csv:jit:fid", ["contains the paper's own numbers"]),
+        ("table2", ["'table2' is not the address of a cell", "TABLE:METHOD:COLUMN"]),
     ],
 )
 def test_a_wrong_address_is_a_sentence(study, capsys, cell, parts):

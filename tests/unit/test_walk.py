@@ -161,7 +161,7 @@ def test_prompted_images_follow_links_and_count_what_is_passed_over(tmp_path: Pa
     picture(folder / "grid.png")
     drawn = drawn_images(folder, 2)
     assert [len(found) for found in drawn.values()] == [2, 2]
-    assert passed_over(folder, drawn) == "1 hidden (._1.png), 1 files that are no image of a prompt"
+    assert passed_over(folder, drawn) == "1 hidden (._1.png), 1 files that are not images of a prompt"
     picture(folder / "0-0.png")
     with pytest.raises(UserError, match="both layouts"):
         drawn_images(folder, 2)

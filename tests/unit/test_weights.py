@@ -35,7 +35,7 @@ WRONG = {
     "page": (PAGE, "an HTML page, not weights"),
     "empty": (b"", "empty; fetch it again"),
     "cut": (None, r"has \d+ of \d+ bytes|it is cut"),
-    "begun": (b"\x10\x27\0\0\0\0\0\0{", "it is cut or no safetensors file"),
+    "begun": (b"\x10\x27\0\0\0\0\0\0{", "it is cut or not a safetensors file"),
     "header": (b"\x02\0\0\0\0\0\0\0[]", "its header cannot be read"),
 }
 

@@ -148,7 +148,7 @@ def test_every_number_leads_back_to_data_and_weights(done):
         assert len(steps) > 8
         for step in steps:
             assert step["command"].startswith("nanogen "), step
-            assert [text for text in step["missing"] if "no checkout" not in text] == [], step
+            assert [text for text in step["missing"] if "not a checkout" not in text] == [], step
 
 
 def test_nothing_temporary_is_left(done):

@@ -68,7 +68,7 @@ class RMSNormed(torch.autograd.Function):
 
 
 class GatedSiLU(torch.autograd.Function):
-    """``apply(x)``: silu(gate) * value for x (..., 2 K), gate and value beside each other; (..., K)."""
+    """``apply(x)``: silu(gate) * value for x (..., 2 K), gate and value side by side; (..., K)."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class Turned(Part):
 
 
 class Gated(Part):
-    """``apply(x)``: silu(gate) * value for x (..., 2 K), gate and value beside each other."""
+    """``apply(x)``: silu(gate) * value for x (..., 2 K), gate and value side by side."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:

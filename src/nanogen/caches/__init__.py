@@ -1,10 +1,10 @@
-"""Caches, which `encode-*` writes and training reads: latents, features of texts and of images."""
+"""Caches of latents, text features and image features, written by `encode-*` and read by training."""
 
 from __future__ import annotations
 
 
 def check_latents(path: str, hash_: str) -> None:
-    """Raise UserError unless ``path`` is a whole cache of latents of this hash."""
+    """Raise UserError unless ``path`` is a complete cache of latents with this hash."""
     from nanogen.caches.files import LatentFile
 
     LatentFile(path, hash_)

@@ -1,7 +1,7 @@
-"""Reading of caches, which replace encoding in training: latents, text features, vision features.
+"""Read caches of latents, text features and vision features, which replace encoding in training.
 
-All are contiguous arrays, so opening one costs nothing and a batch is one gather. Only numpy and h5py
-are imported, so that training from caches starts fast.
+All are contiguous arrays, so that opening one is fast and a batch is a single gather. Only numpy and
+h5py are imported, so that training from caches starts fast.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ def _stored(path: Path, ok: bool, what: str) -> None:
 
 
 class LatentFile:
-    """The latents of one data set under one tokenizer, in one file or in shards that it joins.
+    """The latents of a data set, encoded by one tokenizer, in one file or in joined shards.
 
     Attributes:
-        latents: float16 (N, C, H, W), read when indexed, normalised for the backbone.
+        latents: float16 (N, C, H, W), normalised for the backbone; read when indexed.
         labels: int64 (N,), in memory.
 
-    Raises UserError where the file or a shard is missing, truncated or made by another configuration.
+    Raises:
+        UserError: the file or a shard is missing, truncated or made with another configuration.
     """
 
     def __init__(self, path: Path | str, hash: str | None = None):
@@ -49,7 +50,7 @@ class LatentFile:
             self.tokenizer_hash = str(file.attrs["tokenizer_hash"])
         _stored(self.path, self.latents.ndim == 4, "its latents are not (N, C, H, W)")
         _stored(
-            self.path, len(self.labels) == len(self.latents), "it has not one label for every latent"
+            self.path, len(self.labels) == len(self.latents), "it does not have one label per latent"
         )
 
     def __len__(self) -> int:
@@ -63,14 +64,15 @@ class LatentFile:
 
 
 class VisionFile:
-    """One part of a frozen vision encoder's features of one data set.
+    """Features of a data set from a frozen vision encoder: class tokens or patch tokens.
 
     Attributes:
         part: ``cls`` or ``patches``.
-        features: float16, read when indexed: (N, Z) cls features, or (N, W, h, w) patch features.
+        features: float16, class tokens (N, Z) or patch tokens (N, W, h, w); read when indexed.
         labels: int64 (N,), in memory.
 
-    Raises UserError where the file is missing, truncated or made by another configuration.
+    Raises:
+        UserError: the file is missing, truncated or made with another configuration.
     """
 
     def __init__(self, path: Path | str, part: str, hash: str | None = None):
@@ -87,7 +89,7 @@ class VisionFile:
             f"its {part} have {self.features.ndim} dimensions",
         )
         _stored(
-            self.path, len(self.labels) == len(self.features), "it has not one label for every image"
+            self.path, len(self.labels) == len(self.features), "it does not have one label per image"
         )
 
     def __len__(self) -> int:
@@ -95,16 +97,17 @@ class VisionFile:
 
 
 class TextFile:
-    """The text features of captions or prompts, ragged: a text has as many rows as it has tokens.
+    """The text features of captions or prompts, one row per token.
 
     Attributes:
-        features: float16 (T, width), read when indexed, all texts' tokens one after the other.
-        offsets: int64 (D + 1,), where each of the D stored texts begins.
-        places: int64 (N * K,), which stored text each text is; text ``i * K + k`` is kind k of item i.
+        features: float16 (T, width), the tokens of all texts in sequence; read when indexed.
+        offsets: int64 (D + 1,), the first row of each of the D stored texts.
+        places: int64 (N * K,), the index of the stored text; entry ``i * K + k`` is kind k of item i.
         kinds: names of the K kinds of captions, e.g. ``["short", "dense"]``.
-        width: of a token's features.
+        width: number of features per token.
 
-    Raises UserError where the file is missing, truncated or made by another configuration.
+    Raises:
+        UserError: the file is missing, truncated or made with another configuration.
     """
 
     def __init__(self, path: Path | str, hash: str | None = None):
@@ -135,7 +138,7 @@ class TextFile:
         return np.diff(self.offsets)[self.places].reshape(len(self), len(self.kinds))
 
     def kind(self, name: str) -> int:
-        """Index of a kind of caption; raises UserError if the file does not contain it."""
+        """Return the index of a kind of caption; raise UserError if the file does not contain it."""
         if name not in self.kinds:
             raise UserError(f"{self.path} holds captions {', '.join(self.kinds)}, not {name!r}")
         return self.kinds.index(name)

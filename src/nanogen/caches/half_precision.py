@@ -8,7 +8,7 @@ from nanogen.errors import UserError
 
 
 def finite_half(values: np.ndarray, what: str) -> np.ndarray:
-    """``values`` as float16; raises UserError if one is out of range."""
+    """Convert ``values`` to float16; raise UserError if one is not finite or out of range."""
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
     if not np.isfinite(half).all():

@@ -1,4 +1,4 @@
-"""Writing of latent caches: a data set encoded by a frozen tokenizer, in one file or in shards."""
+"""Write caches of latents: a data set encoded by a frozen tokenizer, in one file or in shards."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ FLOAT16 = 2  # bytes
 
 
 def write_latents(stage: CacheStage, images: Any, tokenizer: Tokenizer, output: Path) -> None:
-    """Write ``output``, format ``latents`` 1 (docs/formats.md), from a stage `latents`.
+    """Write the cache of a ``latents`` stage, format ``latents`` 1 (docs/formats.md).
+
+    The file depends only on the images, the weights and the batch size.
 
     Args:
-        images: an ImageFile; it is read in order, ``BATCH`` images at a time.
-
-    The file depends on the images, the weights and the batch size only.
+        stage: the ``latents`` stage.
+        images: an ImageFile, read in order, ``BATCH`` images at a time.
+        tokenizer: encodes the images.
+        output: the HDF5 file.
     """
     count, size = len(images), _size(images, tokenizer)
     announce(output, f"latents of {_shape_text(tokenizer)}", count, size)
@@ -43,10 +46,10 @@ def write_latents(stage: CacheStage, images: Any, tokenizer: Tokenizer, output: 
 def write_shard(
     stage: CacheStage, images: Any, tokenizer: Tokenizer, output: Path, share: Share
 ) -> None:
-    """Write one shard of a latent cache, format ``latent_shard`` 1; `join_latents` joins them.
+    """Write one shard of a cache of latents, format ``latent_shard`` 1; `join_latents` joins them.
 
-    All shards lie in one folder. Raises UserError at the beginning if the disk has no space for all
-    shards that are still to be written.
+    All shards are in one folder. Raises UserError at the start if the disk has no space for the shards
+    that are still missing.
     """
     rows, size = share.rows(len(images), BATCH), _size(images, tokenizer)
     log.info(
@@ -69,13 +72,13 @@ def _size(images: Any, tokenizer: Tokenizer) -> int:
 
 
 def _on_disk(folder: Path) -> int:
-    """Bytes of the shards in ``folder``, finished or being written by other jobs."""
+    """Return the size of the shards in ``folder`` in bytes, including those being written."""
     files = folder.iterdir() if folder.is_dir() else ()
     return sum(512 * file.stat().st_blocks for file in files)
 
 
 def _cache(stage: CacheStage, images: Any, tokenizer: Tokenizer) -> dict[str, Any]:
-    """The part of the header that a cache shares with all of its shards."""
+    """Return the part of the header that a cache shares with all of its shards."""
     return {
         "tokenizer": stage.model.name,
         "tokenizer_hash": stage.expects["tokenizer"],
@@ -86,7 +89,7 @@ def _cache(stage: CacheStage, images: Any, tokenizer: Tokenizer) -> dict[str, An
 
 
 def _write(file: h5py.File, rows: range, tokenizer: Tokenizer, images: Any) -> str:
-    """Latents and labels of these images; returns a checksum of the latents."""
+    """Write latents and labels of these images; return a checksum of the latents."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = tokenizer.to(device)
     latents = file.create_dataset("latents", (len(rows), *tokenizer.latent_shape), np.float16)
@@ -105,6 +108,6 @@ def _fitting(encoded: np.ndarray, latents: h5py.Dataset, images: Any) -> np.ndar
         raise UserError(
             f"{images.path}: an image of {images.images.shape[1]} pixels becomes a latent of "
             f"{encoded.shape[1:]}, but the tokenizer's configuration says {latents.shape[1:]}; "
-            "data.resolution and the model's 'latent' do not fit"
+            "correct data.resolution or the model's 'latent'"
         )
     return finite_half(encoded, f"latents of {images.path}")

@@ -1,10 +1,11 @@
-"""A cache in several files: shards, and an index that joins them to one virtual dataset.
+"""Caches in several files: shards, and an index that joins them to one virtual dataset.
 
-A shard of latents holds those of consecutive images, a shard of text features the texts of consecutive
-items. The index of text features also holds the offset of every text in the joined tokens.
+A shard contains the latents of consecutive images, or the text features of consecutive items. The index
+of text features also contains the offset of every text in the joined tokens.
 
-An index is a cache like any other: HDF5 readers see one array in it. HDF5 however returns zeros for a
-missing shard and does not check that a shard is the right one, so the shards are checked here first.
+An index is a cache like any other: HDF5 readers see one array in it. However, HDF5 returns zeros for a
+missing shard and does not check whether a shard is the right one, so this module checks the shards
+first.
 """
 
 from __future__ import annotations
@@ -41,26 +42,29 @@ class Share:
 
     @classmethod
     def parse(cls, text: str) -> Share:
-        """Raises UserError where ``text`` is not ``K-of-N`` with K from 1 to N."""
+        """Parse ``K-of-N``; raise UserError for another format, or if K is not from 1 to N."""
         found = re.fullmatch(r"(\d+)-of-(\d+)", text)
         if not found or not 1 <= int(found[1]) <= int(found[2]):
             raise UserError(f"--shard {text}: expected K-of-N with K from 1 to N, e.g. 3-of-7")
         return cls(int(found[1]), int(found[2]))
 
     def rows(self, total: int, batch: int) -> range:
-        """The shard's part of ``total`` rows. It is cut at multiples of ``batch``, so that shards are
-        encoded in the same batches as one file, and to the same bits. Some shards are empty if there
-        are fewer batches than shards."""
+        """Return the shard's part of ``total`` rows.
+
+        It is cut at multiples of ``batch``, so that shards are encoded in the same batches as a single
+        file, and equal it bit for bit. Some shards are empty if there are fewer batches than shards.
+        """
         batches = -(-total // batch)
         first, last = (batches * k // self.count for k in (self.number - 1, self.number))
         return range(min(total, first * batch), min(total, last * batch))
 
 
 def join_latents(hash_: str, files: Sequence[Path], output: Path) -> None:
-    """Write ``output``, the index of the shards ``files`` of a `latents` stage; copies no latents.
+    """Write ``output``, the index of the shards ``files`` of a ``latents`` stage, without copying
+    latents.
 
-    It names the shards relative to its own folder, so both can be moved together. Raises UserError
-    where a shard is missing, damaged or of another configuration.
+    The index refers to the shards relative to its own folder, so they can be moved together. Raises
+    UserError if a shard is missing, damaged or of another configuration.
     """
     shards = complete(files, LATENT_SHARD, hash_, LATENT_KEYS)
     shape = tuple(shards[0][1]["shape"])
@@ -86,11 +90,16 @@ def join_latents(hash_: str, files: Sequence[Path], output: Path) -> None:
 def complete(
     files: Sequence[Path], shard: tuple[str, int], hash_: str, of_the_cache: Sequence[str]
 ) -> list[tuple[Path, Header]]:
-    """The shards in order, with their headers; raises UserError unless they form one complete cache.
+    """Return the shards in order, with their headers.
 
     Args:
+        files: the shards, in any order.
         shard: their format and its version.
+        hash_: the hash of the stage.
         of_the_cache: keys of the header that must be equal in all shards.
+
+    Raises:
+        UserError: the shards do not form one complete cache.
     """
     headers = [(Path(file), _header(Path(file), shard, hash_)) for file in files]
     headers.sort(key=lambda item: item[1]["shard"])
@@ -99,12 +108,14 @@ def complete(
         different = [key for key in ("shards", *of_the_cache) if header[key] != expected[key]]
         if different:
             raise UserError(
-                f"{path} and {first} are not of one cache: they differ in {', '.join(different)}; "
-                "delete the one that is wrong and make it again"
+                f"{path} and {first} belong to different caches: they differ in {', '.join(different)}; "
+                "delete the wrong one and make it again"
             )
     if [header["shard"] for _, header in headers] != list(range(1, expected["shards"] + 1)):
         numbers = ", ".join(str(header["shard"]) for _, header in headers)
-        raise UserError(f"{first.parent}: of {expected['shards']} shards there are only {numbers}")
+        raise UserError(
+            f"{first.parent}: of {expected['shards']} shards there are only {numbers}; make the others"
+        )
     return headers
 
 
@@ -113,22 +124,28 @@ def _header(path: Path, shard: tuple[str, int], hash_: str) -> Header:
 
 
 def below(path: Path, folder: Path) -> str:
-    """``path`` relative to ``folder``; raises UserError if it does not lie below it."""
+    """Return ``path`` relative to ``folder``; raise UserError if it is not in or below it."""
     try:
         return path.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError:
         raise UserError(
-            f"{path}: shards have to lie in or below {folder}, where their index is"
+            f"{path}: shards must be in or below {folder}, where their index is; move it there"
         ) from None
 
 
 def parts(
     file: h5py.File, hash_: str, name: str = "latents", shard: tuple[str, int] = LATENT_SHARD
 ) -> list[hdf5.Stored]:
-    """Where dataset ``name`` (the latents, or others) of an open cache is stored: in the cache itself,
-    or in the shards that it joins, whose format is ``shard``.
+    """Return where a dataset of an open cache is stored: in the cache itself, or in its shards.
 
-    Raises UserError if a shard is missing, truncated, or not the one that was joined.
+    Args:
+        file: the open cache.
+        hash_: the hash of its stage.
+        name: the dataset.
+        shard: the format and version of the shards.
+
+    Raises:
+        UserError: a shard is missing, truncated, or not the one that was joined.
     """
     if "shards" not in file.attrs:
         return [hdf5.stored(file, name)]
@@ -142,17 +159,17 @@ def parts(
             part, content = hdf5.stored(opened, name), opened.attrs["content"]
         if part.shape[0] != entry["rows"] or content != entry["content"]:
             raise UserError(
-                f"{path} was changed after {index} had joined it; delete {index} and make it again"
+                f"{path} has changed since {index} was written; delete {index} and make it again"
             )
         found.append(part)
     return found
 
 
 def join_texts(hash_: str, files: Sequence[Path], output: Path) -> None:
-    """Write ``output``, the index of the shards ``files`` of a `text` stage; copies no features.
+    """Write ``output``, the index of the shards ``files`` of a ``text`` stage, without copying features.
 
-    It names the shards relative to its own folder, so both can be moved together. Raises UserError
-    where a shard is missing, damaged or of another configuration.
+    The index refers to the shards relative to its own folder, so they can be moved together. Raises
+    UserError if a shard is missing, damaged or of another configuration.
     """
     shards = complete(files, TEXT_SHARD, hash_, TEXT_KEYS)
     first, parts, lengths, places, stored = shards[0][1], [], [], [], 0
@@ -183,5 +200,5 @@ def join_texts(hash_: str, files: Sequence[Path], output: Path) -> None:
 
 
 def text_places(file: h5py.File) -> np.ndarray:
-    """Which stored text each text of an open cache or shard is, int64 (texts,)."""
+    """Return the index of the stored text for each text of an open cache or shard, int64 (texts,)."""
     return file["places"][:] if "places" in file else np.arange(len(file["offsets"]) - 1)

@@ -1,4 +1,4 @@
-"""Writing of text caches: a frozen language model's features of texts, in one file or in shards."""
+"""Write caches of text features from a frozen language model, in one file or in shards."""
 
 from __future__ import annotations
 
@@ -32,15 +32,18 @@ def write_text_features(
     output: Path,
     share: Share | None = None,
 ) -> None:
-    """Write ``output``, format ``text`` 1 (docs/formats.md), from a stage `text`.
+    """Write the cache of a ``text`` stage, format ``text`` 1 (docs/formats.md).
 
-    Texts are read a part at a time, twice: once for the numbers of their tokens, once to encode them. A
-    text that is equal to another kind's of the same item is stored once.
+    Texts are read in parts, twice: first to count their tokens, then to encode them. If two kinds of
+    captions of an item are equal, the text is stored once.
 
     Args:
-        texts: kind of caption -> texts, the same number for every kind, and at least one kind.
+        stage: the ``text`` stage.
+        texts: kind of caption -> texts; at least one kind, and the same number of texts for each.
+        encoder: encodes the texts.
+        output: the HDF5 file.
         share: write only this shard, format ``text_shard`` 1; `join_texts` joins the shards. They are
-            cut between groups of texts that are encoded together, so the features are equal to the bit.
+            cut between groups of texts that are encoded together, so features are equal bit for bit.
     """
     items, group = len(next(iter(texts.values()))), max(1, CHUNK // len(texts))
     rows = share.rows(items, group) if share else range(items)
@@ -65,8 +68,7 @@ def write_text_features(
 
 
 def _stored(texts: Mapping[str, Sequence[str]], part: slice) -> tuple[list[str], list[int]]:
-    """The different texts of each item of a part, and for each of its texts, kind by kind, which of
-    them it is."""
+    """Return the distinct texts of each item of a part, and the index of each of its texts in them."""
     stored: list[str] = []
     places = []
     for item in zip(*(kind[part] for kind in texts.values()), strict=True):
@@ -79,7 +81,11 @@ def _stored(texts: Mapping[str, Sequence[str]], part: slice) -> tuple[list[str],
 def _measured(
     texts: Mapping[str, Sequence[str]], parts: Sequence[slice], encoder: TextEncoder
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where each stored text begins, int64 (stored + 1,), and which one each text is, int64 (texts,)."""
+    """Return the offsets of the stored texts, int64 (stored + 1,), and the index of each text among
+    them.
+
+    The indices are int64 (texts,).
+    """
     lengths, places, count, cut = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], 0, 0
     for part in progress(parts, "tokens"):
         stored, where = _stored(texts, part)
@@ -89,7 +95,7 @@ def _measured(
         count, cut = count + len(stored), cut + int((own[where] > encoder.max_tokens).sum())
     every = np.concatenate(places)
     if cut:
-        log.warning("%d of %d texts were cut at %d tokens", cut, len(every), encoder.max_tokens)
+        log.warning("%d of %d texts were truncated to %d tokens", cut, len(every), encoder.max_tokens)
     return np.cumsum(np.concatenate(lengths)), every
 
 
@@ -105,7 +111,7 @@ def _write(
     parts: Sequence[slice],
     encoder: TextEncoder,
 ) -> str:
-    """Encode the texts one after the other; returns a checksum of their features."""
+    """Encode and write the texts in order; return a checksum of their features."""
     content, start = hashlib.blake2b(digest_size=16), 0
     for part in progress(parts, "text"):
         ids, _ = encoder.token_ids(_stored(texts, part)[0])

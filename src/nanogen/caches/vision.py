@@ -1,4 +1,4 @@
-"""Writing of feature caches: a data set encoded by a frozen vision encoder."""
+"""Write caches of image features: a data set encoded by a frozen vision encoder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ from nanogen.models.vision_features import Vision
 
 @torch.no_grad()
 def write_features(stage: CacheStage, images: Any, encoder: Vision, output: Path) -> None:
-    """Write ``output``, format ``vision`` 1 (docs/formats.md), from a stage `vision`.
+    """Write the cache of a ``vision`` stage, format ``vision`` 1 (docs/formats.md).
 
     Args:
-        images: an ImageFile; it is read in order, so that repeated runs write the same file.
+        stage: the ``vision`` stage.
+        images: an ImageFile, read in order, so that repeated runs write the same file.
+        encoder: encodes the images.
+        output: the HDF5 file.
     """
     part, device = stage.part, torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder.to(device)

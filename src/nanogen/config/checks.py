@@ -71,6 +71,6 @@ def _check_meanflow(run: Run, where: str) -> None:
         )
     if run.sampling.guidance_scale != 1:
         raise UserError(
-            f"{where}: MeanFlow is guided by its training; set objective.meanflow.kappa in place of "
+            f"{where}: MeanFlow is guided by its training; set objective.meanflow.kappa instead of "
             "sampling.guidance_scale"
         )

@@ -32,7 +32,7 @@ class Rows(Section):
 
 
 class CaptionSets(Section):
-    """Sets of captions with an image each, on which the FID of text to image is measured."""
+    """Sets of captions with an image each, on which the FID of text-to-image models is measured."""
 
     coco: str | None = Field(
         None,

@@ -73,7 +73,7 @@ def _reference(name: str, **more: Any) -> Schema:
 
 
 def _titled(schema: Schema, title: str) -> Schema:
-    """Say which kind of file it describes, in place of the section's own sentence."""
+    """Say which kind of file it describes, instead of the section's own sentence."""
     rest = {key: value for key, value in schema.items() if key != "description"}
     return {"$schema": DIALECT, "title": title, **rest}
 

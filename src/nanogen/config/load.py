@@ -2,7 +2,7 @@
 
 A run is merged from, in this order: the study's general sections, its method's file, its task's
 file (both with their block for the study's scale), and the study's ``overrides``. The task comes
-after the method because a task fixes the protocol, e.g. text to image is guided at 6.0 whatever
+after the method because a task fixes the protocol, e.g. text-to-image is guided at 6.0 whatever
 scale is a method's best on ImageNet.
 """
 
@@ -128,7 +128,7 @@ def _load_public(study: Study, method: str, task: str) -> PublicRun:
 
 
 def _guided_in_training(layers: Sequence[Layer]) -> dict[str, Any]:
-    """A scale of 1 in place of the task's, for a method whose guidance is part of its training."""
+    """A scale of 1 instead of the task's, for a method whose guidance is part of its training."""
     kind = merged(*(layer.keys for layer in layers)).get("objective", {}).get("kind")
     return {"sampling": {"guidance_scale": 1.0}} if kind == "meanflow" else {}
 

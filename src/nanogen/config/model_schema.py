@@ -73,7 +73,7 @@ class ModelTraining(Section):
 
 
 class MultiLayer(Section):
-    """Features of several blocks in place of the last one's: their mean, each after the last norm."""
+    """Features of several blocks instead of the last one's: their mean, each after the last norm."""
 
     blocks: list[Annotated[int, Field(gt=0)]] = Field(min_length=1, description="blocks, from 1, rising")
     summary: bool = Field(

@@ -20,7 +20,7 @@ class Paths:
         return f"{self.root}/data/{task}/{split}.h5"
 
     def inputs(self, task: str) -> str:
-        """Folder of the pictures that a rehearsal draws in place of the task's data set."""
+        """Folder of the images that a rehearsal draws instead of the task's data set."""
         return f"{self.root}/inputs/{task}"
 
     @property
@@ -50,11 +50,11 @@ class Paths:
         return given.file if given else f"{self.root}/latents/{task}/{tokenizer}.h5"
 
     def reconstruction(self, tokenizer: str) -> str:
-        """Scores of what a tokenizer gives back."""
+        """Scores of a tokenizer's reconstructions."""
         return f"{self.root}/tokenizers/{tokenizer}/reconstruction.json"
 
     def reconstructions(self, tokenizer: str) -> str:
-        """A few of the images that it gives back."""
+        """A few of its reconstructions."""
         return f"{self.root}/tokenizers/{tokenizer}/reconstructions.h5"
 
     def text(self, of: str, encoder: str) -> str:

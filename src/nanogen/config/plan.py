@@ -91,7 +91,7 @@ def _reads_images(study: Study, run: Run) -> bool:
 
 
 def _of_data(study: Study, run: Run, repo: str, licences: Mapping[str, Any]) -> list[Download]:
-    """A data set, unless it is there; its size is estimated where pictures of it have a usual one."""
+    """A data set, unless it is there; its size is estimated from the usual size of its images."""
     about = licences["data"].get(repo.partition("@")[0], {"licence": UNKNOWN, "gated": False})
     count = run.data.train_images + (0 if run.data.fetch_images else run.data.val_images)
     there = Path(f"results/{study.study}/downloads/{run.task}/{repo}/nanogen.json").exists()

@@ -65,7 +65,7 @@ def asked(study: Study) -> list[Asked]:
 
 
 def images_per_set(study: Study) -> int:
-    """Images of one sample set of text to image, as far as the numbers of prompts are known."""
+    """Return the number of images in a text-to-image sample set, for known numbers of prompts."""
     return sum((part.prompts or 0) * part.images for part in asked(study))
 
 

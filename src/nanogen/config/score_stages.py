@@ -114,7 +114,7 @@ class CaptionReferenceStage(ScoreStage):
 
     Attributes:
         captions: the set's name, and ``source``, where it lies.
-        moments: the hash of the user's moments, which are taken in place of images, if there are any.
+        moments: the hash of the user's moments, which are used instead of images if there are any.
         resolution: side in pixels that images are brought to.
     """
 

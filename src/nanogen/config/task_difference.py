@@ -17,7 +17,7 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def task_difference(study_name: str, method: str) -> list[tuple[str, Any, Any]]:
-    """(key, value on ImageNet, value on text to image) wherever the resolved runs differ."""
+    """Return (key, value for ImageNet, value for text-to-image) where the resolved runs differ."""
     study = load_study(study_name)
     one, two = (
         dict(_flat(load_run(study, method, task).model_dump(mode="json")))

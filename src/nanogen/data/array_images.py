@@ -1,4 +1,4 @@
-"""Validation images in one file, uint8 (N, side, side, 3), the form of sets prepared for evaluation."""
+"""Validation images in one file, uint8 (N, side, side, 3), the format of prepared evaluation sets."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from nanogen.data.source import Example
 from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 
-UNKNOWN = -1  # the file does not say which class an image is of
-CLASSES = 1000  # of ImageNet
+UNKNOWN = -1  # label of images whose class is not in the file
+CLASSES = 1000  # number of classes in ImageNet
 
 
 class ArrayImages:
-    """The images of an .npz file in its order; raises UserError if none of its arrays fits."""
+    """The images of an .npz file, in order; raises UserError if none of its arrays contains images."""
 
     def __init__(self, stage: DataStage):
         if stage.split != "val":
             raise UserError(
-                f"data {stage.name}: {stage.file} holds validation images; what needs training images "
-                "needs another data.source"
+                f"data {stage.name}: {stage.file} contains only validation images; set another "
+                "data.source for training images"
             )
         path = next(Path(stage.root or "").rglob(str(stage.file)), None)
         if path is None:
@@ -40,7 +40,7 @@ class ArrayImages:
         return self.count
 
     def examples(self) -> Iterator[Example]:
-        """All examples in order; their classes are unknown."""
+        """Yield all examples in order; their classes are unknown."""
         rows = (image for batch in self.images.batches(256) for image in batch)
         for _, image in zip(range(self.count), rows, strict=False):
             yield Example(image, UNKNOWN, "", "")

@@ -1,4 +1,4 @@
-"""The images of a set of captions, from a zip archive, which is never unpacked, or from a folder."""
+"""Read the images of a caption set from a folder, or from a zip archive without unpacking it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from nanogen.data.walk import PICTURES, walk
 from nanogen.errors import UserError
 from nanogen.files import damage
 
-Read = Callable[[str], bytes]  # by the end of a path
+Read = Callable[[str], bytes]  # end of a path -> content of the file
 
 
 def caption_images(folder: Path, images: str, wanted: Sequence[str], side: int) -> ImageSet:
-    """The images whose paths end with ``wanted``, in this order, scaled and cropped as training images
-    are (`nanogen.data.crop`).
+    """Open the images whose paths end with ``wanted``, in this order.
+
+    They are scaled and cropped like training images (`nanogen.data.crop`).
 
     Args:
         folder: holds ``images``.zip or the folder ``images`` at any depth.
@@ -35,8 +36,8 @@ def caption_images(folder: Path, images: str, wanted: Sequence[str], side: int) 
     missing = [name for name in wanted if name not in names]
     if missing:
         raise UserError(
-            f"{folder} lacks {len(missing)} of {len(wanted)} images, first {missing[0]}; captions and "
-            "images do not belong together, or some are not there"
+            f"{folder} lacks {len(missing)} of {len(wanted)} images, first {missing[0]}; give the "
+            "folder with all images that belong to these captions"
         )
 
     def rows() -> Iterator[np.ndarray]:
@@ -52,14 +53,14 @@ def _end(path: str | Path, depth: int) -> str:
 
 
 def _archive(folder: Path, images: str, depth: int) -> tuple[Read, set[str]] | None:
-    """Names of members serve only to find them, so one like ``../x`` does no harm."""
+    """Open the archive; names of members are only looked up, so one like ``../x`` does no harm."""
     paths = [path for path in walk(folder).files if path.name == f"{images}.zip"]
     if not paths:
         return None
     try:
         archive = zipfile.ZipFile(paths[0])
     except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{paths[0]} is no zip archive ({error}); fetch it again") from error
+        raise UserError(f"{paths[0]} is not a zip archive ({error}); fetch it again") from error
     members = {_end(member.filename, depth): member for member in archive.infolist()}
 
     def read(name: str) -> bytes:
@@ -82,7 +83,7 @@ def _decoded(read: Read, folder: Path, side: int, name: str) -> np.ndarray:
 
     try:
         return load(io.BytesIO(read(name)), side)
-    except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+    except Exception as error:  # Pillow's parsers raise errors of any type
         raise UserError(
             f"{folder}: {name} cannot be read ({damage(error, Path(name))}); fetch the set again"
         ) from error

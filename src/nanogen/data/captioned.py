@@ -1,4 +1,4 @@
-"""Folders of captioned photographs: each picture with a .txt or .json of the same name beside it."""
+"""Folders of captioned photographs: each image has a .txt or .json of the same name next to it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nanogen.errors import UserError
 
 
 class Captioned:
-    """One split of a folder of captioned pictures as a source, without classes (label 0).
+    """One split of a folder of captioned images as a source, without classes (label 0).
 
-    A .txt holds one caption; a .json has ``short`` and ``dense``, ``caption`` or ``text``.
+    A .txt contains one caption; a .json has ``short`` and ``dense``, ``caption`` or ``text``.
     """
 
     def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
         if not stage.root:
-            raise UserError("data.root is missing: say in which folder the captioned pictures lie")
+            raise UserError("data.root is missing: set it to the folder of the captioned images")
         self.stage, self.left_out, self.root = stage, left_out, Path(stage.root)
         self.classes = ["image"]
         names = (file.relative_to(self.root).as_posix() for file in pictures(self.root, stage.split))

@@ -1,5 +1,8 @@
-"""The files of captioned pictures of a split. They lie in ROOT/{train,val}, at any depth. Without these
-folders, every twentieth picture in ROOT, ordered by path, is used for validation."""
+"""Find the captioned images of a split.
+
+They are in ROOT/train and ROOT/val, at any depth. Without these folders, every twentieth image in ROOT,
+ordered by path, is used for validation.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from pathlib import Path
 from nanogen.data.walk import PICTURES, walk
 from nanogen.errors import UserError
 
-HELD_OUT = 20  # one picture of so many is for validation
+HELD_OUT = 20  # one of this number of images is for validation
 CAPTIONS = (".json", ".txt")
 log = logging.getLogger(__name__)
 
 
 def pictures(root: Path, split: str) -> list[Path]:
-    """The pictures of a split by path; raises UserError if there are none."""
+    """Return the images of a split, ordered by path; raise UserError if there are none."""
     if not root.is_dir():
         raise UserError(f"data.root: there is no folder {root}; expected captioned pictures there")
     own = root / split
@@ -32,5 +35,5 @@ def pictures(root: Path, split: str) -> list[Path]:
 
 
 def caption_of(picture: Path) -> Path | None:
-    """The file with a picture's caption; None if there is none."""
+    """Return the file with the caption of an image, or None."""
     return next((f for f in map(picture.with_suffix, CAPTIONS) if f.is_file()), None)

@@ -1,4 +1,4 @@
-"""Names of a data set's classes, if they are known without reading its images."""
+"""The names of a data set's classes, without reading its images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nanogen.errors import UserError
 def class_names(
     name: str, source: str, root: str | None, classes: int, kept: Sequence[str] | None = None
 ) -> list[str]:
-    """One name per label, or an empty list if the names are not known.
+    """Return one name per label, or an empty list if the names are not known.
 
     Args:
         name, source, root: keys of the data set's configuration.
         classes: the number of classes.
-        kept: the names of its folders when the model was trained. Without them the folders are read.
+        kept: the names of its folders when the model was trained; by default the folders are read.
 
-    Scenes have their own; photographs are named by their folders, or as their export names them, and
-    where those are WordNet numbers, by ImageNet's words for them, then the number.
+    Scenes have fixed names. Photographs have the names of their folders or of their export. If these are
+    WordNet numbers, the name is ImageNet's words for the number, followed by the number.
     """
     if source == "scenes":
         from nanogen.data.scenes.scenes import CLASSES
@@ -36,15 +36,15 @@ def class_names(
 def _of_photographs(root: str | None) -> list[str]:
     try:
         return photographs.class_names(root) if root else []
-    except UserError:  # they are there no longer
+    except UserError:  # the folders are no longer there
         return []
 
 
 def class_number(text: str, names: Sequence[str], classes: int) -> int:
-    """The label that ``text`` refers to: a class's name, one of its comma-separated words, or a number.
+    """Return the label for ``text``: a class's name, one of its comma-separated words, or a number.
 
-    A number is taken as a label only if no class has a number as its name. Raises UserError if there is
-    no such class, or more than one.
+    A number is a label only if no class has a number as its name. Raises UserError if there is no such
+    class, or more than one.
     """
     wanted, spoken = _spoken(text), [_spoken(name) for name in names]
     found = [i for i, name in enumerate(spoken) if wanted in (name, *name.split(", "))]

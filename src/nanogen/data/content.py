@@ -1,7 +1,7 @@
-"""The identity of a user's data: the content of the folder, not its path.
+"""The identity of a user's data, which depends on the content of the folder and not on its path.
 
-A different spelling of the path, a link or a copy give the same identity. Adding, removing, renaming or
-changing a picture, class or shard gives a different one.
+Another spelling of the path, a link or a copy has the same identity. Adding, removing, renaming or
+changing an image, class or shard changes it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,26 @@ from nanogen.data.walk import walk
 from nanogen.errors import UserError
 from nanogen.files import explained
 
-LOOKED_INTO = 20_000  # files; of more, a plan has no time to open each, and their names count alone
+LOOKED_INTO = 20_000  # files; for larger sets only names count, because opening each would be slow
 BLOCK = 4096  # bytes
-SAMPLE_BLOCKS = 1 << 14  # of a sample set, up to 64 MiB whole
-Named = tuple[str, Path]  # the name that counts, where the file lies
+SAMPLE_BLOCKS = 1 << 14  # for a sample set, which is read completely up to 64 MiB
+Named = tuple[str, Path]  # the name that is hashed, and the path of the file
 
 
 def content_hash(source: str, root: Path, split: str) -> str:
-    """16 hexadecimal digits for one split of the photographs (source ``folder``), captioned
-    pictures (``captioned``) or tar shards (``webdataset``) in ``root``.
+    """Hash one split of a user's data, 16 hexadecimal digits.
 
     The hash covers the name below ``root``, the size, and the first and last 4 KiB of every file. For
-    sets of more than `LOOKED_INTO` files it covers the names only. Raises UserError if the folder cannot
-    be read.
+    sets of more than `LOOKED_INTO` files it only covers the names.
+
+    Args:
+        source: ``folder`` (photographs by class), ``captioned`` (images with captions) or ``webdataset``
+            (tar shards).
+        root: the folder of the data.
+        split: ``train`` or ``val``.
+
+    Raises:
+        UserError: the folder cannot be read.
     """
     if source == "webdataset":
         return hash_of(_below(root, shards(root, split)))
@@ -46,7 +53,7 @@ def content_hash(source: str, root: Path, split: str) -> str:
 
 
 def of_sample_set(path: Path) -> str:
-    """A hash of the images of a sample set, which is stored in its scores."""
+    """Hash the images of a sample set; the hash is stored with its scores."""
     return hash_of([("samples", path)], blocks=SAMPLE_BLOCKS)
 
 
@@ -63,7 +70,7 @@ def _below(root: Path, files: Iterable[Path]) -> Iterator[Named]:
 
 
 def _photographs(folder: Path) -> Iterator[Named]:
-    if not folder.is_dir():  # the import says so, for who only plans it is no matter
+    if not folder.is_dir():  # the import reports it; a plan need not
         return
     for name, path in class_folders(folder).items():
         found = walk(path)
@@ -72,10 +79,10 @@ def _photographs(folder: Path) -> Iterator[Named]:
 
 
 def hash_of(files: Iterable[Named], also: Iterable[str] = (), blocks: int = 2) -> str:
-    """A hash of files, independent of their order, and of names that belong to them.
+    """Hash files, independent of their order, and the names ``also``.
 
-    It covers ``blocks`` blocks of 4 KiB of each file, spread evenly from its beginning to its end, and
-    smaller files completely.
+    The hash covers ``blocks`` blocks of 4 KiB of each file, spread evenly from its beginning to its end,
+    and smaller files completely.
     """
     named = sorted((unicodedata.normalize("NFC", name), file) for name, file in files)
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Decoding of a picture file to RGB, and ADM's centre crop to a square uint8 image."""
+"""Decode image files to RGB, and crop them to square uint8 images with ADM's centre crop."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin
 
-LONG = 8  # from this many times the short side on, a picture is a strip
-# Captions and colour profiles in a PNG, which are not needed, do not make it unreadable.
+LONG = 8  # an image whose long side is at least this many times the short side is a strip
+# Large captions and colour profiles in a PNG, which are not needed, must not make it unreadable.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 256 << 20
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Integer and floating-point greyscale scaled to 0..255 (Pillow itself would clip it)."""
+    """Scale integer and floating-point greyscale to 0..255 (Pillow itself would clip it)."""
     values = np.asarray(image).astype(np.float64)
     full = 1.0 if image.mode == "F" else 65535.0
     if values.size and (values.min() < 0 or values.max() > full or not np.isfinite(values).all()):
@@ -25,7 +25,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """The picture in 8-bit RGB, rotated upright, with transparent parts on white.
+    """Convert an image to 8-bit RGB, rotated upright, with transparent parts on white.
 
     16-bit greyscale is scaled, palettes and CMYK are converted, and only the first frame of an animation
     is used. Raises the exceptions of Pillow (OSError, ValueError, ...) for damaged data.
@@ -42,9 +42,9 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def centre_crop(image: Image.Image, size: int) -> np.ndarray:
-    """ADM's centre crop (Dhariwal and Nichol 2021): uint8 (size, size, 3).
+    """Apply ADM's centre crop (Dhariwal and Nichol 2021); returns uint8 (size, size, 3).
 
-    The picture is halved with a box filter while its short side is at least twice ``size``, then scaled
+    The image is halved with a box filter while its short side is at least twice ``size``, then scaled
     bicubically (up or down) until the short side equals ``size``, then cropped at the centre.
     """
     while min(image.size) >= 2 * size:
@@ -55,13 +55,13 @@ def centre_crop(image: Image.Image, size: int) -> np.ndarray:
     if max(width, height) <= LONG * size:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
         return np.array(image.crop((left, top, left + size, top + size)))
-    # The same pixels, without those of a strip that lie outside: a line would become gigabytes.
+    # Resize only the pixels inside the crop: the whole of a long strip could need gigabytes.
     across, down = image.width / width, image.height / height
     box = (left * across, top * down, (left + size) * across, (top + size) * down)
     return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
 def load(file: Path | IO[bytes], size: int) -> np.ndarray:
-    """Decode and crop one picture file: uint8 (size, size, 3)."""
+    """Decode and crop one image file: uint8 (size, size, 3)."""
     with Image.open(file) as image:
         return centre_crop(rgb(image), size)

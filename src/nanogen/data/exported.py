@@ -1,4 +1,4 @@
-"""Photographs from a data set that the Hugging Face library exported, see ``exported_tables``."""
+"""Photographs from a data set exported by the Hugging Face library; see ``exported_tables``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from nanogen.files import damage_inside
 
 
 class Exported:
-    """One split of an exported data set as a source (see ``nanogen.data.images``).
+    """One split of an exported data set as a source of images (`nanogen.data.source`).
 
-    Rows keep their order. If there are more than ``data.<split>_images``, that many are chosen evenly
+    Rows keep their order. If there are more than ``data.<split>_images``, that number is chosen evenly
     over the classes. Raises UserError if files are missing or damaged, or if a label is not one of the
     training split's classes.
     """
@@ -51,7 +51,7 @@ class Exported:
         return [table.path.relative_to(self.root).as_posix() for table in self.tables]
 
     def _kept(self, count: int) -> np.ndarray:
-        """Which rows are not left out, bool (N,)."""
+        """Return which rows are not left out, bool (N,)."""
         if not self.left_out:
             return np.ones(count, bool)
         tables = zip(self._names(), self.tables, strict=True)
@@ -79,13 +79,14 @@ def _row(table: str, row: int) -> str:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one table.
+    """Selected rows of one table.
 
     Attributes:
-        name: of the table below the root.
-        rows: those that are taken, int64 (N,), rising.
-        captions: by label.
-        side: of the squares that pictures become.
+        table: the table.
+        name: its path below the root.
+        rows: the selected rows, int64 (N,), increasing.
+        captions: the caption for each label.
+        side: side of the square images, in pixels.
     """
 
     table: Table
@@ -115,9 +116,9 @@ class Rows:
 
     def _example(self, name: str, content: bytes | None, k: int) -> Example | Unreadable:
         if not content:
-            return Unreadable(name, "it holds no picture, perhaps only a path")
+            return Unreadable(name, "it holds no image, perhaps only a path")
         try:
             image = load(io.BytesIO(content), self.side)
-        except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+        except Exception as error:  # Pillow's parsers raise errors of any type
             return Unreadable(name, damage_inside(error, content))
         return Example(image, k, self.captions[k], self.captions[k])

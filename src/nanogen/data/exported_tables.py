@@ -1,10 +1,10 @@
-"""Data sets as the Hugging Face library exports them: parquet or Arrow files of images with labels.
+"""Read data sets exported by the Hugging Face library: Parquet or Arrow files of images with labels.
 
-The name of a split is part of its files' names or of their folder's name
-(``train-00000-of-00294.parquet``, ``validation/data-00000-of-00001.arrow``). Where no file is for
-training by its name, those of no split are, such as files beside a folder ``val``. A row holds a
-picture, ``{bytes, path}`` or bytes alone, and a class number; the classes' names are in the schema's
-metadata. Files are read a few rows at a time.
+The split is part of the name of a file or its folder (``train-00000-of-00294.parquet``,
+``validation/data-00000-of-00001.arrow``). If no name contains the training split, all files that belong
+to no split are used for training, such as files next to a folder ``val``. A row has an image, ``{bytes,
+path}`` or bytes alone, and a class number; the names of the classes are in the schema's metadata. Files
+are read a few rows at a time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SPLITS = {"train": "train", "val": "val|valid|validation"}
 LABELS = ("label", "labels", "cls", "fine_label")
-ROWS = 32  # pictures read at a time
+ROWS = 32  # number of images read at a time
 TABLES = (".parquet", ".arrow")
 
 
@@ -48,7 +48,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Table:
-    """One parquet or Arrow file. All methods raise UserError if it is damaged."""
+    """One Parquet or Arrow file. All methods raise UserError if it is damaged."""
 
     path: Path
 
@@ -63,7 +63,7 @@ class Table:
                 return stream.schema
 
     def batches(self, *columns: str) -> Iterator[pa.RecordBatch]:
-        """Rows of these columns in order, a few at a time."""
+        """Yield the rows of these columns in order, a few at a time."""
         from pyarrow import parquet
 
         with _explained(self.path):
@@ -77,7 +77,7 @@ class Table:
 
     @cached_property
     def rows(self) -> int:
-        """How many there are; pictures are not read."""
+        """The number of rows; images are not read for it."""
         from pyarrow import parquet
 
         with _explained(self.path):
@@ -88,7 +88,7 @@ class Table:
 
     @contextmanager
     def _stream(self) -> Iterator[Any]:
-        """The file's record batches, mapped; Arrow's two layouts differ in how they begin."""
+        """Open the memory-mapped record batches; Arrow's two formats differ in their first bytes."""
         import pyarrow as pa
         from pyarrow import ipc
 
@@ -103,7 +103,7 @@ class Table:
 
 
 class _Batches:
-    """An Arrow file with random access, as a stream."""
+    """An Arrow file with random access, read as a stream."""
 
     def __init__(self, file: ipc.RecordBatchFileReader):
         self.schema = file.schema
@@ -114,12 +114,12 @@ class _Batches:
 
 
 def is_of_split(name: str, split: str) -> bool:
-    """Whether a file (its path in the data set) is of the split by its name or its folder's."""
+    """Whether a file belongs to the split by its name or its folder's; ``name`` is its relative path."""
     return re.search(rf"(^|[-_/.])({SPLITS[split]})[-_/.]", name) is not None
 
 
 def tables(root: Path, split: str) -> list[Table]:
-    """The files of a split, ordered by name; raises UserError if there are none."""
+    """Return the files of a split, ordered by name; raise UserError if there are none."""
     files = {file.relative_to(root).as_posix(): file for file in walk(root).only(TABLES).files}
     found = [file for name, file in files.items() if is_of_split(name, split)]
     if not found and split == "train":
@@ -133,7 +133,7 @@ def tables(root: Path, split: str) -> list[Table]:
 
 
 def columns(table: Table) -> tuple[str, str]:
-    """Names of the columns of pictures and of labels."""
+    """Return the names of the columns of images and labels; raise UserError if there are none."""
     import pyarrow as pa
 
     schema = table.schema
@@ -142,7 +142,7 @@ def columns(table: Table) -> tuple[str, str]:
     numbers = [name for name in known if pa.types.is_integer(schema.field(name).type)]
     if not pictures or not numbers:
         raise UserError(
-            f"{table.path} has columns {', '.join(schema.names)}: expected pictures (bytes, or bytes "
+            f"{table.path} has columns {', '.join(schema.names)}: expected images (bytes, or bytes "
             f"and path) and integer labels in one of {', '.join(LABELS)}"
         )
     return pictures[0], numbers[0]
@@ -157,8 +157,10 @@ def _is_picture(kind: pa.DataType) -> bool:
 
 
 def class_names(root: Path) -> list[str]:
-    """The classes' names by label, from the training files' metadata; where it has none ImageNet's, if
-    there are as many, or numbers."""
+    """Return the names of the classes by label, from the metadata of the training files.
+
+    Without metadata they are ImageNet's if there are as many classes, and numbers otherwise.
+    """
     found = tables(root, "train")
     _, label = columns(found[0])
     metadata = json.loads((found[0].schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -170,7 +172,7 @@ def class_names(root: Path) -> list[str]:
 
 
 def labels_of(found: list[Table]) -> np.ndarray:
-    """int64 (N,): every row's label, read without the pictures."""
+    """Return the label of every row, int64 (N,), without reading images."""
     parts = [
         batch.column(0).to_numpy(zero_copy_only=False)
         for table in found

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def _files(folder: Path) -> list[Path]:
-    """All files below a class folder, ordered by path; raises UserError if there are none.
+    """Return all files below a class folder, ordered by path; raise UserError if there are none.
 
-    Links that lead nowhere or back are included. They are unreadable, like damaged files.
+    Links that lead nowhere or back are included, and later reported as unreadable like damaged files.
     """
     found = walk(folder)
     files = sorted([*found.files, *found.nowhere, *found.loops])
@@ -34,7 +34,7 @@ def _files(folder: Path) -> list[Path]:
 class Folder:
     """One split of a folder of photographs as a source (see ``nanogen.data.images``).
 
-    If there are more files than ``data.<split>_images``, that many are chosen evenly over the classes.
+    If there are more files than ``data.<split>_images``, that number is chosen evenly over the classes.
 
     Raises UserError if a folder is missing, a class is empty, or the validation split has a class that
     the training split lacks.
@@ -42,7 +42,7 @@ class Folder:
 
     def __init__(self, stage: DataStage, left_out: frozenset[str] = frozenset()):
         if not stage.root:
-            raise UserError("data.root is missing: say where the photographs lie")
+            raise UserError("data.root is missing: set it to the folder of the photographs")
         self.stage, self.left_out = stage, left_out
         self.root = Path(stage.root)
         self.classes = class_names(self.root)

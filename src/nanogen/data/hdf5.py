@@ -131,13 +131,13 @@ def _opened(path: Path) -> h5py.File:
 
 
 def kind(path: Path | str) -> str:
-    """The format named in a file's header, e.g. ``samples``; raises UserError if it is unreadable."""
+    """Return the format named in a file's header, e.g. ``samples``; raise UserError if unreadable."""
     with whole(Path(path)), _opened(Path(path)) as file:
         return str(file.attrs.get("format", "unknown")).removeprefix("nanogen.")
 
 
 def header(path: Path | str, kind: str, version: int, hash_: str | None = None) -> dict[str, Any]:
-    """The file's attributes as plain Python values."""
+    """Return the file's attributes as plain Python values."""
     with opened(path, kind, version, hash_) as file:
         return {k: v.item() if isinstance(v, np.generic) else v for k, v in file.attrs.items()}
 
@@ -148,15 +148,18 @@ def is_made(path: Path, kind: str, version: int, hash_: str, made_from: Iterable
         with opened(path, kind, version, hash_):
             made = path.stat().st_mtime_ns
             return all(source.stat().st_mtime_ns <= made for source in made_from)
-    except (UserError, OSError):  # making it again will report what is wrong with a source
+    except (UserError, OSError):  # the next attempt to make it reports what is wrong
         return False
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Where the rows of a contiguous dataset lie in its file.
+    """The location of a contiguous dataset in its file.
 
     Attributes:
+        path: the file.
+        offset: of the first row, in bytes.
+        shape, dtype: of the dataset.
         identity: of the file whose header was read; empty: any file of that name.
     """
 
@@ -167,8 +170,11 @@ class Stored:
     identity: tuple[int, ...] = ()
 
     def open(self) -> io.FileIO:
-        """The file, unbuffered; raises UserError where another has taken its place since: one of another
-        configuration would be read as if it were of this one."""
+        """Open the file, unbuffered.
+
+        Raises UserError if it has been replaced since its header was read: the new file may belong to
+        another configuration.
+        """
         file = io.FileIO(self.path)
         if self.identity and _identity(file.fileno()) != self.identity:
             file.close()
@@ -176,10 +182,10 @@ class Stored:
         return file
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """The rows from ``start`` to ``stop`` one by one, each read into an array of its own.
+        """Yield the rows from ``start`` to ``stop``, each read into a new array.
 
-        Use this for a pass through all rows: every page of a memory map that was touched counts as
-        memory of this process, so a map over a large set of images would seem to need all of it.
+        Use this for a pass through all rows: every page of a memory map that is read counts as memory of
+        this process, so that a map of a large set of images would seem to need as much memory.
         """
         size = math.prod(self.shape[1:]) * self.dtype.itemsize
         with self.open() as raw, io.BufferedReader(raw) as file:
@@ -198,7 +204,7 @@ def _identity(descriptor: int) -> tuple[int, ...]:
 
 
 def stored(file: h5py.File, name: str) -> Stored:
-    """Where dataset ``name`` is stored; raises UserError if it is missing, cut or not contiguous."""
+    """Locate dataset ``name``; raise UserError if it is missing, truncated or not contiguous."""
     path = Path(file.filename)
     if name not in file:
         raise UserError(f"{path} holds no {name!r}, only {', '.join(file)}")
@@ -214,13 +220,13 @@ def stored(file: h5py.File, name: str) -> Stored:
 
 
 def stored_in(path: Path, name: str) -> Stored:
-    """`stored` for a file that is not open and whose header has been checked."""
+    """Locate a dataset (`stored`) in a file that is not open and whose header has been checked."""
     with whole(path), _opened(path) as file:
         return stored(file, name)
 
 
 def memmap(file: h5py.File, name: str) -> np.ndarray:
-    """A read-only memory map over dataset ``name`` (contiguous), with the dataset's shape and type."""
+    """Return a read-only memory map of the contiguous dataset ``name``."""
     place = stored(file, name)
     if 0 in place.shape:
         return np.empty(place.shape, place.dtype)
@@ -229,7 +235,7 @@ def memmap(file: h5py.File, name: str) -> np.ndarray:
 
 
 def strings(file: h5py.File, name: str) -> list[str]:
-    """A dataset of UTF-8 strings as a list."""
+    """Return a dataset of UTF-8 strings as a list."""
     return list(file[name].asstr()[:])
 
 

@@ -1,4 +1,4 @@
-"""Import of a source of pictures (`nanogen.data.source`) to an image file, block by block."""
+"""Import a source of images (`nanogen.data.source`) to an image file, block by block."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ IMPORTED: dict[str, Callable[[DataStage], Imported]] = {
 def write_images(
     content: Mapping[str, Any], output: Path | str, parts: Path | None = None, workers: int = 1
 ) -> None:
-    """Make the image file of a ``data`` stage, from its JSON.
+    """Write the image file of a ``data`` stage.
 
-    Unreadable files are listed by name; ``data.unreadable`` says whether they end the work
-    (UserError) or are left out. Raises UserError also where the source has no examples.
+    Unreadable files are listed by name; ``data.unreadable`` decides whether they are an error or are
+    left out. Raises UserError for them, and if the source has no examples.
 
     Args:
         parts: where parts are kept that are finished (`nanogen.data.parts`), until all are; by default
@@ -108,9 +108,9 @@ def write_images(
 def write_share(
     content: Mapping[str, Any], parts: Path, number: int, count: int, workers: int = 1
 ) -> list[Finished]:
-    """Import the parts of one job of ``count``, ``number`` from 1, for `write_images` to join.
+    """Import the parts of job ``number`` of ``count``, counted from 1, for `write_images` to join.
 
-    A job takes every ``count``-th part, and no more than its share of the images that are asked for.
+    A job imports every ``count``-th part, up to its share of the requested number of images.
     """
     stage = DataStage.from_json(content)
     if stage.source in DRAWN:
@@ -125,7 +125,9 @@ def _opened(stage: DataStage) -> Imported:
     if stage.content:
         check_content(stage.source, Path(str(stage.root)), stage.split, stage.content)
     if stage.left_in_shards and stage.source != "webdataset":
-        raise UserError("data.store: only pictures in tar shards (source: webdataset) have places")
+        raise UserError(
+            "data.store places: only images in tar shards (source: webdataset) can stay where they are"
+        )
     return IMPORTED[stage.source](stage)
 
 
@@ -139,8 +141,10 @@ def _side(stage: DataStage) -> int | None:
 def _finished(
     source: Imported, stage: DataStage, output: Path, folder: Path, workers: int
 ) -> tuple[list[Finished], int]:
-    """All parts of the source, those of other pictures in place of unreadable ones included, and how
-    many are unreadable."""
+    """Import all parts of the source; also return the number of unreadable images.
+
+    Parts with other images instead of unreadable ones are included.
+    """
     listing, left_out = output.with_suffix(".unreadable.txt"), 0
     while True:
         todo = source.parts()
@@ -156,20 +160,21 @@ def _finished(
 
 
 def _where(shard: Path) -> str:
-    """The path of a shard; of a link into a store that of the file, which stays when the link goes."""
+    """Return the path of a shard, or the target of a link, which remains when the link is removed."""
     return os.path.normpath(shard.parent / os.readlink(shard)) if shard.is_symlink() else str(shard)
 
 
 def _announce(count: int, stage: DataStage, output: Path, parts: Sequence[Path]) -> None:
-    """Raise UserError unless parts and the image file, which stand on the disk together, fit."""
+    """Raise UserError unless the disk has space for both the parts and the image file."""
     there = sum(path.stat().st_size for path in parts if path.exists())
     hdf5.announce(output, "images", count, 2 * 3 * count * stage.resolution**2, there)
 
 
 def _check(found: Sequence[Finished], most: int, stage: DataStage, listing: Path) -> Mapping[str, str]:
-    """Name -> reason of what is unreadable among the first ``most`` images, which ``listing`` then has.
+    """Return name -> reason of the unreadable files among the first ``most`` images, and list them.
 
-    Raises UserError if there is any and the stage does not say that it is skipped.
+    The list is written to ``listing``. Raises UserError if there are any and the stage does not skip
+    them.
     """
     unreadable: dict[str, str] = {}
     for part in found:
@@ -224,7 +229,7 @@ def _write(
     header: Mapping[str, Any],
     shards: str | None = None,
 ) -> None:
-    """Write an image file of ``count`` rows; ``shards``: JSON of the tar files in which they lie."""
+    """Write an image file of ``count`` rows; ``shards`` is the JSON of the tar files they are in."""
     from tqdm import tqdm
 
     progress = tqdm(total=count, unit="image", disable=not sys.stderr.isatty())

@@ -1,6 +1,6 @@
-"""Images from any origin as a stream: a folder of pictures, an NPZ file or this project's HDF5 files.
+"""Read images from a folder, an NPZ file or this project's HDF5 files, one by one.
 
-Images are read one by one, so memory does not grow with their number.
+Memory does not grow with the number of images.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nanogen.errors import UserError
 from nanogen.files import damage, explained
 
 log = logging.getLogger(__name__)
-ARRAY = "arr_0"  # as np.savez calls an array without a name
+ARRAY = "arr_0"  # np.savez's name for an unnamed array
 HDF5_SUFFIXES = (".h5", ".hdf5")
 Read = TypeVar("Read")
 
@@ -33,9 +33,10 @@ class ImageSet:
 
     Attributes:
         name: a description for messages and protocols, e.g. ``training images``.
+        count: number of images.
         side: side in pixels.
         rows: a function that yields the images one by one, uint8 (side, side, 3).
-        passed_over: a description of other files beside them, which are ignored; or empty.
+        passed_over: a description of other files in the folder, which are ignored; or empty.
     """
 
     name: str
@@ -48,7 +49,7 @@ class ImageSet:
         return self.count
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
-        """uint8 (n, side, side, 3) with n at most ``size``, all images in order."""
+        """Yield all images in order, in batches uint8 (n, side, side, 3) with n at most ``size``."""
         images = self.rows()
         for start in range(0, self.count, size):
             batch = np.empty((min(size, self.count - start), self.side, self.side, 3), np.uint8)
@@ -58,9 +59,9 @@ class ImageSet:
 
 
 def of_hdf5(path: Path, name: str, start: int = 0, stop: int | None = None) -> ImageSet:
-    """The images ``start`` to ``stop`` of an HDF5 file, each read when it is needed.
+    """Return the images ``start`` to ``stop`` of an HDF5 file, which are read when needed.
 
-    Raises UserError where the file is missing or damaged.
+    Raises UserError if the file is missing or damaged.
     """
     images = hdf5.stored_in(path, "images")
     stop = images.shape[0] if stop is None else stop
@@ -68,21 +69,23 @@ def of_hdf5(path: Path, name: str, start: int = 0, stop: int | None = None) -> I
 
 
 def open_images(path: Path | str, side: int | None = None) -> ImageSet:
-    """The images in a folder (`nanogen.data.walk.PICTURES` at any depth, by name), an NPZ file
-    (``arr_0``) or an HDF5 file of format images or samples.
+    """Open a set of images.
 
     Args:
-        side: size that every image is scaled and cropped to, as for training data
+        path: a folder (`nanogen.data.walk.PICTURES` at any depth, ordered by name), an NPZ file
+            (``arr_0``), or an HDF5 file of format images or samples.
+        side: side in pixels that every image is scaled and cropped to, as for training data
             (`nanogen.data.crop`). None: images are used unchanged.
 
-    Raises UserError if there is nothing to read, if a file is damaged or of another kind, or if ``side``
-    is None and the images are not square and of one size.
+    Raises:
+        UserError: there is nothing to read, a file is damaged or of another kind, or ``side`` is None
+            and the images are not square and of the same size.
     """
     path = Path(path)
     if path.is_dir():
         return _folder(path, side)
     if not path.exists():
-        raise UserError(f"{path} does not exist: give a folder of pictures, an .npz or an .h5 file")
+        raise UserError(f"{path} does not exist: give a folder of images, an .npz or an .h5 file")
     if path.suffix == ".npz":
         return _sized(_npz(path), side)
     if path.suffix in HDF5_SUFFIXES:
@@ -110,7 +113,7 @@ def _folder(folder: Path, side: int | None) -> ImageSet:
     files = found.files
     decode: Callable[[Path], np.ndarray]
     if side is None:
-        sizes = in_order(partial(_read, _size), files)  # headers only, before anything is spent
+        sizes = in_order(partial(_read, _size), files)  # reads only headers, before the expensive work
         side = _common_side(folder, zip(files, sizes, strict=True))
         decode = _decoded
     else:
@@ -122,7 +125,7 @@ def _folder(folder: Path, side: int | None) -> ImageSet:
 def _read(function: Callable[[Path], Read], file: Path) -> Read:
     try:
         return function(file)
-    except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+    except Exception as error:  # Pillow's parsers raise errors of any type
         raise UserError(f"{file} cannot be read ({damage(error, file)}); mend or remove it") from error
 
 
@@ -154,7 +157,7 @@ def _common_side(folder: Path, sizes: Iterator[tuple[Path, tuple[int, int]]]) ->
         if size != (side, side):
             raise UserError(
                 f"{folder} holds images of several sizes: {first.name} is {side} x {side}, "
-                f"{file.name} {size[0]} x {size[1]} pixels; --resize SIDE brings all to one"
+                f"{file.name} {size[0]} x {size[1]} pixels; --resize SIDE makes them equal"
             )
     return side
 
@@ -164,7 +167,7 @@ def _common_side(folder: Path, sizes: Iterator[tuple[Path, tuple[int, int]]]) ->
 
 @dataclass(frozen=True)
 class _Array:
-    """Images of one size, perhaps not square: shape (N, H, W, 3) and how to read them."""
+    """Images of one size that may not be square: shape (N, H, W, 3) and a function that yields them."""
 
     path: Path
     shape: tuple[int, ...]
@@ -200,7 +203,7 @@ def _sized(array: _Array, side: int | None) -> ImageSet:
 
 
 def array_names(path: Path) -> list[str]:
-    """The names of the arrays in an NPZ file; raises UserError if it is not one."""
+    """Return the names of the arrays in an NPZ file; raise UserError if it is not one."""
     try:
         with explained(path, "read"), zipfile.ZipFile(path) as file:
             return [name.removesuffix(".npy") for name in file.namelist()]
@@ -209,7 +212,7 @@ def array_names(path: Path) -> list[str]:
 
 
 def _npz(path: Path) -> _Array:
-    """Read the archive, compressed or not, as a stream; `np.load` would load the whole array."""
+    """Open an archive, compressed or not, for streaming; `np.load` would load the whole array."""
     names = array_names(path)
     if ARRAY not in names:
         raise UserError(f"{path} has no images: expected an array {ARRAY}, it holds {', '.join(names)}")

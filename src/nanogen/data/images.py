@@ -1,5 +1,6 @@
-"""Image files: format ``images`` (docs/formats.md). All sources of pictures are imported to this format
-by `nanogen.data.image_import`, and all later stages read it.
+"""Image files, format ``images`` (docs/formats.md).
+
+`nanogen.data.image_import` imports all sources of images to this format, which later stages read.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
     from nanogen.data.tar_images import TarImages
 
 FORMAT, VERSION = "images", 1
-LEFT_OUT = "left_out"  # attribute: how many unreadable files the import left out, if any
+LEFT_OUT = "left_out"  # attribute: number of unreadable files that the import left out
 
 
 def _images(file: h5py.File) -> Any:
-    """Images uint8 (N, H, W, 3) of an open file: a memory map, or a reader of tar shards."""
+    """Return the images uint8 (N, H, W, 3) of an open file: a memory map, or a reader of tar shards."""
     if "places" not in file:
         return hdf5.memmap(file, "images")
     from nanogen.data.tar_images import TarImages
 
-    # A header holds 64 KiB, the list of a large set's shards more; of older files it is in the header.
+    # The list of shards can be longer than an HDF5 attribute's 64 KiB; older files have it there.
     shards = file["shards"][()] if "shards" in file else file.attrs["shards"]
     return TarImages(json.loads(shards), file["places"][:], int(file.attrs["side"]))
 
@@ -56,12 +57,18 @@ def _check(file: h5py.File, images: tuple[int, ...], labels: np.ndarray) -> None
 
 
 class ImageFile:
-    """A file of format ``images``, read through a memory map, or from the shards it names.
+    """A file of format ``images``, read through a memory map or from the shards that it names.
 
-    ``images`` uint8 (N, H, W, 3); ``labels`` int64 (N,); ``masks`` uint8 (N, 4, H, W) or None;
-    ``classes`` list of names; ``hash`` of the stage that made it; ``left_out``: the number of unreadable
-    files that are not among the images. Raises UserError where the file is
-    missing, damaged, or of another hash than expected.
+    Attributes:
+        images: uint8 (N, H, W, 3).
+        labels: int64 (N,).
+        masks: uint8 (N, 4, H, W), or None.
+        classes: names of the classes.
+        hash: the hash of the stage that made it.
+        left_out: number of unreadable files that are not among the images.
+
+    Raises:
+        UserError: the file is missing, damaged, or has another hash than expected.
     """
 
     def __init__(self, path: Path | str, hash_: str | None = None):
@@ -80,7 +87,7 @@ class ImageFile:
         return len(self.labels)
 
     def rows(self) -> Rows | TarImages:
-        """The images for reading in large requests; see ``nanogen.data.rows``."""
+        """Return the images for reading in large requests; see ``nanogen.data.rows``."""
         return Rows([self._stored]) if self._stored else self.images
 
     def _strings(self, name: str) -> list[str]:
@@ -88,11 +95,11 @@ class ImageFile:
             return hdf5.strings(file, name)
 
     def captions(self, kind: str = "short") -> list[str]:
-        """One caption per image; ``kind`` is ``short`` or ``dense``."""
+        """Return one caption per image; ``kind`` is ``short`` or ``dense``."""
         return self._strings(f"captions/{kind}")
 
     def captions_of(self, rows: np.ndarray, kind: str = "short") -> list[str]:
-        """The captions of these rows (B,), in their order; the others are not read."""
+        """Return the captions of the rows (B,), in their order, without reading others."""
         if not len(rows):
             return []
         wanted, places = np.unique(rows, return_inverse=True)
@@ -101,21 +108,20 @@ class ImageFile:
         return [str(text) for text in found[places]]
 
     def captions_between(self, start: int, stop: int, kind: str = "short") -> list[str]:
-        """The captions of rows ``start`` to ``stop``; the others are not read."""
+        """Return the captions of rows ``start`` to ``stop``, without reading others."""
         with hdf5.opened(self.path, FORMAT, VERSION, self.hash) as file:
             return list(file[f"captions/{kind}"].asstr()[start:stop])
 
     @cached_property
     def objects(self) -> list[list[dict[str, Any]]] | None:
-        """The objects ``{shape, color, size, box}`` of each image in the masks' order; None if the file
-        has none."""
+        """The objects ``{shape, color, size, box}`` of each image in the order of its masks, or None."""
         if self.masks is None:
             return None
         return [json.loads(text) for text in self._strings("objects")]
 
 
 class CaptionRows(Sequence[str]):
-    """The captions of one kind as a sequence that is read where it is sliced, and not held in memory."""
+    """The captions of one kind, as a sequence that reads from the file when it is indexed."""
 
     def __init__(self, images: ImageFile, kind: str):
         self.images, self.kind = images, kind

@@ -1,8 +1,8 @@
-"""The order in which training reads its data: shuffled in blocks, so that reading stays sequential.
+"""The order in which training reads its data: shuffled in blocks, so that reads are large.
 
 In each epoch, blocks (consecutive rows of about ``BLOCK`` bytes) are shuffled and divided into windows
 of ``WINDOW`` bytes; then the rows within a window are shuffled. A batch thus comes from hundreds of
-places in the data, but is read in large requests. Data of at most one window is shuffled completely.
+parts of the data, but is read in large requests. Data of at most one window is shuffled completely.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Window:
     """The part of the training sequence that reads one window of the data."""
 
     number: int  # counted through all epochs
-    start: int  # its first place in the training sequence
-    stop: int  # the place behind its last
+    start: int  # its first position in the training sequence
+    stop: int  # the position after its last
 
 
 class Order:
@@ -49,7 +49,7 @@ class Order:
         self._permuted = lru_cache(4)(self._rows_of)
 
     def rows(self, start: int, count: int) -> np.ndarray:
-        """Indices int64 (count,) at positions start, start + 1, ..."""
+        """Return the indices of samples at positions start, start + 1, ..., int64 (count,)."""
         stop = start + count
         parts = [
             self._permuted(w.number)[max(start, w.start) - w.start : min(stop, w.stop) - w.start]
@@ -58,7 +58,7 @@ class Order:
         return np.concatenate(parts)
 
     def windows_of(self, start: int, stop: int) -> Iterator[Window]:
-        """The windows that contain the positions from ``start`` to before ``stop``, in order."""
+        """Yield the windows that contain the positions from ``start`` to before ``stop``, in order."""
         place = start
         while place < stop:
             epoch, inside = divmod(place, self.length)
@@ -70,21 +70,21 @@ class Order:
             place = window.stop
 
     def _blocks_of(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """An epoch's blocks in order, and the positions in the epoch at which its windows begin."""
+        """Return an epoch's blocks in order, and the positions at which its windows begin."""
         blocks = self._drawn(self.blocks, "blocks", epoch)
         sizes = np.minimum((blocks + 1) * self.block, self.length) - blocks * self.block
         edges = np.arange(self.windows + 1) * (WINDOW // BLOCK)
         return blocks, np.concatenate([[0], np.cumsum(sizes)])[edges.clip(max=self.blocks)]
 
     def _rows_of(self, number: int) -> np.ndarray:
-        """The rows of a window in their order."""
+        """Return the rows of a window in order."""
         epoch, w = divmod(number, self.windows)
         blocks, _ = self._epoch(epoch)
         size = WINDOW // BLOCK
         first = np.sort(blocks[w * size : (w + 1) * size]) * self.block
         rows = (first[:, None] + np.arange(self.block)).ravel()
         rows = rows[rows < self.length]
-        # One window per epoch: the number is the epoch's, and this the permutation of all rows.
+        # With one window per epoch, ``number`` is the epoch, and this permutes all rows.
         return rows[self._drawn(len(rows), "order", number)]
 
     def _drawn(self, count: int, *what: str | int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Parts of an import, finished by several processes at once."""
+"""Import the parts of a source in several processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def cores() -> int:
-    """Cores that this process may use: those it was given, as libraries of threads ask for them."""
+    """Return the number of cores that this process may use; OMP_NUM_THREADS is respected."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("OMP_NUM_THREADS", "")  # Snakemake sets it to a rule's threads
     return min(there, int(given)) if given.isdecimal() and int(given) else there
@@ -35,9 +35,9 @@ def cores() -> int:
 def finished(
     parts: Sequence[Part], folder: Path, side: int | None, most: int, workers: int
 ) -> list[Finished]:
-    """Finish the parts in order, until they have ``most`` examples together; the parts so far.
+    """Import parts in order until they have ``most`` examples together, and return them.
 
-    After a fault no part is begun any more, those under way are finished, and its UserError is raised.
+    After an error no other part is started, those in progress are finished, and its UserError is raised.
     """
     from tqdm import tqdm
 
@@ -57,7 +57,7 @@ def finished(
 
 
 def _results(parts: Sequence[Part], folder: Path, side: int | None, workers: int) -> Generator[Finished]:
-    """The parts in order, each when it and those before it are finished."""
+    """Yield the parts in order, each when it and those before it are finished."""
     if workers <= 1:
         yield from (finish(part, folder, side) for part in parts)
         return
@@ -78,7 +78,7 @@ def _result(pending: deque[Future[Finished]]) -> Finished:
             "--workers if it happens twice (finished parts are kept)"
         ) from error
     except UserError:
-        for future in pending:  # what has begun is finished, nothing else is begun
+        for future in pending:  # parts in progress are finished, others are not started
             future.cancel()
         for future in pending:
             if not future.cancelled():
@@ -88,7 +88,7 @@ def _result(pending: deque[Future[Finished]]) -> Finished:
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end with this one, however it ends: they read a pipe whose other end it holds."""
+    """Start processes that end whenever this one does: they wait on a pipe whose other end it holds."""
     context = get_context("spawn")
     ended, alive = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _begin, (ended,))
@@ -96,7 +96,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BaseException as error:
         if not isinstance(error, UserError):
-            alive.close()  # nobody waits for what is under way
+            alive.close()  # do not wait for parts in progress
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -106,7 +106,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _begin(ended: Connection) -> None:
     log_to_terminal(logging.WARNING)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all; who started this one decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
     threading.Thread(target=_end_with, args=(ended.recv, os._exit), daemon=True).start()
 
 

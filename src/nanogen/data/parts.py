@@ -1,7 +1,8 @@
-"""The parts of an import (`nanogen.data.source.Part`), each finished in a file of its own.
+"""The parts of an import (`nanogen.data.source.Part`), each in its own file.
 
-A fault or a kill loses the part that was under way; whoever imports again finds the others finished.
-What is unreadable is noted beside the rows: whether that is refused or skipped changes no part.
+If an import is interrupted, only the current parts are lost; the next import continues with the others.
+Unreadable examples are recorded in the file of a part, so the same parts serve whether these are refused
+or skipped.
 """
 
 from __future__ import annotations
@@ -28,13 +29,12 @@ OF_PLACES = 4096
 
 
 def block_of(side: int | None) -> int:
-    """How many images of ``side`` x ``side`` pixels, or places of images, are held and written at a
-    time."""
+    """Return how many images of ``side`` x ``side`` pixels, or locations of images, form a block."""
     return max(1, min(1024, BLOCK_BYTES // (3 * side**2))) if side else OF_PLACES
 
 
 def columns(block: list[Example]) -> dict[str, np.ndarray]:
-    """Dataset's name -> rows (B, ...), as an image file has them."""
+    """Return the rows (B, ...) of each dataset of an image file, by name."""
     found: dict[str, Any] = {
         "labels": np.array([e.label for e in block], np.int64),
         "captions/short": np.array([e.short for e in block], object),
@@ -52,18 +52,19 @@ def columns(block: list[Example]) -> dict[str, np.ndarray]:
 
 
 def kind_of(rows: np.ndarray) -> Any:
-    """The type of the dataset that holds rows like these."""
+    """Return the HDF5 type of a dataset for these rows."""
     return h5py.string_dtype("utf-8") if rows.dtype == object else rows.dtype
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A part's file.
+    """The file of a part.
 
     Attributes:
-        part: the part's name.
-        rows: examples in it.
-        unreadable: how many of the part's examples stand before it, its name, and why.
+        path: the file.
+        part: the name of the part.
+        rows: number of examples in it.
+        unreadable: for each unreadable example the number of examples before it, its name, and why.
     """
 
     path: Path
@@ -73,36 +74,39 @@ class Finished:
 
 
 def path_of(part: Part, folder: Path, side: int | None) -> Path:
-    """The part's file in ``folder``, for squares of ``side`` pixels, or for places."""
+    """Return the file of a part for images of ``side`` pixels; None: for their locations."""
     return folder / f"{config_hash([type(part).__name__, part.name, part.chosen, side])}.h5"
 
 
 def state_of(part: Part) -> str:
-    """Changes when a file of the part does, by its size or time; a file that is gone counts too."""
+    """Return a hash of the size and time of each of the part's files, which may also be missing."""
     return config_hash([_state(file) for file in part.files])
 
 
 def _state(file: Path) -> list[int]:
     try:
         found = file.stat()
-    except OSError:  # whoever reads it says what is wrong
+    except OSError:  # reported when it is read
         return []
     return [found.st_size, found.st_mtime_ns]
 
 
 def finish(part: Part, folder: Path, side: int | None) -> Finished:
-    """Import a part into ``folder``, unless it is there and what it was made from is as it was."""
+    """Import a part into ``folder``, unless that has been done and its files have not changed since.
+
+    Raises UserError if a file changes during the import.
+    """
     path, state = path_of(part, folder, side), state_of(part)
     if not hdf5.is_made(path, *FORMAT, state, ()):
         _write(part, path, state, block_of(side))
         if state_of(part) != state:
             path.unlink()
-            raise UserError(f"{part.name} has changed while it was imported; start again")
+            raise UserError(f"{part.name} changed while it was being imported; start again")
     return read(path, state)
 
 
 def read(path: Path, state: str | None = None) -> Finished:
-    """What a part's file holds."""
+    """Read the description of a part's file."""
     with hdf5.opened(path, *FORMAT, state) as file:
         rows = len(file["labels"]) if "labels" in file else 0
         return Finished(path, str(file.attrs["part"]), rows, json.loads(file["unreadable"][()]))
@@ -130,7 +134,7 @@ def _write(part: Part, path: Path, state: str, block: int) -> None:
 def _readable(
     found: Iterable[Example | Unreadable], unreadable: list[tuple[int, str, str]]
 ) -> Iterator[Example]:
-    """The examples; what is unreadable goes to the list, with the number of examples before it."""
+    """Yield the readable examples, and append the others to ``unreadable`` (see `Finished`)."""
     count = 0
     for each in found:
         if isinstance(each, Unreadable):
@@ -141,10 +145,10 @@ def _readable(
 
 
 def blocks(parts: Iterable[Finished], size: int, most: int) -> Iterator[dict[str, np.ndarray]]:
-    """The rows of all parts in order, at most ``most``, in blocks of exactly ``size`` but for the last.
+    """Yield the rows of all parts in order, at most ``most``, in blocks of exactly ``size``.
 
-    So the bytes that are written do not depend on how the data was divided. Column 0 of ``places``
-    becomes the number of the part.
+    Only the last block may be smaller. The bytes that are written therefore do not depend on how the
+    data was divided into parts. Column 0 of ``places`` becomes the number of the part.
     """
     pending: list[dict[str, np.ndarray]] = []
     held, left = 0, most

@@ -31,7 +31,7 @@ def is_exported(root: Path | str) -> bool:
 
 
 def class_names(root: Path | str) -> list[str]:
-    """The names of a data set's classes by label; raises UserError if there are none.
+    """Return the names of a data set's classes by label; raise UserError if there are none.
 
     For a tree of folders they are the sorted names of the training folders.
     """
@@ -43,7 +43,7 @@ def class_names(root: Path | str) -> list[str]:
 
 
 def class_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each class, by name; raises UserError if there are none.
+    """Return the folder of each class, by name; raise UserError if there are none.
 
     Names are converted to Unicode's composed form (NFC), since macOS stores the decomposed one. Two
     folders that differ only in this form, or a name that is not text, are refused.
@@ -65,7 +65,7 @@ def class_folders(folder: Path) -> dict[str, Path]:
 
 
 def outside_classes(folder: Path) -> str:
-    """A description of files beside the class folders, which are ignored; or empty."""
+    """Describe the files next to the class folders, which are ignored; empty if there are none."""
     found = entries(folder)
     others = Counter(file.suffix.lower() for file in found.files)
     return replace(found, files=[], others=others).passed_over

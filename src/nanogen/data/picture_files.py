@@ -1,4 +1,4 @@
-"""A run of picture files as a part of an import, whatever their captions come from."""
+"""A run of image files as a part of an import; captions are given or are in files next to them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from nanogen.data.tar_samples import UnreadableSample
 from nanogen.data.webdataset import captions
 from nanogen.files import damage
 
-RUN = 2048  # files of a part
+RUN = 2048  # number of files in a part
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """One file below the root.
+    """One image file.
 
     Attributes:
+        name: its path below the root.
         label: its class.
-        caption: of the picture; None where it lies beside it.
+        caption: its caption; None if that is in a file next to it.
     """
 
     name: str
@@ -33,7 +34,7 @@ class PictureFile:
 
 @dataclass(frozen=True)
 class Run:
-    """Picture files below ``root``, to be cropped to squares of ``side`` pixels."""
+    """Image files below ``root``, to be cropped to squares of ``side`` pixels."""
 
     root: Path
     pictures: Sequence[PictureFile]
@@ -59,7 +60,7 @@ class Run:
                 yield self._example(picture)
             except UnreadableSample as error:
                 yield Unreadable(picture.name, str(error))
-            except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+            except Exception as error:  # Pillow's parsers raise errors of any type
                 yield Unreadable(picture.name, damage(error, self.root / picture.name))
 
     def _example(self, picture: PictureFile) -> Example:
@@ -68,11 +69,11 @@ class Run:
             return Example(load(path, self.side), picture.label, short, short)
         beside = caption_of(path)
         if beside is None:
-            raise UnreadableSample("it has no caption (.txt or .json) beside it")
+            raise UnreadableSample("there is no caption (.txt or .json) next to it")
         short, dense = captions(beside.read_bytes(), beside.suffix)
         return Example(load(path, self.side), picture.label, short, dense)
 
 
 def runs(root: Path, pictures: Sequence[PictureFile], side: int) -> list[Run]:
-    """The files in order, `RUN` of them to a part."""
+    """Divide the files, in order, into parts of `RUN` files."""
     return [Run(root, pictures[k : k + RUN], side) for k in range(0, len(pictures), RUN)]

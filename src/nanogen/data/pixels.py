@@ -19,15 +19,15 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Float (N, 3, H, W) in [-1, 1] -> uint8 (N, H, W, 3), rounded to the nearest level."""
+    """Convert float (N, 3, H, W) in [-1, 1] to uint8 (N, H, W, 3), rounded to the nearest level."""
     levels = images.to(torch.float32).add(1.0).mul_(127.5).round_().clamp_(0, 255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def truncated(images: Tensor) -> Tensor:
-    """Float (N, 3, H, W) in [0, 1] -> uint8 (N, H, W, 3), truncated as in the authors' evaluation.
+    """Convert float (N, 3, H, W) in [0, 1] to uint8 (N, H, W, 3), truncated as in the authors' code.
 
-    The product with 255 has the images' own precision, which is 8 bits for bfloat16.
+    The product with 255 has the precision of the images, which is 8 bits for bfloat16.
     """
     levels = images.clamp(0, 1).mul(255)
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -1,7 +1,7 @@
-"""Images drawn elsewhere for a list of prompts: a folder in one of two layouts.
+"""Find images that another program generated from a list of prompts, in one of two folder layouts.
 
-One is GenEval's, ``00000/samples/0000.png`` with a folder per prompt and a name per image. The other is
-flat, ``0-0.png`` with prompt and image in one name. Both count from 0.
+GenEval's layout is ``00000/samples/0000.png``, with a folder for each prompt. The flat layout is
+``0-0.png``, with the numbers of prompt and image in the name. Both count from 0.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FLAT = re.compile(rf"(\d+)-(\d+){PICTURE}", re.IGNORECASE)
 
 
 def drawn_images(folder: Path | str, prompts: int) -> dict[int, list[Path]]:
-    """Prompt's index -> its images in order, for each of ``prompts`` prompts.
+    """Return the images of each of ``prompts`` prompts in order, by index of the prompt.
 
-    Other files are ignored (`passed_over`). Raises UserError if there is no image, if images and prompts
-    do not belong together, or if prompts have different numbers of images.
+    Other files are ignored (`passed_over`). Raises UserError if there are no images, if images and
+    prompts do not belong together, or if prompts have different numbers of images.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -43,7 +43,7 @@ def drawn_images(folder: Path | str, prompts: int) -> dict[int, list[Path]]:
 
 
 def _of_layout(layout: re.Pattern[str], folder: Path, files: list[Path]) -> dict[int, dict[int, Path]]:
-    """Prompt -> image -> file; raises UserError if two files have the same prompt and image."""
+    """Return prompt -> image -> file; raise UserError if two files have the same prompt and image."""
     found: dict[int, dict[int, Path]] = {}
     for file in files:
         match = layout.fullmatch(file.relative_to(folder).as_posix())
@@ -51,15 +51,18 @@ def _of_layout(layout: re.Pattern[str], folder: Path, files: list[Path]) -> dict
             continue
         other = found.setdefault(int(match[1]), {}).setdefault(int(match[2]), file)
         if other is not file:
-            raise UserError(f"{folder}: {match[0]} and {other.relative_to(folder)} are one image")
+            raise UserError(
+                f"{folder}: {match[0]} and {other.relative_to(folder)} are the same image of the same "
+                "prompt; remove one of them"
+            )
     return found
 
 
 def passed_over(folder: Path, drawn: Mapping[int, list[Path]]) -> str:
-    """A description of other files in the folder; or empty."""
+    """Describe the other files in the folder; empty if there are none."""
     listed = walk(folder)
     rest = len(listed.files) - sum(map(len, drawn.values()))
-    others = [f"{rest} files that are no image of a prompt"] if rest else []
+    others = [f"{rest} files that are not images of a prompt"] if rest else []
     return ", ".join([*filter(None, [listed.passed_over]), *others])
 
 
@@ -74,23 +77,23 @@ def _check(folder: Path, found: Mapping[int, Mapping[int, Path]], prompts: int) 
     missing = [p for p in range(prompts) if p not in found]
     if missing:
         raise UserError(
-            f"{folder} has images of {len(found)} of {prompts} prompts; the first without is prompt "
-            f"{missing[0]}, counted from 0"
+            f"{folder} has images of {len(found)} of {prompts} prompts; the first prompt without is "
+            f"{missing[0]}, counted from 0: add its images, or give the file of prompts they belong to"
         )
     counts = {p: len(images) for p, images in found.items()}
     usual = max(counts.values())
     fewer = [p for p, count in sorted(counts.items()) if count < usual]
     if fewer:
         raise UserError(
-            f"{folder}: prompt {fewer[0]} has {counts[fewer[0]]} images, others {usual}; draw as many "
-            "for each"
+            f"{folder}: prompt {fewer[0]} has {counts[fewer[0]]} images, others {usual}; generate the "
+            "same number for each"
         )
 
 
 def read_image(path: Path) -> np.ndarray:
-    """A picture file as uint8 (H, W, 3); raises UserError where it cannot be read."""
+    """Read an image file as uint8 (H, W, 3); raise UserError if it cannot be read."""
     try:
         with Image.open(path) as image:
             return np.asarray(rgb(image))
-    except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+    except Exception as error:  # Pillow's parsers raise errors of any type
         raise UserError(f"{path} cannot be read as an image: {damage(error, path)}") from error

@@ -1,8 +1,8 @@
-"""Rows of arrays on disk, read in few large requests and held in memory one window at a time.
+"""Read rows of arrays on disk in few large requests, and hold them in memory one window at a time.
 
 A network file system answers a request for a megabyte about as fast as one for a row, and every page of
-a memory map that was touched counts as memory of the process. Therefore rows that lie close together are
-read in one request, into memory that is released after their window.
+a memory map that is read counts as memory of the process. Therefore rows that are close together in the
+file are read in one request, into memory that is released after their window.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from nanogen.errors import UserError
 if TYPE_CHECKING:
     from nanogen.data.tar_images import TarImages
 
-GAP = 64 << 10  # bytes that are read and thrown away rather than asked for around
+GAP = 64 << 10  # bytes; smaller gaps between rows are read and discarded
 MOST_BUFFERS = 512  # in one request; the operating system allows 1024
-LARGE = 64 << 10  # bytes of a row that is worth a request of its own
-TOGETHER = 8  # requests for such rows that wait at the same time
+LARGE = 64 << 10  # bytes; larger rows have a request of their own
+TOGETHER = 8  # number of concurrent requests for such rows
 
 
 class _Part:
-    """Consecutive rows that lie in one file."""
+    """Consecutive rows in one file."""
 
     def __init__(self, stored: Stored, first: int):
         self.first, self.path, self.offset = first, stored.path, stored.offset
         self.file = stored.open() if stored.shape[0] else None
 
     def read(self, buffers: Sequence[Any], offset: int) -> None:
-        """Fill the buffers from ``offset`` on; raises UserError if the file ends before."""
+        """Fill the buffers from ``offset`` on; raise UserError if the file is too short."""
         assert self.file is not None
         pending = list(buffers)
         while pending:
@@ -85,15 +85,15 @@ class Rows:
         return np.asarray(self[:], dtype)
 
     def __getitem__(self, rows: slice | Sequence[int] | np.ndarray) -> np.ndarray:
-        """The rows of a slice or at the indices (B,), in that order."""
+        """Return the rows of a slice or at the indices (B,), in that order."""
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         return self.read(np.asarray(rows, np.int64))
 
     def read(self, rows: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
-        """The rows at the indices int64 (B,), written to the first B rows of ``into`` if it is given."""
+        """Read the rows at the indices int64 (B,), into the first B rows of ``into`` if it is given."""
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
-            raise IndexError(f"row outside the {len(self)} that there are")
+            raise IndexError(f"row out of range: there are {len(self)} rows")
         if into is None:
             into = np.empty((len(rows), *self.shape[1:]), self.dtype)
         found = into[: len(rows)]
@@ -111,8 +111,10 @@ class Rows:
         return found
 
     def _runs(self, rows: np.ndarray) -> Iterator[tuple[int, int, int]]:
-        """First row, position in ``rows`` and length of each run of rows that are consecutive in both
-        ``rows`` and a file."""
+        """Yield first row, position in ``rows`` and length of each run of consecutive rows.
+
+        Rows of a run are consecutive both in ``rows`` and in a file.
+        """
         order = np.argsort(rows, kind="stable")
         rising = rows[order]
         broken = (np.diff(rising) != 1) | (np.diff(order) != 1)
@@ -122,7 +124,7 @@ class Rows:
         return zip(rising[firsts].tolist(), order[firsts].tolist(), np.diff(edges).tolist(), strict=True)
 
     def _requests(self, rows: np.ndarray, target: memoryview) -> Iterator[Request]:
-        """Part, offset and buffers of each request; runs that lie close together share a request."""
+        """Yield part, offset and buffers of each request; runs close together share a request."""
         size, between = self.row_bytes, memoryview(bytearray(GAP))
         part, begin, end = None, 0, 0  # of the request so far; offsets in the part's file
         buffers: list[Any] = []
@@ -143,11 +145,11 @@ class Rows:
 
 
 class WindowedRows:
-    """Rows whose current windows are held in memory, while the next one is being read.
+    """Rows whose current windows are in memory, while the next window is being read.
 
     Announcing windows (`ahead`) changes when rows are read, but not their values. Rows of ``LARGE``
-    bytes or more are not held: each is a large request by itself, several of which wait at the same
-    time, and a window of them might not fit.
+    bytes or more are not kept in memory: each is a large request by itself, several are read at the same
+    time, and a window of them might not fit in memory.
     """
 
     def __init__(self, rows: Rows | TarImages):
@@ -156,7 +158,7 @@ class WindowedRows:
         self._windows: dict[int, tuple[np.ndarray, Future[np.ndarray]]] = {}
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
-        """Hold only these windows, number -> its rows (in ascending order)."""
+        """Keep only these windows in memory: number of a window -> its rows in ascending order."""
         if self.rows.row_bytes >= LARGE:
             return
         before, self._windows = self._windows, {}
@@ -171,15 +173,15 @@ class WindowedRows:
                 self._windows[number] = rows, self._reader.submit(self._read, rows, over)
 
     def _read(self, rows: np.ndarray, over: Future[np.ndarray] | None) -> np.ndarray:
-        """Read the rows, if possible into the memory of a window that is ``over``, which saves time."""
+        """Read the rows, if possible into the memory of a finished window ``over``, which saves time."""
         memory = over.result().base if over and not over.exception() else None
         if memory is None or len(memory) < len(rows):
-            # Windows differ a little in size; what is not written to takes no memory.
+            # Windows differ a little in size; pages that are not written to use no memory.
             memory = np.empty((len(rows) + len(rows) // 4 + 1, *self.rows.shape[1:]), self.rows.dtype)
         return self.rows.read(rows, memory)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """The rows at the indices (B,), from memory if they are held."""
+        """Return the rows at the indices (B,), from memory if they are there."""
         found, missing = None, np.ones(len(rows), bool)
         for held, data in self._windows.values():
             if not len(held) or not missing.any():

@@ -1,7 +1,8 @@
-"""Sources of images, and the functions that they share.
+"""Interfaces of image sources, and functions that they share.
 
-What is drawn is one stream of examples of a known number. What is imported comes in *parts*, a tar shard
-or a run of files each: `nanogen.data.parts` finishes them one by one, in as many processes as there are
+Drawn images are a stream of examples of a known number. Imported images come in *parts*, each of which
+is
+a tar shard or a run of files: `nanogen.data.parts` imports these in as many processes as there are
 cores, and `nanogen.data.image_import` joins them to one image file.
 """
 
@@ -27,9 +28,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: image uint8 (H, W, 3), label, captions; scenes also masks (4, H, W), objects.
+    """One example: image uint8 (H, W, 3), label and captions; for scenes also masks (4, H, W), objects.
 
-    Of a picture that stays in its shard, ``place`` is its offset and size there, and ``image`` None.
+    For an image that stays in its shard, ``image`` is None and ``place`` its offset and size there.
     """
 
     image: np.ndarray | None
@@ -43,31 +44,31 @@ class Example:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A picture that cannot be read: what it is called, with its shard or below the root, and why."""
+    """An image that cannot be read: its name, in its shard or below the root, and the reason."""
 
     name: str
     reason: str
 
 
 class Drawn(Protocol):
-    """Examples that have no files, so none can be unreadable."""
+    """A source of drawn images, which have no files, so that none can be unreadable."""
 
     classes: list[str]
 
     def __len__(self) -> int: ...
 
     def examples(self) -> Iterator[Example]:
-        """All examples in order."""
+        """Yield all examples in order."""
         ...
 
 
 class Part(Protocol):
-    """What one process imports at a time; it is sent there, so it is small and can be pickled.
+    """The part of a source that one process imports at a time, which is small and can be pickled.
 
     Attributes:
-        name: of the part, below the root.
-        files: what it reads; it is imported anew when their sizes or times change.
-        chosen: what else its examples follow from, as JSON.
+        name: the name of the part, below the root.
+        files: the files it reads; it is imported again when their sizes or times change.
+        chosen: everything else that determines its examples, as JSON.
     """
 
     @property
@@ -78,15 +79,16 @@ class Part(Protocol):
     def chosen(self) -> Any: ...
 
     def examples(self) -> Iterator[Example | Unreadable]:
-        """What it holds, in order; raises UserError where a file cannot be read at all."""
+        """Yield its examples in order; raise UserError if a file cannot be read at all."""
         ...
 
 
 class Imported(Protocol):
-    """A user's pictures.
+    """A source of a user's images.
 
     Attributes:
-        count: how many there are if all can be read; None where only reading tells.
+        classes: the names of the classes.
+        count: number of images if all can be read; None if it is only known after reading them.
     """
 
     classes: list[str]
@@ -95,19 +97,22 @@ class Imported(Protocol):
     def count(self) -> int | None: ...
 
     def parts(self) -> Sequence[Part]:
-        """All parts in order; more examples than the stage asks for are left out at the end."""
+        """Return all parts in order; examples beyond the number that the stage requests are dropped."""
         ...
 
     def filled(self, unreadable: set[str]) -> Imported:
-        """The source with others in place of these, as far as there are any; without, it is itself.
+        """Return the source with other images instead of the unreadable ones, if there are any.
 
-        Raises UserError where too few are left.
+        Otherwise return the source itself. Raises UserError if too few are left.
         """
         ...
 
 
 def caption(name: str, template: str) -> str:
-    """The caption of a class, from its folder's name: underscores are spaces, WordNet numbers words."""
+    """Return the caption of a class named by its folder, with WordNet numbers replaced by words.
+
+    Underscores become spaces. Raises UserError if the template is not valid.
+    """
     try:
         return template.format(name=spoken(name))
     except (KeyError, IndexError, ValueError) as error:
@@ -118,7 +123,7 @@ def caption(name: str, template: str) -> str:
 
 
 def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
-    """The first items of each group, ``most`` in total, in parts that are as equal as possible."""
+    """Return the first items of each group, ``most`` in total, as evenly as possible."""
     turns = sorted((turn, g) for g, group in enumerate(groups) for turn in range(len(group)))
     taken = [0] * len(groups)
     for _, g in turns[:most]:
@@ -127,7 +132,7 @@ def evenly(groups: list[list[Item]], most: int) -> list[list[Item]]:
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``map`` in a few threads, with results in order and only a few of them in memory."""
+    """Map in a few threads; results are in order, and only a few of them are in memory."""
     workers = min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
     remaining = iter(items)
     with ThreadPoolExecutor(workers) as pool:

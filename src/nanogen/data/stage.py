@@ -1,4 +1,4 @@
-"""One split of the stages ``data`` and ``inputs`` as typed values, for the code that reads or draws it.
+"""One split of a ``data`` or ``inputs`` stage as typed values.
 
 `nanogen.config.stages`, which is in a higher layer, writes the stages.
 """
@@ -41,7 +41,7 @@ class DataStage:
 
     @property
     def left_in_shards(self) -> bool:
-        """Whether pictures stay in their tar shards and are decoded whenever they are read."""
+        """Whether images stay in their tar shards and are decoded whenever they are read."""
         return stays_in_shards(self.source, self.store)
 
     @classmethod
@@ -67,5 +67,5 @@ class DataStage:
 
 
 def stays_in_shards(source: str, store: str) -> bool:
-    """Whether a data set's pictures are read where they lie, by its keys ``source`` and ``store``."""
+    """Whether a data set's images stay in their shards, by its keys ``source`` and ``store``."""
     return store == "places" or (store == "auto" and source == "webdataset")

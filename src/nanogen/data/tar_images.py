@@ -1,7 +1,7 @@
-"""Pictures that stay in their tar shards and are decoded when they are read.
+"""Images that stay in their tar shards and are decoded when they are read.
 
-A copy of a large set's pixels takes ten times the space of its shards. Instead, an image file can hold
-the place of each picture, all of which were readable when the file was written.
+The pixels of a large set need ten times the space of its shards. Instead, an image file can contain the
+location of each image. All of them were readable when the file was written.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from nanogen.errors import UserError
 
 
 class TarImages:
-    """Images uint8 (N, H, W, 3) by index, as if they were an array.
+    """Images in tar shards, indexed like an array uint8 (N, H, W, 3).
 
     Args:
-        shards: (path, bytes) of each tar file.
-        places: int64 (N, 3): number of the shard, offset and size of the picture in it.
-        side: H and W in pixels, which `nanogen.data.crop` scales and crops pictures to.
+        shards: (path, size in bytes) of each tar file.
+        places: int64 (N, 3): index of the shard, and offset and size of the image in it.
+        side: H and W in pixels, to which `nanogen.data.crop` scales and crops images.
 
     Raises UserError if a shard is missing or its size has changed.
     """
@@ -62,7 +62,7 @@ class TarImages:
         return np.asarray(self[:], dtype)
 
     def read(self, rows: np.ndarray, into: np.ndarray | None = None) -> np.ndarray:
-        """The images at the indices int64 (B,), written to the first B of ``into`` if it is given."""
+        """Read the images at the indices int64 (B,), into the first B of ``into`` if it is given."""
         from nanogen.data.source import in_order
 
         if into is None:
@@ -79,8 +79,8 @@ class TarImages:
         content = os.pread(self._files[shard].fileno(), size, offset)
         try:
             return load(io.BytesIO(content), self.shape[1])
-        except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+        except Exception as error:  # Pillow's parsers raise errors of any type
             raise UserError(
-                f"{self.shards[shard]}: the picture at byte {offset} cannot be read any more ({error}); "
+                f"{self.shards[shard]}: the image at byte {offset} can no longer be read ({error}); "
                 "fetch the shard again"
             ) from error

@@ -1,8 +1,8 @@
-"""The samples in a tar shard. As in WebDataset, consecutive members that share a name up to the first
-dot form a sample.
+"""Read the samples in a tar shard.
 
-Everything unusual is reported: two members of the same name, members of a sample that are not
-consecutive, several pictures in one sample, and links.
+As in WebDataset, consecutive members with the same name up to the first dot form a sample. Anything
+unusual is reported: two members of the same name, members of a sample that are not consecutive, several
+images in one sample, and links.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from nanogen.files import damage, explained
 from nanogen.text import check_storable
 
 log = logging.getLogger(__name__)
-CAPTIONS = (".json", ".txt")  # the first that is there is read
+CAPTIONS = (".json", ".txt")  # in order of preference
 
 
 class UnreadableSample(ValueError):
-    """Raised for a sample that cannot be read; says why."""
+    """Raised for a sample that cannot be read, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,14 @@ class Sample:
         return [member for member in self.members if _suffix(member) in PICTURES]
 
     def parts(self) -> tuple[tarfile.TarInfo, tarfile.TarInfo]:
-        """The members with the picture and with its caption; raises UnreadableSample if either is
-        missing or ambiguous."""
+        """Return the members with the image and its caption.
+
+        Raises UnreadableSample if either is missing or ambiguous.
+        """
         names = [member.name for member in self.members]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
-            raise UnreadableSample(f"{twice} stands in it twice; give each a name of its own")
+            raise UnreadableSample(f"it contains {twice} twice; give each a name of its own")
         picture = _only([m for m in self.pictures if self._is_plain(m)] or self.pictures, "pictures")
         found = [m for suffix in CAPTIONS for m in self.members if _suffix(m) == suffix]
         plain = [m for m in found if self._is_plain(m)] or found
@@ -66,8 +68,10 @@ class Sample:
         return member.name.removeprefix("./") == self.name + PurePosixPath(member.name).suffix
 
     def divided(self) -> list[Sample]:
-        """The sample, or several if names of samples contain dots: ``view.0.png`` with ``view.0.txt``
-        is separated from ``view.1.png``."""
+        """Split the sample if names of samples contain dots.
+
+        For example, ``view.0.png`` with ``view.0.txt`` is separated from ``view.1.png``.
+        """
         if len(self.pictures) < 2 or any(self._is_plain(member) for member in self.pictures):
             return [self]
         parts = groupby(self.members, lambda member: str(PurePosixPath(member.name).with_suffix("")))
@@ -86,13 +90,13 @@ def _suffix(member: tarfile.TarInfo) -> str:
 
 
 def _stem(member: tarfile.TarInfo) -> str:
-    """The member's name up to the first dot of its last part."""
+    """Return a member's name up to the first dot of its last part."""
     path = PurePosixPath(member.name)
     return str(path.with_name(path.name.split(".")[0]))
 
 
 def opened(shard: Path) -> tarfile.TarFile:
-    """The tar file; raises UserError where it cannot be read."""
+    """Open a tar file; raise UserError if it cannot be read."""
     try:
         return tarfile.open(shard, "r:")
     except (tarfile.TarError, OSError) as error:
@@ -102,7 +106,7 @@ def opened(shard: Path) -> tarfile.TarFile:
 
 
 def samples(tar: tarfile.TarFile, shard: Path) -> Iterator[Sample]:
-    """The samples with a picture, in order; the log has the number of those without one.
+    """Yield the samples with an image, in order, and log the number of those without one.
 
     Raises UserError if the shard is damaged, if a name points outside the archive, or if the members of
     a sample are not consecutive.
@@ -122,7 +126,7 @@ def samples(tar: tarfile.TarFile, shard: Path) -> Iterator[Sample]:
 
 @dataclass
 class _Seen:
-    """The names of the samples seen in a shard, none of which may occur again."""
+    """The names of the samples seen in a shard, which must be unique."""
 
     shard: Path
     names: set[str] = field(default_factory=set)
@@ -130,14 +134,14 @@ class _Seen:
     def add(self, name: str) -> None:
         if name in self.names:
             raise UserError(
-                f"{self.shard}: the members of the sample {name!r} do not stand together, or two "
+                f"{self.shard}: the members of the sample {name!r} are not consecutive, or two "
                 "samples have this name; pack the files in the order of their names (tar --sort=name)"
             )
         self.names.add(name)
 
 
 def _members(tar: tarfile.TarFile, shard: Path) -> Iterator[tarfile.TarInfo]:
-    """Files and links in order; raises UserError for a name outside the archive or a truncated file."""
+    """Yield files and links in order; raise UserError for a name outside the archive or truncation."""
     passed: list[str] = []
     try:
         with explained(shard, "read"):
@@ -152,7 +156,7 @@ def _members(tar: tarfile.TarFile, shard: Path) -> Iterator[tarfile.TarInfo]:
                     continue
                 check_storable(member.name, f"{shard}: the member's name {member.name!r}")
                 yield member
-                # Every one is read once; those of a long shard would fill the memory.
+                # Each member is read once; keeping those of a long shard would fill the memory.
                 tar.members.clear()  # type: ignore[attr-defined]
     except tarfile.TarError as error:
         raise UserError(f"{shard} is truncated or damaged ({error}); fetch it again") from error

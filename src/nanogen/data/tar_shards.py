@@ -1,5 +1,8 @@
-"""The tar shards of a split. They lie in ROOT/{train,val}, at any depth. Without these folders, the last
-shard in ROOT, ordered by path, is the validation split."""
+"""Find the tar shards of a split.
+
+They are in ROOT/train and ROOT/val, at any depth. Without these folders, the last shard in ROOT, ordered
+by path, is the validation split.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def shards(root: Path, split: str) -> list[Path]:
-    """The tar files of a split in the order of their paths."""
+    """Return the tar files of a split, ordered by path; raise UserError if there are none."""
     if not root.is_dir():
         raise UserError(f"data.root: there is no folder {root}; expected tar shards there")
     if (root / split).is_dir():
@@ -32,7 +35,7 @@ def shards(root: Path, split: str) -> list[Path]:
 
 
 def _tar_files(folder: Path) -> list[Path]:
-    """All shards below ``folder``; raises UserError for a broken link."""
+    """Return all shards below ``folder``; raise UserError for a broken link."""
     found = walk(folder).only({".tar"})
     if lost := [link for link in found.nowhere if link.suffix == ".tar"]:
         raise UserError(

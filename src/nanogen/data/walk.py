@@ -1,8 +1,7 @@
-"""Reading of users' folders, in one way for all: which entries are used and which are passed over.
+"""List users' folders: which entries are used and which are passed over.
 
-Links are followed. Hidden files and files left behind by operating systems are passed over, as are links
-that lead nowhere or back to a folder that contains them. Entries that are passed over are counted and
-named.
+Links are followed. Hidden files and files left by operating systems are passed over, as are links that
+lead nowhere or back to a folder that contains them. Entries that are passed over are counted and named.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 from nanogen.files import explained
 from nanogen.text import one_line
 
-# Formats that training reads. Where images are scored, other formats are passed over and named.
+# Formats that training reads. When images are scored, other formats are passed over and named.
 PICTURES = frozenset(
     {
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".gif"),
@@ -59,7 +58,7 @@ class Found:
     special: list[Path] = field(default_factory=list)
 
     def only(self, suffixes: Collection[str]) -> Found:
-        """The same with ``files`` restricted to these suffixes (lower case); the rest are ``others``."""
+        """Restrict ``files`` to these lower-case suffixes; the rest are counted in ``others``."""
         kept = [file for file in self.files if file.suffix.lower() in suffixes]
         rest = Counter(f.suffix.lower() for f in self.files if f.suffix.lower() not in suffixes)
         return replace(self, files=kept, others=rest)
@@ -69,7 +68,7 @@ class Found:
         """A description of what is passed over, e.g. ``2 links that lead nowhere (a.png, b.png)``."""
         named = {
             "links that lead nowhere": self.nowhere,
-            "links back to a folder that they lie in": self.loops,
+            "links back to a folder that contains them": self.loops,
             "pipes or devices": self.special,
             "left by an operating system": self.of_systems,
             "hidden": self.hidden,
@@ -90,7 +89,7 @@ def is_passed_over(name: str) -> bool:
 
 
 def entries(folder: Path) -> Found:
-    """The entries directly in ``folder``; raises UserError if it cannot be read."""
+    """Return the entries directly in ``folder``; raise UserError if it cannot be read."""
     found = Found()
     with explained(folder, "read"), os.scandir(folder) as listing:
         for entry in listing:
@@ -118,7 +117,7 @@ def _sort_in(found: Found, path: Path, entry: os.DirEntry[str]) -> None:
 
 
 def _leads_nowhere(link: Path) -> bool:
-    """Whether the target does not exist, or is the link itself; other errors are raised."""
+    """Whether a link's target does not exist or is the link itself; other errors are raised."""
     try:
         link.stat()
     except OSError as error:
@@ -129,13 +128,13 @@ def _leads_nowhere(link: Path) -> bool:
 
 
 def _with_parents(folder: Path) -> list[Path]:
-    """The folder and its parents, as real paths and along the path by which it was reached."""
+    """Return the folder and its parents, as real paths and along the path that led to it."""
     ways = (Path(os.path.realpath(each)) for each in (folder, *folder.absolute().parents))
     return [each for way in ways for each in (way, *way.parents)]
 
 
 def walk(folder: Path) -> Found:
-    """All files below ``folder``, ordered by path; raises UserError if a folder cannot be read."""
+    """Return all files below ``folder``, ordered by path; raise UserError if one cannot be read."""
     whole, pending = Found(), [folder]
     while pending:
         here = entries(pending.pop())

@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files in which an image and its caption share a name and stand together.
+"""WebDataset shards: tar files in which an image and its caption are adjacent and have the same name.
 
 Members are read in memory and never written to disk.
 """
@@ -25,11 +25,11 @@ from nanogen.text import decoded, parsed, unstorable
 
 SHORT_KEYS = ("short", "caption", "text")
 DENSE_KEYS = ("dense", "long", "caption", "text")
-MOST_BYTES = 256 << 20  # of one member: what a picture or a caption never has
+MOST_BYTES = 256 << 20  # limit for a member; images and captions are never that large
 
 
 def captions(content: bytes, suffix: str) -> tuple[str, str]:
-    """Short and dense caption from a .txt (both the same) or a .json member.
+    """Return the short and the dense caption in a .txt (both the same) or .json member.
 
     Raises UnreadableSample if there is none.
     """
@@ -63,7 +63,7 @@ class Shards:
 
     def __init__(self, stage: DataStage):
         if not stage.root:
-            raise UserError("data.root is missing: say in which folder the tar shards lie")
+            raise UserError("data.root is missing: set it to the folder of the tar shards")
         self.stage = stage
         self.classes = ["image"]
         self.root = Path(stage.root)
@@ -74,7 +74,7 @@ class Shards:
         return [Shard(path, path.relative_to(self.root).as_posix(), side) for path in self.shards]
 
     def filled(self, unreadable: set[str]) -> Shards:
-        """Itself: as many are read as the stage asks for, however many of them are unreadable."""
+        """Return self: shards are read until there are enough readable examples anyway."""
         return self
 
 
@@ -83,8 +83,9 @@ class Shard:
     """One tar file.
 
     Attributes:
-        name: below the root.
-        side: of the squares that pictures become; None: they are read, and stay where they lie.
+        path: the file.
+        name: its path below the root.
+        side: side of the square images, in pixels. None: images are only checked, and stay in the shard.
     """
 
     path: Path
@@ -116,7 +117,7 @@ class Shard:
         content = _content(tar, picture)
         try:
             image = self._image(content)
-        except Exception as error:  # Pillow's formats raise whatever their parsers stumble over
+        except Exception as error:  # Pillow's parsers raise errors of any type
             raise UnreadableSample(damage_inside(error, content)) from error
         return Example(image, 0, short, dense, place=(picture.offset_data, picture.size))
 

@@ -1,4 +1,4 @@
-"""English names of classes whose folders are named by WordNet numbers, as ImageNet's are (n01440764)."""
+"""English names of classes whose folders have WordNet numbers as names, like ImageNet's (n01440764)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NUMBER = re.compile(r"n\d{8}")
-IMAGENET = 1000  # classes of ImageNet-1k
+IMAGENET = 1000  # number of classes in ImageNet-1k
 
 
 def _table(name: str) -> list[str]:
-    """Lines of one of timm's lists; its package, which would import torch, is not imported."""
+    """Return the lines of one of timm's lists without importing timm, which would import torch."""
     found = find_spec("timm")
     assert found is not None
     assert found.submodule_search_locations
@@ -27,23 +27,27 @@ def _words() -> Mapping[str, str]:
 
 
 def words(name: str) -> str | None:
-    """The words of a class, ``tench, Tinca tinca``; None unless its name is a number of ImageNet's."""
+    """Return the words of a class, ``tench, Tinca tinca``; None if its name is not such a number."""
     return _words().get(name) if NUMBER.fullmatch(name) else None
 
 
 def spoken(name: str) -> str:
-    """A class's name as it stands in a sentence: of ImageNet's words the first, else underscores are
-    spaces."""
+    """Return a class's name as used in a sentence.
+
+    It is the first of ImageNet's words; in other names underscores become spaces.
+    """
     said = words(name)
     return said.split(", ")[0] if said else name.replace("_", " ")
 
 
 def with_words(names: Sequence[str]) -> list[str]:
-    """Names by which classes are found: ``tench, Tinca tinca, n01440764`` of a number, others as they
-    are."""
+    """Return the names to look up classes by: ``tench, Tinca tinca, n01440764`` for a number.
+
+    Other names are unchanged.
+    """
     return [f"{said}, {name}" if (said := words(name)) else name for name in names]
 
 
 def imagenet_numbers() -> list[str]:
-    """The numbers of ImageNet-1k's classes by label."""
+    """Return the WordNet numbers of ImageNet-1k's classes by label."""
     return _table("imagenet_synsets.txt")

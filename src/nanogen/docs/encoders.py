@@ -23,7 +23,7 @@ tokenizer: rae-dinov2-l
 scales: {paper: {sampling: {guidance_scale: 5.0}}}
 ```
 
-`NAME-multi`, where the family has it, is the mean of four blocks' features in place of the last one's,
+`NAME-multi`, where the family has it, is the mean of four blocks' features instead of the last one's,
 each after the last norm, as RAEv2 makes them; `models.NAME.multilayer` chooses other blocks. What REG,
 REPA and the terms compare with is the last block's. At scale `nano` a small network of the same class,
 trained here, stands in. A new size is one line of the file.

@@ -1,4 +1,4 @@
-"""Exchange with other programs: the authors' released files, the Hugging Face hub."""
+"""Exchange with other programs: the authors' released files and the Hugging Face Hub."""
 
 from nanogen.interop.checkpoint import export_checkpoint, import_checkpoint
 from nanogen.interop.rae import export_rae, import_rae

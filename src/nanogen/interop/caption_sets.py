@@ -1,4 +1,4 @@
-"""Sets of captions and their images from the hub (`nanogen.prompts.caption_sets`)."""
+"""Download sets of captions and their images (`nanogen.prompts.caption_sets`)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from nanogen.prompts.caption_sets import FOLDER, SETS
 from nanogen.prompts.stage import PromptsStage
 
 log = logging.getLogger(__name__)
-CARD = "nanogen.json"  # where the file came from
+CARD = "nanogen.json"  # records where the file came from
 
 
 def fetch_captions(content: Mapping[str, Any], folder: Path) -> None:
-    """Fetch the files of captions that a stage ``prompts``, of which ``content`` is the JSON, names on
-    the hub, into ``folder``; what is there already stays. Raises UserError like `fetch_part`."""
+    """Download the caption files that a ``prompts`` stage names on the hub into ``folder``.
+
+    ``content`` is the JSON of the stage. Files that are already there are kept. Raises UserError as
+    `fetch_part` does.
+    """
     for name, keys in PromptsStage.from_json(content).captions.items():
         if not Path(keys["source"]).is_dir():
             fetch_part(name, keys["source"], SETS[name].captions, folder / FOLDER / name)
 
 
 def fetch_images(name: str, source: str, folder: Path) -> Path:
-    """The folder with a set's images, which are fetched into ``folder`` unless ``source`` is a folder of
-    the user's. Raises UserError like `fetch_part`."""
+    """Return the folder with the images of a caption set.
+
+    It is ``source`` if that is a folder of the user; otherwise the images are downloaded into
+    ``folder``. Raises UserError as `fetch_part` does.
+    """
     if Path(source).is_dir():
         return Path(source)
     fetch_part(name, source, f"{SETS[name].images}.zip", folder)
@@ -36,10 +42,17 @@ def fetch_images(name: str, source: str, folder: Path) -> Path:
 
 
 def fetch_part(name: str, source: str, file: str, output: Path) -> None:
-    """Fetch one file of a set from the hub into the folder ``output``, unless it is there.
+    """Download one file of a caption set into the folder ``output``, unless it is there.
 
-    Raises UserError where access, network or disk fail, where the data set has no such file, and where
-    it has changed since it was fetched first.
+    Args:
+        name: the caption set, a key of `SETS`.
+        source: the data set on the hub, ``owner/name`` or ``owner/name@revision``.
+        file: the file's name, in any folder of the data set.
+        output: the folder to write.
+
+    Raises:
+        UserError: access, network or disk fail, the data set has no such file, or it has changed since
+            it was first downloaded.
     """
     card = output / CARD
     if card.exists() and read_json(card)["pinned"] == source:
@@ -52,7 +65,7 @@ def fetch_part(name: str, source: str, file: str, output: Path) -> None:
     def wanted(names: Sequence[str]) -> list[str]:
         files[:] = [path for path in names if PurePosixPath(path).name == file][:1]
         if not files:
-            raise UserError(f"{repo} holds no file {file}; {instead}")
+            raise UserError(f"{repo} contains no file {file}; {instead}")
         return files
 
     def finish(folder: Path, commit: str) -> None:
@@ -65,4 +78,4 @@ def fetch_part(name: str, source: str, file: str, output: Path) -> None:
 
     output.parent.mkdir(parents=True, exist_ok=True)
     download(repository, output, wanted, finish)
-    log.info("%s: %s of %s", output, file, repo)
+    log.info("%s: %s downloaded from %s", output, file, repo)

@@ -1,4 +1,4 @@
-"""The authors' checkpoint files, into a model folder of ours and back; nothing in them is executed."""
+"""Convert the authors' checkpoints to model folders and back, without executing anything in them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,27 @@ from nanogen.interop.rotary import rounded_otherwise
 from nanogen.interop.weights import read_weights
 from nanogen.models.card import CARD, read_card
 
-# Rotary tables of an imported model that its machine rounded otherwise, for `export_checkpoint` only.
+# Rotary tables of an imported model that differ from ours in rounding; for `export_checkpoint` only.
 TABLES = "rotary.safetensors"
 
 
 def import_checkpoint(path: Path, which: str, stage: TrainStage, output: Path) -> int:
-    """Write the model folder of a ``train`` stage from a checkpoint; returns the parameters' number.
+    """Write the model folder of a ``train`` stage from a checkpoint.
 
-    The folder is what training would have written, without the training's log; its card names the
-    file. Raises UserError as `read_weights` and `load_released` do.
+    The folder has what training would have written, except for the training log; its card names the
+    file.
+
+    Args:
+        path: a file as `read_weights` accepts it.
+        which: the set of weights to take, ``ema`` or ``model``.
+        stage: the training that the checkpoint is a result of.
+        output: the folder to write.
+
+    Returns:
+        The number of parameters.
+
+    Raises:
+        UserError: the file cannot be read, or its weights are not those of the stage's model.
     """
     with torch.device("meta"):
         model = build(stage)
@@ -45,10 +57,11 @@ def import_checkpoint(path: Path, which: str, stage: TrainStage, output: Path) -
 
 
 def export_checkpoint(folder: Path, output: Path) -> None:
-    """Write the model in ``folder`` as a released checkpoint, its average as both sets of weights.
+    """Write the model in ``folder`` as a checkpoint of the authors' code.
 
-    The authors' class loads either set strictly: the rotary tables are there too. The weights of an
-    imported model have the types of its file.
+    Both sets of weights, ``ema`` and ``model``, are the average. The rotary tables are included, so the
+    authors' class loads either set strictly. Weights of an imported model keep the data types of its
+    file.
     """
     weights = {k: v.contiguous() for k, v in state_to_release(load(folder)).items()}
     weights = as_imported(weights, read_card(folder) or {})

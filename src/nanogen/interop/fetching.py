@@ -1,6 +1,6 @@
-"""What is fetched for a study: frozen networks, published statistics, data sets.
+"""Download what a study needs: frozen networks, published statistics, data sets.
 
-From the hub (`nanogen.interop.hub`) or by a file's address (`nanogen.remote_file`).
+Files come from the Hugging Face Hub (`nanogen.interop.hub`) or from a URL (`nanogen.remote_file`).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from nanogen.remote_file import fetch_file
 log = logging.getLogger(__name__)
 MODEL_SUFFIXES = (".json", ".safetensors", ".txt", ".model")
 STATISTICS_SUFFIX = ".npz"
-INDEX = "model_index.json"  # of a pipeline
-TEMPLATE_SUFFIX = ".jinja"  # how a chat is written for a pipeline's text encoder
+INDEX = "model_index.json"  # lists the components of a pipeline
+TEMPLATE_SUFFIX = ".jinja"  # the chat template of a pipeline's text encoder
 OTHER_PRECISION = re.compile(r"\.(fp16|bf16|non_ema)\b")
 SHARD_SUFFIXES = (".parquet", ".arrow", ".tar")
 DATA_SUFFIXES = (*SHARD_SUFFIXES, ".json", ".jsonl", ".txt")
-OWN_CLASSES = ("MPlug", "ClipFlanT5")  # judges whose files are read here, not by a library
+OWN_CLASSES = ("MPlug", "ClipFlanT5")  # judges that no library can load; see nanogen.interop.judges
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 # ----------------------------------------------------------------------------------- models
 
 
 def model_files(names: Sequence[str], subfolder: str, repository: str) -> list[str]:
-    """A model's files: configuration, weights and tokenizer of one folder.
+    """Select a model's files: configuration, weights and tokenizer of one folder.
 
-    Raises UserError where there are no weights, or only pickled ones, which are not loaded.
+    Raises UserError if there are no weights, or only pickled ones, which are never loaded.
     """
     folder = PurePosixPath(subfolder)
     inside = [name for name in names if PurePosixPath(name).parent == folder]
@@ -49,20 +49,23 @@ def model_files(names: Sequence[str], subfolder: str, repository: str) -> list[s
         pickles = [name for name in inside if name.endswith(PICKLES)]
         found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
         raise UserError(
-            f"{repository}/{subfolder}: there are no *.safetensors{found}".replace("/:", ":")
+            f"{repository}/{subfolder}: there are no *.safetensors{found}; name a repository, revision "
+            "or subfolder that has them".replace("/:", ":")
         )
     return chosen
 
 
 def pipeline_files(names: Sequence[str], repository: str) -> list[str]:
-    """A pipeline's files: its index and, of every component's folder, configuration and weights.
+    """Select a pipeline's files: its index, and the configuration and weights of every component.
 
-    A component's folder is one with a configuration. What lies beside them, such as the same weights in
-    one file or in another precision, is left out, and so is code. Raises UserError as ``model_files``
-    does, and where there is no index.
+    A component is a folder with a configuration. Everything else is left out: code, and copies of the
+    weights in a single file or in another precision. Raises UserError as ``model_files`` does, and if
+    there is no index.
     """
     if INDEX not in names:
-        raise UserError(f"{repository} is no pipeline of diffusers: it has no {INDEX}")
+        raise UserError(
+            f"{repository} is not a diffusers pipeline: it has no {INDEX}; name one that has"
+        )
     configured = {PurePosixPath(name).parent for name in names if name.endswith("config.json")}
     of_components = [
         name
@@ -74,12 +77,15 @@ def pipeline_files(names: Sequence[str], repository: str) -> list[str]:
     if not any(name.endswith(".safetensors") for name in chosen):
         pickles = [name for name in whole if name.endswith(PICKLES)]
         found = f", only {', '.join(pickles)}, which could execute code" if pickles else ""
-        raise UserError(f"{repository}: its components have no *.safetensors{found}")
+        raise UserError(
+            f"{repository}: its components have no *.safetensors{found}; name a repository or revision "
+            "that has them"
+        )
     return [INDEX, *chosen]
 
 
 def _unnest(folder: Path, subfolder: str) -> None:
-    """Make the files of a sub-folder those of the folder itself."""
+    """Move the files of a subfolder up into ``folder``."""
     if not subfolder:
         return
     for file in sorted((folder / subfolder).iterdir()):
@@ -88,12 +94,23 @@ def _unnest(folder: Path, subfolder: str) -> None:
 
 
 def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
-    """Download the frozen network of a ``model`` stage whose source is download, and the published
-    moments that it names: from the hub, or its weights from a file's address."""
+    """Download the frozen network of a ``model`` stage, and the published moments that it names.
+
+    Args:
+        stage: the JSON of a ``model`` stage with the source ``download``. Its model has either the key
+            ``hub``, a repository, or the key ``file``, the URL and SHA-256 of a file of weights.
+        output: the folder to write; it is complete or absent.
+
+    Raises:
+        UserError: the model names no source, a download fails, or the files are not of this model.
+    """
     model, output = stage["model"], Path(output)
     hub, file = model.get("hub"), model.get("file")
     if not hub and not file:
-        raise UserError(f"models.{model['name']}: neither 'hub' nor 'file' says whence to download it")
+        raise UserError(
+            f"models.{model['name']} has source download, but neither 'hub' nor 'file' says where to "
+            "download it from; add one of them, or set source to path"
+        )
     started = time.monotonic()
     instead = f"set models.{model['name']} to {{source: path, path: FOLDER}}"
 
@@ -142,10 +159,10 @@ def fetch_model(stage: Mapping[str, Any], output: Path | str) -> None:
 
 
 def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> dict[str, str]:
-    """Put the published moments that ``model`` names into ``folder``; says where they came from.
+    """Download the published moments that ``model`` names into ``folder``.
 
-    They arrive in a hidden folder beside ``output``, the model's final folder, and continue there
-    when interrupted.
+    They are downloaded to a hidden folder next to ``output``, the model's final folder, where an
+    interrupted download continues. Returns the repository and the commit, empty if ``model`` names none.
     """
     names = [model[key] for key in ("statistics", "fdr_statistics") if model.get(key)]
     hub = model.get("statistics_hub")
@@ -175,7 +192,7 @@ def fetch_statistics(model: Mapping[str, Any], folder: Path, output: Path) -> di
 
 
 def _shards(names: Sequence[str]) -> list[list[str]]:
-    """The files of pictures by what they belong to, such as a split: their names differ in numbers."""
+    """Group shards by split: the names in a group differ only in numbers."""
     found: dict[str, list[str]] = {}
     for name in names:
         if name.endswith(SHARD_SUFFIXES):
@@ -184,7 +201,7 @@ def _shards(names: Sequence[str]) -> list[list[str]]:
 
 
 def images_in(shard: Path) -> int:
-    """How many pictures a tar shard or a table holds."""
+    """Count the images in a tar shard or a table."""
     if shard.suffix != ".tar":
         return Table(shard).rows
     with opened(shard) as tar:
@@ -198,15 +215,19 @@ def fetch_data(
     shards: int | None = None,
     images: int | None = None,
 ) -> None:
-    """Download a data set's parquet files, tar shards and lists, or a part of it.
+    """Download a data set's Parquet and Arrow files, tar shards and lists, or a part of them.
 
     Args:
         pinned: ``owner/name``, or ``owner/name@revision`` with a commit, tag or branch.
-        file: this one alone.
-        shards: the first ones of each split.
-        images: as many of the first shards of each split as hold these, if all are like the first.
+        output: the folder to write; it must be absent or empty.
+        file: download only this file.
+        shards: download only the first ``shards`` shards of each split.
+        images: download only as many shards of each split as are needed for this number of images,
+            which is estimated from the first shard.
 
-    Raises UserError also where ``output`` holds something already.
+    Raises:
+        UserError: ``output`` is not empty, the repository has no images or no such file, or access,
+            network or disk fail.
     """
     output = Path(output)
     name, _, revision = pinned.partition("@")
@@ -219,7 +240,10 @@ def fetch_data(
             return [present(file, names, f"data set {name}")]
         chosen = [n for n in names if n.endswith(DATA_SUFFIXES)]
         if not any(n.endswith(SHARD_SUFFIXES) for n in chosen):
-            raise UserError(f"{name} holds no parquet or Arrow files and no tar shards")
+            raise UserError(
+                f"{name} contains no Parquet or Arrow files and no tar shards; name another data set, "
+                "or one of its files with --file"
+            )
         first = 1 if images else shards or len(names)
         left_out = {n for group in _shards(names) for n in group[first:]}
         return [n for n in chosen if n not in left_out]

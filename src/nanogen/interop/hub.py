@@ -1,7 +1,7 @@
-"""Downloads from the Hugging Face hub: pinned, resumable, complete or absent, and never a pickle.
+"""Downloads from the Hugging Face Hub: pinned, resumable, complete or absent, and never a pickle.
 
-A download grows in a hidden folder beside its destination, is kept there when interrupted, continues
-from there, and is renamed when every file has arrived.
+Files are downloaded to a hidden folder next to the destination. An interrupted download stays there and
+is resumed. The folder is renamed when every file has arrived.
 """
 
 from __future__ import annotations
@@ -27,12 +27,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository on the hub; ``kind`` is ``model`` or ``dataset``."""
+    """A repository on the hub; ``kind`` is ``model`` or ``dataset``.
+
+    ``instead`` ends the sentence of an error: what the user can do without this download.
+    """
 
     name: str
     revision: str = "main"
     kind: str = "model"
-    instead: str = "give the path of a copy instead"  # ends an error's sentence
+    instead: str = "give the path of a copy instead"
 
     @property
     def page(self) -> str:
@@ -41,7 +44,7 @@ class Repository:
 
 @contextmanager
 def _explained(repository: Repository) -> Iterator[None]:
-    """Turn the hub's errors into sentences that say what to do."""
+    """Turn the errors of the hub library into a UserError that says what to do."""
     from huggingface_hub import errors
 
     access = (
@@ -64,7 +67,9 @@ def _explained(repository: Repository) -> Iterator[None]:
             f"{repository.name} has no revision {repository.revision!r}; see {repository.page}/commits"
         ) from error
     except errors.HFValidationError as error:
-        raise UserError(f"{repository.name!r} is no repository's name: {error}") from error
+        raise UserError(
+            f"{repository.name!r} is not the name of a repository ({error}); write owner/name"
+        ) from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         if _wrong_token(error):
@@ -72,18 +77,18 @@ def _explained(repository: Repository) -> Iterator[None]:
         if status in (401, 403):
             raise UserError(f"the hub refuses access to {repository.name}: {access}") from error
         raise UserError(
-            f"the hub answered {status} for {repository.name}; try again later (what has arrived is "
+            f"the hub answered {status} for {repository.name}; try again later (downloaded files are "
             f"kept), or {repository.instead}"
         ) from error
     except (errors.HTTPError, errors.LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
         raise UserError(
             f"cannot reach the hub for {repository.name} ({type(error).__name__}); check the network "
-            f"and start again (what has arrived is kept), or {repository.instead}"
+            f"and start again (downloaded files are kept), or {repository.instead}"
         ) from error
 
 
 def _wrong_token(error: Exception) -> bool:
-    """Whether the hub did not accept the token that it was given; 403 is of one that it knows."""
+    """Whether the hub rejected HF_TOKEN itself (401); 403 means that a valid token has no access."""
     response = getattr(error, "response", None)
     return bool(os.environ.get("HF_TOKEN")) and response is not None and response.status_code == 401
 
@@ -98,7 +103,7 @@ def _about_token(repository: Repository) -> str:
 def _refuse_offline(repository: Repository, output: Path) -> None:
     if offline():
         raise UserError(
-            f"{output} is missing and {repository.name} is to be downloaded for it, but HF_HUB_OFFLINE "
+            f"{output} is missing and needs a download of {repository.name}, but HF_HUB_OFFLINE "
             f"is set: unset it, or {repository.instead}"
         )
 
@@ -109,11 +114,12 @@ def _partial(output: Path) -> Path:
 
 @dataclass(frozen=True)
 class RemoteContent:
-    """What the hub says of a file: its size in bytes, and a checksum of its content.
+    """The hub's record of a file: its size, and a checksum of its content.
 
     Attributes:
-        sha256: of a large file.
-        blob: of a small one, git's SHA-1 of the content behind a header.
+        size: in bytes; None if the hub does not know it.
+        sha256: checksum of a file in Git LFS, None for other files.
+        blob: Git's blob hash (SHA-1 of a header and the content) of any other file.
     """
 
     size: int | None
@@ -126,7 +132,7 @@ class RemoteContent:
         return cls(sibling.size, lfs.sha256 if lfs else None, None if lfs else sibling.blob_id)
 
     def fits(self, file: Path) -> bool:
-        """Whether ``file`` is there with this size and content."""
+        """Whether ``file`` exists with this size and content."""
         if not file.is_file() or (self.size is not None and file.stat().st_size != self.size):
             return False
         with open(file, "rb") as content:
@@ -139,10 +145,11 @@ class RemoteContent:
 
 
 def _check_complete(repository: Repository, folder: Path, contents: Mapping[str, RemoteContent]) -> None:
-    """Exactly these files: what another revision left behind goes, what is missing or of another
-    content is an error, and fetched again by the next start.
+    """Make sure that ``folder`` holds exactly the files ``contents``, with the hub's content.
 
-    snapshot_download settles for what is there when the network fails, and compares no content.
+    Files of another revision are removed. A missing or different file is a UserError; it is removed, so
+    that the next start downloads it again. The check is needed because snapshot_download accepts
+    whatever exists when the network fails, and does not compare content.
     """
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the hub library's own notes
     for file in [f for f in folder.rglob("*") if f.is_file()]:
@@ -152,13 +159,13 @@ def _check_complete(repository: Repository, folder: Path, contents: Mapping[str,
         if not content.fits(folder / name):
             (folder / name).unlink(missing_ok=True)
             raise UserError(
-                f"{repository.name}: {name} has not arrived as the hub has it; start again (what has "
-                "arrived is kept)"
+                f"{repository.name}: {name} is incomplete or differs from the file on the hub; start "
+                "again (complete files are kept)"
             )
 
 
 def present(file: str, names: Sequence[str], where: str) -> str:
-    """``file``, if it is among ``names``; raises UserError with the nearest of them."""
+    """Return ``file`` if it is among ``names``; otherwise raise a UserError that suggests one."""
     if file not in names:
         raise UserError(f"{where} has no file {file}{nearest(file, names)}")
     return file
@@ -171,12 +178,19 @@ def download(
     finish: Callable[[Path, str], None],
     further: Callable[[Path, list[str]], list[str]] | None = None,
 ) -> None:
-    """Fetch the files that ``wanted`` picks from the repository's list of names into ``output``.
+    """Download files of a repository into the folder ``output``, which is complete or absent.
 
-    ``further(folder, names)`` may pick others when those have arrived, given all names.
-    ``finish(folder, commit) may complete the folder before it is renamed. The token is HF_TOKEN of
-    the environment or none; HF_ENDPOINT names another hub. Raises UserError where access, network,
-    disk or the repository fail.
+    The token is the environment variable HF_TOKEN, or none; HF_ENDPOINT names another hub.
+
+    Args:
+        repository: what to download from.
+        output: the folder to write; an existing one is replaced.
+        wanted: selects files from the names of all files in the repository.
+        finish: (folder, commit); completes the folder before it is renamed.
+        further: (folder, names of all files); selects more files once the first ones have arrived.
+
+    Raises:
+        UserError: access, network or disk fail, or the repository does not exist.
     """
     _refuse_offline(repository, output)
     from huggingface_hub import HfApi, snapshot_download

@@ -1,7 +1,7 @@
-"""The models that judge text-to-image samples, from the files that their authors published.
+"""Import the models that judge text-to-image samples from their authors' files.
 
-mPLUG and CLIP-FlanT5 are published as pickles of weights, and need code that no library has. Here the
-weights are read without executing anything, renamed, and kept as safetensors beside a configuration.
+mPLUG and CLIP-FlanT5 are published as pickled weights, and no library has their code. The weights are
+read without executing anything, renamed, and saved as safetensors with a configuration.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ T5_IMAGES = {
 
 
 class Judge(NamedTuple):
-    """How the files of a class become a model's folder.
+    """How to turn the published files of a model class into a model folder.
 
     Attributes:
-        files: those of a repository that are needed.
-        write: (downloaded, model, folder), makes the folder's content.
+        files: (names, repository) -> the files of the repository that are needed.
+        write: (downloaded, model, folder); writes the content of the folder.
     """
 
     files: Callable[[Sequence[str], str], list[str]]
@@ -62,9 +62,9 @@ def _plain_yaml(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
-        raise UserError(f"{path} is no configuration in plain YAML; fetch it again") from error
+        raise UserError(f"{path} is not plain YAML; download it again") from error
     if not isinstance(found, dict):
-        raise UserError(f"{path} is no configuration; fetch it again")
+        raise UserError(f"{path} is not a YAML mapping of keys to values; download it again")
     return found
 
 
@@ -95,7 +95,10 @@ def _flant5_files(names: Sequence[str], where: str) -> list[str]:
     shards = [n for n in names if "/" not in n and n.endswith(SHARDS) and "optimizer" not in n]
     safe = [name for name in shards if name.endswith(".safetensors")]
     if not shards:
-        raise UserError(f"{where} holds no weights ({', '.join(SHARDS)})")
+        raise UserError(
+            f"{where} contains no weights (files ending in {' or '.join(SHARDS)}); name another "
+            "repository"
+        )
     return [present("config.json", names, where), *(safe or shards)]
 
 
@@ -104,7 +107,8 @@ def _write_flant5(downloaded: Path, model: Model, folder: Path) -> None:
     other = {k: config[k] for k, v in T5_IMAGES.items() if config.get(k, v) != v}
     if other or "d_model" not in config:
         raise UserError(
-            f"{downloaded / 'config.json'} is not CLIP-FlanT5's: {other or 'it has no d_model'}"
+            f"{downloaded / 'config.json'} is not a configuration of CLIP-FlanT5 "
+            f"({other or 'it has no d_model'}); name another repository or revision"
         )
     text = {key: config[key] for key in T5_KEYS if key in config}
     arguments = {"vision_config": model.architecture["vision_config"], "text_config": text}
@@ -126,7 +130,7 @@ def _shards(downloaded: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
 
 def _check_tensors(weights: Mapping[str, Any], path: Path) -> None:
     if not all(isinstance(value, Tensor) for value in weights.values()):
-        raise UserError(f"{path} does not hold tensors by name; expected a state dictionary")
+        raise UserError(f"{path} does not contain tensors by name; expected a state dict")
 
 
 def _save(weights: Mapping[str, Tensor], path: Path) -> None:
@@ -142,7 +146,7 @@ JUDGES = {
 
 
 def network_of(model_class: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """A network of one of the classes, with the weights it is made with."""
+    """Construct a network of one of the classes in `JUDGES`, with its initial weights."""
     classes: dict[str, type[nn.Module]] = {
         mplug.CLASS: mplug.MPlug,
         clip_flant5.CLASS: clip_flant5.ClipFlanT5,
@@ -151,13 +155,15 @@ def network_of(model_class: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def fetch_judge(model: Model, output: Path, finish: Callable[[Path, str], None]) -> None:
-    """Download a judge's files and keep as ``output`` what is made of them.
+    """Download the files of a judge and write its model folder.
 
     Args:
-        finish: (folder, commit), completes the folder before it is renamed.
+        model: the resolved configuration of the judge.
+        output: the folder to write.
+        finish: (folder, commit); completes the folder before it is renamed.
 
-    Raises UserError where access, network or disk fail, and where the files are not of the model's
-    class.
+    Raises:
+        UserError: access, network or disk fail, or the files do not belong to the model's class.
     """
     judge, hub = JUDGES[model.model_class], model.hub
     assert hub is not None
@@ -191,7 +197,7 @@ def _instead(model: Model) -> str:
 
 
 def _tokenizer(model: Model, output: Path) -> Path | None:
-    """A hidden folder beside ``output`` with the tokenizer's files, where they lie elsewhere."""
+    """Download the tokenizer to a hidden folder next to ``output``, if it has its own repository."""
     hub = model.tokenizer_hub
     if hub is None:
         return None

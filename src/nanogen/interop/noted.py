@@ -1,4 +1,7 @@
-"""The SHA-256 of what was fetched, noted beside it: the same revision must give the same content."""
+"""Record the SHA-256 of downloaded files, and check that a revision's content never changes.
+
+The record of ``NAME`` is the file ``NAME.sha256.json`` next to it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def _path(output: Path) -> Path:
 
 
 def hashes_of(folder: Path, files: Sequence[str]) -> dict[str, str]:
-    """File -> the SHA-256 of its content."""
+    """Return the SHA-256 of each of ``files`` in ``folder``, by name."""
     found = {}
     for name in files:
         with open(folder / name, "rb") as file:
@@ -25,7 +28,7 @@ def hashes_of(folder: Path, files: Sequence[str]) -> dict[str, str]:
 
 
 def note(repository: Repository, hashes: Mapping[str, str], commit: str, output: Path) -> None:
-    """Note the content of what ``output`` was made of."""
+    """Record the checksums of the files that ``output`` was made from."""
     content = {"repository": repository.name, "revision": repository.revision, "commit": commit}
     write_json(_path(output), {**content, "sha256": dict(hashes)})
 
@@ -33,10 +36,17 @@ def note(repository: Repository, hashes: Mapping[str, str], commit: str, output:
 def check_noted(
     repository: Repository, hashes: Mapping[str, str], commit: str, output: Path, pin: str
 ) -> None:
-    """Raise UserError where a file of this revision had another content when it was fetched first.
+    """Check that the files of this revision have the content of the first download.
 
     Args:
-        pin: how the study names a revision, with COMMIT for the commit; for the error's sentence.
+        repository: what the files were downloaded from.
+        hashes: the SHA-256 of each file.
+        commit: the commit that was downloaded.
+        output: the folder whose record to compare with; without a record nothing is checked.
+        pin: how a study pins the revision, with COMMIT for the commit; for the error message.
+
+    Raises:
+        UserError: the content of a file differs.
     """
     path = _path(output)
     if not path.exists():

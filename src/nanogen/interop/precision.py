@@ -1,5 +1,8 @@
-"""Imported weights are float32 here; which of a file's tensors were of another type is noted in the
-folder's card, so that an export gives them back to the bit, but for float64, which float32 rounds."""
+"""The data types of imported weights.
+
+Imported weights become float32. The original types are recorded in the folder's card, so that an export
+restores them bit for bit. The exception is float64, which float32 rounds.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-KEY = "dtypes"  # of a card: a tensor's name in the file -> its type
+KEY = "dtypes"  # in a card: name of a tensor in the file -> its type
 
 
 def other_dtypes(weights: Mapping[str, Tensor]) -> dict[str, str]:
-    """Name -> type, of the tensors that are not float32."""
+    """Return name -> type of the tensors that are not float32."""
     return {
         name: str(value.dtype).removeprefix("torch.")
         for name, value in weights.items()
@@ -23,7 +26,7 @@ def other_dtypes(weights: Mapping[str, Tensor]) -> dict[str, str]:
 def as_imported(
     weights: Mapping[str, Tensor], card: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Tensor]:
-    """``weights`` by their names in the file, of the types that ``card`` notes."""
+    """Return ``weights``, by their names in the file, in the types that ``card`` records."""
     dtypes = card.get(KEY, {})
     return {
         name: value.to(getattr(torch, dtypes[name])) if name in dtypes else value

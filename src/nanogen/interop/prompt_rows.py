@@ -1,4 +1,4 @@
-"""Data sets on the hub that say which prompts are drawn, and how often (`nanogen.prompts.rows`)."""
+"""Download the data sets that list the evaluated prompts, one row per image (`nanogen.prompts.rows`)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ log = logging.getLogger(__name__)
 
 
 def fetch_rows(content: Mapping[str, Any], folder: Path) -> None:
-    """Fetch the tables that a stage ``prompts``, of which ``content`` is the JSON, names, into
-    ``folder``/rows/BENCHMARK; what is there already stays.
+    """Download the tables that a ``prompts`` stage names into ``folder``/rows/BENCHMARK.
 
-    Raises UserError where access, network or disk fail, where a data set has no tables of the split, and
-    where it has changed since it was fetched first.
+    Tables that are already there are kept.
+
+    Args:
+        content: the JSON of the ``prompts`` stage.
+        folder: the folder of the prompts.
+
+    Raises:
+        UserError: access, network or disk fail, a data set has no tables of the split, or it has changed
+            since it was first downloaded.
     """
     for benchmark, pinned in PromptsStage.from_json(content).rows.items():
         output = folder / ROWS / benchmark
@@ -43,7 +49,7 @@ def _fetch(benchmark: str, pinned: str, output: Path) -> None:
     def wanted(names: Sequence[str]) -> list[str]:
         files[:] = [n for n in names if n.endswith(TABLES) and is_of_split(n, SPLIT)]
         if not files:
-            raise UserError(f"{name} holds no parquet or Arrow file of the split {SPLIT}; {instead}")
+            raise UserError(f"{name} contains no Parquet or Arrow file of the split {SPLIT}; {instead}")
         return files
 
     def finish(folder: Path, commit: str) -> None:
@@ -56,4 +62,4 @@ def _fetch(benchmark: str, pinned: str, output: Path) -> None:
 
     output.parent.mkdir(parents=True, exist_ok=True)
     download(repository, output, wanted, finish)
-    log.info("%s: of %s", output, name)
+    log.info("%s: downloaded from %s", output, name)

@@ -1,4 +1,7 @@
-"""A representation autoencoder from the authors' released files, a decoder and statistics, and back."""
+"""Convert the authors' files of a representation autoencoder to a tokenizer folder and back.
+
+The files are a decoder and statistics of the encoder's features.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +33,20 @@ def import_rae(
     output: Path,
     encoder: Path | None = None,
 ) -> None:
-    """Write the tokenizer's folder of the RAE ``model`` from released files.
+    """Write the tokenizer folder of the RAE ``model`` from released files.
 
     Args:
-        decoder: a state dictionary, ``decoder.pt``.
-        statistics: ``mean``, which may be missing or None, and ``var``, each (C, h, w), ``stats.pt``.
+        decoder: the file ``decoder.pt``, a state dict.
+        statistics: the file ``stats.pt`` with ``mean`` and ``var``, each (C, h, w); the mean may be
+            missing or None.
+        model: the resolved configuration of the RAE.
         resolution: side of the images, in pixels.
-        encoder: folder of its encoder; without one the tokenizer decodes, which is all that sampling
-            needs, and does not encode.
+        output: the folder to write.
+        encoder: the folder of its encoder. Without one the tokenizer can decode, which is enough for
+            sampling, but not encode.
 
-    Raises UserError, and writes nothing, where a file is missing, damaged or of another encoder or grid.
+    Raises:
+        UserError: a file is missing, damaged, or of another encoder or grid. Nothing is written then.
     """
     network, dtypes = read_decoder(decoder, model, resolution)
     mean, var, of_statistics = read_statistics(statistics, model)
@@ -61,8 +68,11 @@ def import_rae(
 
 
 def export_rae(folder: Path, decoder: Path, statistics: Path) -> None:
-    """Write the RAE in ``folder`` as released files, a decoder and statistics; these hold no mean where
-    the folder's have none."""
+    """Write the RAE in ``folder`` as a released decoder and released statistics.
+
+    The mean in the statistics is None if the folder has none. Raises UserError if the folder is not a
+    complete RAE.
+    """
     weights = to_released_decoder(ViTDecoder.from_pretrained(folder / "decoder").state_dict())
     mean, var = stored_statistics(folder)
     card = read_card(folder) or {}
@@ -77,53 +87,59 @@ def export_rae(folder: Path, decoder: Path, statistics: Path) -> None:
 
 
 def read_statistics(path: Path, model: Model) -> tuple[Tensor | None, Tensor, dict[str, str]]:
-    """Mean, or None, and variance of an encoder's features, float32 (C, h, w), from a released file, and
-    which of them the file has in another type (`other_dtypes`).
+    """Read the statistics of an encoder's features from a released file.
 
-    Raises UserError where the file is missing or damaged, or its numbers are not of the latents of
-    ``model``.
+    Returns:
+        The mean or None, the variance, each float32 (C, h, w), and the types of those that are not
+        float32 in the file (`other_dtypes`).
+
+    Raises:
+        UserError: the file is missing or damaged, or its shapes are not those of the latents of
+            ``model``.
     """
     check_folder(path, model)
     content = read_torch(path)
     mean, var = content.get("mean"), content.get("var")
     if not isinstance(var, Tensor) or not (mean is None or isinstance(mean, Tensor)):
         raise UserError(
-            f"{path} holds no statistics; expected 'var', and 'mean' where there is one, but it holds "
+            f"{path} contains no statistics; expected 'var' and optionally 'mean', but it contains "
             f"{', '.join(map(str, content))[:100]}"
         )
     for values in (var,) if mean is None else (mean, var):
         if tuple(values.shape) != model.latent_shape:
             raise UserError(
-                f"{path} holds statistics of features {size(values.shape)}, but {model.name} has "
-                f"{size(model.latent_shape)}; they are of another grid or encoder"
+                f"{path} contains statistics of features {size(values.shape)}, but {model.name} has "
+                f"{size(model.latent_shape)}: they belong to another grid or encoder; give the "
+                f"statistics of {model.name}"
             )
     dtypes = other_dtypes({"var": var} if mean is None else {"mean": mean, "var": var})
     return None if mean is None else mean.float(), var.float(), dtypes
 
 
 def _fitting(encoder: Path, model: Model) -> VisionEncoder:
-    """The encoder in a folder; raises UserError where its features are not the latents of ``model``."""
+    """Load the encoder in a folder; raise UserError if its features are not the latents of ``model``."""
     loaded = load_encoder(encoder)
     found = (loaded.width, loaded.rows, loaded.rows)
     if found != model.latent_shape:
         raise UserError(
-            f"{encoder} is another encoder than that of {model.name}: its features are {size(found)}, "
-            f"not {size(model.latent_shape)}"
+            f"{encoder} is not the encoder of {model.name}: its features are {size(found)}, not "
+            f"{size(model.latent_shape)}; give the folder of {model.encoder}"
         )
     return loaded
 
 
 def _identity(encoder: Path | None, model: Model) -> dict[str, str]:
-    """``encoder``: the hash in the card of a folder, where it has one.
+    """Return the hash in an encoder's card under the key ``encoder``; empty without a card.
 
-    Raises UserError where the card is another encoder's than that of ``model``.
+    Raises UserError if the card belongs to another encoder than that of ``model``.
     """
     card = None if encoder is None else read_card(encoder)
     if card is None:
         return {}
     if card["name"] != model.encoder:
         raise UserError(
-            f"{encoder} holds the encoder {card['name']}, but {model.name} is an RAE on {model.encoder}"
+            f"{encoder} contains the encoder {card['name']}, but {model.name} is an RAE on "
+            f"{model.encoder}; give the folder of that encoder"
         )
     return {"encoder": card["hash"]}
 

@@ -1,4 +1,4 @@
-"""A network of the authors' code, from its weights and constructor arguments, called as theirs is."""
+"""Build a network of the authors' code from its weights and constructor arguments."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ CLASSES: dict[str, type[InContextEncoder]] = {
 
 
 class Reference(nn.Module):
-    """A backbone behind the authors' signature."""
+    """A backbone that is called with the arguments of the authors' code."""
 
     def __init__(self, model: InContextEncoder):
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor, t: Tensor, **conditions: Tensor | None) -> tuple[Tensor, ...]:
-        """The network's outputs: the image's (B, C, H, W), with REG the cls token's (B, Z), and with
-        REPA the inner block's projection (B, L, Z). The arguments are those of `output`."""
+        """Return the network's outputs as a tuple.
+
+        The image's output (B, C, H, W) comes first, then with REG the class token's (B, Z), then with
+        REPA the projection of an inner block's tokens (B, L, Z). Arguments are those of `output`.
+        """
         output = self.output(x, t, **conditions)
         further = (output.cls, output.hidden)
         return (output.image, *(value for value in further if value is not None))
@@ -43,14 +46,15 @@ class Reference(nn.Module):
         cls_t: Tensor | None = None,
         t_abs: Tensor | None = None,
     ) -> Output:
-        """All that the network gives, with REPA also the projection of an inner block's tokens.
+        """Return every output of the network, with REPA also the projection of an inner block's tokens.
 
         Args:
             x: noisy images or latents, (B, C, H, W).
-            t: times in [0, 1], (B,); of MeanFlow the interval's length.
-            label: classes, int64 (B,).
-            context: text features, (B, L, width); ``attn_mask`` (B, L) is 1 at real tokens.
-            cls_t: REG's noisy cls feature, (B, Z).
+            t: times in [0, 1], (B,); for MeanFlow the length of the interval.
+            label: class labels, int64 (B,).
+            context: text features, (B, L, width).
+            attn_mask: (B, L), 1 at the tokens of the text and 0 at padding.
+            cls_t: REG's noisy class token, (B, Z).
             t_abs: MeanFlow's absolute times, (B,).
         """
         if label is None:
@@ -62,7 +66,7 @@ class Reference(nn.Module):
 
 
 def _architecture(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Our constructor's arguments from theirs."""
+    """Translate the arguments of their constructor into those of ours."""
     if meta["condition_type"] == "label":
         conditioner = {"kind": "label", "classes": meta["num_classes"], "tokens": meta["num_c_tokens"]}
     else:
@@ -80,15 +84,15 @@ def _architecture(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _patch(given: int | list[int]) -> int:
-    """The side of a patch, one number for encoder and decoder."""
+    """Return the side of a patch, which is the same for encoder and decoder."""
     sides = {given} if isinstance(given, int) else set(given)
     if len(sides) > 1:
-        raise UserError(f"a reference of patch_size {given}: encoder and decoder must have the same")
+        raise UserError(f"patch_size {given} is not supported: encoder and decoder must have the same")
     return sides.pop()
 
 
 def _sizes(meta: Mapping[str, Any]) -> dict[str, int]:
-    """Width, depth and heads, of the decoder too where they are lists of two."""
+    """Return width, depth and heads, also of the decoder where they are lists of two numbers."""
     result: dict[str, int] = {}
     for ours, theirs in (("width", "hidden_size"), ("depth", "depth"), ("heads", "num_heads")):
         values = [meta[theirs]] if isinstance(meta[theirs], int) else meta[theirs]
@@ -98,7 +102,7 @@ def _sizes(meta: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _heads(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What REG, REPA, internal guidance and MeanFlow add."""
+    """Return the arguments for REG, REPA, internal guidance and MeanFlow."""
     depth = meta.get("repa_layer_depth") if meta.get("enable_repa") else None
     return {
         "cls_width": meta["z_dim"] if meta.get("enable_reg") else None,
@@ -110,17 +114,18 @@ def _heads(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_reference(params: Mapping[str, Tensor], meta: Mapping[str, Any]) -> Reference:
-    """The network with the weights ``params``, under the public names, evaluating; see `Reference`.
+    """Build the network with the weights ``params``, in evaluation mode.
 
     Args:
-        params: rotary tables may be among them; they are checked.
+        params: weights under the authors' names. Rotary tables may be among them; they are checked.
         meta: the authors' constructor arguments: ``cls``; ``hidden_size``, ``depth`` and ``num_heads``,
-            of a DDT as [encoder, decoder]; ``input_size``, ``in_channels``, ``patch_size``,
+            for a DDT as [encoder, decoder]; ``input_size``, ``in_channels``, ``patch_size``,
             ``num_t_tokens``, ``num_c_tokens``, ``condition_type``, ``context_dim``, ``num_classes``,
             ``mlp_ratio``; where used ``enable_reg`` and ``enable_repa`` with ``z_dim``,
             ``repa_layer_depth``, ``base_model_depth``, ``is_meanflow``.
 
-    Raises UserError where a name or shape does not fit, listing all, or the class is not known.
+    Raises:
+        UserError: the class is not known, or names or shapes do not fit; the message lists them.
     """
     if meta["cls"] not in CLASSES:
         raise UserError(f"unknown class {meta['cls']!r}{nearest(meta['cls'], CLASSES)}")

@@ -1,4 +1,4 @@
-"""Vision encoders under the names of their own repositories, as folders that `load_encoder` reads."""
+"""Load vision encoders from weights under the names of their original repositories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nanogen.models.encoders import VisionEncoder, load_encoder
 from nanogen.models.loading import network_class
 from nanogen.models.network_files import WEIGHTS
 
-# the authors' name of an encoder -> its file in config/models
+# the authors' name of an encoder -> the name of its file in config/models
 ENCODERS = {
     "dinov2-vit-b": "dinov2-b",
     "dinov3-vit-b16": "dinov3-b",
@@ -25,25 +25,27 @@ ENCODERS = {
     "langpe-vit-l": "langpe-l",
     "spatialpe-vit-l": "spatialpe-l",
 }
-HUB = "hf/"  # before the names of transformers
+HUB = "hf/"  # prefix of weights under the names of transformers
 
 
 def load_reference_encoder(
     params: Mapping[str, Tensor], meta: Mapping[str, Any], folder: Path
 ) -> VisionEncoder:
-    """The encoder with the weights ``params``, written to ``folder`` and loaded from there.
+    """Write the encoder with the weights ``params`` to ``folder`` and load it from there.
 
-    It is loaded as the one of the paper study, whose preprocessing it has; only its sizes are others.
+    It has the preprocessing of the paper study's encoder of that name; only its sizes differ.
 
     Args:
-        params: of the DINOs and SigLIP2 under ``hf/`` and transformers' names, of the Perception
-            Encoders under their own, ``visual.*``.
-        meta: ``encoder``, the authors' name; ``input_size``; and the class's sizes: ``embed_dim`` or
-            ``hidden_size`` or ``width``, ``depth`` or ``layers``, ``num_heads`` or ``heads``,
-            ``patch_size``, ``num_register_tokens``, ``positions`` (rows and columns of the table),
-            ``norm_eps`` of the Perception Encoders.
+        params: weights by name: for DINO and SigLIP2 encoders transformers' names after ``hf/``, for
+            Perception Encoders their own names, ``visual.*``.
+        meta: ``encoder``, the authors' name; ``input_size``; and the sizes of the class: ``embed_dim``
+            or ``hidden_size`` or ``width``, ``depth`` or ``layers``, ``num_heads`` or ``heads``,
+            ``patch_size``, ``num_register_tokens``, ``positions`` (rows and columns of the table), and
+            ``norm_eps`` for Perception Encoders.
+        folder: where to write the encoder.
 
-    Raises UserError where the encoder is not known or weights do not fit.
+    Raises:
+        UserError: the encoder is not known, or the weights do not fit.
     """
     if meta["encoder"] not in ENCODERS:
         raise UserError(f"unknown encoder {meta['encoder']!r}{nearest(meta['encoder'], ENCODERS)}")
@@ -136,5 +138,5 @@ def _perception(
     try:
         network.load_state_dict(checkpoint_filter_fn(dict(params), network), strict=True)
     except (KeyError, RuntimeError) as error:
-        raise UserError(f"the weights are not those of {class_name}: {error}") from error
+        raise UserError(f"the weights do not fit {class_name} with these sizes: {error}") from error
     timm_networks.save(network, arguments, folder)

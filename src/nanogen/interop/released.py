@@ -1,8 +1,8 @@
-"""Weights of backbones under the names of the authors' released checkpoints, and under ours.
+"""Translate backbone weights between the names of the authors' released checkpoints and ours.
 
-Ours fuse query/key/value and the two halves of the SwiGLU, keep the patch embedding as a Linear, and
-count the decoder's blocks from 0; a released checkpoint counts encoder and decoder as one list, and
-holds rotary tables (`nanogen.interop.rotary`), which ours computes.
+Our networks fuse query, key and value and the two halves of the SwiGLU, have a Linear as patch
+embedding, and count the decoder's blocks from 0. A released checkpoint numbers the blocks of encoder and
+decoder consecutively, and contains rotary tables (`nanogen.interop.rotary`), which our networks compute.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nanogen.interop.weights import check_names
 if TYPE_CHECKING:
     from nanogen.backbones import InContextEncoder
 
-# released prefix -> ours; the longest that fits a name counts
+# released prefix -> our prefix; the longest match applies
 _SHARED = {
     "t_embedder.W": "time.frequencies",
     "t_embedder.learnable_tokens": "time.tokens",
@@ -82,10 +82,10 @@ def _inverse(table: Mapping[str, str]) -> dict[str, str]:
 
 
 def to_released(weights: Mapping[str, Tensor], model: InContextEncoder) -> dict[str, Tensor]:
-    """``weights``, a state dictionary of ``model``, under the released names and shapes, without rotary
-    tables.
+    """Convert ``weights``, a state dict of ``model``, to the released names and shapes.
 
-    Works on the meta device too: that is how the names a checkpoint must have are known.
+    Rotary tables are not included. This also works on the meta device, which gives the names and shapes
+    that a checkpoint must have.
     """
     outside = _inverse(_OUTSIDE[model.config["kind"]])
     depth, kernel = len(model.encoder), (model.channels, model.patch, model.patch)
@@ -105,18 +105,20 @@ def to_released(weights: Mapping[str, Tensor], model: InContextEncoder) -> dict[
 
 
 def state_to_release(model: InContextEncoder) -> dict[str, Tensor]:
-    """What the authors' class loads strictly: weights of ``model`` and its rotary tables."""
+    """Return the weights and rotary tables of ``model``, as the authors' class loads them strictly."""
     return {**to_released(model.state_dict(), model), **tables(model)}
 
 
 def from_released(
     weights: Mapping[str, Tensor], encoder_depth: int, kind: str = "ddt"
 ) -> dict[str, Tensor]:
-    """Our state dictionary from a released one without rotary tables.
+    """Convert a released state dict without rotary tables to ours.
 
     Args:
-        encoder_depth: blocks of the encoder; ``blocks.N`` counts encoder, then decoder.
-        kind: of the backbone, ``ddt`` or ``lightning``.
+        weights: the released state dict.
+        encoder_depth: number of blocks in the encoder; ``blocks.N`` counts those of the encoder first,
+            then those of the decoder.
+        kind: the kind of backbone, ``ddt`` or ``lightning``.
     """
     result: dict[str, Tensor] = {}
     blocks: dict[str, dict[str, Tensor]] = {}
@@ -144,16 +146,19 @@ def from_released(
 def load_released(
     model: InContextEncoder, weights: Mapping[str, Tensor], where: str
 ) -> dict[str, Tensor]:
-    """The state dictionary of ``model`` from released ``weights``, every name and shape checked.
+    """Convert released ``weights`` to a state dict of ``model``, and check every name and shape.
 
-    Rotary tables are compared with the network's own and left out; they may be missing.
+    Rotary tables may be missing. Those that are present are compared with the network's own, and are not
+    part of the result.
 
     Args:
         model: only its names and shapes are used, so it may be on the meta device.
-        where: what the weights were read from, for the error.
+        weights: the released state dict.
+        where: what the weights were read from; for error messages.
 
-    Raises UserError that lists what is missing, unexpected or of another shape, and where a table is of
-    another grid.
+    Raises:
+        UserError: weights are missing, unexpected or of another shape (the message lists them), or a
+            rotary table belongs to another grid.
     """
     kind = model.config["kind"]
     own = {name: value for name, value in weights.items() if name.rpartition(".")[0] not in TABLES[kind]}

@@ -1,6 +1,6 @@
-"""The decoder of a representation autoencoder under the names of the authors' released files.
+"""Translate the decoder of a representation autoencoder between the authors' released files and ours.
 
-Ours fuses query, key and value; all else is a matter of names.
+Our decoder fuses query, key and value; otherwise only names differ.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nanogen.interop.reference_encoders import ENCODERS
 from nanogen.interop.weights import check_names, read_weights
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
-# ours -> the released name
+# our name -> the released name
 _OUTSIDE = {
     "position": "decoder_pos_embed",
     "token": "trainable_cls_token",
@@ -39,7 +39,7 @@ _BLOCK = re.compile(r"blocks\.(\d+)\.(.+)\.(weight|bias)")
 
 
 def released_names(name: str) -> tuple[str, ...]:
-    """The released names of one of our parameters; three of the fused query, key and value."""
+    """Return the released names of one of our parameters: three for the fused query, key and value."""
     match = _BLOCK.fullmatch(name)
     if match is None:
         part, dot, kind = name.partition(".")
@@ -49,7 +49,7 @@ def released_names(name: str) -> tuple[str, ...]:
 
 
 def to_released_decoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A decoder's state dictionary under the released names; on the meta device too."""
+    """Convert a decoder's state dict to the released names; also works on the meta device."""
     result: dict[str, Tensor] = {}
     for name, value in weights.items():
         names = released_names(name)
@@ -58,11 +58,20 @@ def to_released_decoder(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_decoder(path: Path, model: Model, resolution: int) -> tuple[ViTDecoder, dict[str, str]]:
-    """The decoder in a released file, as the RAE ``model`` of images of ``resolution`` has it, and which
-    of the file's tensors are not float32 (`other_dtypes`).
+    """Read the decoder of an RAE from a released file.
 
-    Raises UserError where the file is missing, damaged or no decoder, where it lies in the folder of
-    another encoder or takes its features, and where a name or shape does not fit.
+    Args:
+        path: a file as `read_weights` accepts it.
+        model: the resolved configuration of the RAE.
+        resolution: side of the decoded images, in pixels.
+
+    Returns:
+        The decoder, frozen and in evaluation mode, and the types of the file's tensors that are not
+        float32 (`other_dtypes`).
+
+    Raises:
+        UserError: the file is missing, damaged or not a decoder, it belongs to another encoder, or a
+            name or shape does not fit.
     """
     check_folder(path, model)
     weights = read_weights(path, "ema")
@@ -70,7 +79,7 @@ def read_decoder(path: Path, model: Model, resolution: int) -> tuple[ViTDecoder,
     if entry is not None and entry.shape[-1] != channels:
         raise UserError(
             f"{path} is the decoder of another encoder: it takes features of {entry.shape[-1]} "
-            f"channels, but those of {model.encoder} have {channels}"
+            f"channels, but those of {model.encoder} have {channels}; give the decoder of {model.name}"
         )
     with torch.device("meta"):
         decoder = ViTDecoder(latent=model.latent_shape, resolution=resolution, **model.architecture)
@@ -85,10 +94,10 @@ def read_decoder(path: Path, model: Model, resolution: int) -> tuple[ViTDecoder,
 
 
 def check_folder(path: Path, model: Model) -> None:
-    """Raise UserError for a file that lies in the released folder of another encoder."""
+    """Raise UserError if a file is in the released folder of another encoder."""
     folder = path.resolve().parent.name
     if ENCODERS.get(folder, model.encoder) != model.encoder:
         raise UserError(
-            f"{path} is of the encoder {ENCODERS[folder]}, as its folder says, but {model.name} is an "
-            f"RAE on {model.encoder}; give the file that belongs to it"
+            f"{path} belongs to the encoder {ENCODERS[folder]}, according to its folder, but "
+            f"{model.name} is an RAE on {model.encoder}; give the file for that encoder"
         )

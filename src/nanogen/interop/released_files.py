@@ -1,7 +1,7 @@
-"""What the authors published in one repository of the hub, fetched and imported in one step.
+"""Download and import the authors' published checkpoints and autoencoders.
 
-Only the files that are asked for are fetched. The SHA-256 of each is noted beside the folder that is
-made of it, and the same revision must give the same content ever after.
+Only the files that are needed are downloaded. The SHA-256 of each is recorded next to the resulting
+folder; later downloads of the same revision must have the same content.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ from nanogen.interop.noted import check_noted, hashes_of, note
 from nanogen.models.card import CARD, FORMAT
 
 log = logging.getLogger(__name__)
-AVERAGE = "ema"  # of the two sets of weights in a checkpoint the one that images are drawn with
+AVERAGE = "ema"  # the set of weights in a checkpoint that images are sampled with
 
 
 def fetch_checkpoint(content: Mapping[str, Any], output: Path) -> None:
-    """The model folder of a ``train`` stage that names a published checkpoint (key ``released``).
+    """Write the model folder of a ``train`` stage that names a published checkpoint.
 
-    The checkpoint itself, which is several times larger, is not kept. Raises UserError where access,
-    network or disk fail, and where the file is not the model that the stage describes.
+    The checkpoint itself, which is several times larger, is not kept.
+
+    Args:
+        content: the JSON of the stage; its key ``released`` names repository, revision and file.
+        output: the folder to write.
+
+    Raises:
+        UserError: access, network or disk fail, or the file is not the model that the stage describes.
     """
     from nanogen.interop.checkpoint import import_checkpoint
 
@@ -44,9 +50,10 @@ def fetch_checkpoint(content: Mapping[str, Any], output: Path) -> None:
 
 
 def fetch_rae(content: Mapping[str, Any], output: Path) -> None:
-    """The tokenizer folder of a ``model`` stage whose model names an RAE's published files.
+    """Write the tokenizer folder of a ``model`` stage whose model names the published files of an RAE.
 
-    It holds no encoder: it decodes. Raises UserError as `fetch_checkpoint` does.
+    The folder has no encoder, so the tokenizer can decode but not encode. Raises UserError as
+    `fetch_checkpoint` does.
     """
     from nanogen.interop.rae import import_rae
 
@@ -69,7 +76,7 @@ def fetch_rae(content: Mapping[str, Any], output: Path) -> None:
 def _fetch(
     repository: Repository, files: Sequence[str], output: Path, write: Callable[[Path, Path], None]
 ) -> None:
-    """Download ``files`` and keep as ``output`` what ``write(downloaded, folder)`` makes of them."""
+    """Download ``files`` and save as ``output`` the folder that ``write(downloaded, folder)`` writes."""
 
     def wanted(names: Sequence[str]) -> list[str]:
         return [present(file, names, repository.name) for file in files]
@@ -91,4 +98,4 @@ def _fetch(
         note(repository, hashes, commit, output)
 
     download(repository, output, wanted, finish)
-    log.info("%s: of %s", output, repository.name)
+    log.info("%s: downloaded from %s", output, repository.name)

@@ -1,7 +1,7 @@
-"""The rotary tables that the authors' checkpoints hold as buffers.
+"""The rotary position tables that the authors' checkpoints contain as buffers.
 
-They follow from a network's sizes: cosines and sines (tokens, features of a head), every value twice, of
-a grid's cells, and of position 0 for the tokens before and after them.
+They follow from the sizes of a network: cosines and sines, each (tokens, features of a head), for the
+cells of the grid, with every value twice. Tokens before and after the cells have position 0.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from nanogen.backbones import InContextEncoder
 
 BASE = 10000
-TOLERANCE = 1e-4  # far below the turn from one cell to the next, far above rounding
-# released prefix -> whether further tokens, of time and condition, follow the image's; by kind
+TOLERANCE = 1e-4  # far below the difference between neighbouring cells, far above rounding
+# kind -> released prefix -> whether tokens of time and condition follow those of the image
 TABLES = {"ddt": {"enc_rope": True, "dec_rope": False}, "lightning": {"rope": True}}
 
 
 def tables(model: InContextEncoder) -> dict[str, Tensor]:
-    """The tables of ``model`` by their released names, float32, on the CPU.
+    """Compute the tables of ``model`` by their released names, float32, on the CPU.
 
-    They are computed as the authors' code does, in float32, and where processors round alike they equal
-    its buffers to the bit; the network's own (`nanogen.backbones.layers.Rotary2D`) are computed in
-    float64.
+    They are computed in float32, as in the authors' code, and equal its buffers bit for bit on
+    processors that round alike. The network's own tables (`nanogen.backbones.layers.Rotary2D`) are
+    computed in float64.
     """
     keys = model.config
     times = keys["time_tokens"] * (2 if keys["absolute_time"] else 1)
@@ -47,7 +47,7 @@ def tables(model: InContextEncoder) -> dict[str, Tensor]:
 
 
 def _angles(width: int, rows: int, columns: int) -> Tensor:
-    """(rows * columns, width): half of the features turn with the row, half with the column."""
+    """Return angles (rows * columns, width): half of the features rotate by row, half by column."""
     half = width // 2
     frequencies = 1.0 / (BASE ** (torch.arange(0, half, 2)[: half // 2].float() / half))
     row, column = (
@@ -59,18 +59,18 @@ def _angles(width: int, rows: int, columns: int) -> Tensor:
 
 
 def check_tables(weights: Mapping[str, Tensor], model: InContextEncoder, where: str) -> None:
-    """Raise UserError where a rotary table among ``weights`` is not that of ``model``."""
+    """Raise UserError if a rotary table among ``weights`` is not that of ``model``."""
     for name, table in tables(model).items():
         if name in weights and not _alike(weights[name], table):
             raise UserError(
                 f"{where}: the rotary table {name} ({size(weights[name].shape)}) is not that of "
-                f"{model.rows}x{model.columns} patches ({size(table.shape)}); it was trained on another "
-                "grid, or with other tokens"
+                f"{model.rows}x{model.columns} patches ({size(table.shape)}): the model was trained on "
+                "another grid, or with another number of tokens; choose its own method and study"
             )
 
 
 def rounded_otherwise(weights: Mapping[str, Tensor], model: InContextEncoder) -> dict[str, Tensor]:
-    """The rotary tables among ``weights`` that equal those of ``model`` but for rounding."""
+    """Return the rotary tables among ``weights`` that differ from those of ``model`` in rounding."""
     own = tables(model)
     return {
         name: value.clone()

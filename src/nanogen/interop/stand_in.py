@@ -1,7 +1,8 @@
-"""A stand-in of the hub on this machine, with tiny files in the layout of the authors' repositories.
+"""A local stand-in for the Hugging Face Hub, with small files laid out as in the authors' repositories.
 
-For a rehearsal of a study of released models: what is downloaded, checked and imported is of the names
-and formats of the real files; their networks are the study's, which are small, with random weights.
+It serves to rehearse a study of released models: files are downloaded, checked and imported under the
+real names and in the real formats. Their networks are those of the study, which are small, with random
+weights.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ GENAI = ["A dog looks at an empty cup.", "Three cups, none of which is red."]
 
 
 def write_repositories(study: Study, folder: Path) -> None:
-    """Write ``folder/OWNER/NAME/...``: every file of the repositories that ``study`` fetches for its
-    released models and its validation images.
+    """Write every file that ``study`` downloads for its released models, validation images and prompts.
 
-    Raises UserError where the study has no released models.
+    Files are ``folder/OWNER/NAME/...``, named as in the repositories. Raises UserError if the study has
+    no released models.
     """
     if study.released is None:
-        raise UserError(f"study {study.study} has no key 'released': there is nothing to stand in for")
+        raise UserError(
+            f"study {study.study} has no key 'released', so it downloads no released models; choose one "
+            "that has it, such as released"
+        )
     place = folder / study.released.repo
     for task in study.tasks:
         for method in study.methods:
@@ -79,7 +83,7 @@ def _write_validation_images(study: Study, folder: Path) -> None:
 
 
 def write_prompt_rows(study: Study, folder: Path) -> None:
-    """The data sets that say which prompts are drawn, one row for each image, as Arrow's stream."""
+    """Write the data sets of prompts, one row per image, in Arrow's streaming format."""
     import pyarrow as pa
     from pyarrow import ipc
 

@@ -1,4 +1,4 @@
-"""Weights in the files of others, by name: read, checked against the names and shapes expected."""
+"""Read weights from other programs' files, and check their names and shapes."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from nanogen.errors import UserError
 from nanogen.models.torch_files import read_torch
 
 log = logging.getLogger(__name__)
-SETS = ("ema", "model")  # the weights that a checkpoint holds: the average, and the trained ones
-SHOWN = 12  # names that an error lists of each kind
-# What wrappers put before names: data parallelism in front, compilation before every compiled part.
+SETS = ("ema", "model")  # the sets of weights in a checkpoint: their average, and the trained weights
+SHOWN = 12  # names of each kind that an error lists
+# Prefixes of wrappers: of data parallelism at a name's start, of compilation at every compiled module.
 WRAPPER, COMPILED = "module.", "_orig_mod."
 
 
 def read_weights(path: Path, which: str) -> dict[str, Tensor]:
-    """Weights by name, mapped from the file where its format allows it; nothing in it is executed.
+    """Read weights by name; nothing in the file is executed.
+
+    Tensors are memory-mapped where the file's format allows it. The prefixes ``module.`` and
+    ``_orig_mod.`` of wrappers are removed; a line of the log reports it.
 
     Args:
-        path: a ``torch.save`` file with the keys ``model`` and ``ema``, or a file of one set of
-            weights, also safetensors.
-        which: ``ema`` or ``model``; a file of one set is taken whatever is asked.
+        path: a ``torch.save`` file with the keys ``model`` and ``ema``, or a file with a single set of
+            weights, which may also be safetensors.
+        which: ``ema`` or ``model``; ignored if the file has a single set.
 
-    Prefixes of wrappers, ``module.`` and ``_orig_mod.``, are removed, and the log says so. Raises
-    UserError where the file is missing, damaged or of another kind, holds more than tensors and plain
-    values, or lacks ``which``.
+    Raises:
+        UserError: the file is missing, damaged or of another kind, contains more than tensors and plain
+            values, or lacks the set ``which``.
     """
     content = read_torch(path)
     if which in content:
@@ -40,7 +43,10 @@ def read_weights(path: Path, which: str) -> dict[str, Tensor]:
         or not content
         or not all(isinstance(value, Tensor) for value in content.values())
     ):
-        raise UserError(f"{path} holds no weights by name; expected a dictionary of tensors")
+        raise UserError(
+            f"{path} contains no weights; expected a dictionary of tensors by name, or one under the "
+            f"key {' or '.join(SETS)}"
+        )
     return _unwrapped(content, path)
 
 
@@ -48,7 +54,10 @@ def _unwrapped(weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     result = {_bare(name): value for name, value in weights.items()}
     wrapped = [name for name in weights if _bare(name) != name]
     if len(result) < len(weights):
-        raise UserError(f"{path} holds the same weights with and without the prefix of {wrapped[0]}")
+        raise UserError(
+            f"{path} contains weights both with and without a wrapper's prefix, such as {wrapped[0]}; "
+            "save one set of them"
+        )
     if wrapped:
         log.info(
             "%s: prefixes %s or %s removed from %d names, such as %s",
@@ -67,12 +76,16 @@ def _bare(name: str) -> str:
 def check_names(
     expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str, of: str
 ) -> None:
-    """Raise UserError that lists what is missing, unexpected or of another shape.
+    """Check the names and shapes of weights.
 
     Args:
-        expected: names and shapes; the values may be on the meta device.
-        where: what the weights were read from.
-        of: what they should be the weights of.
+        expected: tensors with the expected names and shapes; they may be on the meta device.
+        weights: the weights to check.
+        where: what the weights were read from; for the error message.
+        of: the model that they should belong to; for the error message.
+
+    Raises:
+        UserError: weights are missing, unexpected or of another shape; the message lists them.
     """
     problems = [
         listed("missing", (name for name in expected if name not in weights)),
@@ -93,12 +106,12 @@ def check_names(
 
 
 def size(shape: Iterable[int]) -> str:
-    """A shape for people: 768x16x16."""
+    """Format a shape, such as 768x16x16."""
     return "x".join(map(str, shape)) or "scalar"
 
 
 def listed(what: str, names: Iterable[str]) -> str:
-    """How many names there are of a kind, and the first; nothing where there are none."""
+    """Format the number of names of a kind and the first of them; empty if there are none."""
     found = list(names)
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return f"{len(found)} {what}: {', '.join(found[:SHOWN])}{more}" if found else ""

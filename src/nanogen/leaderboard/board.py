@@ -75,7 +75,7 @@ def _row(entry: Entry) -> Row:
 
 
 def _published_rows() -> list[Row]:
-    """The paper's, each method once: text to image after 100,000 iterations."""
+    """The rows of the paper, each method once: text-to-image after 100,000 iterations."""
     found: dict[str, Row] = {}
     for axis, name in PUBLISHED_TABLES.items():
         for source in paper_tables.comparable(name):

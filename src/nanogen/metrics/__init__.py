@@ -1,1 +1,1 @@
-"""Metrics: distances between image distributions, and agreement of an image with its prompt."""
+"""Metrics: distances between distributions of images, and the agreement of images with prompts."""

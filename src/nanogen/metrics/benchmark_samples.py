@@ -17,8 +17,9 @@ SAMPLES = ("samples", 1)  # format and version
 
 
 class BenchmarkSamples:
-    """The images of a text-to-image sample set that belong to one benchmark's prompts, the first of
-    ``benchmarks`` that has any.
+    """The images of a text-to-image sample set that belong to one benchmark.
+
+    It is the first of ``benchmarks`` that the sample set has prompts of.
 
     Attributes:
         benchmark: the benchmark's name.

@@ -1,7 +1,7 @@
-"""FID of text to image on sets of captions: the images drawn for them against the sets' own images.
+"""FID on caption sets: images generated from captions, compared with the captions' own images.
 
-All of a set's images that belong to a drawn caption are the reference, cropped and scaled to the size of
-the drawn ones; or moments that the user gives.
+The reference consists of the images of all captions in use, scaled and cropped to the size of the
+generated images. Users can give moments instead.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ FILE = "moments.h5"
 def write_caption_reference(
     content: Mapping[str, Any], prompts_file: Path, folder: Path, images: Path, output: Path
 ) -> None:
-    """Write the moments of a stage `caption_reference`, of which ``content`` is the JSON.
+    """Write the moments of a ``caption_reference`` stage, given its JSON.
 
     Args:
-        folder: of the extractor.
-        images: the folder with the set's images or moments.
+        folder: the folder of the extractor.
+        images: the folder with the images or moments of the set.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """
@@ -60,7 +60,7 @@ def write_caption_reference(
 
 
 def _images(stage: CaptionReferenceStage, prompts_file: Path) -> list[str]:
-    """Paths' ends of the images that belong to the drawn captions."""
+    """Return the ends of the paths of the images that belong to the captions in use."""
     content = read_json(prompts_file)
     check_label(content, prompts_file, "prompts", 1, stage.expects["prompts"])
     prompts = content["prompts"]
@@ -82,11 +82,11 @@ def score_captions(
     references: Mapping[str, Path],
     output: Path,
 ) -> None:
-    """Measure the metrics ``names`` of a stage `caption_fid`, of which ``content`` is the JSON.
+    """Measure the metrics ``names`` of a ``caption_fid`` stage, given its JSON.
 
     Args:
-        folder: of the extractor.
-        references: by set, the folder with its reference.
+        folder: the folder of the extractor.
+        references: the folder with the reference of each caption set, by set.
 
     Raises UserError where an input is missing, damaged or made by another configuration.
     """

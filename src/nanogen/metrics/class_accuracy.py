@@ -1,4 +1,4 @@
-"""Class accuracy: the share of images that a classifier assigns to the class they were drawn for."""
+"""Class accuracy: the fraction of images that a classifier assigns to their intended class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONFIDENCE = 0.95
 
 
 def class_accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """``accuracy``, top-1, with the ends of its interval and its chance level.
+    """Compute ``accuracy``, top-1, with the ends of its interval and its chance level.
 
     The interval is Wilson's (J. Am. Stat. Assoc. 22, 1927), which also covers shares near 0 and 1. It
     assumes independent images; a set with equally many images of each class varies slightly less.

@@ -1,5 +1,7 @@
-"""The additional content of a file of features from which class accuracy is computed: the labels of the
-images, and the accuracy of the classifier on real images. The classifier's logits are there already."""
+"""Add to a file of features what class accuracy needs besides the classifier's logits.
+
+These are the labels of the images, and the accuracy of the classifier on real images.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ REAL_ACCURACY = "real_accuracy"
 
 
 def judges(stage: FeaturesStage, extractor: Extractor) -> bool:
-    """Whether ``extractor`` is the classifier of a stage `features`.
+    """Whether ``extractor`` is the classifier of a ``features`` stage.
 
     Raises UserError if it is the classifier but has another number of classes than the images.
     """
@@ -48,5 +50,5 @@ def write(stage: FeaturesStage, samples: Path, folders: Mapping[str, Path], feat
         features[LABELS] = file["labels"][:]
     card = read_card(folders[name])
     accuracy = card["quality"].get("accuracy") if card else None
-    if accuracy is not None:  # of a network that others trained nothing is known
+    if accuracy is not None:  # unknown for a downloaded network
         features[name].attrs[REAL_ACCURACY] = accuracy

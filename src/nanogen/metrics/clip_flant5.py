@@ -28,8 +28,11 @@ AFTER = "\n{question} ASSISTANT: "
 
 
 class ClipFlanT5Answers:
-    """P("Yes") is exp(-mean loss) of the answer's tokens and the one that ends it; the answer is yes
-    where its first token is more probable than that of "No"."""
+    """CLIP-FlanT5 as a VQA model.
+
+    P("Yes") is exp(-mean loss) over the tokens of the answer and the end token. The answer is yes if its
+    first token is more probable than that of "No".
+    """
 
     protocol = 'P("Yes") of CLIP-FlanT5, exp(-mean loss) of its tokens and the end'
 
@@ -40,7 +43,7 @@ class ClipFlanT5Answers:
         self._before, self._yes, self._no = map(self._tokens, (BEFORE, ANSWER, "No"))
 
     def _tokens(self, text: str) -> Tensor:
-        """(T,), with the token that ends a text; each part of a prompt has one."""
+        """Return the tokens of a text with the end token, (T,); each part of a prompt has one."""
         return torch.tensor(self.tokenizer(text)["input_ids"], device=self._device)
 
     @torch.inference_mode()
@@ -59,8 +62,11 @@ class ClipFlanT5Answers:
 
 
 def load(folder: Path, model: Model) -> ClipFlanT5Answers:
-    """The model in a folder that `nanogen.interop.judges` made, in bfloat16 on a GPU as its authors run
-    it, else in float32. Raises UserError where it is none."""
+    """Load the model from a folder that `nanogen.interop.judges` wrote.
+
+    It runs in bfloat16 on a GPU, as its authors run it, and in float32 on a CPU. Raises UserError if the
+    folder contains no such model.
+    """
     from transformers import PreTrainedTokenizerFast
 
     network = empty(lambda: ClipFlanT5(**read_config(folder)["arguments"]))

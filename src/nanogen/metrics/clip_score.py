@@ -1,7 +1,7 @@
 """CLIPScore (Hessel et al. 2021, arXiv 2104.08718): how well an image agrees with its own prompt.
 
-Here 100 max(cos, 0) of CLIP's features of image and text, as torchmetrics has it, not the article's 2.5
-max(cos, 0); texts are cut at the longest that the network reads.
+The score is 100 max(cos, 0) of CLIP's features of image and text, as in torchmetrics; the article has
+2.5 max(cos, 0). Texts are truncated to the network's maximum length.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BATCH = 64  # changes the rounding of sums, nothing else
 
 
 class Agreement:
-    """Images against texts, pair by pair."""
+    """CLIP as a scorer of pairs of an image and a text."""
 
     def __init__(self, folder: Path, model: Model):
         from transformers import CLIPImageProcessor, CLIPTokenizer
@@ -69,10 +69,10 @@ class Agreement:
 def score_clip(
     content: Mapping[str, Any], samples: Path, prompts_file: Path, folder: Path, output: Path
 ) -> None:
-    """Measure what a stage `clip_score`, of which ``content`` is the JSON, asks for: the mean over the
-    images of GenEval's prompts.
+    """Measure the mean CLIPScore over the images of GenEval's prompts.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    ``content`` is the JSON of a ``clip_score`` stage. Raises UserError if an input is missing, damaged
+    or made with another configuration.
     """
     stage = ClipScoreStage.from_json(content)
     judged = BenchmarkSamples(stage.expects, samples, prompts_file, GENEVAL)

@@ -1,4 +1,4 @@
-"""The colour of an object by CLIP (Radford et al. 2021, arXiv 2103.00020), zero-shot, as in GenEval."""
+"""Classify the colour of objects with CLIP (Radford et al. 2021, arXiv 2103.00020), as in GenEval."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH = 16
 
 
 def crop(image: np.ndarray, mask: np.ndarray, box: Sequence[int]) -> np.ndarray:
-    """The part of ``image`` (H, W, 3) in ``box``, grey where ``mask`` bool (H, W) is False."""
+    """Crop ``image`` (H, W, 3) to ``box``; pixels where ``mask`` bool (H, W) is False become grey."""
     x0, y0, x1, y1 = box
     return np.where(mask[..., None], image, np.uint8(GREY))[y0:y1, x0:x1]
 
@@ -56,7 +56,7 @@ class ColorClassifier:
 
     @torch.inference_mode()
     def __call__(self, crops: Sequence[np.ndarray], names: Sequence[str]) -> list[str]:
-        """Pictures uint8 (h, w, 3) of single objects, and their names -> the colour of each."""
+        """Return the colour of each object, from crops uint8 (h, w, 3) and the objects' names."""
         found: list[str] = []
         for start in range(0, len(crops), BATCH):
             part = list(crops[start : start + BATCH])
@@ -67,7 +67,7 @@ class ColorClassifier:
         return found
 
     def _directions(self, name: str) -> Tensor:
-        """The text embedding of each colour for an object ``name``, over all templates: (10, d)."""
+        """Return the text embedding of each colour for an object, averaged over templates, (10, d)."""
         if name not in self._texts:
             self._texts[name] = torch.stack([self._direction(color, name) for color in COLORS])
         return self._texts[name]

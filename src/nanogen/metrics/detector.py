@@ -1,4 +1,4 @@
-"""Object detectors for GenEval, which give a list of detections for an image.
+"""Object detectors for GenEval, which return a list of detections for each image.
 
 `nanogen.metrics.geneval` makes decisions from these. GenEval's own detector is
 `nanogen.metrics.mask2former`. There are two small ones: for scenes a segmenter, whose connected regions
@@ -31,7 +31,7 @@ Detections = list[Detection]
 
 
 class Detector(Protocol):
-    """Finds objects."""
+    """An object detector."""
 
     protocol: str  # a part of a sentence: how objects are detected
     classes: list[str]  # the classes that it detects, with the names in prompts
@@ -48,7 +48,7 @@ def network_input(images: np.ndarray) -> Tensor:
 
 
 class ShapeDetector:
-    """Connected foreground regions of a segmenter's class map.
+    """A detector of connected foreground regions in a segmenter's class map.
 
     The class of a region is the most probable one over its pixels, its score is the mean probability of
     this class, and its colour is the named colour nearest to the median of its pixels.
@@ -109,7 +109,7 @@ class ShapeDetector:
 
 
 class WholeImageDetector:
-    """One object per image: its most probable class, in a box as large as the image."""
+    """A detector of one object per image: the most probable class, in a box as large as the image."""
 
     protocol = (
         "object: the whole image, of the class a classifier trained on the photographs finds most "
@@ -144,7 +144,7 @@ class WholeImageDetector:
 
 
 def build_detector(config: Mapping[str, Any]) -> ShapeDetector | WholeImageDetector:
-    """The detector described by a folder's config.json, with random weights."""
+    """Build the detector that a folder's config.json describes, with random weights."""
     if config["kind"] == SCENES:
         network = Segmenter(1 + len(config["shapes"]), **config["arguments"])
         return ShapeDetector(network, config["shapes"], config["colors"], config["min_pixels"])
@@ -157,7 +157,7 @@ def load_detector(
     model: Model,
     color_classifier: tuple[Path, Model] | None = None,
 ) -> Detector:
-    """The detector in ``folder``, of the class in the resolved configuration ``model``.
+    """Load the detector in ``folder``, of the class in the resolved configuration ``model``.
 
     Args:
         color_classifier: folder and configuration of the network that names colours, for a detector

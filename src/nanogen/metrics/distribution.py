@@ -15,7 +15,7 @@ BLOCK_VALUES = 1 << 24  # projections held at once per set: 64 MiB of float32
 def draw_directions(
     count: int, width: int, larger: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Unit rows (count, width) float32, and a permutation that selects rows of the larger set.
+    """Draw unit rows (count, width) float32, and a permutation that selects rows of the larger set.
 
     Both are drawn by torch's CPU generator, in this order, which reproduces published values exactly.
     """
@@ -29,7 +29,7 @@ def draw_directions(
 
 
 def _threads() -> int:
-    """The number of threads of matrix products: OMP_NUM_THREADS if it is set."""
+    """Return the number of threads of matrix products: OMP_NUM_THREADS if it is set."""
     import torch
 
     return torch.get_num_threads()
@@ -38,9 +38,9 @@ def _threads() -> int:
 def _project(
     directions: np.ndarray, features: np.ndarray, into: np.ndarray, threads: ThreadPoolExecutor
 ) -> np.ndarray:
-    """The sorted projections (directions, n), in the first rows of ``into``."""
+    """Compute the sorted projections (directions, n), in the first rows of ``into``."""
     projections = np.matmul(directions, features.T, out=into[: len(directions)])
-    # a direction's values lie side by side, and numpy sorts without the interpreter's lock
+    # the values of a direction are contiguous, and numpy sorts without holding the GIL
     parts = np.array_split(projections, _threads())
     list(threads.map(lambda part: part.sort(axis=1), parts))
     return projections
@@ -49,8 +49,10 @@ def _project(
 def mind(
     features_a: np.ndarray, features_b: np.ndarray, directions: int = 1000, seed: int = 2020
 ) -> float:
-    """MIND (arXiv 2605.06797): 3 d times the mean, over random unit directions, of the mean squared
-    difference of the sorted projections: the sliced squared 2-Wasserstein distance.
+    """Compute MIND (arXiv 2605.06797), 3 d times the sliced squared 2-Wasserstein distance.
+
+    This distance is the mean, over random unit directions, of the mean squared difference of the sorted
+    projections.
 
     Features are (n, d) and (m, d); min(n, m) random rows of the larger set are compared. Directions are
     processed in blocks, so that memory does not grow with their number. Raises UserError if the widths
@@ -91,8 +93,10 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def few_for_classes(count: int, splits: int, classes: int) -> str:
-    """A warning if a split of the Inception Score has fewer images than there are classes, or an empty
-    text: the score cannot exceed the number of images in a split."""
+    """Return a warning if a split of the Inception Score has fewer images than classes, or "".
+
+    The score cannot exceed the number of images in a split.
+    """
     size = count // splits
     if size >= classes:
         return ""
@@ -103,10 +107,10 @@ def few_for_classes(count: int, splits: int, classes: int) -> str:
 
 
 def inception_score(logits: np.ndarray, splits: int = 10) -> float:
-    """Inception Score (Salimans et al. 2016, arXiv 1606.03498): mean over splits of exp(mean KL).
+    """Compute the Inception Score (Salimans et al. 2016, arXiv 1606.03498): the mean of exp(mean KL).
 
     Logits are (n, classes). KL(p(y|x) || p(y)) in nats is computed within each split of n // splits
-    images of a fixed permutation; the remaining n % splits images are not used. The score lies between 1
+    images of a fixed permutation; the remaining n % splits images are not used. The score is between 1
     and the number of classes. Raises UserError for fewer images than splits and for values that are not
     finite.
     """

@@ -16,10 +16,10 @@ Given = Sequence[float] | np.ndarray  # the answers to an item's questions, 1 ye
 
 
 def adjusted(questions: Sequence[Question], answers: Given) -> list[float]:
-    """The answers (1 yes, 0 no), set to 0 for every question with a parent whose answer is 0.
+    """Set the answer (1 yes, 0 no) of every question with a parent whose answer is 0 to 0.
 
     Questions are processed in order, using the answers adjusted so far. A no therefore also applies to
-    indirect children; but for a question that stands before its parent, the parent's raw answer counts.
+    indirect children; but for a question that precedes its parent, the parent's raw answer counts.
     A parent that is missing among the questions counts as yes.
     """
     scores = {q.id: float(answer) for q, answer in zip(questions, answers, strict=True)}
@@ -30,12 +30,12 @@ def adjusted(questions: Sequence[Question], answers: Given) -> list[float]:
 
 
 def _key(category: str) -> str:
-    """A category as part of a value's name: ``attribute - color`` becomes ``attribute-color``."""
+    """Convert a category to a part of a name: ``attribute - color`` becomes ``attribute-color``."""
     return "-".join(part.strip().replace(" ", "_") for part in category.split("-"))
 
 
 def per_image(graph: Graph, answers: Iterable[tuple[str, Given]]) -> np.ndarray:
-    """The mean adjusted answer of every image, in [0, 1], (N,)."""
+    """Return the mean adjusted answer of every image, in [0, 1], (N,)."""
     return np.array([np.mean(adjusted(graph[item], given)) for item, given in answers])
 
 

@@ -1,6 +1,6 @@
-"""Feature extractors: frozen networks in whose feature spaces distributions of images are compared.
+"""Feature extractors: frozen networks whose features define distances between sets of images.
 
-Every extractor maps uint8 images to features. At nano scale these are small networks trained from
+Every extractor maps uint8 images to features. In small studies these are small networks trained from
 scratch, at paper scale timm's models (docs/formats.md, `features`).
 """
 
@@ -55,7 +55,7 @@ Forward = Callable[[Tensor], Output]
 
 
 def spatial_features(maps: Tensor) -> Tensor:
-    """The first 7 channels of feature maps (N, C, H, W), averaged onto at most 8 x 8 cells, as rows.
+    """Average the first 7 channels of feature maps (N, C, H, W) to at most 8 x 8 cells, as rows.
 
     sFID compares seven channels of a feature map (Nash et al. 2021, arXiv 2103.03841), namely of
     Inception-v3's mixed_6/conv, 17 x 17. This function is for all other networks; the limit on the
@@ -74,7 +74,7 @@ def prepare(images: Tensor, size: int, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def normalised(size: int, mean: Sequence[float], std: Sequence[float]) -> Prepare:
-    """`prepare` with this size, mean and standard deviation."""
+    """Return a function that applies `prepare` with this size, mean and standard deviation."""
     moments = torch.tensor([list(mean), list(std)])
     return lambda images: prepare(images, size, *moments.to(images.device))
 
@@ -85,7 +85,7 @@ def channels_first(images: Tensor) -> Tensor:
 
 
 class Extractor:
-    """A frozen network: uint8 images in, features out.
+    """A frozen network that maps uint8 images to features.
 
     Attributes:
         name: the extractor's file in config/models.
@@ -109,15 +109,17 @@ class Extractor:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> Output:
-        """The network's output for uint8 (n, H, W, 3), as float32 arrays of numpy."""
+        """Compute the output for uint8 images (n, H, W, 3), as float32 numpy arrays."""
         output = self._said(np.array(images))
         return Output(*map(_array, (output.features, output.logits, output.spatial)))
 
     @torch.inference_mode()
     def in_network_batches(self, images: np.ndarray) -> Output:
-        """The same in batches of `NETWORK_BATCH` images, the last one filled up with black. If a set is
-        passed in several calls, the result does not depend on their sizes as long as all but the last
-        are multiples of `NETWORK_BATCH`."""
+        """Compute the output in batches of `NETWORK_BATCH` images, the last one padded with black.
+
+        If a set is passed in several calls, the result does not depend on their sizes as long as all but
+        the last are multiples of `NETWORK_BATCH`.
+        """
         count = len(images)
         missing = rounded_up(count) - count
         padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else images
@@ -131,7 +133,7 @@ class Extractor:
 
 
 def rounded_up(count: int) -> int:
-    """The next multiple of `NETWORK_BATCH`."""
+    """Round up to the next multiple of `NETWORK_BATCH`."""
     return -(-count // NETWORK_BATCH) * NETWORK_BATCH
 
 
@@ -153,7 +155,7 @@ def pooled(network: LibraryNetwork, features: Tensor) -> Tensor:
 
 
 def _of_timm(network: LibraryNetwork, bf16: bool) -> Forward:
-    """With ``bf16``, a GPU computes the features in bfloat16, and everything after them in float32."""
+    """Return a forward pass; with ``bf16`` a GPU computes features, but not the rest, in bfloat16."""
 
     def forward(pixels: Tensor) -> Output:
         with torch.autocast("cuda", torch.bfloat16, enabled=bf16 and pixels.is_cuda):
@@ -167,8 +169,7 @@ def _of_timm(network: LibraryNetwork, bf16: bool) -> Forward:
 
 
 def _of_inception(network: LibraryNetwork) -> Forward:
-    """Includes mixed_6/conv of the network of 2015: the first branch of the block now called
-    Mixed_6d."""
+    """Return a forward pass with spatial features: mixed_6/conv, the first branch of Mixed_6d."""
     maps: list[Tensor] = []
     network.Mixed_6d.branch1x1.register_forward_hook(lambda module, given, out: maps.append(out))
 
@@ -191,7 +192,7 @@ def _of_small_inception(network: SmallInception) -> Forward:
 
 
 def load_extractor(folder: Path | str, model: Model) -> Extractor:
-    """The extractor in ``folder``, of the class in the resolved configuration ``model``.
+    """Load the extractor in ``folder``, of the class in the resolved configuration ``model``.
 
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """

@@ -1,4 +1,4 @@
-"""Extraction of features, logits and moments of images into groups of an HDF5 file."""
+"""Extract features, logits and moments of images into groups of an HDF5 file."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ FOR_FDR = "fdr"  # the group of FDr's moments, where they are others than FID's
 
 
 def checked_folder(stage: FeaturesStage, model: Model, folders: Mapping[str, Path]) -> Path:
-    """The folder given for ``model``; raises UserError if none is, or if it holds another model."""
+    """Return the folder given for ``model``; raise UserError if there is none, or of another model."""
     name = model.name
     if name not in folders:
         raise UserError(
             f"no folder is given for extractor {name}: give --network {name}=FOLDER, or --extractor "
-            "where `nanogen reference` is asked"
+            "with `nanogen reference`"
         )
     expect_model(folders[name], stage.expects[name])
     return folders[name]
@@ -55,7 +55,7 @@ def loaded(stage: FeaturesStage, folders: Mapping[str, Path]) -> Iterator[tuple[
 
 @dataclass(frozen=True)
 class Kinds:
-    """What is stored in addition to the features of images."""
+    """The outputs that are stored in addition to features."""
 
     logits: bool = False
     spatial: bool = False
@@ -110,7 +110,7 @@ def extract(
 
 
 def _spatial_rows(group: h5py.Group, values: np.ndarray, count: int) -> h5py.Dataset:
-    """The dataset for ``count`` rows; it is created with the first ``values``, which have its width."""
+    """Return the dataset of ``count`` rows; it is created with the width of the first ``values``."""
     return group.require_dataset(SPATIAL, (count, values.shape[1]), np.float32)
 
 
@@ -121,7 +121,7 @@ def write_extracted(
     batch: int = BATCH,
     kinds: Kinds = FEATURES_ALONE,
 ) -> None:
-    """`extract`, which also writes the moments of the spatial features (group ``spatial``)."""
+    """Do what `extract` does, and write the moments of the spatial features (group ``spatial``)."""
     places = extract(group, extractor, images, batch, kinds)
     if places is not None:
         write_spatial(group, places, images.name)
@@ -144,7 +144,7 @@ def write_moments(group: h5py.Group, moments: Moments | PublishedMoments, source
 
 
 def described(moments: Moments, what: str) -> str:
-    """A description such as ``8000 training images``; too small a number is noted and logged."""
+    """Return a description such as ``8000 training images``; log and note a number that is too small."""
     width = len(moments.mean)
     note = few_images(moments.count, width)
     if note:

@@ -1,4 +1,4 @@
-"""Files of features: of one sample set (`features`) and of the real images (`reference`).
+"""Write files of features: of a sample set (``features``) and of the real images (``reference``).
 
 Every extractor is loaded once. Images are read in batches and their features written directly to the
 file, so memory does not grow with the number of images.
@@ -56,12 +56,11 @@ def write_features(
     batch: int = BATCH,
     group: Processes | None = None,
 ) -> None:
-    """Write the file of a stage `features`, given its JSON: every extractor's features of the images in
-    ``samples``.
+    """Write the file of a ``features`` stage, given its JSON.
 
-    The processes of a ``group`` extract a share of the images each. The file depends neither on
-    ``batch`` nor on the number of processes. Raises UserError if an input is missing, damaged or made by
-    another configuration.
+    It contains every extractor's features of the images in ``samples``. Each process of a ``group``
+    extracts a part of the images. The file does not depend on ``batch`` or the number of processes.
+    Raises UserError if an input is missing, damaged or made with another configuration.
     """
     stage = FeaturesStage.from_json(content)
     with hdf5.opened(samples, *SAMPLES, stage.expects["samples"]) as file:
@@ -88,9 +87,9 @@ def _real_images(files: Mapping[str, ImageFile], split: str) -> ImageSet:
 
 
 class _RealMoments:
-    """One extractor's moments of the real images, by split, computed when they are first used.
+    """An extractor's moments of the real images, by split, which are computed on first use.
 
-    ``known`` holds those that have been computed before.
+    ``known`` contains those that have been computed before.
     """
 
     def __init__(
@@ -107,11 +106,11 @@ class _RealMoments:
         return self._known[split]
 
     def described(self, split: str) -> str:
-        """E.g. ``8000 training images``."""
+        """Return a description such as ``8000 training images``."""
         return described(self[split], _real_images(self._files, split).name)
 
     def constant(self) -> float:
-        """The constant of FDr: the Frechet distance of the training and the validation images."""
+        """Compute the constant of FDr: the Frechet distance between training and validation images."""
         self.described("val")
         train, val = self["train"], self["val"]
         return frechet_distance(train.mean, train.covariance, val.mean, val.covariance)
@@ -120,7 +119,7 @@ class _RealMoments:
 def write_real(
     group: h5py.Group, extractor: Extractor, images: ImageSet, batch: int = BATCH, *, spatial: bool
 ) -> Moments:
-    """Write a reference's features of real images; returns their moments, which are not written."""
+    """Write the features of real images; return their moments, which are not written."""
     write_extracted(group, extractor, images, batch, Kinds(spatial=spatial))
     real = moments_of(group["features"])
     group.attrs["images"] = described(real, images.name)
@@ -133,11 +132,11 @@ def write_reference(
     folders: Mapping[str, Path],
     output: Path,
 ) -> None:
-    """Write the file of a stage `reference`, given its JSON: features and moments of the real images,
-    and the constants of FDr.
+    """Write the file of a ``reference`` stage, given its JSON.
 
-    A constant is the model's published one, or else the Frechet distance of the training and validation
-    images. ``files`` are the images by split, ``train`` and ``val``, of which `stages.reference_splits`
+    It contains features and moments of the real images, and the constants of FDr. A constant is the
+    model's published one, or else the Frechet distance between the training and validation images.
+    ``files`` are the images by split, ``train`` and ``val``, of which `stages.reference_splits`
     are needed. Raises UserError like `write_features`.
     """
     stage = FeaturesStage.from_json(content)

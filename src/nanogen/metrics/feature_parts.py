@@ -1,5 +1,8 @@
-"""Extraction of a sample set's features by several processes. Each writes its share of the images to a
-part beside the output, and the first process joins the parts."""
+"""Extract the features of a sample set in several processes.
+
+Each process writes the features of its images to a file next to the output, and the first process joins
+these files.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def write_together(
     group: Processes,
     header: Mapping[str, Any],
 ) -> None:
-    """`write_features` for a group of processes, each of which calls this.
+    """Write features as `write_features` does, in a group of processes, each of which calls this.
 
     Parts are files rather than messages, because they are as large as the result, and memory must not
     grow with the number of images. Raises UserError like `write_features`.

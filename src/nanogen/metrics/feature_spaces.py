@@ -1,4 +1,4 @@
-"""Scores of generated images in the feature spaces of extractors, each with its protocol."""
+"""Score generated images in the feature spaces of extractors; every score has a protocol."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NEIGHBOURS = 3  # whose distance is the radius in precision and recall
 
 @dataclass(frozen=True)
 class Frechet:
-    """A Frechet distance, and what it was computed from.
+    """A Frechet distance, with a description of its inputs.
 
     Attributes:
         width: number of features.
@@ -47,7 +47,7 @@ class Frechet:
     def between(
         cls, name: str, count: int, mu: np.ndarray, sigma: np.ndarray, real: h5py.Group
     ) -> Frechet:
-        """The distance of the moments of ``count`` generated images to those in ``real``."""
+        """Compute the distance of the moments of ``count`` generated images from those in ``real``."""
         shortage = few_images(count, len(mu))
         if shortage:
             log.warning("%s: %s", name, shortage)
@@ -60,7 +60,7 @@ class Frechet:
 
 
 class FeatureSpace:
-    """One extractor's features of the generated images, and the reference that they are compared with.
+    """An extractor's features of the generated images, and the reference they are compared with.
 
     A reference of published moments has no features, and not every reference has a constant.
     """
@@ -106,7 +106,7 @@ class FeatureSpace:
 
     @property
     def labels(self) -> np.ndarray:
-        """The classes that the generated images were drawn for, int64 (n,)."""
+        """The classes that the images were generated for, int64 (n,)."""
         file = self._samples.file
         if LABELS not in file:
             raise UserError(f"{file.filename} holds no labels, which the class accuracy needs")
@@ -168,7 +168,7 @@ def _space(space: FeatureSpace, width: int) -> str:
 
 
 def fid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
-    """Frechet distance in the first extractor's space."""
+    """Compute the Frechet distance in the first extractor's space."""
     found = spaces[0].frechet
     protocol = (
         f"{spaces[0].counted} against {found.source}: Frechet distance of "
@@ -189,7 +189,7 @@ def sfid(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 
 
 def fdr(spaces: Sequence[FeatureSpace], _: Options) -> Score:
-    """Frechet distance in every space, divided by the space's constant."""
+    """Compute the Frechet distance in every space, divided by the constant of the space."""
     constants = ", ".join(
         f"{s.name} {s.constant:.6g} against {s.divided.source}{s.divided.shortage}" for s in spaces
     )
@@ -201,14 +201,14 @@ def fdr(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 
 
 def _with_mean(metric: str, of_space: dict[str, float]) -> dict[str, float]:
-    """The numbers by column, and their mean over the authors' six extractors if all are present."""
+    """Return the values by column, and their mean over the authors' six extractors if all are there."""
     six = [of_space[name] for name in SIX if name in of_space]
     mean = {OF_SIX: float(np.mean(six))} if len(six) == len(SIX) else {}
     return {f"{metric}_{name}": value for name, value in {**of_space, **mean}.items()}
 
 
 def mind_scores(spaces: Sequence[FeatureSpace], options: Options) -> Score:
-    """MIND in every space, against the features of the real images."""
+    """Compute MIND in every space, against the features of the real images."""
     protocol = (
         f"{spaces[0].counted} against {spaces[0].real_images}, "
         f"the larger set subsampled to the smaller, {options.mind_directions} directions from seed "
@@ -233,7 +233,7 @@ def inception(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 
 
 def _some(rows: np.ndarray, count: int) -> np.ndarray:
-    """A fixed choice of ``count`` rows, in their order."""
+    """Return ``count`` rows of a fixed random choice, in their order."""
     if len(rows) == count:
         return rows
     generator = np.random.default_rng(seed_for("precision-recall", len(rows), count))
@@ -241,8 +241,7 @@ def _some(rows: np.ndarray, count: int) -> np.ndarray:
 
 
 def precision_and_recall(spaces: Sequence[FeatureSpace], _: Options) -> Score:
-    """Precision and recall in the first extractor's space, with equal numbers of both kinds of
-    images."""
+    """Compute precision and recall in the first extractor's space, for equally many images of both."""
     space = spaces[0]
     count = min(len(space), len(space.real))
     real, generated = (_some(rows, count) for rows in (space.real, space.features))

@@ -1,4 +1,4 @@
-"""Frechet distance of two Gaussians, and the moments that define them.
+"""The Frechet distance between two Gaussians, and the moments that define them.
 
 FID is this distance in the space of an Inception network (Heusel et al. 2017, arXiv 1706.08500);
 FDr divides it, in any network's space, by the distance of ImageNet's training and validation images.
@@ -77,14 +77,14 @@ class Moments:
 
     @property
     def mean(self) -> np.ndarray:
-        """(width,) float64; raises UserError before any row was added."""
+        """The mean, float64 (width,); raises UserError if no row was added."""
         self._require(1)
         self._take()
         return self._mean.copy()
 
     @property
     def covariance(self) -> np.ndarray:
-        """(width, width) float64, divided by n - 1; raises UserError for fewer than two rows."""
+        """The unbiased covariance, float64 (width, width); raises UserError for fewer than two rows."""
         self._require(2)
         self._take()
         return self._scatter / (self._taken - 1)
@@ -95,7 +95,7 @@ class Moments:
 
 
 def moments_of(features: np.ndarray, batch: int = 4096) -> Moments:
-    """The moments of rows (n, d), computed in blocks so that float64 copies stay small."""
+    """Compute the moments of rows (n, d), in blocks so that float64 copies stay small."""
     moments = Moments(features.shape[1])
     for start in range(0, len(features), batch):
         moments.add(features[start : start + batch])
@@ -103,7 +103,7 @@ def moments_of(features: np.ndarray, batch: int = 4096) -> Moments:
 
 
 def few_images(count: int, width: int) -> str:
-    """A warning if there are no more images than features, or an empty text.
+    """Return a warning if there are no more images than features, or "".
 
     The rank of their covariance is then at most count - 1, and the distance is biased upwards (Chong and
     Forsyth 2020, arXiv 1911.07023, on the bias by the count).

@@ -1,6 +1,6 @@
-"""GenEval's decision (Ghosh et al. 2023, arXiv 2310.11513): does an image show its prompt?
+"""GenEval (Ghosh et al. 2023, arXiv 2310.11513): decide whether an image shows its prompt.
 
-This module only decides; the objects in the image are a list of `Detection` by any detector
+This module only decides; the objects in the image are a list of `Detection` from any detector
 (`nanogen.metrics.detector`). A prompt's metadata has GenEval's form: ``{tag, include: [{class, count,
 color?, position?: [relation, group]}], exclude?: [{class, count}]}``.
 """
@@ -32,10 +32,10 @@ class Detection(TypedDict):
     """An object in an image.
 
     Attributes:
-        cls: its class, by the name that prompts use.
+        cls: its class, as named in prompts.
         box: x0, y0, x1, y1 in pixels.
-        score: how sure the detector is, in [0, 1].
-        color: its colour's name; empty where the detector names none.
+        score: the detector's confidence, in [0, 1].
+        color: the name of its colour; empty if the detector does not name colours.
     """
 
     cls: str
@@ -66,7 +66,7 @@ def relations(box: Sequence[float], target: Sequence[float]) -> set[str]:
 
 
 def _kept(metadata: Metadata, detections: Sequence[Detection]) -> dict[str, list[Detection]]:
-    """Detections with a sufficient score, by class, in descending order of score."""
+    """Return the detections with a sufficient score, by class, in descending order of score."""
     least = MIN_SCORE_COUNTING if metadata["tag"] == "counting" else MIN_SCORE
     kept: dict[str, list[Detection]] = defaultdict(list)
     for detection in sorted(detections, key=lambda d: -d["score"]):
@@ -141,9 +141,11 @@ class Verdict:
 
 
 def summarise(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, float]:
-    """Fractions in [0, 1]. ``geneval`` is the mean of the fractions of correct images over the tags that
-    occur; each tag's fraction has the tag's name. ``image_accuracy`` is the fraction of correct images,
-    ``prompt_accuracy`` that of prompts with at least one correct image.
+    """Compute scores, which are fractions in [0, 1].
+
+    ``geneval`` is the mean over tags of the fraction of correct images; each tag's fraction has the
+    tag's name. ``image_accuracy`` is the fraction of correct images, ``prompt_accuracy`` that of prompts
+    with at least one correct image.
 
     With ``headline`` "images", ``geneval`` is the fraction of images and ``tag_mean`` the mean over
     tags.
@@ -166,8 +168,10 @@ def summarise(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, 
 
 
 def intervals(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, float]:
-    """The ends of the 95 % intervals of ``geneval`` and of each tag, from a bootstrap over prompts, by
-    their names with ``_low`` and ``_high``. A score with a tag of a single prompt has none."""
+    """Compute the ends of the 95 % intervals of ``geneval`` and of each tag by a bootstrap over prompts.
+
+    Their names end with ``_low`` and ``_high``. A score with a tag of a single prompt has no interval.
+    """
     by_tag = defaultdict(list)
     for verdict in verdicts:
         by_tag[verdict.tag].append(verdict)
@@ -190,7 +194,7 @@ def check_classes(prompts: Sequence[Metadata], classes: Sequence[str]) -> None:
         for wanted in (*prompt.get("include", ()), *prompt.get("exclude", ())):
             if wanted["class"] not in classes:
                 raise UserError(
-                    f"prompt {number} asks for {wanted['class']!r}, which the detector cannot find"
+                    f"prompt {number} has {wanted['class']!r}, which the detector does not know"
                     f"{nearest(wanted['class'], classes)}"
                 )
 
@@ -198,7 +202,7 @@ def check_classes(prompts: Sequence[Metadata], classes: Sequence[str]) -> None:
 def judged(
     prompts: Sequence[Metadata], of_image: Sequence[int], seen: Sequence[Sequence[Detection]]
 ) -> list[Verdict]:
-    """The verdicts on images with detections ``seen``; image i belongs to prompts[of_image[i]]."""
+    """Judge images with detections ``seen``; image i belongs to prompts[of_image[i]]."""
     return [
         Verdict(p, prompts[p]["tag"], judge(prompts[p], found)[0])
         for p, found in zip(map(int, of_image), seen, strict=True)
@@ -211,7 +215,7 @@ def score(
     seen: Sequence[Sequence[Detection]],
     headline: str = "tags",
 ) -> dict[str, float]:
-    """`summarise` for images with detections ``seen``; image i belongs to prompts[of_image[i]]."""
+    """Compute scores (`summarise`) of images with detections ``seen``; see `judged`."""
     return summarise(judged(prompts, of_image, seen), headline)
 
 
@@ -222,7 +226,7 @@ def chance(
     rotations: int = 32,
     headline: str = "tags",
 ) -> dict[str, float]:
-    """The chance level: `score` of the images with other images' prompts, as if a model ignored its own.
+    """Compute the chance level: the `score` of images with the prompts of other images.
 
     Every image is judged by the prompt k positions further on, and the scores are averaged over up to
     ``rotations`` evenly spaced k. Empty for a single prompt.

@@ -1,4 +1,4 @@
-"""A method's best guidance scale: the one at which a small sample set has the lowest FID."""
+"""Choose a method's best guidance scale: the one at which a small sample set has the lowest FID."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ def best_scale(fids: Mapping[float, float]) -> float:
 
 
 def choose(content: Mapping[str, Any], metrics: Sequence[Path], output: Path) -> None:
-    """Write the choice of a stage `guidance`, given its JSON and the FID files of its sample sets, in
-    any order.
+    """Write the choice of a ``guidance`` stage, given its JSON and the FID files of its sample sets.
 
     Raises UserError if a file is missing, holds no number or was made by another configuration.
     """
@@ -47,7 +46,7 @@ def choose(content: Mapping[str, Any], metrics: Sequence[Path], output: Path) ->
         raise UserError(f"{output}: there is no FID of {', '.join(missing)} among --metric")
     fids = {scale: by_set[name] for name, scale in stage.scales.items()}
     scale = best_scale(fids)
-    at_edge = scale == max(fids) or 1 < scale == min(fids)  # less guidance than none there is not
+    at_edge = scale == max(fids) or 1 < scale == min(fids)  # 1, no guidance, is the lowest scale
     if at_edge:
         log.warning(
             "%s: the best of the scales, %g, is the last on its side; a better one may lie beyond",
@@ -65,7 +64,7 @@ def _fid(path: Path, stage: GuidanceStage) -> tuple[str, float]:
     content = read_json(path)
     name = content.get("variant")
     if name not in stage.expects or content.get("metric") != "fid":
-        raise UserError(f"{path} is no FID of the sweep of {stage.method}")
+        raise UserError(f"{path} is not an FID of the sweep of {stage.method}; give its metric files")
     check_label(content, path, *METRIC, stage.expects[name])
     fid = content["values"]["fid"]
     if not math.isfinite(fid):

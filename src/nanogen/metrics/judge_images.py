@@ -1,4 +1,4 @@
-"""What a judge that CLIP's vision tower sees for is shown of an image."""
+"""Preprocess images for judges with CLIP's vision tower."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from nanogen.config.model_schema import Model
 
 
 def pixels_of(images: Sequence[np.ndarray], model: Model, *, pad: bool) -> Tensor:
-    """uint8 images (H, W, 3) of any sizes -> (N, 3, S, S), S the model's ``input_size``, normalised by
-    its mean and deviation.
+    """Convert uint8 images (H, W, 3) of any sizes to (N, 3, S, S), where S is the model's
+    ``input_size``.
+
+    Pixels are normalised by the model's mean and standard deviation.
 
     Args:
-        pad: bring an image to a square with borders of the mean colour; otherwise it is stretched.
+        pad: pad images to squares with the mean colour; otherwise they are stretched.
     """
     from PIL import Image
 

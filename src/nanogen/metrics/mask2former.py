@@ -83,8 +83,9 @@ def surest_per_class(found: Sequence[Instance]) -> list[Instance]:
 
 
 class Mask2FormerDetector:
-    """Mask2Former and, for the colours of detected objects, CLIP. Images are processed one by one, so
-    that results do not depend on a batch.
+    """Mask2Former, with CLIP for the colours of detected objects.
+
+    Images are processed one by one, so that results do not depend on a batch.
 
     Attributes:
         classes: the classes that it detects, with GenEval's names.
@@ -133,9 +134,9 @@ class Mask2FormerDetector:
 
 
 def load(folder: Path, model: Model, color_classifier: tuple[Path, Model] | None) -> Mask2FormerDetector:
-    """The detector in ``folder``; ``color_classifier`` is the folder and model that names colours.
+    """Load the detector in ``folder``; ``color_classifier`` is the folder and model that names colours.
 
-    Raises UserError where a file is missing, damaged or of another class.
+    Raises UserError if a file is missing, damaged or of another class.
     """
     from transformers import Mask2FormerImageProcessor
 

@@ -33,7 +33,9 @@ def write_metric(
     values, protocol = result
     broken = [name for name, value in values.items() if not np.isfinite(value)]
     if broken:
-        raise UserError(f"{output}: {', '.join(broken)} came out as NaN or infinite; not written")
+        raise UserError(
+            f"{output} is not written, because {', '.join(broken)} is NaN or infinite; check the samples"
+        )
     header = label(*METRIC, stage.hash, metric=metric, **about)
     inputs = dict(stage.expects)
     write_json(output, {**header, "values": values, "protocol": protocol, "inputs": inputs})
@@ -42,5 +44,5 @@ def write_metric(
 
 
 def measure(metric: Metric) -> Callable[..., Score]:
-    """The function named by an entry of the list of metrics."""
+    """Import the function that an entry of the list of metrics names."""
     return named(metric.function)

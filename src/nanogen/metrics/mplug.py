@@ -1,4 +1,4 @@
-"""mPLUG, the model that answers DPG-Bench's questions, as its authors' evaluation asks it."""
+"""mPLUG, the VQA model of DPG-Bench, used as in the benchmark's own evaluation."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ VOCABULARY = "vocab.txt"
 
 
 class MPlugAnswers:
-    """Answers in words; yes where the whole answer is ``yes``. P(yes) is exp(-mean loss) of its tokens
-    and the one that ends it."""
+    """mPLUG as a VQA model, which generates its answer.
+
+    The answer counts as yes if it is exactly ``yes``. P(yes) is exp(-mean loss) over the tokens of yes
+    and the end token.
+    """
 
     protocol = "the answer in words is yes (mPLUG, beam search)"
 
@@ -37,7 +40,7 @@ class MPlugAnswers:
 
     @torch.inference_mode()
     def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """As `nanogen.metrics.vqa.VQAModel`; consecutive questions about one image see it once."""
+        """As `nanogen.metrics.vqa.VQAModel`; an image is encoded once for consecutive questions."""
         yes, probability = np.zeros(len(rows), bool), np.zeros(len(rows))
         half = torch.autocast("cuda", torch.float16, enabled=self._device.type == "cuda")
         for part in batches(len(rows), self.batch):
@@ -75,7 +78,7 @@ class MPlugAnswers:
 
 
 def load(folder: Path, model: Model) -> MPlugAnswers:
-    """The model in a folder that `nanogen.interop.judges` made; raises UserError where it is none."""
+    """Load the model from a folder that `nanogen.interop.judges` wrote; raise UserError otherwise."""
     from transformers import BertTokenizer
 
     network = empty(lambda: MPlug(**read_config(folder)["arguments"]))

@@ -21,7 +21,7 @@ ROUNDING = 1e-12  # squared distances below this share of the squared lengths ar
 def precision_recall(
     features_real: np.ndarray, features_generated: np.ndarray, k: int = 3
 ) -> tuple[float, float]:
-    """(precision, recall), both in [0, 1], of features (n, d) and (m, d).
+    """Compute (precision, recall), both in [0, 1], of features (n, d) and (m, d).
 
     Distances are computed in tiles and in float64, so memory does not grow with n times m, and decisions
     do not depend on the order or the size of tiles. A point on a ball's surface counts as inside. Both
@@ -49,7 +49,7 @@ def precision_recall(
 def _tiles(
     a: np.ndarray, b: np.ndarray, centre: np.ndarray
 ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """(rows of a, rows of b, squared distances between them) until every pair was seen."""
+    """Yield (rows of a, rows of b, squared distances between them) for all pairs."""
     for i in range(0, len(a), TILE):
         rows = slice(i, min(i + TILE, len(a)))
         x = a[rows] - centre
@@ -63,7 +63,7 @@ def _tiles(
 
 
 def _radii(centres: np.ndarray, k: int, origin: np.ndarray) -> np.ndarray:
-    """(n,) squared distance of every point to its k-th nearest neighbour, excluding itself."""
+    """Return the squared distance of every point to its k-th nearest other point, (n,)."""
     nearest = np.full((len(centres), k), np.inf)
     for rows, columns, distances in _tiles(centres, centres, origin):
         if rows == columns:
@@ -74,7 +74,7 @@ def _radii(centres: np.ndarray, k: int, origin: np.ndarray) -> np.ndarray:
 
 
 def _share_inside(points: np.ndarray, centres: np.ndarray, k: int, origin: np.ndarray) -> float:
-    """The share of ``points`` inside at least one of the balls around ``centres``."""
+    """Return the fraction of ``points`` inside at least one of the balls around ``centres``."""
     radii = _radii(centres, k, origin)
     inside = np.zeros(len(points), bool)
     for rows, columns, distances in _tiles(points, centres, origin):

@@ -21,7 +21,7 @@ class PublishedMoments:
 
 
 def published_moments(folder: Path, name: str, width: int) -> PublishedMoments:
-    """The moments of ``width`` features in ``folder/name.npz``.
+    """Read the moments of ``width`` features in ``folder/name.npz``.
 
     Raises UserError if the file is missing, unreadable or of another width.
     """
@@ -35,7 +35,7 @@ def published_moments(folder: Path, name: str, width: int) -> PublishedMoments:
 
 
 def read_moments(path: Path, width: int | None = None, spatial: bool = False) -> PublishedMoments:
-    """``mu`` and ``sigma``, or ``ref_mu`` and ``ref_sigma``, of an NPZ file.
+    """Read ``mu`` and ``sigma``, or ``ref_mu`` and ``ref_sigma``, from an NPZ file.
 
     Args:
         width: the expected number of features.

@@ -1,6 +1,6 @@
 """DPG-Bench and GenAI-Bench of a sample set, by a model that answers questions about images.
 
-Each is measured on its own prompts if the study draws them, and otherwise on GenEval's. The chance level
+Each is measured on its own prompts if the study has them, and otherwise on GenEval's. The chance level
 of each is the score of the same images with questions about other images' prompts. Its interval is a
 bootstrap over prompts.
 """
@@ -27,7 +27,7 @@ from nanogen.prompts.questions import check_complete, item_of, read_questions
 from nanogen.statistics.prompts import METHOD, ends, group, interval
 
 OWN, OF_GENEVAL = " of its own", " of GenEval, not of its own"
-SHIFTS = 2  # how many other prompts each image is asked about, for the chance level
+SHIFTS = 2  # number of other prompts per image for the chance level
 Prompts = Sequence[Mapping[str, Any]]
 
 
@@ -43,7 +43,7 @@ class SampleSet:
     whose: str = ""
 
     def shifted(self, by: int) -> SampleSet:
-        """The same images, each with the prompt ``by`` positions further on."""
+        """Return the same images, each with the prompt ``by`` positions further on."""
         others = (self.of_image + by) % len(self.prompts)
         return replace(self, of_image=others)
 
@@ -65,8 +65,10 @@ def _check_counts(of_image: np.ndarray, prompts: Prompts, each: int, where: str)
 def read_samples(
     stage: QuestionScoresStage, samples: Path, prompts_file: Path, metric: str
 ) -> SampleSet:
-    """The images of the prompts of ``metric`` (``dpg`` or ``genai``), or of GenEval's if it has none of
-    its own; raises UserError if the two files do not belong together."""
+    """Read the images of the prompts of ``metric`` (``dpg`` or ``genai``), or else of GenEval's prompts.
+
+    Raises UserError if the two files do not belong together.
+    """
     judged = BenchmarkSamples(stage.expects, samples, prompts_file, metric, GENEVAL)
     _check_counts(judged.of_image, judged.prompts, stage.images_per_prompt, str(samples))
     whose = OWN if judged.benchmark == metric else OF_GENEVAL
@@ -74,8 +76,7 @@ def read_samples(
 
 
 def answers(graph: Graph, samples: SampleSet, model: VQAModel) -> list[tuple[str, np.ndarray]]:
-    """For every image, its prompt's item in ``graph``, and for each of the item's questions whether the
-    answer is yes, bool."""
+    """Return the item in ``graph`` of every image's prompt, and the answers to the item's questions."""
     items = [item_of(int(place), samples.prompts[place]) for place in samples.of_image]
     asked = [(row, question.text) for row, item in enumerate(items) for question in graph[item]]
     rows, texts = zip(*asked, strict=True)
@@ -85,13 +86,13 @@ def answers(graph: Graph, samples: SampleSet, model: VQAModel) -> list[tuple[str
 
 
 def shown(samples: SampleSet, model: VQAModel) -> np.ndarray:
-    """The probability that each image shows its prompt, float64 (N,) in [0, 1]."""
+    """Return the probability that each image shows its prompt, float64 (N,) in [0, 1]."""
     texts = [vqa_score.question(samples.prompts[place]["prompt"]) for place in samples.of_image]
     return model.answer(samples.images, np.arange(len(texts)), texts).probability
 
 
 def _shifted(samples: SampleSet, count: int) -> list[SampleSet]:
-    """Up to ``count`` copies of the sample set with evenly spaced other prompts."""
+    """Return up to ``count`` copies of the sample set with evenly spaced other prompts."""
     total = len(samples.prompts)
     steps = {k * total // (count + 1) for k in range(1, count + 1)} - {0}
     return [samples.shifted(by) for by in sorted(steps)]
@@ -132,12 +133,12 @@ MEASURES = {"dpg": _dpg, "genai": _genai}
 
 
 def with_interval(name: str, of_images: np.ndarray, samples: SampleSet) -> dict[str, float]:
-    """The ends of the interval of the mean of the images' scores (N,), if there are several prompts."""
+    """Return the ends of the interval of the mean score of images (N,), if there are several prompts."""
     return ends(name, interval([group(of_images, samples.of_image)], name))
 
 
 def _measured(measure: Measure, samples: SampleSet, model: VQAModel, shifts: int) -> dict[str, float]:
-    """The values, and the interval and the chance level of the main one."""
+    """Return the values, and the interval and the chance level of the main one."""
     values, of_images = measure.values(samples, model)
     values |= with_interval(measure.name, of_images, samples)
     by_chance = [measure.values(others, model)[0][measure.name] for others in _shifted(samples, shifts)]
@@ -153,7 +154,7 @@ def score_questions(
     output: Path,
     shifts: int = SHIFTS,
 ) -> None:
-    """Write dpg.json, genai.json or both, of a stage `question_scores`, into the folder ``output``.
+    """Write dpg.json, genai.json or both, of a ``question_scores`` stage, into the folder ``output``.
 
     Args:
         content: the stage's JSON.

@@ -1,4 +1,4 @@
-"""Scores of images from any origin against any reference, without a study's sample sets.
+"""Score images of any origin against any reference, without a study's sample sets.
 
 The features of both are written to a temporary folder and scored like those of a study.
 """
@@ -34,7 +34,7 @@ METRICS = {m.name: m for m in metrics.METRICS if m.stage == "distribution" and n
 
 @dataclass(frozen=True)
 class Request:
-    """What is scored, and how.
+    """The images to score, and how.
 
     Attributes:
         images: a folder, an NPZ file or an HDF5 file, see `open_images`.

@@ -1,4 +1,4 @@
-"""Scores of a sample set, each a small JSON with its protocol and the hashes of its inputs."""
+"""Score a sample set; each score is a small JSON file with its protocol and the hashes of its inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nanogen.statistics.prompts import METHOD
 def score_distribution(
     content: Mapping[str, Any], features: Path, reference: Path, output: Path
 ) -> None:
-    """Write one JSON per metric of a stage `distribution`, given its JSON, into ``output``.
+    """Write one JSON file per metric of a ``distribution`` stage, given its JSON, into ``output``.
 
     Raises UserError if an input is missing, damaged or made by another configuration.
     """
@@ -46,8 +46,9 @@ def score_distribution(
 def score_image_text(
     content: Mapping[str, Any], samples: Path, prompts_file: Path, output: Path
 ) -> None:
-    """Write one JSON per metric of a stage `image_text`, given its JSON, into ``output``. The metrics
-    are computed on the images of GenEval's prompts.
+    """Write one JSON file per metric of an ``image_text`` stage, given its JSON, into ``output``.
+
+    The metrics are computed on the images of GenEval's prompts.
 
     Raises UserError if an input is missing, damaged or made by another configuration.
     """
@@ -65,7 +66,7 @@ def geneval(
     how: str,
     headline: str = "tags",
 ) -> Score:
-    """GenEval's score, its interval and its chance level, from what a detector ``found`` in each image.
+    """Compute GenEval's score, its interval and its chance level from the detections in each image.
 
     Args:
         of_image: image i belongs to prompts[of_image[i]].
@@ -93,8 +94,9 @@ def score_geneval(
     output: Path,
     color_classifier_folder: Path | None = None,
 ) -> None:
-    """Write the metric file of a stage `geneval`, given its JSON: the score, those of its tags, their
-    intervals, and the chance level.
+    """Write the metric file of a ``geneval`` stage, given its JSON.
+
+    It contains the score, those of the tags, their intervals, and the chance level.
 
     ``color_classifier_folder`` is needed for a detector that does not name colours.
 
@@ -120,8 +122,9 @@ def score_geneval(
 def score_simpleeval(
     content: Mapping[str, Any], samples: Path, prompts_file: Path, scorer_folder: Path, output: Path
 ) -> None:
-    """Write the metric file of a stage `simpleeval`, given its JSON: the score, those of its levels,
-    their intervals, and the chance level.
+    """Write the metric file of a ``simpleeval`` stage, given its JSON.
+
+    It contains the score, those of the levels, their intervals, and the chance level.
 
     Raises UserError if an input is missing, damaged or made by another configuration.
     """

@@ -1,4 +1,4 @@
-"""Similarity of two images, by pixels (PSNR) and by structure (SSIM): one number per pair."""
+"""Similarity of pairs of images: PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ C1, C2 = 0.01**2, 0.03**2  # for images of range 1
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB, at most 100: (N, 3, H, W) in [0, 1], twice -> (N,) float64."""
+    """Compute the peak signal-to-noise ratio in dB, at most 100, of pairs of images.
+
+    Both arguments are (N, 3, H, W) in [0, 1]; returns float64 (N,).
+    """
     squared = (images.double() - targets.double()).square().mean((1, 2, 3))
     return -10 * squared.clamp(min=SMALLEST_ERROR).log10()
 
 
 def ssim(images: Tensor, targets: Tensor) -> Tensor:
-    """Structural similarity (Wang et al. 2004, IEEE TIP 13): (N, 3, H, W) in [0, 1], twice -> (N,)
-    float64 in [-1, 1], 1 for equal images.
+    """Compute the structural similarity (Wang et al. 2004, IEEE TIP 13) of pairs of images.
+
+    Both arguments are (N, 3, H, W) in [0, 1]; returns float64 (N,) in [-1, 1], 1 for equal images.
 
     As in torchmetrics with a data range of 1: a Gaussian window of 11 x 11 with sigma 1.5 per channel,
     reflection at the borders, and the mean over all positions and channels. Computed in float64, because
@@ -44,7 +48,7 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def _windowed(values: Tensor) -> Tensor:
-    """The Gaussian mean around every position of (N, C, H, W)."""
+    """Return the Gaussian mean around every position of (N, C, H, W)."""
     places = torch.arange(-RADIUS, RADIUS + 1, dtype=values.dtype, device=values.device)
     weights = torch.exp(-places.square() / (2 * SIGMA**2))
     weights = (weights / weights.sum()).repeat(values.shape[1], 1, 1, 1)

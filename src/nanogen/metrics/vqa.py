@@ -1,7 +1,7 @@
-"""Visual question answering with networks of transformers: is the answer to a question yes?
+"""Visual question answering with networks of transformers: whether the answer to a question is yes.
 
-DPG-Bench uses the answer, VQAScore its probability; models of all these classes give both. A model's
-folder has what ``save_pretrained`` writes of the network and of its processor.
+DPG-Bench uses the answer, VQAScore its probability; models of all these classes return both. A model's
+folder contains the network and its processor, as ``save_pretrained`` writes them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are a
 
 
 class _Pairs(ABC):
-    """Splits pairs of image and question into batches for the processor and the network."""
+    """A VQA model that splits pairs of image and question into batches."""
 
     def __init__(self, network: LibraryNetwork, processor: Any, batch: int = BATCH):
         self.network, self.processor, self.batch = network, processor, batch
 
     @abstractmethod
     def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor | np.ndarray, Tensor | np.ndarray]:
-        """(the answer is yes, P(yes)) of one batch."""
+        """Return (whether the answer is yes, P(yes)) for one batch."""
 
     def _inputs(self, images: list[np.ndarray], questions: list[str]) -> Mapping[str, Tensor]:
         return self.processor(
@@ -77,7 +77,7 @@ class AnswerClassifier(_Pairs):
         self._yes = places[YES]
 
     def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        with seeded("vqa", "order of patches"):  # which ViLT draws, though it does not matter
+        with seeded("vqa", "order of patches"):  # ViLT draws an order, which does not matter
             logits = self.network(**inputs).logits
         return logits.argmax(1) == self._yes, logits[:, self._yes].double().sigmoid()
 
@@ -148,7 +148,7 @@ class ChatModel(_Pairs):
     def __init__(self, network: nn.Module, processor: Any, batch: int = BATCH):
         super().__init__(network, processor, batch)
         self._yes, self._no = (_tokens(processor.tokenizer, word) for word in (ANSWER, "No"))
-        processor.tokenizer.padding_side = "left"  # so that answers stand at the end
+        processor.tokenizer.padding_side = "left"  # so that answers are at the end
 
     def _prompt(self, question: str) -> str:
         """The question in the model's chat template, followed by the answer."""
@@ -189,7 +189,7 @@ MODELS: dict[str, Callable[..., VQAModel]] = {
     "BlipForQuestionAnswering": AnswerGenerator,
     "AutoModelForImageTextToText": ChatModel,
 }
-# Those that no library has; their folders are what `nanogen.interop.judges` makes.
+# Classes that no library has; `nanogen.interop.judges` writes their folders.
 OWN = {
     "MPlug": "nanogen.metrics.mplug:load",
     "ClipFlanT5": "nanogen.metrics.clip_flant5:load",
@@ -197,7 +197,7 @@ OWN = {
 
 
 def load_vqa(folder: Path | str, model: Model, batch: int = BATCH) -> VQAModel:
-    """The model in ``folder``, of the class in the resolved configuration ``model``.
+    """Load the model in ``folder``, of the class in the resolved configuration ``model``.
 
     Raises UserError for a missing or damaged folder, for a class that cannot answer, and for a
     processor that needs code of its own.
@@ -217,7 +217,7 @@ def _processor(folder: Path) -> Any:
 
     try:
         return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # `tokenizers`, written in Rust, raises plain ones
+    except Exception as error:  # the Rust library `tokenizers` raises plain exceptions
         raise UserError(
             f"{folder} holds no processor for the model's images and questions ({first_line(error)}); "
             "copy it from where the model came from"

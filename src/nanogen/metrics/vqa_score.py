@@ -1,7 +1,7 @@
 """VQAScore (Lin et al. 2024, arXiv 2404.01291): a model's probability that an image shows a text.
 
 GenAI-Bench (Li et al. 2024, arXiv 2406.13743) is its mean over the benchmark's prompts. There is no
-network here: this module has the question and counts the answers of a model (`nanogen.metrics.vqa`).
+network here: this module words the question and evaluates a model's answers (`nanogen.metrics.vqa`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Answers(NamedTuple):
 
 
 class VQAModel(Protocol):
-    """Answers questions about images."""
+    """A model that answers questions about images."""
 
     protocol: str  # a part of a sentence: what answers, and what P(yes) is
 
@@ -36,12 +36,12 @@ class VQAModel(Protocol):
 
 
 def question(text: str) -> str:
-    """The question about a prompt."""
+    """Return the question about a prompt."""
     return QUESTION.format(text=text)
 
 
 def text_of(asked: str) -> str:
-    """The prompt in a question; the inverse of `question`."""
+    """Return the prompt in a question; the inverse of `question`."""
     before, after = QUESTION.split("{text}")
     return asked.removeprefix(before).removesuffix(after)
 
@@ -68,7 +68,7 @@ def score(
     of_image: Sequence[int] | np.ndarray,
     probabilities: Sequence[float] | np.ndarray,
 ) -> dict[str, float]:
-    """The metric from P("Yes") of every image for its own prompt, all in [0, 1].
+    """Compute the metric from P("Yes") of every image for its own prompt, all in [0, 1].
 
     ``genai_bench`` is the mean over images; ``vqa_score_<tag>`` is the same over those of one tag's
     prompts. Image i belongs to prompts[of_image[i]].

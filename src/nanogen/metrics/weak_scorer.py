@@ -1,7 +1,7 @@
-"""SimpleEval's scorer: how well texts agree with an image that is reduced to a few pixels.
+"""SimpleEval's scorer, which compares texts with an image that is reduced to a few pixels.
 
 Why it is weak: a generator can be trained against any learned scorer. The more detail a scorer sees, the
-more ways there are to raise its score without improving the pictures: textures, contrasts, the typical
+more ways there are to raise its score without improving the images: textures, contrasts, the typical
 look of its training images. Four properties make such a training useless:
 
 - *the keyhole*: the image is averaged down to a few pixels before a network sees it. The
@@ -47,7 +47,7 @@ def keyhole(images: np.ndarray, side: int) -> Tensor:
 
 
 class WeakScorer(Protocol):
-    """Compares images with texts."""
+    """A scorer of the agreement between images and texts."""
 
     protocol: str  # a part of a sentence: what compares
 
@@ -183,23 +183,23 @@ class ClipScorer:
 
 
 def build_small(config: Mapping[str, Any]) -> SmallScorer:
-    """The scorer described by a folder's config.json, with random weights."""
+    """Build the scorer that a folder's config.json describes, with random weights."""
     words, longest, side = (config[key] for key in ("words", "longest", "side"))
     network = CoarseMatcher(len(words), longest, side, **config["arguments"])
     return SmallScorer(network, words, longest, side)
 
 
 def load_weak_scorer(folder: Path | str, model: Model) -> WeakScorer:
-    """The scorer in ``folder``, of the class in the resolved configuration ``model``.
+    """Load the scorer in ``folder``, of the class in the resolved configuration ``model``.
 
-    Raises UserError for a missing or damaged folder and for a class that is none of these.
+    Raises UserError for a missing or damaged folder and for another class.
     """
     folder = Path(folder)
     if model.model_class == CLIP:
         return ClipScorer(folder, model)
     if model.model_class != COARSE_MATCHER:
         raise UserError(
-            f"config/models/{model.name}.yaml: {model.model_class} is no weak scorer; known are "
+            f"config/models/{model.name}.yaml: {model.model_class} is not a weak scorer; known are "
             f"{COARSE_MATCHER} and {CLIP}"
         )
     config = read_config(folder)

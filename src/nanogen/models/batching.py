@@ -1,4 +1,4 @@
-"""Rows taken in batches: slices, copies of memory-mapped images, a bar on a terminal."""
+"""Iterate over rows in batches, with a progress bar."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tqdm import tqdm
 
 
 def progress(items: Iterable[Any], what: str) -> Iterable[Any]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar while iterating, if standard error is a terminal."""
     return tqdm(items, what, disable=not sys.stderr.isatty(), leave=False)
 
 
 def batches(count: int, size: int) -> Iterator[slice]:
-    """Consecutive slices of at most ``size`` rows."""
+    """Yield consecutive slices of at most ``size`` rows."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
 
 
 def gather(images: np.ndarray, rows: Tensor | slice) -> Tensor:
-    """Rows of a memory-mapped array, copied into a tensor."""
+    """Copy rows of a memory-mapped array into a tensor."""
     return torch.from_numpy(np.array(images[rows if isinstance(rows, slice) else rows.numpy()]))

@@ -1,4 +1,4 @@
-"""The beam search that mPLUG answers with, hypothesis by hypothesis as its authors' program does."""
+"""The beam search of mPLUG, which gives the same hypotheses as its authors' code."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-ALPHA = 0.6  # of the length penalty ((5 + length) / 6) ** ALPHA (Wu et al. 2016, arXiv 1609.08144)
-NEVER = -1e20  # the score of an end that comes too early
+ALPHA = 0.6  # length penalty ((5 + length) / 6) ** ALPHA (Wu et al. 2016, arXiv 1609.08144)
+NEVER = -1e20  # the score of an end token that comes too early
 
 
 def beam_search(
@@ -22,14 +22,23 @@ def beam_search(
     shortest: int = 1,
     device: torch.device | str = "cpu",
 ) -> list[Tensor]:
-    """The best sequence of each of ``count`` questions, with ``start`` and, where it ended, ``end``.
+    """Find the best answer to each of ``count`` questions.
 
-    A question is done when its likeliest beam ends; until then beams that have ended go on, too. Scores
-    are summed log-probabilities over the length penalty.
+    The search for a question stops when its most probable beam ends. Until then, beams that have ended
+    are extended as well. The score of a sequence is its summed log-probability divided by the length
+    penalty.
 
     Args:
-        next_logits: tokens (count * beams, T) -> scores of the next token (count * beams, vocabulary).
-        longest, shortest: tokens written, ``end`` included.
+        next_logits: tokens (count * beams, T) -> logits of the next token (count * beams, vocabulary).
+        count: number of questions.
+        start, end: ids of the start and end tokens.
+        beams: number of beams per question.
+        longest, shortest: limits of the number of generated tokens, ``end`` included.
+        device: where the tokens are.
+
+    Returns:
+        The token ids of every question's answer, int64 (T,), from ``start`` to ``end``, or to the
+        longest length.
     """
     sequences = torch.full((count, beams, 1), start, device=device)
     totals = torch.full((count, beams), float("-inf"), device=device)

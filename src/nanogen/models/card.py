@@ -1,4 +1,4 @@
-"""The card of a model folder, `nanogen.json`: what made the network and how good it is."""
+"""The card of a model folder, `nanogen.json`: how the network was made, and its quality."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ FORMAT = ("model", 1)
 
 
 def write_card(folder: Path, stage: ModelStage, quality: Mapping[str, float], seconds: float) -> None:
-    """Write the card of the network that ``stage`` (a stage `model`) made into ``folder``.
+    """Write the card of a network into its folder.
 
     Args:
-        quality: numbers on held-out data, e.g. ``{"psnr": 27.1}`` (dB).
-        seconds: how long it took to make.
+        folder: the model folder.
+        stage: the ``model`` stage that made the network.
+        quality: measurements on held-out data, e.g. ``{"psnr": 27.1}`` (dB).
+        seconds: how long the stage took.
     """
     model = stage.model
     card = {
@@ -34,7 +36,10 @@ def write_card(folder: Path, stage: ModelStage, quality: Mapping[str, float], se
 
 
 def read_card(folder: Path | str) -> dict[str, Any] | None:
-    """The card, or none for a folder that others made; raises UserError if it is no card."""
+    """Read the card; None for a folder without one, which another program wrote.
+
+    Raises UserError if the file is not a card.
+    """
     path = Path(folder) / CARD
     if not path.exists():
         return None
@@ -44,9 +49,9 @@ def read_card(folder: Path | str) -> dict[str, Any] | None:
 
 
 def expect_model(folder: Path | str, hash: str) -> None:
-    """Raise UserError unless ``folder`` holds the model that carries ``hash``.
+    """Raise UserError unless ``folder`` contains the model with this hash.
 
-    A folder without a card, the user's own, is taken as it is.
+    A folder without a card belongs to the user and is accepted as it is.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -1,7 +1,8 @@
-"""CLIP-FlanT5 (Lin et al. 2024, arXiv 2404.01291): an image's patches among the words that FlanT5 reads.
+"""CLIP-FlanT5 (Lin et al. 2024, arXiv 2404.01291): FlanT5 with image patches among its input tokens.
 
-The vision tower of CLIP ViT-L/14 at 336 pixels gives the features of its last block but one, without the
-class token; two linear layers bring them to FlanT5's width. Made of transformers' classes.
+The patches are features of the last but one block of CLIP ViT-L/14 at 336 pixels, without the class
+token. Two linear layers project them to the width of FlanT5. The network is built from classes of
+transformers.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ SKIPPED = ("language.encoder.embed_tokens.", "language.decoder.embed_tokens.")  
 
 
 class ClipFlanT5(nn.Module):
-    """The network; its arguments are those of CLIPVisionConfig and T5Config."""
+    """The network.
+
+    Args:
+        vision_config: arguments of CLIPVisionConfig.
+        text_config: arguments of T5Config.
+    """
 
     def __init__(self, vision_config: Mapping[str, Any], text_config: Mapping[str, Any]):
         super().__init__()
         from transformers import CLIPVisionConfig, CLIPVisionModel, T5Config, T5ForConditionalGeneration
 
         sizes = T5Config(**{**text_config, "tie_word_embeddings": False})
-        sizes.tie_word_embeddings = False  # which the class overrides: the head has weights of its own
+        sizes.tie_word_embeddings = False  # T5Config overrides it; the output layer has its own weights
         self.vision = CLIPVisionModel(CLIPVisionConfig(**vision_config))
         width = self.vision.config.hidden_size
         self.projector = nn.Sequential(
@@ -42,13 +48,13 @@ class ClipFlanT5(nn.Module):
     def answer_logits(
         self, seen: Tensor, before: Tensor, after: Sequence[Tensor], answer: Tensor
     ) -> Tensor:
-        """Scores of the vocabulary at each place of an answer, (N, T, vocabulary).
+        """Compute the logits at every position of an answer, (N, T, vocabulary).
 
         Args:
-            seen: `encode_images` of N images.
-            before: tokens in front of every image, (A,).
-            after: tokens behind each image, N times (B_i,).
-            answer: the answer's tokens, (T,).
+            seen: the result of `encode_images` for N images.
+            before: tokens before every image, int64 (A,).
+            after: tokens after each image, N tensors int64 (B_i,).
+            answer: tokens of the answer, int64 (T,).
         """
         embed = self.language.get_input_embeddings()
         rows = [
@@ -66,7 +72,7 @@ class ClipFlanT5(nn.Module):
 
 
 def from_released(name: str) -> str | None:
-    """Our name of a weight in the released files; None of one that is there twice."""
+    """Return our name of a released weight; None for one that the network does not have or shares."""
     tower = "vision_tower.vision_tower."
     if name.startswith(tower):
         renamed = "vision." + name.removeprefix(tower).removeprefix("vision_model.")

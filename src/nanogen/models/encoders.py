@@ -1,4 +1,4 @@
-"""Frozen vision encoders seen as a map from images to a grid of patch features."""
+"""Frozen vision encoders, as maps from images to a grid of patch features."""
 
 from __future__ import annotations
 
@@ -23,13 +23,19 @@ from nanogen.models.transformer_parts import TRANSFORMERS, TransformerParts
 
 PREPROCESSING = "preprocessing.json"
 
-# where a class has these keys: a network so narrow does not leave its start with the large one's
+# For classes with these keys: with the defaults of large networks, small ones do not start to learn.
 STARTING = {"layerscale_value": 1.0, "initializer_range": 0.1}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What an encoder is fed: ``(image - mean) / std`` of images in [0, 1], ``size`` pixels wide."""
+    """The preprocessing of an encoder: ``(image - mean) / std`` of images in [0, 1], then resizing.
+
+    Attributes:
+        size: side of the encoder's square input, in pixels.
+        mean, std: per channel, for images in [0, 1].
+        interpolation: a mode of `torch.nn.functional.interpolate`.
+    """
 
     size: int
     mean: tuple[float, float, float]
@@ -37,7 +43,7 @@ class Preprocessing:
     interpolation: str = "bicubic"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float (N, 3, size, size); resized without antialiasing."""
+        """Map uint8 images (N, H, W, 3) to float (N, 3, size, size), resized without antialiasing."""
         return self.unit(images.permute(0, 3, 1, 2).to(torch.get_default_dtype()) / 255)
 
     def signed(self, images: Tensor) -> Tensor:
@@ -57,7 +63,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, model: Model) -> Preprocessing:
-        """As a model's resolved configuration says."""
+        """Return the preprocessing that a resolved model configuration describes."""
         size = model.required("input_size")
         return cls(size, model.image_mean, model.image_std, model.interpolation)
 
@@ -71,11 +77,17 @@ class Preprocessing:
 
 
 class VisionEncoder(nn.Module):
-    """A frozen encoder; its tokens are those of the authors' code, whose last norm is seldom the
-    library's (`TransformerParts.last`).
+    """A frozen encoder whose tokens equal those of the authors' code.
+
+    The authors' code rarely applies the last norm as the library does; see `TransformerParts.last`.
 
     Args:
-        last_norm, multilayer: as of `Model`.
+        network: a network of transformers or timm.
+        preprocessing: how images become its input.
+        last_norm, multilayer: as in `Model`.
+
+    Raises:
+        UserError: ``multilayer`` names blocks that the network does not have.
     """
 
     def __init__(
@@ -93,7 +105,8 @@ class VisionEncoder(nn.Module):
         self.parts.end(last_norm)
         if multilayer and max(multilayer.blocks) > self.parts.depth:
             raise UserError(
-                f"multilayer.blocks {multilayer.blocks}: the encoder has {self.parts.depth} blocks"
+                f"multilayer.blocks {multilayer.blocks}: the encoder has {self.parts.depth} blocks; "
+                f"choose numbers from 1 to {self.parts.depth}"
             )
         self.prefix, self.width = self.parts.prefix, self.parts.width
         self.rows = preprocessing.size // self.parts.patch
@@ -107,13 +120,13 @@ class VisionEncoder(nn.Module):
         return self._square(self._of_layers(self.multilayer, pixels))
 
     def _of_layers(self, multilayer: MultiLayer, pixels: Tensor) -> Tensor:
-        """(N, rows * rows, C), as RAEv2 makes them."""
+        """Combine the patch tokens of several blocks as RAEv2 does, (N, rows * rows, C)."""
         layers = self.parts.normed(pixels, multilayer.blocks)
         mean = torch.stack(layers).mean(0)
         return mean + layers[-1].mean(1, keepdim=True) if multilayer.summary else mean
 
     def grid(self, tokens: Tensor) -> Tensor:
-        """All tokens (N, T, C) -> the patches' (N, C, rows, rows)."""
+        """Arrange the patch tokens among all tokens (N, T, C) as a grid (N, C, rows, rows)."""
         return self._square(tokens[:, self.prefix :])
 
     def _square(self, patches: Tensor) -> Tensor:
@@ -121,13 +134,15 @@ class VisionEncoder(nn.Module):
 
 
 def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
-    """The encoder in ``folder``.
+    """Load the encoder in ``folder``.
 
     Args:
-        model: its resolved configuration; where none is given, the one in its card, or what
+        folder: a model folder, or a folder of transformers or timm.
+        model: its resolved configuration. By default the one in its card or, without a card, what
             `config.json` and `preprocessing.json` say.
 
-    Raises UserError where a file is missing or the class is not known.
+    Raises:
+        UserError: a file is missing or damaged, or the class is not known.
     """
     card = read_card(folder)
     if model is None and card is not None:
@@ -153,7 +168,7 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
         return VisionEncoder(network, preprocessing, last_norm, layers)
     if class_name not in TRANSFORMERS:
         raise UserError(
-            f"{folder}: the order of {class_name}'s tokens is not known; known are "
+            f"{folder}: encoders of class {class_name} are not supported; supported are "
             f"{', '.join(TRANSFORMERS)} and timm:MODEL"
         )
     network = load_network(folder, class_name, **TRANSFORMERS[class_name].arguments)
@@ -161,17 +176,17 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
 
 
 def _own_class(folder: Path) -> str:
-    """The class that ``config.json`` names, as transformers or as timm writes it."""
+    """Return the class that ``config.json`` names, in the format of transformers or timm."""
     config = read_json(folder / "config.json")
     if config.get("architectures"):
         return config["architectures"][0]
     if "architecture" in config:
         return timm_networks.PREFIX + config["architecture"]
-    raise UserError(f"{folder / 'config.json'} names no class of networks; give the model's own folder")
+    raise UserError(f"{folder / 'config.json'} does not name a model class; give the model's own folder")
 
 
 def copy_encoder(source: Path, preprocessing: Preprocessing, target: Path) -> None:
-    """Copy the files of the encoder in ``source`` to the new folder ``target``, whatever its class."""
+    """Copy the files of an encoder of any class from ``source`` to the new folder ``target``."""
     target.mkdir(parents=True)
     for pattern in ("config.json", CARD, "*.safetensors", "*.safetensors.index.json"):
         for file in source.glob(pattern):
@@ -180,7 +195,10 @@ def copy_encoder(source: Path, preprocessing: Preprocessing, target: Path) -> No
 
 
 def build_encoder(model: Model) -> LibraryNetwork:
-    """An untrained encoder of the configuration's class and architecture."""
+    """Build an untrained encoder with the configuration's class and architecture.
+
+    Raises UserError if the class cannot be built here or a key of the architecture is not known.
+    """
     name = model.model_class
     if timm_networks.is_own_class(name):
         return timm_networks.build(name, _timm_arguments(model))
@@ -203,7 +221,7 @@ def _timm_arguments(model: Model) -> dict[str, Any]:
 
 
 def save_encoder(network: LibraryNetwork, model: Model, folder: Path) -> None:
-    """Write a network that `build_encoder` made."""
+    """Save a network that `build_encoder` built."""
     if timm_networks.is_own_class(model.model_class):
         timm_networks.save(network, _timm_arguments(model), folder)
     else:

@@ -1,5 +1,8 @@
-"""Inception-v3 as FID is defined on (Heusel et al. 2017, arXiv 1706.08500): the network of 2015 with
-the weights and the resizing of TensorFlow 1, in torch-fidelity's conversion."""
+"""The Inception-v3 network that defines FID (Heusel et al. 2017, arXiv 1706.08500).
+
+It is the network of 2015 with the weights and the resizing of TensorFlow 1, as converted by
+torch-fidelity.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ class InceptionV3(FeatureExtractorInceptionV3):
     """uint8 (N, 3, H, W) -> pooled features (N, 2048), logits without the bias (N, 1008)."""
 
     def __init__(self) -> None:
-        # Its constructor unpickles weights, which could execute code. It is given an empty pickle
-        # made here; the weights follow as safetensors.
+        # The parent's constructor unpickles weights, which could execute code. It gets an empty pickle
+        # instead; the weights are loaded from safetensors afterwards.
         nothing = io.BytesIO()
         torch.save({}, nothing)
         nothing.seek(0)

@@ -1,4 +1,4 @@
-"""Untrained networks: the keys of their architecture, and initial weights from a seed."""
+"""Initial weights from a seed, and a check of architecture keys."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nanogen.identity import seed_for
 
 @contextmanager
 def seeded(*parts: str | int) -> Iterator[None]:
-    """Draw initial weights from a seed of these names; the surrounding generator is untouched."""
+    """Seed torch's CPU generator from these parts within the context, and restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(*parts))
         yield
 
 
 def checked(architecture: Mapping[str, Any], valid: Iterable[str], name: str) -> dict[str, Any]:
-    """``architecture`` as a dictionary; raises UserError at a key that is not among ``valid``."""
+    """Return ``architecture`` as a dictionary; raise UserError for a key that is not in ``valid``."""
     valid = list(valid)
     for key in architecture:
         if key not in valid:

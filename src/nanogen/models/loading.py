@@ -1,4 +1,4 @@
-"""Loading networks of transformers and diffusers: local safetensors, every weight accounted for."""
+"""Load networks of transformers and diffusers from local safetensors, and check that none is missing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.weights import check_folder, first_line
 
-# A network of transformers, diffusers or timm: which attributes it has depends on its class, so the type
-# checker lets all of them pass.
+# A network of transformers, diffusers or timm; its attributes depend on its class and are not typed.
 LibraryNetwork: TypeAlias = Any
-# where a class named in a model's configuration may come from
+# the classes that a model's configuration may name, and their libraries
 LIBRARIES = {
     "AutoencoderKL": "diffusers",
     "AutoencoderKLFlux2": "diffusers",
@@ -33,36 +32,39 @@ LIBRARIES = {
     "BlipForQuestionAnswering": "transformers",
     "AutoModelForImageTextToText": "transformers",
 }
-# What the libraries raise where a folder is not what they expect, whichever of its files it is.
+# What the libraries raise if any file of a folder is not as they expect.
 NOT_LOADED = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)
 
 
 def network_class(name: str) -> Any:
-    """The class ``name``; raises UserError if this program does not know it."""
+    """Return the class ``name``; raise UserError if it is not one of `LIBRARIES`."""
     if name not in LIBRARIES:
-        raise UserError(f"model class {name!r} cannot be loaded here; known are {', '.join(LIBRARIES)}")
+        raise UserError(f"model class {name!r} is not supported; supported are {', '.join(LIBRARIES)}")
     return getattr(importlib.import_module(LIBRARIES[name]), name)
 
 
 def _without_bars(library: str) -> None:
-    """The libraries draw progress bars even for one small file, and into log files too."""
+    """Disable a library's progress bars, which it draws even for one small file, and into log files."""
     importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
 
 
 def save_network(network: Any, folder: Path) -> None:
-    """``save_pretrained``: ``config.json`` and safetensors in ``folder``."""
+    """Save a network as ``config.json`` and safetensors, without a progress bar."""
     _without_bars(LIBRARIES[type(network).__name__])
     network.save_pretrained(folder, safe_serialization=True)
 
 
 def load_network(folder: Path | str, class_name: str, **arguments: bool) -> LibraryNetwork:
-    """The network in ``folder`` (as ``save_pretrained`` writes it), frozen, of torch's default type,
-    evaluating.
+    """Load a network, frozen, in torch's default type and in evaluation mode.
 
-    ``arguments`` are the class's own, e.g. ``add_pooling_layer=False``.
+    Args:
+        folder: as ``save_pretrained`` writes it.
+        class_name: a class in `LIBRARIES`.
+        arguments: further arguments of the class, e.g. ``add_pooling_layer=False``.
 
-    Raises UserError where a file is missing or damaged, or where weights are missing: a layer
-    would silently keep random values.
+    Raises:
+        UserError: a file is missing or damaged, the folder is of another class, or weights are missing
+            (the libraries would leave such layers at random values).
     """
     folder = Path(folder)
     if not (folder / "config.json").exists():
@@ -94,9 +96,9 @@ def load_network(folder: Path | str, class_name: str, **arguments: bool) -> Libr
 
 
 def load_processor(cls: Any, folder: Path) -> Any:
-    """A tokenizer or image processor of transformers from a network's folder.
+    """Load a tokenizer or image processor of transformers from a network's folder.
 
-    Raises UserError where its files are missing or damaged.
+    Raises UserError if its files are missing or damaged.
     """
     try:
         return cls.from_pretrained(str(folder), local_files_only=True)
@@ -105,22 +107,22 @@ def load_processor(cls: Any, folder: Path) -> Any:
 
 
 def _check_class(folder: Path, class_name: str) -> None:
-    """Refuse a folder whose own config.json names another family of networks."""
+    """Raise UserError if the folder's config.json names another family of networks."""
     config = read_json(folder / "config.json")
-    if "_class_name" in config:  # diffusers; its classes' names begin alike
+    if "_class_name" in config:  # diffusers, whose class names have a common beginning
         named, fits = [config["_class_name"]], config["_class_name"] == class_name
     else:
         named = config.get("architectures") or []
         fits = (
             not named
-            or class_name.startswith("Auto")  # which reads the class from the same place
+            or class_name.startswith("Auto")  # takes its class from the same key
             or any(_related(str(name), class_name) for name in named)
         )
     if not fits:
-        raise UserError(f"{folder} holds a {named[0]}, not a {class_name}")
+        raise UserError(f"{folder} holds a {named[0]}, not a {class_name}; give the folder of one")
 
 
 def _related(stored: str, wanted: str) -> bool:
-    """Whether transformers finds one class in what the other saved, e.g. a part of SiglipModel."""
+    """Whether transformers can load one class from what another saved, e.g. a part of SiglipModel."""
     stem, part = stored.removesuffix("ForCausalLM").removesuffix("Model"), wanted.removesuffix("Model")
     return part.startswith(stem) or stem.startswith(part)

@@ -1,7 +1,8 @@
-"""mPLUG for visual question answering (Li et al. 2022, arXiv 2205.12005), of transformers' classes.
+"""mPLUG for visual question answering (Li et al. 2022, arXiv 2205.12005), built from transformers.
 
-CLIP's vision tower and a BERT read image and question; in the fusion the question attends to the image,
-and in every ``stride``-th layer both attend to each other; a BERT decoder writes the answer.
+A CLIP vision tower encodes the image and a BERT the question. In the fusion layers the question attends
+to the image, and in every ``stride``-th of them both attend to each other. A BERT decoder writes the
+answer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 CLASS = "MPlug"
-LEAST = -1e4  # added to the score of a place that is not attended to, as the authors have it
+LEAST = -1e4  # added to the attention scores of masked positions, as in the authors' code
 
 
 class FusionLayer(nn.Module):
@@ -32,17 +33,17 @@ class FusionLayer(nn.Module):
         return self.output(self.intermediate(states), states)
 
     def read_image(self, text: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-        """The text (N, L, width) after a look at the image (N, P, width)."""
+        """Attend from the text (N, L, width) to the image (N, P, width); returns (N, L, width)."""
         states = self.attention(text, mask)[0]
         return self._mlp(self.crossattention(states, None, image)[0])
 
     def read_both(self, states: Tensor, mask: Tensor) -> Tensor:
-        """Image and text (N, P + L, width) after each attended to all."""
+        """Self-attention over image and text (N, P + L, width); returns the same shape."""
         return self._mlp(self.attention(states, mask)[0])
 
 
 class Fusion(nn.Module):
-    """Image and text, read together by ``count`` layers."""
+    """Fuse image and text in ``count`` layers."""
 
     def __init__(self, config: Any, count: int, stride: int):
         super().__init__()
@@ -50,7 +51,7 @@ class Fusion(nn.Module):
         self.stride = stride
 
     def forward(self, text: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-        """(N, P + L, width): the image, then the text."""
+        """Return (N, P + L, width): the image's tokens, then the text's."""
         patches = image.shape[1]
         whole = torch.cat([mask.new_zeros(*mask.shape[:-1], patches), mask], -1)
         for number, layer in enumerate(self.layer):
@@ -68,9 +69,9 @@ class MPlug(nn.Module):
 
     Args:
         vision_config: arguments of CLIPVisionConfig.
-        text_config: arguments of BertConfig; ``num_hidden_layers`` is left to the three below.
-        text_layers, fusion_layers, decoder_layers: depths.
-        stride: every so many fusion layers image and text attend to each other.
+        text_config: arguments of BertConfig, without ``num_hidden_layers``.
+        text_layers, fusion_layers, decoder_layers: number of layers of each part.
+        stride: image and text attend to each other in every ``stride``-th fusion layer.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class MPlug(nn.Module):
         )
         self.text_encoder = BertModel(reads, add_pooling_layer=False)
         width, seen = reads.hidden_size, self.vision.config.hidden_size
-        # theirs have one width and no projection where the widths are the same
+        # released models have no projection if both widths are the same
         self.visn_fc = nn.Linear(seen, width) if seen != width else nn.Identity()
         self.visn_layer_norm = nn.LayerNorm(width, eps=1e-12) if seen != width else nn.Identity()
         self.fusion = Fusion(self.text_encoder.config, fusion_layers, stride)
@@ -112,13 +113,15 @@ class MPlug(nn.Module):
         return self.visn_layer_norm(self.visn_fc(self.vision.post_layernorm(states)))
 
     def read(self, seen: Tensor, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Images with their questions.
+        """Encode questions about images.
 
         Args:
-            seen: `encode_images` of N images.
-            tokens, mask: the questions' tokens (N, L), and 1 where they are no padding.
+            seen: the result of `encode_images` for N images.
+            tokens: tokens of the questions, int64 (N, L).
+            mask: (N, L), 1 at tokens and 0 at padding.
 
-        Returns what the decoder reads (N, P + L, width), and its mask (N, P + L).
+        Returns:
+            The decoder's input (N, P + L, width), and its mask (N, P + L).
         """
         text = self.text_encoder(input_ids=tokens, attention_mask=mask).last_hidden_state
         hidden = (1.0 - mask[:, None, None].to(text.dtype)) * LEAST
@@ -126,7 +129,7 @@ class MPlug(nn.Module):
         return states, torch.cat([mask.new_ones(seen.shape[:2]), mask], 1)
 
     def next_logits(self, states: Tensor, mask: Tensor, written: Tensor) -> Tensor:
-        """Scores (N, T, vocabulary) of the token after each of ``written`` (N, T)."""
+        """Compute the logits (N, T, vocabulary) of the token after each of ``written`` (N, T)."""
         return self.text_decoder(
             input_ids=written,
             encoder_hidden_states=states,
@@ -139,7 +142,10 @@ class MPlug(nn.Module):
 
 
 def arguments(config: Mapping[str, Any], bert: Mapping[str, Any]) -> dict[str, Any]:
-    """`MPlug`'s arguments from the released ``config.yaml`` and ``config_bert.json``."""
+    """Return the arguments of `MPlug` for the released ``config.yaml`` and ``config_bert.json``.
+
+    Raises KeyError if a key is missing.
+    """
     width = config.get("clip_vision_width", 1024)
     own = ("text_encoder_layers", "text_decode_layers", "fusion_layers", "stride_layer")
     known = ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "hidden_act")
@@ -163,8 +169,10 @@ def arguments(config: Mapping[str, Any], bert: Mapping[str, Any]) -> dict[str, A
 
 
 def from_released(weights: Mapping[str, Tensor], fusion_layers: int) -> dict[str, Tensor]:
-    """The released weights under our names; those that answer no question, such as the average that they
-    were trained towards, are left out."""
+    """Rename the released weights to ours.
+
+    Weights that answering does not need, such as the average from training, are left out.
+    """
     found: dict[str, Tensor] = {}
     depth = 1 + max(
         (int(n.split(".")[3]) for n in weights if n.startswith("fusion_encoder.encoder.layer.")),
@@ -176,12 +184,12 @@ def from_released(weights: Mapping[str, Tensor], fusion_layers: int) -> dict[str
             found.update(_of_clip(name.removeprefix("visual_encoder.visual."), weight))
         elif name.startswith("fusion_encoder.encoder.layer."):
             number, rest = name.split(".", 4)[3:]
-            if (place := int(number) - (depth - fusion_layers)) >= 0:  # only the last ones are used
+            if (place := int(number) - (depth - fusion_layers)) >= 0:  # only the last layers are used
                 found[f"fusion.layer.{place}.{rest}"] = weight
         elif name.startswith(kept) and not name.endswith("position_ids"):
             found[name] = weight
     head = "text_decoder.cls.predictions"
-    if f"{head}.bias" in found:  # one parameter, of which files have one or both names
+    if f"{head}.bias" in found:  # files have one or both names of this parameter
         found.setdefault(f"{head}.decoder.bias", found[f"{head}.bias"])
     return found
 
@@ -202,8 +210,8 @@ CLIP_NAMES = {
 
 
 def _of_clip(name: str, weight: Tensor) -> dict[str, Tensor]:
-    """A weight of OpenAI's CLIP under transformers' names; queries, keys and values are one there."""
-    if name == "proj":  # of the shared space
+    """Rename a weight of OpenAI's CLIP, which fuses query, key and value, to transformers' names."""
+    if name == "proj":  # into CLIP's joint space
         return {}
     renamed = name
     for theirs, ours in CLIP_NAMES.items():

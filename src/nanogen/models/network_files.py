@@ -1,4 +1,4 @@
-"""A network of torch on disk: ``config.json`` (constructor arguments) and ``model.safetensors``."""
+"""Save and load networks as ``config.json`` (constructor arguments) and ``model.safetensors``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_network(network: nn.Module, config: Mapping[str, Any], folder: Path) -> None:
-    """Write ``config`` and the network's weights into ``folder`` (which exists)."""
+    """Write ``config`` and the network's weights into ``folder``, which must exist."""
     save_state(network.state_dict(), config, folder)
 
 
 def save_state(state: Mapping[str, Tensor], config: Mapping[str, Any], folder: Path) -> None:
-    """Write ``config`` and the weights ``state`` into ``folder`` (which exists)."""
+    """Write ``config`` and the weights ``state`` into ``folder``, which must exist."""
     from safetensors.torch import save_file
 
     write_json(folder / CONFIG, dict(config))
@@ -33,27 +33,30 @@ def save_state(state: Mapping[str, Tensor], config: Mapping[str, Any], folder: P
 
 
 def read_pickled_state(path: Path) -> dict[str, Tensor]:
-    """The weights in a file of ``torch.save``, as some networks are only released; nothing in it is
-    executed. Raises UserError unless it holds tensors by name."""
+    """Read a state dict from a ``torch.save`` file without executing anything in it.
+
+    Some networks are only released in this format. Raises UserError if the file is not a state dict.
+    """
     from nanogen.models.torch_files import read_torch
 
     state = read_torch(path)
     if not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path} does not hold tensors by name; expected a state dictionary")
+        raise UserError(f"{path} does not contain tensors by name; expected a state dict")
     return dict(state)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration stored beside the weights; raises UserError where there is none."""
+    """Read the configuration next to the weights; raise UserError if there is none."""
     if not (folder / CONFIG).exists():
         raise UserError(f"{folder} holds no network: there is no {CONFIG}; make or fetch it again")
     return read_json(folder / CONFIG)
 
 
 def load_weights(network: Network, folder: Path) -> Network:
-    """Fill ``network`` from ``folder``; frozen, of torch's default type, evaluating.
+    """Load the weights in ``folder`` into ``network``, and freeze it.
 
-    Raises UserError unless every weight is there, of the right size, and none is left over.
+    The network has torch's default type and is in evaluation mode. Raises UserError unless the names and
+    shapes of all weights match.
     """
     from safetensors.torch import load_file
 

@@ -1,7 +1,8 @@
-"""Frozen perceptual distances: LPIPS (Zhang et al. 2018, arXiv 1801.03924, equation 1) and, where its
-weights are not at hand, the distance of a trained convolutional network's features.
+"""Frozen perceptual distances between images.
 
-They are modules: float images (B, 3, H, W) in [-1, 1], twice, give (B,); the gradient reaches the first.
+These are LPIPS (Zhang et al. 2018, arXiv 1801.03924, equation 1) and, for studies without its weights,
+the distance between features of a small trained convolutional network. They are modules that map two
+batches of float images (B, 3, H, W) in [-1, 1] to distances (B,), differentiable in the first.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ SMALL_INCEPTION = "nanogen.SmallInception"
 
 
 class StageDistance(nn.Module):
-    """Distance of a trained convolutional network's features: LPIPS without learned weights.
+    """Distance between features of a trained convolutional network: LPIPS without learned weights.
 
-    Per stage the channels of every position are scaled to unit length; their squared difference is
-    summed over channels, averaged over positions and then over stages.
+    In every stage of the network, the channels of each position are scaled to unit length. The squared
+    difference is summed over channels and averaged over positions, then over stages.
     """
 
     def __init__(self, network: SmallInception, size: int):
@@ -42,7 +43,7 @@ class StageDistance(nn.Module):
         return torch.stack(per_stage).mean(0)
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """Unit features (B, C, h, w) after every stage that has weights."""
+        """Return features (B, C, h, w) of unit length after every stage that has weights."""
         if images.shape[-1] != self.size:
             images = F.interpolate(images, (self.size, self.size), mode="bicubic")
         found = []
@@ -54,9 +55,9 @@ class StageDistance(nn.Module):
 
 
 def load_perceptual(folder: Path, model: Model) -> nn.Module:
-    """The frozen distance in ``folder``, as the resolved configuration ``model`` names it.
+    """Load the frozen distance in ``folder`` that the resolved configuration ``model`` describes.
 
-    Raises UserError where a file or the package is missing or the class is not known.
+    Raises UserError if a file or the package lpips is missing, or the class is not known.
     """
     kind = model.model_class
     if kind == SMALL_INCEPTION:
@@ -65,15 +66,15 @@ def load_perceptual(folder: Path, model: Model) -> nn.Module:
     if kind == LPIPS:
         return _Lpips(folder)
     raise UserError(
-        f"config/models/{model.name}.yaml: {kind} gives no perceptual distance; known are {LPIPS} "
-        f"and {SMALL_INCEPTION}"
+        f"config/models/{model.name}.yaml: {kind} is not a perceptual distance; choose {LPIPS} or "
+        f"{SMALL_INCEPTION}"
     )
 
 
 class _Lpips(nn.Module):
-    """The package's LPIPS on torchvision's VGG16, whose weights lie in the model's folder.
+    """LPIPS of the package lpips on torchvision's VGG16, with the VGG16 weights of the model folder.
 
-    The package brings the learned weights of the distance; nothing is fetched.
+    The package contains the learned weights of the distance; nothing is downloaded.
     """
 
     def __init__(self, folder: Path):
@@ -97,9 +98,12 @@ class _Lpips(nn.Module):
 
 def _vgg(path: Path) -> dict[str, Tensor]:
     if not path.exists():
-        raise UserError(f"{path} is missing: torchvision's VGG16; fetch the model again")
+        raise UserError(f"{path} (torchvision's VGG16) is missing; fetch the model again")
     with readable_weights(path):
         weights = load_file(path)
     if "features.28.bias" not in weights:
-        raise UserError(f"{path} does not hold torchvision's VGG16, whose last layer is features.28")
+        raise UserError(
+            f"{path} does not contain torchvision's VGG16 (last layer features.28); "
+            "fetch the model again"
+        )
     return weights

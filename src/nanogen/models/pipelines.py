@@ -1,4 +1,4 @@
-"""Text-to-image pipelines of diffusers as ``save_pretrained`` writes them, loaded without their code."""
+"""Load text-to-image pipelines of diffusers without executing code from their folders."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ NEEDED = ("prompt", "generator", "output_type")
 
 
 def load_pipeline(folder: Path | str, class_name: str, precision: str) -> DiffusionPipeline:
-    """The pipeline in ``folder``, of a class that diffusers has, its weights from safetensors.
+    """Load a pipeline of diffusers, with weights from safetensors.
 
-    Raises UserError where files are missing or damaged, where the folder is of another class, where
-    it names code of its own, or where the class makes no images of texts.
+    Args:
+        folder: as ``save_pretrained`` writes it.
+        class_name: a pipeline class of diffusers.
+        precision: ``float32`` or ``bf16``.
+
+    Raises:
+        UserError: files are missing or damaged, the folder is of another class or names code of its own,
+            or the class does not generate images from text.
     """
     folder = Path(folder)
     absent = _checked_components(folder, class_name)
@@ -35,14 +41,15 @@ def load_pipeline(folder: Path | str, class_name: str, precision: str) -> Diffus
     from transformers.utils import logging as transformers_logging
 
     diffusers_logging.disable_progress_bar()
-    diffusers_logging.set_verbosity_error()  # it warns at every prompt of which CLIP reads only a part
+    diffusers_logging.set_verbosity_error()  # it warns about every prompt that is too long for CLIP
     transformers_logging.disable_progress_bar()
     cls = getattr(diffusers, class_name, None)
     if not inspect.isclass(cls) or not issubclass(cls, diffusers.DiffusionPipeline):
         raise UserError(f"diffusers {diffusers.__version__} has no pipeline {class_name!r}")
     if missing := [name for name in NEEDED if name not in call_arguments(cls)]:
         raise UserError(
-            f"{class_name} makes no images of texts: it is called without {', '.join(missing)}"
+            f"{class_name} is not a text-to-image pipeline: its call has no argument "
+            f"{', '.join(missing)}; choose another class"
         )
     try:
         return diffusers.DiffusionPipeline.from_pretrained(
@@ -58,15 +65,15 @@ def load_pipeline(folder: Path | str, class_name: str, precision: str) -> Diffus
 
 
 def call_arguments(pipeline: Any) -> dict[str, Any]:
-    """Arguments of a pipeline's call, or of its class's, and their defaults."""
+    """Return the arguments of calling a pipeline or its class, and their defaults."""
     parameters = inspect.signature(pipeline.__call__).parameters.values()
     return {parameter.name: parameter.default for parameter in parameters}
 
 
 def _checked_components(folder: Path, class_name: str) -> list[str]:
-    """The components that the pipeline was saved without, such as one of several text encoders.
+    """Return the components that the pipeline was saved without, such as one of several text encoders.
 
-    Refuses another class, and components whose code would have to come from the folder.
+    Raises UserError for another class, and for components that need code from the folder.
     """
     if not (folder / INDEX).exists():
         raise UserError(f"{folder} holds no pipeline: there is no {INDEX}; make or fetch it again")
@@ -78,11 +85,11 @@ def _checked_components(folder: Path, class_name: str) -> list[str]:
         if library is not None and not _known_library(library):
             raise UserError(
                 f"{folder}/{INDEX}: {component} is of library {library!r}; only components of "
-                f"{' and '.join(LIBRARIES)} are loaded"
+                f"{' and '.join(LIBRARIES)} can be loaded"
             )
     return [component for component, value in index.items() if value == [None, None]]
 
 
 def _known_library(name: str) -> bool:
-    """The libraries themselves, or the module of a pipeline that diffusers has."""
+    """Whether ``name`` is one of the libraries, or a pipeline's module in diffusers."""
     return name in LIBRARIES or hasattr(importlib.import_module("diffusers.pipelines"), name)

@@ -1,4 +1,4 @@
-"""A tiny U-Net (Ronneberger et al. 2015, arXiv 1505.04597) that gives every pixel a class."""
+"""A small U-Net (Ronneberger et al. 2015, arXiv 1505.04597) that classifies every pixel."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def _double(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Segmenter(nn.Module):
-    """(N, 3, H, W) -> logits (N, classes, H, W); class 0 is background, H and W at least 4."""
+    """Map images (N, 3, H, W) to logits (N, classes, H, W).
+
+    Class 0 is the background. H and W are at least 4.
+    """
 
     def __init__(self, classes: int, width: int = 12):
         super().__init__()

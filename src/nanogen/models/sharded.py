@@ -1,4 +1,4 @@
-"""Large networks: built without memory, filled from several files of weights, one after the other."""
+"""Load large networks from several files of weights, one file at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def empty(make: Callable[[], Network]) -> Network:
-    """The network of ``make``, whose parameters have shapes but no memory."""
+    """Build the network of ``make`` on the meta device: parameters have shapes but use no memory."""
     with torch.device("meta"):
         network = make()
     for module in network.modules():
@@ -27,7 +27,7 @@ def empty(make: Callable[[], Network]) -> Network:
 
 
 def _constant(name: str, buffer: Tensor) -> Tensor:
-    """A buffer that no file of weights has."""
+    """Compute a buffer that files of weights do not contain."""
     values = {
         "position_ids": torch.arange(buffer.shape[-1]).expand(buffer.shape),
         "token_type_ids": torch.zeros(buffer.shape, dtype=buffer.dtype),
@@ -40,10 +40,13 @@ def shapes_of(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def check_shapes(network: nn.Module, found: Shapes, where: str, twice: Sequence[str] = ()) -> None:
-    """Raise UserError unless ``found`` are all of the network's weights, at their sizes.
+    """Raise UserError unless ``found`` has the name and shape of every weight of the network.
 
     Args:
-        twice: how names begin that stand for weights with another name, too.
+        network: the network whose weights are expected.
+        found: name -> shape of the weights that were read.
+        where: what they were read from; for the error message.
+        twice: prefixes of weights that the network shares under another name; these may be missing.
     """
     wanted = shapes_of(network.state_dict())
     missing = sorted(name for name in wanted if name not in found and not name.startswith(tuple(twice)))
@@ -54,8 +57,8 @@ def check_shapes(network: nn.Module, found: Shapes, where: str, twice: Sequence[
         if not missing and first in wanted:
             said += f", expected {list(wanted[first])}"
         raise UserError(
-            f"{where} {said}: it is not this {type(network).__name__} ({len(missing)} weights are "
-            f"missing, {len(other)} do not fit)"
+            f"{where} {said}: it does not fit this {type(network).__name__} ({len(missing)} weights are "
+            f"missing, {len(other)} do not fit); give the files of this model"
         )
 
 
@@ -66,9 +69,10 @@ def fill(
     device: torch.device | str = "cpu",
     twice: Sequence[str] = (),
 ) -> Network:
-    """Fill an ``empty`` network from the files ``*.safetensors`` in ``folder``; frozen, evaluating.
+    """Load the files ``*.safetensors`` in ``folder`` into a network built by `empty`, and freeze it.
 
-    Raises UserError where there are none, one is damaged, or weights are missing or do not fit.
+    The network is in evaluation mode. ``twice`` is as in `check_shapes`. Raises UserError if there are
+    no such files, one is damaged, or weights are missing or do not fit.
     """
     from safetensors.torch import load_file
 

@@ -1,5 +1,7 @@
-"""A small classifier in the manner of Inception (Szegedy et al. 2015, arXiv 1409.4842): the nano
-study's stand-in for Inception-v3, whose pooled features define FID and whose logits define IS."""
+"""A small classifier like Inception (Szegedy et al. 2015, arXiv 1409.4842).
+
+The nano study uses it instead of Inception-v3: its pooled features define FID, its logits IS.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequent
 
 
 class Mixed(nn.Module):
-    """Four parallel branches of growing reach, joined along the channels (4 * width)."""
+    """Four parallel branches with growing receptive fields, concatenated to 4 * width channels."""
 
     def __init__(self, inputs: int, width: int):
         super().__init__()
@@ -30,7 +32,10 @@ class Mixed(nn.Module):
 
 
 class SmallInception(nn.Module):
-    """(N, 3, H, W) -> pooled features (N, 4 * width) and logits (N, classes) without a bias."""
+    """Map images (N, 3, H, W) to pooled features (N, 4 * width) and logits (N, classes).
+
+    The logits leave out the bias, as torch-fidelity's do for IS.
+    """
 
     def __init__(self, classes: int, width: int = 24, stem: int = 24):
         super().__init__()
@@ -47,7 +52,7 @@ class SmallInception(nn.Module):
         self.head = nn.Linear(self.width, classes, bias=False)
 
     def pooled(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """The body's maps (N, 4 * width, h, w) -> features and logits."""
+        """Pool feature maps (N, 4 * width, h, w) to features, and compute logits."""
         features = maps.mean((2, 3))
         return features, self.head(features)
 

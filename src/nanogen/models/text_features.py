@@ -1,4 +1,4 @@
-"""Text features: a frozen language model's last hidden state over the tokens of every text."""
+"""Text features: the last hidden state of a frozen language model at every token of a text."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ BATCH = 64
 
 
 class TextEncoder:
-    """A frozen text encoder with its tokenizer, truncating at ``max_tokens``.
+    """A frozen text encoder with its tokenizer, which truncates at ``max_tokens``.
 
     Args:
-        folder: as ``save_pretrained`` writes both.
+        folder: encoder and tokenizer, as ``save_pretrained`` writes them.
         model: its resolved configuration.
-        device: where it works; by default a GPU if there is one.
+        device: where it runs; by default a GPU if there is one.
 
-    Raises UserError where weights or the tokenizer are missing, or the width is another.
+    Raises:
+        UserError: weights or the tokenizer are missing, or the width differs from the configuration's.
     """
 
     def __init__(self, folder: Path, model: Model, device: torch.device | None = None):
@@ -39,13 +40,17 @@ class TextEncoder:
         if model.width not in (None, self.width):
             raise UserError(
                 f"{folder}: its features are {self.width} wide, but the configuration of "
-                f"{model.name} says width {model.width}"
+                f"{model.name} says width {model.width}; correct 'width', or give that model's folder"
             )
 
     def token_ids(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
-        """Token ids per text, at most ``max_tokens``, and how many texts had to be cut.
+        """Tokenize texts.
 
-        The null prompt "" has none, whatever the tokenizer would add to it.
+        The null prompt "" has no tokens, even if the tokenizer would add special ones.
+
+        Returns:
+            The token ids of every text, at most ``max_tokens``, and the number of texts that were
+            truncated.
         """
         given = self.tokenizer(list(texts))["input_ids"] if texts else []
         ids = [row if text else [] for text, row in zip(texts, given, strict=True)]
@@ -53,15 +58,15 @@ class TextEncoder:
         return [row[: self.max_tokens] for row in ids], cut
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of every text, those that are cut off counted."""
+        """Return the number of tokens of every text before truncation."""
         given = self.tokenizer(list(texts))["input_ids"] if texts else []
         return [len(row) if text else 0 for text, row in zip(texts, given, strict=True)]
 
     @torch.no_grad()
     def features(self, ids: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """Last hidden state of every text, float32 (L, width), L its number of tokens.
+        """Compute the last hidden state of every text, float32 (L, width), L its number of tokens.
 
-        Equal texts are encoded once, texts of similar length together, padded on the right.
+        Equal texts are encoded once. Batches contain texts of similar length, padded on the right.
         """
         distinct = sorted({tuple(row) for row in ids}, key=lambda row: (len(row), row))
         encoded: dict[tuple[int, ...], np.ndarray] = {(): np.zeros((0, self.width), np.float32)}
@@ -98,6 +103,6 @@ def _tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False, padding_side="right"
         )
-    except Exception as error:  # `tokenizers`, written in Rust, raises plain ones
+    except Exception as error:  # the Rust library `tokenizers` raises plain exceptions
         raise UserError(f"the tokenizer in {folder} cannot be loaded: {first_line(error)}") from error
     return tokenizer

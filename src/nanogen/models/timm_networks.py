@@ -1,11 +1,11 @@
-"""Networks of timm: a folder with ``config.json`` and ``model.safetensors``.
+"""Networks of timm, in folders with ``config.json`` and ``model.safetensors``.
 
-``timm:NAME`` is a registered model (`vit_pe_core_large_patch14_336`), its folder as timm publishes it
-on the hub; ``timm:Eva``, ``timm:ConvNeXt`` and ``timm:VisionTransformer`` are timm's classes
-themselves, their folders as `save` writes them.
+``timm:NAME`` is a registered model, such as `vit_pe_core_large_patch14_336`, in a folder as timm
+publishes it on the hub. ``timm:Eva``, ``timm:ConvNeXt`` and ``timm:VisionTransformer`` are classes of
+timm, in folders as `save` writes them.
 
-Perception Encoders are fitted to another size as the authors' code does: the table of positions is
-resized bilinearly, and rotary positions are whole numbers from 1 on. timm resamples the table with a
+Perception Encoders are adapted to another image size as in the authors' code: the position table is
+resized bilinearly, and rotary positions are the integers from 1. timm itself resamples the table with a
 bicubic, antialiased filter and scales rotary positions to the grid of the pretraining.
 """
 
@@ -27,7 +27,7 @@ from nanogen.models.network_files import load_weights, read_config, save_network
 
 PREFIX = "timm:"
 EVA = "timm:Eva"  # the class behind timm's Perception Encoders
-PERCEPTION = "timm:vit_pe_"  # how the names of the registered ones begin
+PERCEPTION = "timm:vit_pe_"  # prefix of the registered Perception Encoders
 CONVNEXT = "timm:ConvNeXt"
 VIT = "timm:VisionTransformer"
 MODULES = {
@@ -42,19 +42,19 @@ def is_timm(class_name: str) -> bool:
 
 
 def is_own_class(class_name: str) -> bool:
-    """Whether ``class_name`` is a class of vision transformers, which has no sizes of its own."""
+    """Whether ``class_name`` is a class of vision transformers, whose sizes are arguments."""
     return class_name in (EVA, VIT)
 
 
 def is_eva(network: nn.Module) -> bool:
-    """Whether a network is of the class of timm's Perception Encoders."""
+    """Whether a network has the class of timm's Perception Encoders."""
     return type(network).__name__ == EVA.removeprefix(PREFIX)
 
 
 def build(class_name: str, arguments: Mapping[str, Any]) -> LibraryNetwork:
-    """An untrained network of ``class_name`` with timm's own keyword ``arguments``.
+    """Build an untrained network of ``class_name`` with timm's keyword ``arguments``.
 
-    Raises UserError where timm knows neither the name nor the arguments.
+    Raises UserError if timm does not accept the name or the arguments.
     """
     import timm
 
@@ -68,7 +68,7 @@ def build(class_name: str, arguments: Mapping[str, Any]) -> LibraryNetwork:
 
 
 def save(network: nn.Module, arguments: Mapping[str, Any], folder: Path) -> None:
-    """Write a network of a class of timm built with ``arguments``; the folder exists."""
+    """Save a network of a timm class, and the ``arguments`` it was built with, in an existing folder."""
     save_network(network, {"arguments": dict(arguments)}, folder)
 
 
@@ -80,16 +80,19 @@ def load(
     positions: Literal["bicubic", "bilinear"] | None = None,
     norm_eps: float | None = None,
 ) -> LibraryNetwork:
-    """The network in ``folder`` for square images of ``size`` pixels, frozen, float32, evaluating.
-
-    Where it was published for another size, its positions are fitted to this one.
+    """Load a network, frozen, float32 and in evaluation mode.
 
     Args:
-        activation: of its MLPs, where it is another than the published one.
-        positions: how the table is resized, without antialiasing; None: as its class does.
-        norm_eps: added to the variance in its norms, where it is another than the published one.
+        folder: as timm or `save` writes it.
+        class_name: ``timm:NAME``.
+        size: side of the square images, in pixels. Positions are resized if the network was published
+            for another size.
+        activation: activation of the MLPs; by default the published one.
+        positions: how to resize the position table, without antialiasing; by default as the class does.
+        norm_eps: epsilon of the norms; by default the published one.
 
-    Raises UserError where a file is missing or a weight does not fit.
+    Raises:
+        UserError: a file is missing, or a weight does not fit.
     """
     arguments = stored_arguments(read_config(folder))
     if activation:
@@ -109,7 +112,7 @@ def load(
 
 
 def _resized(table: Tensor, old: tuple[int, int], new: tuple[int, int], mode: str) -> Tensor:
-    """Positions (1, prefix + rows * columns, D) of the grid ``old``, on the grid ``new``."""
+    """Resize positions (1, prefix + rows * columns, D) from the grid ``old`` to the grid ``new``."""
     if old == new:
         return table
     prefix = table.shape[1] - old[0] * old[1]
@@ -120,7 +123,7 @@ def _resized(table: Tensor, old: tuple[int, int], new: tuple[int, int], mode: st
 
 
 def stored_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments from a ``config.json`` of `save` or of timm's hub."""
+    """Return the keyword arguments in a ``config.json`` that `save` or timm wrote."""
     if "arguments" in config:
         return dict(config["arguments"])
     return {"num_classes": config.get("num_classes", 0), **config.get("model_args", {})}

@@ -1,4 +1,4 @@
-"""Files of ``torch.save`` and of safetensors that others wrote; nothing in them is executed."""
+"""Read files of ``torch.save`` and safetensors without executing anything in them."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from nanogen.weights import check_weights
 
 
 def read_torch(path: Path) -> Mapping[str, Any]:
-    """The dictionary in a file: tensors and plain values, on the CPU, mapped from the file where its
-    format allows it.
+    """Read a dictionary of tensors and plain values.
 
-    Raises UserError where the file is missing, truncated, a Git LFS pointer or an HTML page, needs code
-    to be read, or holds no dictionary.
+    Tensors are on the CPU, and memory-mapped where the file's format allows it.
+
+    Raises UserError if the file is missing, truncated, a Git LFS pointer or an HTML page, if reading it
+    would execute code, or if it does not contain a dictionary.
     """
     try:
         with explained(path, "read"):
             check_weights(path)
             if path.suffix == ".safetensors":
                 return load_file(path)
-            mapped = _is_zip(path)  # files of torch before 1.6 cannot be mapped
+            mapped = _is_zip(path)  # the format of torch before 1.6 cannot be memory-mapped
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{path} is no checkpoint that can be read without executing code in it; save its weights "
-            "alone (a dictionary of tensors) with the program that made it"
+            f"{path} cannot be read without executing code in it; save only its weights (a dictionary "
+            "of tensors) with the program that made it"
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, LookupError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path} is damaged or no checkpoint: {first}") from error
+        raise UserError(f"{path} is damaged or not a checkpoint: {first}; fetch it again") from error
     if not isinstance(content, Mapping):
         raise UserError(f"{path} holds a {type(content).__name__}; expected a dictionary of weights")
     return content

@@ -1,4 +1,4 @@
-"""What the classes of vision transformers name differently, and what is left of their last norm."""
+"""A common view of the classes of vision transformers, and the treatment of their last norm."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from nanogen.models import timm_networks
 from nanogen.models.loading import LibraryNetwork
 
-# What is left of an encoder's last norm (docs/fidelity.md): `Model.last_norm`, or what the authors' code
-# leaves of its class's.
+# How an encoder's last norm is applied (docs/fidelity.md): as `Model.last_norm` says, by default as in
+# the authors' code for its class.
 PLAIN = "plain"  # without its learned scale and shift, eps 1e-5
-LEARNED = "learned"  # as its library has it
+LEARNED = "learned"  # as in its library
 NONE = "none"  # not applied
 
 
@@ -25,10 +25,10 @@ class Layout:
 
     Attributes:
         norm: the name of its last norm.
-        last: what is left of that norm, where a model does not say.
-        prefixed: whether class and register tokens stand in front.
-        pooled: whether a layer for pooling follows, which is left out.
-        asks: whether its table of positions is fitted to another size only where that is asked for.
+        last: how that norm is applied by default.
+        prefixed: whether class and register tokens precede the patch tokens.
+        pooled: whether the class has a pooling layer, which is left out.
+        asks: whether the class resizes its position table only on request.
     """
 
     norm: str
@@ -53,19 +53,19 @@ TRANSFORMERS = {
 
 @dataclass(frozen=True)
 class TransformerParts:
-    """What the classes of vision transformers name differently.
+    """A common view of a vision transformer of any supported class.
 
     Attributes:
         tokens: normalised pixels (N, 3, H, W) -> all tokens after the last norm (N, T, width).
-        layers: the same pixels and some blocks, counted from 1 -> the patches' tokens after each of
-            them, before the last norm, (N, L, width).
+        layers: (the same pixels, numbers of blocks from 1) -> the patch tokens after each of these
+            blocks, before the last norm, each (N, L, width).
         normed: as ``layers``, after the last norm.
         depth: number of blocks.
-        prefix: number of class and register tokens, which stand before the patches'.
+        prefix: number of class and register tokens, which precede the patch tokens.
         width: channels of a token.
         patch: side of a patch in pixels.
-        owner, norm: the module that holds the last norm, and the norm's name in it.
-        last: what `VisionEncoder` leaves of it.
+        owner, norm: the module that contains the last norm, and the norm's name in it.
+        last: how the last norm is applied by default.
     """
 
     tokens: Callable[[Tensor], Tensor]
@@ -122,7 +122,7 @@ class TransformerParts:
 
         def normed(pixels: Tensor, blocks: Sequence[int]) -> list[Tensor]:
             output, norm = run(pixels, output_hidden_states=True), getattr(owner, layout.norm)
-            # Which of the two the last of the hidden states is depends on the class.
+            # It depends on the class whether the last hidden state is before or after the norm.
             states = [
                 output.last_hidden_state if b == depth else norm(output.hidden_states[b]) for b in blocks
             ]
@@ -142,7 +142,7 @@ class TransformerParts:
         )
 
     def end(self, last: str | None = None) -> None:
-        """Leave ``last`` of the last norm; None: what the authors' code leaves."""
+        """Apply the last norm as ``last`` says; None: as in the authors' code."""
         last = last or self.last
         if last == PLAIN:
             plain = nn.LayerNorm(self.width, eps=1e-5, elementwise_affine=False)

@@ -1,8 +1,7 @@
-"""What objectives are given of a vision encoder: its class token and its patch tokens, differentiable in
-the image.
+"""Class and patch tokens of a vision encoder for training objectives, differentiable in the image.
 
-They are the features that a representation autoencoder's latents are made of: those of the DINOs lack
-the last norm's learned scale and shift (`nanogen.models.encoders`).
+They are the same features as in the latents of a representation autoencoder: for DINO encoders without
+the learned scale and shift of the last norm (`nanogen.models.encoders`).
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ class Vision(nn.Module):
 
 
 def load_vision(folder: Path, model: Model) -> Vision:
-    """The frozen encoder in ``folder``, as the resolved configuration ``model`` names it.
+    """Load the frozen encoder in ``folder`` that the resolved configuration ``model`` describes.
 
-    Raises UserError where files are missing, or for an encoder without a class token.
+    Raises UserError if files are missing, or if the encoder has no class token or combines layers.
     """
     encoder = load_encoder(folder, model).eval()
     if not encoder.prefix:

@@ -1,4 +1,4 @@
-"""What a model is trained for: the path, the meaning of its output, the loss and what is added to it."""
+"""Training objectives: the path from data to noise, predictions, losses and added terms."""
 
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
 from nanogen.objectives.meanflow import MeanFlow

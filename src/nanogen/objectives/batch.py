@@ -1,4 +1,4 @@
-"""What an objective is given: one share of a global batch, with all its random draws."""
+"""The input of an objective: one process's share of a global batch, with all its random numbers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Batch:
 
     x: Tensor  # (B, C, H, W) float32, data
     noise: Tensor  # (B, C, H, W) standard normal
-    normal: Tensor  # (B,) standard normal, for the times
-    uniform: Tensor  # (B,) in [0, 1), for dropping conditions
-    other_normal: Tensor  # (B,) standard normal, for a second time
+    normal: Tensor  # (B,) standard normal, from which times are drawn
+    uniform: Tensor  # (B,) in [0, 1), decides which conditions are dropped
+    other_normal: Tensor  # (B,) standard normal, from which MeanFlow's second times are drawn
     condition: Condition
     step: int  # from 0, the same on every process
-    cls: Tensor | None = None  # (B, Z) the frozen encoder's cls feature of x (REG)
+    cls: Tensor | None = None  # (B, Z) a frozen encoder's class token of x (REG)
     cls_noise: Tensor | None = None  # (B, Z) standard normal
-    patches: Tensor | None = None  # (B, W, rows, columns) its patch features on the tokens' grid (REPA)
+    patches: Tensor | None = None  # (B, W, rows, columns) its patch features on the token grid (REPA)
 
     def to(self, device: torch.device) -> Batch:
         if device.type == "cpu":
@@ -37,7 +37,10 @@ class Batch:
         return replace(self, **moved)
 
     def parts(self, most: int) -> list[Batch]:
-        """The fewest equal parts of at most ``most`` samples, in their order; itself where that is 0."""
+        """Split into the smallest number of equal parts of at most ``most`` samples, in order.
+
+        If ``most`` is 0, the batch is not split.
+        """
         count = len(self.x)
         fewest = -(-count // most) if most else 1
         size = count // next(n for n in range(fewest, count + 1) if count % n == 0)

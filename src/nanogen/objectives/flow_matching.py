@@ -1,4 +1,4 @@
-"""Flow matching: mean squared error of velocities (paper, section 2.1)."""
+"""Flow matching: the mean squared error of velocities (paper, section 2.1)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ from nanogen.objectives.path import (
 
 @dataclass(frozen=True)
 class Predicted:
-    """A batch noised at times t and what the network made of it, which added terms read."""
+    """A batch with noise at times t, and the network's prediction; the input of added terms."""
 
     batch: Batch
     t: Tensor  # (B,)
     image: PathSample  # noisy images and their velocity
-    cls: PathSample | None  # the same of the cls feature, (B, Z), where it is diffused too
+    cls: PathSample | None  # the same for the class token, (B, Z), if it is diffused too
     output: Output
     velocity: Tensor  # (B, C, H, W) float32, predicted
-    clean: Tensor  # (B, C, H, W) float32, the image that the velocity points from
+    clean: Tensor  # (B, C, H, W) float32, the clean image that the predicted velocity implies
 
 
 class FlowMatching:
-    """``objective(model, batch, conditioner)`` -> named losses; ``loss`` is the one to minimise."""
+    """The flow matching objective.
+
+    ``objective(model, batch, conditioner)`` returns losses by name; ``loss`` is the one to minimise.
+    """
 
     def __init__(self, path: StraightPath, times: TrainingTime, prediction: str, dropout: float):
         self.path, self.times, self.dropout = path, times, dropout
@@ -42,7 +45,7 @@ class FlowMatching:
 
     @classmethod
     def from_stage(cls, stage: BackboneStage) -> FlowMatching:
-        """The objective of a stage whose kind is flow-matching, without added terms."""
+        """Build the objective of a stage of the kind ``flow-matching``, without added terms."""
         keys = stage.objective
         channels, rows, columns = stage.latent
         shift = shift_factor(channels * rows * columns, keys.shift_base)
@@ -54,16 +57,16 @@ class FlowMatching:
         )
 
     def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
-        """Losses of one batch; the condition is dropped where ``batch.uniform`` says so."""
+        """Compute the losses of a batch; conditions are dropped as ``batch.uniform`` decides."""
         return {"loss": self.error(self.predicted(model, batch, conditioner))}
 
     def predicted(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> Predicted:
-        """The network's prediction at the times and with the dropped conditions of the batch."""
+        """Predict with the times and dropped conditions that the batch's random numbers define."""
         condition = conditioner.dropped(batch.condition, batch.uniform < self.dropout)
         return self.predicted_at(model, batch, self.times(batch.normal), condition)
 
     def predicted_at(self, model: nn.Module, batch: Batch, t: Tensor, condition: Condition) -> Predicted:
-        """The same at given times ``t`` (B,); the cls feature is noised at the same times (REG)."""
+        """Predict at times ``t`` (B,); noise is added to the class token at the same times (REG)."""
         image = self.path.sample(batch.x, batch.noise, t)
         cls = None
         if batch.cls is not None:
@@ -75,9 +78,9 @@ class FlowMatching:
         return Predicted(batch, t, image, cls, output, velocity, clean)
 
     def velocity_of(self, output: Output, x_t: Tensor, t: Tensor) -> Tensor:
-        """Velocity (B, C, H, W), float32, whatever the network predicts."""
+        """Convert the network's output of either prediction to a velocity, float32 (B, C, H, W)."""
         return self.to_velocity(output.image.float(), x_t, t, self.path.t_eps)
 
     def error(self, predicted: Predicted) -> Tensor:
-        """Mean squared error of the velocities."""
+        """Return the mean squared error of the velocities."""
         return (predicted.velocity - predicted.image.velocity).square().mean()

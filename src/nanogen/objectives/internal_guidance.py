@@ -1,4 +1,4 @@
-"""Internal guidance: a shallower head learns the same output, and sampling moves away from it."""
+"""Internal guidance: a head on an inner block learns the same output; sampling moves away from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nanogen.objectives.flow_matching import FlowMatching, Predicted
 
 
 class InternalGuidance:
-    """Mean squared error of the shallower head's velocity (`nanogen.sampling.solvers.Guidance`)."""
+    """Mean squared error of the inner head's velocity (`nanogen.sampling.solvers.Guidance`)."""
 
     def __init__(self, keys: Term, base: FlowMatching, network: nn.Module | None):
         self.velocity_of = base.velocity_of

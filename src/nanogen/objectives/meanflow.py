@@ -1,12 +1,12 @@
-"""MeanFlow: the average velocity over an interval, by one derivative of the network (paper, section 2).
+"""MeanFlow: learn the average velocity over an interval, with a derivative (paper, section 2).
 
 With z_t on the path, the average velocity u(z_t, r, t) over [r, t] and the velocity v satisfy
 
     v = u + (t - r) du/dt,    du/dt = (d/dz u) v + (d/dt u),
 
 so the network is trained to make V = u + (t - r) stop_gradient(du/dt) equal to v (Geng et al. 2025,
-"Mean Flows for One-step Generative Modeling", equations 6 and 8). It is told the interval's length
-h = t - r by the time tokens and t by the absolute-time tokens.
+"Mean Flows for One-step Generative Modeling", equations 6 and 8). The time tokens encode the length of
+the interval, h = t - r, and the absolute-time tokens encode t.
 """
 
 from __future__ import annotations
@@ -26,26 +26,29 @@ from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import PREDICTIONS, StraightPath, TrainingTime, shift_factor
 
-Average = Callable[..., Output]  # a network, or what stands in for one: its image is u over [t - h, t]
+Average = Callable[..., Output]  # called like a network; its image output is u over [t - h, t]
 
 
 @dataclass(frozen=True)
 class TargetGuidance:
-    """The target's v_g = omega v + (1 - omega - kappa) v_u + kappa v_c for t in the closed interval."""
+    """Guidance in the target: v_g = omega v + (1 - omega - kappa) v_u + kappa v_c.
+
+    It applies to t in the closed ``interval``.
+    """
 
     kappa: float = 0.0
     omega: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
 
     def active(self, t: Tensor) -> Tensor:
-        """Where ``t`` (B,) lies in the interval."""
+        """Return a mask (B,) of the times ``t`` (B,) that are in the interval."""
         low, high = self.interval
         return (t >= low) & (t <= high)
 
 
 @dataclass(frozen=True)
 class AdaptiveWeight:
-    """Errors (B,) times 1 / stop_gradient(error + offset)^power (Geng et al. 2025, section 4.3)."""
+    """Weight errors (B,) by 1 / stop_gradient(error + offset)^power (Geng et al. 2025, section 4.3)."""
 
     power: float = 1.0
     offset: float = 0.01
@@ -55,11 +58,11 @@ class AdaptiveWeight:
 
 
 class FlowMatchingSteps:
-    """Tells which steps of a run are plain flow matching; the others, ``share`` of them, are MeanFlow's.
+    """The steps of a training that are plain flow matching; a fraction ``share`` of all steps is not.
 
-    Step n is flow matching where the n-th number of ``random.Random(seed)`` is below 1 - share, as in
-    the authors' code with the seed 42. Theirs starts anew when training is resumed; here the answer
-    depends on the step alone, so a resumed run has the steps of an undisturbed one.
+    Step n is flow matching if the n-th number of ``random.Random(seed)`` is below 1 - share, as in the
+    authors' code with seed 42. Their sequence starts again when training is resumed; here it depends
+    only on the step, so a resumed training has the same steps as an uninterrupted one.
     """
 
     def __init__(self, share: float, seed: int):
@@ -74,16 +77,19 @@ class FlowMatchingSteps:
 
 
 class MeanFlow:
-    """``objective(model, batch, conditioner)`` -> named losses; ``loss`` is the one to minimise.
+    """The MeanFlow objective.
 
-    Most steps are plain flow matching, h = 0, which needs no derivative; a share of them takes it.
-    Which, is drawn per step and not per sample, so that all processes do the same work.
+    ``objective(model, batch, conditioner)`` returns losses by name; ``loss`` is the one to minimise.
 
-    Guidance is in the target: `TargetGuidance`'s v_g in place of v, with the network's own velocities
-    v_c and v_u with and without condition. Its fixed point is guidance of scale omega / (1 - kappa), at
-    no cost in sampling.
+    Most steps are plain flow matching, h = 0, which needs no derivative; the others compute it. The kind
+    is drawn per step and not per sample, so that all processes do the same work.
 
-    With ``prediction`` x the output is where u leads to at t = 0: u = (z - output) / max(t, t_eps).
+    Guidance is part of the target: v is replaced by v_g of `TargetGuidance`, with the network's own
+    velocities v_c and v_u with and without condition. The network learns guidance of scale
+    omega / (1 - kappa), which costs nothing in sampling.
+
+    With ``prediction`` x the output is the point that u leads to at t = 0: u = (z - output) /
+    max(t, t_eps).
     """
 
     def __init__(
@@ -102,7 +108,7 @@ class MeanFlow:
 
     @classmethod
     def from_stage(cls, stage: BackboneStage) -> MeanFlow:
-        """The objective of a stage whose kind is meanflow."""
+        """Build the objective of a stage of the kind ``meanflow``."""
         keys, own = stage.objective, stage.objective.meanflow
         assert stage.steps_seed is not None
         channels, rows, columns = stage.latent
@@ -118,7 +124,7 @@ class MeanFlow:
         )
 
     def __call__(self, model: nn.Module, batch: Batch, conditioner: Conditioning) -> dict[str, Tensor]:
-        """Losses of one batch, of the kind that its step is."""
+        """Compute the losses of a batch; its step decides whether it is plain flow matching."""
         dropped = batch.uniform < self.dropout
         condition = conditioner.dropped(batch.condition, dropped)
         t, r = self.interval(batch)
@@ -126,10 +132,10 @@ class MeanFlow:
         return {"loss": self.weight(errors).mean(), "velocity_error": errors.mean() / batch.x[0].numel()}
 
     def interval(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Times t and r of the samples, each (B,): two draws, the larger t and the smaller r.
+        """Return the times t and r of the samples, each (B,): the larger and the smaller of two draws.
 
-        A flow-matching step draws one time, t, and no r, which equals it. Its times lie nearer to the
-        data than the larger of two draws does.
+        In a flow matching step t is a single draw, and r, which equals t, is None. Such times are on
+        average closer to the data than the larger of two draws.
         """
         one = self.times(batch.normal)
         if batch.step in self.flow_matching:
@@ -148,10 +154,16 @@ class MeanFlow:
         condition: Condition,
         dropped: Tensor,
     ) -> Tensor:
-        """Squared error of V, summed per sample, (B,), at given times.
+        """Compute the squared error of V at given times, summed per sample, (B,).
 
-        ``x``, ``noise`` (B, C, H, W); ``t``, ``r`` (B,) with r <= t, none for r = t; ``dropped`` (B,)
-        true for the samples whose condition is missing, which are not guided.
+        Args:
+            model: the network; its gradients are computed.
+            conditioner: the network's conditioner, which returns the null condition.
+            x, noise: (B, C, H, W).
+            t: times (B,) in [0, 1].
+            r: times (B,) with r <= t; None for r = t.
+            condition: the condition of every sample.
+            dropped: bool (B,), true for samples whose condition is dropped; they are not guided.
         """
         z, v = self.path.sample(x, noise, t)
         network = self._average(model.module if isinstance(model, DistributedDataParallel) else model)
@@ -179,9 +191,10 @@ class MeanFlow:
         dropped: Tensor,
         v_c: Tensor | None = None,
     ) -> Tensor:
-        """`TargetGuidance`'s velocity; plain ``v`` where ``dropped`` and outside of the interval.
+        """Compute the velocity of `TargetGuidance`, (B, C, H, W).
 
-        ``v_c`` (B, C, H, W) is computed unless it is known.
+        It is ``v`` for samples that are ``dropped`` and outside of the interval. ``v_c`` (B, C, H, W) is
+        computed if it is not given.
         """
         kappa, omega = self.guidance.kappa, self.guidance.omega
         if kappa == 0 and omega == 1:
@@ -196,7 +209,7 @@ class MeanFlow:
         return torch.where(_per_sample(dropped | ~self.guidance.active(t)), v, guided)
 
     def _average(self, model: nn.Module) -> Average:
-        """What ``model`` predicts, as an average velocity in float32."""
+        """Wrap ``model`` so that its image output is an average velocity in float32."""
 
         def average(z: Tensor, h: Tensor, condition: Condition, absolute: Tensor) -> Output:
             output = model(z, h, condition, absolute=absolute)
@@ -211,16 +224,17 @@ def _per_sample(values: Tensor) -> Tensor:
 
 
 def velocity(network: Average, z: Tensor, t: Tensor, condition: Condition) -> Tensor:
-    """The average velocity over no time at all, (B, C, H, W) float32."""
+    """Return the velocity at ``t``: the average over an interval of length 0, float32 (B, C, H, W)."""
     return network(z, torch.zeros_like(t), condition, absolute=t).image.float()
 
 
 def derivative(
     network: Average, z: Tensor, v: Tensor, t: Tensor, h: Tensor, condition: Condition
 ) -> Tensor:
-    """du/dt along the path: forward mode along (v, 1, 0) in (z, t, r), (B, C, H, W) float32.
+    """Compute du/dt along the path by forward-mode differentiation, float32 (B, C, H, W).
 
-    Both h = t - r and t move at rate 1. Call it without gradients: they would keep every tangent.
+    The direction in (z, t, r) is (v, 1, 0), so h = t - r and t both change at rate 1. Call this under
+    `torch.no_grad`; otherwise every tangent is kept in memory.
     """
     with forward_ad.dual_level(), torch.compiler.set_stance("force_eager"):
         one = torch.ones_like(t)

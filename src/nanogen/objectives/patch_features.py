@@ -1,5 +1,7 @@
-"""PixelGen's second perceptual term: a frozen encoder's patch features of the predicted clean image
-(Ma et al. 2026, arXiv 2602.02493)."""
+"""PixelGen's second perceptual term, which compares patch features of a frozen encoder.
+
+The predicted clean image is compared with the true one (Ma et al. 2026, arXiv 2602.02493).
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,15 @@ from nanogen.objectives.perceptual import mean_below
 
 
 class PatchFeatures:
-    """Mean squared difference of the patch features, only where there is little noise.
+    """Mean squared difference of patch features, for samples with little noise.
 
-    The features of the DINOs have unit variance, so it is 2 (1 - cosine), averaged over patches.
+    Features of DINO encoders have unit variance, so for them it is 2 (1 - cosine), averaged over
+    patches.
     """
 
     def __init__(self, keys: Term, base: FlowMatching, network: nn.Module | None):
         if network is None:
-            raise UserError("the term features compares with a frozen network: give --network NAME=DIR")
+            raise UserError("the term features needs a frozen network: give --network NAME=DIR")
         self.network: Any = network  # a `nanogen.models.vision_features.Vision`
         self.t_below = keys.t_below
 
@@ -32,14 +35,14 @@ class PatchFeatures:
         return mean_below(self.distance, predicted, self.t_below)
 
     def distance(self, images: Tensor, targets: Tensor) -> Tensor:
-        """(B,), differentiable in ``images`` (B, 3, H, W)."""
+        """Return the distances (B,) of images (B, 3, H, W), differentiable in ``images``."""
         with torch.no_grad():
             wanted = self.network.patches(targets)
         return (self.network.patches(images) - wanted).square().mean((1, 2, 3))
 
 
 def load_patch_features(folder: Path, model: Model) -> nn.Module:
-    """The frozen encoder in ``folder``; its ``patches`` are differentiable in the image."""
+    """Load the frozen encoder in ``folder``, whose ``patches`` are differentiable in the image."""
     from nanogen.models.vision_features import load_vision
 
     return load_vision(folder, model)

@@ -1,5 +1,6 @@
-"""PixelGen's LPIPS term: a learned distance between the predicted clean image and the true one
-(Ma et al. 2026, arXiv 2602.02493). The distances are those of `nanogen.models.perceptual`.
+"""PixelGen's LPIPS term: a perceptual distance between the predicted clean image and the true one.
+
+See Ma et al. 2026, arXiv 2602.02493. The distances are those of `nanogen.models.perceptual`.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from nanogen.objectives.flow_matching import FlowMatching, Predicted
 def mean_below(
     distance: Callable[[Tensor, Tensor], Tensor], predicted: Predicted, t_below: float
 ) -> Tensor:
-    """Mean over all samples of the clean prediction's distance, which counts as zero unless t < t_below.
+    """Return the mean distance of the clean prediction, where samples with t >= t_below count as zero.
 
-    The others are left out of the frozen network's batch: with the shift of times they are about half.
-    It is no mean over those that count, because their number differs between processes.
+    The frozen network only sees the other samples, which are about half of them, given the shift of
+    times. The mean is over all samples, because the number of the others differs between processes.
     """
     near = (predicted.t < t_below).nonzero()[:, 0]
     images, targets = predicted.clean[near], predicted.batch.x[near]
-    if not len(near):  # networks of the libraries do not take an empty batch
+    if not len(near):  # networks of the libraries do not accept an empty batch
         return images.sum()
     return distance(images, targets).sum() / len(predicted.t)
 
 
 class Perceptual:
-    """The distance of the predicted clean image, only where there is little noise."""
+    """Perceptual distance of the predicted clean image, for samples with little noise."""
 
     def __init__(self, keys: Term, base: FlowMatching, network: nn.Module | None):
         if network is None:
-            raise UserError("the term lpips compares with a frozen network: give --network NAME=DIR")
+            raise UserError("the term lpips needs a frozen network: give --network NAME=DIR")
         self.distance, self.t_below = network, keys.t_below
 
     def __call__(self, predicted: Predicted) -> Tensor:

@@ -1,5 +1,7 @@
-"""REPA: an inner block's tokens predict a frozen encoder's patch features (Yu et al. 2024,
-"Representation Alignment for Generation", arXiv 2410.06940, section 3.2)."""
+"""REPA: the tokens of an inner block predict a frozen encoder's patch features.
+
+See Yu et al. 2024, "Representation Alignment for Generation", arXiv 2410.06940, section 3.2.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ from nanogen.objectives.flow_matching import FlowMatching, Predicted
 
 
 def squared_error(predicted: Tensor, target: Tensor) -> Tensor:
-    """As the authors' code does, with a Linear as head."""
+    """Return the mean squared error, which the authors' code uses with a Linear as head."""
     return (predicted - target).square().mean()
 
 
 def negative_cosine(predicted: Tensor, target: Tensor) -> Tensor:
-    """As the original does, with an MLP as head."""
+    """Return the negative mean cosine, which the original REPA uses with an MLP as head."""
     return -F.cosine_similarity(predicted, target, dim=-1).mean()
 
 
@@ -27,19 +29,21 @@ DISTANCES = {
     "cosine-mlp": negative_cosine,
     "cosine-conv": negative_cosine,
 }
-TINY = 1e-6  # keeps features that are the same everywhere from dividing by zero
+TINY = 1e-6  # avoids a division by zero for constant features
 
 
 def spatially_normalised(patches: Tensor, share: float) -> Tensor:
-    """Features (B, N, W) of an image's patches without ``share`` of their mean over the patches, divided
-    by their standard deviation over these: what distinguishes patches, more than what all show (Singh et
-    al. 2025, arXiv 2512.10794)."""
+    """Normalise patch features (B, N, W) over the patches of each image.
+
+    ``share`` times their mean is subtracted, and the result is divided by their standard deviation. This
+    emphasises what distinguishes patches (Singh et al. 2025, arXiv 2512.10794).
+    """
     patches = patches - share * patches.mean(1, keepdim=True)
     return patches / (patches.std(1, keepdim=True) + TINY)
 
 
 class Repa:
-    """Distance of the head's prediction from the features of the clean image."""
+    """Distance between the head's prediction and the features of the clean image."""
 
     def __init__(self, keys: Term | EndToEnd, base: FlowMatching, network: nn.Module | None):
         self.distance = DISTANCES[keys.head]
@@ -58,7 +62,7 @@ class Repa:
 
 
 def on_grid(patches: Tensor, rows: int, columns: int) -> Tensor:
-    """Patch features (B, W, h, w) on the backbone's grid of tokens (B, W, rows, columns)."""
+    """Resize patch features (B, W, h, w) to the backbone's grid of tokens (B, W, rows, columns)."""
     if patches.shape[-2:] == (rows, columns):
         return patches
     return F.interpolate(patches, (rows, columns), mode="bilinear", antialias=False)

@@ -1,7 +1,7 @@
-"""An objective from its configuration: a base loss by kind, and added terms by name.
+"""Build an objective from its configuration: a base loss by kind, and added terms by name.
 
-A new term is one module with a class built from ``(keys, base, network)`` and called with what the base
-predicted, and one line here; a term that compares images through a frozen network also has a loader.
+To add a term, write a module with a class as described by `Term`, and add it to `TERMS`. A term that
+compares images by a frozen network also needs an entry in `LOADERS`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from nanogen.objectives.reg import Reg
 from nanogen.objectives.repa import Repa
 
 Objective = Callable[[nn.Module, Batch, Conditioning], dict[str, Tensor]]
-Networks = Mapping[str, nn.Module]  # by term
+Networks = Mapping[str, nn.Module]  # name of a term -> its frozen network
 
 
 class Term(Protocol):
-    """Built from its configuration, the base and its frozen network, if it has one."""
+    """An added term, built from its configuration, the base loss, and its frozen network if any."""
 
     def __init__(self, keys: schema.Term, base: FlowMatching, network: nn.Module | None): ...
 
     def __call__(self, predicted: Predicted) -> Tensor:
-        """A scalar, before its coefficient."""
+        """Return the loss, a scalar, before it is multiplied by its coefficient."""
         ...
 
 
@@ -57,7 +57,7 @@ LOADERS = {"lpips": load_perceptual, "features": load_patch_features}
 
 
 class WithTerms:
-    """The base's loss plus every term times its coefficient; each is logged by its own name."""
+    """The base loss plus every term times its coefficient; each is also returned by its name."""
 
     def __init__(self, base: FlowMatching, terms: Mapping[str, tuple[float, Term]]):
         self.base, self.terms = base, dict(terms)
@@ -73,7 +73,10 @@ class WithTerms:
 
 
 def objective_of(stage: TrainStage, networks: Networks | None = None) -> Objective:
-    """The objective of a ``train`` stage; ``networks`` are its terms' frozen ones (`term_networks`)."""
+    """Build the objective of a ``train`` stage with the frozen networks of its terms (`term_networks`).
+
+    Raises UserError if the network of a term is missing.
+    """
     keys = stage.objective
     base = BASES[keys.kind].from_stage(stage)
     if not keys.terms:
@@ -92,16 +95,16 @@ def objective_of(stage: TrainStage, networks: Networks | None = None) -> Objecti
 def term_networks(
     stage: TrainStage, folders: Mapping[str, Path], device: torch.device | str = "cpu"
 ) -> dict[str, nn.Module]:
-    """The frozen networks that a ``train`` stage's terms compare with, by term.
+    """Load the frozen networks of a ``train`` stage's terms, by term.
 
-    ``folders`` are by name of the model. Raises UserError where one is missing, or was made by another
-    configuration.
+    ``folders`` maps names of models to their folders. Raises UserError if one is missing or was made
+    with another configuration.
     """
     loaded = {}
     for name, model in stage.networks.items():
         if model.name not in folders:
             raise UserError(
-                f"{stage.method} compares with {model.name}: give --network {model.name}=DIR"
+                f"{stage.method} needs the network {model.name}: give --network {model.name}=DIR"
             )
         folder = folders[model.name]
         expect_model(folder, stage.expects[model.name])

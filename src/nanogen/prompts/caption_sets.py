@@ -1,8 +1,7 @@
-"""Sets of captions with an image each, COCO-30k and MJHQ-30K: the FID of text to image is measured on
-them.
+"""Sets of captions with one image each, COCO-30k and MJHQ-30K, for the FID of text-to-image models.
 
-A set is a folder, or a data set on the hub, with a file of captions and with the images in a zip archive
-or in a folder of the archive's name.
+A set is a folder, or a data set on the hub. It has a file of captions, and the images in a zip archive
+or in a folder with the archive's name.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from nanogen.files import read_text
 from nanogen.identity import seed_for
 from nanogen.text import check_storable, parsed
 
-FOLDER = "captions"  # beside the prompts, for files of the hub
-MOMENTS = "moments.npz"  # in a folder of the user's: mu and sigma in place of images
+FOLDER = "captions"  # folder next to the prompts, for downloaded files
+MOMENTS = "moments.npz"  # mu and sigma in a user's folder, which replace the images
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """A text and the end of its image's path, which no other image of the set has."""
+    """A text, and the end of its image's path, which is unique in the set."""
 
     text: str
     image: str
@@ -38,10 +37,10 @@ class CaptionSet:
     """The layout of a set.
 
     Attributes:
-        title: its name in print.
+        title: its printed name.
         captions: name of the file of captions.
         images: name of the archive of images, without ``.zip``, or of the folder unpacked from it.
-        read: content of the file -> captions; raises the errors of a wrong structure.
+        read: content of the file -> captions; raises KeyError and the like for another structure.
     """
 
     title: str
@@ -51,14 +50,14 @@ class CaptionSet:
 
 
 def _mjhq(content: Any) -> list[Caption]:
-    """Image -> category and prompt (Li et al. 2024, arXiv 2402.17245)."""
+    """Read a map from image to category and prompt (Li et al. 2024, arXiv 2402.17245)."""
     return [
         Caption(entry["prompt"], f"{entry['category']}/{image}.jpg") for image, entry in content.items()
     ]
 
 
 def _coco(content: Any) -> list[Caption]:
-    """The first caption of each image, by the captions' numbers (Lin et al. 2014, arXiv 1405.0312)."""
+    """Read the caption with the lowest id of each image (Lin et al. 2014, arXiv 1405.0312)."""
     files = {image["id"]: image["file_name"] for image in content["images"]}
     first: dict[str, str] = {}
     for entry in sorted(content["annotations"], key=lambda entry: entry["id"]):
@@ -73,29 +72,29 @@ SETS = {
 
 
 def file_in(folder: Path, name: str) -> Path:
-    """The file ``name`` at any depth of a folder; raises UserError if there is none."""
+    """Find the file ``name`` at any depth of a folder; raise UserError if there is none."""
     found = [path for path in walk(folder).files if path.name == name]
     if not found:
-        raise UserError(f"{folder} holds no file {name}; put it there, or fetch the set again")
+        raise UserError(f"{folder} contains no file {name}; put it there, or fetch the set again")
     return found[0]
 
 
 def captions_file(name: str, source: str) -> Path | None:
-    """The file of captions where ``source`` is a folder; None of a data set on the hub.
+    """Return the file of captions if ``source`` is a folder, or None if it is a data set on the hub.
 
-    Raises UserError for a folder without it.
+    Raises UserError for a folder without the file.
     """
     return file_in(Path(source), SETS[name].captions) if Path(source).is_dir() else None
 
 
 def moments_file(source: str) -> Path | None:
-    """The user's moments in place of images, where there are any."""
+    """Return the file of moments in a user's folder, if there is one."""
     path = Path(source) / MOMENTS
     return path if path.is_file() else None
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, which is read once as long as its size and date stay."""
+    """Return the SHA-256 of a file, which is read again only if its size or date changes."""
     about = path.stat()
     return _sha256(path, about.st_size, about.st_mtime_ns)
 
@@ -107,10 +106,10 @@ def _sha256(path: Path, size: int, date: int) -> str:
 
 
 def caption_prompts(name: str, path: Path, count: int) -> list[dict[str, Any]]:
-    """Prompts of ``count`` captions of a set, one image each; ``item_id`` is the end of the path of the
-    image that a caption belongs to. They are the same in every study.
+    """Return ``count`` captions of a set as prompts with one image each, the same in every study.
 
-    Raises UserError where the file is damaged, of another structure, or has fewer captions.
+    ``item_id`` is the end of the path of the caption's image. Raises UserError if the file is damaged,
+    has another structure, or has fewer captions.
     """
     of = SETS[name]
     content = parsed(read_text(path), path)
@@ -136,7 +135,7 @@ def caption_prompts(name: str, path: Path, count: int) -> list[dict[str, Any]]:
 
 
 def _drawn(name: str, items: Sequence[Item], count: int) -> list[Item]:
-    """``count`` of the items, in their order."""
+    """Draw ``count`` of the items, and return them in their order."""
     import numpy as np
 
     order = np.random.default_rng(seed_for("captions", name)).permutation(len(items))
@@ -144,7 +143,7 @@ def _drawn(name: str, items: Sequence[Item], count: int) -> list[Item]:
 
 
 def all_prompts(sets: Mapping[str, Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """The prompts of all sets of a stage `prompts`; files of the hub lie in ``folder``."""
+    """Return the prompts of all sets of a ``prompts`` stage; downloaded files are in ``folder``."""
     prompts = []
     for name, keys in sets.items():
         path = captions_file(name, keys["source"])

@@ -1,8 +1,8 @@
-"""The content of a picture in three forms: in words, as GenEval's metadata, and as near misses.
+"""The content of an image in three forms: in words, as GenEval's metadata, and as near misses.
 
 A *content* consists of one or two kinds of things with count, colour and size, and optionally of a
-relation and of one thing that must be absent. A *near miss* is a content with one change, such that a
-picture that shows the original does not show the near miss.
+relation and of one thing that must be absent. A *near miss* is a content with one change, such that an
+image that shows the original does not show the near miss.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from nanogen.data.scenes.scenes import RELATIONS
 from nanogen.identity import canonical_json
 
 COUNTS = {1: "a", 2: "two", 3: "three", 4: "four"}
-_TRIES = 200  # of near misses; the smallest vocabulary needs about ten for three
+_TRIES = 200  # number of near misses to try; the smallest vocabulary needs about ten to find three
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that contents are made of.
+    """The words of contents.
 
     Attributes:
         name: its name in the configuration.
@@ -55,7 +55,7 @@ class Thing:
     size: str | None = None
 
     def phrase(self, vocabulary: Vocabulary) -> str:
-        """``a red circle``, ``an orange bench``, ``two small buses``."""
+        """Return a phrase such as ``a red circle``, ``an orange bench`` or ``two small buses``."""
         noun = self.noun if self.count == 1 else vocabulary.plural(self.noun)
         words = " ".join(word for word in (self.size, self.color, noun) if word)
         article = COUNTS[self.count]
@@ -69,8 +69,13 @@ class Thing:
 
 @dataclass(frozen=True)
 class Content:
-    """One or two things. ``relation``, one of RELATIONS, is the position of the first relative to the
-    second; ``without`` is a noun of which there must be none."""
+    """One or two things.
+
+    Attributes:
+        things: the things.
+        relation: position of the first thing relative to the second, one of RELATIONS.
+        without: a noun of which there must be none.
+    """
 
     things: tuple[Thing, ...]
     relation: str | None = None
@@ -89,13 +94,15 @@ class Content:
 
     @property
     def statement(self) -> Content:
-        """A sentence that is true of a picture of it, without negation, which matching models ignore."""
+        """The content without what must be absent, because matching models ignore negation."""
         return replace(self, without=None)
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """GenEval's ``include`` and ``exclude`` (`nanogen.metrics.geneval.judge`), and ``size``. In a
-        relation, the thing that the other one is related to comes first."""
+        """GenEval's ``include`` and ``exclude`` (`nanogen.metrics.geneval.judge`), with ``size``.
+
+        In a relation, the thing that the other one is related to comes first.
+        """
         if self.relation:
             first, second = self.things
             related = {**first.metadata, "position": [self.relation, 0]}
@@ -107,8 +114,10 @@ class Content:
 
 
 def meaning(metadata: Mapping[str, Any]) -> str:
-    """A text that is equal for prompts of the same meaning, regardless of their wording. The order of
-    things without a relation does not matter."""
+    """Return a text that is equal for prompts of the same meaning, regardless of their wording.
+
+    The order of things without a relation does not matter.
+    """
     include, exclude = metadata["include"], metadata.get("exclude", [])
     related = any("position" in item for item in include)
     said = [canonical_json(item) for item in include]
@@ -121,7 +130,7 @@ Change = Callable[[Content, Vocabulary, np.random.Generator], Content | None]
 
 
 def pick(rng: np.random.Generator, options: Any) -> Any:
-    """One of ``options``, with equal probability."""
+    """Draw one of ``options`` with equal probability."""
     return options[int(rng.integers(len(options)))]
 
 
@@ -143,7 +152,7 @@ def _noun(content: Content, words: Vocabulary, rng: np.random.Generator) -> Cont
 def _one_with(
     rng: np.random.Generator, content: Content, said: Callable[[Thing], str | None]
 ) -> int | None:
-    """The index of a thing for which this attribute is given; None if there is none."""
+    """Draw the index of a thing that has this attribute; None if there is none."""
     places = [place for place, thing in enumerate(content.things) if said(thing)]
     return pick(rng, places) if places else None
 
@@ -175,8 +184,11 @@ def _relation(content: Content, words: Vocabulary, rng: np.random.Generator) -> 
 
 
 def _swap(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
-    """Each thing with the other's colour and size, if both things have the same attributes with
-    different values: a small circle and a red square could also be a red circle and a small square."""
+    """Exchange colours and sizes, if both things have the same attributes with different values.
+
+    Otherwise an image could fulfil both: a small circle and a red square could also be a red circle and
+    a small square.
+    """
     if len(content.things) < 2:
         return None
     first, second = content.things
@@ -191,7 +203,7 @@ def _swap(content: Content, words: Vocabulary, rng: np.random.Generator) -> Cont
 
 
 def _presence(content: Content, words: Vocabulary, rng: np.random.Generator) -> Content | None:
-    """One more thing: the one that must be absent, or any other."""
+    """Add a thing: the one that must be absent, or any other."""
     if len(content.things) > 1:
         return None
     noun = content.without or _other(rng, words.nouns, content.nouns)
@@ -210,8 +222,7 @@ MISSES: dict[str, Change] = {
 
 
 def _misses(content: Content, words: Vocabulary, rng: np.random.Generator) -> Iterator[Content]:
-    """An endless iterator of near misses, cycling through the kinds, beginning with the thing that must
-    be absent, if there is one."""
+    """Yield near misses, cycling through the kinds, first the thing that must be absent if any."""
     kinds = [words.misses[i] for i in rng.permutation(len(words.misses))]
     if content.without:
         kinds.sort(key=lambda kind: kind != "presence")
@@ -224,7 +235,7 @@ def _misses(content: Content, words: Vocabulary, rng: np.random.Generator) -> It
 def near_misses(
     content: Content, words: Vocabulary, rng: np.random.Generator, count: int
 ) -> list[Content]:
-    """``count`` different near misses of ``content.statement``, of as many kinds as possible.
+    """Return ``count`` different near misses of ``content.statement``, of as many kinds as possible.
 
     Raises ValueError if the vocabulary is too small.
     """

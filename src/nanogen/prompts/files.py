@@ -1,4 +1,4 @@
-"""Prompts from files: GenEval's with their metadata, or texts alone."""
+"""Read prompts from files: in GenEval's format with metadata, or only texts."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _json(path: Path) -> Any:
 
 
 def read_prompts(path: Path | str) -> list[Prompt]:
-    """Prompts from a file in one of GenEval's own formats.
+    """Read prompts from a file in one of GenEval's own formats.
 
     A ``.jsonl`` file has one prompt's metadata per line, other files a list of them or a map prompt ->
     metadata. Raises UserError if the file is missing or not JSON, or if an entry is incomplete.
@@ -92,7 +92,7 @@ def read_prompts(path: Path | str) -> list[Prompt]:
 
 
 def _text(entry: Any, name: str | None, where: str) -> Prompt:
-    """One prompt of a list or, with ``name``, of a map; in GenEval's map the name is the text."""
+    """Check one prompt of a list or, with ``name``, of a map; in GenEval's map the name is the text."""
     if isinstance(entry, str):
         entry = {"prompt": entry}
     if not isinstance(entry, Mapping):
@@ -112,7 +112,7 @@ def _text_lines(path: Path) -> list[str]:
 
 
 def read_texts(path: Path | str) -> list[Prompt]:
-    """Prompts without metadata, in order: ``{prompt, tag?}``.
+    """Read prompts without metadata, in order: ``{prompt, tag?}``.
 
     A ``.txt`` file has one per line, a ``.jsonl`` file a text or ``{prompt}`` per line, a ``.json`` file
     a list of these or a map: GenAI-Bench's, number -> ``{prompt}``, or GenEval's, prompt -> metadata.
@@ -130,20 +130,20 @@ def read_texts(path: Path | str) -> list[Prompt]:
 
 
 def of_benchmark(prompts: Sequence[Mapping[str, Any]], benchmark: str) -> list[int]:
-    """The indices of one benchmark's prompts; prompts that name no benchmark are GenEval's."""
+    """Return the indices of a benchmark's prompts; prompts without a benchmark are GenEval's."""
     return [i for i, prompt in enumerate(prompts) if prompt.get("benchmark", GENEVAL) == benchmark]
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` indices spread evenly over 0 ... count - 1; all of them if there are fewer."""
+    """Return ``wanted`` indices spread evenly over 0 ... count - 1; all of them if there are fewer."""
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, wanted)).round()})
 
 
 def first_images(labels: np.ndarray, prompts: Sequence[Mapping[str, Any]], wanted: int) -> np.ndarray:
-    """Indices (at most ``wanted``,) of the first image of each chosen prompt.
+    """Return the index of the first image of at most ``wanted`` GenEval prompts, spread evenly.
 
     Args:
-        labels: int (N,), the number of each image's prompt.
+        labels: int (N,), the index of each image's prompt.
     """
     shown, first = np.unique(labels, return_index=True)
     first = first[np.isin(shown, of_benchmark(prompts, GENEVAL))]

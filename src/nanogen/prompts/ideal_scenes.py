@@ -15,7 +15,7 @@ ROOM_FOR_LARGE = 2  # objects; more of them must be small
 
 
 def scene_of(prompt: Mapping[str, Any], rng: np.random.Generator) -> Scene:
-    """A scene that fulfils the prompt's ``include`` and shows nothing else.
+    """Draw a scene that fulfils the prompt's ``include`` and shows nothing else.
 
     Colours and sizes that the prompt does not give are random, but equal for all objects of a kind.
     Raises UserError if there are too many objects for a scene.
@@ -32,5 +32,5 @@ def scene_of(prompt: Mapping[str, Any], rng: np.random.Generator) -> Scene:
     ]
     where = next((item["position"][0] for item in wanted if "position" in item), None)
     looks = [kind for kind, item in zip(kinds, wanted, strict=True) for _ in range(item["count"])]
-    # what is related to the other stands second in the metadata
+    # in the metadata, the object with the relation comes second
     return arranged(rng, looks[::-1] if where else looks, where)

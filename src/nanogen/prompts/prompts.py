@@ -1,4 +1,4 @@
-"""Prompts of the text-to-image evaluation in GenEval's form: GenEval's first, then those of others.
+"""Prompts of the text-to-image evaluation in GenEval's format: GenEval's first, then other benchmarks'.
 
 Each is ``{prompt, tag, include: [{class, count, color?, position?: [relation, index]}], exclude?}``,
 where ``position`` relates an object to an earlier entry of ``include``.
@@ -28,7 +28,7 @@ from nanogen.prompts.stage import PromptsStage
 
 log = logging.getLogger(__name__)
 MOST_PER_TAG = 16
-ROWS = "rows"  # folder beside the prompts, with one for each benchmark
+ROWS = "rows"  # folder next to the prompts, with a subfolder for each benchmark
 GENAI_IMAGES = (
     1  # of a prompt, as GenAI-Bench's own script draws (genai_bench/generate.py of t2v_metrics)
 )
@@ -47,7 +47,7 @@ def _single_object() -> list[Prompt]:
         _prompt(
             "single_object",
             captions.one(shape, size=size),
-            _object(shape, size=size) if size else _object(shape),  # for the reader: GenEval judges none
+            _object(shape, size=size) if size else _object(shape),  # not judged by GenEval
         )
         for size, shape in product((None, *RADII), SHAPES)
     ]
@@ -84,7 +84,7 @@ def _colors() -> list[Prompt]:
 
 
 def _position() -> list[Prompt]:
-    """As in GenEval, the object the other is related to comes first in ``include``."""
+    """As in GenEval, the object that the other one is related to comes first in ``include``."""
     return [
         _prompt(
             "position",
@@ -117,7 +117,7 @@ TAGS: dict[str, Callable[[], list[Prompt]]] = {
 
 
 def scene_prompts(seed: int) -> list[Prompt]:
-    """Up to 16 different prompts per tag from the scenes' vocabulary, worded like short captions."""
+    """Draw up to 16 prompts per tag from the scenes' vocabulary, worded like short captions."""
     chosen: list[Prompt] = []
     for tag, every in TAGS.items():
         candidates = every()
@@ -127,7 +127,7 @@ def scene_prompts(seed: int) -> list[Prompt]:
 
 
 def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
-    """One prompt per class of photographs, with the name of the class's folder."""
+    """Return one prompt per class of photographs, with the name of the class's folder."""
     from nanogen.data.source import caption
 
     return [_prompt("single_object", caption(name, template), _object(name)) for name in classes]
@@ -137,8 +137,10 @@ def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
 
 
 def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """GenEval's prompts, or a study's own in the same form. Raises UserError if there is no such list or
-    the file is invalid."""
+    """Return GenEval's prompts, or a study's own in the same format.
+
+    Raises UserError if there is no such list or the file is invalid.
+    """
     which = stage.geneval.name
     if stage.geneval.address or (which and which.endswith((".json", ".jsonl"))):
         return read_prompts(stage.geneval.path(folder))
@@ -148,7 +150,10 @@ def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
         from nanogen.data.photographs import class_names
 
         if not stage.root or not stage.caption_template:
-            raise UserError("evaluation.prompts is 'classes', but data.root names no folder of them")
+            raise UserError(
+                "evaluation.prompts is 'classes', but data.root is not set; set it to the folder of the "
+                "photographs"
+            )
         return class_prompts(stage.classes or class_names(stage.root), stage.caption_template)
     raise UserError(
         f"evaluation.prompts is {which!r}; valid are 'scenes', 'classes', the name of a file in "
@@ -157,7 +162,7 @@ def geneval_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
 
 
 def _simpleeval(stage: PromptsStage, geneval: Sequence[Prompt]) -> list[Prompt]:
-    """SimpleEval's prompts; empty if it is not measured."""
+    """Return SimpleEval's prompts; empty if it is not measured."""
     if stage.simpleeval is None:
         return []
     from nanogen.prompts.simpleeval import simple_prompts
@@ -166,8 +171,10 @@ def _simpleeval(stage: PromptsStage, geneval: Sequence[Prompt]) -> list[Prompt]:
 
 
 def dpg_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """DPG-Bench's own prompts; empty if they are not drawn. They have no metadata, only questions, which
-    belong to them by ``item_id``."""
+    """Return DPG-Bench's own prompts; empty if they are not used.
+
+    They have no metadata, only questions, which refer to them by ``item_id``.
+    """
     if stage.dpg is None:
         return []
     texts = question_graphs.read_prompts(stage.dpg.path(folder))
@@ -175,7 +182,7 @@ def dpg_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
 
 
 def genai_prompts(stage: PromptsStage, folder: Path) -> list[Prompt]:
-    """GenAI-Bench's own prompts, where a list of them is named."""
+    """Return GenAI-Bench's own prompts, if the configuration names a list of them."""
     if stage.genai is None:
         return []
     found = read_texts(stage.genai.path(folder))
@@ -187,7 +194,7 @@ def _rows_of(stage: PromptsStage, folder: Path) -> dict[str, Rows]:
 
 
 def _genai_of(rows: Rows) -> list[Prompt]:
-    """GenAI-Bench's prompts as the rows alone have them."""
+    """Return GenAI-Bench's prompts as the rows contain them."""
     tags = ({"tag": rows.tags[text]} if text in rows.tags else {} for text in rows.images)
     return [
         {"prompt": text, **tag, "benchmark": "genai", "images": count}
@@ -196,11 +203,18 @@ def _genai_of(rows: Rows) -> list[Prompt]:
 
 
 def prompts_of(content: Mapping[str, Any], folder: Path) -> list[Prompt]:
-    """The prompts of a ``prompts`` stage, of which ``content`` is the JSON: GenEval's, then those of
-    SimpleEval, DPG-Bench, GenAI-Bench and sets of captions that are drawn besides.
+    """Return the prompts of a ``prompts`` stage.
 
-    A file that is fetched is kept in ``folder``, and so are the rows that say how often each prompt is
-    drawn (`nanogen.interop.prompt_rows`). Raises UserError where a file is missing or not in order.
+    GenEval's come first, then those of SimpleEval, DPG-Bench, GenAI-Bench and caption sets, if the stage
+    has them.
+
+    Args:
+        content: the JSON of the stage.
+        folder: where downloaded files are kept, and the rows that list the evaluated prompts
+            (`nanogen.interop.prompt_rows`).
+
+    Raises:
+        UserError: a file is missing or invalid.
     """
     stage = PromptsStage.from_json(content)
     rows = _rows_of(stage, folder)
@@ -218,8 +232,10 @@ def prompts_of(content: Mapping[str, Any], folder: Path) -> list[Prompt]:
 
 
 def write_prompts(content: Mapping[str, Any], output: Path | str) -> None:
-    """Write the prompt file of a ``prompts`` stage, of which ``content`` is the JSON, with where its
-    rows came from."""
+    """Write the prompt file of a ``prompts`` stage, with the origin of its rows.
+
+    ``content`` is the JSON of the stage.
+    """
     folder = Path(output).parent
     prompts = prompts_of(content, folder)
     origins = {

@@ -1,4 +1,4 @@
-"""DPG-Bench's questions (Hu et al. 2024, arXiv 2403.05135) as graphs, read from its CSV.
+"""Read DPG-Bench's question graphs (Hu et al. 2024, arXiv 2403.05135) from its CSV.
 
 The graphs are Davidsonian scene graphs (Cho et al. 2023, arXiv 2310.18235): a question can depend on
 others, and counts as answered with no if one of those was answered with no.
@@ -18,7 +18,7 @@ from nanogen.files import read_text
 from nanogen.text import check_storable
 
 COLUMNS = ("item_id", "text", "proposition_id", "dependency", "tuple", "question_natural_language")
-NO_PARENT = 0  # how the file writes that a question depends on none
+NO_PARENT = 0  # in the file, the dependency of a question that depends on no other
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ Graph = Mapping[str, Sequence[Question]]
 
 
 def graph_of(questions: Iterable[Question], where: str) -> dict[str, list[Question]]:
-    """Item -> its questions in order; ``where`` names their file in errors.
+    """Return item -> its questions in order; ``where`` names their file in errors.
 
     If a prompt has two questions of the same number, the later one replaces the earlier one, as in the
     benchmark's own reader. Raises UserError for a parent that does not exist.
@@ -77,7 +77,7 @@ def _number(text: str, column: str, where: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise UserError(f"{where}: {column} {text!r} is no whole number; mend the file") from error
+        raise UserError(f"{where}: {column} {text!r} is not a whole number; mend the file") from error
 
 
 def _question(row: Mapping[str, str], where: str) -> Question:
@@ -92,7 +92,7 @@ def _question(row: Mapping[str, str], where: str) -> Question:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """The rows of DPG-Bench's CSV; raises UserError if one is incomplete."""
+    """Read the rows of DPG-Bench's CSV; raise UserError if one is incomplete."""
     text = read_text(path)
     check_storable(text, str(path))
     reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -114,7 +114,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def read_table(path: Path | str, skip_first_row: bool = True) -> dict[str, list[Question]]:
-    """DPG-Bench's CSV: item -> its questions, in the file's order.
+    """Read the questions in DPG-Bench's CSV by item, in the order of the file.
 
     By default the first row below the header is skipped, as in the benchmark's own reader, which gave
     the published numbers. Questions that depend on the one in this row then lose that dependency. Raises
@@ -129,7 +129,7 @@ def read_table(path: Path | str, skip_first_row: bool = True) -> dict[str, list[
 
 
 def read_prompts(path: Path | str) -> dict[str, str]:
-    """The prompts of DPG-Bench's CSV: item -> its text, in the order of their first questions.
+    """Read the prompts in DPG-Bench's CSV: item -> text, in the order of their first questions.
 
     Raises UserError like `read_table`, and if an item has no text or two different ones.
     """
@@ -147,7 +147,7 @@ def read_prompts(path: Path | str) -> dict[str, str]:
 
 
 def _freed(question: Question, skipped: Question) -> Question:
-    """The question without a dependency on the one that is left out."""
+    """Remove the dependency of a question on the one that is left out."""
     if question.item != skipped.item or skipped.id not in question.parents:
         return question
     return replace(question, parents=tuple(p for p in question.parents if p != skipped.id))

@@ -1,4 +1,4 @@
-"""DPG-Bench's questions about prompts, made from GenEval's metadata or read from the benchmark's CSV.
+"""DPG-Bench's questions about prompts, derived from GenEval's metadata or read from the benchmark's CSV.
 
 The first questions about a prompt are whether each object is present; those about its colour, number and
 position depend on them. For an image that shows the prompt, the correct answer to all is yes. A
@@ -28,28 +28,28 @@ FROM_PROMPTS = "prompts"
 
 
 def exists(name: str) -> str:
-    """``Is there a circle?``"""
+    """Return a question such as ``Is there a circle?``."""
     return f"Is there a {name}?"
 
 
 def colored(name: str, color: str) -> str:
-    """``Is the circle red?``"""
+    """Return a question such as ``Is the circle red?``."""
     return f"Is the {name} {color}?"
 
 
 def counted(name: str, count: int) -> str:
-    """``Are there two circles?``; the plural is made with s or es."""
+    """Return a question such as ``Are there two circles?``; the plural ends with s or es."""
     plural = f"{name}es" if name.endswith(("s", "x", "ch", "sh")) else f"{name}s"
     return f"Are there {COUNTS.get(count, count)} {plural}?"
 
 
 def placed(name: str, relation: str, other: str) -> str:
-    """``Is the circle left of the square?``"""
+    """Return a question such as ``Is the circle left of the square?``."""
     return f"Is the {name} {relation} the {other}?"
 
 
 def of_prompt(item: str, prompt: Mapping[str, Any]) -> list[Question]:
-    """The questions of one prompt's metadata, numbered from 1, parents first."""
+    """Derive the questions about a prompt from its metadata, numbered from 1, parents first."""
     include = prompt["include"]
     names = [spoken(wanted["class"]) for wanted in include]
     found = [
@@ -73,7 +73,7 @@ def of_prompt(item: str, prompt: Mapping[str, Any]) -> list[Question]:
 
 
 def item_of(place: int, prompt: Mapping[str, Any]) -> str:
-    """The ``item`` of questions about the prompt with index ``place``."""
+    """Return the ``item`` of questions about the prompt with index ``place``."""
     return str(prompt.get("item_id", place))
 
 
@@ -84,11 +84,11 @@ def _read_prompts(path: Path, hash_: str) -> list[Prompt]:
 
 
 def write_questions(content: Mapping[str, Any], prompts_file: Path, output: Path) -> None:
-    """Write the question file of a stage `questions`, given its JSON. Questions are made from the
-    metadata of GenEval's prompts, or read from DPG-Bench's CSV for its own prompts.
+    """Write the question file of a ``questions`` stage, given its JSON.
 
-    Raises UserError if the prompts are missing or were made by another configuration, if the CSV is
-    invalid, or if prompts and questions do not belong together.
+    Questions are derived from the metadata of GenEval's prompts, or read from DPG-Bench's CSV for its
+    own prompts. Raises UserError if the prompts are missing or were made with another configuration, if
+    the CSV is invalid, or if prompts and questions do not belong together.
     """
     stage = QuestionsStage.from_json(content)
     every = _read_prompts(prompts_file, stage.expects["prompts"])
@@ -100,9 +100,9 @@ def write_questions(content: Mapping[str, Any], prompts_file: Path, output: Path
             for place, prompt in enumerate(prompts)
         }
     else:
-        # a fetched CSV lies beside the prompts, which were read from it
+        # a downloaded CSV is next to the prompts, which were read from it
         graph = read_table(stage.questions.path(prompts_file.parent), stage.skip_first_row)
-        if "rows" in read_json(prompts_file):  # which say what is drawn
+        if "rows" in read_json(prompts_file):  # only the prompts in the rows are used
             items = {prompt["item_id"] for prompt in prompts}
             graph = {item: asked for item, asked in graph.items() if item in items}
     check_complete(graph, prompts, str(stage.questions.name))
@@ -135,6 +135,6 @@ def check_complete(graph: Graph, prompts: Sequence[Mapping[str, Any]], where: st
         )
     if unknown:
         raise UserError(
-            f"questions ({where}): {len(unknown)} items are no prompts, such as {unknown[0]}; leave "
+            f"questions ({where}): {len(unknown)} items are not prompts, such as {unknown[0]}; leave "
             "their questions out, or give the prompts they belong to"
         )

@@ -1,7 +1,6 @@
-"""Prompts as the authors' data sets have them: a table with one row, and its ``text``, for each image.
+"""Read prompts from the authors' data sets: tables with one row, and its ``text``, for each image.
 
-The tables are Arrow or parquet files of the split ``val``. How often a prompt stands there is how often
-it is drawn.
+The tables are Arrow or Parquet files of the split ``val``. A prompt has as many images as rows.
 """
 
 from __future__ import annotations
@@ -19,16 +18,17 @@ from nanogen.files import read_json
 
 TEXT, TAG = "text", "tag"
 SPLIT = "val"
-CARD = "nanogen.json"  # where the files came from
+CARD = "nanogen.json"  # records where the files came from
 
 
 @dataclass(frozen=True)
 class Rows:
-    """How often each prompt is drawn, in the order of their first rows.
+    """The number of images of each prompt, in the order of their first rows.
 
     Attributes:
-        tags: of the prompts that the data set gives one.
-        origin: repository, commit and the files' SHA-256.
+        images: prompt -> number of its images.
+        tags: prompt -> tag, for the prompts that have one in the data set.
+        origin: repository, commit and the SHA-256 of the files.
     """
 
     images: Mapping[str, int]
@@ -37,9 +37,9 @@ class Rows:
 
 
 def read_rows(folder: Path) -> Rows:
-    """The rows of a data set that was fetched into ``folder``.
+    """Read the rows of a data set that was downloaded into ``folder``.
 
-    Raises UserError where it holds no such table, or one without texts.
+    Raises UserError if there is no such table, or one without texts.
     """
     found = walk(folder).only({".arrow", ".parquet"}).files if folder.is_dir() else []
     tables = [Table(f) for f in found if is_of_split(f.relative_to(folder).as_posix(), SPLIT)]
@@ -82,10 +82,10 @@ def _rows(table: Table) -> Iterator[tuple[str, str | None]]:
 
 
 def drawn(prompts: Sequence[Mapping[str, Any]], rows: Rows, benchmark: str) -> list[dict[str, Any]]:
-    """Those of ``prompts`` that are drawn, as often as the rows have them and worded as there.
+    """Return those of ``prompts`` that are in the rows, with their wording and number of images.
 
-    Texts that differ in white space alone are one. Raises UserError for a row that is none of the
-    prompts.
+    Texts that differ only in white space are the same. Raises UserError for a row whose text is not one
+    of the prompts.
     """
     known = {_folded(prompt["prompt"]): prompt for prompt in prompts}
     for text in rows.images:

@@ -1,9 +1,9 @@
-"""SimpleEval's prompts: any number of them, drawn from a grammar, in three levels.
+"""Draw any number of SimpleEval prompts from a grammar, in three levels.
 
 A prompt is ``{prompt, tag, benchmark, images, include, exclude?, statement, foils}``. ``include`` and
-``exclude`` are GenEval's metadata for a detector; ``statement`` is true of a picture that shows the
-prompt and ``foils`` are false of it, for a model that compares pictures with texts. Each prompt has one
-picture: for a given number of pictures, more prompts give a narrower interval.
+``exclude`` are GenEval's metadata for a detector; ``statement`` is true of an image that shows the
+prompt and ``foils`` are false of it, for a model that compares images with texts. Each prompt has one
+image: for a given number of images, more prompts give a narrower interval.
 
 Prompt i of a level is drawn from a generator seeded with the study's seed, the level and i. Studies with
 different seeds thus have different prompts, and there is no fixed list that a model could memorise.
@@ -24,7 +24,7 @@ from nanogen.prompts.files import Prompt
 
 BENCHMARK = "simpleeval"
 FOILS = 3
-_TRIES = 1000  # to find a prompt that was not there before
+_TRIES = 1000  # attempts to find a new prompt
 
 SCENES = Vocabulary(
     name="scenes",
@@ -66,7 +66,7 @@ def _two_nouns(words: Vocabulary, rng: np.random.Generator) -> list[str]:
 
 
 def _with_one(words: Vocabulary, rng: np.random.Generator, noun: str) -> Thing:
-    """A colour or a size, with probabilities proportional to the numbers of words."""
+    """Draw a thing with a colour or a size; each word is equally likely."""
     word = pick(rng, (*words.colors, *words.sizes))
     return Thing(noun, **{"color" if word in words.colors else "size": word})
 
@@ -149,7 +149,7 @@ def _of_level(seed: int, words: Vocabulary, level: str, count: int, known: set[s
 def simple_prompts(
     seed: int, vocabulary: str, count: int, others: Iterable[Mapping[str, Any]] = ()
 ) -> list[Prompt]:
-    """``count`` prompts, the same number of each level, all of different meaning than ``others``.
+    """Draw ``count`` prompts, the same number of each level, none with the meaning of one in ``others``.
 
     The first prompts of a level do not depend on the count. Raises UserError for an unknown vocabulary,
     or if it is too small for this number.

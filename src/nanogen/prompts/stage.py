@@ -29,7 +29,7 @@ class NamedList:
         return None if content is None else cls(key, content[key], content.get("file"))
 
     def path(self, folder: Path) -> Path:
-        """The file. A download is kept in ``folder`` and raises UserError like `fetch_file`."""
+        """Return the file; a downloaded one is kept in ``folder``. Raises UserError as `fetch_file`."""
         if self.address is None:
             return Path(str(self.name))
         from nanogen.remote_file import fetch_file
@@ -73,7 +73,7 @@ class PromptsStage:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> PromptsStage:
-        """Read a stage, which may be an older version's."""
+        """Read a stage, which may have been written by an older version."""
         simple, data = content.get("simpleeval"), content["data"]
         return cls(
             hash=content["hash"],

@@ -65,16 +65,16 @@ def parse(text: str) -> Address:
     """Parse ``TABLE:METHOD:COLUMN``; raises UserError if it is not a cell of a measured table."""
     parts = text.rsplit(":", 2)
     if len(parts) != 3 or not all(parts):
-        raise UserError(f"{text!r} names no cell: expected {NAME}")
+        raise UserError(f"{text!r} is not the address of a cell; expected {NAME}")
     table = Path(parts[0]).with_suffix(".csv")
     if table.parent.name == "published":
         raise UserError(
-            f"{table} holds the paper's own numbers, copied from config/published: no step made them"
+            f"{table} contains the paper's own numbers, copied from config/published; no step made them"
         )
     if table.stem not in TRACED:
         raise UserError(
-            f"{table.stem!r} is no table of metric files{nearest(table.stem, TRACED)}; what is made of "
-            "other tables is traced in those"
+            f"{table.stem!r} is not a table of metric files{nearest(table.stem, TRACED)}; trace numbers "
+            "that come from other tables in those"
         )
     return Address(table, *parts[1:])
 

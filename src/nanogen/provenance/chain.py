@@ -45,7 +45,7 @@ class Link:
 
 
 def chain(study: Study, run: Run | PublicRun, variant: str, *metrics: str) -> list[Link]:
-    """All outputs behind the metric files of one sample set, each once, and before its own inputs."""
+    """Return all outputs behind the metric files of a sample set, each once and before its inputs."""
     known = {link.stage["hash"]: link for link in _outputs(study, run, variant)}
     links: list[Link] = []
     seen: set[str] = set()
@@ -57,7 +57,7 @@ def chain(study: Study, run: Run | PublicRun, variant: str, *metrics: str) -> li
 
 
 def _walk(link: Link, known: dict[str, Link], seen: set[str]) -> Iterator[Link]:
-    """The link and then its inputs, depth first."""
+    """Yield the link and then its inputs, depth first."""
     yield link
     for name, hash_ in link.stage.get("expects", {}).items():
         if hash_ in seen:
@@ -68,7 +68,7 @@ def _walk(link: Link, known: dict[str, Link], seen: set[str]) -> Iterator[Link]:
 
 
 def _outputs(study: Study, run: Run | PublicRun, variant: str) -> Iterator[Link]:
-    """The outputs that a sample set and its scores can depend on."""
+    """Yield the outputs that a sample set and its scores can depend on."""
     yield from _shared(study)
     yield from _of_sample_set(study, run, variant)
     if isinstance(run, Run):

@@ -25,7 +25,7 @@ class Step:
 
 
 def trace(study: Study, cell: Cell, verify: bool = False) -> list[Step]:
-    """All steps behind a cell, beginning with the metric file.
+    """Return all steps behind a cell, beginning with the metric file.
 
     Args:
         verify: compare the files with their recorded checksums.
@@ -39,7 +39,7 @@ def trace(study: Study, cell: Cell, verify: bool = False) -> list[Step]:
 
 
 def _value_gap(cell: Cell, link: Link) -> list[str]:
-    """A sentence if the value in the metric file differs from that in the table."""
+    """Return a sentence if the value in the metric file differs from that in the table."""
     path = cell.address.root / str(link.path)
     if not path.exists():
         return []
@@ -82,7 +82,7 @@ def _recorded(
     kept = ("commit", "versions", "device", "processes", "began", "seconds", "command", "sha256")
     facts |= {key: noted[key] for key in kept}
     if noted["commit"] is None:
-        missing.append(f"{path} was made by a copy of the program that is no checkout: no commit")
+        missing.append(f"{path} was made by a copy of the program that is not a checkout: no commit")
     if verify:
         missing += _changed(path, noted["sha256"])
     return facts, missing

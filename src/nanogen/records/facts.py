@@ -27,11 +27,14 @@ def _git(folder: Path, *words: str) -> str | None:
 
 @cache
 def commit() -> str | None:
-    """The commit of the checkout that this program runs from, with ``+changes`` if files under version
-    control were modified; None if it is not run from a checkout (but installed, or copied)."""
+    """Return the commit of the checkout that this program runs from.
+
+    It ends with ``+changes`` if files under version control were modified. It is None if the program is
+    not run from a checkout, but installed or copied.
+    """
     package = Path(nanogen.__file__).resolve().parent
     root = _git(package, "rev-parse", "--show-toplevel")
-    # A copy may lie inside another repository, whose commit says nothing of this program.
+    # A copy may be inside another repository, whose commit is not that of this program.
     if root is None or Path(root).resolve() / "src" / "nanogen" != package:
         return None
     head = _git(package, "rev-parse", "HEAD")
@@ -40,14 +43,14 @@ def commit() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of this program, and of the packages that this process has imported."""
+    """Return the versions of Python, this program, and the packages that this process has imported."""
     used = [name for name in PACKAGES if name in sys.modules]
     packages = {name: metadata.version(name) for name in used}
     return {"python": platform.python_version(), "nanogen": nanogen.__version__, **packages}
 
 
 def _processor() -> str:
-    """The processor's name, or its architecture if the system does not provide the name."""
+    """Return the processor's name, or its architecture if the system does not provide the name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
@@ -57,7 +60,7 @@ def _processor() -> str:
 
 
 def device() -> str:
-    """Name of the GPU that this process used, or else of the processor. Does not import torch."""
+    """Return the name of the GPU that this process used, or else of the processor, without torch."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         return str(torch.cuda.get_device_name())
@@ -65,10 +68,10 @@ def device() -> str:
 
 
 def rank() -> int:
-    """The number of this process among those of the step, from 0, as set by torchrun."""
+    """Return the rank of this process among those of the step, from 0, as set by torchrun."""
     return int(os.environ.get("RANK", "0"))
 
 
 def processes() -> int:
-    """The number of processes of the step."""
+    """Return the number of processes of the step."""
     return int(os.environ.get("WORLD_SIZE", "1"))

@@ -18,7 +18,7 @@ class Package:
 
 
 def packages() -> list[Package]:
-    """Every installed package by name."""
+    """Return every installed package, ordered by name."""
     found = {
         _normal(of.metadata["Name"]): Package(of.metadata["Name"], of.version, licence(of.metadata))
         for of in metadata.distributions()
@@ -28,7 +28,7 @@ def packages() -> list[Package]:
 
 
 def licence(of: metadata.PackageMetadata) -> str:
-    """The licence in one line: the SPDX expression, or the classifiers, or the text's first line."""
+    """Return the licence in one line: the SPDX expression, the classifiers, or the text's first line."""
     if "License-Expression" in of:
         return of["License-Expression"]
     classified = [

@@ -24,7 +24,7 @@ FORMAT = ("provenance", 1)
 CARD = "nanogen.json"  # a folder with this file is one output
 OF_FOLDER = "provenance.json"
 OF_FILE = ".provenance"
-CHECKSUM_LIMIT = 1 << 32  # bytes; larger caches are known by their configuration's hash alone
+CHECKSUM_LIMIT = 1 << 32  # bytes; larger caches are identified only by the hash of their configuration
 
 
 def place(output: Path) -> Path:
@@ -33,7 +33,7 @@ def place(output: Path) -> Path:
 
 
 def checksums(output: Path) -> dict[str, str | None]:
-    """SHA-256 of a file, or of each file of a folder, by name; None above ``CHECKSUM_LIMIT``."""
+    """Return the SHA-256 of a file, or of each file in a folder, by name; None above CHECKSUM_LIMIT."""
     inside = sorted(path for path in output.rglob("*") if path.is_file()) if output.is_dir() else []
     names = {path.relative_to(output).as_posix(): path for path in inside} or {output.name: output}
     return {name: _checksum(path) for name, path in names.items() if name != OF_FOLDER}
@@ -47,7 +47,7 @@ def _checksum(path: Path) -> str | None:
 
 
 def header(path: Path) -> dict[str, Any]:
-    """The header (``nanogen.files.label``) of a JSON or HDF5 file, or of a folder's card.
+    """Return the header (``nanogen.files.label``) of a JSON or HDF5 file, or of a folder's card.
 
     Empty for a file of another kind and for a folder without a card; raises UserError for a file that
     cannot be read.
@@ -67,12 +67,17 @@ def header(path: Path) -> dict[str, Any]:
         with h5py.File(path, "r") as file:
             return {key: str(value) for key, value in file.attrs.items()}
     except OSError as error:
-        raise UserError(f"{path} is not a readable HDF5 file ({error})") from error
+        raise UserError(
+            f"{path} is not a readable HDF5 file ({error}); delete it and make it again"
+        ) from error
 
 
 def products(output: Path, hash_: str) -> list[Path]:
-    """The outputs of a step with this hash at ``output``: the file, or the folder if it has a card, or
-    else the files in the folder with this hash (a folder of metrics is shared by several steps)."""
+    """Return the outputs of a step with this hash.
+
+    These are the file ``output``, or the folder ``output`` if it has a card, or otherwise the files with
+    this hash in the folder (several steps write into a folder of metrics).
+    """
     if output.is_file() or (output / CARD).is_file():
         return [output]
     if not output.is_dir():
@@ -82,8 +87,9 @@ def products(output: Path, hash_: str) -> list[Path]:
 
 
 def write(made: Iterable[tuple[Mapping[str, Any], Path]], argv: Sequence[str], began: datetime) -> None:
-    """Write the records of a command's outputs: command line, device, start, duration in seconds,
-    processor time and memory.
+    """Write the records of a command's outputs.
+
+    A record has the command line, device, start, duration in seconds, processor time and memory.
 
     Args:
         made: the JSON of each stage that the command ran, and the file or folder with its outputs.
@@ -124,13 +130,13 @@ def write_usage(stage: Mapping[str, Any], output: Path, began: datetime) -> None
 
 
 def is_there(output: Path) -> bool:
-    """Whether an output has a record of its own; it has none where the step was killed in between."""
+    """Whether an output has its own record; it has none if the step was killed before writing it."""
     noted = place(output)
     return noted.exists() and noted.stat().st_mtime_ns >= output.stat().st_mtime_ns
 
 
 def read(output: Path) -> dict[str, Any] | None:
-    """The record of an output; None if there is none. Raises UserError for one of another format."""
+    """Read the record of an output; None if there is none. Raises UserError for another format."""
     path = place(output)
     if not path.exists():
         return None
@@ -140,7 +146,7 @@ def read(output: Path) -> dict[str, Any] | None:
 
 
 def read_all(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every output below ``root`` that has a record, and the record, ordered by path."""
+    """Yield every output below ``root`` that has a record, with the record, ordered by path."""
     of_files = {path.with_name(path.name.removesuffix(OF_FILE)) for path in root.rglob(f"*{OF_FILE}")}
     of_folders = {path.parent for path in root.rglob(OF_FOLDER)}
     for output in sorted(of_files | of_folders):

@@ -12,10 +12,12 @@ _UNIT = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True)
 class Usage:
-    """Attributes:
-    user: processor time in the program, in seconds.
-    system: processor time in the operating system on its behalf, in seconds.
-    memory: largest memory of a single process, in bytes.
+    """Processor time and memory.
+
+    Attributes:
+        user: processor time in the program, in seconds.
+        system: processor time in the operating system on its behalf, in seconds.
+        memory: largest memory of a single process, in bytes.
     """
 
     user: float
@@ -27,7 +29,7 @@ class Usage:
 
 
 def used() -> Usage:
-    """The usage of this process and of its ended children, since it started."""
+    """Return the usage of this process and of its finished children, since it started."""
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return Usage(
         round(own.ru_utime + children.ru_utime, 2),

@@ -1,1 +1,1 @@
-"""Sampling: Euler steps with guidance on an interval, noise by index."""
+"""Sampling: solvers with guidance on an interval, and noise that depends on the index of an image."""

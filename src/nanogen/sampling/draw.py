@@ -1,4 +1,4 @@
-"""Images from a trained model's folder, by class or prompt, without a study."""
+"""Generate images from the folder of a trained model, by class or prompt, without a study."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for; none means as the model's own configuration says.
+    """The options of a user; None means the value in the model's own configuration.
 
     Attributes:
         classes: names or numbers, for a class-conditional model.
         prompts: texts, for a text-to-image model.
-        count: images of each.
-        guidance: scale from 1, which is none.
+        count: number of images of each class or prompt.
+        steps: number of solver steps.
+        guidance: guidance scale, at least 1, which means no guidance.
+        seed: of the noise.
+        tokenizer, text_encoder: folders, if they are not in the study's results.
     """
 
     classes: Sequence[str] = ()
@@ -45,10 +48,11 @@ class Request:
 
 
 def draw(folder: Path, wanted: Request, batch_size: int, device: torch.device) -> list[Drawn]:
-    """The images, ``wanted.count`` of every class or prompt in the given order.
+    """Generate ``wanted.count`` images of every class or prompt, in the given order.
 
-    Image i starts from the noise of generator seed_for(seed, "sample", i), as in a study's sample
-    set. Raises UserError where the folder, an option or a network is missing or does not fit.
+    The noise of image i comes from a generator with the seed seed_for(seed, "sample", i), as in a
+    study's sample set. Raises UserError if the folder or a network is missing, or an option does not
+    fit.
     """
     train, use = _trained(folder)
     sampler = _sampler(train, use, wanted)
@@ -66,27 +70,27 @@ def draw(folder: Path, wanted: Request, batch_size: int, device: torch.device) -
 
 @dataclass(frozen=True)
 class Drawn:
-    """One image, uint8 (H, W, 3), and what it was asked to show."""
+    """One image, uint8 (H, W, 3), and the class or prompt it was generated for."""
 
     text: str
     image: np.ndarray
 
 
 def _trained(folder: Path) -> tuple[TrainStage, Use]:
-    """The stage of the model in ``folder``, and what it is sampled with."""
+    """Read the stage of the model in ``folder``, and its sampling configuration."""
     train = TrainStage.from_json(trained.read(folder))
-    assert train.use is not None  # or it is no trained model's
+    assert train.use is not None  # every trained model has it
     return train, train.use
 
 
 def _sampler(train: TrainStage, use: Use, wanted: Request) -> Sampler:
-    """What a Generator is made from: the model's own sampling with the given options on top."""
+    """Return the model's own sampling configuration, with the given options instead of its values."""
     asked = {"steps": wanted.steps, "guidance_scale": wanted.guidance}
     for name, value in {"--count": wanted.count, "--steps": wanted.steps}.items():
         if value is not None and value < 1:
             raise UserError(f"{name} {value}: it must be at least 1")
     if wanted.guidance is not None and wanted.guidance < 1:
-        raise UserError(f"--guidance {wanted.guidance}: it must be at least 1, which is no guidance")
+        raise UserError(f"--guidance {wanted.guidance}: must be at least 1, which means no guidance")
     given = {key: value for key, value in asked.items() if value is not None}
     seed = train.seed if wanted.seed is None else wanted.seed
     return Sampler(train=train, sampling=use.sampling.model_copy(update=given), seed=seed)
@@ -95,8 +99,11 @@ def _sampler(train: TrainStage, use: Use, wanted: Request) -> Sampler:
 def _network(
     train: TrainStage, expected: UsedNetwork, option: str, folder: Path, given: Path | None
 ) -> Path:
-    """Folder of the model's tokenizer or text encoder: the given one, the one inside the model's folder
-    (as `nanogen push` uploads it), or that of the study that the model's folder lies in."""
+    """Return the folder of the model's tokenizer or text encoder.
+
+    It is the given one, the one inside the model's folder (as `nanogen push` uploads it), or the one in
+    the results that contain the model's folder.
+    """
     name = expected.model.name
     of_study = [above / "models" / name for above in folder.resolve().parents[3:4]]
     found = given or next(filter(Path.is_dir, [folder / name, *of_study]), None)
@@ -122,17 +129,17 @@ def _tokenizer(train: TrainStage, use: Use, folder: Path, given: Path | None) ->
 def _conditions(
     train: TrainStage, use: Use, folder: Path, wanted: Request
 ) -> tuple[list[str], Condition]:
-    """What is asked for, as texts and as conditions of as many rows."""
+    """Return the requested classes or prompts as texts, and their conditions."""
     if train.conditioner.kind == "text":
         if wanted.classes or not wanted.prompts:
-            raise UserError(f"{folder} makes images of texts: say which with --prompt TEXT")
+            raise UserError(f"{folder} is a text-to-image model: give a text with --prompt TEXT")
         return list(wanted.prompts), _encoded(train, use, folder, wanted)
     classes = train.conditioner.classes
     assert classes is not None
     names = class_names(use.data.name, use.data.source, use.data.root, classes, use.classes)
     if wanted.prompts or not wanted.classes:
         known = f", for example {', '.join(names[:3])}" if names else f", 0 to {classes - 1}"
-        raise UserError(f"{folder} makes images of classes: say which with --class NAME{known}")
+        raise UserError(f"{folder} is a class-conditional model: give a class with --class NAME{known}")
     labels = [class_number(text, names, classes) for text in wanted.classes]
     return [names[label].split(", ")[0] if names else f"class {label}" for label in labels], Condition(
         labels=torch.tensor(labels)
@@ -151,7 +158,7 @@ def _encoded(train: TrainStage, use: Use, folder: Path, wanted: Request) -> Cond
     ids, _ = encoder.token_ids(wanted.prompts)
     for prompt, given in zip(wanted.prompts, encoder.lengths(wanted.prompts), strict=True):
         if given > most:
-            log.warning("--prompt %r: read up to token %d of %d", prompt, most, given)
+            log.warning("--prompt %r: truncated to %d of %d tokens", prompt, most, given)
     features = [torch.from_numpy(row) for row in encoder.features(ids)]
     tokens = pad_sequence(features, batch_first=True)[:, : train.conditioner.tokens]
     lengths = torch.tensor([len(row) for row in features])

@@ -1,8 +1,8 @@
-"""A sample set: which images there are, each from its own noise, whoever draws it.
+"""Generate sample sets, with noise that depends only on the index of an image.
 
-Image i starts from the noise of generator seed_for(seed, "sample", i); with REG its cls feature from
-that of seed_for(seed, "sample", i, "cls"). Batches are cut by index, so a set is the same on any number
-of processes; another batch size changes only the rounding of floating-point sums.
+The noise of image i comes from a generator with the seed seed_for(seed, "sample", i); with REG, that of
+its class token from seed_for(seed, "sample", i, "cls"). Batches are cut by index, so a set is the same
+for any number of processes. Another batch size only changes the rounding of floating-point sums.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 
 def labels_of(stage: SetStage, prompts: Sequence[Mapping[str, Any]] | None) -> np.ndarray:
-    """What image i shows, int64 (N,): class i mod classes, or an index into the prompts.
+    """Return the class of every image (i mod number of classes), or the index of its prompt, int64 (N,).
 
-    A prompt has the stage's number of images unless it says ``images`` itself; the prompts' order is
-    the images' order, so prompts that are added at the end change no image of those before.
+    A prompt has the stage's number of images per prompt unless it has its own key ``images``. Images are
+    in the order of the prompts, so prompts that are added at the end do not change images of others.
     """
     if prompts is None:
         assert isinstance(stage, TrainedSetStage)  # public models draw from prompts
@@ -47,8 +47,10 @@ def labels_of(stage: SetStage, prompts: Sequence[Mapping[str, Any]] | None) -> n
 
 
 def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...], *of: str) -> Tensor:
-    """Standard normal noise (B, *shape), one generator per image; ``of`` names what it is of, if not
-    the image itself."""
+    """Draw standard normal noise (B, *shape) from one generator per image.
+
+    ``of`` names the noise if it is not that of the image itself.
+    """
     drawn = []
     for index in indices.tolist():
         generator = torch.Generator().manual_seed(seed_for(seed, "sample", index, *of))
@@ -85,7 +87,7 @@ def _by_average(sampler: Sampler) -> Solver:
     return partial(average_steps, to_velocity=PREDICTIONS[objective.prediction], t_eps=objective.t_eps)
 
 
-# By what the network was trained to predict: (model, noise, condition, grid, [noise of cls]) -> latents.
+# By the kind of objective: (model, noise, condition, grid, [noise of the class token]) -> latents.
 Solver = Callable[..., Tensor]
 SOLVERS: dict[str, Callable[[Sampler], Solver]] = {
     "flow-matching": _by_velocity,
@@ -94,7 +96,7 @@ SOLVERS: dict[str, Callable[[Sampler], Solver]] = {
 
 
 class Drawing(Protocol):
-    """What draws a set's images: the guidance scale, each image's seed, and the images of a batch."""
+    """A generator of images: its guidance scale, the seed of each image, and the images of a batch."""
 
     guidance: float
 
@@ -104,7 +106,7 @@ class Drawing(Protocol):
 
 
 class Generator:
-    """A trained model with its sampler: labels in, images out."""
+    """A trained model with its sampler and tokenizer, which generates images from conditions."""
 
     def __init__(self, sampler: Sampler, model: nn.Module, tokenizer: Any, device: torch.device):
         sampling, train = sampler.sampling, sampler.train
@@ -120,7 +122,7 @@ class Generator:
         self.pixels = sampling.pixels
 
     def __call__(self, indices: np.ndarray, condition: Condition) -> np.ndarray:
-        """uint8 (B, H, W, 3) for the images ``indices``."""
+        """Generate the images with the indices (B,), uint8 (B, H, W, 3)."""
         noise = noise_of(self.seed, indices, self.shape).to(self.device)
         condition = condition.to(self.device)
         cls_noise = self._cls_noise(indices)
@@ -134,14 +136,14 @@ class Generator:
         return seed_for(self.seed, "sample", index)
 
     def _cls_noise(self, indices: np.ndarray) -> list[Tensor]:
-        """Where the cls feature starts, if one is drawn beside the image (REG)."""
+        """Return the noise of the class token, if the model generates one (REG)."""
         if self.cls_width is None:
             return []
         return [noise_of(self.seed, indices, (self.cls_width,), "cls").to(self.device)]
 
 
 def batches(count: int, size: int, group: Processes) -> Iterator[np.ndarray]:
-    """Index ranges of this process, cut at multiples of ``size``."""
+    """Yield the index ranges of this process, cut at multiples of ``size``."""
     for number, start in enumerate(range(0, count, size)):
         if number % group.world == group.rank:
             yield np.arange(start, min(start + size, count))
@@ -156,9 +158,16 @@ def generate(
     group: Processes,
     output: Path,
 ) -> None:
-    """Draw every image of the set and write ``output`` (format samples, docs/formats.md).
+    """Generate every image of a set and write ``output`` (format ``samples``, docs/formats.md).
 
-    ``conditions(labels (B,))`` is what the generator draws a batch from.
+    Args:
+        stage: the stage of the sample set.
+        generator: generates the images of a batch.
+        labels: classes or indices of prompts, int64 (N,) (`labels_of`).
+        conditions: labels (B,) -> the input of the generator for these images.
+        batch_size: images per batch.
+        group: the processes that share the work.
+        output: the HDF5 file, which the main process writes.
     """
     name = f"{stage.method} on {stage.task}, {stage.variant}"
     drawn: list[tuple[np.ndarray, np.ndarray]] = []
@@ -174,7 +183,7 @@ def generate(
 
 
 def _gathered(drawn: list, group: Processes, output: Path) -> list[list]:
-    """Every process's images on the main one, through files beside the output."""
+    """Collect the images of all processes on the main one, through files next to the output."""
     arrays: dict[str, Any] = {str(i): part for pair in enumerate(drawn) for i, part in _pair(*pair)}
     with group.folder_beside(output) as folder:
         np.savez(folder / f"{group.rank}.npz", **arrays)
@@ -196,7 +205,7 @@ def _write(stage: SetStage, generator: Drawing, labels: np.ndarray, drawn: list,
     header = label("samples", 1, stage.hash, method=stage.method, task=stage.task, variant=stage.variant)
     with hdf5.create(output, header) as file:
         images = file.create_dataset("images", (len(labels), *drawn[0][1].shape[1:]), np.uint8)
-        for indices, part in drawn:  # a batch's indices follow each other
+        for indices, part in drawn:  # indices of a batch are consecutive
             images[indices[0] : indices[-1] + 1] = part
         file["labels"] = labels.astype(np.int64)
         file["seeds"] = np.array([generator.seed_of(i) for i in range(len(labels))])
@@ -204,7 +213,7 @@ def _write(stage: SetStage, generator: Drawing, labels: np.ndarray, drawn: list,
 
 
 class Subset:
-    """Draws the images ``chosen`` (K,) of a set as its images 0 ... K - 1."""
+    """The images ``chosen`` (K,) of a set, as images 0 ... K - 1."""
 
     def __init__(self, drawing: Drawing, chosen: np.ndarray):
         self.drawing, self.chosen, self.guidance = drawing, chosen, drawing.guidance

@@ -1,4 +1,4 @@
-"""What a sample set is drawn with, beside the model: the tokenizer, the prompts, the conditions."""
+"""The inputs of sampling besides the model: tokenizer, prompts and conditions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Prompts = list[Prompt]
 
 
 def tokenizer_of(stage: TrainedSetStage, folder: Path | None) -> Any:
-    """What decodes the images of a stage `sample` or `online`; raises UserError for another's folder.
+    """Load the tokenizer of a ``sample`` or ``online`` stage.
 
-    ``folder`` is none for methods without a tokenizer.
+    ``folder`` is None for methods in pixel space. Raises UserError for the folder of another tokenizer.
     """
     if stage.tokenizer == "pixels":
         from nanogen.tokenizers.pixels import Pixels
@@ -34,7 +34,7 @@ def tokenizer_of(stage: TrainedSetStage, folder: Path | None) -> Any:
 
 
 def prompts_of(stage: SetStage, path: Path) -> Prompts:
-    """The prompts in ``path``; raises UserError where they are of another configuration."""
+    """Read the prompts in ``path``; raise UserError if they are of another configuration."""
     from nanogen.files import check_label, read_json
 
     prompts = read_json(path)
@@ -43,14 +43,15 @@ def prompts_of(stage: SetStage, path: Path) -> Prompts:
 
 
 def class_conditions(labels: np.ndarray) -> Condition:
-    """The condition of classes (B,)."""
+    """Return the condition of class labels, int64 (B,)."""
     return Condition(labels=torch.from_numpy(labels))
 
 
 def text_conditions(stage: TrainedSetStage, path: Path) -> Callable[[np.ndarray], Condition]:
-    """From places among the prompts (B,) to their condition; ``path`` holds the prompts' text features.
+    """Return a function from indices of prompts (B,) to their condition.
 
-    Raises UserError where the file is missing or of another configuration.
+    ``path`` is the file with the text features of the prompts. Raises UserError if it is missing or of
+    another configuration.
     """
     from nanogen.caches.files import TextFile
 

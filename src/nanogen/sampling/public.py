@@ -1,7 +1,7 @@
-"""Images of a public model, drawn by its own pipeline of diffusers as that draws by default.
+"""Generate images with a public model's own pipeline of diffusers and its default settings.
 
-Image i of the set starts from the noise of generator seed_for(seed, "sample", method, i). The
-generators are the CPU's, so that the noise is the same on any device, in batches of any size.
+The noise of image i comes from a generator with the seed seed_for(seed, "sample", method, i). Generators
+are on the CPU, so the noise is the same on any device and for any batch size.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ OURS = ("prompt", "generator", "output_type", "num_images_per_prompt")
 
 
 def arguments(sampling: PipelineSampling, pipeline: Any) -> dict[str, Any]:
-    """What the pipeline (of diffusers) is called with beside prompts and noise; raises UserError for an
-    argument that it does not know."""
+    """Return the arguments of a diffusers pipeline's call, without prompts and noise.
+
+    Raises UserError for an argument that the pipeline does not accept.
+    """
     known = [name for name in call_arguments(pipeline) if name not in OURS]
     given = {name: (f"arguments.{name}", value) for name, value in sampling.arguments.items()}
     for key, names in ARGUMENTS.items():
@@ -38,13 +40,13 @@ def arguments(sampling: PipelineSampling, pipeline: Any) -> dict[str, Any]:
             given |= dict.fromkeys(names, (key, value))
     for name, (key, _) in given.items():
         if name not in known:
-            taken = f"{type(pipeline).__name__} takes no argument {name}{nearest(name, known)}"
+            taken = f"{type(pipeline).__name__} has no argument {name}{nearest(name, known)}"
             raise UserError(f"sampling.{key}: {taken}")
     return {name: value for name, (_, value) in given.items()}
 
 
 class PublicGenerator:
-    """A pipeline that draws a study's sample set: prompts in, images out."""
+    """A pipeline that generates the images of a study's sample set from prompts."""
 
     def __init__(self, stage: PublicSampleStage, pipeline: Any, device: torch.device):
         self.named = (stage.seed, "sample", stage.method)
@@ -59,13 +61,14 @@ class PublicGenerator:
         self.pipeline = pipeline
 
     def seed_of(self, index: int) -> int:
-        """The seed of one image's noise, which follows from the image's number in its set."""
+        """Return the seed of an image's noise, which depends on the image's index in its set."""
         return seed_for(*self.named, int(index))
 
     def __call__(self, indices: np.ndarray, prompts: Sequence[str]) -> np.ndarray:
-        """uint8 (B, H, W, 3) for the images ``indices`` of ``prompts``, one each.
+        """Generate one image per prompt, uint8 (B, H, W, 3).
 
-        Raises UserError where the pipeline's numbers are none, as they are where bf16 is too coarse.
+        ``indices`` (B,) are the indices of the images in their set. Raises UserError if the pipeline
+        returns NaN, which happens if bf16 is too imprecise for it.
         """
         seeds = [self.seed_of(index) for index in indices]
         drawn = self.pipeline(
@@ -76,11 +79,11 @@ class PublicGenerator:
         ).images
         if not np.isfinite(drawn).all():
             name = type(self.pipeline).__name__
-            raise UserError(f"{name} drew NaN; set the method's sampling.precision to float32")
+            raise UserError(f"{name} returned NaN; set the method's sampling.precision to float32")
         return (drawn * 255).round().astype(np.uint8)
 
     def _for_batch(self, size: int) -> dict[str, Any]:
-        """The arguments, a negative prompt once per image: not every pipeline repeats it."""
+        """Return the arguments with the negative prompt repeated, which some pipelines do not do."""
         return {
             name: [value] * size if name.startswith("negative_prompt") else value
             for name, value in self.arguments.items()

@@ -1,5 +1,7 @@
-"""The samplers, from noise (t = 1) to data (t = 0) on a shifted grid: steps along the velocity, or few
-steps of the average velocity, which carries a sample across an interval at once."""
+"""Solvers from noise (t = 1) to data (t = 0) on a shifted time grid.
+
+They take steps along the velocity, or few steps with MeanFlow's average velocity over an interval.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,21 @@ from nanogen.config.solvers import SOLVERS
 from nanogen.objectives.path import shifted, v_prediction
 
 Velocity = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-State = Sequence[Tensor]  # the image (B, C, H, W), and with REG the cls feature (B, Z)
+State = Sequence[Tensor]  # the image (B, C, H, W), and with REG the class token (B, Z)
 
 
 def time_grid(steps: int, shift: float) -> list[float]:
-    """``steps + 1`` times from 1 to 0, shifted (see ``nanogen.objectives.path.shifted``)."""
+    """Return ``steps + 1`` shifted times from 1 to 0 (see ``nanogen.objectives.path.shifted``)."""
     return shifted(torch.linspace(1, 0, steps + 1, dtype=torch.float64), shift).tolist()
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """v_u + scale (v_c - v_u) for t in the closed interval, else v_c.
+    """Classifier-free guidance on an interval, and internal guidance.
 
-    For t in ``internal_interval`` each velocity is first moved away from the shallower head's:
-    base + internal (full - base), for v_u with ``internal_unconditional`` unless that is None.
+    The velocity is v_u + scale (v_c - v_u) for t in the closed ``interval``, and v_c elsewhere. For t in
+    ``internal_interval`` both velocities are first moved away from those of the inner head: base +
+    internal (full - base). For v_u the scale is ``internal_unconditional`` unless that is None.
     """
 
     scale: float = 1.0
@@ -40,12 +43,12 @@ class Guidance:
     internal_unconditional: float | None = None
 
     def active(self, t: float) -> bool:
-        """Whether the unconditional pass is needed at ``t``; outside it would be pure waste."""
+        """Whether the unconditional velocity is needed at ``t``."""
         low, high = self.interval
         return self.scale != 1.0 and low <= t <= high
 
     def internal_at(self, t: float) -> tuple[float, float]:
-        """The scales of internal guidance at ``t``, with the condition and without."""
+        """Return the scales of internal guidance at ``t``, with the condition and without."""
         low, high = self.internal_interval
         if not low <= t <= high:
             return 1.0, 1.0
@@ -54,14 +57,14 @@ class Guidance:
 
 
 class Field:
-    """Velocities of the diffused variable: the image, and with REG the cls feature beside it."""
+    """Velocities of the image and, with REG, of the class token."""
 
     def __init__(self, model: nn.Module, to_velocity: Velocity, t_eps: float):
-        self.model: Any = model  # a backbone, or what stands in for one
+        self.model: Any = model  # a backbone, or a module that is called like one
         self.to_velocity, self.t_eps = to_velocity, t_eps
 
     def __call__(self, state: State, t: Tensor, condition: Condition, *internal: float) -> State:
-        """``internal`` are scales of internal guidance, one for each equal part of the batch."""
+        """Compute velocities; ``internal`` are scales of internal guidance, one per part of a batch."""
         output = self.model(state[0], t, condition, *state[1:])
         full = self._velocities(output, state, t)
         if set(internal) == {1.0}:
@@ -80,14 +83,14 @@ class Field:
 
 
 def moved(start: State, end: State, scale: float) -> State:
-    """start + scale (end - start)."""
+    """Return start + scale (end - start)."""
     return [a + scale * (b - a) for a, b in zip(start, end, strict=True)]
 
 
 class GuidedField:
-    """Guided velocities of one batch: (state, t) -> velocities of the state's parts.
+    """Guided velocities of one batch: (state, t) -> velocities of the parts of the state.
 
-    ``null`` is what guidance moves away from; by default the condition that training drops to.
+    ``null`` is the condition that guidance moves away from; by default the null condition of training.
     """
 
     def __init__(
@@ -116,7 +119,7 @@ class GuidedField:
 
 
 def _parts(state: State, count: int) -> list[State]:
-    """Equal parts of a batch, one after the other."""
+    """Split a batch into equal parts."""
     return [list(part) for part in zip(*(x.chunk(count) for x in state), strict=True)]
 
 
@@ -124,17 +127,18 @@ Step = Callable[[GuidedField, State, float, float], State]  # (field, state at t
 
 
 def along(state: State, velocity: State, length: float) -> State:
-    """The state after a straight step of ``length`` towards data."""
+    """Return the state after a straight step of ``length`` towards data."""
     return [x - length * v for x, v in zip(state, velocity, strict=True)]
 
 
 def euler(field: GuidedField, state: State, t: float, following: float) -> State:
-    """One evaluation per step, of first order."""
+    """Euler's method: first order, one evaluation per step."""
     return along(state, field(state, t), t - following)
 
 
 def heun(field: GuidedField, state: State, t: float, following: float) -> State:
-    """Two evaluations per step, of second order: the mean of the velocities at both ends.
+    """Heun's method: second order, two evaluations per step, with the mean of the velocities at both
+    ends.
 
     The last step, which ends at data, is Euler's (Karras et al. 2022, arXiv 2206.00364, Algorithm 1).
     """
@@ -147,7 +151,7 @@ def heun(field: GuidedField, state: State, t: float, following: float) -> State:
 
 
 def solver(name: str) -> Step:
-    """The step of a solver of ``nanogen.config.solvers``."""
+    """Return the step function of a solver in ``nanogen.config.solvers``."""
     return named(SOLVERS[name])
 
 
@@ -166,8 +170,17 @@ def integrate(
 ) -> Tensor:
     """Integrate from ``noise`` (B, C, H, W) along ``grid``; returns latents (B, C, H, W).
 
-    ``cls_noise`` (B, Z), where the model diffuses a cls feature too: it is integrated with the image.
-    ``null`` as of `GuidedField`.
+    Args:
+        model: the backbone.
+        to_velocity: converts its output to a velocity (`nanogen.objectives.path.PREDICTIONS`).
+        noise: standard normal, (B, C, H, W).
+        condition: the condition of every sample.
+        grid: falling times from 1 to 0 (`time_grid`).
+        guidance: scales and intervals of guidance.
+        t_eps: smallest time that an x-prediction is divided by.
+        cls_noise: noise of the class token (B, Z), if the model diffuses it together with the image.
+        step: the step function of a solver.
+        null: as in `GuidedField`.
     """
     state: State = [noise] if cls_noise is None else [noise, cls_noise]
     velocities = Field(model, to_velocity, t_eps)
@@ -186,10 +199,10 @@ def average_steps(
     to_velocity: Velocity = v_prediction,
     t_eps: float = 0.05,
 ) -> Tensor:
-    """z_r = z_t - (t - r) u(z_t, r, t) for every interval [r, t] of ``grid``, which falls from 1 to 0.
+    """Sample with the average velocity: z_r = z_t - (t - r) u(z_t, r, t) for every interval of ``grid``.
 
-    ``noise`` (B, C, H, W); returns latents (B, C, H, W). Guidance is in the trained u
-    (``nanogen.objectives.meanflow``), so a step is one pass.
+    ``grid`` falls from 1 to 0. ``noise`` is (B, C, H, W); returns latents (B, C, H, W). Guidance is part
+    of the trained u (``nanogen.objectives.meanflow``), so a step is one evaluation.
     """
     z = noise
     for t, r in pairwise(grid):

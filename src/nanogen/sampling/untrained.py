@@ -1,4 +1,4 @@
-"""Sampling from the initial weights: the output layers are zero, so nothing has to be computed."""
+"""Sampling from initial weights, whose output layers are zero, so that nothing has to be computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nanogen.config.train_stage import TrainStage
 
 
 class Silent(nn.Module):
-    """What a network gives whose output layers are zero, without a pass through it."""
+    """The output of a network whose output layers are zero, without computing it."""
 
     def __init__(self, network: InContextEncoder):
         super().__init__()
@@ -30,13 +30,13 @@ class Silent(nn.Module):
 
 
 def is_silent(network: InContextEncoder) -> bool:
-    """Whether all Linears that make the network's output are zero."""
+    """Whether all output layers of the network are zero."""
     heads = [network.final, *([] if network.base is None else [network.base])]
     outputs = [linear for head in heads for linear in head.outputs()]
     return not any(parameter.any() for linear in outputs for parameter in linear.parameters())
 
 
 def untrained(train: TrainStage) -> nn.Module:
-    """The network of a stage ``train`` before its training, to draw from."""
+    """Return a module that samples like the network of a ``train`` stage before its training."""
     network = build(train)
     return Silent(network) if is_silent(network) else network

@@ -1,1 +1,1 @@
-"""The frozen networks that the nano study trains for itself, and random ones for a rehearsal."""
+"""Train the frozen networks of the nano study, and write random ones for rehearsals."""

@@ -1,4 +1,4 @@
-"""Training of the nano study's detector, and the proof that it can judge: GenEval on real images."""
+"""Train the nano study's detector, and measure its quality as a judge: GenEval of real images."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from nanogen.models.initialisation import seeded
 from nanogen.models.network_files import save_network
 from nanogen.small_networks.training import train
 
-SMALLEST = 0.5  # of the smallest training object: smaller regions are no objects
-COLOR_SAMPLE = 1000  # images whose pixels define the named colours
+SMALLEST = 0.5  # fraction of the smallest training object; smaller regions do not count as objects
+COLOR_SAMPLE = 1000  # number of images whose pixels define the named colours
 
 
 def true_metadata(objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every GenEval prompt's metadata that is true of these objects ``{shape, color, box}``.
+    """Return the metadata of every GenEval prompt that is true of these objects ``{shape, color, box}``.
 
-    One object: single_object and colors; several alike: counting; two of different shapes:
-    two_object, color_attr, and position for each relation that the judge itself sees in their boxes.
+    One object gives single_object and colors, several equal ones counting. Two of different shapes give
+    two_object, color_attr, and position for each relation that the judge finds between their boxes.
     """
     wanted = [{"class": o["shape"], "count": 1} for o in objects]
     colored = [{**w, "color": o["color"]} for w, o in zip(wanted, objects, strict=True)]
@@ -65,12 +65,15 @@ def true_metadata(objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def class_map(masks: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-    """Masks 0/1 (B, 4, H, W) and shape numbers (B, 4), 1 and up -> int64 (B, H, W), 0 background."""
+    """Combine masks 0/1 (B, 4, H, W) and shape numbers from 1 (B, 4) to classes, int64 (B, H, W).
+
+    Class 0 is the background.
+    """
     return (masks.astype(np.int64) * shapes[:, :, None, None]).max(1)
 
 
 def _named_colors(data: ImageFile) -> dict[str, list[float]]:
-    """The mean RGB of every named colour inside the masks of the first images."""
+    """Return the mean RGB of every named colour inside the masks of the first images."""
     assert data.masks is not None
     assert data.objects is not None
     pixels: dict[str, list[np.ndarray]] = {}
@@ -95,7 +98,7 @@ def _scene_config(data: ImageFile, architecture: Mapping[str, Any]) -> dict[str,
 
 
 def _shape_numbers(data: ImageFile, shapes: Sequence[str]) -> np.ndarray:
-    """int64 (N, 4): 1 + index of each object's shape; 0 where there is no object."""
+    """Return 1 + the index of each object's shape, 0 where there is no object, int64 (N, 4)."""
     assert data.masks is not None
     assert data.objects is not None
     numbers = np.zeros(data.masks.shape[:2], np.int64)
@@ -105,7 +108,7 @@ def _shape_numbers(data: ImageFile, shapes: Sequence[str]) -> np.ndarray:
 
 
 def _mask_iou(detector: ShapeDetector, data: ImageFile) -> float:
-    """Mean over shapes of the intersection over union of true and predicted pixels."""
+    """Return the intersection over union of true and predicted pixels, averaged over shapes."""
     assert data.masks is not None
     numbers, classes = _shape_numbers(data, detector.classes), range(1, 1 + len(detector.classes))
     common: Counter[int] = Counter()
@@ -127,7 +130,7 @@ def _true_prompts(data: ImageFile) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def real_score(detector: ShapeDetector, data: ImageFile) -> dict[str, float]:
-    """GenEval of real images on everything that is true of them: 1 for a perfect detector."""
+    """Compute GenEval of real images for all prompts that are true of them; a perfect score is 1."""
     found = detector(data.images)
     prompts, images = zip(*_true_prompts(data), strict=True)
     return score(prompts, range(len(prompts)), [found[i] for i in images])
@@ -158,16 +161,16 @@ def _train_photographs(stage: ModelStage, data: ImageFile, detector: WholeImageD
 def train_detector(
     stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
-    """Train the detector of ``stage`` and save its config.json and weights into ``folder``.
+    """Train the detector of ``stage`` and save its config.json and weights in ``folder``.
 
-    Returns the quality on the validation images: ``mask_iou`` and ``geneval_real`` with each tag's
-    part (`real_score`) for scenes, ``accuracy`` for photographs.
+    Returns its quality on the validation images: for scenes ``mask_iou``, and ``geneval_real`` with the
+    score of each tag (`real_score`); for photographs ``accuracy``. Raises UserError for another class.
     """
     model = stage.model
     if model.model_class != SHAPE_DETECTOR:
         raise UserError(
             f"detector {model.name}: {model.model_class} cannot be trained here; "
-            f"trainable is {SHAPE_DETECTOR}, or set its source to download or path"
+            f"choose {SHAPE_DETECTOR}, or set its source to download or path"
         )
     if train_images.masks is not None:
         config = _scene_config(train_images, model.architecture)

@@ -1,4 +1,4 @@
-"""The small vision encoders, trained on classes and on the pixels of patches, hidden ones among them."""
+"""Train small vision encoders to predict classes and the pixels of visible and hidden patches."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from nanogen.models.initialisation import seeded
 from nanogen.small_networks.training import psnr, train
 
 EVALUATION_BATCH = 250
-MASKED = 0.4  # fraction of the patches hidden
+MASKED = 0.4  # fraction of patches that are hidden
 
 
 class Pretraining(nn.Module):
-    """An encoder of any class with the two heads it is trained under; the heads are not kept."""
+    """An encoder of any class with the two heads of its training, which are not saved."""
 
     def __init__(self, network: nn.Module, classes: int):
         super().__init__()
@@ -38,9 +38,10 @@ class Pretraining(nn.Module):
         self.reconstruct = nn.Linear(self.parts.width, 3 * self.patch**2)
 
     def forward(self, pixels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Pixels (N, 3, H, W), mask bool (N, L) -> logits (N, classes), patches (N, L, 3 p p).
+        """Predict logits (N, classes) and pixels of patches (N, L, 3 p p) from pixels (N, 3, H, W).
 
-        Hidden patches are made grey in the image, since not every class has a mask token.
+        ``mask``, bool (N, L), is true for hidden patches. These are grey in the image, since not every
+        class has a mask token.
         """
         if mask is not None:
             pixels = pixels.masked_fill(spread(mask, self.patch), 0.0)
@@ -51,30 +52,32 @@ class Pretraining(nn.Module):
 
 
 def spread(mask: Tensor, side: int) -> Tensor:
-    """bool (N, rows * rows) of patches -> bool (N, 1, rows * side, rows * side) of pixels."""
+    """Expand a mask of patches, bool (N, rows * rows), to pixels, (N, 1, rows * side, rows * side)."""
     rows = int(mask.shape[1] ** 0.5)
     grid = mask.view(-1, 1, rows, rows)
     return grid.repeat_interleave(side, 2).repeat_interleave(side, 3)
 
 
 def patches(images: Tensor, side: int) -> Tensor:
-    """(N, 3, H, W) -> (N, L, 3 * side * side), the patches row by row."""
+    """Split images (N, 3, H, W) into patches (N, L, 3 * side * side), row by row."""
     return F.unfold(images, side, stride=side).transpose(1, 2)
 
 
 def draw_mask(count: int, length: int, generator: torch.Generator) -> Tensor:
-    """bool (count, length) with the same number of hidden patches in every row."""
+    """Draw a mask, bool (count, length), with the same number of hidden patches in every row."""
     order = torch.rand(count, length, generator=generator).argsort(1).argsort(1)
     return order < round(MASKED * length)
 
 
 def train_encoder(stage: ModelStage, images: Any, val: Any, folder: Path) -> dict[str, float]:
-    """Train on ``images`` (an ImageFile), save to ``folder``; its quality on ``val``.
+    """Train an encoder on ``images``, save it in ``folder``, and return its quality on ``val``.
 
-    Loss: cross-entropy of the class from the class token (from the patches' mean where there is
-    none), and the squared error of every patch's pixels from its token, of hidden patches and of
-    visible ones, so that tokens keep detail.
-    Quality: ``accuracy``, and ``masked_psnr`` (dB) over hidden patches.
+    The loss is the cross-entropy of the class, predicted from the class token (or from the mean of the
+    patch tokens if there is none), plus the squared error of every patch's pixels, predicted from its
+    token. Visible patches are included, so that tokens retain detail.
+
+    ``images`` and ``val`` are ImageFiles. The quality is ``accuracy``, and ``masked_psnr`` (dB) of
+    hidden patches.
     """
     model = stage.model
     options = {"classes": 1.0, "masked": 0.3, "visible": 1.0, **stage.training.options}
@@ -87,7 +90,7 @@ def train_encoder(stage: ModelStage, images: Any, val: Any, folder: Path) -> dic
         batch = gather(images.images, rows)
         target = patches(preprocess.resize(to_signed(batch)), pretraining.patch)
         mask = draw_mask(len(target), target.shape[1], generator)
-        whole = len(rows) // 2  # these see every patch: what is hidden cannot be classified
+        whole = len(rows) // 2  # no hidden patches in these, as hidden objects cannot be classified
         mask[:whole] = False
         logits, output = pretraining(preprocess(batch), mask)
         error = (output - target).square().mean(2)

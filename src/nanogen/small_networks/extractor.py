@@ -1,4 +1,4 @@
-"""Training of the nano study's feature extractors (`extractor_targets` says what each learns)."""
+"""Train the nano study's feature extractors, each on its own target (`extractor_targets`)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ VALIDATION_BATCH = 200
 
 
 class _WithHead(nn.Module):
-    """A timm network and a head on its pooled features, for what is not a class; it is not kept.
+    """A timm network with a head on its pooled features for outputs that are not classes.
 
-    Where the network is a classifier, its logits are the first outputs.
+    The head is not saved. If the network is a classifier, its logits are the first outputs.
     """
 
     def __init__(self, network: LibraryNetwork, outputs: int):
@@ -49,7 +49,7 @@ class _WithHead(nn.Module):
 
 
 class _Logits(nn.Module):
-    """The small Inception's logits."""
+    """The logits of the small Inception."""
 
     def __init__(self, inception: SmallInception):
         super().__init__()
@@ -60,7 +60,7 @@ class _Logits(nn.Module):
 
 
 def _spread(network: nn.Module) -> None:
-    """Draw weights at the scale of their fan-in: timm's 0.02 is meant for layers ten times wider."""
+    """Draw weights scaled to their fan-in, as timm's scale 0.02 is meant for ten times wider layers."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
@@ -69,7 +69,7 @@ def _spread(network: nn.Module) -> None:
 def _networks(
     model: Model, data: ImageFile, target: Target
 ) -> tuple[nn.Module, nn.Module, dict[str, Any]]:
-    """The network to train, the part of it to keep, and that part's configuration."""
+    """Return the network to train, the part of it to save, and the configuration of that part."""
     architecture, name = model.architecture, model.model_class
     if name == SMALL_INCEPTION:
         arguments = {"classes": len(data.classes), **architecture}
@@ -82,7 +82,7 @@ def _networks(
         trained = _WithHead(network, target.outputs)
         return trained, network, {"_class_name": name, "arguments": arguments}
     raise UserError(
-        f"extractor {model.name}: {name} cannot be trained here; trainable are "
+        f"extractor {model.name}: {name} cannot be trained here; choose one of "
         f"{', '.join([SMALL_INCEPTION, *timm_networks.MODULES])}, or set its source to download or path"
     )
 
@@ -90,9 +90,9 @@ def _networks(
 def train_extractor(
     stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
-    """Train the extractor of ``stage`` and save its config.json and weights into ``folder``.
+    """Train the extractor of ``stage`` and save its config.json and weights in ``folder``.
 
-    Returns what its target measures on the validation images.
+    Returns its quality on the validation images, as its target defines it.
     """
     model = stage.model
     name, learns = model.name, stage.training.target
@@ -121,7 +121,7 @@ def train_extractor(
 
 @torch.inference_mode()
 def _quality(target: Target, count: int, outputs: Callable[[Tensor], Tensor]) -> dict[str, float]:
-    """The target's measures, means over all ``count`` images."""
+    """Average the quality measures of the target over all ``count`` images."""
     totals: dict[str, float] = {}
     for part in batches(count, VALIDATION_BATCH):
         rows = torch.arange(count)[part]

@@ -1,11 +1,13 @@
-"""What the small study's feature extractors learn, each something else, as the networks of the paper do.
+"""Training targets of the small study's feature extractors.
 
-| target | stands for | learns |
+Each extractor learns something else, like the networks of the paper that they replace.
+
+| target | replaces | learns |
 |---|---|---|
-| ``classes`` | Inception | the image's class |
-| ``places`` | ConvNeXt V2 | class and place of the first object; of photographs, class and rotation |
-| ``views`` | DINOv2 | that two crops show one image, without any label |
-| ``pixels`` | MAE | the image, of which half the patches are hidden |
+| ``classes`` | Inception | the class of an image |
+| ``places`` | ConvNeXt V2 | class and position of the first object; class and rotation of photographs |
+| ``views`` | DINOv2 | that two crops show the same image, without labels |
+| ``pixels`` | MAE | the image, from half of its patches |
 | ``captions`` | SigLIP | which caption belongs to which image |
 """
 
@@ -25,11 +27,11 @@ from nanogen.small_networks.training import psnr
 
 TURNS = 4
 PLACE_WEIGHT = 1.0
-SMALLEST_CROP = 0.6  # of the side; less shows no object of some scenes
+SMALLEST_CROP = 0.6  # fraction of the side; smaller crops of some scenes show no object
 VIEW_WIDTH = 64
-HIDDEN = 0.5  # of the patches; MAE hides 0.75 of 196, here they are 16
+HIDDEN = 0.5  # fraction of the 16 patches; MAE hides 0.75 of 196
 PATCH = 8
-CELLS = 8  # per side of the averaged image that is given back
+CELLS = 8  # per side of the averaged image that is reconstructed
 CAPTION_WIDTH = 64
 
 Fed = Callable[[np.ndarray, Tensor, torch.Generator], np.ndarray]
@@ -41,16 +43,16 @@ def _as_it_is(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> n
 
 @dataclass(frozen=True)
 class Target:
-    """What a network learns of the images of one file.
+    """A training target for the images of one file.
 
     Attributes:
-        outputs: how many numbers per image that the network is shown.
-        classes: how many of them, the first ones, are logits of the classes; these are kept with the
-            network, so that it is a classifier.
+        outputs: number of outputs per input image.
+        classes: how many of the first outputs are class logits; their layer is saved, so that the
+            network is a classifier.
         loss: (outputs (B, n), rows (B,)) -> scalar.
-        quality: (outputs (B, n), rows (B,)) -> named numbers, means over the images.
-        fed: (images uint8 (B, H, W, 3), rows (B,), generator) -> the images the network is shown.
-        learned: what is trained beside the network, and not kept.
+        quality: (outputs (B, n), rows (B,)) -> measures by name, means over the images.
+        fed: (images uint8 (B, H, W, 3), rows (B,), generator) -> the input images of the network.
+        learned: a module that is trained together with the network, and not saved.
     """
 
     outputs: int
@@ -62,10 +64,10 @@ class Target:
 
 
 def target_of(name: str, data: ImageFile, learned: nn.Module | None = None) -> Target:
-    """The target ``name`` of the table above for the images of ``data``.
+    """Build the target ``name``, one of the table in the module's docstring, for the images of ``data``.
 
-    ``learned`` is that of the same target for other images: a held-out file is judged by what the
-    training images taught. Raises UserError for another name.
+    ``learned`` is the trained module of the same target for the training images, with which held-out
+    images are evaluated. Raises UserError for an unknown name.
     """
     if name not in TARGETS:
         raise UserError(f"an extractor cannot learn {name!r}{nearest(name, TARGETS)}")
@@ -87,7 +89,7 @@ def _classes(data: ImageFile, _: nn.Module | None) -> Target:
 
 
 def _places(data: ImageFile, learned: nn.Module | None) -> Target:
-    """The class and, of the first object, the box (x0, y0, x1, y1) as fractions of the side."""
+    """Predict the class, and the box (x0, y0, x1, y1) of the first object as fractions of the side."""
     if data.objects is None:
         return _turns(data)
     labels, classes, side = torch.from_numpy(data.labels), len(data.classes), data.images.shape[2]
@@ -105,8 +107,10 @@ def _places(data: ImageFile, learned: nn.Module | None) -> Target:
 
 
 def _turns(data: ImageFile) -> Target:
-    """The class of a photograph and, of a second copy, by how many quarter turns it was rotated
-    (Gidaris et al. 2018, arXiv 1803.07728); image i always by i modulo 4."""
+    """Predict the class of a photograph, and by how many quarter turns a copy of it is rotated.
+
+    Image i is always rotated by i modulo 4 quarter turns (Gidaris et al. 2018, arXiv 1803.07728).
+    """
     turns, labels = torch.arange(len(data)) % TURNS, torch.from_numpy(data.labels)
     classes = len(data.classes)
 
@@ -115,7 +119,7 @@ def _turns(data: ImageFile) -> Target:
         return np.concatenate([images, np.stack(turned)])
 
     def said(out: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the classes of upright images, and of the turns of the others."""
+        """Return the logits of the classes of upright images, and of the rotations of the others."""
         upright, turned = out.chunk(2)
         return upright[:, :classes], turned[:, classes:]
 
@@ -134,12 +138,12 @@ def _turns(data: ImageFile) -> Target:
 
 
 def view(images: np.ndarray, generator: torch.Generator) -> np.ndarray:
-    """Of uint8 (B, H, W, 3) a square crop each, brought back to the size, lighter or darker."""
+    """Take a random square crop of images, uint8 (B, H, W, 3), resize it, and change its brightness."""
     count, side = images.shape[:2]
     share, left, top, light = torch.rand(4, count, generator=generator).double().numpy()
     size = SMALLEST_CROP + (1 - SMALLEST_CROP) * share
     grid = (np.arange(side) + 0.5) / side
-    columns, rows = (  # (B, side), of the pixel nearest to where the crop looks
+    columns, rows = (  # (B, side), the nearest pixel to each point of the crop
         ((start * (1 - size))[:, None] + size[:, None] * grid) * side for start in (left, top)
     )
     image = np.arange(count)[:, None, None]
@@ -148,9 +152,11 @@ def view(images: np.ndarray, generator: torch.Generator) -> np.ndarray:
 
 
 def _views(data: ImageFile, _: nn.Module | None) -> Target:
-    """Outputs of two views agree, and say different things of different images in each dimension
-    (VICReg: Bardes et al. 2022, arXiv 2105.04906, with its weights): the simplest training that, as
-    DINOv2's, has no labels."""
+    """Make the outputs of two views agree, and vary between images in every dimension.
+
+    This is VICReg with its weights (Bardes et al. 2022, arXiv 2105.04906), the simplest training without
+    labels, like DINOv2's.
+    """
 
     def two_views(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
         return np.concatenate([view(images, generator), view(images, generator)])
@@ -170,7 +176,7 @@ def _views(data: ImageFile, _: nn.Module | None) -> Target:
 
 
 def _pixels(data: ImageFile, _: nn.Module | None) -> Target:
-    """The whole image, averaged over cells, in [-1, 1], from one whose hidden patches are grey."""
+    """Predict the image, averaged over cells, in [-1, 1], from one with grey patches."""
     shape = (CELLS, CELLS)
 
     def hidden(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
@@ -181,7 +187,7 @@ def _pixels(data: ImageFile, _: nn.Module | None) -> Target:
         return np.where(pixels, np.uint8(128), images)
 
     def error(out: Tensor, rows: Tensor) -> Tensor:
-        """(B,) mean squares."""
+        """Return the mean squared errors (B,)."""
         images = torch.from_numpy(np.array(data.images[rows.numpy()])).permute(0, 3, 1, 2).float()
         cells = F.adaptive_avg_pool2d(images / 127.5 - 1, shape).flatten(1)
         return (out - cells).square().mean(1)
@@ -195,7 +201,7 @@ def _pixels(data: ImageFile, _: nn.Module | None) -> Target:
 
 
 class _Texts(nn.Module):
-    """Sums of learned word vectors (T, width), and the scale and shift of agreement with images."""
+    """Sums of learned word vectors (T, width), and a scale and shift of their agreement with images."""
 
     def __init__(self, texts: list[str]):
         super().__init__()
@@ -210,13 +216,15 @@ class _Texts(nn.Module):
 
 
 def _captions(data: ImageFile, learned: nn.Module | None) -> Target:
-    """Every pair of image and caption in a batch is told to belong together or not, by itself
-    (SigLIP: Zhai et al. 2023, arXiv 2303.15343); images of one caption belong to it all."""
+    """Classify every pair of image and caption in a batch as matching or not.
+
+    This is SigLIP (Zhai et al. 2023, arXiv 2303.15343); a caption matches all of its images.
+    """
     captions = data.captions("dense")
     texts = learned if isinstance(learned, _Texts) else _Texts(captions)
 
     def agreement(out: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T) of images with the batch's T different captions, and which belong together."""
+        """Return logits (B, T) of images and the T distinct captions in a batch, and true matches."""
         said = [captions[row] for row in rows.tolist()]
         different = sorted(set(said))
         own = torch.tensor([different.index(text) for text in said])

@@ -1,7 +1,7 @@
-"""Random networks of the classes that a full study downloads, saved as those are.
+"""Write random networks of the classes that a full study downloads, in the same format.
 
-A rehearsal runs the full graph on them. Their architecture is the configuration's: latents and
-features have the real channels and grids, depth is small.
+A rehearsal runs the whole graph with them. Their architecture comes from the configuration: latents and
+features have the real channels and grids, and the depth is small.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from nanogen.models.initialisation import seeded
 
 
 def write_random_network(stage: ModelStage, folder: Path) -> None:
-    """Write the network of a stage `model` whose source is random into ``folder``, which exists.
+    """Write the network of a ``model`` stage whose source is random into ``folder``, which must exist.
 
-    Its weights depend on the study's seed and its name. Raises UserError where the class is not known
-    or the architecture does not fit it.
+    Its weights depend on the study's seed and the model's name. Raises UserError if the class is not
+    known or the architecture does not fit it.
     """
     model = stage.model
     if model.kind not in WRITERS:
         raise UserError(
             f"config/models/{model.name}.yaml: a model of kind {model.kind!r} has no random "
-            f"stand-in{nearest(model.kind, WRITERS)}"
+            f"network{nearest(model.kind, WRITERS)}"
         )
     with seeded(stage.seed, "stand-in", model.name):
         WRITERS[model.kind](stage, folder)
@@ -51,14 +51,14 @@ def _vae(stage: ModelStage, folder: Path) -> None:
 
     assert stage.resolution is not None
     network = build(stage.model, stage.resolution)
-    if hasattr(network, "bn"):  # moments that are not those of a fresh BatchNorm
+    if hasattr(network, "bn"):  # moments that differ from those of a new BatchNorm
         nn.init.normal_(network.bn.running_mean, std=0.1)
         nn.init.uniform_(network.bn.running_var, 0.5, 2.0)
     save_network(network, folder)
 
 
 def _text_encoder(stage: ModelStage, folder: Path) -> None:
-    """The tokenizer is trained on the prompts of drawn scenes; any other text can be written too."""
+    """Write a language model and a tokenizer, which is trained on prompts but covers any text."""
     from nanogen.models.loading import save_network
     from nanogen.prompts.prompts import scene_prompts
     from nanogen.small_networks.text_encoder import build, train_tokenizer
@@ -70,7 +70,7 @@ def _text_encoder(stage: ModelStage, folder: Path) -> None:
 
 
 def _extractor(stage: ModelStage, folder: Path) -> None:
-    """With the published moments that the configuration names: those of a standard normal."""
+    """Write an extractor, with standard normal moments for the published ones in the configuration."""
     from nanogen.metrics.extractors import INCEPTION, SMALL_INCEPTION
     from nanogen.models import timm_networks
     from nanogen.models.network_files import save_network
@@ -95,7 +95,7 @@ def _extractor(stage: ModelStage, folder: Path) -> None:
 
 
 def _inception() -> tuple[nn.Module, int]:
-    """The one size there is; scaled so that features do not fade towards 0 from layer to layer."""
+    """Build Inception-v3 with weights scaled so that features do not vanish from layer to layer."""
     from nanogen.models.inception import WIDTH, InceptionV3
 
     network = InceptionV3()
@@ -106,7 +106,7 @@ def _inception() -> tuple[nn.Module, int]:
 
 
 def _detector(stage: ModelStage, folder: Path) -> None:
-    """Mask2Former, sure enough of what it sees, which means nothing, to give GenEval work."""
+    """Write a Mask2Former whose meaningless predictions are confident enough to exercise GenEval."""
     from transformers import (
         AutoConfig,
         Mask2FormerConfig,
@@ -119,7 +119,10 @@ def _detector(stage: ModelStage, folder: Path) -> None:
 
     model = stage.model
     if model.model_class != MASK2FORMER:
-        raise UserError(f"config/models/{model.name}.yaml: {model.model_class} has no stand-in")
+        raise UserError(
+            f"config/models/{model.name}.yaml: there is no random network of class {model.model_class}; "
+            "set its source to download or path"
+        )
     keys = dict(model.architecture)
     backbone = AutoConfig.for_model(**keys.pop("backbone_config"))
     network = Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=backbone, **keys))
@@ -129,7 +132,7 @@ def _detector(stage: ModelStage, folder: Path) -> None:
 
 
 def _color_classifier(stage: ModelStage, folder: Path) -> None:
-    """CLIP; its tokenizer knows single bytes, at the end of a word and within."""
+    """Write a CLIP whose tokenizer has single bytes as tokens, at the end of a word and within it."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
@@ -157,12 +160,12 @@ def _perceptual(stage: ModelStage, folder: Path) -> None:
     from safetensors.torch import save_file
     from torchvision.models import vgg16
 
-    weights = vgg16().features.state_dict(prefix="features.")  # all that the distance reads
+    weights = vgg16().features.state_dict(prefix="features.")  # all that LPIPS reads
     save_file(weights, folder / "model.safetensors")
 
 
 def _vqa(stage: ModelStage, folder: Path) -> None:
-    """A judge of an own class (`nanogen.interop.judges`); its tokenizer knows little but yes and no."""
+    """Write a judge (`nanogen.interop.judges`) whose tokenizer has few words besides yes and no."""
     from nanogen.interop.judges import network_of
     from nanogen.models import clip_flant5, mplug
     from nanogen.models.network_files import save_state
@@ -190,7 +193,7 @@ def _vqa(stage: ModelStage, folder: Path) -> None:
 
 
 def _ending_tokenizer(stage: ModelStage) -> Any:
-    """A tokenizer that is trained on drawn prompts and ends every text as CLIP's and T5's do."""
+    """Train a tokenizer on prompts of scenes that adds an end token like those of CLIP and T5."""
     from tokenizers.processors import TemplateProcessing
 
     from nanogen.prompts.simpleeval import OBJECTS, simple_prompts
@@ -205,7 +208,7 @@ def _ending_tokenizer(stage: ModelStage) -> Any:
 
 
 def _weak_scorer(stage: ModelStage, folder: Path) -> None:
-    """A CLIPModel."""
+    """Write a CLIPModel."""
     from transformers import CLIPConfig, CLIPModel
 
     from nanogen.models.loading import save_network

@@ -1,9 +1,9 @@
-"""The small text encoder: a byte-level BPE tokenizer and a Qwen3 trained on captions.
+"""Train the small text encoder: a byte-level BPE tokenizer and a Qwen3 language model on captions.
 
-A language model's last hidden state is about the token to come. A large one still tells what was
-said; one trained for a minute forgets it, and no image model could follow its captions. So the
-hidden state is also trained to recall, by linear heads that are not kept, the token it stands at and
-every token so far.
+The last hidden state of a language model predicts the next token. In a large model it still represents
+the text so far; a model that is trained for a minute forgets it, and no image model could follow its
+captions. So linear heads, which are not saved, are trained to predict from the hidden state the current
+token and the set of all tokens so far.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from nanogen.models.initialisation import checked, seeded
 from nanogen.models.loading import LibraryNetwork, save_network
 from nanogen.small_networks.training import train
 
-VOCABULARY = 512  # the most; captions of the small study need fewer
+VOCABULARY = 512  # the maximum; captions of the small study need fewer tokens
 END = "<|endoftext|>"
 EVALUATION_BATCH = 250
 CAPTIONS = ("short", "dense")
 
 
 def train_tokenizer(captions: Sequence[str], vocabulary: int = VOCABULARY) -> Any:
-    """A byte-level BPE (any text can be written) as a PreTrainedTokenizerFast, padding on the right."""
+    """Train a byte-level BPE, which covers any text, as a PreTrainedTokenizerFast (right padding)."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -53,7 +53,10 @@ def train_tokenizer(captions: Sequence[str], vocabulary: int = VOCABULARY) -> An
 
 
 def build(model: Model, vocabulary: int, pad: int) -> nn.Module:
-    """An untrained Qwen3ForCausalLM of the configuration's architecture."""
+    """Build an untrained Qwen3ForCausalLM with the configuration's architecture.
+
+    Raises UserError for another class, or if the width does not fit the architecture.
+    """
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     if model.model_class != "Qwen3Model":
@@ -67,14 +70,14 @@ def build(model: Model, vocabulary: int, pad: int) -> nn.Module:
     config = Qwen3Config(**{**own, **keys, **special})
     if config.hidden_size != model.width:
         raise UserError(
-            f"config/models/{model.name}.yaml: width {model.width} is not "
-            f"architecture.hidden_size {config.hidden_size}"
+            f"config/models/{model.name}.yaml: width {model.width} differs from "
+            f"architecture.hidden_size {config.hidden_size}; set them to the same number"
         )
     return Qwen3ForCausalLM(config)
 
 
 def token_matrix(tokenizer: Any, captions: Sequence[str], longest: int) -> tuple[Tensor, Tensor]:
-    """Token ids int64 (N, L), padded on the right, and lengths (N,)."""
+    """Tokenize captions: token ids int64 (N, L), padded on the right, and lengths (N,)."""
     rows = [ids[:longest] for ids in tokenizer(list(captions))["input_ids"]]
     lengths = torch.tensor([len(ids) for ids in rows])
     matrix = np.full((len(rows), int(lengths.max())), tokenizer.pad_token_id, np.int64)
@@ -84,21 +87,24 @@ def token_matrix(tokenizer: Any, captions: Sequence[str], longest: int) -> tuple
 
 
 class Recall(nn.Module):
-    """Linear heads from the last hidden state: the token at each place, and the set of those so far."""
+    """Linear heads that predict the current token and the set of tokens so far from the hidden state."""
 
     def __init__(self, width: int, vocabulary: int):
         super().__init__()
         self.vocabulary = vocabulary
         self.current = nn.Linear(width, vocabulary)
         self.so_far = nn.Linear(width, vocabulary)
-        nn.init.constant_(self.so_far.bias, -4.0)  # few of the vocabulary's tokens are in a caption
+        nn.init.constant_(self.so_far.bias, -4.0)  # a caption contains few tokens of the vocabulary
 
     def said(self, ids: Tensor) -> Tensor:
-        """Which tokens stand at or before each place: float32 0/1 (B, L, vocabulary)."""
+        """Return which tokens are at or before each position, float32 0/1 (B, L, vocabulary)."""
         return F.one_hot(ids, self.vocabulary).cumsum(1).clamp(max=1).float()
 
     def loss(self, hidden: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Mean over real tokens of both cross-entropies; ``hidden`` (B, L, width), ``ids`` (B, L)."""
+        """Return the sum of both cross-entropies, averaged over tokens that are not padding.
+
+        ``hidden`` is (B, L, width), ``ids`` (B, L), ``lengths`` (B,).
+        """
         real = torch.arange(ids.shape[1]) < lengths[:, None]
         current = F.cross_entropy(self.current(hidden[real]), ids[real])
         said = F.binary_cross_entropy_with_logits(
@@ -107,14 +113,14 @@ class Recall(nn.Module):
         return current + said / real.sum()
 
     def whole(self, hidden: Tensor, ids: Tensor, lengths: Tensor) -> int:
-        """How many captions' tokens are all recalled, and no other, at their last token."""
+        """Count the captions whose set of tokens is predicted exactly at their last token."""
         last = (torch.arange(len(ids)), lengths - 1)
         right = (self.so_far(hidden[last]) > 0) == (self.said(ids)[last] > 0)
         return int(right.all(1).sum())
 
 
 class Reader(nn.Module):
-    """The network in training: language model and recall on one pass."""
+    """The language model and the heads of `Recall`, trained together."""
 
     def __init__(self, network: LibraryNetwork, vocabulary: int):
         super().__init__()
@@ -122,22 +128,22 @@ class Reader(nn.Module):
         self.recall = Recall(network.config.hidden_size, vocabulary)
 
     def hidden(self, ids: Tensor) -> Tensor:
-        # padding stands on the right, and attention is causal: no mask is needed
+        # padding is on the right and attention is causal, so no mask is needed
         return self.network.model(input_ids=ids, use_cache=False).last_hidden_state
 
     def next_token(self, hidden: Tensor, ids: Tensor, lengths: Tensor) -> tuple[Tensor, int]:
-        """Summed cross-entropy (nats) of every token after a caption's first, and their number."""
+        """Return the summed cross-entropy (nats) of tokens after each first one, and their number."""
         real = (torch.arange(ids.shape[1]) < lengths[:, None])[:, 1:]
         logits = self.network.lm_head(hidden[:, :-1][real])
         return F.cross_entropy(logits, ids[:, 1:][real], reduction="sum"), int(real.sum())
 
 
 def train_text_encoder(stage: ModelStage, images: Any, val: Any, folder: Path) -> dict[str, float]:
-    """Train on the captions of ``images`` (an ImageFile), save to ``folder``; its quality on ``val``.
+    """Train a text encoder on the captions of ``images``, and save it with its tokenizer in ``folder``.
 
-    The base model is saved, and the tokenizer beside it. Quality: ``perplexity`` per token,
-    ``recall`` (share of captions whose set of tokens a linear head reads from the last hidden
-    state), ``vocabulary`` (tokens in use) and ``longest`` (tokens of the longest caption).
+    ``images`` and ``val`` are ImageFiles. Returns the quality on ``val``: ``perplexity`` per token,
+    ``recall`` (fraction of captions whose set of tokens a linear head predicts exactly), and the numbers
+    ``vocabulary`` (tokens in use) and ``longest`` (tokens of the longest caption).
     """
     model = stage.model
     captions = [text for kind in CAPTIONS for text in images.captions(kind)]

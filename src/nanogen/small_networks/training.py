@@ -1,4 +1,4 @@
-"""The short training that all small stand-ins share: AdamW, warm-up, cosine decay, clipping."""
+"""The training loop of the small networks: AdamW with warm-up, cosine decay and gradient clipping."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BETAS, WEIGHT_DECAY = (0.9, 0.98), 0.01
 
 
 def schedule(step: int, steps: int) -> float:
-    """Factor of the learning rate: linear from 0 over the warm-up, then a half cosine to 0."""
+    """Return the factor of the learning rate: a linear warm-up from 0, then a half cosine to 0."""
     warmup = max(1, int(WARMUP * steps))
     if step < warmup:
         return (step + 1) / warmup
@@ -33,15 +33,17 @@ def schedule(step: int, steps: int) -> float:
 
 
 def train(network: nn.Module, loss: Loss, stage: ModelStage, rows: int) -> None:
-    """Minimise ``loss`` over ``network``'s parameters, in place.
+    """Minimise ``loss`` over the parameters of ``network``, in place.
 
     Args:
-        loss: ``(rows (B,) int64, generator) -> scalar``; draws its noise from the generator, which
-            depends on the stage's seed, the model's name and the step only.
-        stage: of the model that is trained.
-        rows: number of training rows; a batch is drawn from them with replacement.
+        network: the network to train.
+        loss: ``(rows (B,) int64, generator) -> scalar``; draws its noise from the generator, whose seed
+            depends only on the stage's seed, the model's name and the step.
+        stage: the ``model`` stage.
+        rows: number of training rows, from which batches are drawn with replacement.
 
-    Raises UserError if the loss stops being finite.
+    Raises:
+        UserError: the loss is not finite.
     """
     name, recipe = stage.model.name, stage.training
     steps = recipe.steps
@@ -68,5 +70,5 @@ def train(network: nn.Module, loss: Loss, stage: ModelStage, rows: int) -> None:
 
 
 def psnr(squared_error: float) -> float:
-    """Peak signal-to-noise ratio in dB of a mean squared error on images in [-1, 1]."""
+    """Return the peak signal-to-noise ratio (dB) for a mean squared error of images in [-1, 1]."""
     return 10 * math.log10(4.0 / max(squared_error, 1e-12))

@@ -1,8 +1,9 @@
-"""Training of the nano study's VQA model: a small BLIP that learns to answer about its own images.
+"""Train the nano study's VQA model: a small BLIP that answers questions about the study's images.
 
-An answer says one bit about an image, too little to learn to see in a minute. So where the objects
-are known, linear heads that are not kept also ask the image's patches what they show, and the words
-that name a shape how many of it there are, in which colour and where.
+An answer is one bit of information about an image, which is too little to learn from in a minute. If the
+objects are known, linear heads, which are not saved, are therefore trained as well. They predict from
+image patches what these show, and from the words that name a shape how many such objects there are, and
+their colour and position.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ from nanogen.small_networks.vqa_questions import Pool, pool_of
 
 TRAINABLE = "BlipForQuestionAnswering"
 PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[DEC]", "[SEP]"
-PLACE = 10.0  # weight of the squared error of a place
+PLACE = 10.0  # weight of the squared error of a position
 WORDS = 1.0
 PATCHES = 1.0
-EACH = 4  # questions per image, of a batch and of the validation images
+EACH = 4  # questions per image, in a batch and in the validation
 
 
 def word_tokenizer(texts: Iterable[str]) -> Any:
-    """A tokenizer whose tokens are the lower-case words and signs of ``texts``, and yes and no."""
+    """Build a tokenizer of the lower-case words and punctuation in ``texts``, and yes and no."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -65,12 +66,15 @@ def word_tokenizer(texts: Iterable[str]) -> Any:
 
 
 def build(model: Model, tokenizer: Any) -> LibraryNetwork:
-    """An untrained BlipForQuestionAnswering of the configuration's architecture."""
+    """Build an untrained BlipForQuestionAnswering with the configuration's architecture.
+
+    Raises UserError for another class or an unknown key.
+    """
     from transformers import BlipConfig, BlipForQuestionAnswering, BlipTextConfig, BlipVisionConfig
 
     if model.model_class != TRAINABLE:
         raise UserError(
-            f"config/models/{model.name}.yaml: only {TRAINABLE} can be made here, not "
+            f"config/models/{model.name}.yaml: only {TRAINABLE} can be trained here, not "
             f"{model.model_class}; set its source to download or path"
         )
     keys = checked(model.architecture, ("vision_config", "text_config"), model.name)
@@ -90,7 +94,7 @@ def build(model: Model, tokenizer: Any) -> LibraryNetwork:
 
 
 def processor_of(model: Model, tokenizer: Any) -> Any:
-    """What the network is fed: images of its size, normalised as configured, and tokens."""
+    """Build the processor, which resizes and normalises images as configured, and tokenizes texts."""
     from transformers import BlipImageProcessor, BlipProcessor
 
     side = model.required("input_size")
@@ -104,20 +108,20 @@ def processor_of(model: Model, tokenizer: Any) -> Any:
 
 
 def save(network: LibraryNetwork, processor: Any, folder: Path) -> None:
-    """Network and processor as ``save_pretrained`` writes them."""
+    """Save network and processor with ``save_pretrained``."""
     save_network(network, folder)
     processor.save_pretrained(folder)
 
 
 class Grounding:
-    """What patches and words are about, for scenes, whose objects are known; targets of the heads.
+    """Targets of the heads for images of scenes, whose objects are known.
 
     Attributes:
-        shares: float32 (N, patches, kinds), what part of each patch shows the background or a pair of
-            shape and colour; sums to 1.
-        number: int64 (N, shapes), how many objects of a shape there are.
+        shares: float32 (N, patches, kinds), the fractions of each patch that show the background or an
+            object of some shape and colour; they sum to 1.
+        number: int64 (N, shapes), the number of objects of each shape.
         color: int64 (N, shapes), the colour of the last of them.
-        place: float32 (N, shapes, 2), its centre, x and y in [0, 1].
+        place: float32 (N, shapes, 2), the centre of the last of them, x and y in [0, 1].
     """
 
     def __init__(self, images: ImageFile, side: int, tokenizer: Any):
@@ -145,8 +149,16 @@ class Grounding:
                     self._shape_of[token] = index
 
     def of_words(self, images: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Where questions ``ids`` (B, L) about ``images`` (B,) name a shape, bool (B, L); and for each
-        such word how many of it there are, in which colour, and where."""
+        """Return the targets at words that name a shape.
+
+        Args:
+            images: indices of images, (B,).
+            ids: tokens of a question about each of them, (B, L).
+
+        Returns:
+            Which tokens name a shape, bool (B, L), and for each of these W tokens the number of such
+            objects (W,), the colour (W,) and the position (W, 2).
+        """
         shape = self._shape_of[ids]
         named = shape >= 0
         image = images[:, None].expand_as(ids)[named]
@@ -170,7 +182,7 @@ def _patch_shares(images: ImageFile, side: int) -> Tensor:
 
 
 class Student(nn.Module):
-    """The network, with heads that are not kept where it is known what is to be seen."""
+    """The network, with heads that are not saved if the objects in the images are known."""
 
     def __init__(self, network: LibraryNetwork, truth: Grounding | None):
         super().__init__()
@@ -186,15 +198,18 @@ class Student(nn.Module):
             self.place = nn.Linear(said, 2)
 
     def patch_loss(self, images: Tensor, seen: Tensor) -> Tensor:
-        """Cross-entropy of what the patches of ``images`` (B,) show; ``seen`` with the class token."""
+        """Return the cross-entropy of the content of patches; ``seen`` includes the class token."""
         if self.truth is None:
             return torch.zeros(())
         shares = self.truth.shares[images]
         return F.cross_entropy(self.patches(seen[:, 1:]).flatten(0, 1), shares.flatten(0, 1))
 
     def word_loss(self, images: Tensor, ids: Tensor, encoded: Tensor) -> Tensor:
-        """At the shapes' words: cross-entropy of their number and of a single one's colour, and the
-        squared error of its place."""
+        """Return the loss at words that name a shape.
+
+        It is the cross-entropy of the number of objects and, for single objects, that of the colour plus
+        the squared error of the position.
+        """
         if self.truth is None:
             return torch.zeros(())
         named, number, color, place = self.truth.of_words(images, ids)
@@ -209,10 +224,11 @@ class Student(nn.Module):
 def train_vqa(
     stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
-    """Train the VQA model of a stage `model` from scratch, save it with its processor to ``folder``.
+    """Train the VQA model of a ``model`` stage from scratch and save it with its processor in
+    ``folder``.
 
-    Returns the quality on questions about the validation images, half of them true: ``accuracy``, the
-    mean over the kinds of questions, and ``accuracy_<kind>``.
+    Returns the quality on questions about the validation images, half of which have the answer yes:
+    ``accuracy_<kind>`` for each kind of question, and ``accuracy``, their mean.
     """
     model = stage.model
     pool = pool_of(train_images)

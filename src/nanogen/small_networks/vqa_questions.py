@@ -1,8 +1,8 @@
-"""Questions to train a small VQA model with: everything that can be asked of the study's images.
+"""Training questions for a small VQA model: all that can be asked about the study's images.
 
-A pool of questions is enumerated once, together with which of them are true of which image, so that a
-batch is drawn by looking things up. False questions are mostly near the truth: they ask for another
-colour, number or place of what is there, as the children of DPG-Bench's graphs do.
+The pool of questions, and their answers for every image, are computed once, so that drawing a batch is a
+look-up. Most questions with the answer no are nearly true: they ask for another colour, number or
+position of an object in the image, like the children in DPG-Bench's graphs.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from nanogen.metrics.geneval import relations
 from nanogen.prompts import questions
 from nanogen.prompts.prompts import TAGS
 
-NEAR = 0.75  # share of the false questions that are near the truth, where there are any
-# Drawn more often than other kinds: all other questions depend on it, and it is learned last.
+NEAR = 0.75  # fraction of the false questions that are nearly true, if there are any
+# "exists" is drawn more often: all other kinds depend on it, and it is learned last.
 SHARES = {"exists": 3}
-Asked = tuple[str, str, Mapping[str, Any]]  # kind, text, GenEval's metadata of what is asked
+Asked = tuple[str, str, Mapping[str, Any]]  # kind, text, the question as GenEval metadata
 
 
 class Facts:
-    """What is true of N images of scenes, as arrays over shapes, colours and relations."""
+    """The facts about N images of scenes, as arrays over shapes, colours and relations."""
 
     def __init__(self, objects: Sequence[Sequence[Mapping[str, Any]]]):
         self.shapes = sorted({o["shape"] for row in objects for o in row})
@@ -49,12 +49,12 @@ class Facts:
         return self.shapes.index(name)
 
     def _number(self, wanted: Mapping[str, Any]) -> np.ndarray:
-        """How many objects of the class (and colour) each image shows, int64 (N,)."""
+        """Return the number of objects of the class (and colour) in each image, int64 (N,)."""
         painted = self._painted[:, self._shape(wanted["class"])]
         return painted[:, self.colors.index(wanted["color"])] if "color" in wanted else painted.sum(1)
 
     def holds(self, metadata: Mapping[str, Any]) -> np.ndarray:
-        """Whether each image shows what the metadata asks, bool (N,), as GenEval decides it."""
+        """Whether each image fulfils the metadata, bool (N,), by GenEval's rules."""
         include = metadata["include"]
         true = np.ones(len(self._painted), bool)
         for wanted in include:
@@ -68,8 +68,11 @@ class Facts:
         return true
 
     def close(self, metadata: Mapping[str, Any]) -> np.ndarray:
-        """Whether each image nearly shows it, bool (N,): the objects, in whatever colour, number or
-        place; or, where no more is asked than whether they are there, one of several."""
+        """Whether each image nearly fulfils the metadata, bool (N,).
+
+        The objects are there in any colour, number and position. If the metadata only asks whether
+        several objects are there, one of them is enough.
+        """
         there = [{"class": wanted["class"], "count": 1} for wanted in metadata["include"]]
         if metadata["include"] != there:
             return self.holds({"include": there})
@@ -77,7 +80,7 @@ class Facts:
 
 
 def _of_scenes(facts: Facts) -> Iterator[Asked]:
-    """The questions of prompts' graphs, then VQAScore's about whole prompts."""
+    """Yield the questions of prompts' graphs, then VQAScore's questions about whole prompts."""
     for shape in facts.shapes:
         one = {"class": shape, "count": 1}
         yield "exists", questions.exists(shape), {"include": [one]}
@@ -103,7 +106,8 @@ class Pool:
         texts: the questions.
         kinds: names of the kinds of questions.
         kind: int64 (Q,), index into ``kinds``.
-        true, near: bool (N, Q): the answer is yes; the question is worth asking where it is no.
+        true: bool (N, Q), whether the answer is yes.
+        near: bool (N, Q), whether the question is nearly true.
     """
 
     texts: list[str]
@@ -115,11 +119,14 @@ class Pool:
     def draw(
         self, rows: np.ndarray, count: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """About ``count`` questions about images ``rows`` (B,): half of each kind true, as many of each
-        kind but for `SHARES`.
+        """Draw about ``count`` questions about the images ``rows`` (B,).
 
-        Returns int64 (Q,) places in ``rows`` and in ``texts``, and the answers, bool (Q,). Where of a
-        kind nothing is true of any of these images, or nothing false, that part is left out.
+        Half of the questions of each kind are true. All kinds are equally frequent except those in
+        `SHARES`. If no question of a kind is true of any of these images, or none false, that half is
+        left out.
+
+        Returns:
+            Indices into ``rows`` and into ``texts``, int64 (Q,), and the answers, bool (Q,).
         """
         shares = [SHARES.get(kind, 1) for kind in self.kinds]
         unit = max(1, count // (2 * sum(shares)))
@@ -135,8 +142,11 @@ class Pool:
 
 
 def _pairs(fitting: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """``count`` pairs (image, question) where ``fitting`` (B, Q) holds, int64 (2, count): an image at
-    random, then a question about it. None where it holds nowhere."""
+    """Draw ``count`` pairs (image, question) for which ``fitting`` (B, Q) is true, int64 (2, count).
+
+    First an image is drawn, then a question about it. The result is empty if ``fitting`` is nowhere
+    true.
+    """
     images = np.flatnonzero(fitting.any(1))
     if not len(images):
         return np.empty((2, 0), np.int64)
@@ -152,7 +162,7 @@ def _pool(asked: Sequence[Asked], true: list[np.ndarray], near: list[np.ndarray]
 
 
 def pool_of(images: ImageFile) -> Pool:
-    """Everything that is asked of these images: of scenes by their objects, else by their classes."""
+    """Build the pool of questions about images: about objects in scenes, otherwise about classes."""
     if images.objects is None:
         return _pool_of_classes(images)
     facts = Facts(images.objects)
@@ -162,7 +172,7 @@ def pool_of(images: ImageFile) -> Pool:
 
 
 def _pool_of_classes(images: ImageFile) -> Pool:
-    """Photographs: whether the class is there, and their own captions."""
+    """Build the pool for photographs: whether the class is there, and about their own captions."""
     captions = dict(zip(images.labels.tolist(), images.captions("short"), strict=True))
     asked: list[Asked] = []
     true = []

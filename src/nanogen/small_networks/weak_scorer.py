@@ -1,4 +1,4 @@
-"""Training of the small weak scorer: which of four texts is true of a scene?"""
+"""Train the small weak scorer to choose which of four texts is true of a scene."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ from nanogen.prompts.simpleeval import FOILS, SCENES
 from nanogen.small_networks.training import train
 
 LONGEST = 12  # words of a text
-SAID = 0.7  # how often a colour or size is mentioned
-MOVED = 1  # pixels of the keyhole's image, in both directions
-RECOLOURED = 0.1  # spread of each channel's gain and offset
+SAID = 0.7  # probability that a colour or size is mentioned
+MOVED = 1  # largest shift of the reduced image, in pixels, in both directions
+RECOLOURED = 0.1  # standard deviation of the gain and offset of each channel
 NOISE = 0.1
 WORDS = ("and", *COUNTS.values(), *" ".join(RELATIONS).split())
 
 
 def content_of(objects: Sequence[Mapping[str, Any]], rng: np.random.Generator) -> Content:
-    """A content that is true of a scene's objects ``{shape, color, size, box}``: more or less of what
-    there is to say about them, the two of a pair in any order."""
+    """Draw a content that is true of a scene's objects ``{shape, color, size, box}``.
+
+    It mentions a random part of their properties, and the two objects of a pair in random order.
+    """
     alike = len({(o["shape"], o["color"]) for o in objects}) == 1
     shown = [objects[0]] if alike else [objects[i] for i in rng.permutation(len(objects))]
     things = tuple(
@@ -54,7 +56,7 @@ def content_of(objects: Sequence[Mapping[str, Any]], rng: np.random.Generator) -
 def questions(
     data: ImageFile, seed: int, name: str, rounds: int = 1
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """A statement and foils for every image, ``rounds`` times over, and the images they are of."""
+    """Draw ``rounds`` statements with foils for every image; also return the index of their image."""
     assert data.objects is not None
     asked, of_image = [], []
     for index, objects in enumerate(data.objects):
@@ -69,7 +71,7 @@ def questions(
 
 
 def disturbed(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Images (B, 3, side, side) in [0, 1], each moved by whole pixels, recoloured and noisy."""
+    """Augment images (B, 3, side, side) in [0, 1]: shift, gain and offset per channel, and noise."""
     count, _, side, _ = pixels.shape
     padded = F.pad(pixels, [MOVED] * 4, mode="replicate")
     shifts = torch.randint(2 * MOVED + 1, (count, 2), generator=generator).tolist()
@@ -97,8 +99,10 @@ def _train(stage: ModelStage, data: ImageFile, scorer: SmallScorer) -> None:
 
 
 def quality(scorer: SmallScorer, data: ImageFile, seed: int) -> dict[str, float]:
-    """Share of right choices on real images: ``real``, the ceiling of the score, and of its parts
-    ``real_alike`` (one object or several alike) and ``real_pairs``."""
+    """Return the fraction of right choices on real images, ``real``, an upper bound of the score.
+
+    Its parts are ``real_alike``, for one object or several equal ones, and ``real_pairs``.
+    """
     asked, of_image = questions(data, seed, "quality")
     choices = Choices(asked)
     agreement = scorer(data.images, choices.texts)[of_image]
@@ -111,15 +115,16 @@ def quality(scorer: SmallScorer, data: ImageFile, seed: int) -> dict[str, float]
 def train_weak_scorer(
     stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
-    """Train the weak scorer of ``stage``, save it into ``folder``; its `quality` on ``val_images``.
+    """Train the weak scorer of ``stage``, save it in ``folder``, and return its `quality`.
 
-    Raises UserError for another class, or where the images have no list of their objects.
+    The quality is that on ``val_images``. Raises UserError for another class, or if the objects in the
+    images are not known.
     """
     model = stage.model
     if model.model_class != COARSE_MATCHER:
         raise UserError(
             f"config/models/{model.name}.yaml: {model.model_class} cannot be trained here; "
-            f"trainable is {COARSE_MATCHER}, or set its source to download or path"
+            f"choose {COARSE_MATCHER}, or set its source to download or path"
         )
     if train_images.objects is None:
         raise UserError(

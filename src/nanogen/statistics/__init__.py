@@ -1,1 +1,1 @@
-"""How strongly two series of numbers go together, and how sure one can be of it."""
+"""Correlation coefficients, their intervals and p-values."""

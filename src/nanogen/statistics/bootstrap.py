@@ -1,10 +1,10 @@
-"""How far a coefficient may lie from the truth: bootstrap intervals, and permutations for chance.
+"""Bootstrap intervals and permutation tests of correlation coefficients.
 
 The interval is the expanded percentile interval (Hesterberg, "What Teachers Should Know About the
-Bootstrap", The American Statistician 69, 2015, section 4.2): the quantiles of the resampled
-coefficients, taken further out as Student's t is wider than the normal distribution, since the plain
-percentile interval is too short for few pairs. `python bench/intervals.py` compares its coverage with
-those of the percentile and the BCa interval.
+Bootstrap", The American Statistician 69, 2015, section 4.2). For few pairs the plain percentile interval
+is too short; the expanded one takes quantiles further out, as Student's t is wider than the normal
+distribution. `python bench/intervals.py` compares its coverage with those of the percentile and the BCa
+interval.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from nanogen.statistics.coefficients import Coefficient, standard
 
 RESAMPLES = 9999
 LEVEL = 0.95
-FEWEST = 8  # pairs; with fewer, resamples of one or two pairs stretch the interval from -1 to 1
+FEWEST = 8  # pairs; with fewer, resamples of one or two distinct pairs widen the interval to [-1, 1]
 
 
 def expanded(n: int, level: float = LEVEL) -> tuple[float, float]:
-    """The two quantiles, in [0, 1], between which ``level`` of an expanded interval of n pairs lies."""
+    """Return the two quantiles, in [0, 1], that bound the expanded interval of n pairs."""
     from scipy.special import ndtr, stdtrit
 
     low = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2)))
@@ -29,7 +29,7 @@ def expanded(n: int, level: float = LEVEL) -> tuple[float, float]:
 
 
 def samples(n: int, seed: int) -> np.ndarray:
-    """How often each of n pairs is in each bootstrap sample: counts (RESAMPLES, n)."""
+    """Draw bootstrap samples: how often each of n pairs is in each of them, (RESAMPLES, n)."""
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     return counts.astype(float)
 
@@ -37,10 +37,10 @@ def samples(n: int, seed: int) -> np.ndarray:
 def interval(
     coefficient: Coefficient, x: np.ndarray, y: np.ndarray, counts: np.ndarray
 ) -> tuple[float, float] | None:
-    """The 95 % interval of a coefficient of x and y (n,) from the samples ``counts``.
+    """Compute the 95 % interval of a coefficient of x and y (n,) from the samples ``counts``.
 
-    Constant samples have no coefficient and are left out. None for fewer than 8 pairs, or where
-    every sample is constant.
+    Constant samples have no coefficient and are left out. The result is None for fewer than 8 pairs, or
+    if every sample is constant.
     """
     values = coefficient(counts, x, y) if len(x) >= FEWEST else np.empty(0)
     values = values[np.isfinite(values)]
@@ -51,8 +51,11 @@ def interval(
 
 
 def permutation_p(x: np.ndarray, y: np.ndarray, seed: int) -> float:
-    """Two-sided p-value of Pearson's r: how often x and y (n,), paired at random, give one at least as
-    far from 0 (of all pairings where they are no more than ``RESAMPLES``); nan for a constant series."""
+    """Compute the two-sided p-value of Pearson's r of x and y (n,) by a permutation test.
+
+    It is the fraction of random pairings whose r is at least as far from 0. If there are at most
+    ``RESAMPLES`` pairings, all of them are used. It is nan for a constant series.
+    """
     from scipy.stats import permutation_test
 
     x, y = standard(x), standard(y)
@@ -60,7 +63,7 @@ def permutation_p(x: np.ndarray, y: np.ndarray, seed: int) -> float:
         return math.nan
     found = permutation_test(
         (x,),
-        lambda shuffled, axis: np.abs((shuffled * y).mean(axis)),  # |r|, both being standard
+        lambda shuffled, axis: np.abs((shuffled * y).mean(axis)),  # |r|, as both are standardised
         permutation_type="pairings",
         vectorized=True,
         n_resamples=RESAMPLES,

@@ -1,7 +1,7 @@
-"""Pearson's r, Spearman's rho and Kendall's tau-b, of a sample and of many weighted samples at once.
+"""Pearson's r, Spearman's rho and Kendall's tau-b, computed for many weighted samples at once.
 
-A bootstrap sample draws some pairs several times and others never, so it is a vector of counts. Each
-coefficient of B samples is then a few products of a (B, n) matrix of counts, whatever B is.
+A bootstrap sample contains some pairs several times and others never, so it is a vector of counts. The
+coefficients of B samples are then computed by a few products with a (B, n) matrix of counts.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from collections.abc import Callable
 
 import numpy as np
 
-ENOUGH = 3  # fewer pairs always lie on a line
+ENOUGH = 3  # pairs; fewer are always on a line
 Coefficient = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def _ratio(above: np.ndarray, squared_below: np.ndarray) -> np.ndarray:
-    """above / sqrt(squared_below), nan where a series is constant but for rounding."""
+    """Return above / sqrt(squared_below), nan where a series is constant up to rounding."""
     fine = squared_below > 1e-24
     return np.where(fine, above / np.sqrt(np.where(fine, squared_below, 1)), np.nan)
 
 
 def standard(values: np.ndarray) -> np.ndarray:
-    """Moved to mean 0 and scaled to variance 1, which changes no coefficient and keeps sums exact."""
+    """Standardise values to mean 0 and variance 1, which changes no coefficient and keeps sums exact."""
     centred = values - values.mean()
     return centred / (centred.std() or 1)
 
 
 def _weighted_pearson(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x and y (n,) or (B, n), weights (B, n)."""
+    """Return (B,) for x and y, (n,) or (B, n), and weights (B, n)."""
     total = weights.sum(1, keepdims=True)
     x = x - (weights * x).sum(1, keepdims=True) / total
     y = y - (weights * y).sum(1, keepdims=True) / total
@@ -37,12 +37,12 @@ def _weighted_pearson(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.n
 
 
 def pearson(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Pearson's r of the pairs (x, y), each (n,), under every row of ``weights`` (B, n): (B,)."""
+    """Compute Pearson's r of the pairs (x, y), each (n,), for every row of ``weights`` (B, n): (B,)."""
     return _weighted_pearson(weights, standard(x), standard(y))
 
 
 def spearman(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Spearman's rho, Pearson's r of the mean ranks; as ``pearson``."""
+    """Compute Spearman's rho, which is Pearson's r of the mean ranks; see `pearson`."""
 
     def ranks(values: np.ndarray) -> np.ndarray:
         below = (values[:, None] < values[None]) + 0.5 * (values[:, None] == values[None])
@@ -52,7 +52,7 @@ def spearman(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def kendall(weights: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b; as ``pearson``. Copies of one pair are ties."""
+    """Compute Kendall's tau-b; see `pearson`. Copies of one pair are ties."""
     sign_x, sign_y = (np.sign(v[:, None] - v[None]) for v in (x, y))
 
     def pairs(matrix: np.ndarray) -> np.ndarray:

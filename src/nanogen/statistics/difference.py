@@ -1,4 +1,4 @@
-"""Is a correlation stronger over some methods than over others, where the two share methods?"""
+"""Compare the strength of a correlation over two sets of methods that may overlap."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from nanogen.statistics.coefficients import ENOUGH, pearson
 def strength_difference(
     x: np.ndarray, y: np.ndarray, first: np.ndarray, second: np.ndarray, seed: int
 ) -> tuple[float, tuple[float, float]] | None:
-    """|r| over the pairs ``first`` less |r| over ``second``, and its 95 % interval.
+    """Compute |r| over the pairs ``first`` minus |r| over ``second``, and its 95 % interval.
 
-    x, y: (n,); first, second: (n,), true for the pairs over which each is taken. Both coefficients
-    come from the same resamples, so what their methods share does not widen the interval. None where
-    either has fewer than three pairs, or is constant.
+    Both coefficients come from the same resamples, so methods in both sets do not widen the interval.
+
+    Args:
+        x, y: the pairs, (n,).
+        first, second: bool (n,), true for the pairs in each set.
+        seed: of the resampling.
+
+    Returns:
+        The difference and its interval, or None if a set has fewer than three pairs or is constant.
     """
     if min(first.sum(), second.sum()) < ENOUGH:
         return None

@@ -1,8 +1,8 @@
-"""The interval of a score that is a mean over images of prompts: a bootstrap over the prompts.
+"""Bootstrap intervals of scores that are means over images of prompts.
 
-Images of one prompt are alike, so the prompts are what is resampled (Efron 1979), each with its images.
-A score that is a mean over groups of prompts, as GenEval's over its tags, is resampled within each of
-them.
+Images of one prompt are similar, so prompts are resampled (Efron 1979), each with all of its images. A
+score that is a mean over groups of prompts, such as GenEval's over its tags, is resampled within each
+group.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ METHOD = f"interval: {CONFIDENCE:.0%}, bootstrap over prompts"
 
 
 class Group(NamedTuple):
-    """The prompts of one group: the sum of each one's image scores, and its number of images, (n,)."""
+    """The n prompts of a group.
+
+    Attributes:
+        total: the sum of the scores of each prompt's images, (n,).
+        images: the number of each prompt's images, (n,).
+    """
 
     total: np.ndarray
     images: np.ndarray
@@ -31,10 +36,10 @@ class Group(NamedTuple):
 
 
 def group(scores: np.ndarray, of_image: Sequence[int] | np.ndarray) -> Group:
-    """The prompts that have images.
+    """Group the scores of images by prompt; prompts without images are left out.
 
     Args:
-        scores: each image's score, in [0, 1], (N,).
+        scores: the score of each image, in [0, 1], (N,).
         of_image: the index of each image's prompt, int (N,).
     """
     _, place = np.unique(np.asarray(of_image), return_inverse=True)
@@ -42,12 +47,11 @@ def group(scores: np.ndarray, of_image: Sequence[int] | np.ndarray) -> Group:
 
 
 def interval(groups: Sequence[Group], *seed: str | int) -> tuple[float, float] | None:
-    """The 95 % percentile interval of the mean of the groups' means; None if a group has one prompt.
+    """Compute the 95 % percentile interval of the mean of the groups' means.
 
-    If every image scores 0, or every image 1, no sample differs from another. The interval is then
-    Wilson's (J. Am. Stat. Assoc. 22, 1927) for as many images as there are prompts.
-
-    ``seed`` seeds the resampling.
+    It is None if a group has only one prompt. If all images score 0, or all score 1, all resamples are
+    equal. The interval is then Wilson's (J. Am. Stat. Assoc. 22, 1927) for as many images as there are
+    prompts. ``seed`` seeds the resampling.
     """
     from scipy.stats import binomtest, bootstrap
 
@@ -77,5 +81,5 @@ def interval(groups: Sequence[Group], *seed: str | int) -> tuple[float, float] |
 
 
 def ends(name: str, found: tuple[float, float] | None) -> dict[str, float]:
-    """The ends of a score's interval by the names of a metric file, NAME_low and NAME_high."""
+    """Return the ends of a score's interval by their names in metric files, NAME_low and NAME_high."""
     return {} if found is None else {f"{name}_low": found[0], f"{name}_high": found[1]}

@@ -1,4 +1,4 @@
-"""Everything that is said of how two columns go together over some methods."""
+"""All statistics about the correlation of two columns over some methods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Interval = tuple[float, float] | None
 
 @dataclass(frozen=True)
 class Estimate:
-    """A coefficient in [-1, 1], its p-value against none, its 95 % interval (none for fewer than 8)."""
+    """A coefficient in [-1, 1], its p-value for the hypothesis of no correlation, and its 95 % interval.
+
+    The interval is None for fewer than 8 pairs.
+    """
 
     value: float
     p: float
@@ -27,7 +30,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Influence:
-    """Pearson's r over all methods but one, and how far leaving that one out moves it."""
+    """Pearson's r without one method, and the shift that leaving it out causes."""
 
     name: str
     without: float
@@ -39,8 +42,8 @@ class Relation:
     """The coefficients of n pairs.
 
     Attributes:
-        permutation_p: of Pearson's r, which assumes no distribution.
-        influences: a method each, in the given order; none for fewer than four pairs.
+        permutation_p: p-value of Pearson's r that assumes no distribution.
+        influences: one for each method, in the given order; empty for fewer than four pairs.
     """
 
     n: int
@@ -52,7 +55,7 @@ class Relation:
 
     @property
     def range(self) -> Interval:
-        """The least and largest r that leaving out one method gives."""
+        """The smallest and largest r when one method is left out."""
         found = [i.without for i in self.influences if math.isfinite(i.without)]
         return (min(found), max(found)) if found else None
 
@@ -63,18 +66,18 @@ class Relation:
 
 
 def _by_scipy(x: np.ndarray, y: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Coefficient and p-value by name; nan and nan where a series is constant."""
+    """Return coefficient and p-value by name; both are nan if a series is constant."""
     from scipy.stats import kendalltau, pearsonr, spearmanr
 
     functions = {"pearson": pearsonr, "spearman": spearmanr, "kendall": kendalltau}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of constant series, which give nan
+        warnings.simplefilter("ignore")  # about constant series, which give nan
         found = {name: function(x, y) for name, function in functions.items()}
     return {name: (float(f.statistic), float(f.pvalue)) for name, f in found.items()}
 
 
 def influences(names: Sequence[str], x: np.ndarray, y: np.ndarray) -> tuple[Influence, ...]:
-    """Leave one out: r without each pair; nothing for fewer than four pairs."""
+    """Compute r without each pair (leave one out); empty for fewer than four pairs."""
     n = len(x)
     if n <= ENOUGH:
         return ()
@@ -86,10 +89,13 @@ def influences(names: Sequence[str], x: np.ndarray, y: np.ndarray) -> tuple[Infl
 
 
 def relate(names: Sequence[str], x: Sequence[float], y: Sequence[float], what: str) -> Relation | None:
-    """The relation of two columns over the methods ``names``, each as long; None for fewer than three.
+    """Compute the statistics of two columns over some methods; None for fewer than three.
 
-    ``what`` says which columns and methods these are: it seeds the resampling, so that one line of a
-    table does not depend on the others.
+    Args:
+        names: the n methods.
+        x, y: the columns, n values each.
+        what: a description of the columns and methods. It seeds the resampling, so that one row of a
+            table does not depend on the others.
     """
     if len(names) < ENOUGH:
         return None

@@ -1,7 +1,7 @@
-"""Tokenizers: what stands between images and the space a backbone works in.
+"""Tokenizers: maps between images and the latents that a backbone generates.
 
-`load_tokenizer` chooses by the model's kind; a module per kind, imported when it is asked for. A
-new kind is one module with a function ``load(folder, config) -> Tokenizer`` and one line here.
+There is one module for each kind of tokenizer, which `load_tokenizer` imports when it is needed. To add
+a kind, write a module with a function ``load(folder, config) -> Tokenizer`` and add it to `LOADERS`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["LOADERS", "Tokenizer", "load_tokenizer", "to_uint8"]
 
 
 def load_tokenizer(folder: Path | str, model: Model | None = None) -> Tokenizer:
-    """The frozen tokenizer in ``folder``: on the CPU, float32, in evaluation mode.
+    """Load a frozen tokenizer: on the CPU, float32, in evaluation mode.
 
     Args:
         folder: as `train-tokenizer` or ``save_pretrained`` writes it.
-        model: its resolved configuration; where none is given, what the folder says of itself: its
-            card, or the class in its `config.json`.
+        model: its resolved configuration. By default the one in the folder's card or, without a card,
+            the class in its `config.json`.
 
     Raises:
-        UserError: the folder, its card or a file is missing, its weights do not fit, or its kind
-            is not a tokenizer's.
+        UserError: the folder, its card or a file is missing, its weights do not fit, or it is not a
+            tokenizer.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -44,7 +44,7 @@ def load_tokenizer(folder: Path | str, model: Model | None = None) -> Tokenizer:
         model = _own_config(folder)
     if model.kind not in LOADERS:
         raise UserError(
-            f"{folder}: a model of kind {model.kind!r} is no tokenizer{nearest(model.kind, LOADERS)}"
+            f"{folder}: a model of kind {model.kind!r} is not a tokenizer{nearest(model.kind, LOADERS)}"
         )
     tokenizer: Tokenizer = import_module(LOADERS[model.kind]).load(folder, model)
     if model.latent is not None and model.latent != tokenizer.latent_shape:
@@ -65,7 +65,7 @@ def _own_config(folder: Path) -> Model:
     if not name.startswith("AutoencoderKL"):
         raise UserError(
             f"{folder} does not say what kind of tokenizer it is: there is no nanogen.json, and its "
-            "config.json names no autoencoder of diffusers"
+            "config.json does not name an autoencoder of diffusers; give the folder of a tokenizer"
         )
     return Model(name=folder.name, kind="vae", model_class=name)
 

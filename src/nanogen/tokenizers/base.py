@@ -1,4 +1,4 @@
-"""The interface of a tokenizer, and the ways an image is written."""
+"""The interface of a tokenizer, and the conversions of decoded images to bytes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from nanogen.data.pixels import TO_BYTES
 
-# Images that are decoded at a time. In a VAE's last block 128 images of 256 x 256 have 2^31 numbers,
-# more than kernels with 32-bit indices can address.
+# Number of images that are decoded at a time. In the last block of a VAE, 128 images of 256 x 256 have
+# 2^31 values, more than kernels with 32-bit indices can address.
 DECODED = 32
 
 
@@ -25,29 +25,38 @@ class Tokenizer(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, C, h, w), normalised as the backbone sees them."""
+        """Encode images, uint8 (N, H, W, 3), to latents, float32 (N, C, h, w).
+
+        The latents are normalised as the backbone sees them.
+        """
 
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
-        """Normalised latents (N, C, h, w) -> float32 images (N, 3, H, W), about [-1, 1]."""
+        """Decode normalised latents (N, C, h, w) to images, float32 (N, 3, H, W), about [-1, 1]."""
 
     def decode_unit(self, latents: Tensor) -> Tensor:
-        """The same images in about [0, 1], in the precision that the decoder ends with."""
+        """Decode to images in about [0, 1], in the decoder's own precision."""
         return (self.decode(latents) + 1) / 2
 
     def decode_for(self, pixels: str, latents: Tensor) -> Tensor:
-        """Images (N, 3, H, W) that ``TO_BYTES[pixels]`` makes bytes of; see ``Sampling.pixels``."""
+        """Decode to images (N, 3, H, W) that ``TO_BYTES[pixels]`` converts to bytes.
+
+        See ``Sampling.pixels`` for the values of ``pixels``.
+        """
         if pixels == "rounded":
             return self.decode(latents)
         with torch.autocast(latents.device.type, torch.bfloat16):
             return self.decode_unit(latents)
 
     def decode_uint8(self, latents: Tensor, pixels: str = "rounded") -> Tensor:
-        """Normalised latents (N, C, h, w) -> uint8 images (N, H, W, 3)."""
+        """Decode normalised latents (N, C, h, w) to images, uint8 (N, H, W, 3)."""
         to_bytes = TO_BYTES[pixels]
         return torch.cat([to_bytes(self.decode_for(pixels, part)) for part in latents.split(DECODED)])
 
     def untrained(self) -> Tokenizer:
-        """This tokenizer before its training: new weights, from torch's generator, where it has any
-        that stage 1 trains. Latents of one do not fit the other."""
+        """Return this tokenizer before its training.
+
+        Weights that stage 1 trains are drawn from torch's generator. Latents of the trained and the
+        untrained tokenizer are not interchangeable.
+        """
         return self

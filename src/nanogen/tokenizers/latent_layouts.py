@@ -1,7 +1,7 @@
-"""How each class of autoencoder of diffusers takes an image and lays out its latent.
+"""Layouts of images and latents for each autoencoder class of diffusers.
 
-A layout stands between pictures (N, 3, H, W) and the network's input, and between the network's
-latent and the latents (N, C, h, w) that a backbone sees.
+A layout converts images (N, 3, H, W) to the network's input, and the network's latent to the latents
+(N, C, h, w) that a backbone sees; both also in reverse.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from nanogen.errors import UserError, nearest
 
 
 class Plane:
-    """AutoencoderKL: the network takes a picture and its latent is used as it is.
+    """AutoencoderKL: images and latents are used as they are.
 
     Attributes:
-        normalisations: how the class can carry its latents' statistics, its own way first
-            (`nanogen.tokenizers.normalisation`).
+        normalisations: the ways in which the class can store statistics of its latents, its default
+            first (`nanogen.tokenizers.normalisation`).
     """
 
     normalisations: tuple[str, ...] = ("scale", "scale-shift", "channel")
     fold = 1  # side of the cells that become channels
 
     def enter(self, images: Tensor) -> Tensor:
-        """Pictures -> the network's input."""
+        """Convert images to the network's input."""
         return images
 
     def leave(self, output: Tensor) -> Tensor:
-        """The network's output -> pictures."""
+        """Convert the network's output to images."""
         return output
 
     def pack(self, latent: Tensor) -> Tensor:
-        """The network's latent -> (N, C, h, w)."""
+        """Convert the network's latent to (N, C, h, w)."""
         return latent
 
     def unpack(self, latents: Tensor) -> Tensor:
-        """The inverse of `pack`."""
+        """Invert `pack`."""
         return latents
 
     def channels(self, config: Mapping[str, Any]) -> int:
-        """C, from the network's own configuration."""
+        """Return C for the network's own configuration."""
         return int(config["latent_channels"]) * self.fold**2
 
     def reduction(self, config: Mapping[str, Any]) -> int:
-        """Pixels of a picture's side for each cell of the latent's."""
+        """Return the ratio of the side of an image in pixels to the side of its latent in cells."""
         return 2 ** (len(config["block_out_channels"]) - 1) * self.fold
 
     def arguments(
         self, channels: int, resolution: int, architecture: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Constructor arguments for a latent of ``channels`` of pictures of ``resolution``."""
+        """Return the constructor arguments for latents of ``channels`` and images of ``resolution``."""
         levels = len(architecture.get("block_out_channels", (64,)))
         return {
             "latent_channels": channels // self.fold**2,
@@ -65,8 +65,11 @@ class Plane:
 
 
 class FoldedPlane(Plane):
-    """AutoencoderKLFlux2: 2x2 cells become one with four times the channels, in the order of
-    `torch.pixel_unshuffle`; a BatchNorm inside the network carries the statistics of the result."""
+    """AutoencoderKLFlux2: 2x2 cells become one cell with four times the channels.
+
+    Channels are in the order of `torch.pixel_unshuffle`. A BatchNorm inside the network stores the
+    statistics of the result.
+    """
 
     normalisations = ("batch-norm",)
     fold = 2
@@ -79,7 +82,7 @@ class FoldedPlane(Plane):
 
 
 class Film(Plane):
-    """AutoencoderKLQwenImage: a video autoencoder, to which a picture is a film of one frame."""
+    """AutoencoderKLQwenImage: a video autoencoder; an image is a video of one frame."""
 
     normalisations = ("channel",)
 
@@ -115,10 +118,10 @@ LAYOUTS: dict[str, Plane] = {
 
 
 def layout_of(class_name: str) -> Plane:
-    """The layout of a class; raises UserError where the class is not known."""
+    """Return the layout of a class; raise UserError if the class is not known."""
     if class_name not in LAYOUTS:
         raise UserError(
-            f"the latents of {class_name!r} are not known{nearest(class_name, LAYOUTS)}; known are "
-            f"{', '.join(LAYOUTS)}"
+            f"autoencoders of class {class_name!r} are not supported{nearest(class_name, LAYOUTS)}; "
+            f"supported are {', '.join(LAYOUTS)}"
         )
     return LAYOUTS[class_name]

@@ -1,9 +1,9 @@
-"""Where the networks of diffusers carry their latents' statistics: read, and written after training.
+"""Read and write the statistics with which networks of diffusers normalise their latents.
 
-Latents are ``(z - shift) * scale``. A way to carry them is one of
+Normalised latents are ``(z - shift) * scale``. Networks store the statistics in one of these ways:
 
 - ``scale``: ``scaling_factor`` in the configuration (Stable Diffusion);
-- ``scale-shift``: ``shift_factor`` besides (SD3.5, FLUX.1);
+- ``scale-shift``: ``scaling_factor`` and ``shift_factor`` in the configuration (SD3.5, FLUX.1);
 - ``channel``: ``latents_mean`` and ``latents_std`` in the configuration (Qwen-Image, E2E VAEs);
 - ``batch-norm``: the running moments of a BatchNorm inside the network (FLUX.2).
 """
@@ -17,11 +17,11 @@ from torch import Tensor
 
 
 def read(network: Any, given: Any = None) -> tuple[Tensor, Tensor]:
-    """(scale, shift), each float32 (1,) or (C,).
+    """Return (scale, shift), each float32 (1,) or (C,).
 
-    The first that is there of: ``given``, a pair of numbers; the network's BatchNorm, with the
-    epsilon of its configuration; its ``latents_mean`` and ``latents_std``; its ``scaling_factor``
-    and ``shift_factor``.
+    They are taken from the first of these that exists: ``given``, a pair of numbers; the network's
+    BatchNorm, with the epsilon in its configuration; its ``latents_mean`` and ``latents_std``; its
+    ``scaling_factor`` and ``shift_factor``.
     """
     config = network.config
     if given is not None:
@@ -39,12 +39,15 @@ def _numbers(scale: float, shift: float) -> tuple[Tensor, Tensor]:
 
 
 def write(network: Any, way: str, mean: Tensor, var: Tensor) -> None:
-    """Store moments of the latents, each (C, h, w), in ``network`` in one of the ways above."""
+    """Store mean and variance of the latents, each (C, h, w), in ``network``.
+
+    ``way`` is one of the ways in the module's docstring.
+    """
     WAYS[way](network, mean, var)
 
 
 def _pooled(mean: Tensor, var: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Moments with these axes joined: the variance within cells plus that between their means."""
+    """Pool moments over ``axes``: the variance is that within cells plus that between their means."""
     between = mean.var(axes, correction=0)
     return mean.mean(axes), var.mean(axes) + between
 

@@ -1,4 +1,4 @@
-"""The tokenizer of pixel methods: none. Latents are the image itself in [-1, 1]."""
+"""The tokenizer of methods in pixel space: latents are the image itself, scaled to [-1, 1]."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nanogen.tokenizers.base import Tokenizer
 
 
 class Pixels(Tokenizer):
-    """The identity up to scale; latents are (3, H, W)."""
+    """The identity, up to scale; latents are (3, H, W) in [-1, 1]."""
 
     def __init__(self, resolution: int):
         super().__init__()

@@ -1,8 +1,9 @@
-"""Representation autoencoder: a frozen encoder's patch features, normalised; a ViT maps them back.
+"""Representation autoencoder (RAE): latents are normalised patch features of a frozen encoder.
 
-The folder is self-contained: ``encoder/`` and ``decoder/`` as ``save_pretrained`` writes them and
-``statistics.safetensors`` with ``mean`` and ``var``, float32 (C, h, w), in whose header stands which
-encoder and which data they are of. One that was imported may lack the encoder: it only decodes.
+A vision transformer decodes them (`nanogen.tokenizers.vit_decoder`). The folder of an RAE contains
+``encoder/`` and ``decoder/``, as ``save_pretrained`` writes them, and ``statistics.safetensors`` with
+``mean`` and ``var``, float32 (C, h, w), whose header names the encoder and the data they belong to. An
+imported RAE may lack the encoder. It can then only decode.
 """
 
 from __future__ import annotations
@@ -33,11 +34,17 @@ EPSILON = 1e-5
 
 
 class RAE(Tokenizer):
-    """``(z - mean) / sqrt(var + epsilon)`` per channel and position of the encoder's patch tokens z; the
-    decoder is given z itself.
+    """Representation autoencoder with latents ``(z - mean) / sqrt(var + epsilon)``.
 
-    ``encoder`` is called for the network at the first `encode`: sampling only decodes, and is
-    spared the weights and the library of an encoder.
+    z are the encoder's patch tokens, which are normalised per channel and position. The decoder's input
+    is z itself.
+
+    Args:
+        encoder: returns the encoder. It is called at the first `encode`, so that sampling, which only
+            decodes, need not load its weights and its library.
+        decoder: maps z to images in about [0, 1].
+        mean, var: float32 (C, h, w).
+        epsilon: added to the variance.
     """
 
     mean: Tensor
@@ -73,11 +80,11 @@ class RAE(Tokenizer):
 
     @torch.no_grad()
     def decode_unit(self, latents: Tensor) -> Tensor:
-        """As the decoder gives them, in [0, 1]."""
+        """Decode to images in about [0, 1], the decoder's own range."""
         return self.decoder(latents.to(torch.get_default_dtype()) * self.std + self.mean)
 
     def untrained(self) -> RAE:
-        """With another decoder, on the same encoder and its statistics."""
+        """Return an RAE with the same encoder and statistics, and an untrained decoder."""
         decoder = type(self.decoder)(**self.decoder.config).to(self.mean.device)
         var = self.std.square() - self.epsilon
         rae = RAE(lambda: self.encoder, decoder, self.mean, var, self.epsilon)
@@ -85,12 +92,14 @@ class RAE(Tokenizer):
 
 
 def load(folder: Path, config: Model) -> RAE:
-    """The autoencoder in ``folder``; raises UserError where a part is missing or does not fit."""
+    """Load the autoencoder in ``folder``; raise UserError if a part is missing or does not fit."""
     if not (folder / "decoder" / "config.json").exists():
-        raise UserError(f"{folder} is not a whole RAE: decoder/config.json is missing")
+        raise UserError(
+            f"{folder} is not a complete RAE: decoder/config.json is missing; make or import it again"
+        )
     decoder = ViTDecoder.from_pretrained(folder / "decoder")
     mean, var = stored_statistics(folder)
-    mean = torch.zeros_like(var) if mean is None else mean  # published statistics may hold none
+    mean = torch.zeros_like(var) if mean is None else mean  # published statistics may have none
     shape = tuple(mean.shape)
     _fits(folder, "decoder", decoder.latent_shape, shape)
     _fits(folder, "variance", tuple(var.shape), shape)
@@ -102,8 +111,8 @@ def _encoder(folder: Path, shape: tuple[int, ...]) -> VisionEncoder:
 
     if not (folder / "encoder" / "config.json").exists():
         raise UserError(
-            f"{folder} holds no encoder (encoder/config.json is missing): it decodes latents and makes "
-            "none; make it again, or import it with --encoder"
+            f"{folder} holds no encoder (encoder/config.json is missing): it can decode latents but not "
+            "encode images; make it again, or import it with --encoder"
         )
     encoder = load_encoder(folder / "encoder").eval().requires_grad_(False)
     _fits(folder, "encoder", (encoder.width, encoder.rows, encoder.rows), shape)
@@ -113,45 +122,49 @@ def _encoder(folder: Path, shape: tuple[int, ...]) -> VisionEncoder:
 def _fits(folder: Path, part: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if found != expected:
         raise UserError(
-            f"{folder}: the {part} is of size {found}, the mean of the features of size {expected}; "
-            "they belong to different models"
+            f"{folder}: the {part} has size {found}, but the statistics of the features have size "
+            f"{expected}: they belong to different models; make or import the folder again"
         )
 
 
 def write_statistics(folder: Path, mean: Tensor | None, var: Tensor, hash_: str, /, **of: str) -> None:
-    """Store an encoder's statistics in the folder of an RAE.
+    """Store the statistics of an encoder's features in the folder of an RAE.
 
     Args:
-        mean, var: float32 (C, h, w), of the encoder's features over a data set; the mean counts as 0
-            where there is none.
-        hash_: of what made the RAE.
-        of: hashes of the ``encoder`` and the ``data``, where they are known.
+        folder: the folder of the RAE.
+        mean, var: moments of the features over a data set, float32 (C, h, w). None means a mean of 0.
+        hash_: the hash of the configuration that made the RAE.
+        of: the hashes of the ``encoder`` and the ``data``, if they are known.
     """
     tensors = {"var": var} if mean is None else {"mean": mean, "var": var}
     save_labelled(tensors, folder / STATISTICS, label(*FORMAT, hash_, **of))
 
 
 def stored_statistics(folder: Path) -> tuple[Tensor | None, Tensor]:
-    """Mean, or None, and variance in the folder of an RAE, each float32 (C, h, w).
+    """Read the mean, or None, and the variance in the folder of an RAE, each float32 (C, h, w).
 
-    Raises UserError where they are missing, damaged or of another encoder than the one beside them.
+    Raises UserError if they are missing, damaged, or of another encoder than the one in the folder.
     """
     path = folder / STATISTICS
     if not path.exists():
-        raise UserError(f"{path} is missing: the mean and variance of the features")
+        raise UserError(
+            f"{path} (mean and variance of the encoder's features) is missing; make or import the "
+            "folder again"
+        )
     with readable_weights(path), safe_open(path, "pt") as file:
         about = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
     _of_this_encoder(folder, about)
     if "var" not in tensors:
-        raise UserError(f"{path} holds no 'var'")
+        raise UserError(f"{path} holds no 'var'; make or import the folder again")
     return tensors.get("mean"), tensors["var"]
 
 
 def _of_this_encoder(folder: Path, about: Mapping[str, str]) -> None:
-    """Raise UserError for statistics of another encoder than the one beside them.
+    """Raise UserError for statistics of another encoder than the one in the folder.
 
-    Released statistics do not say what they are of, and neither does an encoder without a card.
+    Released statistics do not name their encoder, and an encoder without a card has no hash; these are
+    accepted.
     """
     path = folder / STATISTICS
     if not about.get("format", "").startswith("nanogen."):
@@ -160,6 +173,6 @@ def _of_this_encoder(folder: Path, about: Mapping[str, str]) -> None:
     card = read_card(folder / "encoder")
     if card is not None and card["hash"] != about.get("encoder"):
         raise UserError(
-            f"{path} is of another encoder: of {about.get('encoder')}, but {folder / 'encoder'} holds "
-            f"{card['hash']}; put the encoder's own statistics there, or make the model again"
+            f"{path} belongs to another encoder ({about.get('encoder')}) than {folder / 'encoder'} "
+            f"({card['hash']}); put the encoder's own statistics there, or make the model again"
         )

@@ -1,4 +1,4 @@
-"""Variational autoencoders of diffusers: latents are the posterior's mode, normalised."""
+"""Variational autoencoders of diffusers: latents are the normalised mode of the posterior."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from nanogen.tokenizers.latent_layouts import Plane, layout_of
 
 
 class VAE(Tokenizer):
-    """``(z - shift) * scale`` of the posterior's mode z; shift and scale one number or per channel.
+    """Variational autoencoder with latents ``(z - shift) * scale``, where z is the posterior's mode.
 
     Args:
         network: an autoencoder of diffusers.
-        layout: how its class lays out latents.
-        given: (scale, shift) in place of what the network carries.
+        layout: the layout of its class.
+        latent_shape: (channels, rows, columns) of a latent.
+        given: (scale, shift), instead of those stored in the network, which are one number each or one
+            per channel.
     """
 
     scale: Tensor
@@ -54,14 +56,14 @@ class VAE(Tokenizer):
         return self.layout.leave(self.network.decode(self.layout.unpack(raw)).sample)
 
     def untrained(self) -> VAE:
-        """With another encoder and decoder; its latents are not normalised."""
+        """Return a VAE of this architecture with initial weights; its latents are not normalised."""
         network = type(self.network).from_config(self.network.config).to(self.scale.device)
         vae = VAE(network, self.layout, self.latent_shape, (1.0, 0.0)).to(self.scale.device)
         return vae.eval().requires_grad_(False)
 
 
 def load(folder: Path, config: Model) -> VAE:
-    """The autoencoder in ``folder``; raises UserError where it cannot be loaded whole."""
+    """Load the autoencoder in ``folder``; raise UserError if it is incomplete or damaged."""
     layout = layout_of(config.model_class)
     network = load_network(folder, config.model_class)
     own = network.config
@@ -69,6 +71,6 @@ def load(folder: Path, config: Model) -> VAE:
         _, rows, columns = config.latent
     else:
         if "sample_size" not in own:
-            raise UserError(f"{folder}: its config.json does not say the images' size; set 'latent'")
+            raise UserError(f"{folder}: its config.json has no size of images; set the model's 'latent'")
         rows = columns = int(own["sample_size"]) // layout.reduction(own)
     return VAE(network, layout, (layout.channels(own), rows, columns), config.scaling)

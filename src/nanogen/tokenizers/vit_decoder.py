@@ -1,5 +1,7 @@
-"""The decoder of a representation autoencoder: a plain pre-norm vision transformer (Zheng et al. 2025,
-arXiv 2510.11690, section 3), in the form in which the authors release it."""
+"""The decoder of a representation autoencoder: a pre-norm vision transformer.
+
+The architecture is that of the authors' release (Zheng et al. 2025, arXiv 2510.11690, section 3).
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from nanogen.files import read_json, write_json
 from nanogen.weights import readable_weights
 
 WEIGHTS = "model.safetensors"
-EPSILON = 1e-12  # of every norm, unless given otherwise
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {  # by the names of transformers
+EPSILON = 1e-12  # default epsilon of the norms
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {  # by their names in transformers
     "gelu": nn.GELU,
     "gelu_new": partial(nn.GELU, approximate="tanh"),
     "gelu_pytorch_tanh": partial(nn.GELU, approximate="tanh"),
@@ -29,7 +31,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {  # by the names of transform
 
 
 class Block(nn.Module):
-    """Self-attention and an MLP, each after a LayerNorm and with a residual."""
+    """Self-attention and an MLP, each with a LayerNorm before it and a residual connection."""
 
     def __init__(
         self,
@@ -58,16 +60,16 @@ class Block(nn.Module):
 
 
 def _waves(places: Tensor, width: int) -> Tensor:
-    """(N,) -> (N, width): sines, then cosines, of each place at width / 2 frequencies."""
+    """Map positions (N,) to sines, then cosines, at width / 2 frequencies: (N, width)."""
     angles = places[:, None] * 10000.0 ** (-torch.arange(width // 2) / (width // 2))
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def position_table(rows: int, columns: int, width: int) -> Tensor:
-    """(1, 1 + rows * columns, width): zeros for the token in front, then sines and cosines of each cell.
+    """Return sinusoidal positions (1, 1 + rows * columns, width): zeros for the first token, then cells.
 
-    The first half of the width tells the column and the second the row (He et al. 2022, "Masked
-    Autoencoders Are Scalable Vision Learners", whose decoder this is).
+    The first half of the width encodes the column and the second half the row, as in the decoder of He
+    et al. 2022, "Masked Autoencoders Are Scalable Vision Learners".
     """
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     cells = [_waves(places.flatten(), width // 2) for places in (column, row)]
@@ -75,16 +77,28 @@ def position_table(rows: int, columns: int, width: int) -> Tensor:
 
 
 class ViTDecoder(nn.Module):
-    """Features of an encoder (N, C, h, w), not normalised -> images (N, 3, h * patch, w * patch), about
-    [0, 1].
+    """Vision transformer that decodes features to images.
 
-    A learned token in front, one token per cell, a learned position each, and a Linear from every cell's
-    token to the pixels of its patch, in the order (row, column, channel). ``config`` holds the
-    constructor's arguments; ``intermediate_size``, the MLP's hidden width, is by default four times
-    ``hidden_size``. ``hidden_act`` is one of `ACTIVATIONS`; a UserError is raised for another.
+    It maps unnormalised features of an encoder (N, C, h, w) to images (N, 3, h * patch, w * patch) in
+    about [0, 1]. The sequence is a learned token followed by one token per cell, with learned positions.
+    A Linear maps each cell's token to the pixels of its patch, in the order (row, column, channel).
 
-    Initial weights are torch's defaults but for the token, which is zero, and the positions
-    (`position_table`), for which ``hidden_size`` has to be a multiple of 4.
+    The token is initially zero, positions are those of `position_table`, and all other weights have
+    torch's defaults. The attribute ``config`` contains the constructor's arguments.
+
+    Args:
+        latent: (C, h, w) of the features.
+        resolution: side of the images, in pixels.
+        hidden_size: width of the tokens, a multiple of 4.
+        num_hidden_layers: number of blocks.
+        num_attention_heads: number of heads.
+        intermediate_size: hidden width of the MLPs; by default four times ``hidden_size``.
+        layer_norm_eps: epsilon of the norms.
+        hidden_act: activation of the MLPs, one of `ACTIVATIONS`.
+        qkv_bias: whether query, key and value have a bias.
+
+    Raises:
+        UserError: ``hidden_act`` is not known.
     """
 
     def __init__(
@@ -160,16 +174,16 @@ class ViTDecoder(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> ViTDecoder:
-        """Read what `save_pretrained` wrote; raises UserError where anything is missing."""
+        """Load what `save_pretrained` wrote; raise UserError if it is incomplete."""
         config = read_json(folder / "config.json")
         path = folder / WEIGHTS
         if not path.exists():
-            raise UserError(f"{path} is missing: the decoder's weights")
+            raise UserError(f"{path} (the decoder's weights) is missing; make or import the model again")
         with readable_weights(path):
             weights = load_file(path)
         try:
             decoder = cls(**{**config, "latent": tuple(config["latent"])})
             decoder.load_state_dict(weights)
         except (TypeError, KeyError, RuntimeError) as error:
-            raise UserError(f"{folder} does not hold a whole decoder: {error}") from error
+            raise UserError(f"{folder} does not hold a complete decoder: {error}") from error
         return decoder

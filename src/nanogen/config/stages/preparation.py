@@ -31,7 +31,7 @@ def task_data(study: Study, task: str) -> Data:
 
 
 def inputs(study: Study, task: str) -> Stage:
-    """Drawn pictures in the format of a task's data set, for a study without access to the real one."""
+    """Drawn images in the format of a task's data set, for a study without access to the real one."""
     keys = task_data(study, task).model_dump(mode="json", exclude={"root", "hub"})
     return stage_of("inputs", {}, seed=study.seed, data=keys)
 

@@ -1,7 +1,7 @@
 """Captions of scenes: short ones with more or less detail, and dense ones that describe everything.
 
-The wording of the short ones is also the wording of the evaluation's prompts, so the phrases below
-are shared with ``nanogen.prompts.prompts``.
+The evaluation's prompts are worded like the short captions, so ``nanogen.prompts.prompts`` uses the
+phrases below.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ _PLURALS = {"cross": "crosses"}
 
 
 def noun(shape: str, color: str | None = None, size: str | None = None, count: int = 1) -> str:
-    """A noun phrase without article: ``red circle``, ``small crosses``."""
+    """Return a noun phrase without article: ``red circle``, ``small crosses``."""
     last = shape if count == 1 else _PLURALS.get(shape, f"{shape}s")
     return " ".join(word for word in (size, color, last) if word)
 
 
 def one(shape: str, color: str | None = None, size: str | None = None) -> str:
-    """``a circle``, ``a red circle``, ``a large circle``."""
+    """Return a phrase such as ``a circle``, ``a red circle`` or ``a large circle``."""
     return f"a {noun(shape, color, size)}"
 
 
 def several(count: int, shape: str, color: str | None = None) -> str:
-    """``three squares``, ``three blue squares``; count is 2, 3 or 4."""
+    """Return a phrase such as ``three squares`` or ``three blue squares``; count is 2, 3 or 4."""
     return f"{COUNTS[count]} {noun(shape, color, count=count)}"
 
 
 def pair(first: str, second: str, joined: str = "and") -> str:
-    """``a circle and a square``, ``a red circle left of a blue square``."""
+    """Return a phrase such as ``a circle and a square`` or ``a red circle left of a blue square``."""
     return f"{first} {joined} {second}"
 
 
 def short(scene: Scene) -> str:
-    """A true caption of a few words; ``scene.detail`` decides how much it describes."""
+    """Return a true caption of a few words; ``scene.detail`` determines how much it describes."""
     first = scene.objects[0]
     detail = scene.detail
     if scene.family == "one":
@@ -57,7 +57,7 @@ def short(scene: Scene) -> str:
 
 
 def place(item: SceneObject) -> str:
-    """Where in the image's thirds the object's centre lies: ``top left``, ``center``, ``right``."""
+    """Return which third of the image the object's centre is in: ``top left``, ``center``, ``right``."""
     vertical = ("top", "", "bottom")[3 * item.y // UNITS]
     horizontal = ("left", "", "right")[3 * item.x // UNITS]
     return f"{vertical} {horizontal}".strip() or "center"
@@ -68,7 +68,7 @@ def _list(phrases: Sequence[str]) -> str:
 
 
 def dense(scene: Scene) -> str:
-    """Two or three sentences: count, colour, size and place of each object, relation, background."""
+    """Return two or three sentences with count, colour, size, position, relation and background."""
     first, *others = scene.objects
     ground = f"The background is {scene.background}."
     if not others:

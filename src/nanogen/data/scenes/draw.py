@@ -1,4 +1,4 @@
-"""Random scenes: the objects of each, and their positions."""
+"""Draw random scenes: their objects and positions."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from nanogen.identity import seed_for
 
 # An object alone has room, and its shape is then plain to see in few pixels.
 RADII_ALONE = {"small": (24, 27), "large": (36, 40)}
-RADII_VARIED: Radii = {"small": (23, 29), "large": (34, 46)}  # of objects alone anywhere
-_SMALL_ALONE = 0.4  # share of small ones among objects alone
+RADII_VARIED: Radii = {"small": (23, 29), "large": (34, 46)}  # of single objects anywhere in the image
+_SMALL_ALONE = 0.4  # fraction of small ones among single objects
 _MARGIN = 2  # between an object and the image's edge
 _GAP = 5  # between two objects' boxes: more than a pixel at 32 x 32
-_LEAST_DETAIL = 0.25  # captions that say less teach less
+_LEAST_DETAIL = 0.25  # less detailed captions teach less
 _JITTER = 12  # largest deviation of a colour's channel
 
 
@@ -88,7 +88,7 @@ def _object(
     spot: Spot,
     radii: Radii = RADII,
 ) -> SceneObject:
-    """An object of this look at this spot, inside the image, in the unvaried colour."""
+    """Return an object of this look at this spot, inside the image, in the exact named colour."""
     shape, color, size = look
     low, high = radii[size]
     radius = int(rng.integers(low, high + 1))
@@ -97,7 +97,7 @@ def _object(
 
 
 def _near_centre(rng: np.random.Generator, centre: int, jitter: int, radius: int) -> int:
-    """A coordinate near ``centre`` at which an object of this radius keeps its margin to the edge."""
+    """Draw a coordinate near ``centre`` that keeps an object of this radius off the image's edge."""
     room = min(jitter, centre - radius - _MARGIN, UNITS - centre - radius - _MARGIN)
     return centre + int(rng.integers(-room, room + 1))
 
@@ -105,13 +105,13 @@ def _near_centre(rng: np.random.Generator, centre: int, jitter: int, radius: int
 def _alone(
     rng: np.random.Generator, shape: str, color: str, spot: Spot = _CENTRE, radii: Radii = RADII_ALONE
 ) -> tuple[SceneObject]:
-    """The one object of a scene."""
+    """Draw the object of a scene with a single one."""
     size = "small" if rng.random() < _SMALL_ALONE else "large"
     return (_object(rng, (shape, color, size), spot, radii),)
 
 
 def _looks(rng: np.random.Generator, family: Family) -> list[Look]:
-    """Shape, colour and size of each object of a composed scene."""
+    """Draw shape, colour and size of each object of a composed scene."""
     sizes = list(RADII)
     shapes = [SHAPES[i] for i in rng.permutation(len(SHAPES))]
     colors = [list(COLORS)[i] for i in rng.permutation(len(COLORS))]
@@ -129,7 +129,7 @@ def _looks(rng: np.random.Generator, family: Family) -> list[Look]:
 def _placed(
     rng: np.random.Generator, looks: Sequence[Look], *, shuffled: bool = False
 ) -> tuple[SceneObject, ...]:
-    """Objects of these looks in one of the layouts for their number, none touching another.
+    """Place objects of these looks in one of the layouts for their number, so that none touch.
 
     They are arranged in reading order, left to right and top to bottom, unless ``shuffled``.
     """
@@ -145,13 +145,13 @@ def _placed(
 def _at(
     rng: np.random.Generator, looks: Sequence[Look], spots: Sequence[Spot]
 ) -> tuple[SceneObject, ...] | None:
-    """Objects of these looks at these spots; None if two of them touch."""
+    """Place objects of these looks at these spots; None if two of them touch."""
     placed = tuple(_object(rng, look, spot) for look, spot in zip(looks, spots, strict=True))
     return placed if all(_apart(one, other) for one, other in combinations(placed, 2)) else None
 
 
 def _varied(rng: np.random.Generator, family: Family) -> tuple[SceneObject, ...]:
-    """Objects anywhere in the image."""
+    """Draw objects anywhere in the image."""
     if family == "one":
         color, shape = CLASSES[rng.integers(len(CLASSES))].split()
         return _alone(rng, shape, color, _ANYWHERE, RADII_VARIED)
@@ -170,7 +170,7 @@ def _objects(rng: np.random.Generator, family: Family) -> tuple[SceneObject, ...
 
 
 def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
-    """Draw one scene. Its kind follows from ``index``, so that kinds are balanced."""
+    """Draw one scene. ``index`` determines its kind, so that kinds are balanced."""
     if kind == "single":
         family: Family = "one"
         color, shape = CLASSES[index % len(CLASSES)].split()
@@ -182,7 +182,7 @@ def _scene(rng: np.random.Generator, kind: str, index: int) -> Scene:
 
 
 def _tinted(rng: np.random.Generator, objects: tuple[SceneObject, ...], family: Family) -> Scene:
-    """The scene of these objects on a background, each in a shade of its colour."""
+    """Return the scene of these objects on a random background, each in a shade of its colour."""
     objects = tuple(replace(o, rgb=_near(rng, o.rgb, _JITTER)) for o in objects)
     background = list(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
     low, high = BACKGROUNDS[background]
@@ -194,7 +194,7 @@ def _tinted(rng: np.random.Generator, objects: tuple[SceneObject, ...], family: 
 
 
 def arranged(rng: np.random.Generator, looks: Sequence[Look], where: str | None = None) -> Scene:
-    """A scene of objects of these looks, at places as in composed scenes.
+    """Draw a scene of objects of these looks, at positions as in composed scenes.
 
     ``where``, one of RELATIONS, is the position of the first object relative to the second. Raises
     UserError if there are more objects than places.

@@ -1,6 +1,6 @@
 """Drawn scenes in the file format of a real data set, to rehearse its import.
 
-Pictures are wider than high and larger than the study's resolution, so that the import crops and resizes
+Images are wider than high and larger than the study's resolution, so that the import crops and resizes
 them like photographs.
 """
 
@@ -21,15 +21,15 @@ from nanogen.data.stage import DataStage
 from nanogen.errors import UserError, nearest
 from nanogen.files import atomic_folder, label, write_json
 
-LARGER = 1.25  # side of a picture over the resolution
-WIDER = 1.2  # its width over its height
+LARGER = 1.25  # ratio of an image's side to the resolution
+WIDER = 1.2  # ratio of its width to its height
 CLASSES = 4
 SHARDS = 2
 Picture = tuple[scenes.Scene, bytes]
 
 
 def write_inputs(stage: Mapping[str, Any], output: Path) -> None:
-    """Write the data set of a stage `inputs`; raises UserError for a source without a file format."""
+    """Write the data set of an ``inputs`` stage; raise UserError for a source without a file format."""
     source = stage["data"]["source"]
     if source not in FORMATS:
         raise UserError(f"data.source {source!r} cannot be drawn{nearest(source, FORMATS)}")
@@ -40,7 +40,7 @@ def write_inputs(stage: Mapping[str, Any], output: Path) -> None:
 
 
 def _pictures(stage: DataStage) -> Iterator[Picture]:
-    """Scenes and their JPEG files, as many as the split needs."""
+    """Yield as many scenes as the split needs, with their JPEG files."""
     side = round(LARGER * stage.resolution)
     assert stage.seed is not None
     for scene in draw.draw(stage.seed, stage.split, stage.scene, stage.images):
@@ -53,7 +53,7 @@ def _pictures(stage: DataStage) -> Iterator[Picture]:
 
 
 def _folder(root: Path, pictures: Iterator[Picture]) -> None:
-    """Write ROOT/CLASS/*.jpg with few classes, whose names look like ImageNet's and have no meaning."""
+    """Write ROOT/CLASS/*.jpg with few classes, which have meaningless names like ImageNet's."""
     for index, (_, content) in enumerate(pictures):
         folder = root / f"n{index % CLASSES:08d}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def _folder(root: Path, pictures: Iterator[Picture]) -> None:
 
 
 def _webdataset(root: Path, pictures: Iterator[Picture]) -> None:
-    """Write ROOT/*.tar with the picture and the captions of each scene."""
+    """Write ROOT/*.tar with the image and the captions of each scene."""
     root.mkdir(parents=True)
     shards = [tarfile.open(root / f"{number:05d}.tar", "w") for number in range(SHARDS)]  # noqa: SIM115
     for index, (scene, content) in enumerate(pictures):

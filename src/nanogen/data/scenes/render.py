@@ -1,6 +1,6 @@
-"""Pictures of scenes: antialiased by supersampling, with the mask of each object's pixels.
+"""Render scenes, antialiased by supersampling, with a mask of the pixels of each object.
 
-The test whether a sample point lies inside a shape compares sums and products of exact binary fractions
+The test whether a sample point is inside a shape compares sums and products of exact binary fractions
 (at resolutions that are powers of two), so the bytes are the same on every machine.
 """
 
@@ -14,7 +14,7 @@ SAMPLES = 4  # sample points per pixel and axis
 
 
 def _inside(item: SceneObject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Whether points (in units relative to the box's centre, broadcast together) lie in the shape."""
+    """Whether points are in the shape; they are in units relative to the centre of its box."""
     r = float(item.radius)
     if item.shape == "circle":
         return x * x + y * y <= r * r
@@ -29,7 +29,7 @@ def _inside(item: SceneObject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def coverage(item: SceneObject, resolution: int) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """The fraction of each pixel that the object covers.
+    """Compute the fraction of each pixel that the object covers.
 
     Returns float64 (h, w) in [0, 1] for a window around the object, and that window (rows, columns).
     """
@@ -48,7 +48,8 @@ def coverage(item: SceneObject, resolution: int) -> tuple[np.ndarray, tuple[slic
 
 
 def render(scene: Scene, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image uint8 (resolution, resolution, 3) and masks uint8 0/1 (4, resolution, resolution).
+    """Render an image uint8 (resolution, resolution, 3), and masks uint8 0/1 (4, resolution,
+    resolution).
 
     A pixel belongs to the object that covers at least half of it; objects do not overlap.
     """

@@ -1,8 +1,8 @@
 """Scenes: coloured shapes on a plain background, described exactly.
 
 A scene consists of a few integers in units of 1/128 of the image's side, so that it is the same at every
-resolution. ``nanogen.data.scenes.draw`` draws scenes at random, ``nanogen.data.scenes.render`` makes
-pictures of them, and ``nanogen.data.scenes.captions`` makes sentences.
+resolution. ``nanogen.data.scenes.draw`` draws scenes at random, ``nanogen.data.scenes.render`` renders
+images of them, and ``nanogen.data.scenes.captions`` describes them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HALF = {  # half width and half height of a shape of radius 1
     "triangle": (1.0, 0.875),
     "cross": (1.0, 1.0),
 }
-_VAL_SHARE = 64  # of 256 scenes, how many are for validation
+_VAL_SHARE = 64  # number of scenes in 256 that are for validation
 Family = Literal["one", "several", "two", "relation", "colors"]
 
 
@@ -53,7 +53,7 @@ class SceneObject:
 
     @property
     def half(self) -> tuple[float, float]:
-        """Half width and half height of the box around it, in units."""
+        """Half of the width and height of its box, in units."""
         width, height = _HALF[self.shape]
         return width * self.radius, height * self.radius
 
@@ -65,7 +65,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects in the order they are mentioned; ``detail`` in 0..1 chooses how much is said."""
+    """Objects in the order in which captions mention them; ``detail`` in 0..1 is that of captions."""
 
     objects: tuple[SceneObject, ...]
     background: str
@@ -75,22 +75,22 @@ class Scene:
 
     @property
     def label(self) -> int:
-        """Index into CLASSES of the first object's class."""
+        """The index of the first object's class in CLASSES."""
         return CLASSES.index(self.objects[0].name)
 
 
 def key(scene: Scene) -> str:
-    """Equal for scenes that count as the same: same objects, in any order, tint and background."""
+    """Return a key that is equal for scenes with the same objects in any order, shade and background."""
     return config_hash(sorted((o.name, o.x, o.y, o.radius) for o in scene.objects))
 
 
 def split_of(scene: Scene) -> str:
-    """``train`` or ``val``, as a function of the scene, so that the splits have no scene in common."""
+    """Return ``train`` or ``val``, which depends on the scene, so that splits have none in common."""
     return "val" if int(key(scene)[:2], 16) < _VAL_SHARE else "train"
 
 
 def relation(first: SceneObject, second: SceneObject) -> str | None:
-    """The position of ``first`` relative to ``second``, one of RELATIONS; None if it is not clear.
+    """Return the position of ``first`` relative to ``second``, one of RELATIONS; None if not clear.
 
     It is clear if their boxes do not overlap along one axis and the offset along this axis is at least
     twice the offset along the other.

@@ -11,7 +11,7 @@ from nanogen.errors import UserError
 
 
 class Scenes:
-    """Drawn scenes. They have no files, so none can be unreadable (see ``nanogen.data.images``)."""
+    """Drawn scenes, which have no files, so that none can be unreadable."""
 
     def __init__(self, stage: DataStage):
         self.stage = stage
