@@ -87,28 +87,36 @@ def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, whole, sha
         torch.testing.assert_close(two[name], weights, atol=1e-5, rtol=1e-4, msg=name)
 
 
+def cut(words: list[str], curve: Path, number: signal.Signals) -> tuple[int, str]:
+    """Start the training, send it the signal when ``curve`` has grown; its exit code and messages."""
+    before = curve.stat().st_size if curve.exists() else 0
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and not (curve.exists() and curve.stat().st_size > before):
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    message = process.communicate(timeout=60)[1]
+    return process.returncode, message
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("processes", "steps", "number", "code"),
-    [(1, 400, signal.SIGINT, 130), (2, 100, signal.SIGINT, 130), (2, 100, signal.SIGUSR1, 75)],
+    ("processes", "steps", "signals"),
+    [(1, 400, {signal.SIGINT: 130}), (2, 100, {signal.SIGINT: 130, signal.SIGUSR1: 75})],
 )
 def test_a_signal_saves_and_the_same_command_continues(
-    tiny, tiny_images, tmp_path, whole, processes, steps, number, code
+    tiny, tiny_images, tmp_path, whole, processes, steps, signals
 ):
     stage = stages.train(tiny(training={"steps": steps}), "jit", "imagenet")
     _, expected = whole(processes, steps, "none")
     words = command(tmp_path / "cut", stage, tiny_images, processes)
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    curve = tmp_path / "cut" / "state" / "train.jsonl"
-    while not curve.exists() and process.poll() is None:
-        time.sleep(0.01)
-    os.killpg(process.pid, number)
-    message = process.communicate(timeout=60)[1]
-    assert process.returncode == code, message
-    assert f"of {steps}; the same command continues" in message
-    assert "Traceback" not in message
-    assert not (tmp_path / "cut" / "model").exists()
-    assert list((tmp_path / "cut" / "state").glob("step-*.safetensors"))
+    state = tmp_path / "cut" / "state"
+    for number, code in signals.items():
+        ended, message = cut(words, state / "train.jsonl", number)
+        assert ended == code, message
+        assert f"of {steps}; the same command continues" in message
+        assert "Traceback" not in message
+        assert not (tmp_path / "cut" / "model").exists()
+        assert list(state.glob("step-*.safetensors"))
     _, weights = trained(tmp_path / "cut", stage, tiny_images, processes)
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
