@@ -208,3 +208,6 @@ rule regimes:
     input:
         tables("regimes"),
         figures("regimes"),
+
+
+include: "rules/targets.smk"
