@@ -15,7 +15,13 @@ def is_target(target):
 
 def named_files():
     """The files that are asked for by name: tables, figures, pages, networks and what metrics say."""
-    made = [*get_bundle_files(None), *explorer(), *trained(), *get_metric_files(*EXPLORED)]
+    made = [
+        *get_bundle_files(None),
+        *explorer(),
+        *report_page(),
+        *trained(),
+        *get_metric_files(*EXPLORED),
+    ]
     return [str(path) for path in made]
 
 
@@ -28,7 +34,7 @@ def hint(target):
     return did_you_mean(target, named_files(), ALIKE) or nearest(target, named)
 
 
-if workflow.is_main_process and "snakemake" in sys.argv[0]:
+if workflow.is_main_process and "snakemake" in Path(sys.argv[0]).parts[-2:]:
     for target in get_argument_parser().parse_args(sys.argv[1:]).targets:
         if not is_target(target):
             raise WorkflowError(f"study {STUDY.study} has no target {target!r}{hint(target)}")

@@ -52,7 +52,10 @@ TARGETS = [
         "results/smoke/runs/t2i/jit/cfg/metrics/gneval.json",
         "did you mean 'results/smoke/runs/t2i/jit/cfg/metrics/geneval.json'?",
     ),
-    ("results/nano/tables/table2.html", "files in results/nano are another study's, see --config study=NAME"),
+    (
+        "results/nano/tables/table2.html",
+        "results/nano are another study's, see --config study=NAME",
+    ),
     ("nothing-like-it", "valid are: all, bundle, caches, claims"),
 ]
 
