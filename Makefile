@@ -20,12 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 all: setup
 	@snakemake all --config study=$(STUDY)
-	@$(MAKE) --no-print-directory $(RESULTS)/report.html
-	@nanogen summary --study $(STUDY) --report $(RESULTS)/report.html
-
-# Made again when a table or figure is newer than it.
-$(RESULTS)/report.html: $(wildcard $(RESULTS)/explorer.html $(RESULTS)/tables/*.csv $(RESULTS)/figures/*.png $(RESULTS)/figures/samples/*.png)
-	@snakemake all --config study=$(STUDY) --report $@ --quiet all
+	@nanogen summary --study $(STUDY)
 
 setup: .venv/installed
 

@@ -10,6 +10,7 @@
 #   snakemake tokenizers                  what the tokenizers give back: their table and figure
 #   snakemake leaderboard                 both axes, of this study and of entries handed in
 #   snakemake bundle                      tables, figures and the text's numbers in one archive
+#   snakemake report                      one page with all tables and figures
 #   snakemake explorer                    one page to explore the tables in a browser
 #   snakemake sweep                       the best guidance scales, of a study with the key sweep
 #   snakemake seeds                       how far trainings differ, of a study with seeds above 1
@@ -22,9 +23,6 @@ min_version("9.0")
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"
-
-
-report: "report/workflow.rst"
 
 
 include: "rules/common.smk"
@@ -63,7 +61,7 @@ onerror:
 
 
 rule all:
-    """Every table and figure of the study, its grids of images and its explorer."""
+    """Every table and figure of the study, its grids of images, its report and its explorer."""
     default_target: True
     input:
         tables(*TABLES),
@@ -72,6 +70,7 @@ rule all:
         lengths(),
         leaderboard(),
         explorer(),
+        report_page(),
 
 
 rule sweep:
@@ -96,6 +95,12 @@ rule bundle:
     """All tables, figures and numbers in one archive."""
     input:
         f"{ROOT}/bundle.zip",
+
+
+rule report:
+    """One page with all tables and figures, the main ones first."""
+    input:
+        report_page(),
 
 
 rule explorer:
@@ -208,3 +213,6 @@ rule regimes:
     input:
         tables("regimes"),
         figures("regimes"),
+
+
+include: "rules/targets.smk"

@@ -5,18 +5,9 @@ include: "inputs/report.smk"
 rule published_tables:
     output:
         [
-            report(
-                f"{ROOT}/tables/published/{name}.html",
-                caption="../report/table.rst",
-                category="Tables",
-                labels={"table": name, "numbers": "published"},
-            )
-            for name in PUBLISHED_TABLES
-        ],
-        [
             f"{ROOT}/tables/published/{name}{kind}"
             for name in PUBLISHED_TABLES
-            for kind in (".csv", ".md", ".tex")
+            for kind in (".csv", ".html", ".md", ".tex")
         ],
     log:
         f"{ROOT}/logs/table/published.log",
@@ -34,13 +25,7 @@ rule measured_table:
     input:
         get_table_inputs,
     output:
-        report(
-            f"{ROOT}/tables/{{table}}.html",
-            caption="../report/table.rst",
-            category="Tables",
-            labels={"table": "{table}", "numbers": STUDY.study},
-        ),
-        multiext(f"{ROOT}/tables/{{table}}", ".csv", ".md", ".tex"),
+        multiext(f"{ROOT}/tables/{{table}}", ".csv", ".html", ".md", ".tex"),
     log:
         f"{ROOT}/logs/table/{{table}}.log",
     wildcard_constraints:
@@ -62,16 +47,7 @@ if "correlations" in OWN_TABLES:
         input:
             TABLES["correlations"].inputs(STUDY),
         output:
-            [
-                report(
-                    PATHS.table(name, "html"),
-                    caption="../report/table.rst",
-                    category="Tables",
-                    labels={"table": name, "numbers": STUDY.study},
-                )
-                for name in CORRELATIONS
-            ],
-            [PATHS.table(name, kind) for name in CORRELATIONS for kind in ("csv", "md", "tex")],
+            [PATHS.table(name, kind) for name in CORRELATIONS for kind in ("csv", "html", "md", "tex")],
         log:
             f"{ROOT}/logs/table/correlations.log",
         localrule: True
@@ -87,13 +63,7 @@ if "correlations" in OWN_TABLES:
 
 rule published_figure:
     output:
-        report(
-            f"{ROOT}/figures/published/{{figure}}.png",
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "numbers": "published"},
-        ),
-        multiext(f"{ROOT}/figures/published/{{figure}}", ".pdf", ".svg"),
+        multiext(f"{ROOT}/figures/published/{{figure}}", ".pdf", ".png", ".svg"),
     log:
         f"{ROOT}/logs/figure/published-{{figure}}.log",
     wildcard_constraints:
@@ -112,13 +82,7 @@ rule measured_figure:
     input:
         get_figure_inputs,
     output:
-        report(
-            f"{ROOT}/figures/{{figure}}.png",
-            caption="../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}", "numbers": STUDY.study},
-        ),
-        multiext(f"{ROOT}/figures/{{figure}}", ".pdf", ".svg"),
+        multiext(f"{ROOT}/figures/{{figure}}", ".pdf", ".png", ".svg"),
     log:
         f"{ROOT}/logs/figure/{{figure}}.log",
     wildcard_constraints:
@@ -140,12 +104,7 @@ rule sample_grid:
         unpack(grid_source),
         samples=f"{ROOT}/runs/{{task}}/{{method}}/{{variant}}/samples.h5",
     output:
-        report(
-            f"{ROOT}/figures/samples/{{task}}-{{method}}-{{variant}}.png",
-            caption="../report/grid.rst",
-            category="Samples",
-            labels={"task": "{task}", "method": "{method}", "guidance": "{variant}"},
-        ),
+        f"{ROOT}/figures/samples/{{task}}-{{method}}-{{variant}}.png",
     log:
         f"{ROOT}/logs/grid/{{task}}-{{method}}-{{variant}}.log",
     localrule: True
@@ -166,12 +125,7 @@ rule lengths_figure:
         prompts=PATHS.prompts,
         samples=list(LENGTHS.values()),
     output:
-        report(
-            PATHS.figure("figure3", "png"),
-            caption="../report/lengths.rst",
-            category="Samples",
-            labels={"task": "t2i", "method": "after half and all steps", "guidance": "cfg"},
-        ),
+        PATHS.figure("figure3", "png"),
     log:
         f"{ROOT}/logs/lengths_figure.log",
     localrule: True
@@ -191,12 +145,7 @@ rule explorer_page:
         metrics=get_explored_metrics,
         samples=get_explored_samples,
     output:
-        report(
-            f"{ROOT}/explorer.html",
-            caption="../report/explorer.rst",
-            category="Explorer",
-            labels={"page": "explorer", "numbers": f"published and {STUDY.study}"},
-        ),
+        f"{ROOT}/explorer.html",
     log:
         f"{ROOT}/logs/explorer.log",
     localrule: True
@@ -210,6 +159,24 @@ rule explorer_page:
     shell:
         "python -m nanogen explorer --source {params.study} {params.files}"
         " --output {output} > {log} 2> >(tee -i {log} >&2)"
+
+
+rule report_page:
+    input:
+        parts=get_report_files,
+        linked=explorer(),
+    output:
+        report_page(),
+    log:
+        f"{ROOT}/logs/report.log",
+    localrule: True
+    conda:
+        "../envs/report.yaml"
+    params:
+        study=study_file(),
+    shell:
+        "python -m nanogen report --study {params.study} --input {input.parts:q} --output {output}"
+        " > {log} 2> >(tee -i {log} >&2)"
 
 
 rule submit:
@@ -233,13 +200,7 @@ rule leaderboard_table:
     input:
         get_entries,
     output:
-        report(
-            PATHS.table("leaderboard", "html"),
-            caption="../report/leaderboard.rst",
-            category="Tables",
-            labels={"table": "leaderboard", "numbers": STUDY.study},
-        ),
-        multiext(f"{ROOT}/tables/leaderboard", ".csv", ".md", ".tex"),
+        multiext(f"{ROOT}/tables/leaderboard", ".csv", ".html", ".md", ".tex"),
     log:
         f"{ROOT}/logs/table/leaderboard.log",
     localrule: True

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("Snakefile", "rules", "config", "profiles", "gpu", "slurm", "report", "envs", "src")
+PARTS = ("Snakefile", "rules", "config", "profiles", "gpu", "slurm", "envs", "src")
 # The copy's steps start `python` and import nanogen from the copy.
 ENVIRONMENT = {
     **os.environ,

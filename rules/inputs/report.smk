@@ -195,6 +195,16 @@ def explorer():
     return [f"{ROOT}/explorer.html"]
 
 
+def report_page():
+    return [f"{ROOT}/report.html"]
+
+
+def get_report_files(wildcards):
+    """Every table and picture of the report."""
+    shown = [str(Path(path).with_suffix(".html")) for path in tables(*TABLES) + leaderboard()]
+    return [*shown, *figures(*FIGURES), *lengths(), *grids()]
+
+
 def get_explored_tables(wildcards):
     return [PATHS.table(name) for name in EXPLORED]
 

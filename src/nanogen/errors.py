@@ -13,7 +13,12 @@ class UserError(Exception):
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A hint such as ``; did you mean 'jit'?``, or the list of valid names if none is near."""
     names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    if hint := did_you_mean(name, names):
+        return hint
     return f"; valid are: {', '.join(names)}" if names else ""
+
+
+def did_you_mean(name: str, valid: Iterable[str], likeness: float = 0.5) -> str:
+    """A hint such as ``; did you mean 'jit'?``; empty if no name is as like (from 0 to 1, equal)."""
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=likeness)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""The explorer's page in headless Chromium, and a small study's results to show in it."""
+"""The pages of a study in headless Chromium, and a small study's results to show in it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def chromium():
 
 @pytest.fixture
 def opened(chromium):
-    """``opened(path, width)``: the page at this width of window, once it is drawn.
+    """``opened(path, width)``: the page at this width of window, once ``ready`` is on it.
 
     Afterwards no page may have written an error or asked for anything but itself.
     """
     contexts, errors, requests = [], [], []
 
-    def open_page(path: Path, width: int = 1280, **options):
+    def open_page(path: Path, width: int = 1280, ready: str = "html[data-ready]", **options):
         context = chromium.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
@@ -56,7 +56,7 @@ def opened(chromium):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_selector("html[data-ready]")
+        page.wait_for_selector(ready)
         requests.remove(path.as_uri())
         return page
 
@@ -153,3 +153,19 @@ def study_page(study_folder) -> Path:
     with chdir(study_folder):
         assert main(["explorer", "--source", "nano", "--given", KEYS, "--output", str(path)]) == 0
     return path
+
+
+@pytest.fixture(scope="session")
+def report(study_folder) -> Path:
+    """The report of that study: its tables, Figure 1 and a table of the paper."""
+    of_study = ["--study", "nano", "--given", KEYS]
+    results = Path("results/nano")
+    figure, published = results / "figures/figure1", results / "tables/published"
+    files = [results / f"tables/{name}.html" for name in ("table2", "table3", "table4")]
+    files += [published / "table2.html", figure.with_suffix(".png")]
+    with chdir(study_folder):
+        assert main(["table", "table2", "--published", "--output-prefix", f"{published}/table2"]) == 0
+        assert main(["figure", "figure1", *of_study, "--output-prefix", str(figure)]) == 0
+        page = ["--input", *map(str, files), "--output", "results/nano/report.html"]
+        assert main(["report", *of_study, *page]) == 0
+    return study_folder / "results/nano/report.html"

@@ -289,7 +289,8 @@ def test_the_summary_is_the_main_tables_and_what_to_look_at(study, capsys):
         path = Path(f"results/smoke/{name}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    Path("results/smoke/explorer.html").touch()
+    for page in ("report", "explorer"):
+        Path(f"results/smoke/{page}.html").touch()
     capsys.readouterr()
     assert main(["summary", "--study", "smoke"]) == 0
     shown = capsys.readouterr().out
@@ -297,7 +298,7 @@ def test_the_summary_is_the_main_tables_and_what_to_look_at(study, capsys):
     assert "Table 2" in shown
     paths = [line for line in shown.splitlines() if line.startswith("  results/smoke/")]
     assert [line.split()[0].rpartition("/")[2] for line in paths] == [
-        "overview.png", "figure1.png", "explorer.html",
+        "overview.png", "figure1.png", "report.html", "explorer.html",
     ]  # fmt: skip
     assert not any(text in shown for text in ("Sweep:", "sweep.csv", "samples/"))
     assert "nanogen summary --study smoke --all" in shown

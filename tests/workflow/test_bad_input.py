@@ -41,6 +41,30 @@ def test_mistakes_in_the_configuration(fresh, options, parts):
     assert_refused(outcome, *parts)
 
 
+SMOKE = ("--config", "study=smoke")
+TARGETS = [
+    ("tabel2", "study smoke has no target 'tabel2'; did you mean 'table2'?"),
+    (
+        "results/smoke/tables/tabel2.html",
+        "no target 'results/smoke/tables/tabel2.html'; did you mean 'results/smoke/tables/table2.html'?",
+    ),
+    (
+        "results/smoke/runs/t2i/jit/cfg/metrics/gneval.json",
+        "did you mean 'results/smoke/runs/t2i/jit/cfg/metrics/geneval.json'?",
+    ),
+    (
+        "results/nano/tables/table2.html",
+        "results/nano are another study's, see --config study=NAME",
+    ),
+    ("nothing-like-it", "valid are: all, bundle, caches, claims"),
+]
+
+
+@pytest.mark.parametrize(("target", "sentence"), TARGETS)
+def test_a_misspelt_target_is_answered_with_the_nearest(fresh, target, sentence):
+    assert_refused(fresh.dry_run(target, *SMOKE), sentence)
+
+
 def assert_refused(outcome, *parts: str) -> None:
     assert outcome.code != 0
     for part in parts:

@@ -10,7 +10,7 @@ EXTRACTORS = ("inception", "convnext", "dinov2")
 NAMED = {
     "table1", "table2", "table3", "table4", "figure1", "figure2", "figure3", "figure4", "figure5",
     "models", "caches", "correlations", "claims", "regimes", "tokenizers", "overview",
-    "explorer", "leaderboard", "docs",
+    "report", "explorer", "leaderboard", "docs",
 }  # fmt: skip
 # What a study of an RAE, a VAE and a pixel method on both tasks runs; the default study, which has
 # MeanFlow besides (sample sets of one and of two steps, with guidance only) and two extractors less; one
@@ -21,7 +21,7 @@ THREE = {
     "reference": 1, "score_images": 9, "score_text": 3, "reconstruct": 2,
     "measured_table": 7, "published_tables": 1, "correlation_tables": 1,
     "measured_figure": 8, "published_figure": 4,
-    "sample_grid": 9, "explorer_page": 1, "submit": 1, "leaderboard_table": 1,
+    "sample_grid": 9, "explorer_page": 1, "report_page": 1, "submit": 1, "leaderboard_table": 1,
     "lengths_figure": 1,
 }  # fmt: skip
 FOUR = THREE | {
@@ -211,7 +211,11 @@ TARGETS = [
         {"train": 8, "submit": 1, "leaderboard_table": 1},
         {"measured_table", "sample_grid"},
     ),
-    ("bundle", {"lengths_figure": 1, "archive": 1, "numbers": 1, "sample_grid": 13}, {"explorer_page"}),
+    (
+        "bundle",
+        {"lengths_figure": 1, "archive": 1, "numbers": 1, "sample_grid": 13},
+        {"explorer_page", "report_page"},
+    ),
     ("tokenizers", {"reconstruct": 2, "train_tokenizer": 2}, {"train", "encode_latents"}),
     ("figure2", {"train": 8, "measured_table": 1, "measured_figure": 1}, {"sample"}),
     ("regimes", {"train": 8, "measured_table": 1, "measured_figure": 1}, {"sample"}),

@@ -16,7 +16,7 @@ from nanogen.data import hdf5
 from nanogen.files import label
 
 REPORTS = {
-    "measured_table", "correlation_tables", "measured_figure", "explorer_page",
+    "measured_table", "correlation_tables", "measured_figure", "explorer_page", "report_page",
     "submit", "leaderboard_table",
 }  # fmt: skip
 STUDY = ("--config", "study=nano")
@@ -49,8 +49,8 @@ def test_a_finished_study_has_nothing_to_do(finished):
 
 def test_one_figures_style_concerns_that_figure_only(finished):
     plan = changed(finished, report={"figures": {"figure1": {"width": 6}}})
-    assert plan.rules == {"published_figure": 1, "measured_figure": 1}
-    assert {job["figure"] for job in plan.jobs} == {"figure1"}
+    assert plan.rules == {"published_figure": 1, "measured_figure": 1, "report_page": 1}
+    assert {job["figure"] for job in plan.of("published_figure", "measured_figure")} == {"figure1"}
 
 
 def test_one_methods_steps_concern_its_training_and_what_follows(finished):

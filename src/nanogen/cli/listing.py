@@ -76,6 +76,7 @@ FOR_RULES: Listing = {
     "submit": ("submit", "write leaderboard entries from metric files, or check entries against them"),
     "leaderboard": ("leaderboard", "merge leaderboard entries into a table of both axes"),
     "numbers": ("numbers", "write the numbers that a text quotes as LaTeX commands"),
+    "report": ("report", "put a study's tables and figures on one HTML page, the main ones first"),
     "bundle": ("bundle", "pack a study's tables, figures and numbers into an archive with checksums"),
     "stand-in": ("stand_in", "run a command against a local stand-in of the hub with tiny models"),
 }

@@ -25,7 +25,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--figure", type=Path, nargs="*", default=[], help="figures and grids, else the study's"
     )
-    parser.add_argument("--report", type=Path, help="Snakemake's report")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     study = read_study(args.study, args.given)
     root = Path(Paths(study).root)
     figures = args.figure or sorted(root.glob("figures/**/*.png"))
-    for path in [*figures, *([args.report] if args.report else [])]:
+    for path in figures:
         if not path.exists():
             raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
     show = terminal.show if args.all or args.table else terminal.show_briefly
@@ -45,6 +44,6 @@ def run(args: argparse.Namespace) -> None:
         study.study,
         args.table or sorted(root.glob("tables/*.csv")),
         figures,
-        [page for page in (root / "explorer.html", args.report) if page and page.exists()],
+        [page for page in (root / "report.html", root / "explorer.html") if page.exists()],
         profile.runs(root),
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from nanogen.data import photographs, wordnet
-from nanogen.errors import UserError
+from nanogen.errors import UserError, did_you_mean
 
 
 def class_names(
@@ -59,8 +58,7 @@ def class_number(text: str, names: Sequence[str], classes: int) -> int:
         if int(text) < classes:
             return int(text)
         raise UserError(f"--class {text}: there are {classes} classes, 0 to {classes - 1}")
-    close = get_close_matches(wanted, spoken, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = did_you_mean(wanted, spoken)
     also = "" if numbered else f"; a number, 0 to {classes - 1}, is valid too"
     raise UserError(f"--class {text!r} is unknown{hint}{also}")
 

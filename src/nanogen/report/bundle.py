@@ -27,7 +27,7 @@ def pack(study: Study, inputs: Iterable[Path], output: Path) -> None:
     Raises UserError where a file is missing or lies outside the study's folder.
     """
     root = Path(Paths(study).root)
-    contents = {_name(path, root): _read(path) for path in inputs}
+    contents = {name_in(root, path): _read(path) for path in inputs}
     sums = {name: hashlib.sha256(contents[name]).hexdigest() for name in sorted(contents)}
     listed = [{"file": n, "bytes": len(contents[n]), "sha256": digest} for n, digest in sums.items()]
     about = {**label(*FORMAT, config_hash(sums)), "study": study.study, "files": listed}
@@ -46,9 +46,10 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-def _name(path: Path, root: Path) -> str:
+def name_in(root: Path, path: Path) -> str:
+    """The name of a file below the study's folder; raises UserError where it lies outside."""
     if not path.is_relative_to(root):
-        raise UserError(f"{path} lies outside {root}, whose files are bundled")
+        raise UserError(f"{path} lies outside {root}, the study's folder; name files of the study")
     return path.relative_to(root).as_posix()
 
 

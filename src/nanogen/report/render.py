@@ -50,6 +50,11 @@ def _tex_character(character: str) -> str:
     return character if letter.isascii() and letter.isalpha() else f"(U+{ord(character):04X})"
 
 
+def spoken(name: str) -> str:
+    """A table's or figure's name as text, e.g. ``Table 2`` for ``table2``."""
+    return re.sub(r"(?<=[a-z])(?=\d+$)", " ", name).capitalize()
+
+
 def tex_escaped(text: str) -> str:
     """Text with LaTeX's special characters, arrows and dashes written as LaTeX has them."""
     composed = unicodedata.normalize("NFC", one_line(text))
@@ -66,7 +71,7 @@ def markdown(table: Table) -> str:
     marked = marks(table)
     columns = table.columns
     lines = [
-        f"**{table.name.replace('table', 'Table ').capitalize()}.** {table.caption}",
+        f"**{spoken(table.name)}.** {table.caption}",
         "",
         *([f"> **{table.banner}.**", ""] if table.banner else []),
         "| " + " | ".join(column.title for column in columns) + " |",

@@ -71,12 +71,16 @@ def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
                 f"--config study={study.study}`"
             )
         tables[part] = of_first_seeds(read_rows(path, needs=("method", "name", "family")))
-    note = (
+    families = paper_tables.LATENT_FAMILIES if study.scale == "paper" else FAMILIES
+    return _source(study.study, f"Measured: {study.study}", measured_note(study), tables, families)
+
+
+def measured_note(study: Study) -> str:
+    """What must be known of a study's numbers."""
+    return (
         f"Measured by study {study.study}, seed {study.seed}, one training per method. Its scale is its "
         "own: read its order, not its values, beside the paper's."
     )
-    families = paper_tables.LATENT_FAMILIES if study.scale == "paper" else FAMILIES
-    return _source(study.study, f"Measured: {study.study}", note, tables, families)
 
 
 def _source(

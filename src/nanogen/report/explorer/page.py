@@ -20,6 +20,7 @@ from nanogen.report.explorer import provenance, thumbnails
 from nanogen.report.explorer.entries import Content, measured_source, published_source
 from nanogen.report.results import Results
 from nanogen.report.style import FAMILIES, Look
+from nanogen.statistics.bootstrap import FEWEST
 
 # One module in this order; the last one starts the page.
 SCRIPTS = ("statistics.js", "chart.js", "leaderboard.js", "details.js", "controls.js", "main.js")
@@ -59,6 +60,7 @@ def content(study: Study | None = None, inputs: Sequence[Path] = (), samples: in
     looks = {**FAMILIES, "public": PUBLIC}
     return {
         "program": f"nanogen {__version__}",
+        "fewest": FEWEST,
         "families": [
             {"key": key, "title": look.title, "colour": look.colour, "shape": SHAPES[look.marker]}
             for key, look in looks.items()

@@ -40,12 +40,12 @@ function setData(id, value, text) {
 }
 
 // What the sign of r means, where both columns have a better direction.
-function verdict(r, interval) {
-  if (r === null) return `r needs ${ENOUGH} points that differ: switch on more families, or select more.`;
+function verdict(r, interval, n) {
+  if (n < content.fewest) return `Too few for r, which is given from ${content.fewest} points on.`;
+  if (r === null) return "r is undefined: a column is constant over these points.";
   const [x, y] = [columnOf(state.x), columnOf(state.y)];
   const means = x.better && y.better
     ? `${x.better === y.better ? "Positive" : "Negative"} here means: better on one, better on the other. ` : "";
-  if (!interval) return `${means}An interval needs 4 points.`;
   const zero = interval[0] <= 0 && interval[1] >= 0;
   return means + (zero
     ? "The interval contains 0: these points alone do not tell whether the two go together."
@@ -55,14 +55,15 @@ function verdict(r, interval) {
 function showStatistics(all) {
   const found = all.filter((point) => inBox(point, state.box));
   const [x, y] = ["x", "y"].map((axis) => found.map((point) => point[axis]));
-  const r = pearson(x, y);
+  const r = pearson(x, y, content.fewest);
   const interval = fisherInterval(r, found.length);
   setData("r", r, rounded(r));
-  setData("rho", spearman(x, y), rounded(spearman(x, y)));
+  const rho = spearman(x, y, content.fewest);
+  setData("rho", rho, rounded(rho));
   setData("n", found.length, state.box ? `${found.length} of ${all.length}` : String(found.length));
   element("interval").textContent = interval ? `${rounded(interval[0])} to ${rounded(interval[1])}` : "–";
   element("interval").dataset.interval = interval ? interval.join(" ") : "";
-  element("verdict").textContent = verdict(r, interval);
+  element("verdict").textContent = verdict(r, interval, found.length);
   const without = state.source.rows
     .filter((row) => state.shown.has(row.family) && !all.some((point) => point.method === row.method));
   element("left-out").textContent = without.length

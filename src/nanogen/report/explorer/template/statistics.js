@@ -1,12 +1,11 @@
 // Correlation coefficients; `tests/browser` compares them with scipy's.
 
 const Z975 = 1.959963984540054; // 97.5 % quantile of the standard normal distribution
-const ENOUGH = 3; // fewer points always lie on a line
 
-// Pearson's r of two lists of numbers; null for fewer than three, or where one is constant.
-function pearson(x, y) {
+// Pearson's r of two lists of numbers; null for fewer than ``fewest``, or where one is constant.
+function pearson(x, y, fewest) {
   const n = x.length;
-  if (n < ENOUGH) return null;
+  if (n < fewest) return null;
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / n;
   const [mx, my] = [mean(x), mean(y)];
   let [sxx, syy, sxy] = [0, 0, 0];
@@ -21,7 +20,7 @@ function pearson(x, y) {
 
 // The 95 % interval of r after Fisher (1921): artanh r is about normal with variance 1 / (n - 3).
 function fisherInterval(r, n) {
-  if (r === null || n < 4) return null;
+  if (r === null) return null;
   const half = Z975 / Math.sqrt(n - 3);
   return [Math.tanh(Math.atanh(r) - half), Math.tanh(Math.atanh(r) + half)];
 }
@@ -40,6 +39,6 @@ function ranks(values) {
 }
 
 // Spearman's rank correlation: Pearson's r of the ranks.
-function spearman(x, y) {
-  return pearson(ranks(x), ranks(y));
+function spearman(x, y, fewest) {
+  return pearson(ranks(x), ranks(y), fewest);
 }
