@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from nanogen.backbones.embeddings import sent
 from nanogen.config.schema import Term
 from nanogen.errors import UserError
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
@@ -19,9 +20,10 @@ def mean_below(
     """Mean over all samples of the clean prediction's distance, which counts as zero unless t < t_below.
 
     The others are left out of the frozen network's batch: with the shift of times they are about half.
-    It is no mean over those that count, because their number differs between processes.
+    It is no mean over those that count, because their number differs between processes. They are found
+    on the CPU, where their times were drawn, so that nothing waits for the device.
     """
-    near = (predicted.t < t_below).nonzero()[:, 0]
+    near = sent((predicted.times < t_below).nonzero()[:, 0], predicted.clean.device)
     images, targets = predicted.clean[near], predicted.batch.x[near]
     if not len(near):  # networks of the libraries do not take an empty batch
         return images.sum()
