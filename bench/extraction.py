@@ -39,7 +39,7 @@ def stage_and_network(folder: Path) -> dict[str, Any]:
     from nanogen.small_networks.random_networks import write_random_network
 
     changes = {
-        "evaluation": {"extractors": [EXTRACTOR]},
+        "evaluation": {"extractors": [EXTRACTOR], "classifier": None},
         "models": {EXTRACTOR: {"source": "random"}},
     }
     study = load_study("nano", changes)
@@ -77,12 +77,16 @@ def extract(folder: Path, batch: int) -> None:
 
     stage = read_json(folder / "stage.json")
     extractor = load_extractor(folder / EXTRACTOR, read(Model, stage["extractors"][0]))
-    before, started = memory("VmRSS"), time.perf_counter()
+    before, started, used = memory("VmRSS"), time.perf_counter(), time.process_time()
     del extractor
     folders = {EXTRACTOR: folder / EXTRACTOR}
     write_features(stage, folder / "samples.h5", folders, folder / "features.h5", batch)
-    seconds = time.perf_counter() - started
-    write_json(folder / "result.json", {"bytes": memory("VmHWM") - before, "seconds": seconds})
+    result = {
+        "bytes": memory("VmHWM") - before,
+        "seconds": time.perf_counter() - started,
+        "processor_seconds": time.process_time() - used,
+    }
+    write_json(folder / "result.json", result)
 
 
 def measured(folder: Path, count: int, batch: int) -> dict[str, float]:

@@ -57,6 +57,7 @@ def checks(size: str, device: torch.device) -> list[Check]:
         Check("losses compiled and as written", relative(compiled, rounded), COMPILED),
         Check("losses sharded and replicated", sharded(stage_of(case), device), SHARDED),
         Check("a training resumed and undisturbed", resumed(stage_of(case), device), 0.0),
+        Check("noise of one process and of two", divided(stage_of(case), device), 0.0),
     ]
 
 
@@ -74,7 +75,7 @@ def losses(stage: TrainStage, device: torch.device) -> Tensor:
     """Of the first steps."""
     learner, batches = begun(stage, device)
     torch.manual_seed(0)  # the texts' features
-    steps = [learner.step(n + 1, batches.at(n).to(device))["loss"] for n in range(STEPS)]
+    steps = [learner.step(n + 1, batches.at(n, device))["loss"] for n in range(STEPS)]
     return torch.stack(steps).cpu()
 
 
@@ -102,7 +103,7 @@ def of_shared(stage: TrainStage, device: torch.device, sharding: str) -> Tensor:
     batches, found = Batches(Data(stage, device), stage), []
     torch.manual_seed(0)
     for step in range(STEPS):
-        loss = objective(network, batches.at(step).to(device), model.conditioner)["loss"]
+        loss = objective(network, batches.at(step, device), model.conditioner)["loss"]
         loss.backward()
         clip_grad_norm_(model.parameters(), stage.training.optimizer.clip)
         optimizer.step()
@@ -114,7 +115,7 @@ def of_shared(stage: TrainStage, device: torch.device, sharding: str) -> Tensor:
 def resumed(stage: TrainStage, device: torch.device) -> float:
     """Largest difference of the next loss and of all weights and moments after a step is resumed."""
     learner, batches = begun(stage, device)
-    learner.step(1, batches.at(0).to(device))
+    learner.step(1, batches.at(0, device))
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder, "state")
         with checkpoint.locked(state):
@@ -122,7 +123,17 @@ def resumed(stage: TrainStage, device: torch.device) -> float:
             other = Learner(stage, Processes(0, 1, device))
             assert other.restore(state) == 1
     pairs = [(learner.state(), other.state())]
-    batch = batches.at(1).to(device)
+    batch = batches.at(1, device)
     first, second = (x.step(2, batch)["loss"] for x in (learner, other))
     kept = ((a[name] - b[name]).abs().max() for a, b in pairs for name in a)
     return max(float((first - second).abs()), *(float(value) for value in kept))
+
+
+def divided(stage: TrainStage, device: torch.device) -> float:
+    """Largest difference of a batch's noise, drawn by one process and by two that share the batch."""
+    training = stage.training.model_copy(update={"noise_chunk": stage.training.batch_size // 2})
+    stage = replace(stage, training=training)
+    data = Data(stage, device)
+    whole = Batches(data, stage).at(0, device).noise
+    parts = [Batches(data, stage, rank, 2).at(0, device).noise for rank in range(2)]
+    return float((torch.cat(parts) - whole).abs().max())

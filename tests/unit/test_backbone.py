@@ -12,6 +12,7 @@ from nanogen.backbones.embeddings import patches, unpatch
 from nanogen.config import stages
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
+from nanogen.stage2.learner import compile_blocks
 
 KEYS = {
     "latent": (4, 6, 6),
@@ -25,13 +26,14 @@ KEYS = {
 }
 
 
-def network(kind: str = "label") -> DDT:
+def network(kind: str = "label", **changes: int) -> DDT:
     """A network all of whose weights are random, the zero-initialised ones too."""
     torch.manual_seed(0)
+    keys = KEYS | changes
     if kind == "label":
-        model = DDT(conditioner={"kind": "label", "classes": 5, "tokens": 3}, **KEYS)
+        model = DDT(conditioner={"kind": "label", "classes": 5, "tokens": 3}, **keys)
     else:
-        model = DDT(conditioner={"kind": "text", "tokens": 7}, text_width=12, **KEYS)
+        model = DDT(conditioner={"kind": "text", "tokens": 7}, text_width=12, **keys)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -43,9 +45,11 @@ def inputs(count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(count, 4, 6, 6, generator=generator), torch.linspace(0.1, 0.9, count)
 
 
-def text(lengths: list[int], longest: int) -> Condition:
-    """Random tokens; where the mask is false they are large, so that a leak would show."""
-    tokens = torch.randn(len(lengths), longest, 12, generator=torch.Generator().manual_seed(5))
+def text(lengths: list[int], longest: int, drawn: int | None = None) -> Condition:
+    """Random tokens, the first ``longest`` of ``drawn``; where the mask is false they are large, so that
+    a leak would show."""
+    generator = torch.Generator().manual_seed(5)
+    tokens = torch.randn(len(lengths), drawn or longest, 12, generator=generator)[:, :longest]
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
     return Condition(tokens=torch.where(mask[..., None], tokens, 100.0), mask=mask)
 
@@ -86,6 +90,36 @@ def test_padding_of_text_does_not_matter():
         mask=torch.cat([long.mask, torch.zeros(3, 9, dtype=torch.bool)], dim=1),
     )
     torch.testing.assert_close(model(x, t, short).image, model(x, t, padded).image, atol=1e-5, rtol=1e-5)
+
+
+def test_captions_as_long_as_the_longest_of_a_batch_learn_what_padded_ones_do():
+    x, t = inputs()
+    lengths, gradients = [2, 5, 1], []
+    for longest in (5, 7, 31):
+        model = network("text")
+        output = model(x, t, text(lengths, longest, 31)).image
+        (output - x).square().mean().backward()
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    for padded in gradients[1:]:
+        torch.testing.assert_close(padded, gradients[0], rtol=1e-4, atol=1e-6)
+
+
+def test_captions_of_any_length_are_compiled_a_few_times():
+    compiled: list[int] = []
+
+    def counted(graph, inputs):
+        compiled.append(len(inputs))
+        return graph.forward
+
+    model = network(
+        "text", encoder_depth=12
+    )  # more blocks than the compiler keeps versions of a function
+    torch.compiler.reset()
+    compile_blocks(model, counted)
+    x, t = inputs()
+    for longest in (5, 2, 7, 4, 6, 3, 9, 17, 31):
+        model(x, t, text([2, 1, 0], longest)).image.sum().backward()
+    assert len(compiled) <= 6
 
 
 @torch.no_grad()

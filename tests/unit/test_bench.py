@@ -50,7 +50,7 @@ def test_the_gpu_suite_runs_where_there_is_none(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(output.read_text())
     assert all(line.endswith("right") for line in found["checks"])
-    assert len(found["checks"]) == 4
+    assert len(found["checks"]) == 5
     kinds = {(row["work"], row["source"]) for row in found["rows"]}
     assert kinds >= {("flow matching", "online"), ("meanflow", "cache"), ("sampling", "cache")}
     assert found["torch"] == torch.__version__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from nanogen.models.network_files import save_network
 from nanogen.models.perceptual import load_perceptual
 from nanogen.models.small_inception import SmallInception
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
+from nanogen.objectives.batch import Batch
 from nanogen.objectives.repa import spatially_normalised
 from nanogen.sampling.generate import Generator, labels_of
 from nanogen.sampling.solvers import Guidance, integrate
@@ -286,16 +288,22 @@ def frozen(tiny, tmp_path) -> tuple[dict, dict[str, Path]]:
     return stage, folders
 
 
+def shaken(stage: TrainStage) -> torch.nn.Module:
+    """A network whose output is not zero."""
+    model = build(stage)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
 def test_perceptual_terms_reach_the_network_only_below_their_time(frozen, tiny_images):
     stage, folders = frozen
     source = TrainingData(TrainStage.from_json(stage), None, tiny_images, None)
     objective = objective_of(
         TrainStage.from_json(stage), term_networks(TrainStage.from_json(stage), folders)
     )
-    model = build(TrainStage.from_json(stage))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+    model = shaken(TrainStage.from_json(stage))
     batch = Batches(source, TrainStage.from_json(stage)).at(0)
     for name, (_, term) in objective.terms.items():
         for time, reached in ((0.69, True), (0.7, False)):
@@ -305,6 +313,26 @@ def test_perceptual_terms_reach_the_network_only_below_their_time(frozen, tiny_i
             gradients = torch.autograd.grad(value, [model.final.linear.weight])
             assert bool(value > 0) == reached, name
             assert bool(gradients[0].any()) == reached, name
+
+
+def test_samples_with_much_noise_are_left_out_without_a_change(frozen, tiny_images):
+    """The same as the distances of all samples, of which those with much noise count as zero."""
+    stage, folders = frozen
+    typed = TrainStage.from_json(stage)
+    objective = objective_of(typed, term_networks(typed, folders))
+    batch = Batches(TrainingData(typed, None, tiny_images, None), typed).at(0)
+    model, times = shaken(typed), torch.linspace(0.97, 0.03, 16)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    for name, (_, term) in objective.terms.items():
+        found, expected = (
+            objective.base.predicted_at(model, batch, times, batch.condition) for _ in range(2)
+        )
+        every = term.distance(expected.clean, batch.x)
+        losses = term(found), torch.where(expected.t < 0.7, every, 0.0).mean()
+        torch.testing.assert_close(*losses, msg=name)
+        gradients = (torch.autograd.grad(loss, trained, allow_unused=True) for loss in losses)
+        for one, other in zip(*gradients, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7, msg=name)
 
 
 def test_pixelgen_trains_with_both_terms(frozen, tiny_images, tmp_path):
@@ -431,6 +459,62 @@ def test_a_neural_field_reads_every_pixel_of_its_own_patch():
         changed = (field(tokens, cells) != before).nonzero().tolist()
     assert before.shape == (2, 5, 48)
     assert {(b, n, value // 3) for b, n, value in changed} == {(1, 2, 7)}  # (p, p, C)
+
+
+# --------------------------------------------------------------------- what a step waits for
+
+META = torch.device("meta")  # its tensors have a size and no values, so reading one is an error
+
+
+def random_batch(stage: TrainStage) -> Batch:
+    """Four samples, with what the stage's conditioner and terms read."""
+    normal, heads = torch.randn(4), stage.heads
+    if stage.text_width is None:
+        condition = Condition(labels=torch.arange(4))
+    else:
+        mask = torch.arange(5) < torch.tensor([[5], [0], [2], [3]])
+        condition = Condition(tokens=torch.randn(4, 5, stage.text_width), mask=mask)
+    x, noise = torch.randn(2, 4, *stage.latent)
+    batch = Batch(x, noise, normal, torch.rand(4), normal + 1, condition, 0)
+    if heads.cls_width:
+        batch = replace(batch, cls=torch.randn(4, heads.cls_width))
+        batch = replace(batch, cls_noise=torch.randn(4, heads.cls_width))
+    if heads.repa_width:
+        _, rows, columns = stage.latent
+        grid = rows // stage.backbone.patch, columns // stage.backbone.patch
+        batch = replace(batch, patches=torch.randn(4, heads.repa_width, *grid))
+    return batch
+
+
+def learn_on_meta(stage: TrainStage, networks: dict | None = None) -> None:
+    model = build(stage).to(META)
+    losses = objective_of(stage, networks)(model, random_batch(stage).to(META), model.conditioner)
+    losses["loss"].backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize(
+    ("method", "task"),
+    [
+        ("jit", "imagenet"),
+        ("sd-vae-mse", "t2i"),
+        ("dinov2-b-reg", "imagenet"),
+        ("e2e-va-vae-repa", "imagenet"),
+        (
+            "meanflow",
+            "imagenet",
+        ),  # a step of flow matching; the derivative needs autocast, which META lacks
+    ],
+)
+def test_a_step_does_not_wait_for_the_device(tiny, method, task):
+    """A GPU works behind the host, which would have to wait to read one of its values."""
+    learn_on_meta(TrainStage.from_json(stages.train(tiny(), method, task)))
+
+
+def test_pixelgens_step_does_not_wait_for_the_device(frozen):
+    stage, folders = frozen
+    typed = TrainStage.from_json(stage)
+    learn_on_meta(typed, term_networks(typed, folders, META))
 
 
 # --------------------------------------------------------------------- wrong combinations

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition, sent
 
+ON_HOST = ("normal", "other_normal")  # for times, which the host then knows without waiting
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -17,9 +19,11 @@ class Batch:
 
     x: Tensor  # (B, C, H, W) float32, data
     noise: Tensor  # (B, C, H, W) standard normal
-    normal: Tensor  # (B,) standard normal, from which times are drawn
+    normal: Tensor  # (B,) standard normal, from which times are drawn; on the CPU
     uniform: Tensor  # (B,) in [0, 1), decides which conditions are dropped
-    other_normal: Tensor  # (B,) standard normal, from which MeanFlow's second times are drawn
+    other_normal: (
+        Tensor  # (B,) standard normal, from which MeanFlow's second times are drawn; on the CPU
+    )
     condition: Condition
     step: int  # from 0, the same on every process
     cls: Tensor | None = None  # (B, Z) a frozen encoder's class token of x (REG)
@@ -27,12 +31,13 @@ class Batch:
     patches: Tensor | None = None  # (B, W, rows, columns) its patch features on the token grid (REPA)
 
     def to(self, device: torch.device) -> Batch:
+        """The batch on the device, but for `ON_HOST`."""
         if device.type == "cpu":
             return self
         moved: dict[str, Any] = {"condition": self.condition.to(device)}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and field.name not in ON_HOST:
                 moved[field.name] = sent(value, device)
         return replace(self, **moved)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from nanogen.backbones import Condition, Output
-from nanogen.backbones.embeddings import Conditioning
+from nanogen.backbones.embeddings import Conditioning, sent
 from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import (
@@ -26,6 +26,7 @@ class Predicted:
 
     batch: Batch
     t: Tensor  # (B,)
+    times: Tensor  # (B,), the same on the CPU: choosing samples by them does not wait for the device
     image: PathSample  # noisy images and their velocity
     cls: PathSample | None  # the same for the class token, (B, Z), if it is diffused too
     output: Output
@@ -65,8 +66,11 @@ class FlowMatching:
         condition = conditioner.dropped(batch.condition, batch.uniform < self.dropout)
         return self.predicted_at(model, batch, self.times(batch.normal), condition)
 
-    def predicted_at(self, model: nn.Module, batch: Batch, t: Tensor, condition: Condition) -> Predicted:
-        """Predict at times ``t`` (B,); noise is added to the class token at the same times (REG)."""
+    def predicted_at(
+        self, model: nn.Module, batch: Batch, times: Tensor, condition: Condition
+    ) -> Predicted:
+        """Predict at ``times`` (B,), on the CPU; the class token gets noise at the same times (REG)."""
+        t = sent(times, batch.x.device)
         image = self.path.sample(batch.x, batch.noise, t)
         cls = None
         if batch.cls is not None:
@@ -75,7 +79,7 @@ class FlowMatching:
         output = model(image.x_t, t, condition, *([] if cls is None else [cls.x_t]))
         velocity = self.velocity_of(output, image.x_t, t)
         clean = image.x_t - per_sample(t, velocity).clamp_min(self.path.t_eps) * velocity
-        return Predicted(batch, t, image, cls, output, velocity, clean)
+        return Predicted(batch, t, times, image, cls, output, velocity, clean)
 
     def velocity_of(self, output: Output, x_t: Tensor, t: Tensor) -> Tensor:
         """Convert the network's output of either prediction to a velocity, float32 (B, C, H, W)."""

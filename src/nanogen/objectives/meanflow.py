@@ -21,7 +21,7 @@ from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
 
 from nanogen.backbones import Output
-from nanogen.backbones.embeddings import Condition, Conditioning
+from nanogen.backbones.embeddings import Condition, Conditioning, sent
 from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import PREDICTIONS, StraightPath, TrainingTime, shift_factor
@@ -137,10 +137,10 @@ class MeanFlow:
         In a flow matching step t is a single draw, and r, which equals t, is None. Such times are on
         average closer to the data than the larger of two draws.
         """
-        one = self.times(batch.normal)
+        one = sent(self.times(batch.normal), batch.x.device)
         if batch.step in self.flow_matching:
             return one, None
-        other = self.times(batch.other_normal)
+        other = sent(self.times(batch.other_normal), batch.x.device)
         return torch.maximum(one, other), torch.minimum(one, other)
 
     def errors(

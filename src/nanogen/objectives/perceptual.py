@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from nanogen.backbones.embeddings import sent
 from nanogen.config.schema import Term
 from nanogen.errors import UserError
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
@@ -20,9 +21,10 @@ def mean_below(
     """Return the mean distance of the clean prediction, where samples with t >= t_below count as zero.
 
     The frozen network only sees the other samples, which are about half of them, given the shift of
-    times. The mean is over all samples, because the number of the others differs between processes.
+    times. The mean is over all samples, because the number of the others differs between processes. They
+    are chosen on the CPU, where the times are drawn, so nothing waits for the device.
     """
-    near = (predicted.t < t_below).nonzero()[:, 0]
+    near = sent((predicted.times < t_below).nonzero()[:, 0], predicted.clean.device)
     images, targets = predicted.clean[near], predicted.batch.x[near]
     if not len(near):  # networks of the libraries do not accept an empty batch
         return images.sum()

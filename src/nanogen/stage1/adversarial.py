@@ -38,11 +38,11 @@ def adaptive_weight(
     Both gradients are those of the global batch, so that the weight is the same on any number of
     processes.
     """
-    norms = [
-        group.mean(torch.autograd.grad(loss, last, retain_graph=True)[0]).norm()
-        for loss in (reconstruction, adversarial)
+    own = [
+        torch.autograd.grad(loss, last, retain_graph=True)[0] for loss in (reconstruction, adversarial)
     ]
-    return (norms[0] / (norms[1] + TINY)).clamp(max=largest)
+    first, second = (gradient.norm() for gradient in group.mean(torch.stack(own)))
+    return (first / (second + TINY)).clamp(max=largest)
 
 
 @contextmanager
@@ -130,7 +130,7 @@ class Adversary(ABC):
         return {"adversarial": loss, "adaptive_weight": self.keys.weight * weight}
 
     def learn(self, judged: Discriminated, step: int) -> dict[str, Tensor]:
-        """One step of the discriminator; its loss and accuracies in [0, 1], of the global batch."""
+        """One step of the discriminator; its loss and accuracies in [0, 1], of this process's share."""
         real, made = self.logits(judged)
         loss = hinge(real, made)
         rate = self.phases.discriminator_rate(step)
@@ -140,9 +140,9 @@ class Adversary(ABC):
         loss.backward()
         self.learned.optimizer.step()
         return {
-            "discriminator": self.group.mean(loss),
-            "accuracy_real": self.group.mean((real > 0).to(loss.dtype).mean()),
-            "accuracy_fake": self.group.mean((made < 0).to(loss.dtype).mean()),
+            "discriminator": loss,
+            "accuracy_real": (real > 0).to(loss.dtype).mean(),
+            "accuracy_fake": (made < 0).to(loss.dtype).mean(),
         }
 
     @abstractmethod

@@ -1,8 +1,8 @@
 """Batches of images for a tokenizer, every random number a function of the image's place.
 
-The endless training sequence has places 0, 1, ...; all draws of a place come from one generator seeded
-by (seed, model, place). So a run resumes from its step alone, and draws the same on any number of
-processes.
+The endless training sequence has places 0, 1, ...; all draws of a place come from one seed of (seed,
+model, place), noise on the device that trains (`nanogen.training.draws`). So a run resumes from its step
+alone, and draws the same on any number of processes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nanogen.backbones.embeddings import sent
 from nanogen.config.model_stage import ModelStage
 from nanogen.data.order import Order
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.stage1.augmentation import DRAWS, PARTS
+from nanogen.training.draws import CPU, generators
 from nanogen.training.prefetch import prefetched
 from nanogen.training.processes import Processes
 
@@ -37,7 +39,7 @@ class Batch:
         if device.type == "cpu":
             return self
         values = (getattr(self, field.name) for field in fields(self))
-        return Batch(*(value.pin_memory().to(device, non_blocking=True) for value in values))
+        return Batch(*(sent(value, device) for value in values))
 
 
 class Batches:
@@ -66,26 +68,26 @@ class Batches:
         self.share = range(group.rank * share, (group.rank + 1) * share)
         self.order = Order(len(images), math.prod(images.shape[1:]), *self.identity)
 
-    def at(self, step: int) -> Batch:
-        """This process's share of the batch of ``step``."""
+    def at(self, step: int, device: torch.device = CPU) -> Batch:
+        """This process's share of the batch of ``step``, on ``device``."""
         first = (step - 1) * self.size
-        drawn = [self._image(first + place) for place in self.share]
+        drawn = [self._image(first + place, device) for place in self.share]
         images, noise, level, augment = (torch.stack(part) for part in zip(*drawn, strict=True))
         # one draw for the whole batch, whatever processes share it
         generator = torch.Generator().manual_seed(seed_for(*self.identity, "augmented", step))
         happens = torch.rand(augment.shape[1], PARTS, generator=generator).expand(len(augment), -1, -1)
-        return Batch(images, noise, level, torch.cat([augment, happens], 2))
+        return Batch(images, noise, level, torch.cat([augment, happens], 2)).to(device)
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
         """Batches of the steps after ``start``, to ``stop``."""
-        return prefetched(lambda step: self.at(step).to(device), range(start + 1, stop + 1))
+        return prefetched(lambda step: self.at(step, device), range(start + 1, stop + 1))
 
-    def _image(self, place: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _image(self, place: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The fields of `Batch` for one place, without the batch's draws; what every image needs is
         drawn first."""
-        generator = torch.Generator().manual_seed(seed_for(*self.identity, place))
+        generator, many = generators(seed_for(*self.identity, place), device)
         level = torch.rand((), generator=generator)
-        noise = torch.randn(self.noise, generator=generator)
+        noise = torch.randn(self.noise, generator=many, device=device)
         augment = torch.rand(2, DRAWS, generator=generator)
         image = self._read(place)
         if self.spliced(place):

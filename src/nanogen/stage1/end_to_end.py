@@ -127,7 +127,8 @@ class LatentNorm(nn.Module):
     @torch.no_grad()
     def follow(self, latents: Tensor, group: Processes) -> None:
         """Move the running moments towards those of a global batch, of which this is one share."""
-        mean = group.mean(latents.float().mean((0, 2, 3)))
-        square = group.mean(latents.float().square().mean((0, 2, 3)))
+        latents = latents.float()
+        own = torch.stack([latents.mean((0, 2, 3)), latents.square().mean((0, 2, 3))])
+        mean, square = group.mean(own)
         self.mean.lerp_(mean, self.momentum)
         self.var.lerp_(square - mean.square(), self.momentum)

@@ -14,6 +14,7 @@ from nanogen.config.model_stage import ModelStage
 from nanogen.identity import seed_for
 from nanogen.objectives.batch import Batch
 from nanogen.stage1 import batches as stage1
+from nanogen.training.draws import CPU, generators
 from nanogen.training.prefetch import prefetched
 from nanogen.training.processes import Processes
 
@@ -24,9 +25,6 @@ class JointBatch:
 
     pictures: stage1.Batch
     latents: Batch  # without its ``x`` and ``patches``, which the networks make
-
-    def to(self, device: torch.device) -> JointBatch:
-        return JointBatch(self.pictures.to(device), self.latents.to(device))
 
 
 class JointBatches:
@@ -55,11 +53,11 @@ class JointBatches:
         assert classes is not None, "the backbone is told the classes of images"
         self.classes = classes
 
-    def at(self, step: int) -> JointBatch:
-        """This process's share of the batch of ``step``."""
+    def at(self, step: int, device: torch.device = CPU) -> JointBatch:
+        """This process's share of the batch of ``step``, on ``device``."""
         first = (step - 1) * self.pictures.size
         places = [first + place for place in self.pictures.share]
-        drawn = [self._draws(place) for place in places]
+        drawn = [self._draws(place, device) for place in places]
         noise, normal, uniform = (torch.stack(part) for part in zip(*drawn, strict=True))
         condition = Condition(labels=torch.tensor([self._label(place) for place in places]))
         latents = Batch(
@@ -71,18 +69,18 @@ class JointBatches:
             condition=condition,
             step=step - 1,
         )
-        return JointBatch(self.pictures.at(step), latents)
+        return JointBatch(self.pictures.at(step, device), latents.to(device))
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[JointBatch]:
         """Batches of the steps after ``start``, to ``stop``."""
-        return prefetched(lambda step: self.at(step).to(device), range(start + 1, stop + 1))
+        return prefetched(lambda step: self.at(step, device), range(start + 1, stop + 1))
 
-    def _draws(self, place: int) -> tuple[Tensor, Tensor, Tensor]:
-        generator = torch.Generator().manual_seed(seed_for(*self.pictures.identity, "end-to-end", place))
+    def _draws(self, place: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        host, many = generators(seed_for(*self.pictures.identity, "end-to-end", place), device)
         return (
-            torch.randn(*self.latent, generator=generator),
-            torch.randn((), generator=generator),
-            torch.rand((), generator=generator),
+            torch.randn(*self.latent, generator=many, device=device),
+            torch.randn((), generator=host),
+            torch.rand((), generator=host),
         )
 
     def _label(self, place: int) -> int:

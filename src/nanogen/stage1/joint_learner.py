@@ -93,10 +93,9 @@ class JointLearner(Learner[JointBatch]):
             "backbone_grad_norm": self._descend(self.beside.optimizer, rate * self.relative_rate),
         }
         self.average.update(step)
-        means = {name: self.group.mean(value) for name, value in losses.items()}
         with self.autocast:
-            learned = self.loss.learn(judged, step)
-        return {**means, **learned, **norms, "learning_rate": rate}
+            losses |= self.loss.learn(judged, step)
+        return {**self.group.means(losses), **norms, "learning_rate": rate}
 
     def _descend(self, optimizer: Optimizing, rate: float) -> Tensor:
         """Clip the gradient and take one step; the norm before."""

@@ -98,10 +98,9 @@ class TokenizerLearner(Learner[Batch]):
         optimizer.step()
         optimizer.zero_grad()
         self.average.update(step)
-        means = {name: self.group.mean(value) for name, value in losses.items()}
         with self.autocast:
-            learned = self.loss.learn(judged, step)
-        return {**means, **learned, "grad_norm": norm, "learning_rate": rate}
+            losses |= self.loss.learn(judged, step)
+        return {**self.group.means(losses), "grad_norm": norm, "learning_rate": rate}
 
 
 class OnDevice(Tokenizer):

@@ -63,7 +63,7 @@ class TokenizerLoss:
 
     def learn(self, judged: Discriminated | None, step: int) -> dict[str, Tensor]:
         """The discriminator's step: ``discriminator`` (its loss), ``accuracy_real`` and
-        ``accuracy_fake`` in [0, 1], all of the global batch; nothing before it is trained."""
+        ``accuracy_fake`` in [0, 1], all of this process's share; nothing before it is trained."""
         return self.adversary.learn(judged, step) if self.adversary and judged else {}
 
     def state(self) -> dict[str, Tensor]:

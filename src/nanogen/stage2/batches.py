@@ -1,9 +1,9 @@
 """Batches from caches, every random number a function of what it is for.
 
-The global batch is cut into chunks of ``noise_chunk`` samples. All draws of a chunk come from one
-generator seeded by (seed, method, task, step, chunk), and the order of the data follows from seed and
-epoch (`nanogen.data.order`). So a run resumes exactly from its step number alone, and draws the same
-numbers on any number of processes.
+The global batch is cut into chunks of ``noise_chunk`` samples. All draws of a chunk come from one seed
+of (seed, method, task, step, chunk), noise on the device that trains (`nanogen.training.draws`), and
+the order of the data follows from seed and epoch (`nanogen.data.order`). So a run resumes exactly from
+its step number alone, and draws the same numbers on any number of processes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from nanogen.data.order import Order, Window
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 from nanogen.objectives.batch import Batch
+from nanogen.training.draws import CPU, generators
 from nanogen.training.prefetch import prefetched
 
 FLOAT16 = 2  # bytes
@@ -67,16 +68,16 @@ class Batches:
         self.order = Order(len(source), FLOAT16 * math.prod(self.shape), *self.identity)
         self._announced: dict[int, np.ndarray] = {}
 
-    def at(self, step: int) -> Batch:
-        """This process's share of the batch of ``step``."""
+    def at(self, step: int, device: torch.device = CPU) -> Batch:
+        """This process's share of the batch of ``step``, on ``device``."""
         rows = self.order.rows(*self._places(step))
-        drawn = [self._draws(step, chunk) for chunk in self.chunks]
+        drawn = [self._draws(step, chunk, device) for chunk in self.chunks]
         noise, normal, uniform, choice, other, *cls = (
             torch.cat(part) for part in zip(*drawn, strict=True)
         )
         x, condition = self.source.load(rows, choice.numpy())
         added = self.source.features(rows) | dict(zip(["cls_noise"], cls, strict=False))
-        return Batch(x, noise, normal, uniform, other, condition, step, **added)
+        return Batch(x, noise, normal, uniform, other, condition, step, **added).to(device)
 
     def _places(self, step: int) -> tuple[int, int]:
         """First place of this process's share of a step in the training sequence, and how many."""
@@ -100,28 +101,28 @@ class Batches:
         mine = (chunks >= self.chunks.start) & (chunks < self.chunks.stop)
         return np.sort(self.order.rows(window.start, len(places))[mine])
 
-    def _draws(self, step: int, chunk: int) -> tuple[Tensor, ...]:
-        generator = torch.Generator().manual_seed(seed_for(*self.identity, step, chunk))
+    def _draws(self, step: int, chunk: int, device: torch.device) -> tuple[Tensor, ...]:
+        host, many = generators(seed_for(*self.identity, step, chunk), device)
         return (
-            torch.randn(self.chunk, *self.shape, generator=generator),
-            torch.randn(self.chunk, generator=generator),
-            torch.rand(self.chunk, generator=generator),
-            torch.rand(self.chunk, generator=generator),
-            torch.randn(self.chunk, generator=generator),
-            *self._cls_noise(generator),
+            torch.randn(self.chunk, *self.shape, generator=many, device=device),
+            torch.randn(self.chunk, generator=host),
+            torch.rand(self.chunk, generator=host),
+            torch.rand(self.chunk, generator=host),
+            torch.randn(self.chunk, generator=host),
+            *self._cls_noise(many, device),
         )
 
-    def _cls_noise(self, generator: torch.Generator) -> list[Tensor]:
+    def _cls_noise(self, generator: torch.Generator, device: torch.device) -> list[Tensor]:
         """Drawn last, so that the other draws are those of the same method without REG."""
         if self.cls_width is None:
             return []
-        return [torch.randn(self.chunk, self.cls_width, generator=generator)]
+        return [torch.randn(self.chunk, self.cls_width, generator=generator, device=device)]
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
         """Batches of steps start..stop-1, read and copied by a thread while the step runs."""
 
         def make(step: int) -> Batch:
             self.announce(step)
-            return self.at(step).to(device)
+            return self.at(step, device)
 
         return prefetched(make, range(start, stop))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,11 @@ class Learner:
         return {name: value.detach() / parts for name, value in losses.items()}
 
 
-def compile_blocks(model: InContextEncoder, backend: str = "inductor") -> None:
-    """Compile what each block computes, inside of the hooks by which sharding gathers its weights."""
+def compile_blocks(model: InContextEncoder, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Compile what each block computes, inside of the hooks by which sharding gathers its weights.
+
+    The second length of captions is compiled for all lengths.
+    """
     for block in model.blocks():
         block.forward = torch.compile(block.forward, backend=backend)
 

@@ -59,7 +59,11 @@ class Processes:
         return value / self.world
 
     def means(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The averages of named scalars of one type over all processes, in one exchange."""
+        """The averages of named scalars over all processes, in one exchange.
+
+        All processes give the same names in the same order; scalars of several types are averaged in
+        the most precise.
+        """
         if self.world == 1:
             return {name: value.detach() for name, value in values.items()}
         found = self.mean(torch.stack(list(values.values())))

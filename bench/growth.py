@@ -1,0 +1,203 @@
+"""Time and memory against size: the plan of a study, a training step, the extraction of features.
+
+    python bench/growth.py [--parts planning tokens width extraction] [--figure FILE] [--markdown PAGE]
+
+Every size is measured by a process of its own, in seconds of the processor, which other work on the
+machine lengthens less than those of the clock. `exponent` is the slope between a size and the one
+before on logarithmic scales: 1 is proportional growth. The import of data and the encoding of captions
+have scripts of their own (bench/importing.py, bench/captions.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
+STEPS = 3  # of training; the fastest counts
+BATCH = 8
+WIDTH, TOKENS = 96, 64  # where the other grows
+HEAD = 24
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A size, seconds of the processor, and MiB at most."""
+
+    size: int
+    seconds: float
+    mebibytes: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """What grows, in which unit, from where to where; ``measure`` runs in a process of its own."""
+
+    title: str
+    unit: str
+    steps: Sequence[int]
+    measure: Callable[[int], Measured]
+
+
+def planning(scales: int) -> Measured:
+    """`snakemake -n all` of the paper's study, every method on both tasks, swept over so many scales."""
+    sweep = {"scales": [round(1 + 0.01 * i, 2) for i in range(scales)], "images": 5000}
+    words = ["-m", "snakemake", "--profile", "slurm", "-n", "all"]
+    words += ["--configfile", "config/studies/paper.yaml", "--config", f"sweep={json.dumps(sweep)}"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    jobs = re.search(r"^total +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
+    if not jobs:
+        sys.exit((done.stdout + done.stderr)[-3000:])
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Measured(int(jobs[1]), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def of_tokens(tokens: int) -> Measured:
+    seconds, mebibytes = training_step(tokens, WIDTH)
+    return Measured(tokens, seconds, mebibytes)
+
+
+def of_width(width: int) -> Measured:
+    seconds, mebibytes = training_step(TOKENS, width)
+    return Measured(width, seconds, mebibytes)
+
+
+def training_step(tokens: int, width: int) -> tuple[float, float]:
+    """Of four blocks and a decoder of one, all of this width, on a square of image tokens."""
+    import torch
+    from training_cases import SIZES, Case, Size, Worker
+
+    torch.set_num_threads(1)
+    side, heads = math.isqrt(tokens), width // HEAD
+    latent = (4, 2 * side, 2 * side)
+    SIZES["grown"] = Size((width, 4, heads), (width, 1, heads), latent, 2, BATCH, 8, width)
+    worker = Worker(Case("grown"), "ours", torch.device("cpu"))
+    seconds = [worker.measure("")["whole"] for _ in range(STEPS + 1)]
+    return min(seconds[1:]), worker.mebibytes()
+
+
+def extraction(images: int) -> Measured:
+    """Features of images of 256 x 256 pixels by the small Inception; memory beyond the network."""
+    from extraction import measured, stage_and_network
+
+    from nanogen.files import write_json
+
+    with tempfile.TemporaryDirectory(prefix="nanogen-bench-") as folder:
+        write_json(Path(folder) / "stage.json", stage_and_network(Path(folder)))
+        found = measured(Path(folder), images, batch=128)
+    return Measured(images, found["processor_seconds"], found["bytes"] / 2**20)
+
+
+PARTS = {
+    "planning": Part("plan of the paper's study", "jobs", (8, 40, 190), planning),
+    "tokens": Part(f"training step, width {WIDTH}", "image tokens", (16, 64, 256, 1024), of_tokens),
+    "width": Part(f"training step, {TOKENS} image tokens", "width", (96, 192, 384, 768), of_width),
+    "extraction": Part("extraction of features", "images", (250, 500, 1000, 2000), extraction),
+}
+
+
+def measured_apart(name: str, step: int) -> Measured:
+    """Measured by a process that begins with nothing."""
+    words = [sys.executable, __file__, "--inside", name, str(step)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"bench/growth.py: {name} of {step} ended with status {done.returncode}")
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def exponents(found: Sequence[Measured]) -> list[float | None]:
+    """The slope from each size to the next, none for the first."""
+    slopes = [
+        math.log(after.seconds / before.seconds) / math.log(after.size / before.size)
+        for before, after in pairwise(found)
+    ]
+    return [None, *slopes]
+
+
+def table(results: dict[str, list[Measured]], load: float) -> str:
+    lines = ["| what | size | processor time, s | memory, MiB | exponent |", "|---|---:|---:|---:|---:|"]
+    for name, found in results.items():
+        part = PARTS[name]
+        for one, slope in zip(found, exponents(found), strict=True):
+            grown = "" if slope is None else f"{slope:.2f}"
+            lines.append(
+                f"| {part.title} | {one.size:,} {part.unit} | {one.seconds:.3g} | "
+                f"{one.mebibytes:.0f} | {grown} |"
+            )
+    beside = ", with other work beside" if load > 0.5 else ""
+    lines += ["", f"*{datetime.date.today()}, {os.cpu_count()} cores, load {load:.1f} before{beside}.*"]
+    return "\n".join(lines)
+
+
+def draw(results: dict[str, list[Measured]], path: Path) -> None:
+    """Time and memory by size, both on logarithmic scales, a column for each part."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    size = (3 * len(results), 5)
+    figure, axes = plt.subplots(2, len(results), figsize=size, squeeze=False, layout="constrained")
+    for (above, below), (name, found) in zip(axes.T, results.items(), strict=True):
+        sizes = [one.size for one in found]
+        above.loglog(sizes, [one.seconds for one in found], marker="o")
+        below.loglog(sizes, [max(one.mebibytes, 0.1) for one in found], marker="o")
+        above.set_title(PARTS[name].title, fontsize=9)
+        below.set_xlabel(PARTS[name].unit)
+    axes[0, 0].set_ylabel("processor time, s")
+    axes[1, 0].set_ylabel("memory, MiB")
+    figure.savefig(path)
+
+
+def write_page(page: Path, content: str) -> None:
+    """Put ``content`` between the markers of a page."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        sys.exit(f"{page} has no place for the table: add the lines {BEGIN} and {END}")
+    page.write_text(f"{before}{BEGIN}\n{content}\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--most", type=int, help="as many sizes of each part, the smallest first")
+    parser.add_argument("--figure", type=Path, help="draw them, as PNG, SVG or PDF")
+    parser.add_argument("--markdown", type=Path, help="write the table between this page's markers")
+    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.inside:
+        name, step = args.inside
+        print(json.dumps(asdict(PARTS[name].measure(int(step)))))
+        return
+    load, results = os.getloadavg()[0], {}
+    for name in args.parts:
+        steps = PARTS[name].steps[: args.most]
+        results[name] = [measured_apart(name, step) for step in steps]
+        for one in results[name]:
+            numbers = f"{one.seconds:.3g} s, {one.mebibytes:.0f} MiB"
+            print(f"{PARTS[name].title}: {one.size} {PARTS[name].unit}, {numbers}", flush=True)
+    found = table(results, load)
+    print(found)
+    if args.markdown:
+        write_page(args.markdown, found)
+    if args.figure:
+        draw(results, args.figure)
+
+
+if __name__ == "__main__":
+    main()
