@@ -150,7 +150,7 @@ def test_a_data_set_that_changes_at_the_same_revision_is_refused(study, hub, tmp
         ("val", {"caption": ["a photo of a cup"]}, "expected the prompts in a column 'text'"),
         ("val", {"text": ["a photo of a cup", " "]}, "a row without a prompt"),
         ("val", {"text": pa.array([], pa.string())}, "holds no rows"),
-        ("test", {"text": ["a photo of a cup"]}, "no parquet or Arrow file of the split val"),
+        ("test", {"text": ["a photo of a cup"]}, "no Parquet or Arrow file of the split val"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused(study, hub, tmp_path, name, columns, sentence):
