@@ -38,7 +38,7 @@ class Network:
 
     Attributes:
         model: its configuration in the study.
-        folder: where the study trained it; None: others publish it, and whoever samples fetches it.
+        folder: where the study trained it; None if others publish it and the user downloads it.
     """
 
     model: Model
