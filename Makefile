@@ -47,8 +47,16 @@ test-setup: setup
 	  && apt-get update -qq && apt-get install -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "Chromium is not installed: the tests of the explorer's page are skipped"
 
-test: test-setup lint
-	@$(PYTEST) --ignore=tests/slurm
+# Lint runs beside the tests, since mypy keeps only one core busy; what it finds is printed last.
+define tests
+@mkdir -p build
+@$(MAKE) --no-print-directory lint >build/lint.log 2>&1 & lint=$$!; \
+  $(PYTEST) $(1) --ignore=tests/slurm; code=$$?; \
+  wait $$lint || { cat build/lint.log; code=1; }; exit $$code
+endef
+
+test: test-setup
+	$(call tests)
 
 # A SLURM of two nodes on this machine, which takes over /etc/slurm while it runs.
 test-cluster: setup
@@ -70,8 +78,8 @@ bench: setup
 bench-gpu: setup
 	@$(BIN)/python bench/training.py --suite gpu
 
-test-fast: setup lint
-	@$(PYTEST) -m "not slow" --ignore=tests/slurm
+test-fast: setup
+	$(call tests,-m "not slow")
 
 # The site opens from disk and asks for nothing from the network.
 docs: setup

@@ -9,7 +9,7 @@ from typing import Any
 
 TIMES = ("seconds", "images_per_second", "memory_gb", "hours")  # ends of keys and of columns
 # What shows them: where such a file is no CSV, only that it is there can be compared.
-OF_TIMES = ("tables/times.", "tables/tokenizers.", "tables/claims.", "figures/figure2.")
+OF_TIMES = ("tables/times.", "tables/tokenizers.", "tables/claims.", "figures/figure2.", "report.html")
 RECORDS = (".provenance", "provenance.json")  # when, where and how long a step ran
 
 

@@ -145,7 +145,7 @@ def test_what_cannot_be_read_is_said_in_a_sentence(folder, tmp_path):
     with pytest.raises(UserError, match=r"train-00001-of-00002\.parquet.*(damaged|row 0)"):
         write_images(stage(root, most=1000), tmp_path / "out.h5")
     parquet.write_table(pa.table({"text": ["a"]}), shard)
-    with pytest.raises(UserError, match="has columns text: expected pictures"):
+    with pytest.raises(UserError, match="has columns text: expected images"):
         write_images(stage(root), tmp_path / "out.h5")
     for file in root.rglob("validation*"):
         file.unlink()

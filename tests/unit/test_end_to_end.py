@@ -287,10 +287,10 @@ class Workspace:
 class Stopping(JointBatches):
     stop_at = -1
 
-    def at(self, step):
+    def at(self, step, *where):
         if step == self.stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
-        return super().at(step)
+        return super().at(step, *where)
 
 
 @pytest.fixture(scope="module")

@@ -126,7 +126,7 @@ def test_a_source_that_kept_no_state_or_is_none_is_refused(tiny, tiny_images, so
     bare = run(stages.train(tiny(), "jit", "imagenet"), tiny_images, tmp_path)
     with pytest.raises(UserError, match=r"holds its average alone.*training.keep_state: true"):
         started(tiny, bare, weights="trained")
-    with pytest.raises(UserError, match="is no trained model's folder"):
+    with pytest.raises(UserError, match="is not the folder of a trained model"):
         started(tiny, tmp_path / "nothing")
     expecting = started(tiny, source)
     with pytest.raises(UserError, match="give --initial DIR"):
@@ -173,7 +173,9 @@ def test_pictures_with_captions_beside_them_are_a_data_set(tiny, folder, tmp_pat
 
 def test_a_picture_without_a_caption_is_named(tiny, folder, tmp_path):
     (folder / "set0/00.txt").unlink()
-    with pytest.raises(UserError, match=r"set0/00.png: it has no caption \(.txt or .json\) beside it"):
+    with pytest.raises(
+        UserError, match=r"set0/00.png: there is no caption \(.txt or .json\) next to it"
+    ):
         write_images(stages.data(captioned(tiny, folder), "t2i", "train"), tmp_path / "train.h5")
     skipping = captioned(tiny, folder, unreadable="skip")
     write_images(stages.data(skipping, "t2i", "train"), tmp_path / "train.h5")

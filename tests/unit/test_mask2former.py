@@ -182,5 +182,5 @@ def test_what_cannot_be_loaded_says_what_is_missing(folders, tmp_path):
 def test_a_prompt_for_what_no_detector_knows_is_named(detector):
     prompt = {"tag": "single_object", "include": [{"class": "dog", "count": 1}]}
     check_classes([prompt], detector.classes)
-    with pytest.raises(UserError, match=r"prompt 2 asks for 'cupp', .*did you mean 'cup'"):
+    with pytest.raises(UserError, match=r"prompt 2 has 'cupp', .*did you mean 'cup'"):
         check_classes([prompt, {"include": [{"class": "cupp", "count": 1}]}], detector.classes)

@@ -215,7 +215,7 @@ def test_a_study_of_photographs_has_no_simpleeval(tmp_path):
         (tmp_path / split / "cat").mkdir(parents=True)
     study = load_study("folder", {"data_root": str(tmp_path)})
     assert stages.prompts(study)["simpleeval"] is None
-    with pytest.raises(UserError, match=r"evaluation\.simpleeval says"):
+    with pytest.raises(UserError, match=r"evaluation\.simpleeval is missing"):
         stages.simpleeval(study, "jit", "cfg")
 
 

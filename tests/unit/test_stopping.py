@@ -57,7 +57,7 @@ def test_the_end_of_a_slurm_job_is_the_deadline_unless_another_is_given(monkeypa
 def test_a_time_is_written_as_iso_or_in_seconds():
     assert moment("1790000000") == 1790000000
     assert moment("2026-01-31T18:00") == datetime(2026, 1, 31, 18).timestamp()
-    with pytest.raises(UserError, match="'tomorrow' is not a time; write 2026-01-31T18:00, or seconds"):
+    with pytest.raises(UserError, match="'tomorrow' is not a time; write 2026-01-31T18:00 or seconds"):
         moment("tomorrow")
 
 

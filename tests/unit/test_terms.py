@@ -572,7 +572,7 @@ WRONG = [
                 )
             }
         },
-        "no cell of a grid",
+        "not a cell of a grid",
     ),
 ]
 

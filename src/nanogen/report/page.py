@@ -14,12 +14,12 @@ from nanogen import __version__
 from nanogen.config import Study
 from nanogen.config.paths import Paths
 from nanogen.files import explained
+from nanogen.report import first_look
 from nanogen.report.artefacts import FIGURES
 from nanogen.report.bundle import name_in
 from nanogen.report.explorer.entries import measured_note
 from nanogen.report.html_table import STYLE, section
 from nanogen.report.render import spoken
-from nanogen.report.terminal import FIRST_LOOK, MAIN
 
 # What stands below the main results, folded: the folder of its files, its title.
 FOLDED = {
@@ -57,7 +57,7 @@ def page(study: Study, inputs: Sequence[Path]) -> str:
     root = Path(Paths(study).root)
     folders = {path: Path(name_in(root, path)).parent.as_posix() for path in inputs}
     own = {path.stem: path for path, folder in folders.items() if folder in ("tables", "figures")}
-    main = [own[name] for name in (*MAIN, *FIRST_LOOK) if name in own]
+    main = [own[name] for name in (*first_look.TABLES, *first_look.FIGURES) if name in own]
     title = f"Study {study.study}"
     return "\n".join(
         [

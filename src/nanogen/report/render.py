@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from itertools import groupby
 
 from nanogen.report.columns import cell
@@ -35,8 +36,6 @@ _TEX = {
     "–": "--",
     "−": "$-$",
     "|": r"\textbar{}",
-    "[": "{[}",  # a bracket or star behind the end of a row would be an argument of it
-    "*": "{*}",
     "<": "$<$",
     ">": "$>$",
 }
@@ -108,6 +107,12 @@ def _tex_cell(text: str, mark: Mark | None) -> str:
     return {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", None: text}[mark]
 
 
+def _tex_row(cells: Iterable[str]) -> str:
+    """A row. A bracket or star at its beginning would be an argument of the end of the row before."""
+    row = " & ".join(cells) + r" \\"
+    return "{}" + row if row.startswith(("[", "*")) else row
+
+
 def latex(table: Table) -> str:
     """A ``table*`` for booktabs and graphicx (it is shrunk where it is wider than the page)."""
     marked = marks(table)
@@ -126,7 +131,7 @@ def latex(table: Table) -> str:
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\textit{{{tex_escaped(heading)}}}}} \\"]
         for index, row in rows:
             cells = (_tex_cell(cell(c, row), marked.get((index, c.key))) for c in table.columns)
-            lines.append(" & ".join(cells) + r" \\")
+            lines.append(_tex_row(cells))
     legend = [r"\textbf{Best} and \underline{second best} of a column are marked."] if marked else []
     legend += [tex_escaped(NOISE)] * table.has_intervals
     caption = f"{table.caption} {table.banner}." if table.banner else table.caption

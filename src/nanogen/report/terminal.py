@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from nanogen.report import noise, profile
 from nanogen.report.artefacts import FIGURES, TABLES
 from nanogen.report.columns import Column, cell, columns
+from nanogen.report.first_look import FIGURES as FIRST_FIGURES
+from nanogen.report.first_look import TABLES as FIRST_TABLES
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import Table, marks
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-MAIN = ("table1", "table2", "table3", "seeds")  # printed where not all are asked for
-FIRST_LOOK = ("overview", "figure1")  # the figures that are named first
 IN_FILES = ("correlations", "sensitivity", "influence", "regimes")  # too long to be read in a terminal
 # Left out first where a terminal is narrow; what is not listed stays.
 _EXPENDABLE = (
@@ -126,7 +126,7 @@ def _files(console: Console, heading: str, paths: Sequence[Path | str]) -> None:
 
 def _first_look(console: Console, figures: Sequence[Path]) -> None:
     """The most informative pictures, each with a description."""
-    for name in FIRST_LOOK:
+    for name in FIRST_FIGURES:
         for path in (path for path in figures if path.stem == name and path.parent.name == "figures"):
             console.print(
                 f"  {path}  {FIGURES[name].title}", highlight=False, markup=False, soft_wrap=True
@@ -173,7 +173,7 @@ def show_briefly(
     """Print the main tables, what to look at first, and how to see the rest."""
     spent = f"; all jobs together took {_time(runs)}" if runs else ""
     console.print(f"Study {study}{spent}", style="bold", highlight=False)
-    _tables(console, [path for path in tables if path.stem in MAIN])
+    _tables(console, [path for path in tables if path.stem in FIRST_TABLES])
     console.print("\nLook at", style="bold", highlight=False)
     _first_look(console, figures)
     for page in pages:
