@@ -1,1 +1,1 @@
-"""Stage 1: tokenizers trained from images."""
+"""Stage 1, training of tokenizers on images."""

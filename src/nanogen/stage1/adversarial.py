@@ -26,17 +26,16 @@ TINY = 1e-6  # keeps a vanishing gradient from dividing by zero; the cap bounds 
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's loss of logits on real and on reconstructed images, a scalar."""
+    """Return the discriminator's loss for logits of real and of reconstructed images, a scalar."""
     return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
 
 
 def adaptive_weight(
     reconstruction: Tensor, adversarial: Tensor, last: Tensor, largest: float, group: Processes
 ) -> Tensor:
-    """|grad reconstruction| / |grad adversarial| at the weights ``last``, at most ``largest``.
+    """Return |grad reconstruction| / |grad adversarial| at the weights ``last``, at most ``largest``.
 
-    Both gradients are those of the global batch, so that the weight is the same on any number of
-    processes.
+    Both gradients are those of the global batch, so the weight is the same on any number of processes.
     """
     own = [
         torch.autograd.grad(loss, last, retain_graph=True)[0] for loss in (reconstruction, adversarial)
@@ -47,8 +46,7 @@ def adaptive_weight(
 
 @contextmanager
 def frozen(module: nn.Module, *, still: bool) -> Iterator[None]:
-    """Inside, what is computed by the module leaves no gradient at its weights; where ``still``, it is
-    in evaluation mode."""
+    """Compute no gradients of the module's weights; if ``still``, set evaluation mode as well."""
     module.requires_grad_(False).train(not still)
     try:
         yield
@@ -58,12 +56,13 @@ def frozen(module: nn.Module, *, still: bool) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Discriminated:
-    """A batch that the discriminator judges.
+    """A batch for the discriminator.
 
     Attributes:
-        draws: (B, 3, 7), as of `Adversary.judge`.
+        made: the originals and reconstructions.
+        draws: the draws of the augmentations, as `Adversary.judge` takes them.
         fake: frozen features of the reconstruction, per layer (B, width, rows, rows), with the graph;
-            None where the tokenizer is not to learn from them.
+            None if the tokenizer does not learn from them yet.
     """
 
     made: Reconstructed
@@ -72,17 +71,17 @@ class Discriminated:
 
 
 class Adversary(ABC):
-    """A discriminator with its optimizer: it judges reconstructions and learns to tell them apart.
+    """A discriminator with its optimizer, which learns to distinguish reconstructions from originals.
 
     Args:
         keys: ``stage1.adversarial`` of a model's configuration.
         phases: when it is trained and used, and its learning rate.
-        features: frozen, on the group's device.
-        heads: of the class ``heads_class``, the same weights on every process.
+        features: the frozen features, on the group's device.
+        heads: heads of the class ``heads_class``.
     """
 
     heads_class: type[Heads]
-    still: bool  # whether spectral norms stay as they are while the tokenizer learns
+    still: bool  # whether spectral norms stay fixed while the tokenizer learns
 
     def __init__(
         self,
@@ -99,11 +98,11 @@ class Adversary(ABC):
         self.learned = Learned(self.heads, optimizer)
 
     def judge(self, made: Reconstructed, draws: Tensor, step: int) -> Discriminated | None:
-        """What the discriminator sees at ``step`` (from 1); None before it is trained.
+        """Return the discriminator's input at ``step`` (from 1); None before it is trained.
 
         Args:
-            draws: (B, 3, 10) uniform in [0, 1): how originals, reconstructions and those that the
-                discriminator alone sees are augmented.
+            draws: (B, 3, 10) uniform in [0, 1), for augmenting the originals, the reconstructions, and
+                the reconstructions for the discriminator only.
         """
         if step <= self.phases.disc_start:
             return None
@@ -111,13 +110,13 @@ class Adversary(ABC):
         return Discriminated(made, draws, self.seen(made.output, draws[:, FAKE]) if used else None)
 
     def seen(self, images: Tensor, draws: Tensor) -> list[Tensor]:
-        """Frozen features of augmented images (B, 3, H, W) in about [-1, 1]."""
+        """Return frozen features of augmented images (B, 3, H, W) in about [-1, 1]."""
         return self.features(augmented(images, draws, self.keys.augmentation))
 
     def losses(self, fake: Sequence[Tensor], reconstruction: Tensor, last: Tensor) -> dict[str, Tensor]:
-        """``adversarial`` of the tokenizer, with the graph, and ``adaptive_weight``, without.
+        """Return the tokenizer's losses: ``adversarial``, with the graph, and ``adaptive_weight``.
 
-        The weight holds the constant ``weight`` of the configuration. The heads get no gradient.
+        The weight includes the constant ``weight`` of the configuration. The heads get no gradient.
 
         Args:
             fake: features of the reconstruction, `Discriminated.fake`.
@@ -130,7 +129,10 @@ class Adversary(ABC):
         return {"adversarial": loss, "adaptive_weight": self.keys.weight * weight}
 
     def learn(self, judged: Discriminated, step: int) -> dict[str, Tensor]:
-        """One step of the discriminator; its loss and accuracies in [0, 1], of this process's share."""
+        """Train the discriminator for one step.
+
+        Returns its loss and accuracies in [0, 1] on this process's share of the batch.
+        """
         real, made = self.logits(judged)
         loss = hinge(real, made)
         rate = self.phases.discriminator_rate(step)
@@ -147,12 +149,15 @@ class Adversary(ABC):
 
     @abstractmethod
     def logits(self, judged: Discriminated) -> tuple[Tensor, Tensor]:
-        """Logits (B, all cells) of originals and of reconstructions, for the heads to learn from."""
+        """Return logits (B, all cells) of originals and of reconstructions, to train the heads."""
 
 
 class DecoderAdversary(Adversary):
-    """Of an RAE's decoder: learns from what the decoder makes after its own step (`Reconstructed.again`)
-    and from the originals, one after the other."""
+    """The adversary of an RAE's decoder.
+
+    It learns from images that the decoder reconstructs after its own step (`Reconstructed.again`) and
+    from the originals, in separate passes.
+    """
 
     heads_class = Heads
     still = True
@@ -168,8 +173,10 @@ class DecoderAdversary(Adversary):
 
 
 class VAEAdversary(Adversary):
-    """Of a VAE: learns from the same reconstructions as the VAE, as usual (Esser et al. 2021), by heads
-    on the grid."""
+    """The adversary of a VAE, with heads on the grid.
+
+    It learns from the same reconstructions as the VAE, as usual (Esser et al. 2021).
+    """
 
     heads_class = GridHeads
     still = False

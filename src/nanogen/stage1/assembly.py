@@ -1,4 +1,4 @@
-"""From a stage `model` and the folders of its frozen networks: what is trained, and by which loss."""
+"""Build the tokenizer and the loss of a stage `model` from its configuration and frozen networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from nanogen.training.processes import Processes
 
 
 class Trainee(Protocol):
-    """A tokenizer under training (`nanogen.stage1.rae.DecoderTraining` says what each part is)."""
+    """A tokenizer under training; `nanogen.stage1.rae.DecoderTraining` describes the attributes."""
 
     last: Tensor
     noise: tuple[int, ...]
@@ -48,9 +48,9 @@ ADVERSARIES: dict[str, type[Adversary]] = {"rae": DecoderAdversary, "vae": VAEAd
 
 
 def network_folders(stage: ModelStage, given: Mapping[str, Path]) -> dict[str, Path]:
-    """Role -> folder of the frozen networks that a stage `model` reads; ``given`` are by name.
+    """Return the folders of the frozen networks of a stage `model` by role; ``given`` are by name.
 
-    Raises UserError where one is missing or was made by another configuration.
+    Raises UserError if one is missing or was made by another configuration.
     """
     folders = {}
     for role, model in stage.networks.items():
@@ -66,7 +66,7 @@ def network_folders(stage: ModelStage, given: Mapping[str, Path]) -> dict[str, P
 def trainee_of(
     stage: ModelStage, images: np.ndarray, folders: Mapping[str, Path], group: Processes
 ) -> Trainee:
-    """The tokenizer of a stage `model`, untrained, on the group's device."""
+    """Return the untrained tokenizer of a stage `model` on the group's device."""
     trainee: Trainee = KINDS[stage.model.kind](stage, images, folders, group)
     trainee.learned.to(group.device).train()
     return trainee
@@ -79,7 +79,7 @@ def loss_of(
     own: Mapping[str, Term],
     group: Processes,
 ) -> TokenizerLoss:
-    """The loss of a stage `model`, with the terms of its ``own`` that its kind of tokenizer has."""
+    """Return the loss of a stage `model`; ``own`` are the additional terms of its kind of tokenizer."""
     keys, frozen = stage.tokenizer_training, dict(own)
     if "perceptual" in folders:
         network = load_perceptual(folders["perceptual"], stage.networks["perceptual"])

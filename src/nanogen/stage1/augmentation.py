@@ -1,6 +1,6 @@
-"""Differentiable augmentation of what a discriminator sees (Zhao et al. 2020, arXiv 2006.10738).
+"""Differentiable augmentation of a discriminator's inputs (Zhao et al. 2020, arXiv 2006.10738).
 
-Every number comes from draws that are given, so that equal draws change an image equally.
+All random numbers are arguments, so the same draws change an image in the same way.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from nanogen.config.tokenizer_schema import Augmentation
 
 DRAWS = 7  # per image: brightness, saturation, contrast, shift and hole in rows and in columns
 PARTS = 3  # per batch: whether there is a translation, a change of colours, a cutout
-# Which of an image's draws is for what: the original, its reconstruction, and the reconstruction that is
-# made again for the discriminator alone.
+# Indices of an image's draws: for the original, for its reconstruction, and for the reconstruction that
+# is computed again for the discriminator only.
 REAL, FAKE, AGAIN = range(3)
 
 
 def augmented(images: Tensor, draws: Tensor, strength: Augmentation) -> Tensor:
-    """Translation, then colour, then cutout; differentiable in the images.
+    """Apply translation, then colour, then cutout; differentiable with respect to the images.
 
     Args:
         images: (B, 3, H, W) in about [-1, 1].
-        draws: (B, 10) uniform in [0, 1): seven for the image, three for whether each part happens.
-            Where the probability is 1, the last three are not needed.
+        draws: (B, 10) uniform in [0, 1): seven for the image, three to decide whether each part is
+            applied. If the probability is 1, the last three are not needed.
         strength: ``color`` (1: as published), ``translation`` and ``cutout`` (the largest shift and the
             hole's side, as shares of the image's side); 0 leaves a part out. ``probability`` is each
             part's, ``symmetric`` is explained at `with_hole`.
@@ -57,7 +57,7 @@ def recoloured(images: Tensor, draws: Tensor, strength: float) -> Tensor:
 
 
 def translated(images: Tensor, draws: Tensor, share: float) -> Tensor:
-    """Shifted by whole pixels, at most ``share`` of the side each way; zeros move in."""
+    """Shift by whole pixels, at most ``share`` of the side in each direction, padding with zeros."""
     most = round(share * images.shape[-1])
     first = (draws * (2 * most + 1)).long()  # (B, 2)
     padded = F.pad(images, (most, most, most, most)).permute(0, 2, 3, 1)
@@ -70,10 +70,10 @@ def translated(images: Tensor, draws: Tensor, share: float) -> Tensor:
 
 
 def with_hole(images: Tensor, draws: Tensor, share: float, symmetric: bool = False) -> Tensor:
-    """A square of zeros, ``share`` of the side wide, whose centre lies anywhere in the image.
+    """Set a square to zero, ``share`` of the side wide, with its centre anywhere in the image.
 
-    The centre of a hole of an even side lies between two pixels. Where ``symmetric``, it may also lie
-    behind the last one, as it may before the first.
+    The centre of a square with an even side is between two pixels. If ``symmetric``, it can also be
+    after the last pixel, as it can be before the first.
     """
     side = max(1, round(share * images.shape[-1]))
     behind = int(symmetric and side % 2 == 0)

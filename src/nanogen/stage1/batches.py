@@ -1,8 +1,8 @@
-"""Batches of images for a tokenizer, every random number a function of the image's place.
+"""Batches of images for a tokenizer, whose random numbers depend only on the image's place.
 
-The endless training sequence has places 0, 1, ...; all draws of a place come from one seed of (seed,
-model, place), noise on the device that trains (`nanogen.training.draws`). So a run resumes from its step
-alone, and draws the same on any number of processes.
+The endless training sequence has places 0, 1, ... All draws of a place come from one seed, derived from
+(seed, model, place); noise is drawn on the training device (`nanogen.training.draws`). A run therefore
+resumes from its step number alone, and draws the same numbers on any number of processes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Batch:
     """One process's share of a global batch, B images."""
 
     images: Tensor  # uint8 (B, H, W, 3)
-    noise: Tensor  # (B, ...) standard normal, of the size that the tokenizer asks for
+    noise: Tensor  # (B, ...) standard normal, in the shape that the tokenizer needs
     level: Tensor  # (B,) uniform in [0, 1), how strong the noise is
     augment: Tensor  # (B, 3, 10) uniform in [0, 1), for the discriminator's augmentations
 
@@ -50,7 +50,7 @@ class Batches:
         stage: a stage `model` with ``model.stage1``.
         noise: shape of one image's noise.
 
-    Raises UserError where processes cannot share the batch, or images are smaller than the crop.
+    Raises UserError if processes cannot share the batch, or images are smaller than the crop.
     """
 
     def __init__(self, images: np.ndarray, stage: ModelStage, noise: tuple[int, ...], group: Processes):
@@ -69,22 +69,21 @@ class Batches:
         self.order = Order(len(images), math.prod(images.shape[1:]), *self.identity)
 
     def at(self, step: int, device: torch.device = CPU) -> Batch:
-        """This process's share of the batch of ``step``, on ``device``."""
+        """Return this process's share of the batch of ``step``, on ``device``."""
         first = (step - 1) * self.size
         drawn = [self._image(first + place, device) for place in self.share]
         images, noise, level, augment = (torch.stack(part) for part in zip(*drawn, strict=True))
-        # one draw for the whole batch, whatever processes share it
+        # one draw for the whole batch, on any number of processes
         generator = torch.Generator().manual_seed(seed_for(*self.identity, "augmented", step))
         happens = torch.rand(augment.shape[1], PARTS, generator=generator).expand(len(augment), -1, -1)
         return Batch(images, noise, level, torch.cat([augment, happens], 2)).to(device)
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
-        """Batches of the steps after ``start``, to ``stop``."""
+        """Yield the batches of steps ``start`` + 1 to ``stop``, prepared in advance."""
         return prefetched(lambda step: self.at(step, device), range(start + 1, stop + 1))
 
     def _image(self, place: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The fields of `Batch` for one place, without the batch's draws; what every image needs is
-        drawn first."""
+        """Return the fields of `Batch` for one place, without the draws of the batch."""
         generator, many = generators(seed_for(*self.identity, place), device)
         level = torch.rand((), generator=generator)
         noise = torch.randn(self.noise, generator=many, device=device)
@@ -94,12 +93,12 @@ class Batches:
             image = _spliced(image, self._read(place - 1), generator)
         if self.side < image.shape[0]:
             image = _cropped(image, self.side, generator)
-        # drawn last, since it came last: what was trained without it stays what it was
+        # drawn last, so that the other draws are the same as before it was added
         again = torch.rand(1, DRAWS, generator=generator)
         return image, noise, level, torch.cat([augment, again])
 
     def spliced(self, place: int) -> bool:
-        """Whether the image at a place continues as the one before it."""
+        """Whether the right part of the image at a place is that of the image before it."""
         return self.keys.splice and place % 2 == 1
 
     def _read(self, place: int) -> Tensor:
@@ -108,8 +107,10 @@ class Batches:
 
 
 def side_of(images: np.ndarray, stage: ModelStage) -> int:
-    """Side of what is trained on: of the crop, or of the whole images; raises UserError where the
-    images are smaller than the crop."""
+    """Return the side of the training images in pixels: of the crop, or of the whole images.
+
+    Raises UserError if the images are smaller than the crop.
+    """
     side, crop = images.shape[1], stage.tokenizer_training.crop
     if crop is None:
         return side
@@ -122,17 +123,17 @@ def side_of(images: np.ndarray, stage: ModelStage) -> int:
 
 
 def _spliced(image: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
-    """``image`` (H, W, 3), which continues as ``other`` right of a random column.
+    """Replace the part of ``image`` (H, W, 3) to the right of a random column with that of ``other``.
 
-    An autoencoder for scenes with several objects learns from pictures of one; the classes of the
-    picture are lost, which it does not need.
+    An autoencoder for scenes with several objects can then learn from images with one. The image's
+    class is lost, but the autoencoder does not need it.
     """
     cut = int(torch.randint(image.shape[1] + 1, (), generator=generator))
     return torch.cat([image[:, :cut], other[:, cut:]], 1)
 
 
 def _cropped(image: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """A random square of (H, W, 3), ``side`` pixels wide."""
+    """Crop a random square, ``side`` pixels wide, from (H, W, 3)."""
     most = torch.tensor(image.shape[:2]) - side + 1
     top, left = (torch.rand(2, generator=generator) * most).long().tolist()
     return image[top : top + side, left : left + side]

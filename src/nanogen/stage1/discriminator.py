@@ -1,5 +1,7 @@
-"""Discriminators on a frozen vision transformer: small heads judge its patch tokens at several depths
-(Sauer et al. 2023, arXiv 2301.09515, section 4)."""
+"""Discriminators on a frozen vision transformer, with small heads on patch tokens of several layers.
+
+See Sauer et al. 2023, arXiv 2301.09515, section 4.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,9 @@ class LayerFeatures(nn.Module):
     """Patch tokens after some blocks of a frozen vision transformer, differentiable in the image.
 
     Args:
-        layers: the blocks, counted from 1, in any order and also more than once.
+        layers: the blocks, counted from 1, in any order; repetitions are allowed.
 
-    Raises UserError where the network has no such block.
+    Raises UserError if the network has no such block.
     """
 
     def __init__(self, encoder: VisionEncoder, layers: Sequence[int]):
@@ -46,11 +48,11 @@ class LayerFeatures(nn.Module):
 
 
 class Head(nn.Module):
-    """Tokens of one layer (B, width, N) -> logits (B, N), above 0 where they look real.
+    """A head that maps tokens of one layer (B, width, N) to logits (B, N), above 0 for real images.
 
-    A circular convolution runs along the row of tokens, read row by row from the image. Each call of a
-    convolution in training mode is one step of its spectral norm's power iteration. The norm between
-    them is per image and channel, over the tokens.
+    A circular convolution runs along the sequence of tokens, in row-major order. Each call of a
+    convolution in training mode is one step of power iteration for its spectral norm. Activations are
+    normalised per image and channel, over the tokens.
     """
 
     def __init__(self, width: int, kernel: int, epsilon: float):
@@ -78,8 +80,10 @@ class Head(nn.Module):
 
 
 class GridHead(Head):
-    """(B, width, rows, rows) -> logits (B, rows * rows), by a convolution over the grid and norms of
-    eight groups of channels."""
+    """A head that maps (B, width, rows, rows) to logits (B, rows * rows).
+
+    It has a convolution over the grid, and group norms with eight groups of channels.
+    """
 
     def convolution(self, inputs: int, outputs: int, kernel: int) -> nn.Module:
         convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
@@ -90,8 +94,11 @@ class GridHead(Head):
 
 
 class Heads(nn.Module):
-    """One head per layer: batches of features as `LayerFeatures` gives them -> the logits of each batch
-    (B, all cells), one batch after the other."""
+    """One head per layer.
+
+    The forward pass maps batches of features, as `LayerFeatures` returns them, to the logits of each
+    batch (B, all cells), one batch at a time.
+    """
 
     head: type[Head] = Head
 
@@ -103,12 +110,12 @@ class Heads(nn.Module):
         return [self.logits([x.flatten(2) for x in features]) for features in batches]
 
     def logits(self, features: Sequence[Tensor]) -> Tensor:
-        """Of one batch, whose features have the heads' layout."""
+        """Return the logits of one batch, whose features have the layout of the heads."""
         return torch.cat([head(x) for head, x in zip(self.heads, features, strict=True)], 1)
 
 
 class GridHeads(Heads):
-    """Heads on the grid, which judge all batches together."""
+    """Heads on the grid, which process all batches together."""
 
     head = GridHead
 
@@ -118,6 +125,6 @@ class GridHeads(Heads):
 
 
 def load_features(folder: Path, model: Model, layers: Sequence[int]) -> LayerFeatures:
-    """The frozen encoder in ``folder`` as a discriminator's eyes; raises UserError where it cannot."""
+    """Load the frozen encoder in ``folder`` for a discriminator; raises UserError if it does not fit."""
     encoder = load_encoder(folder, model).eval().requires_grad_(False)
     return LayerFeatures(encoder, layers)

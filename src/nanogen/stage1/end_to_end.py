@@ -4,10 +4,10 @@ VAE, BatchNorm and backbone learn together from
 
     L(backbone, VAE) = L_DIFF(backbone) + lambda L_REPA(backbone, VAE) + L_REG(VAE).
 
-L_DIFF, the flow-matching loss, never reaches the VAE: latents that are easy to denoise are empty ones,
-and a VAE that is taught by it loses what it encoded. What reaches it through the backbone is L_REPA
-alone, which asks that the noisy latents tell what a frozen encoder sees in the image. L_REG keeps it
-a VAE. lambda is 0.5 for the backbone and 1.5 for the VAE.
+L_DIFF, the flow-matching loss, never reaches the VAE: latents without information are the easiest to
+denoise, so the VAE would lose what it encodes. Only L_REPA reaches it through the backbone; it requires
+that the features of a frozen encoder can be predicted from noisy latents. L_REG are the VAE's own
+losses. lambda is 0.5 for the backbone and 1.5 for the VAE.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ EPSILON = 1e-4  # of `LatentNorm`
 
 
 class Backbone(NamedTuple):
-    """The backbone under training, which sees latents through the norm."""
+    """The backbone under training and the norm of its latents."""
 
     norm: LatentNorm
-    network: nn.Module  # as processes share it
+    network: nn.Module  # as wrapped for all processes
     conditioner: Conditioning
 
 
 @dataclass(frozen=True)
 class JointLoss:
-    """The losses of a joint step, and where each of their gradients goes.
+    """The losses of a joint step, and the parameters that each gradient reaches.
 
     Attributes:
         objective: flow matching of the backbone.
-        repa: distance of the backbone's inner block from the encoder's patch features.
+        repa: distance between features of a backbone's block and the encoder's patch features.
         coefficient, vae_coefficient: lambda, for the backbone and for the VAE.
     """
 
@@ -57,7 +57,7 @@ class JointLoss:
 
     @classmethod
     def of(cls, keys: EndToEnd, joint: BackboneStage) -> JointLoss:
-        """As a model's ``end_to_end`` asks for it, of the backbone that it is tuned with."""
+        """Return the losses of a model's ``end_to_end`` for the backbone that it is tuned with."""
         objective = FlowMatching.from_stage(joint)
         repa = Repa(keys, objective, None)
         return cls(objective, repa, keys.coefficient, keys.vae_coefficient)
@@ -69,19 +69,21 @@ class JointLoss:
         batch: Batch,
         regularise: Callable[[], Regularised],
     ) -> tuple[dict[str, Tensor], Discriminated | None]:
-        """Add the gradients of one batch; its named losses and what the VAE's discriminator saw.
+        """Add the gradients of one batch; return its losses and the input of the VAE's discriminator.
 
-        The backbone works on latents that are cut off from the VAE, so that of its losses only what is
-        handed over below can get there. One forward pass serves both: the gradient of L_REPA with
-        respect to the latents is taken first, alone; then all of the backbone's losses go back to its
-        weights; at last the VAE is pulled along that gradient, through the BatchNorm.
+        The backbone sees detached latents, so its losses reach the VAE only as described here. One
+        forward pass serves both. First, the gradient of L_REPA with respect to the latents is computed.
+        Then all losses of the backbone are propagated to its weights. Finally, the gradient of L_REPA
+        is propagated to the VAE through the BatchNorm.
 
         Args:
             latents: (B, C, h, w) with the VAE's graph, before their normalisation.
             batch: noise, times, conditions and ``patches`` of the same images.
             regularise: L_REG as ``loss`` of named losses (`nanogen.stage1.losses.TokenizerLoss`).
 
-        Names: ``loss`` and those beside it are L_REG's, ``velocity`` is L_DIFF, ``repa`` is L_REPA.
+        Returns:
+            Named losses, and what the discriminator saw. ``velocity`` is L_DIFF, ``repa`` is L_REPA;
+            ``loss`` and the others belong to L_REG.
         """
         normalised = backbone.norm(latents)
         seen = normalised.detach().requires_grad_()
@@ -97,16 +99,17 @@ class JointLoss:
 
 
 class LatentNorm(nn.Module):
-    """The BatchNorm between a VAE that is still learning and the backbone that learns from its latents:
-    ``(z - mean) / sqrt(var + 1e-4)`` per channel, without learned scale and shift.
+    """BatchNorm between a VAE under training and the backbone that learns from its latents.
 
-    A frozen VAE's latents are normalised by moments taken once. Here the latents move at every step, so
-    each batch is normalised by its own moments (Leng et al. 2025, arXiv 2504.10483, section 3), through
-    which the gradient flows: the VAE gains nothing by a larger or smaller latent. The buffers ``mean``
-    and ``var``, float32 (C,), follow the batches' moments.
+    It is ``(z - mean) / sqrt(var + 1e-4)`` per channel, without learned scale and shift. Latents of a
+    frozen VAE are normalised with fixed moments. Here the latents change at every step, so each batch is
+    normalised with its own moments (Leng et al. 2025, arXiv 2504.10483, section 3). The gradient flows
+    through them, so the VAE cannot lower the loss by scaling its latents. The buffers ``mean`` and
+    ``var``, float32 (C,), are running moments.
 
     Args:
-        momentum: share of the newest batch in them.
+        channels: the number of channels C.
+        momentum: weight of the newest batch in the running moments.
     """
 
     mean: Tensor
@@ -119,14 +122,14 @@ class LatentNorm(nn.Module):
         self.register_buffer("var", torch.ones(channels))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents (N, C, h, w), normalised by the moments of this process's N in float32."""
+        """Normalise latents (N, C, h, w) with the moments of this process's batch, in float32."""
         latents = latents.float()
         var, mean = torch.var_mean(latents, (0, 2, 3), correction=0)
         return (latents - mean.view(1, -1, 1, 1)) / (var + EPSILON).sqrt().view(1, -1, 1, 1)
 
     @torch.no_grad()
     def follow(self, latents: Tensor, group: Processes) -> None:
-        """Move the running moments towards those of a global batch, of which this is one share."""
+        """Update the running moments with a global batch; ``latents`` are this process's share."""
         latents = latents.float()
         own = torch.stack([latents.mean((0, 2, 3)), latents.square().mean((0, 2, 3))])
         mean, square = group.mean(own)

@@ -1,4 +1,4 @@
-"""Batches of end-to-end tuning: images as a VAE learns them, and what its backbone is asked of them."""
+"""Batches of end-to-end tuning: images for the VAE, and noise, times and classes for the backbone."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class JointBatch:
     """One process's share of a global batch: the same images for the VAE and for the backbone."""
 
     pictures: stage1.Batch
-    latents: Batch  # without its ``x`` and ``patches``, which the networks make
+    latents: Batch  # without ``x`` and ``patches``, which the networks compute
 
 
 class JointBatches:
-    """Batches of one process, by step, counted from 1; a place's draws are its own (`stage1.batches`).
+    """Batches of one process, by step, counted from 1, with separate draws per place (`stage1.batches`).
 
-    A spliced picture has no class, so the backbone is told none.
+    A spliced image has no class, so the backbone gets the null class.
 
     Args:
         images: uint8 (N, H, W, 3), and their ``labels`` (N,).
@@ -54,7 +54,7 @@ class JointBatches:
         self.classes = classes
 
     def at(self, step: int, device: torch.device = CPU) -> JointBatch:
-        """This process's share of the batch of ``step``, on ``device``."""
+        """Return this process's share of the batch of ``step``, on ``device``."""
         first = (step - 1) * self.pictures.size
         places = [first + place for place in self.pictures.share]
         drawn = [self._draws(place, device) for place in places]
@@ -72,7 +72,7 @@ class JointBatches:
         return JointBatch(self.pictures.at(step, device), latents.to(device))
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[JointBatch]:
-        """Batches of the steps after ``start``, to ``stop``."""
+        """Yield the batches of steps ``start`` + 1 to ``stop``, prepared in advance."""
         return prefetched(lambda step: self.at(step, device), range(start + 1, stop + 1))
 
     def _draws(self, place: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

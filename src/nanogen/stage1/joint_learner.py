@@ -1,4 +1,4 @@
-"""What a joint step of end-to-end tuning changes: the VAE as in stage 1, its norm and a backbone."""
+"""The state that a joint step of end-to-end tuning updates: a VAE, its norm and a backbone."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 
 
 class JointLearner(Learner[JointBatch]):
-    """A learner of the VAE that it starts from, which has a backbone to learn with.
+    """Train a VAE, which starts from another one, together with a backbone.
 
-    The backbone's AdamW and its schedule are the VAE's but for the largest rate. It is not kept: what
-    the tables compare are backbones trained on frozen tokenizers.
+    AdamW and the schedule of the backbone are those of the VAE except for the peak rate. The backbone is
+    not saved: the tables compare backbones that are trained on frozen tokenizers.
     """
 
     def __init__(
@@ -75,7 +75,10 @@ class JointLearner(Learner[JointBatch]):
         return super().state() | checkpoint.under("backbone", self.beside.state())
 
     def step(self, step: int, batch: JointBatch) -> dict[str, Any]:
-        """Learn from one batch; the named losses of the global batch, gradient norms, learning rate."""
+        """Train on one batch.
+
+        Returns the named losses of the global batch, the gradient norms and the learning rate.
+        """
         with self.autocast:
             made = self.vae.reconstructed(self.wrapped, batch.pictures)
             latents = self.vae.sampled(made, batch.pictures.noise)
@@ -98,7 +101,7 @@ class JointLearner(Learner[JointBatch]):
         return {**self.group.means(losses), **norms, "learning_rate": rate}
 
     def _descend(self, optimizer: Optimizing, rate: float) -> Tensor:
-        """Clip the gradient and take one step; the norm before."""
+        """Clip the gradient and take one step; returns the norm before clipping."""
         for parameters in optimizer.param_groups:
             parameters["lr"] = rate
         trained = [p for parameters in optimizer.param_groups for p in parameters["params"]]
@@ -108,8 +111,10 @@ class JointLearner(Learner[JointBatch]):
         return norm
 
     def quality(self, tokenizer: OnDevice, val: np.ndarray) -> dict[str, float]:
-        """As a VAE's, and the statistics of its latents, and those of the VAE that it started from under
-        ``before_...`` (`latent_statistics`)."""
+        """Return the quality of the VAE and the statistics of its latents (`latent_statistics`).
+
+        The statistics of the VAE that it started from have names with the prefix ``before_``.
+        """
         start = load_network(self.start, self.model.model_class).to(self.group.device)
         described = {}
         for name, network in (("before", start), ("after", self.vae.learned.network)):

@@ -1,4 +1,4 @@
-"""What a tuning changed: a VAE's latents before and after, on images that it was not tuned on."""
+"""Statistics of a VAE's latents on held-out images, to compare them before and after tuning."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Encode = Callable[[Tensor], Tensor]  # uint8 (N, H, W, 3) -> float32 (N, C, h, w
 def latent_statistics(
     encode: Encode, encoder: Encode, train: np.ndarray, val: np.ndarray
 ) -> dict[str, float]:
-    """Numbers that describe the latents z as the network gives them, before any normalisation.
+    """Return statistics of the latents z of a network, before any normalisation.
 
-    ``mean`` and ``std`` of z are means over channels, of the absolute mean and of the standard
-    deviation; ``std_min`` and ``std_max`` are its range. ``alignment`` is the mean cosine between a
-    frozen encoder's patch features, centred, and their linear prediction from z (`alignment`).
+    ``mean`` and ``std`` are means over channels of the absolute mean and the standard deviation of z;
+    ``std_min`` and ``std_max`` are the range of the latter. ``alignment`` is the mean cosine between the
+    centred patch features of a frozen encoder and their linear prediction from z (`alignment`).
 
     Args:
         train, val: uint8 (N, H, W, 3); the prediction is fitted on ``train``, the rest is of ``val``.
@@ -39,8 +39,10 @@ def latent_statistics(
 
 
 def alignment(encode: Encode, encoder: Encode, train: np.ndarray, val: np.ndarray) -> float:
-    """Mean cosine on ``val``, in [-1, 1], of centred features and their prediction from the latents of
-    the same place by ridge regression on ``train``."""
+    """Return the mean cosine on ``val``, in [-1, 1], of centred features and their prediction.
+
+    They are predicted from the latents of the same place by a ridge regression, fitted on ``train``.
+    """
     inputs, targets = _pairs(encode, encoder, train)
     shift, centre = inputs.mean(0), targets.mean(0)
     inputs = inputs - shift
@@ -52,15 +54,17 @@ def alignment(encode: Encode, encoder: Encode, train: np.ndarray, val: np.ndarra
 
 
 def _pairs(encode: Encode, encoder: Encode, images: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Latents and features of every cell of the coarser of both grids, float64 (cells, width)."""
+    """Return latents and features of every cell of the coarser grid, float64 (cells, width)."""
     latents, features = _all(encode, images), _all(encoder, images)
     rows = min(latents.shape[2], features.shape[2])
     return _cells(latents, rows), _cells(features, rows)
 
 
 def _cells(grid: Tensor, rows: int) -> Tensor:
-    """(N, C, h, w) -> (N * rows * rows, C'): the cells of a place are stacked, or averaged where they
-    do not divide evenly."""
+    """Map (N, C, h, w) to (N * rows * rows, C').
+
+    The cells of a place are stacked, or averaged if the grid does not divide evenly.
+    """
     fold, rest = divmod(grid.shape[2], rows)
     grid = F.adaptive_avg_pool2d(grid, rows) if rest else F.pixel_unshuffle(grid, fold)
     return grid.flatten(2).transpose(1, 2).flatten(0, 1).double()

@@ -1,6 +1,6 @@
-"""What a step of a tokenizer's training changes.
+"""The state that a step of a tokenizer's training updates.
 
-It knows neither the kinds of tokenizers nor the terms of their loss.
+It is independent of the kinds of tokenizers and of the terms of their loss.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Seen = TypeVar("Seen")
 
 
 class Learner(ABC, Generic[Seen]):
-    """What a step changes: the tokenizer, its average and optimizer, and the loss's adversary.
+    """A tokenizer, its averaged weights, its optimizer, and the adversary of its loss.
 
-    ``Seen`` is what a step learns from.
+    ``Seen`` is the type of a batch.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Learner(ABC, Generic[Seen]):
         self.keys, self.group, self.phases = keys.optimizer, group, Phases.of(keys, len(images))
         self.trainee: Trainee = trainee_of(stage, images, folders, group)
         self.network = self.trainee.learned
-        # before the average, which it makes equal everywhere
+        # before the EMA is created: this makes the weights equal on all processes
         self.wrapped = parallel(self.network, group)
         self.loss = loss_of(stage, self.phases, folders, self.trainee.terms, group)
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
@@ -59,32 +59,35 @@ class Learner(ABC, Generic[Seen]):
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
 
     def restore(self, state: Path, hash_: str) -> int:
-        """Continue from the newest checkpoint in ``state``; returns its step, 0 without one."""
+        """Load the newest checkpoint in ``state``; returns its step, or 0 if there is none."""
         start, tensors = checkpoint.newest(state, hash_)
         if start:
             self.load(tensors)
         return start
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` gave."""
+        """Load what `state` returned."""
         self.learned.load(checkpoint.below("tokenizer", tensors))
         self.loss.load(tensors)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that a step changes, by name."""
+        """Return everything that a step changes, by name."""
         return checkpoint.under("tokenizer", self.learned.state()) | self.loss.state()
 
     @abstractmethod
     def step(self, step: int, batch: Seen) -> dict[str, Any]:
-        """Learn from one batch; the named losses of the global batch, gradient norm, learning rate."""
+        """Train on one batch.
+
+        Returns the named losses of the global batch, the gradient norm and the learning rate.
+        """
 
     def quality(self, tokenizer: OnDevice, val: np.ndarray) -> dict[str, float]:
-        """Numbers of the finished tokenizer on held-out images."""
+        """Return the quality of the finished tokenizer on held-out images, uint8 (N, H, W, 3)."""
         return reconstruction_quality(tokenizer, val)
 
 
 class TokenizerLearner(Learner[Batch]):
-    """A learner of a tokenizer by itself."""
+    """Train a tokenizer without a backbone."""
 
     def step(self, step: int, batch: Batch) -> dict[str, Any]:
         rate, optimizer = self.phases.rate(step), self.learned.optimizer
@@ -104,7 +107,7 @@ class TokenizerLearner(Learner[Batch]):
 
 
 class OnDevice(Tokenizer):
-    """Takes and gives tensors of the CPU, while ``inner`` works on its ``device``."""
+    """A tokenizer that takes and returns CPU tensors, while ``inner`` runs on ``device``."""
 
     def __init__(self, inner: Tokenizer, device: torch.device):
         super().__init__()

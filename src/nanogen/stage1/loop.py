@@ -1,4 +1,4 @@
-"""The training loop of tokenizers. It knows neither their kinds nor the terms of their loss."""
+"""The training loop of tokenizers. It is independent of their kinds and of the terms of their loss."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Steps(Protocol[Seen]):
     """Batches by step."""
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Seen]:
-        """Those of the steps after ``start``, to ``stop``."""
+        """Yield the batches of steps ``start`` + 1 to ``stop``."""
         ...
 
 
@@ -46,11 +46,17 @@ def train_tokenizer(
     group: Processes,
     saving: Saving,
 ) -> None:
-    """Train the tokenizer of a stage `model` from its newest checkpoint in ``state`` to the end.
+    """Train the tokenizer of a stage `model` from its newest checkpoint to the end.
 
-    ``val`` is uint8 (N, H, W, 3), held out. ``output`` becomes the tokenizer's folder, of averaged
-    weights, with its nanogen.json and train.jsonl. Raises Interrupted after a signal or when the
-    deadline is near, with the state saved.
+    Args:
+        val: held-out images, uint8 (N, H, W, 3).
+        state: the folder of checkpoints and the curve.
+        output: the tokenizer folder to write: averaged weights, nanogen.json and train.jsonl.
+        saving: when to save, log and end.
+
+    Raises:
+        Interrupted: a signal arrived or the deadline is near; the state was saved.
+        UserError: a checkpoint belongs to another configuration, or a loss is not finite.
     """
     began = time.monotonic()
     steps, start = learner.phases.steps, learner.restore(state, stage.hash)
@@ -60,13 +66,13 @@ def train_tokenizer(
         measured = learner.step(step, batch)
         if curve:
             curve.step(step, **measured)
-        # Stop only where a line of the curve was written: the resumed curve is then the same.
+        # Stop only after writing a line of the curve, so that the resumed curve is the same.
         code = group.largest(stop.code()) if step % saving.log_every == 0 and step < steps else 0
         if curve and (code or step % saving.checkpoint_every == 0):
             curve.check(step)
             checkpoint.save(state, stage.hash, step, learner.state())
         if code:
-            group.barrier()  # the first that ends may end the others, and one of them is saving
+            group.barrier()  # the first process to end may end the others while one of them is saving
             raise Interrupted(step, steps, code)
     if curve:
         curve.close()
@@ -82,7 +88,7 @@ def _write(
     curve: Path,
     began: float,
 ) -> None:
-    """The finished tokenizer's folder, of averaged weights; ``began`` is when the training did."""
+    """Write the folder of the finished tokenizer; ``began`` is the start of the training."""
     learner.network.load_state_dict(learner.average.state(), strict=False)
     with atomic_folder(output) as folder:
         tokenizer = learner.trainee.save(folder)
@@ -96,7 +102,7 @@ def _write(
 def _curve(
     stage: ModelStage, state: Path, group: Processes, start: int, steps: int, log_every: int
 ) -> TrainingLog:
-    """The training log, continued after step ``start``."""
+    """Return the training log, continued after step ``start``."""
     model = stage.model
     if start:
         log.info("continuing %s after step %d", model.name, start)

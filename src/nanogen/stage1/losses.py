@@ -1,4 +1,4 @@
-"""The whole loss of a tokenizer: weighted terms, and the adversary where there is one."""
+"""The total loss of a tokenizer: weighted terms, and the adversarial loss if it has one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from nanogen.training.processes import Processes
 
 
 class TokenizerLoss:
-    """Reconstruction + KL + perceptual + adversarial, of one batch at one step.
+    """Reconstruction, KL, perceptual and adversarial losses of one batch.
 
-    Call it for the tokenizer's losses; after their backward pass, `learn` is the discriminator's step
+    A call returns the tokenizer's losses. After their backward pass, `learn` trains the discriminator
     on the same batch.
 
     Args:
-        weights: of the terms by name (``stage1.terms``); one that weighs 0 is not computed.
-        frozen: terms that compare by a frozen network, by name: ``perceptual``.
-        adversary: None for a loss without one.
-        starts: steps before a term is used, by name; others are used from the first.
+        weights: weights of the terms by name (``stage1.terms``); terms with weight 0 are not computed.
+        frozen: terms that use a frozen network, by name: ``perceptual``.
+        adversary: the adversary; None for a loss without one.
+        starts: the number of steps before a term is used, by name; 0 for the others.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class TokenizerLoss:
     def __call__(
         self, made: Reconstructed, step: int, draws: Tensor, last: Tensor
     ) -> tuple[dict[str, Tensor], Discriminated | None]:
-        """The tokenizer's losses at ``step`` (from 1) and what the discriminator saw, if it did.
+        """Return the tokenizer's losses at ``step`` (from 1) and the discriminator's input, if any.
 
         Args:
             draws: (B, 3, 10) uniform in [0, 1), for the augmentations (`Adversary.judge`).
             last: the weights of the decoder's last layer, at which gradients are compared.
 
-        ``loss`` carries the graph and is this process's; the terms stand beside it by name, before
-        their weights, ``adversarial`` and ``adaptive_weight`` only from where they are used.
+        ``loss`` is the total on this process, with the autograd graph. The terms are returned by name
+        without their weights; ``adversarial`` and ``adaptive_weight`` only once they are used.
         """
         used = {name: term for name, term in self.terms.items() if step > self.starts.get(name, 0)}
         losses = {name: term(made) for name, (_, term) in used.items()}
@@ -62,15 +62,18 @@ class TokenizerLoss:
         return {"loss": total, **losses}, judged
 
     def learn(self, judged: Discriminated | None, step: int) -> dict[str, Tensor]:
-        """The discriminator's step: ``discriminator`` (its loss), ``accuracy_real`` and
-        ``accuracy_fake`` in [0, 1], all of this process's share; nothing before it is trained."""
+        """Train the discriminator for one step; does nothing before its training begins.
+
+        Returns ``discriminator`` (its loss), ``accuracy_real`` and ``accuracy_fake`` in [0, 1] on this
+        process's share of the batch.
+        """
         return self.adversary.learn(judged, step) if self.adversary and judged else {}
 
     def state(self) -> dict[str, Tensor]:
-        """The discriminator's heads and optimizer by name, for a checkpoint."""
+        """Return the tensors of the discriminator's heads and optimizer, for a checkpoint."""
         return under("discriminator", self.adversary.learned.state()) if self.adversary else {}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from a checkpoint's tensors, which hold what `state` gave."""
+        """Load a checkpoint's tensors, which include what `state` returned."""
         if self.adversary:
             self.adversary.learned.load(below("discriminator", tensors))

@@ -1,4 +1,4 @@
-"""Epochs of a tokenizer's training in steps: how long it is, and when the discriminator comes in."""
+"""Convert the phases of a tokenizer's training, such as the discriminator's start, to steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nanogen.training.schedule import cosine
 
 
 def steps_in(epochs: float, images: int, batch_size: int) -> int:
-    """How many steps are nearest to so many passes over the images."""
+    """Return the number of steps nearest to ``epochs`` passes over the images."""
     return round(epochs * images / batch_size)
 
 
@@ -18,12 +18,12 @@ class Phases:
     """The schedule of one training; steps are counted from 1.
 
     Attributes:
-        steps: all of them, at least 1.
-        disc_start, gan_start: steps before the discriminator is trained, before its loss is used;
-            both are ``steps`` where there is none.
-        perceptual_from: steps before the perceptual distance is used.
-        images: in an epoch.
-        keys: how the tokenizer is trained.
+        steps: the number of steps, at least 1.
+        disc_start: the number of steps before the discriminator is trained; ``steps`` without one.
+        gan_start: the number of steps before its loss is used; ``steps`` without a discriminator.
+        perceptual_from: the number of steps before the perceptual distance is used.
+        images: the number of images in an epoch.
+        keys: the configuration of the training.
     """
 
     steps: int
@@ -35,7 +35,7 @@ class Phases:
 
     @classmethod
     def of(cls, keys: TokenizerTraining, images: int) -> Phases:
-        """From how the tokenizer is trained and the number of training images."""
+        """Return the phases for a configuration and a number of training images."""
 
         def steps(epochs: float) -> int:
             return min(total, steps_in(epochs, images, keys.batch_size))
@@ -51,11 +51,11 @@ class Phases:
         )
 
     def rate(self, step: int) -> float:
-        """The tokenizer's learning rate."""
+        """Return the tokenizer's learning rate."""
         return self._rate(step, self.steps, self.keys.optimizer)
 
     def discriminator_rate(self, step: int) -> float:
-        """The discriminator's, from where its training begins."""
+        """Return the discriminator's learning rate, whose schedule begins with its training."""
         assert self.keys.adversarial is not None
         begun = self.disc_start
         return self._rate(step - begun, self.steps - begun, self.keys.adversarial)

@@ -1,4 +1,4 @@
-"""How well a tokenizer gives images back, as its card says."""
+"""Reconstruction quality of a tokenizer, for its card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nanogen.tokenizers.base import Tokenizer
 
 @torch.no_grad()
 def reconstruction_quality(tokenizer: Tokenizer, images: np.ndarray) -> dict[str, float]:
-    """``psnr`` (dB, per image, then their mean) and ``latent_std`` (of normalised latents).
+    """Return ``psnr`` (dB, mean over images) and ``latent_std`` (of normalised latents).
 
     Args:
         images: uint8 (N, H, W, 3).

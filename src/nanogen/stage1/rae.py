@@ -1,5 +1,7 @@
-"""The decoder of a representation autoencoder on a frozen encoder's features (Zheng et al. 2025,
-arXiv 2510.11690, section 3)."""
+"""Train the decoder of a representation autoencoder on features of a frozen encoder.
+
+See Zheng et al. 2025, arXiv 2510.11690, section 3.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ ARCHITECTURE = (
 
 
 def build(model: Model, resolution: int) -> ViTDecoder:
-    """An untrained decoder of the configuration's architecture and latent size."""
+    """Build an untrained decoder with the configured architecture and latent size.
+
+    Raises UserError if the architecture does not fit the latent size or the resolution.
+    """
     keys = checked(model.architecture, ARCHITECTURE, model.name)
     rows = model.latent_shape[1]
     if keys.get("hidden_size", 0) % 4:
@@ -53,18 +58,18 @@ def build(model: Model, resolution: int) -> ViTDecoder:
 
 
 class DecoderTraining:
-    """A ViT decoder that learns images from the encoder's features with noise.
+    """A ViT decoder that learns to reconstruct images from features of the encoder with added noise.
 
-    The features are the encoder's own, not normalised; the noise's standard deviation is drawn from
-    U(0, tau) per image, where tau is ``stage1.noise``.
+    The features are not normalised. The standard deviation of the noise is drawn from U(0, tau) for each
+    image, where tau is ``stage1.noise``.
 
     Attributes:
         learned: the network that is trained.
         last: the weights of its last layer.
-        noise: shape of one image's noise.
-        terms: loss terms of its own, by name.
+        noise: the shape of one image's noise.
+        terms: additional loss terms, by name.
 
-    Raises UserError where the encoder's features are not of the configured size.
+    Raises UserError if the features do not have the configured size.
     """
 
     def __init__(
@@ -96,7 +101,7 @@ class DecoderTraining:
         self.terms: dict[str, Term] = {}
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
-        """What ``network``, which is `learned` as processes share it, makes of a batch."""
+        """Reconstruct a batch with ``network``, which is `learned` as wrapped for all processes."""
         features = self.encoder(batch.images)
         sigma = self.tau * batch.level.view(-1, 1, 1, 1)
         images = network(features + sigma * batch.noise)  # in [0, 1]
@@ -105,11 +110,11 @@ class DecoderTraining:
 
     @torch.no_grad()
     def _again(self, features: Tensor) -> Tensor:
-        """What the decoder makes of features without noise by now, in [-1, 1], of 8 bits."""
+        """Decode features without noise with the current weights, in [-1, 1], rounded to 8 bits."""
         return to_signed(to_uint8(2 * self.learned(features).float() - 1))
 
     def save(self, folder: Path) -> RAE:
-        """Write the trained tokenizer to ``folder``; it is returned."""
+        """Write the trained tokenizer to ``folder`` and return it."""
         copy_encoder(self.folder, self.encoder.preprocessing, folder / "encoder")
         self.learned.save_pretrained(folder / "decoder")
         of = {part: self.stage.expects[part] for part in ("encoder", "data")}

@@ -1,4 +1,4 @@
-"""How large the networks of a tokenizer's training are, counted without allocating them."""
+"""Count the parameters of a tokenizer's training without allocating its networks."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ class Size:
     """Parameters of a tokenizer's training, and its length.
 
     Attributes:
-        trained: of an RAE the decoder, of a VAE both halves.
-        heads: of the discriminator, which are trained; 0 without one.
-        frozen: of the encoder that they judge by.
-        phases: its epochs in steps.
+        name: the tokenizer.
+        trained: parameters of the decoder of an RAE, or of encoder and decoder of a VAE.
+        heads: parameters of the discriminator's trained heads; 0 without a discriminator.
+        frozen: parameters of the discriminator's frozen encoder.
+        phases: the schedule in steps.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Size:
 
 
 def sizes(study: Study) -> Iterator[Size]:
-    """Every tokenizer that the study trains, in order of first use."""
+    """Yield the size of every tokenizer that the study trains, in order of first use."""
     names: dict[str, None] = {}
     for task in study.tasks:
         names |= dict.fromkeys(trained_run(study, m, task).tokenizer for m in study.methods)
@@ -50,7 +51,7 @@ def sizes(study: Study) -> Iterator[Size]:
 
 
 def size_of(study: Study, name: str) -> Size:
-    """The sizes of one tokenizer's training."""
+    """Return the size of one tokenizer's training."""
     stage = ModelStage.from_json(stages.model(study, name))
     model, keys = stage.model, stage.tokenizer_training
     assert model.data is not None

@@ -1,4 +1,4 @@
-"""Mean and variance of latents or features over a data set: streaming, and mergeable over shards."""
+"""Streaming mean and variance of latents or features over a data set, mergeable over shards."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BATCH = 250
 
 
 class Statistics:
-    """Mean and variance per channel and position of latents that arrive in batches, in float64.
+    """Mean and variance of latents per channel and position, updated batch by batch in float64.
 
-    Each batch is centred on its own mean before it is squared, so a mean far larger than the spread
-    costs no digits; two partial results merge exactly but for the last digits (Chan, Golub and
-    LeVeque 1979).
+    Each batch is centred on its own mean before it is squared, so no precision is lost if the mean is
+    much larger than the standard deviation. Partial results merge exactly up to rounding (Chan, Golub
+    and LeVeque 1979).
     """
 
     def __init__(self) -> None:
@@ -28,14 +28,16 @@ class Statistics:
         self._mean = self._scatter = torch.zeros((), dtype=torch.float64)
 
     def update(self, batch: Tensor) -> None:
-        """Take in latents (N, C, h, w), on any device; raises UserError if they are not finite or of
-        another shape than those before."""
+        """Add latents (N, C, h, w), on any device.
+
+        Raises UserError if they are not finite or their shape differs from those before.
+        """
         if not len(batch):
             return
         if not torch.isfinite(batch).all():
             raise UserError(
-                "the latents that statistics are taken of are not finite (NaN or infinity): the network "
-                "that made them, or the images it was given, are broken"
+                "the latents that statistics are taken of are not finite (NaN or infinity): check the "
+                "network that made them and its images"
             )
         rows = batch.detach().double()
         mean = rows.mean(0)
@@ -43,7 +45,7 @@ class Statistics:
         self._merge(len(rows), mean.cpu(), scatter.cpu())
 
     def merge(self, other: Statistics) -> None:
-        """Take in what ``other`` has seen, e.g. on another process."""
+        """Add the latents that ``other`` has seen, for example on another process."""
         if other.count:
             self._merge(other.count, other._mean, other._scatter)
 
@@ -83,14 +85,14 @@ def _size(values: Tensor) -> str:
 def feature_moments(
     encode: Callable[[Tensor], Tensor], images: np.ndarray, group: Processes | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the features per channel and position, float32 (C, h, w), in one pass.
+    """Return mean and variance of features per channel and position, float32 (C, h, w), in one pass.
 
     Args:
         encode: uint8 (N, H, W, 3) -> features (N, C, h, w).
-        group: processes that each take their share of the images; every one of them calls this, and
-            gets the statistics of all images.
+        group: processes that share the images. All of them must call this, and all get the statistics
+            of all images.
 
-    Raises UserError where there is no image or a feature is not finite.
+    Raises UserError if there is no image or a feature is not finite.
     """
     start, stop = share(len(images), group.rank, group.world) if group else (0, len(images))
     found = Statistics()
@@ -102,7 +104,7 @@ def feature_moments(
 
 
 def _merged(own: Statistics, group: Processes) -> Statistics:
-    """The statistics of all processes, merged in the order of their ranks, on each of them."""
+    """Return the statistics of all processes, merged in the order of their ranks, on each of them."""
     whole = Statistics()
     for part in group.gathered(own):
         whole.merge(part)

@@ -1,4 +1,4 @@
-"""What a tokenizer under training made of a batch, and all losses of it but the adversarial one."""
+"""A batch of reconstructions, and all of a tokenizer's losses except the adversarial one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """Originals and reconstructions of B images, and what the latents came from.
+    """Originals and reconstructions of B images, and the posterior of a VAE.
 
     Attributes:
-        images: uint8 (B, H, W, 3), as they are stored.
-        target: float32 (B, 3, H, W) in [-1, 1], the same.
-        output: float (B, 3, H, W) in about [-1, 1], with the tokenizer's graph.
-        mean, log_variance: of a VAE's posterior, both as its network lays them out; None of others.
-        again: makes the images once more, float (B, 3, H, W) in [-1, 1], by the trained network as it is
-            when called, without noise and of 8 bits; None of a VAE.
+        images: the originals, uint8 (B, H, W, 3).
+        target: the originals, float32 (B, 3, H, W) in [-1, 1].
+        output: the reconstructions, float (B, 3, H, W) in about [-1, 1], with the autograd graph.
+        mean, log_variance: the posterior of a VAE in its network's layout; None for other tokenizers.
+        again: reconstructs the images again without noise, with the current weights and rounded to 8
+            bits, float (B, 3, H, W) in [-1, 1]; None for a VAE.
     """
 
     images: Tensor
@@ -43,15 +43,16 @@ def mse(made: Reconstructed) -> Tensor:
 
 
 def edge(made: Reconstructed) -> Tensor:
-    """Mean absolute difference of the images' gradients, of rows plus of columns; keeps edges sharp
-    where L1 alone blurs."""
+    """Mean absolute difference of the image gradients, for rows plus for columns.
+
+    It keeps edges sharp, which L1 alone blurs.
+    """
     difference = made.output - made.target
     return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
 
 
 def kl(made: Reconstructed) -> Tensor:
-    """Kullback-Leibler divergence from N(0, 1) to a VAE's posterior, summed over the latent, in nats
-    per image."""
+    """Kullback-Leibler divergence of a VAE's posterior from N(0, 1), in nats per image."""
     mean, log_variance = made.mean, made.log_variance
     assert mean is not None, "only a VAE has a posterior"
     assert log_variance is not None
@@ -60,7 +61,7 @@ def kl(made: Reconstructed) -> Tensor:
 
 
 class Perceptual:
-    """Mean over the batch of a frozen distance (`nanogen.models.perceptual`)."""
+    """Mean of a frozen perceptual distance over the batch (`nanogen.models.perceptual`)."""
 
     def __init__(self, distance: nn.Module):
         self.distance = distance
@@ -69,5 +70,5 @@ class Perceptual:
         return self.distance(made.output, made.target).mean()
 
 
-# those that need nothing but what the tokenizer made
+# terms that need no other network
 PLAIN: dict[str, Term] = {"l1": l1, "mse": mse, "edge": edge, "kl": kl}

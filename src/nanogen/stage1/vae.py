@@ -1,4 +1,4 @@
-"""Autoencoders of diffusers' classes, trained from scratch."""
+"""Train autoencoders of diffusers' classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ SCALE_IMAGES = 2000  # enough for a standard deviation over all cells to three d
 
 
 def build(model: Model, resolution: int) -> LibraryNetwork:
-    """An untrained autoencoder of the configuration's class, architecture and latent size."""
+    """Build an untrained autoencoder with the configured class, architecture and latent size.
+
+    Raises UserError if the class does not accept the architecture, or if its latents have another size.
+    """
     layout = layout_of(model.model_class)
     network_type = network_class(model.model_class)
     keys = checked(model.architecture, inspect.signature(network_type).parameters, model.name)
@@ -55,13 +58,13 @@ def build(model: Model, resolution: int) -> LibraryNetwork:
 
 @torch.no_grad()
 def _narrow_posterior(network: Any) -> None:
-    """A posterior as wide as the prior would drown the image in noise at first."""
+    """Start with a narrow posterior: noise as wide as the prior would hide the image at first."""
     last = network.encoder.conv_out if network.quant_conv is None else network.quant_conv
     last.bias[len(last.bias) // 2 :] = LOG_VARIANCE
 
 
 def _way(model: Model) -> str:
-    """How this network is to carry its latents' statistics."""
+    """Return how this network stores the statistics of its latents."""
     possible = layout_of(model.model_class).normalisations
     way = model.normalisation or possible[0]
     if way not in possible:
@@ -73,15 +76,19 @@ def _way(model: Model) -> str:
 
 
 class Coder(nn.Module):
-    """An autoencoder from images to reconstructions in one call, which processes can share."""
+    """An autoencoder whose forward pass maps images to reconstructions, as DDP needs it."""
 
     def __init__(self, network: LibraryNetwork, layout: Plane):
         super().__init__()
         self.network, self.layout = network, layout
 
     def forward(self, target: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (N, 3, H, W) in [-1, 1] and standard normal noise in the network's layout ->
-        reconstructions, mean and log-variance of the posterior."""
+        """Return reconstructions, and the mean and log-variance of the posterior.
+
+        Args:
+            target: images (N, 3, H, W) in [-1, 1].
+            noise: standard normal noise in the network's layout.
+        """
         posterior = self.network.encode(self.layout.enter(target)).latent_dist
         sampled = posterior.mean + posterior.std * noise
         output = self.layout.leave(self.network.decode(sampled).sample)
@@ -89,10 +96,10 @@ class Coder(nn.Module):
 
 
 class VAETraining:
-    """An autoencoder that learns images from samples of its posterior.
+    """An autoencoder that learns to reconstruct images from samples of its posterior.
 
-    Attributes as those of `nanogen.stage1.rae.DecoderTraining`; ``folders`` hold another autoencoder,
-    ``start``, where it goes on learning from that.
+    The attributes are those of `nanogen.stage1.rae.DecoderTraining`. If ``folders`` has an autoencoder
+    ``start``, training continues from it.
     """
 
     def __init__(
@@ -113,20 +120,22 @@ class VAETraining:
         self.noise = _reached(self.learned, side_of(images, stage))
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
-        """What ``network``, which is `learned` as processes share it, makes of a batch."""
+        """Reconstruct a batch with ``network``, which is `learned` as wrapped for all processes."""
         target = to_signed(batch.images)
         return Reconstructed(batch.images, target, *network(target, batch.noise))
 
     def sampled(self, made: Reconstructed, noise: Tensor) -> Tensor:
-        """The sample of the posterior that ``made`` came from, by the same ``noise``: latents
-        (B, C, h, w) as a backbone sees them, not normalised, with the graph."""
+        """Return the posterior sample behind ``made``, which has the same ``noise``.
+
+        These are unnormalised latents (B, C, h, w) in a backbone's layout, with the autograd graph.
+        """
         assert made.mean is not None
         assert made.log_variance is not None
         deviation = made.log_variance.mul(0.5).exp()
         return self.layout.pack(made.mean + deviation * noise)
 
     def save(self, folder: Path) -> VAE:
-        """Write the trained tokenizer, with its latents' statistics, to ``folder``; it is returned."""
+        """Write the trained tokenizer, with statistics of its latents, to ``folder`` and return it."""
         network = self.learned.network.eval()
         raw = VAE(network, self.layout, self.shape, (1.0, 0.0)).to(self.device)
         moments = feature_moments(
@@ -138,15 +147,17 @@ class VAETraining:
 
 
 def _network(model: Model, resolution: int, start: Path | None) -> LibraryNetwork:
-    """The autoencoder in the folder ``start``, or an untrained one."""
+    """Return the autoencoder in the folder ``start``, or an untrained one."""
     if start is None:
         return build(model, resolution)
     return load_network(start, model.model_class).requires_grad_(True)
 
 
 def _reached(coder: Coder, side: int) -> tuple[int, ...]:
-    """Freeze what an image does not reach (a film's time), for which processes would wait; the shape of
-    one image's latent in the network's layout."""
+    """Freeze parameters without gradients (layers for video), for which processes would wait.
+
+    Returns the shape of one image's latent in the network's layout.
+    """
     target = torch.zeros(1, 3, side, side)
     posterior = coder.network.encode(coder.layout.enter(target)).latent_dist
     output, *_ = coder(target, torch.zeros_like(posterior.mean))

@@ -1,1 +1,1 @@
-"""Stage 2: training of a backbone: its data, batches, loop, what is noted and evaluated on the way."""
+"""Stage 2, training of a backbone: data, batches, loop, logs, and evaluation during training."""

@@ -1,9 +1,10 @@
-"""Batches from caches, every random number a function of what it is for.
+"""Training batches, whose random numbers depend only on what they are for.
 
-The global batch is cut into chunks of ``noise_chunk`` samples. All draws of a chunk come from one seed
-of (seed, method, task, step, chunk), noise on the device that trains (`nanogen.training.draws`), and
-the order of the data follows from seed and epoch (`nanogen.data.order`). So a run resumes exactly from
-its step number alone, and draws the same numbers on any number of processes.
+The global batch is split into chunks of ``noise_chunk`` samples. All random numbers of a chunk come from
+one seed, derived from (seed, method, task, step, chunk); noise is drawn on the training device
+(`nanogen.training.draws`). The order of the data follows from seed and epoch (`nanogen.data.order`). A
+run therefore resumes exactly from its step number alone, and draws the same numbers on any number of
+processes.
 """
 
 from __future__ import annotations
@@ -34,20 +35,29 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def load(self, rows: np.ndarray, draws: np.ndarray) -> tuple[Tensor, Condition]:
-        """Samples ``rows`` (B,); ``draws`` (B,) uniform numbers choose among captions."""
+        """Return the samples ``rows`` (B,) and their conditions.
+
+        ``draws`` (B,), uniform in [0, 1), choose among the captions.
+        """
         ...
 
     def features(self, rows: np.ndarray) -> dict[str, Tensor]:
-        """What the run's terms read of these samples: ``cls``, ``patches`` (see Batch), or nothing."""
+        """Return the features that the objective needs: ``cls``, ``patches`` (see Batch), or none."""
         ...
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
-        """What will be asked for next: number of a window -> its rows, rising; it may be read now."""
+        """Announce which rows come next, so that they can be read early.
+
+        ``windows`` maps the number of a window to its rows, in ascending order.
+        """
         ...
 
 
 class Batches:
-    """Batches of one process, by step."""
+    """The batches of one process, by step.
+
+    Raises UserError if the processes cannot share the chunks of a batch equally.
+    """
 
     def __init__(self, source: Dataset, stage: TrainStage, rank: int = 0, world: int = 1):
         training = stage.training
@@ -59,17 +69,17 @@ class Batches:
         chunks = self.global_size // self.chunk
         if chunks % world:
             raise UserError(
-                f"training.batch_size {self.global_size} holds {chunks} chunks of "
+                f"training.batch_size {self.global_size} has {chunks} chunks of "
                 f"{self.chunk} samples, which {world} processes cannot share equally; choose a "
                 "number of processes that divides it, or change training.noise_chunk"
             )
         self.chunks = range(rank * chunks // world, (rank + 1) * chunks // world)
-        # Of the sample as the backbone sees it, so that the order is the same however it is stored.
+        # The size of a sample as the backbone sees it: the order does not depend on how it is stored.
         self.order = Order(len(source), FLOAT16 * math.prod(self.shape), *self.identity)
         self._announced: dict[int, np.ndarray] = {}
 
     def at(self, step: int, device: torch.device = CPU) -> Batch:
-        """This process's share of the batch of ``step``, on ``device``."""
+        """Return this process's share of the batch of ``step``, on ``device``."""
         rows = self.order.rows(*self._places(step))
         drawn = [self._draws(step, chunk, device) for chunk in self.chunks]
         noise, normal, uniform, choice, other, *cls = (
@@ -80,12 +90,12 @@ class Batches:
         return Batch(x, noise, normal, uniform, other, condition, step, **added).to(device)
 
     def _places(self, step: int) -> tuple[int, int]:
-        """First place of this process's share of a step in the training sequence, and how many."""
+        """Return the start and length of this process's share of a step in the training sequence."""
         start = step * self.global_size + self.chunks.start * self.chunk
         return start, len(self.chunks) * self.chunk
 
     def announce(self, step: int) -> None:
-        """Tell the source which windows the step reads, and the next one where it reads one only."""
+        """Announce the windows that the step reads to the source, and the next one if it is only one."""
         start, count = self._places(step)
         windows = list(self.order.windows_of(start, start + count))
         if len(windows) == 1:
@@ -95,7 +105,7 @@ class Batches:
             self.source.ahead(self._announced)
 
     def _share(self, window: Window) -> np.ndarray:
-        """The rows of a window that this process reads, rising."""
+        """Return the rows of a window that this process reads, in ascending order."""
         places = np.arange(window.start, window.stop)
         chunks = places % self.global_size // self.chunk
         mine = (chunks >= self.chunks.start) & (chunks < self.chunks.stop)
@@ -113,13 +123,13 @@ class Batches:
         )
 
     def _cls_noise(self, generator: torch.Generator, device: torch.device) -> list[Tensor]:
-        """Drawn last, so that the other draws are those of the same method without REG."""
+        """Draw noise for the class token, last, so that the other draws are the same without REG."""
         if self.cls_width is None:
             return []
         return [torch.randn(self.chunk, self.cls_width, generator=generator, device=device)]
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
-        """Batches of steps start..stop-1, read and copied by a thread while the step runs."""
+        """Yield the batches of steps start..stop-1, read and copied by a thread while a step runs."""
 
         def make(step: int) -> Batch:
             self.announce(step)

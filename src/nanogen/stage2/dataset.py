@@ -1,4 +1,4 @@
-"""Training data by index: latents or pixels, labels or text features, a frozen encoder's features."""
+"""Training data by index: latents or pixels, labels or text features, features of a frozen encoder."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Latents:
         self.latents.ahead(windows)
 
     def load(self, rows: np.ndarray) -> Tensor:
-        """float32 (B, C, H, W), normalised."""
+        """Return normalised latents, float32 (B, C, H, W)."""
         return torch.from_numpy(self.latents[rows]).float()
 
 
 class Pixels:
-    """Images for the methods without a tokenizer."""
+    """Images, for methods without a tokenizer."""
 
     def __init__(self, path: Path, hash_: str):
         file = ImageFile(path, hash_)
@@ -55,7 +55,7 @@ class Pixels:
         self.images.ahead(windows)
 
     def load(self, rows: np.ndarray) -> Tensor:
-        """float32 (B, 3, H, W) in [-1, 1]."""
+        """Return pixels, float32 (B, 3, H, W) in [-1, 1]."""
         images = torch.from_numpy(self.images[rows])
         return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
 
@@ -73,7 +73,7 @@ class Labelled:
 
 
 class Captioned:
-    """Conditions from cached text features; a caption kind is drawn per sample."""
+    """Conditions from cached text features; the kind of caption is drawn for each sample."""
 
     def __init__(self, path: Path, hash_: str, conditioner: Conditioner):
         self.file = TextFile(path, hash_)
@@ -104,14 +104,24 @@ class Features:
         self.features.ahead(windows)
 
     def load(self, rows: np.ndarray) -> Tensor:
-        """float32 (B, ...)."""
+        """Return features, float32 (B, ...)."""
         return torch.from_numpy(self.features[rows]).float()
 
 
 class TrainingData:
     """Images and conditions of one run; see ``nanogen.stage2.batches.Dataset``.
 
-    ``encoded`` takes the place of a file of latents, ``captions`` that of one of text features.
+    Args:
+        latents: the file of latents; not needed with ``encoded`` or by a method on pixels.
+        data: the file of images, for a method on pixels.
+        text: the file of text features; not needed with ``captions`` or class labels.
+        cls: the file of class tokens, if the stage expects one.
+        patches: the file of patch tokens, if the stage expects one.
+        encoded: encodes images during training; replaces ``latents``.
+        captions: encodes captions during training; replaces ``text``.
+
+    Raises:
+        UserError: a file is missing, was made by another configuration, or does not fit the others.
     """
 
     def __init__(
@@ -137,7 +147,7 @@ class TrainingData:
         if self.images.shape != stage.latent:
             raise UserError(
                 f"{latents or data} holds {self.images.shape} per image, the configuration says "
-                f"{stage.latent}"
+                f"{stage.latent}; give the file of the same study"
             )
         if conditioner.kind == "label":
             assert conditioner.classes is not None
@@ -147,8 +157,8 @@ class TrainingData:
             self.conditions = captions or Captioned(_given(text, "--text"), expects["text"], conditioner)
             if len(self.conditions) != len(self.images):
                 raise UserError(
-                    f"{path} holds captions of {len(self.conditions)} images, "
-                    f"{latents or data} holds {len(self.images)}"
+                    f"{path} holds captions of {len(self.conditions)} images, but "
+                    f"{latents or data} holds {len(self.images)}; give files made from the same data"
                 )
         self.added = {
             part: Features(_given(path, f"--{part}"), expects[part], part, self.images.labels)
@@ -171,7 +181,7 @@ class TrainingData:
         return found
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
-        """Read the rows of these windows in the background; see ``nanogen.data.rows.WindowedRows``."""
+        """Read the rows of these windows in the background (``nanogen.data.rows.WindowedRows``)."""
         parts: list[Latents | Pixels | Encoded | Features] = [self.images, *self.added.values()]
         for part in parts:
             part.ahead(windows)

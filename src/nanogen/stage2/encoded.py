@@ -1,6 +1,7 @@
-"""What a training encodes itself, in place of reading a cache: images, captions.
+"""Encode images and captions during training, instead of reading a cache.
 
-Both give what the cache would hold, rounded as it is, up to the last digits of the frozen network.
+Both return what the cache would contain, with the same rounding, up to the numerical precision of the
+frozen network.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from nanogen.tokenizers import load_tokenizer
 
 
 class Encoded:
-    """Images by index, as the latents that a cache of them would hold.
+    """Latents of images by index, as a cache would contain them.
 
     Args:
-        stage: the `latents` stage of that cache; the images and the tokenizer are those it expects.
+        stage: the `latents` stage of that cache, which expects the images and the tokenizer.
         expected: the hash of the latents that the run is trained on.
-        device: where the tokenizer works.
-        chunk: images that are encoded together. What a network says of an image differs in the last
-            digits with its batch, so this makes it the same on any number of processes.
+        images: the file of images.
+        tokenizer: the folder of the tokenizer.
+        device: the device of the tokenizer.
+        chunk: how many images are encoded together. A network's output for an image depends in the
+            last digits on its batch; a fixed size makes it the same on any number of processes.
 
-    Raises UserError where an input is missing or another than expected.
+    Raises:
+        UserError: an input is missing or is not the one that the stage expects.
     """
 
     def __init__(
@@ -60,21 +64,25 @@ class Encoded:
         self.images.ahead(windows)
 
     def load(self, rows: np.ndarray) -> Tensor:
-        """float32 (B, C, H, W), normalised and rounded as a cache is."""
+        """Return latents, float32 (B, C, H, W), normalised and rounded as in a cache."""
         images = torch.from_numpy(self.images[rows]).to(self.device)
         encoded = torch.cat([self.tokenizer.encode(part) for part in images.split(self.chunk)])
         return encoded.half().float().cpu()
 
 
 class EncodedText:
-    """Conditions from captions, encoded when a batch is made; a caption kind is drawn per sample.
+    """Conditions from captions, encoded with each batch; the kind of caption is drawn for each sample.
 
     Args:
-        stage: the `text` stage of that cache; captions and encoder are those it expects.
+        stage: the `text` stage of the cache, which expects the captions and the encoder.
         expected: the hash of the text features that the run is trained on.
-        device: where the text encoder works.
+        images: the file of images with captions.
+        encoder: the folder of the text encoder.
+        conditioner: names the kinds of captions and the number of tokens.
+        device: the device of the text encoder.
 
-    Raises UserError where an input is missing or another than expected.
+    Raises:
+        UserError: an input is missing or is not the one that the stage expects.
     """
 
     def __init__(
@@ -98,7 +106,7 @@ class EncodedText:
         return len(self.images)
 
     def load(self, rows: np.ndarray, draws: np.ndarray) -> Condition:
-        """Features (B, L, width), rounded as a cache is, L at most ``conditioner.tokens``."""
+        """Return features (B, L, width), rounded as in a cache; L is at most ``conditioner.tokens``."""
         drawn = (draws * len(self.kinds)).astype(int)
         texts = np.empty(len(rows), object)
         for k, kind in enumerate(self.kinds):

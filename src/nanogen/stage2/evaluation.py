@@ -1,7 +1,7 @@
-"""Evaluation while a run is trained: the final evaluation's sampler and metrics, on the average.
+"""Evaluation during training: the sampler and metrics of the final evaluation, on the averaged weights.
 
-The averaged weights go into a network of their own, and whatever draws random numbers here draws them
-from generators of its own, so the trained weights are the same to the bit with and without it.
+The averaged weights are loaded into a separate network, and random numbers come from separate
+generators. The trained weights are therefore bitwise the same with and without evaluation.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from nanogen.training import checkpoint
 from nanogen.training.processes import Processes
 
 log = logging.getLogger(__name__)
-Weights = Mapping[str, Tensor]  # of the average, by the parameters' names
+Weights = Mapping[str, Tensor]  # the averaged weights, by parameter name
 Listener = Callable[[int, dict[str, float], np.ndarray], None]  # step, numbers, images (N, H, W, 3)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the evaluation reads; which of it depends on task and tokenizer.
+    """Files that the evaluation reads; the task and the tokenizer decide which ones are needed.
 
     Attributes:
-        networks: folders of the tokenizer and of the networks that measure, by the models' names.
-        reference: class-conditional: the real images' moments (format reference).
-        prompts: text to image: the prompts (format prompts).
-        text: text to image: the prompts' text features (format text).
+        networks: folders of the tokenizer and of the metrics' networks, by model name.
+        reference: moments of the real images (format reference), for class-conditional generation.
+        prompts: the prompts (format prompts), for text-to-image generation.
+        text: the text features of the prompts (format text), for text-to-image generation.
     """
 
     networks: Mapping[str, Path]
@@ -48,13 +48,13 @@ class Inputs:
     text: Path | None = None
 
     def folder(self, name: str) -> Path:
-        """The folder given for a network; raises UserError where there is none."""
+        """Return the folder given for a network; raises UserError if there is none."""
         if name not in self.networks:
             raise UserError(f"the evaluation while training needs {name}: give --network {name}=DIR")
         return self.networks[name]
 
     def file(self, part: str) -> Path:
-        """The file given for ``part``; raises UserError where there is none."""
+        """Return the file given for ``part``; raises UserError if there is none."""
         path = getattr(self, part)
         if path is None:
             option = {"text": "prompt-text"}.get(part, part)
@@ -63,19 +63,22 @@ class Inputs:
 
 
 class Online:
-    """Evaluates the average every so many steps and after the last, a JSON line for each.
+    """Evaluate the averaged weights at a fixed interval and after the last step.
 
-    Every process has one and draws its share of the images; the main one measures them and writes the
-    lines. Raises UserError where a file or a network is missing or of another configuration.
+    Every process has an instance and draws its share of the images. The main process computes the
+    metrics and writes a JSON line for each evaluation.
 
     Attributes:
-        listen: told every evaluation on the main process.
+        listen: called after every evaluation on the main process.
+
+    Raises:
+        UserError: a file or a network is missing or belongs to another configuration.
     """
 
     def __init__(self, stage: OnlineStage, train: TrainStage, inputs: Inputs, group: Processes):
         if stage.train.hash != train.hash:
             raise UserError(
-                f"the evaluation is of the training {stage.train.hash}, not of {train.hash}; "
+                f"the evaluation belongs to the training {stage.train.hash}, not to {train.hash}; "
                 "give the configuration that belongs to this run"
             )
         self.every, self.steps = stage.every, train.training.steps
@@ -88,12 +91,14 @@ class Online:
             self.metric = METRICS[stage.task](stage, inputs) if group.main else None
 
     def due(self, step: int) -> bool:
-        """Whether the average is evaluated after ``step`` steps."""
+        """Whether to evaluate after ``step`` steps."""
         return step > 0 and (step % self.every == 0 or step == self.steps)
 
     def begin(self, file: Path, step: int, weights: Weights) -> None:
-        """Continue the log in ``file`` after ``step``, whose own evaluation is made up for where the
-        training was stopped before it was written."""
+        """Continue the log in ``file`` after ``step``.
+
+        If training was stopped before the evaluation of ``step`` was written, evaluate now.
+        """
         self.file = file
         missing = False
         if self.group.main:
@@ -103,7 +108,10 @@ class Online:
             self(step, weights)
 
     def __call__(self, step: int, weights: Weights) -> dict[str, float]:
-        """Draw, measure and log; the numbers on the main process, nothing elsewhere."""
+        """Draw images, compute the metrics and log them.
+
+        Returns the metrics on the main process, and an empty dictionary on the others.
+        """
         with _apart(self.group.device):
             images = self.images(weights)
             values = self.metric(images, self.images.labels) if self.metric else {}
@@ -122,7 +130,7 @@ class Online:
 
 @contextmanager
 def _apart(device: torch.device) -> Iterator[None]:
-    """Leave torch's own random generators as they were."""
+    """Leave the state of torch's global random generators unchanged."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         yield
 
@@ -133,11 +141,11 @@ def _logged(file: Path) -> set[int]:
 
 
 class Images:
-    """Draws the images of an evaluation: some of those of the study's sample set, from the same noise.
+    """Draw the images of an evaluation: a subset of the study's sample set, from the same noise.
 
     Attributes:
-        indices: of the images in the sample set, int64 (N,).
-        labels: their classes, or their places among the prompts, int64 (N,).
+        indices: indices of the images in the sample set, int64 (N,).
+        labels: classes, or indices of the prompts, int64 (N,).
     """
 
     def __init__(self, stage: OnlineStage, inputs: Inputs, group: Processes):
@@ -157,7 +165,7 @@ class Images:
             self._of_prompts(stage, inputs)
 
     def _of_classes(self, stage: OnlineStage, inputs: Inputs) -> None:
-        """The first images of the sample set, or of few classes some that lie evenly among all."""
+        """Choose the first images; if they are fewer than classes, spread them evenly over classes."""
         from nanogen.sampling.inputs import class_conditions, text_conditions
 
         count, classes = stage.images, stage.train.conditioner.classes
@@ -168,7 +176,7 @@ class Images:
         self.conditions = text_conditions(stage, inputs.file("text")) if by_text else class_conditions
 
     def _of_prompts(self, stage: OnlineStage, inputs: Inputs) -> None:
-        """All images of GenEval's prompts."""
+        """Choose all images of GenEval's prompts."""
         from nanogen.prompts.files import GENEVAL, of_benchmark
         from nanogen.sampling.generate import labels_of
         from nanogen.sampling.inputs import prompts_of, text_conditions
@@ -180,7 +188,7 @@ class Images:
         self.conditions = text_conditions(stage, inputs.file("text"))
 
     def __call__(self, weights: Weights) -> np.ndarray:
-        """uint8 (N, H, W, 3) on the main process, an empty array elsewhere."""
+        """Return images, uint8 (N, H, W, 3), on the main process, and an empty array on the others."""
         from nanogen.sampling.generate import batches
 
         self.model.load_state_dict(weights)
@@ -198,7 +206,10 @@ class Images:
 
 
 class Metric(Protocol):
-    """Loads what measures once; then images and their labels give named numbers, the main one first."""
+    """A metric, whose networks are loaded once.
+
+    A call maps images and labels to named numbers, the main one first.
+    """
 
     def __init__(self, stage: OnlineStage, inputs: Inputs): ...
 
@@ -206,7 +217,7 @@ class Metric(Protocol):
 
 
 class Fid:
-    """FID as the final evaluation's: the first extractor, against the study's reference file."""
+    """FID as in the final evaluation: the first extractor, against the study's reference file."""
 
     def __init__(self, stage: OnlineStage, inputs: Inputs):
         from nanogen.data import hdf5
@@ -223,7 +234,7 @@ class Fid:
             self.real = (moments["mu"][:], moments["sigma"][:])
         self.extractor = load_extractor(folder, model)
         few = few_images(stage.images, self.extractor.width)
-        if few:  # once, not with every evaluation
+        if few:  # warn once, not at every evaluation
             log.warning("FID while training: %s", few)
 
     def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -234,7 +245,7 @@ class Fid:
 
 
 class GenEval:
-    """GenEval as the final evaluation's: the study's detector, on all of GenEval's prompts."""
+    """GenEval as in the final evaluation: the study's detector, on all of GenEval's prompts."""
 
     def __init__(self, stage: OnlineStage, inputs: Inputs):
         from nanogen.metrics.detector import load_detector
@@ -260,7 +271,7 @@ class GenEval:
     def __call__(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         from nanogen.metrics.scores import geneval
 
-        of_image = np.searchsorted(self.chosen, labels).tolist()  # the chosen rise
+        of_image = np.searchsorted(self.chosen, labels).tolist()  # chosen is sorted
         found = self.detector(images)
         values, _ = geneval(self.prompts, of_image, found, self.detector.protocol, self.headline)
         return values

@@ -1,4 +1,4 @@
-"""What learns: a network, its average and its optimizer, by one step at a time."""
+"""The state that an optimizer step updates: a network, its averaged weights and its optimizer."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from nanogen.training.processes import Processes
 from nanogen.training.schedule import learning_rate
 from nanogen.training.sharding import accumulating, gathered, parallel, whole
 
-WHOLE = Execution()  # the whole network on each process, its whole share at a time, as long as it takes
+WHOLE = Execution()  # no sharding, no gradient accumulation, no deadline
 
 
 class Learner:
-    """What an optimizer step changes: the network, its average, the optimizer's moments."""
+    """A network, its averaged weights and its optimizer, trained one step at a time."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Learner:
         self.model.train_frequencies(training.frequencies == "trained")
         if training.compile and group.device.type == "cuda":
             compile_blocks(self.model)
-        # Before the average, which it makes equal everywhere.
+        # Before the EMA is created: this makes the weights equal on all processes.
         self.wrapped = parallel(self.model, group, execution.sharding)
         self.ema = EMA(self.model, training.ema, training.ema_warmup)
         self.optimizer = optimizer_of(self.model, self.keys)
@@ -53,9 +53,10 @@ class Learner:
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
 
     def restore(self, state: Path, initial: Path | None = None) -> int:
-        """Continue from the newest checkpoint in ``state``; returns its step, 0 without one.
+        """Load the newest checkpoint in ``state``; returns its step, or 0 if there is none.
 
-        ``initial`` is the folder of the model that the stage starts from.
+        ``initial`` is the folder of the model that the stage starts from. Raises UserError as
+        `nanogen.training.checkpoint.newest` and `starting_tensors` do.
         """
         start, tensors = checkpoint.newest(state, self.stage.hash)
         tensors = tensors or starting_tensors(self.stage, initial)
@@ -64,21 +65,24 @@ class Learner:
         return start
 
     def save(self, state: Path, step: int) -> None:
-        """Write a checkpoint; all processes take part, the main one writes."""
+        """Write a checkpoint. All processes must call this; the main one writes."""
         tensors = self.state()
         if self.group.main:
             checkpoint.save(state, self.stage.hash, step, tensors)
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint holds, on the main process; all must ask."""
+        """Return the content of a checkpoint on the main process; all processes must call this."""
         return gathered(self.learned.state(), self.group)
 
     def average(self) -> dict[str, Tensor]:
-        """The averaged weights, whole, on every process; all of them must ask."""
+        """Return the unsharded averaged weights on every process; all processes must call this."""
         return {name: whole(value) for name, value in self.ema.state().items()}
 
     def step(self, step: int, batch: Batch) -> dict[str, Any]:
-        """Learn from one batch; the named losses of the global batch, gradient norm, learning rate."""
+        """Train on one batch.
+
+        Returns the named losses of the global batch, the gradient norm and the learning rate.
+        """
         rate = learning_rate(step - 1, self.keys)
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
@@ -92,13 +96,13 @@ class Learner:
         return {**self.group.means(sums), "grad_norm": norm, "learning_rate": rate}
 
     def measured_step(self, step: int, batch: Batch) -> dict[str, Any]:
-        """`step`, and ``update``, how far it moved the weights; copying them before takes time."""
+        """Run `step` and add ``update``, the relative change of the weights; this copies the weights."""
         before = weights_of(self.model)
         measured = self.step(step, batch)
         return {**measured, "update": update_size(before, self.model)}
 
     def _add_gradients(self, part: Batch, parts: int, more: bool) -> dict[str, Tensor]:
-        """Those of one of as many equal ``parts``; what it adds to the mean of every loss."""
+        """Add the gradients of one of ``parts`` equal parts; returns its share of each mean loss."""
         with accumulating(self.wrapped, more):
             with self.autocast:
                 losses = self.objective(self.wrapped, part, self.model.conditioner)
@@ -107,23 +111,23 @@ class Learner:
 
 
 def compile_blocks(model: InContextEncoder, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Compile what each block computes, inside of the hooks by which sharding gathers its weights.
+    """Compile the forward pass of each block, inside the hooks by which sharding gathers its weights.
 
-    The second length of captions is compiled for all lengths.
+    The second length of captions triggers a compilation for all lengths.
     """
     for block in model.blocks():
         block.forward = torch.compile(block.forward, backend=backend)
 
 
 def weights_of(model: nn.Module) -> list[Tensor]:
-    """A copy of the trained weights, which takes as much memory as they do."""
+    """Copy the trainable weights, which takes as much memory as they do."""
     return [p.detach().clone() for p in model.parameters() if p.requires_grad]
 
 
 def update_size(before: Sequence[Tensor], model: nn.Module) -> Tensor:
-    """Norm of the change since ``weights_of``, over the norm of the weights then; a scalar.
+    """Return the norm of the change since ``weights_of``, relative to the norm of the weights; a scalar.
 
-    All processes must ask, where the network is sharded.
+    If the network is sharded, all processes must call this.
     """
     now = [p.detach() for p in model.parameters() if p.requires_grad]
 

@@ -1,4 +1,4 @@
-"""The loop that trains a backbone. It knows nothing of methods, tasks and devices."""
+"""The training loop of a backbone. It is independent of methods, tasks and devices."""
 
 from __future__ import annotations
 
@@ -35,15 +35,25 @@ def train(
     online: Online | None = None,
     initial: Path | None = None,
 ) -> None:
-    """Train the run of a ``train`` stage from its newest checkpoint in ``state`` to the end.
+    """Train the run of a ``train`` stage from its newest checkpoint to the end.
 
-    ``networks`` are those the objective's terms compare with, by term, on the group's device;
-    ``online`` evaluates the average in between, on every process; ``initial`` is the folder of the model
-    that the stage starts from.
-    ``output`` becomes the model's folder: config.json, model.safetensors (the average),
-    train.jsonl, online.jsonl where it was evaluated, kept.safetensors (the execution's snapshots)
-    unless they are none, state.safetensors if the execution keeps it, and nanogen.json.
-    Raises Interrupted after a signal or when the deadline is near, with the state saved.
+    Args:
+        stage: the training.
+        dataset: the training data.
+        state: the folder of checkpoints and logs.
+        output: the model folder to write: config.json, model.safetensors (the averaged weights),
+            stage.json, nanogen.json and train.jsonl; online.jsonl if there were evaluations,
+            kept.safetensors if the execution has snapshots, and state.safetensors if it keeps the state.
+        group: the processes that train together.
+        execution: settings that do not change the result, such as sharding and intervals.
+        networks: frozen networks that terms of the objective compare with, by term, on the group's
+            device.
+        online: evaluates the averaged weights during training, on every process.
+        initial: the folder of the model that the stage starts from.
+
+    Raises:
+        Interrupted: a signal arrived or the deadline is near; the state was saved.
+        UserError: a file is missing, belongs to another configuration, or a loss is not finite.
     """
     steps = stage.training.steps
     learner = Learner(stage, group, networks, execution)
@@ -53,16 +63,16 @@ def train(
     batches = Batches(dataset, stage, group.rank, group.world)
     stop = StopRequest(execution.deadline)
     for step, batch in enumerate(batches.prefetched(start, steps, group.device), start + 1):
-        line = step % execution.log_every == 0 or step == steps  # of the curve
+        line = step % execution.log_every == 0 or step == steps  # a line of the curve is due
         measured = learner.measured_step(step, batch) if line else learner.step(step, batch)
         monitor.step(step, measured, learner)
-        # Stop only where a line of the curve was written: the resumed curve is then the same.
+        # Stop only after writing a line of the curve, so that the resumed curve is the same.
         code = group.largest(stop.code()) if line and step < steps else 0
         if code or step % execution.checkpoint_every == 0:
             monitor.check(step)
             learner.save(state, step)
         if code:
-            group.barrier()  # the first that ends may end the others, and one of them is saving
+            group.barrier()  # the first process to end may end the others while one of them is saving
             raise Interrupted(step, steps, code)
         monitor.evaluate(step, learner)
     monitor.close()
@@ -81,8 +91,7 @@ def _write_model(
     monitor: Monitor,
     kept: dict[str, Tensor],
 ) -> None:
-    """Write the folder ``output`` of the finished training: the averaged weights, its curve and card,
-    and the state that is ``kept``, unless that is empty."""
+    """Write the model folder of a finished training; the state only if ``kept`` is not empty."""
     curve = monitor.logs[0].read_text()
     with atomic_folder(output) as folder:
         save(folder, learner.model, average)

@@ -1,4 +1,4 @@
-"""What is noted of a training on its way: its curve, averages that are kept, and evaluations."""
+"""Record a training while it runs: its curve, snapshots of the averaged weights, and evaluations."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """Beside the steps, on every process; the main one writes.
+    """Record what happens beside the steps. Every process has an instance; only the main one writes.
 
     Args:
-        online: evaluates the average in between; None: nothing does.
+        online: evaluates the averaged weights during training; None for no evaluation.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Monitor:
         self.logs = [state / "train.jsonl", *([state / "online.jsonl"] if online else [])]
 
     def begin(self, start: int, learner: Learner) -> None:
-        """Continue after step ``start``; raises UserError where what was asked for was not kept."""
+        """Continue after step ``start``; raises UserError if a requested snapshot was not kept."""
         if self.group.main and self.execution.tracking:
             self._track(self.execution.tracking, start)
         if self.online:
@@ -75,22 +75,22 @@ class Monitor:
         return curve
 
     def step(self, step: int, measured: dict[str, Any], learner: Learner) -> None:
-        """Note what a step measured, and the average after it if it is to be kept."""
+        """Record the measurements of a step, and keep the averaged weights if a snapshot is due."""
         if self.curve:
             self.curve.step(step, **measured)
         if self.snapshots:
             self.snapshots(step, learner.ema.state())
 
     def check(self, step: int) -> None:
-        """Raise UserError where a number noted since the last line is not finite."""
+        """Raise UserError if a number recorded since the last line is not finite."""
         if self.curve:
             self.curve.check(step)
 
     def evaluate(self, step: int, learner: Learner) -> None:
-        """Evaluate the average if it is due; that is no time of training."""
+        """Evaluate the averaged weights if it is due; the time does not count as training time."""
         if not self.online or not self.online.due(step):
             return
-        self.check(step)  # which also waits for the device, whose steps are training time
+        self.check(step)  # also waits for the device, whose pending steps are training time
         with self.curve.paused() if self.curve else nullcontext():
             self.online(step, learner.average())
 

@@ -1,7 +1,8 @@
-"""Averages kept on the way, so that images of half and of all of a training can be compared.
+"""Snapshots of the averaged weights, to compare images of half a training with those of all of it.
 
-Each is written beside the training state when its step is done, and at the end all go into one file of
-the model's folder: ``kept.safetensors``, tensors ``<step>/<parameter>``. Keeping one changes no weight.
+A snapshot is written next to the training state after its step. At the end, all of them are written to
+one file of the model folder, ``kept.safetensors``, with tensors ``<step>/<parameter>``. Snapshots do not
+change the training.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ NAME = "kept.safetensors"
 
 
 class Snapshots:
-    """Keeps the average after each of ``steps``; ``state`` is the folder of the training state.
+    """Keep the averaged weights after each of ``steps`` in ``state``, the folder of the training state.
 
-    Every process has one, since each may hold a part of the average; the main one writes.
+    Every process has an instance, since the weights may be sharded; only the main process writes.
     """
 
     def __init__(self, steps: Sequence[int], state: Path, hash_: str, group: Processes):
@@ -37,16 +38,17 @@ class Snapshots:
         return self.state / f"kept-{step:09d}.safetensors"
 
     def begin(self, start: int) -> None:
-        """Raise UserError where the training continues after a step whose average was not kept."""
+        """Raise UserError if the training continues after a step whose snapshot is missing."""
         passed = [step for step in self.steps if step <= start and not self._file(step).exists()]
         if passed:
             raise UserError(
-                f"training.snapshots asks for the average after step {passed[0]}, but the training in "
-                f"{self.state} is at step {start} and did not keep it; delete that folder to train anew"
+                f"training.snapshots requests the averaged weights after step {passed[0]}, but the "
+                f"training in {self.state} is at step {start} and did not keep them; delete that folder "
+                "to train again"
             )
 
     def __call__(self, step: int, weights: Mapping[str, Tensor]) -> None:
-        """Keep the average after ``step`` if it is asked for; all processes must call."""
+        """Keep the averaged weights if a snapshot is due at ``step``; all processes must call this."""
         if step not in self.steps:
             return
         average = gathered(weights, self.group)
@@ -55,7 +57,7 @@ class Snapshots:
                 save_file({k: v.detach().contiguous() for k, v in average.items()}, temporary)
 
     def write(self, folder: Path) -> None:
-        """Write all of them into ``folder``; a file without tensors where none was asked for."""
+        """Write all snapshots to one file in ``folder``; without snapshots it has no tensors."""
         tensors: dict[str, Tensor] = {}
         for step in self.steps:
             tensors |= under(str(step), load_file(self._file(step)))
@@ -63,9 +65,9 @@ class Snapshots:
 
 
 def read(path: Path, step: int, hash_: str) -> dict[str, Tensor]:
-    """The average after ``step`` by the parameters' names.
+    """Read the averaged weights after ``step``, by parameter name.
 
-    Raises UserError where the file is missing, of another configuration or without that step.
+    Raises UserError if the file is missing, belongs to another configuration, or lacks the step.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist; make it with `snakemake {path}`")
@@ -75,7 +77,7 @@ def read(path: Path, step: int, hash_: str) -> dict[str, Tensor]:
         found = {name.partition("/")[2]: file.get_tensor(name) for name in names}
     if not found:
         raise UserError(
-            f"{path} holds no average of step {step}: training.snapshots was another when it was made; "
-            "delete it, and the same command trains again"
+            f"{path} holds no average of step {step}: training.snapshots was different when it was "
+            "made; delete it, and the same command trains again"
         )
     return found

@@ -1,4 +1,4 @@
-"""The first weights of a training that starts from another's, and its optimizer's moments."""
+"""Initial weights and optimizer moments of a training that starts from another model."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from nanogen.weights import readable_weights
 
 
 def starting_tensors(stage: TrainStage, folder: Path | None) -> dict[str, Tensor]:
-    """What `nanogen.training.checkpoint.Learned.load` takes, of the finished model in ``folder``.
+    """Read the tensors for `nanogen.training.checkpoint.Learned.load` from a finished model.
 
-    Nothing for a training that starts from drawn weights. The average begins as the source's in any
-    case. Raises UserError where the folder is missing, holds another model than the stage expects, or
-    lacks a file.
+    The averaged weights always start as those of the source. The result is empty for a training that
+    starts from random weights.
+
+    Args:
+        stage: the training, whose ``initial`` selects what is taken.
+        folder: the model to start from.
+
+    Raises:
+        UserError: the folder is missing, contains another model than the stage expects, or lacks a file.
     """
     if stage.initial is None:
         return {}

@@ -1,4 +1,4 @@
-"""What trackers are told of a training: its curve, what it takes of the machine, and its evaluations."""
+"""Send a training's curve, its use of the machine, and its evaluations to trackers."""
 
 from __future__ import annotations
 
@@ -16,33 +16,36 @@ from nanogen.files import explained
 from nanogen.training.machine import Machine
 
 SHOWN = 64  # images of a grid
-GAP = 2  # white pixels between them
+GAP = 2  # white pixels between images
 
 
 class Tracker(Protocol):
-    """Shows a training; made on the main process, with the step after which it continues."""
+    """A tracker, on the main process; the training continues after step ``start``."""
 
     def __init__(self, folder: Path, stage: TrainStage, start: int): ...
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Note numbers after ``step`` by name, e.g. ``train/loss``."""
+        """Record the numbers of ``step`` by name, for example ``train/loss``."""
         ...
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
-        """Note an image, uint8 (H, W, 3)."""
+        """Record an image, uint8 (H, W, 3)."""
         ...
 
     def close(self) -> None: ...
 
 
 class Tracking:
-    """Tells every tracker of a training the same.
+    """Send the same values to every tracker of a training.
 
     Args:
-        names: of trackers (`nanogen.config.trackers`); each has a folder of its name below ``folder``.
+        names: the trackers (`nanogen.config.trackers`).
+        folder: each tracker writes into a subfolder with its name.
         start: the step after which the training continues.
+        machine: measures memory and the use of the device.
 
-    Raises UserError where a tracker is not installed.
+    Raises:
+        UserError: a tracker is not installed, or its folder cannot be made.
     """
 
     def __init__(
@@ -57,7 +60,7 @@ class Tracking:
             self.trackers.append(named(TRACKERS[name])(place, stage, start))
 
     def line(self, line: Mapping[str, float]) -> None:
-        """A line of the curve, with memory in GB and the share of the device's peak in use (MFU)."""
+        """Send a line of the curve, with memory in GB and model FLOPs utilisation (MFU)."""
         values = {key: value for key, value in line.items() if key not in ("step", "seconds")}
         values["memory_gb"] = self.machine.memory_gb
         if (mfu := self.machine.mfu(line["images_per_second"])) is not None:
@@ -65,7 +68,7 @@ class Tracking:
         self._scalars("train", int(line["step"]), values)
 
     def evaluation(self, step: int, values: Mapping[str, float], images: np.ndarray) -> None:
-        """Scores, and the first of the images that they are of, uint8 (N, H, W, 3)."""
+        """Send the scores, and a grid of the first of the scored images, uint8 (N, H, W, 3)."""
         self._scalars("evaluation", step, values)
         for tracker in self.trackers:
             tracker.image(step, "samples", grid(images[:SHOWN]))
@@ -80,7 +83,7 @@ class Tracking:
 
 
 def grid(images: np.ndarray) -> np.ndarray:
-    """Images uint8 (N, S, S, 3) as one, uint8 (H, W, 3): in a square, white between them."""
+    """Arrange images, uint8 (N, S, S, 3), in a square grid with white gaps, uint8 (H, W, 3)."""
     columns = math.isqrt(len(images) - 1) + 1
     rows, cell = -(-len(images) // columns), images.shape[1] + GAP
     sheet = np.full((rows * cell - GAP, columns * cell - GAP, 3), 255, np.uint8)

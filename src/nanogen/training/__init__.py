@@ -1,1 +1,1 @@
-"""What the trainings of both stages share."""
+"""Training code that both stages share."""

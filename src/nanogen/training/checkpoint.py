@@ -1,7 +1,7 @@
-"""Training state on disk: the named tensors of one step, in one safetensors file.
+"""Checkpoints: the named tensors of one step in a safetensors file.
 
-They are weights, averages and optimizers' moments (`Learned`). Nothing else is needed to resume
-exactly: every random number and the order of the data are functions of the step
+They are weights, averaged weights and optimizer moments (`Learned`). Nothing else is needed to resume
+exactly: all random numbers and the order of the data are functions of the step
 (``nanogen.stage2.batches``).
 """
 
@@ -44,14 +44,14 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the state folder; raises UserError if another training holds it.
+    """Lock the state folder; raises UserError if another training has locked it.
 
-    The lock belongs to the process, also seen from another node, so that a killed one leaves none
-    behind. The file says who holds it. What a killed one was writing is removed.
+    The lock belongs to the process and is visible from other nodes; a killed process leaves no lock
+    behind. The lock file names its process. Partial files of a killed process are removed.
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / "lock", "a+")  # noqa: SIM115  closed below, after the lock is given up
+        handle = open(folder / "lock", "a+")  # noqa: SIM115  closed below, after the lock is released
     with handle:
         with explained(folder, "lock"):
             _lock(handle, folder)
@@ -63,7 +63,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _lock(handle: TextIO, folder: Path) -> None:
-    """Raises UserError with the name of the process that has the lock."""
+    """Take the lock; raises UserError that names the process that has it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -76,28 +76,28 @@ def _lock(handle: TextIO, folder: Path) -> None:
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with ``prefix/`` before their names."""
+    """Add ``prefix/`` to the names of the tensors."""
     return {f"{prefix}/{name}": value for name, value in tensors.items()}
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The inverse of `under`: those whose names begin with ``prefix/``, without it."""
+    """Invert `under`: return the tensors whose names begin with ``prefix/``, without the prefix."""
     start = f"{prefix}/"
     return {name.removeprefix(start): v for name, v in tensors.items() if name.startswith(start)}
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What the steps of one optimizer change: a network, the optimizer's moments, and its average."""
+    """What an optimizer step changes: a network, the optimizer's moments, and the averaged weights."""
 
     network: nn.Module
     optimizer: Optimizing
     ema: EMA | None = None
 
     def state(self) -> dict[str, Tensor]:
-        """Everything by name: ``model/...``, ``optimizer/<parameter>/<moment>`` and ``ema/...``.
+        """Return all tensors: ``model/...``, ``optimizer/<parameter>/<moment>`` and ``ema/...``.
 
-        Where the network is sharded, tensors are in parts (`nanogen.training.sharding.gathered`).
+        If the network is sharded, the tensors are too (`nanogen.training.sharding.gathered`).
         """
         names = {id(parameter): name for name, parameter in self.network.named_parameters()}
         tensors = under("model", self.network.state_dict())
@@ -106,7 +106,7 @@ class Learned:
         return tensors | (under("ema", self.ema.state()) if self.ema else {})
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue from what `state` gave, whole."""
+        """Load what `state` returned, as full tensors."""
         now = self.network.state_dict()
         weights = {name: placed(v, now.get(name, v)) for name, v in below("model", tensors).items()}
         self.network.load_state_dict(weights)
@@ -119,31 +119,32 @@ class Learned:
 
 
 def save(folder: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
-    """Write the state after ``step`` steps, then drop all but the newest two."""
+    """Write the state after ``step`` steps, then delete all checkpoints but the newest two."""
     write(folder / f"step-{step:09d}.safetensors", hash_, step, tensors)
     for old in found(folder)[:-KEPT]:
         old.unlink()
 
 
 def write(path: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
-    """Write the state after ``step`` steps to ``path``, whole or not at all."""
+    """Write the state after ``step`` steps to ``path``, atomically."""
     with atomic_path(path) as temporary:
         save_labelled(tensors, temporary, label(*FORMAT, hash_, step=step))
 
 
 def found(folder: Path) -> list[Path]:
-    """Checkpoints in the folder, oldest first."""
+    """Return the checkpoints in the folder, oldest first."""
     return sorted(folder.glob("step-*.safetensors"))
 
 
 def newest(folder: Path, hash_: str) -> tuple[int, dict[str, Tensor]]:
-    """The step and the tensors of the newest readable checkpoint; (0, {}) if there is none.
+    """Return the step and the tensors of the newest readable checkpoint; (0, {}) if there is none.
 
-    Raises UserError for one of another configuration, whose hash is not ``hash_``.
+    Raises UserError if it belongs to another configuration, whose hash is not ``hash_``, or if access to
+    it is denied.
     """
     for path in reversed(found(folder)):
         with explained(path, "read"), open(path, "rb"):
-            pass  # whether it may be read: the library would say that it is damaged
+            pass  # check access first: the library would report a damaged file
         try:
             with safe_open(path, "pt") as file:
                 header = file.metadata()
@@ -157,7 +158,7 @@ def newest(folder: Path, hash_: str) -> tuple[int, dict[str, Tensor]]:
 
 
 def truncate_log(path: Path, step: int) -> None:
-    """Drop the lines of steps after ``step``: they will be made again, the same."""
+    """Drop the lines of steps after ``step``: the continued training writes the same lines again."""
     if not path.exists():
         return
     with explained(path):

@@ -1,4 +1,4 @@
-"""Reading a training curve, ``train.jsonl``, back; torch is not needed for that."""
+"""Read a training curve, ``train.jsonl``, without importing torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Line = dict[str, float]
 
 
 def read_curve(path: Path) -> list[Line]:
-    """The lines of a training curve, each with ``step`` (rising), ``seconds`` and the means since the
-    line before.
+    """Return the lines of a training curve.
 
-    Raises UserError where the file is not a curve, or has no line.
+    Each has ``step`` (ascending), ``seconds``, and the means of the values since the line before.
+    Raises UserError if the file is not a curve or has no line.
     """
     lines: list[Line] = []
     for number, line in enumerate(lines_of(read_text(path)), start=1):

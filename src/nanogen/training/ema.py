@@ -11,8 +11,8 @@ from nanogen.training.sharding import placed
 class EMA:
     """``shadow <- decay * shadow + (1 - decay) * weights`` for every parameter.
 
-    With ``warmup`` the decay is min(decay, (1 + step) / (10 + step)), so that a short run's average is
-    not dominated by its initial weights.
+    With ``warmup`` the decay is min(decay, (1 + step) / (10 + step)), so that the initial weights do not
+    dominate the average of a short run.
     """
 
     def __init__(self, model: nn.Module, decay: float, warmup: bool = True):
@@ -27,7 +27,7 @@ class EMA:
         torch._foreach_lerp_(self.shadow, [p.detach() for p in self.weights], 1 - decay)
 
     def state(self) -> dict[str, Tensor]:
-        """The average by the parameters' names, in parts where the network is sharded."""
+        """Return the averaged weights by parameter name, sharded if the network is."""
         return dict(zip(self.names, self.shadow, strict=True))
 
     @torch.no_grad()

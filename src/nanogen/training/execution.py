@@ -1,4 +1,4 @@
-"""How a training is carried out; none of it changes the result but for rounding."""
+"""Settings of a training that do not change its result except for rounding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Saving:
     Attributes:
         checkpoint_every: steps between saves of the resumable state.
         log_every: steps between lines of the curve.
-        deadline: UNIX time before which it saves and ends; None: no deadline.
+        deadline: UNIX time before which it saves and ends; None for no deadline.
     """
 
     checkpoint_every: int = 1000
@@ -24,14 +24,16 @@ class Saving:
 
 @dataclass(frozen=True)
 class Execution(Saving):
-    """The same of a backbone's training, and how its processes share the work.
+    """Settings of a backbone's training, including how its processes share the work.
 
     Attributes:
         sharding: how processes share the network (`nanogen.training.sharding`).
-        micro_batch: the most samples that a process takes at a time; 0: its whole share of the batch.
-        snapshots: steps whose averages are kept; None: no file of them is written.
-        trackers, tracking: what shows the training (`nanogen.config.trackers`), and where they write.
-        keep_state: leave trained weights and optimizer in the model's folder, too.
+        micro_batch: maximum number of samples per forward pass of a process; 0 for its whole share of
+            the batch.
+        snapshots: steps after which the averaged weights are kept; None to write no file of them.
+        trackers: names of trackers (`nanogen.config.trackers`).
+        tracking: the folder that the trackers write into.
+        keep_state: whether to save the trained weights and the optimizer in the model folder, too.
     """
 
     sharding: str = "none"

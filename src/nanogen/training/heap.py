@@ -1,8 +1,8 @@
-"""The C library's heap for networks on a CPU: kept, and in large pages.
+"""Tune the C library's heap for networks on a CPU: keep freed memory, and use huge pages.
 
-Every step of a training asks for the same tensors and gives them back. By default the library returns
-larger ones to the system each time, which zeroes their pages again when they are next touched; and with
-pages of 4 KiB a step's tensors need more addresses than the processor remembers.
+Every training step allocates and frees the same tensors. By default the library returns large ones to
+the system each time, which zeroes their pages again at the next access. With pages of 4 KiB, a step's
+tensors also need more address translations than the processor caches.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # numbers of mallopt's parameters
 BLOCK = 32 << 20  # bytes, the largest threshold that glibc accepts
-BLOCKS = 24  # that may be made of large pages; memory that is not touched is not used
-KEPT = 1 << 30  # bytes that stay in the heap although they are free, more than the blocks have
+BLOCKS = 24  # blocks that may use huge pages; untouched memory takes no space
+KEPT = 1 << 30  # bytes of free memory that stay in the heap, more than all blocks
 LARGE_PAGE = 2 << 20
 
 
 def keep_in_large_pages() -> None:
-    """Let this process keep what it frees, and its heap grow in large pages; without glibc nothing."""
+    """Make this process keep freed memory and use huge pages. Does nothing without glibc."""
     library = ctypes.CDLL(None)
     if sys.platform != "linux" or not hasattr(library, "gnu_get_libc_version"):
         return
@@ -30,7 +30,7 @@ def keep_in_large_pages() -> None:
 
 
 def _advise(library: ctypes.CDLL) -> None:
-    """Extend the heap once, tell the system to use large pages there, and give it back to the heap."""
+    """Extend the heap once, advise the system to use huge pages for it, and free it again."""
     library.malloc.restype = ctypes.c_void_p
     library.malloc.argtypes = [ctypes.c_size_t]
     library.free.argtypes = [ctypes.c_void_p]

@@ -1,7 +1,7 @@
-"""Start torchrun for one step, with a clean end: no traceback of the launcher for a worker's error.
+"""Start torchrun for one step. If a worker fails, the launcher prints no traceback of its own.
 
-The same command serves one process on a laptop and several nodes under srun: SLURM's variables, set
-inside an srun task, say how many nodes there are and where the first one is.
+The same command works for one process on a laptop and for several nodes under srun. SLURM's environment
+variables, set inside an srun task, give the number of nodes and the address of the first one.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any
 from nanogen.errors import UserError
 from nanogen.training.nodes import Step, check_devices, check_size, roll_call, step_here
 
-WAIT = 300  # seconds for all nodes of a step to start: Python and torch from a busy network disk
+WAIT = 300  # seconds for all nodes to start: importing torch from a busy network disk is slow
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def torchrun_options(step: Step, processes: int) -> list[str]:
-    """torchrun's options here: standalone on one node; on several, ranks in the order of the nodes."""
+    """Return torchrun's options: standalone on one node; on several, ranks follow the node order."""
     if step.nodes == 1:
-        # torchrun would look up this machine's name, which need not be known to anything.
+        # By default, torchrun looks up this machine's name, which may not resolve.
         return [
             "--rdzv-backend=c10d",
             "--rdzv-endpoint=127.0.0.1:0",
@@ -46,10 +46,10 @@ def torchrun_options(step: Step, processes: int) -> list[str]:
 def srun(
     mpi: str, nodes: int, gres: str, processes: int, command: Sequence[str], wait: int = WAIT
 ) -> list[str]:
-    """The command that starts this launcher once on every node of a SLURM job.
+    """Return the command that starts this launcher once on every node of a SLURM job.
 
-    The processes of a node share its cores as they like; a node that fails ends the others, which
-    would wait for it.
+    Processes are not bound to cores of a node. A node that fails ends the others, which would otherwise
+    wait for it. The arguments are those of `run_on_nodes`.
     """
     resources = [f"--gres={gres}"] if gres else []
     return [
@@ -76,7 +76,22 @@ def srun(
 def run_on_nodes(
     mpi: str, nodes: int, gres: str, processes: int, command: Sequence[str], wait: int = WAIT
 ) -> int:
-    """Start ``nanogen <command>`` on the nodes of this SLURM job; returns srun's exit code."""
+    """Start ``nanogen <command>`` on the nodes of this SLURM job.
+
+    Args:
+        mpi: the srun command with its options.
+        nodes: the number of nodes.
+        gres: the GPUs of each node, as srun's option ``--gres`` takes them; empty for none.
+        processes: the number of processes on each node.
+        command: the words after ``nanogen``.
+        wait: seconds until all nodes must have started.
+
+    Returns:
+        The exit code of srun; 128 plus the signal's number if a signal ended it.
+
+    Raises:
+        UserError: srun is not installed.
+    """
     words = srun(mpi, nodes, gres, processes, command, wait)
     try:
         with passing_on_signals():
@@ -97,21 +112,32 @@ def launch(
     gres: str = "",
     wait: int = WAIT,
 ) -> int:
-    """Run ``nanogen <command>`` on every process of every node; returns the first failing exit code.
+    """Run ``nanogen <command>`` in every process of every node.
 
-    ``processes`` are those of one node; ``gres`` are the GPUs that each node must have; ``here`` is the
-    program itself, which runs a command in this process and returns its exit code. Raises UserError if
-    nodes or GPUs are missing, at the latest after ``wait`` seconds. One process alone needs no torchrun,
-    which would import torch a second time: it runs here.
+    A single process runs without torchrun, which would import torch a second time.
+
+    Args:
+        processes: the number of processes on each node.
+        command: the words after ``nanogen``.
+        here: runs a command in this process and returns its exit code.
+        nodes: the number of nodes.
+        gres: the GPUs that each node must have, as srun's option ``--gres`` takes them.
+        wait: seconds until all nodes must have started.
+
+    Returns:
+        The exit code of the first process that failed, or 0.
+
+    Raises:
+        UserError: nodes or GPUs are missing.
     """
-    # One thread per process unless told otherwise: torchrun would set this, with a warning.
+    # One thread per process unless the user sets it: torchrun would set this, with a warning.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     step = step_here()
     check_size(step, nodes)
     check_devices(gres, processes)
     if processes == nodes == 1:
         return here(list(command))
-    # The first node holds the store until the step ends, so that all others have read it.
+    # The first node keeps the store until the step ends, so that all others can read it.
     _store, missing = roll_call(step, processes, wait) if nodes > 1 else (None, [])
     return 2 if missing else _torchrun(step, processes, command)
 
@@ -121,12 +147,12 @@ def _torchrun(step: Step, processes: int, command: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    # The worker has already said what was wrong; torch's own report adds nothing to that.
+    # The worker has already printed its error; torch's report adds nothing.
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
-    # Of the other signals torchrun would end the workers after 30 s; they may need longer to save.
+    # torchrun handles these signals only: it ends workers after 30 s, but saving may take longer.
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"
     if step.nodes == 1 and Path("/sys/class/net/lo").exists():
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else it looks up this machine's name
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # otherwise gloo looks up the host name
     arguments = [*torchrun_options(step, processes), "-m", "nanogen", *command]
     try:
         with passing_on_signals():
@@ -141,10 +167,10 @@ def _torchrun(step: Step, processes: int, command: Sequence[str]) -> int:
 
 @contextmanager
 def passing_on_signals() -> Iterator[None]:
-    """Within, a request to stop goes to the child processes, and this one waits for them to end.
+    """Pass stop signals on to the child processes, and let this process wait for them to end.
 
-    Without a child, before the first or after the last, it ends at once and by itself: an exception
-    raised here may land in a finaliser, where Python would print it and go on.
+    If there is no child, this process exits immediately with ``os._exit``: an exception raised in a
+    signal handler may occur inside a finaliser, where Python would print and ignore it.
     """
 
     def pass_on(number: int, _: Any) -> None:
@@ -165,6 +191,6 @@ def passing_on_signals() -> Iterator[None]:
 
 
 def _children() -> list[int]:
-    """Process ids of this process's children, of all its threads."""
+    """Return the process IDs of the children of all threads of this process."""
     files = Path("/proc/self/task").glob("*/children")
     return [int(word) for file in files for word in file.read_text().split()]

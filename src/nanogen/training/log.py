@@ -1,4 +1,4 @@
-"""The training curve: one JSON line per interval, a bar on a terminal, quiet lines elsewhere."""
+"""The training curve: a JSON line per interval, and a progress bar on a terminal or log lines."""
 
 from __future__ import annotations
 
@@ -22,17 +22,24 @@ log = logging.getLogger(__name__)
 
 
 class TrainingLog:
-    """Collects the steps' values on the device and reads them once per interval.
+    """Collect the values of steps on the device and read them once per interval.
 
-    Reading a value waits for the device; doing it every step would stall it. A value that only some
-    steps of an interval have is their mean.
+    Reading a value waits for the device, so reading at every step would stall it. A line holds the mean
+    of each value over the steps of the interval that have it.
 
     Args:
-        machine: what the training runs on.
-        rate: key of the learning rate, which is to be lowered where a value is not finite.
+        path: the file of the curve, to which lines are appended.
+        name: the training's name in log lines.
+        start: the step after which the training continues.
+        steps: the number of steps of the training.
+        every: the number of steps between lines.
+        batch_size: images per step, over all processes.
+        machine: the machine that the training runs on.
+        rate: the configuration key of the learning rate; the error for a value that is not finite says
+            to lower it.
 
     Attributes:
-        listen: told every line.
+        listen: called with every line.
     """
 
     def __init__(
@@ -58,7 +65,7 @@ class TrainingLog:
         self.next_line = self.began
 
     def step(self, step: int, **values: Tensor | float) -> None:
-        """Note the values of ``step`` (counted from 1)."""
+        """Record the values of ``step`` (counted from 1)."""
         self.pending.append(
             {key: v.detach() if isinstance(v, Tensor) else v for key, v in values.items()}
         )
@@ -93,7 +100,7 @@ class TrainingLog:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What is done inside does not count as time of training."""
+        """Do not count the time inside the block as training time."""
         began = time.monotonic()
         yield
         self.began += time.monotonic() - began
@@ -101,7 +108,7 @@ class TrainingLog:
     def check(self, step: int) -> None:
         """Raise UserError if a loss or a gradient since the last line is not finite.
 
-        Called before every line and every checkpoint, so that neither is made of such weights.
+        It is called before every line and checkpoint, so that neither is written from such weights.
         """
         for at, values in enumerate(self.pending, step - len(self.pending) + 1):
             for key, value in values.items():

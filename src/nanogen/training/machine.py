@@ -1,4 +1,4 @@
-"""What a training uses of its machine: memory, and the share of the device's peak (MFU)."""
+"""Use of the machine by a training: memory and model FLOPs utilisation (MFU)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from nanogen.records.usage import used
 
-# Peaks of dense bfloat16 matrix products in TFLOP/s, from NVIDIA's data sheets, by a part of the name.
+# Peak of dense bfloat16 matrix products in TFLOP/s, from NVIDIA's data sheets, by a part of the name.
 PEAKS = {"B200": 2250.0, "H200": 989.5, "H100": 989.5, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
 
 
@@ -17,9 +17,10 @@ class Machine:
     """The devices of a training.
 
     Attributes:
+        device: the device of this process.
         world: number of processes, each with such a device.
-        flops: operations of a step per image; 0: unknown.
-        peak: operations per second of one device; 0: unknown, as on CPUs.
+        flops: floating-point operations of a step per image; 0 if unknown.
+        peak: peak of one device in FLOP/s; 0 if unknown, as for CPUs.
     """
 
     device: torch.device
@@ -29,25 +30,25 @@ class Machine:
 
     @classmethod
     def of(cls, device: torch.device, world: int, flops: float = 0.0) -> Machine:
-        """The machine with the peak that its GPU's name gives."""
+        """Return the machine, with the peak known from the GPU's name."""
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
         peak = 1e12 * next((peak for part, peak in PEAKS.items() if part in name), 0.0)
         return cls(device, world, flops, peak)
 
     @property
     def memory_gb(self) -> float:
-        """The most memory held so far, in GB: of the GPU, or else of this process."""
+        """Peak memory so far in GB: of the GPU, or of this process on a CPU."""
         cuda = self.device.type == "cuda"
         return (torch.cuda.max_memory_allocated(self.device) if cuda else used().memory) / 1e9
 
     def mfu(self, images_per_second: float) -> float | None:
-        """The share of the peak in use at this rate, in [0, 1]; None if it is unknown."""
+        """Return the share of the peak that is used at this rate, in [0, 1]; None if unknown."""
         if not (self.flops and self.peak):
             return None
         return images_per_second * self.flops / (self.peak * self.world)
 
     def described(self, images_per_second: float) -> str:
-        """``280 images/s, 1.2 GB, MFU 9 %``."""
+        """Return a text such as ``280 images/s, 1.2 GB, MFU 9 %``."""
         mfu = self.mfu(images_per_second)
         share = "" if mfu is None else f", MFU {100 * mfu:.0f} %"
         return f"{images_per_second:.0f} images/s, {self.memory_gb:.1f} GB{share}"

@@ -1,4 +1,4 @@
-"""The nodes that run one step together: who they are by SLURM's word, and whether all have come."""
+"""The nodes that run one step together: read them from SLURM, and check that all have started."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from nanogen.errors import UserError
 if TYPE_CHECKING:
     from torch.distributed import Store
 
-FIRST_PORT, PORTS = 20000, 12000  # below the range that systems give to clients
+FIRST_PORT, PORTS = 20000, 12000  # below the range of ephemeral ports
 
 
 @dataclass(frozen=True)
 class Step:
     """This node among those of the step.
 
-    ``nodes`` is how many they are, ``node`` this one's index from 0, ``first`` the address of node 0.
-    ``job`` is SLURM's job, ``listed`` its list of the nodes, e.g. ``c[1-4]``; empty without SLURM.
+    Attributes:
+        nodes: the number of nodes.
+        node: the index of this node, from 0.
+        first: the address of node 0.
+        job: the ID of the SLURM job; empty without SLURM.
+        listed: SLURM's list of the nodes, for example ``c[1-4]``; empty without SLURM.
     """
 
     nodes: int = 1
@@ -35,12 +39,12 @@ class Step:
 
     @property
     def port(self) -> int:
-        """Where node 0 calls the roll; the next one is torchrun's. Jobs that share a node differ."""
+        """The port of node 0 that nodes report to; torchrun uses the next one. It depends on the job."""
         return FIRST_PORT + 2 * (int(self.job or 0) % (PORTS // 2))
 
     @property
     def names(self) -> list[str]:
-        """The nodes' names in order; their indices where SLURM does not tell."""
+        """The names of the nodes in order, or their indices if SLURM does not provide names."""
         with suppress(OSError, subprocess.SubprocessError):
             words = ["scontrol", "show", "hostnames", self.listed]
             found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
@@ -50,26 +54,26 @@ class Step:
 
 
 def in_job() -> bool:
-    """Whether this process is a SLURM job's script, and no task of one of its steps."""
+    """Whether this process is the script of a SLURM job, and not a task of one of its steps."""
     return "SLURM_JOB_ID" in os.environ and "SLURM_LAUNCH_NODE_IPADDR" not in os.environ
 
 
 def step_here() -> Step:
-    """The step of this process: that of SLURM inside an srun task, else this machine alone."""
-    told = os.environ
-    if "SLURM_LAUNCH_NODE_IPADDR" not in told:
+    """Return the step of this process: SLURM's inside an srun task, otherwise this machine alone."""
+    variables = os.environ
+    if "SLURM_LAUNCH_NODE_IPADDR" not in variables:
         return Step()
     return Step(
-        int(told.get("SLURM_STEP_NUM_NODES") or told["SLURM_NNODES"]),
-        int(told["SLURM_NODEID"]),
-        told["SLURM_LAUNCH_NODE_IPADDR"],
-        told["SLURM_JOB_ID"],
-        told.get("SLURM_STEP_NODELIST", ""),
+        int(variables.get("SLURM_STEP_NUM_NODES") or variables["SLURM_NNODES"]),
+        int(variables["SLURM_NODEID"]),
+        variables["SLURM_LAUNCH_NODE_IPADDR"],
+        variables["SLURM_JOB_ID"],
+        variables.get("SLURM_STEP_NODELIST", ""),
     )
 
 
 def check_size(step: Step, nodes: int) -> None:
-    """Raises UserError if the step has another number of nodes than was asked for."""
+    """Raise UserError if the number of nodes of the step is not the requested one."""
     if step.nodes != nodes:
         where = f"SLURM's step has {step.nodes} ({step.listed})" if step.job else "this is one machine"
         raise UserError(
@@ -79,7 +83,7 @@ def check_size(step: Step, nodes: int) -> None:
 
 
 def check_devices(gres: str, processes: int) -> None:
-    """Raises UserError if GPUs were asked for, or are here, and are fewer than the processes.
+    """Raise UserError if GPUs were requested or are present, but are fewer than the processes.
 
     A node whose GPUs cannot be used would otherwise train on its CPUs, for weeks.
     """
@@ -98,11 +102,14 @@ def check_devices(gres: str, processes: int) -> None:
 
 
 def roll_call(step: Step, processes: int, seconds: int) -> tuple[Store, list[int]]:
-    """Wait until every node of the step is here, or until ``seconds`` have passed.
+    """Wait until every node of the step has started, or until ``seconds`` have passed.
 
-    Returns the store that they met in, which the first node must hold until the step ends, and the
-    missing nodes, the same everywhere. Raises UserError on the first node if some are missing, and
-    on any other if the first one does not answer.
+    Returns the store that the nodes report to, which the first node must keep until the step ends, and
+    the indices of the missing nodes, the same on every node.
+
+    Raises:
+        UserError: on the first node, if nodes are missing or its port is taken; on any other node, if
+            the first one does not answer.
     """
     store = _meet(step, seconds)
     store.set(f"here/{step.node}", _here())
@@ -162,5 +169,5 @@ def _ranks(first: int, count: int) -> str:
 
 
 def _here() -> str:
-    """This node's name, by SLURM or else its own."""
+    """Return the name of this node: SLURM's, or else the host name."""
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()

@@ -1,4 +1,4 @@
-"""The optimizers: AdamW on whatever is trained, or Muon on a backbone's matrices beside it."""
+"""Optimizers: AdamW for all parameters, or Muon for a backbone's matrices and AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from nanogen.config.training_schema import Optimizer
 
 
 class Optimizing(Protocol):
-    """What a training needs of an optimizer; torch's have all of it."""
+    """The interface that a training needs; torch's optimizers satisfy it."""
 
-    state: Any  # of every parameter, its named moments
+    state: Any  # named moments, by parameter
 
     @property
     def param_groups(self) -> list[dict[str, Any]]: ...
@@ -28,21 +28,21 @@ class Optimizing(Protocol):
 
 
 def optimizer_of(network: nn.Module, keys: Optimizer) -> Optimizing:
-    """The optimizer that ``keys`` name, of the parameters that need gradients."""
+    """Return the optimizer that ``keys`` name, for the parameters that require gradients."""
     return named(OPTIMIZERS[keys.kind])(network, keys)
 
 
 def all_adamw(network: nn.Module, keys: Optimizer) -> Optimizing:
-    """AdamW for every parameter."""
+    """Return AdamW for every parameter."""
     return adamw(network, keys.betas, keys.weight_decay)
 
 
 def muon_and_adamw(network: nn.Module, keys: Optimizer) -> Optimizing:
-    """Muon for the matrices of the blocks, AdamW for the rest.
+    """Return Muon for the matrices of the blocks and AdamW for the rest.
 
-    The rest are embeddings, tokens, norms, biases and what reads the blocks out, for which Muon is not
-    meant (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/). A step of Muon has the root
-    mean square of one of AdamW, so that both have the same learning rate and weight decay (Liu et al.
+    The rest are embeddings, tokens, norms, biases and output layers, for which Muon is not intended
+    (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/). Updates of Muon are scaled to the
+    root mean square of those of AdamW, so both use the same learning rate and weight decay (Liu et al.
     2025, arXiv 2502.16982, equation 4).
     """
     matrices = [p for p in _of_blocks(network) if p.requires_grad and p.dim() == 2]
@@ -65,7 +65,7 @@ class Together:
     def __init__(self, *parts: torch.optim.Optimizer):
         self.parts = parts
         self.state = parts[0].state
-        for part in parts:  # a parameter belongs to one of them
+        for part in parts:  # no parameter belongs to two of them
             part.state = self.state
 
     @property
@@ -91,12 +91,15 @@ def adamw(
     fused: bool = True,
     but: Iterable[nn.Parameter] = (),
 ) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) on the parameters that need gradients.
+    """Return AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) for parameters that require gradients.
 
     Args:
-        learning_rate: only a start where a schedule sets it at every step.
-        eps: added to the root of the second moment.
-        fused: one kernel for all parameters; it rounds otherwise than the loop over them does.
+        network: the network to train.
+        betas: decay rates of the two moments.
+        weight_decay: the decoupled weight decay.
+        learning_rate: the learning rate, unless a schedule sets it at every step.
+        eps: added to the square root of the second moment.
+        fused: whether to use one kernel for all parameters; its rounding differs from a loop over them.
         but: parameters that another optimizer trains.
     """
     others = {id(p) for p in but}

@@ -1,4 +1,4 @@
-"""Batches made ahead by a thread while a step runs."""
+"""Prepare batches in a thread while a step runs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ Made = TypeVar("Made")
 
 
 def prefetched(make: Callable[[int], Made], steps: range) -> Iterator[Made]:
-    """``make(step)`` of every step in order, two ahead, by a thread; its errors are raised here."""
+    """Yield ``make(step)`` for every step in order; a thread prepares up to two in advance.
+
+    Exceptions in the thread are raised here.
+    """
     ready: queue.Queue[Made | BaseException] = queue.Queue(maxsize=2)
 
     def work() -> None:
         try:
             for step in steps:
                 ready.put(make(step))
-        except BaseException as error:  # handed to the consumer
+        except BaseException as error:  # raised in the consumer
             ready.put(error)
 
     threading.Thread(target=work, daemon=True).start()

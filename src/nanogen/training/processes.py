@@ -1,4 +1,4 @@
-"""Processes and devices: what torchrun started, and nothing about methods."""
+"""The processes that torchrun started, and their devices."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ from nanogen.errors import UserError
 from nanogen.files import folder_beside
 from nanogen.training.heap import keep_in_large_pages
 
-# What the backends say when the other end of a connection is gone. Neither has a type for it.
+# Messages of the backends when a connection is lost. Neither has an exception type for it.
 SIGNS = ("Connection reset by peer", "Connection closed by peer", "Broken pipe", "remote process exited")
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among its peers."""
+    """This process and its group.
+
+    Attributes:
+        rank: the rank of this process, from 0.
+        world: the number of processes.
+        device: the device of this process.
+    """
 
     rank: int
     world: int
@@ -40,11 +46,11 @@ class Processes:
             dist.barrier()
 
     def any(self, flag: bool) -> bool:
-        """True on all processes if ``flag`` is true on one, so that all act at the same step."""
+        """Return whether ``flag`` is true on any process, so that all act at the same step."""
         return bool(self.largest(int(flag)))
 
     def largest(self, number: int) -> int:
-        """The largest of the processes' numbers, on each of them."""
+        """Return the largest number of all processes, on each of them."""
         if self.world == 1:
             return number
         value = torch.tensor(number, device=self.device)
@@ -52,17 +58,17 @@ class Processes:
         return int(value.item())
 
     def mean(self, value: Tensor) -> Tensor:
-        """The average of a scalar over all processes, on each of them, without its gradient."""
+        """Return the mean of a scalar over all processes, on each of them, detached."""
         value = value.detach().clone()
         if self.world > 1:
             dist.all_reduce(value)
         return value / self.world
 
     def means(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The averages of named scalars over all processes, in one exchange.
+        """Return the means of named scalars over all processes, with one communication.
 
-        All processes give the same names in the same order; scalars of several types are averaged in
-        the most precise.
+        All processes must pass the same names in the same order. Scalars of several data types are
+        averaged in the most precise one.
         """
         if self.world == 1:
             return {name: value.detach() for name, value in values.items()}
@@ -70,7 +76,7 @@ class Processes:
         return dict(zip(values, found, strict=True))
 
     def gathered(self, value: Any) -> list[Any]:
-        """What every process holds, in the order of their ranks, on the main one; nothing elsewhere."""
+        """Return the values of all processes by rank on the main process, and nothing on the others."""
         if self.world == 1:
             return [value]
         found = [None] * self.world if self.main else None
@@ -78,7 +84,7 @@ class Processes:
         return found or []
 
     def shared(self, value: Any) -> Any:
-        """What the main process holds, on each of them."""
+        """Return the value of the main process on every process."""
         if self.world == 1:
             return value
         held = [value]
@@ -87,17 +93,19 @@ class Processes:
 
     @contextmanager
     def folder_beside(self, path: Path) -> Iterator[Path]:
-        """Yield a hidden folder beside ``path`` that is the same on all; the main process makes it, and
-        removes it when its block ends. Raises UserError where it cannot."""
+        """Yield a hidden folder next to ``path`` that is the same on all processes.
+
+        The main process makes it, and removes it when its block ends. Raises UserError if it cannot.
+        """
         with folder_beside(path) if self.main else nullcontext() as folder:
             yield self.shared(folder)
 
 
 def share(count: int, rank: int, world: int, block: int = 1) -> tuple[int, int]:
-    """From where to where a process takes of ``count`` rows.
+    """Return the start and stop of a process's share of ``count`` rows.
 
-    Shares follow each other, differ by one block at most and are cut at multiples of ``block``. The
-    first share is never empty.
+    Shares are consecutive, differ by at most one block, and begin at multiples of ``block``. The first
+    share is never empty.
     """
     blocks = -(-count // block)
     start, stop = (-(-blocks * part // world) * block for part in (rank, rank + 1))
@@ -106,9 +114,9 @@ def share(count: int, rank: int, world: int, block: int = 1) -> tuple[int, int]:
 
 @contextmanager
 def processes() -> Iterator[Processes]:
-    """Join the group that torchrun made: nccl on GPUs, gloo on CPUs; alone without torchrun.
+    """Join the process group that torchrun started, with NCCL on GPUs and Gloo on CPUs.
 
-    Raises UserError where another process is gone.
+    Without torchrun the process is alone. Raises UserError if another process is lost.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
@@ -132,7 +140,7 @@ def processes() -> Iterator[Processes]:
 
 @contextmanager
 def lost_peers_explained(rank: int, world: int) -> Iterator[None]:
-    """Within, an error of the connection to another of the ``world`` processes becomes a UserError."""
+    """Raise UserError instead of a connection error if another of the ``world`` processes is lost."""
     try:
         yield
     except RuntimeError as error:

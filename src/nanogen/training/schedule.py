@@ -1,4 +1,4 @@
-"""Learning rate by step."""
+"""Learning rate schedules."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from nanogen.config.training_schema import Optimizer
 
 
 def learning_rate(step: int, optimizer: Optimizer) -> float:
-    """Linear warm-up from 0, constant until ``decay_start``, then along ``schedule`` to
-    ``final_learning_rate``. ``step`` is counted from 0.
+    """Return the learning rate of ``step``, counted from 0.
 
-    The paper's text: warm-up 40 epochs, then decay over the rest. The authors' code: no warm-up,
-    constant for 40 epochs, then a decay that ends at epoch 800. Both are settings of the four keys.
+    It warms up linearly from 0, is constant until ``decay_start``, and then follows ``schedule`` to
+    ``final_learning_rate`` at ``decay_end``.
+
+    According to the paper, the warm-up takes 40 epochs and the decay the remaining ones. The authors'
+    code has no warm-up, a constant rate for 40 epochs, and a decay that ends at epoch 800. Both can be
+    configured.
     """
     peak, final = optimizer.learning_rate, optimizer.final_learning_rate
     warmup, start, end = optimizer.warmup_steps, optimizer.decay_start, optimizer.decay_end
@@ -27,19 +30,19 @@ def learning_rate(step: int, optimizer: Optimizer) -> float:
 
 
 def linear(done: float) -> float:
-    """As much of the way as of the steps."""
+    """Linear decay: the share of the decay is the share ``done`` of the steps."""
     return done
 
 
 def half_cosine(done: float) -> float:
-    """Slow at both ends (Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5)."""
+    """Cosine decay, slow at both ends (Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5)."""
     return 1 - remaining(done)
 
 
 def cosine(step: int, steps: int, warmup: int, peak: float, final: float) -> float:
-    """Linear warm-up to ``peak``, then half a cosine to ``final`` at the last of ``steps``.
+    """Return the rate after linear warm-up to ``peak`` and half a cosine to ``final`` at step ``steps``.
 
-    ``step`` is counted from 1; the warm-up takes at most the first half of the steps.
+    ``step`` is counted from 1. The warm-up takes at most the first half of the steps.
     """
     warmup = min(warmup, steps // 2)
     if step <= warmup:
@@ -49,5 +52,5 @@ def cosine(step: int, steps: int, warmup: int, peak: float, final: float) -> flo
 
 
 def remaining(done: float) -> float:
-    """Half a cosine, from 1 where nothing is done to 0 where all is."""
+    """Return half a cosine, from 1 at ``done`` = 0 to 0 at ``done`` = 1."""
     return 0.5 * (1 + math.cos(math.pi * done))

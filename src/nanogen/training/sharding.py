@@ -1,13 +1,13 @@
-"""How the processes of a training share one network: a copy on each, or each a part of every weight.
+"""Share one network among the processes of a training: a full copy on each, or a shard on each.
 
-``none`` is DistributedDataParallel: weights, average and moments lie whole on every process. ``fsdp`` is
-fully_shard (FSDP2): they lie in equal parts, and a block's weights are gathered when it computes. Both
-compute the same in the same precision, so that one continues the other and neither is part of a run's
-hash.
+``none`` is DistributedDataParallel: every process holds all weights, averages and moments. ``fsdp`` is
+fully_shard (FSDP2): every process holds an equal part, and a block's weights are gathered when it runs.
+Both compute the same in the same precision, so either can continue the other's checkpoints, and neither
+is part of a run's hash.
 
-Matrix products are in bfloat16 by autocast, as without sharding, and not by MixedPrecisionPolicy: both
-keep float32 weights, but the policy casts every weight and input of a block, the times among them, while
-autocast leaves norms and embeddings in float32. The price is that weights are gathered in float32.
+Matrix products use bfloat16 through autocast, as without sharding, and not through MixedPrecisionPolicy.
+Both keep float32 weights, but the policy casts every weight and input of a block, including the times,
+while autocast leaves norms and embeddings in float32. The cost is that weights are gathered in float32.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 
 def parallel(model: nn.Module, group: Processes, sharding: str = "none") -> nn.Module:
-    """The network as the processes share it, with the main one's weights, gradients averaged over all.
+    """Wrap the network for all processes: weights of the main process, gradients averaged over all.
 
-    Take its average and its optimizer afterwards: the weights of others change here, and ``fsdp``
-    exchanges the parameters themselves. ``sharding`` is one of `SHARDINGS`; alone it means nothing.
+    Create the EMA and the optimizer afterwards: the weights of the other processes change here, and
+    ``fsdp`` replaces the parameters. ``sharding`` is a key of `SHARDINGS`; a single process ignores it.
     """
     return model if group.world == 1 else SHARDINGS[sharding](model, group)
 
 
 def _replicated(model: nn.Module, group: Processes) -> nn.Module:
     ids = [group.device.index] if group.device.type == "cuda" else None
-    # It broadcasts the main process's weights. Buffers never change, and gradients lie where they are
-    # summed, so that no step copies either.
+    # DDP broadcasts the weights of the main process. Buffers never change, and gradients are views of
+    # the communication buckets, so no step copies either.
     return DistributedDataParallel(
         model, device_ids=ids, forward_sync_buffers=False, gradient_as_bucket_view=True
     )
 
 
 def _sharded(model: Any, group: Processes) -> nn.Module:
-    """Block by block, which is what is gathered at a time; the rest together."""
+    """Shard each block separately, as the unit that is gathered, and the rest together."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -65,8 +65,8 @@ SHARDINGS: dict[str, Callable[[nn.Module, Processes], nn.Module]] = {
 
 
 def in_parts(tensor: Tensor) -> TypeGuard[DTensor]:
-    """Whether this process holds only a part of the tensor."""
-    if not dist.is_initialized():  # alone it never does, and the import takes half a second
+    """Whether this process holds only a shard of the tensor."""
+    if not dist.is_initialized():  # a single process never does, and the import takes half a second
         return False
     from torch.distributed.tensor import DTensor
 
@@ -75,9 +75,9 @@ def in_parts(tensor: Tensor) -> TypeGuard[DTensor]:
 
 @contextmanager
 def accumulating(network: nn.Module, more: bool) -> Iterator[None]:
-    """Within, gradients stay on their process if ``more`` of the same step follow.
+    """Do not synchronise gradients if ``more`` parts of the same step follow.
 
-    ``network`` is what `parallel` gave; forward and backward belong inside.
+    ``network`` is what `parallel` returned; run the forward and the backward pass inside the block.
     """
     if in_parts(next(network.parameters())):
         from torch.distributed.fsdp import FSDPModule
@@ -93,14 +93,15 @@ def accumulating(network: nn.Module, more: bool) -> Iterator[None]:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The whole of a tensor of which each process may hold a part; all of them must ask."""
+    """Return the full tensor of one that may be sharded; all processes must call this."""
     return tensor.full_tensor() if in_parts(tensor) else tensor
 
 
 def gathered(tensors: Mapping[str, Tensor], group: Processes) -> dict[str, Tensor]:
-    """Whole tensors by name on the main process, none elsewhere; all of them must ask.
+    """Return full tensors by name on the main process, and none on the others; all must call this.
 
-    Those in parts come one by one and to the main memory: together they may exceed a GPU's.
+    Sharded tensors are gathered one at a time and moved to the CPU: together they may exceed a GPU's
+    memory.
     """
     found = {}
     for name, tensor in tensors.items():
@@ -111,7 +112,7 @@ def gathered(tensors: Mapping[str, Tensor], group: Processes) -> dict[str, Tenso
 
 
 def placed(tensor: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor, the same on all processes, in such parts as ``like`` if that is in parts."""
+    """Shard a full tensor, the same on all processes, as ``like`` is sharded, if it is."""
     if not in_parts(like):
         return tensor
     from torch.distributed.tensor import distribute_tensor

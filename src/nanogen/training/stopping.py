@@ -1,4 +1,4 @@
-"""A training that is asked to stop, or whose time runs out, saves first."""
+"""Save a training before it stops on a signal or because its time runs out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-CANCELLED = 130  # somebody stops it; as shells say of SIGINT
-OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: the same command is to be started again
+CANCELLED = 130  # stopped by a user; the exit code of shells after SIGINT
+OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
 CODES = {signal.SIGINT: CANCELLED, signal.SIGTERM: CANCELLED, signal.SIGUSR1: OUT_OF_TIME}
-RESERVE = 120.0  # seconds to save and to end in
+RESERVE = 120.0  # seconds for saving and ending
 
 
 class Interrupted(KeyboardInterrupt):
@@ -28,44 +28,44 @@ class Interrupted(KeyboardInterrupt):
 
 
 def end_of_job() -> float | None:
-    """UNIX time at which SLURM ends this job; None where it does not say."""
-    told = os.environ.get("SLURM_JOB_END_TIME", "")
-    return float(told) if told.isdecimal() and int(told) else None
+    """Return the UNIX time at which SLURM ends this job; None if it is unknown."""
+    end = os.environ.get("SLURM_JOB_END_TIME", "")
+    return float(end) if end.isdecimal() and int(end) else None
 
 
 class Deadline:
-    """Tells when too little time is left to go on until the next look.
+    """Decide whether too little time is left to continue until the next check.
 
-    From one look to the next it may take as long as it ever did: evaluations, checkpoints and
-    compilation come between some of them.
+    The next interval between checks is assumed to be as long as the longest so far, since some contain
+    evaluations, checkpoints or compilation.
     """
 
     def __init__(self, at: float | None, began: float):
-        """``at``: UNIX time, None for no deadline; ``began``: that of the first interval."""
+        """``at`` (None for no deadline) and ``began``, when the first interval began, are UNIX times."""
         self.at, self.last, self.longest = at, began, 0.0
 
     def near(self, now: float) -> bool:
-        """Look at the UNIX time ``now``."""
+        """Whether to stop at the UNIX time ``now``."""
         self.longest, self.last = max(self.longest, now - self.last), now
         return self.at is not None and now + self.longest + RESERVE >= self.at
 
 
 class StopRequest:
-    """Notes SIGINT, SIGTERM and SIGUSR1 and watches the deadline, so that the loop saves before it ends.
+    """Record SIGINT, SIGTERM and SIGUSR1 and watch the deadline, so that the loop can save and end.
 
     Args:
-        deadline: UNIX time at which the process must have ended; None: no deadline.
+        deadline: UNIX time by which the process must have ended; None for no deadline.
     """
 
     def __init__(self, deadline: float | None = None):
         self.deadline, self.noted = Deadline(deadline, time.time()), 0
         for number in CODES:
-            with suppress(ValueError):  # not in the main thread: nothing to catch
+            with suppress(ValueError):  # only the main thread can set signal handlers
                 signal.signal(number, self._note)
 
     def _note(self, number: int, _: Any) -> None:
         self.noted = max(self.noted, CODES[signal.Signals(number)])
 
     def code(self) -> int:
-        """0 to go on, else the exit code to stop with; asked once at every place to stop."""
+        """Return 0 to continue, otherwise the exit code. Call it once wherever the loop may stop."""
         return max(self.noted, OUT_OF_TIME if self.deadline.near(time.time()) else 0)

@@ -1,4 +1,4 @@
-"""Event files that TensorBoard shows."""
+"""Tracker that writes event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from nanogen.errors import UserError
 
 
 class TensorBoard:
-    """Writes event files into ``folder``; those of an earlier training that begins anew are removed."""
+    """Write event files into ``folder``; a training from step 0 removes those of earlier ones.
+
+    Raises UserError if tensorboard is not installed.
+    """
 
     def __init__(self, folder: Path, stage: TrainStage, start: int):
         try:
@@ -31,7 +34,7 @@ class TensorBoard:
                 old.unlink()
         self.event, self.summary = event_pb2, summary_pb2.Summary
         self.writer = EventFileWriter(str(folder))
-        # TensorBoard then drops what was noted of later steps, which are taken again.
+        # TensorBoard then drops the values of later steps, which are trained again.
         begin = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._add(start + 1, session_log=begin)
 

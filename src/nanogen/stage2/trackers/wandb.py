@@ -1,4 +1,4 @@
-"""Runs of Weights & Biases."""
+"""Tracker for Weights & Biases."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from nanogen.errors import UserError
 
 
 class WeightsAndBiases:
-    """A run in ``folder``, continued under the stage's hash.
+    """A run in ``folder``, whose ID is the stage's hash, so that it can be resumed.
 
-    Key, project and mode are those of the environment (``WANDB_API_KEY``, ``WANDB_PROJECT``,
-    ``WANDB_MODE``). Without a key nothing is sent: the run is offline, for ``wandb sync``.
+    Key, project and mode come from the environment (``WANDB_API_KEY``, ``WANDB_PROJECT``,
+    ``WANDB_MODE``). Without a key nothing is sent: the run is offline and can be uploaded later with
+    ``wandb sync``. Raises UserError if wandb is not installed.
     """
 
     def __init__(self, folder: Path, stage: TrainStage, start: int):
