@@ -84,7 +84,7 @@ def test_a_batch_is_cut_into_the_fewest_equal_parts(most, sizes):
 
 
 def test_processes_that_cannot_share_equally_are_refused():
-    with pytest.raises(UserError, match="batch_size 24 holds 6 chunks of 4 samples, which 5 processes"):
+    with pytest.raises(UserError, match="batch_size 24 has 6 chunks of 4 samples, which 5 processes"):
         Batches(Numbered(50), stage(), 0, 5)
 
 

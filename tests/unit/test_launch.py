@@ -138,7 +138,7 @@ def test_more_processes_than_chunks_are_refused(tiny, tiny_images, tmp_path):
         command(tmp_path / "run", stage, tiny_images, 2), capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert "batch_size 8 holds 1 chunks of 8 samples, which 2 processes cannot share" in done.stderr
+    assert "batch_size 8 has 1 chunks of 8 samples, which 2 processes cannot share" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -227,7 +227,7 @@ def test_a_tokenizer_that_is_not_given_is_named(classes, inputs):
 def test_what_belongs_to_another_configuration_is_refused(classes, tiny, inputs):
     study = classes()
     evaluation, stage = (of(study, "jit", "imagenet") for of in (stages.online, stages.train))
-    with pytest.raises(UserError, match=f"of the training {stage['hash']}, not of"):
+    with pytest.raises(UserError, match=f"belongs to the training {stage['hash']}, not to"):
         Online(
             OnlineStage.from_json(evaluation),
             TrainStage.from_json(stages.train(study, "pixelgen", "imagenet")),

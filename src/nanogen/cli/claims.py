@@ -1,4 +1,4 @@
-"""nanogen claims: which of the paper's claims hold, by its own numbers or a study's."""
+"""nanogen claims: which of the paper's claims hold, by the paper's numbers or a study's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nanogen correlate: do ImageNet's numbers tell text-to-image scores? Coefficients and intervals."""
+"""nanogen correlate: correlations between ImageNet metrics and text-to-image scores, with intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nanogen draw-inputs`: drawn pictures in the format of a task's data set."""
+"""`nanogen draw-inputs`: draw images in the format of a task's data set."""
 
 from __future__ import annotations
 

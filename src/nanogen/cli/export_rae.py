@@ -1,4 +1,4 @@
-"""`nanogen export-rae`: an RAE's folder of ours as a decoder and statistics in the released form."""
+"""`nanogen export-rae`: write an RAE as a decoder and statistics in the released format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nanogen fetch-checkpoint`: a trained model that its authors published, as a model folder of ours."""
+"""`nanogen fetch-checkpoint`: download a published trained model and convert it to a model folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nanogen fetch-model`: download a frozen network from the Hugging Face hub or by its address."""
+"""`nanogen fetch-model`: download a frozen network from the Hugging Face hub or from a URL."""
 
 from __future__ import annotations
 

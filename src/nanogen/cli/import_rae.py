@@ -1,4 +1,4 @@
-"""`nanogen import-rae`: a released decoder and statistics, as a tokenizer's folder of ours."""
+"""`nanogen import-rae`: convert a released decoder and its statistics to a tokenizer's folder."""
 
 from __future__ import annotations
 

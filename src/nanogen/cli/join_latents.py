@@ -1,4 +1,4 @@
-"""`nanogen join-latents`: make one cache of the shards that several jobs encoded."""
+"""`nanogen join-latents`: join the shards that several jobs encoded to one cache."""
 
 from __future__ import annotations
 

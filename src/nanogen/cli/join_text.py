@@ -1,4 +1,4 @@
-"""`nanogen join-text`: make one cache of the text features that several jobs encoded."""
+"""`nanogen join-text`: join the text features that several jobs encoded to one cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nanogen plan`: what a study would compute, fetch and store, from the configuration alone."""
+"""`nanogen plan`: what a study would compute, download and store, from its configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nanogen reconstruct`: how well a tokenizer gives images back, by any number of processes."""
+"""`nanogen reconstruct`: how well a tokenizer reconstructs images, by any number of processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nanogen score`: FID, IS, FDr, MIND, precision and recall, sFID of anyone's images."""
+"""`nanogen score`: FID, IS, FDr, MIND, precision and recall, and sFID of any folder of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nanogen score-t2i`: text-to-image metrics of images that anybody drew, without any training here."""
+"""`nanogen score-t2i`: text-to-image metrics of images from any generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nanogen summary: what to look at of a finished study, its main tables, where everything lies."""
+"""nanogen summary: the main tables of a finished study, and the paths of its files."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def _check(found: Sequence[Finished], most: int, stage: DataStage, listing: Path
     told = "\n".join(f"  {line}" for line in [*lines[:SHOWN], *more])
     if stage.unreadable == "refuse":
         raise UserError(
-            f"{len(lines)} files under {stage.root} are unreadable; mend or remove them, "
+            f"{len(lines)} files under {stage.root} are unreadable; repair or remove them, "
             f"or set data.unreadable to skip (what is imported is kept):\n{told}"
         )
     log.warning("left out %d unreadable files:\n%s", len(lines), told)

@@ -126,7 +126,7 @@ def _read(function: Callable[[Path], Read], file: Path) -> Read:
     try:
         return function(file)
     except Exception as error:  # Pillow's parsers raise errors of any type
-        raise UserError(f"{file} cannot be read ({damage(error, file)}); mend or remove it") from error
+        raise UserError(f"{file} cannot be read ({damage(error, file)}); repair or remove it") from error
 
 
 def _size(file: Path) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def _tar_files(folder: Path) -> list[Path]:
     found = walk(folder).only({".tar"})
     if lost := [link for link in found.nowhere if link.suffix == ".tar"]:
         raise UserError(
-            f"data.root: the shard {lost[0]} is a link that leads nowhere; mend or remove it"
+            f"data.root: the shard {lost[0]} is a link that leads nowhere; repair or remove it"
         )
     if found.passed_over:
         log.warning("%s: passed over %s", folder, found.passed_over)

@@ -68,7 +68,7 @@ def graph_of(questions: Iterable[Question], where: str) -> dict[str, list[Questi
                 if parent not in asked:
                     raise UserError(
                         f"{where}: question {question.id} of item {item} depends on {parent}, which the "
-                        "item does not have; mend its 'dependency'"
+                        "item does not have; correct its 'dependency'"
                     )
     return {item: list(asked.values()) for item, asked in numbered.items()}
 
@@ -77,7 +77,7 @@ def _number(text: str, column: str, where: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise UserError(f"{where}: {column} {text!r} is not a whole number; mend the file") from error
+        raise UserError(f"{where}: {column} {text!r} is not a whole number; correct the file") from error
 
 
 def _question(row: Mapping[str, str], where: str) -> Question:
@@ -138,7 +138,9 @@ def read_prompts(path: Path | str) -> dict[str, str]:
     for row in _rows(path):
         item, text = row["item_id"], row["text"].strip()
         if text and texts.get(item) and texts[item] != text:
-            raise UserError(f"{path}: item {item} has two texts, {texts[item]!r} and {text!r}; mend it")
+            raise UserError(
+                f"{path}: item {item} has two texts, {texts[item]!r} and {text!r}; correct it"
+            )
         texts[item] = texts.get(item) or text
     for item, text in texts.items():
         if not text:

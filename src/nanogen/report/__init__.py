@@ -1,1 +1,1 @@
-"""Tables, figures and pictures of the numbers of a study and of the paper."""
+"""Tables and figures of the numbers of a study and of the paper."""

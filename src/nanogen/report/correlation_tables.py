@@ -121,7 +121,7 @@ def _wide(rows: Sequence[Row], key: str, parts: Sequence[str]) -> list[Row]:
 
 
 def sensitivity(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
-    """Other ImageNet metrics in place of FID, over the methods with latents."""
+    """Other ImageNet metrics instead of FID, over the methods with latents."""
     tables = asked.tables_of(study, inputs)
     fid = [q for q in asked.of_fid(tables) if q.families == "+".join(asked.LATENT) and not q.subset]
     fid = [replace(question, title="FID ↓") for question in fid]

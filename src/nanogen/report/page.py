@@ -1,6 +1,6 @@
 """A study's report: its tables and figures on one HTML page, the main ones first.
 
-It is made from finished files, has no script and loads nothing, so it can be sent as it is.
+It contains its images and no script, and loads nothing, so it can be sent as one file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nanogen.report.explorer.entries import measured_note
 from nanogen.report.html_table import STYLE, section
 from nanogen.report.render import spoken
 
-# What stands below the main results, folded: the folder of its files, its title.
+# Folded sections below the main results: the folder of their files, their title.
 FOLDED = {
     "tables": "More tables",
     "figures": "More figures",
@@ -30,8 +30,8 @@ FOLDED = {
     "figures/published": "The paper's own figures",
 }
 UNSELECTED = (
-    "Samples as they were scored, not selected: by class, with a real image of the class in the first "
-    "column, or by prompt."
+    "Samples as they were scored, without selection: by class, with a real image of the class in the "
+    "first column, or by prompt."
 )
 OWN_STYLE = """
 body { margin: 0 auto; max-width: 1100px; padding: 16px clamp(16px, 3vw, 32px) 48px; }
@@ -90,7 +90,7 @@ def _folded(folders: Mapping[Path, str]) -> Iterator[str]:
 
 
 def _part(path: Path) -> str:
-    """A table or a picture, from its file."""
+    """Return a table or an image as HTML, from its file."""
     with explained(path, "read"):
         content = path.read_bytes()
     shown = section(content.decode()) if path.suffix == ".html" else _picture(path.stem, content)
@@ -98,7 +98,7 @@ def _part(path: Path) -> str:
 
 
 def _picture(name: str, png: bytes) -> str:
-    """A picture that can be scrolled; grids of samples have their title in them."""
+    """Return an image that can be scrolled; grids of samples contain their title."""
     title = f"{spoken(name)}: {FIGURES[name].title}" if name in FIGURES else ""
     source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
     heading = f"<h2>{escape(title)}</h2>" if title else ""

@@ -174,7 +174,7 @@ def _caption_lines(line: Line, font: FreeTypeFont, width: int) -> list[list[str]
 
 
 def compose(lines: Sequence[Line], title: str, note: str = "") -> Image:
-    """The grid as one picture; small images are enlarged by whole factors without smoothing.
+    """Return the grid as one image; small images are enlarged by whole factors without smoothing.
 
     Raises UserError where there is no image.
     """

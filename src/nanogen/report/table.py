@@ -79,9 +79,9 @@ def marks(table: Table) -> dict[tuple[int, str], Mark]:
     """Marks of the best and second best cells of each column: {(row index, key): mark}.
 
     Values are compared as printed, so that equal ones share a mark. A column with fewer than two
-    different values, or without a direction, has no marks; the worst value is never marked. Nor is a
-    value that is not above its chance level, or that noise may have put before the next one: there
-    the marks of the column end.
+    different values, or without a direction, has no marks; the worst value is never marked. Marks
+    also end at the first value that is not above its chance level, or not above the next value by more
+    than noise.
     """
     whole = [list(enumerate(table.rows))]
     blocks = [rows for _, rows in table.groups()] if table.apart else whole

@@ -125,7 +125,7 @@ def _files(console: Console, heading: str, paths: Sequence[Path | str]) -> None:
 
 
 def _first_look(console: Console, figures: Sequence[Path]) -> None:
-    """The most informative pictures, each with a description."""
+    """Print the paths of the most informative figures, each with a description."""
     for name in FIRST_FIGURES:
         for path in (path for path in figures if path.stem == name and path.parent.name == "figures"):
             console.print(

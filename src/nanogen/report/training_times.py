@@ -1,7 +1,7 @@
 """Figure 2 and its table: the duration of training per method and task, from the training curves.
 
 The paper's figure shows the time of 100,000 steps on 32 H200 GPUs, with latents encoded in each step.
-Its numbers exist only in the picture, so a study's are compared with the paper's text alone.
+The paper gives these numbers only in the figure, so a study's are compared with the paper's text.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def check_devices(gres: str, processes: int) -> None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
         raise UserError(
             f"{processes} processes on {_here()} need {processes} GPUs, but torch sees {seen} "
-            f"(CUDA_VISIBLE_DEVICES: {visible}); ask for as many, or mend the node's driver"
+            f"(CUDA_VISIBLE_DEVICES: {visible}); ask for as many, or repair the driver of the node"
         )
 
 
