@@ -26,7 +26,6 @@ COUNTS = {
     "training.checkpoint_every",
     "training.log_every",
     "sampling.batch_size",
-    "sampling.steps",  # of a random network, whose images take as long to decode in any case
     "evaluation.images",
     "evaluation.untrained_images",
     "evaluation.images_per_prompt",
