@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,19 +28,28 @@ def build(stage: BackboneStage) -> InContextEncoder:
     """The untrained network of a stage; its weights depend on seed, method and task."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(stage.seed, "init", stage.method, stage.task))
-        return CLASSES[stage.backbone.kind](
-            latent=stage.latent,
-            conditioner=stage.conditioner.model_dump(mode="json"),
-            text_width=stage.text_width,
-            absolute_time=stage.objective.kind == "meanflow",
-            **dict(stage.backbone),
-            **stage.heads.keys(),
-        )
+        return CLASSES[stage.backbone.kind](**_keys(stage))
+
+
+def _keys(stage: BackboneStage) -> dict[str, Any]:
+    return {
+        "latent": stage.latent,
+        "conditioner": stage.conditioner.model_dump(mode="json"),
+        "text_width": stage.text_width,
+        "absolute_time": stage.objective.kind == "meanflow",
+        **dict(stage.backbone),
+        **stage.heads.keys(),
+    }
 
 
 def parameter_count(stage: BackboneStage) -> int:
     """How many parameters the network of a stage has."""
-    return parameters.parameter_count(lambda: build(stage))
+    return _count(stage.backbone.kind, json.dumps(_keys(stage)))
+
+
+@cache  # most methods of a study have networks of a few shapes
+def _count(kind: str, keys: str) -> int:
+    return parameters.parameter_count(lambda: CLASSES[kind](**json.loads(keys)))
 
 
 def _class_name(backbone: type[InContextEncoder]) -> str:

@@ -107,7 +107,12 @@ def _value(annotation: Any, value: Any) -> Any:
     section = _section_of(annotation)
     if section and isinstance(value, dict) and get_origin(annotation) is not dict:
         return read(section, value)
-    return TypeAdapter(annotation).validate_python(value)
+    return _adapter(annotation).validate_python(value)
+
+
+@cache  # to make one takes longer than to use it
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
 
 
 def _as_introduced(field: FieldInfo, value: Any) -> bool:

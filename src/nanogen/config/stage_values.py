@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,7 @@ def typed(cls: type[Value], content: Mapping[str, Any], /, **given: Any) -> Valu
     return cls(**{name: _converted(hints[name], content[name]) for name in read_here}, **given)
 
 
+@cache  # looked up in the source of a class
 def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {each.name: hints[each.name] for each in fields(cls)}

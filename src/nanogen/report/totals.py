@@ -11,7 +11,7 @@ from nanogen.backbones import parameter_count
 from nanogen.config import cost, load_model, own_models, stages, variants
 from nanogen.config.cache_choice import Choice
 from nanogen.config.disk import disk_of
-from nanogen.config.load import trained_run
+from nanogen.config.load import once, trained_run
 from nanogen.config.sample_sizes import images_each, sample_bytes, sets_of
 from nanogen.config.schema import Run, Task
 from nanogen.config.study_schema import Study
@@ -52,6 +52,7 @@ def sample_sets(study: Study) -> Iterator[SampleSets]:
             yield SampleSets(run, len(sets), len(sets) * each, operations)
 
 
+@once
 def train_stage(study: Study, method: str, task: Task) -> TrainStage:
     return TrainStage.from_json(stages.train(study, method, task))
 
