@@ -41,13 +41,17 @@ from nanogen.report.artefacts import FIGURES, SAMPLED, TABLES, shown_guidance, s
 from nanogen.report.explorer import entries as explorer_entries
 
 
+class Mistake(WorkflowError):
+    """A user's, told by the logger (snakemake_logger_plugin_nanogen) without a place in the rules."""
+
+
 class Runs(dict):
     """The study's runs by method and task; a file of another one ends in a sentence."""
 
     def __missing__(self, key):
         method, task = key
         known = ", ".join(dict.fromkeys(name for name, _ in self))
-        raise WorkflowError(
+        raise Mistake(
             f"study {STUDY.study} has no run {method!r} on {task}; its runs are, on "
             f"{' and '.join(STUDY.tasks)}, {known}"
         )
@@ -72,7 +76,7 @@ try:
     MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
     plan.check_paths(STUDY, check_latents)
 except UserError as error:
-    raise WorkflowError(str(error)) from None
+    raise Mistake(str(error)) from None
 
 # Priorities, in the rules: what long chains begin with is made first, so that no training comes last and
 # runs alone; pictures and the paper's own tables, which nothing waits for, fill the gaps at the end.
@@ -132,7 +136,7 @@ def configured(make, *fields):
             made = make(STUDY, *(getattr(wildcards, field) for field in fields))
             return " --config ".join(map(stage_file, made if isinstance(made, list) else [made]))
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            raise Mistake(str(error)) from None
 
     return parameter
 

@@ -7,7 +7,7 @@ from nanogen import devices
 def share_out(there):
     """Let Snakemake start no more jobs than there are devices for, and each command take its own."""
     if not there:
-        raise WorkflowError(
+        raise Mistake(
             "the profile gpu found no GPU; leave it out to compute on the processor, or say which devices "
             f"there are with {devices.SWITCH}=0,1"
         )

@@ -9,9 +9,9 @@ def named_resources(key):
 
 
 def check_cluster():
-    """Raise WorkflowError if the cluster lacks a partition or an account that a job names."""
+    """Raise Mistake if the cluster lacks a partition or an account that a job names."""
     if workflow.executor_plugin.name == "slurm":
         try:
             check_slurm(named_resources("slurm_partition"), named_resources("slurm_account"))
         except UserError as error:
-            raise WorkflowError(str(error)) from None
+            raise Mistake(str(error)) from None

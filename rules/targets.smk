@@ -37,4 +37,4 @@ def hint(target):
 if workflow.is_main_process and "snakemake" in Path(sys.argv[0]).parts[-2:]:
     for target in get_argument_parser().parse_args(sys.argv[1:]).targets:
         if not is_target(target):
-            raise WorkflowError(f"study {STUDY.study} has no target {target!r}{hint(target)}")
+            raise Mistake(f"study {STUDY.study} has no target {target!r}{hint(target)}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime
 from logging import LogRecord
 from pathlib import Path
@@ -30,6 +32,13 @@ USUAL = (
     "Select jobs to execute",
     "Using shell:",
 )
+# A user's mistake: the exception's name in rules/common.smk, and how Snakemake tells one that is raised
+# while it reads the rules, or inside an input function.
+MISTAKE = "Mistake"
+PLACES = re.compile(
+    rf'^({MISTAKE} in file ".*", line \d+:\n|  File ".*", line \d+, in .*\n?)', re.MULTILINE
+)
+INSIDE = re.compile(rf"^  {MISTAKE}:\n    (.*)$", re.MULTILINE)
 STOPPING = "Terminating processes on user request"
 
 
@@ -58,6 +67,15 @@ class LogHandler(LogHandlerBase):
     def filter(self, record: LogRecord) -> bool:
         """Records of jobs always pass: they are counted, whatever is shown."""
         return self._event(record) in EVENTS or bool(super().filter(record))
+
+    def format(self, record: LogRecord) -> str:
+        """As Snakemake does, but a user's mistake without its place in the rules."""
+        message = record.getMessage()
+        inside = INSIDE.search(message)
+        if inside or getattr(record, "exception", None) == MISTAKE:
+            record = copy(record)
+            record.msg, record.args = inside[1] if inside else PLACES.sub("", message).rstrip(), ()
+        return str(super().format(record))
 
     def emit(self, record: LogRecord) -> None:
         told = EVENTS.get(self._event(record), LogHandler.other)
