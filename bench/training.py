@@ -15,13 +15,15 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import multiprocessing
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,6 +34,8 @@ import torch  # which reads the number of threads
 from training_cases import SIZES, Case, Worker, flops
 from training_checks import checks
 
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["training_cases"])
 RESULTS = Path(__file__).parent / "results"
 VARIANTS = ("ours", "plain")
 PARTS = ("data", "forward", "backward", "optimizer")
@@ -63,34 +67,36 @@ def cases_of(suite: str, sizes: Sequence[str]) -> list[Case]:
 
 
 class Remote:
-    """A worker in a process of its own."""
+    """A worker in a process of its own, forked from one that has imported the libraries."""
 
     def __init__(self, case: Case, variant: str, device: str):
-        command = [sys.executable, __file__, "--worker", json.dumps(asdict(case)), variant, device]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.connection, theirs = PROCESSES.Pipe()
+        self.process = PROCESSES.Process(target=serve, args=(theirs, case, variant, device), daemon=True)
+        self.process.start()
+        theirs.close()
 
     def ask(self, what: str) -> Any:
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"bench/training.py: a worker ended with status {self.process.wait()}")
-        return json.loads(line)
+        try:
+            self.connection.send(what)
+            return self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            status = self.process.exitcode
+            raise SystemExit(f"bench/training.py: a worker ended with status {status}") from None
 
     def close(self) -> None:
-        self.process.communicate()
+        self.connection.close()
+        self.process.join()
 
 
-def serve(case: Case, variant: str, device: str) -> None:
-    """Answer the lines of standard input: ``measure KIND`` or ``about``."""
+def serve(connection: Connection, case: Case, variant: str, device: str) -> None:
+    """Answer what is asked until the asking end is closed: ``measure KIND`` or ``about``."""
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     worker = Worker(case, variant, torch.device(device))
-    for line in sys.stdin:
-        what, _, kind = line.rstrip("\n").partition(" ")
-        print(json.dumps(worker.measure(kind) if what == "measure" else worker.about()), flush=True)
+    with suppress(EOFError):
+        while True:
+            what, _, kind = connection.recv().partition(" ")
+            connection.send(worker.measure(kind) if what == "measure" else worker.about())
 
 
 def rows_of(case: Case, rounds: int, device: str) -> list[dict[str, Any]]:
@@ -204,12 +210,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="steps of each (default: 7)")
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), help="default: the suite's")
     parser.add_argument("--output", type=Path, help="default: bench/results/<device>.json")
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    if args.worker:
-        serve(Case(**json.loads(args.worker[0])), *args.worker[1:])
-        return
     device = "cuda" if args.suite == "gpu" and torch.cuda.is_available() else "cpu"
     tiny = args.quick or (args.suite == "gpu" and device == "cpu")
     usual = ["nano", "middle"] if args.suite == "cpu" else ["nano", "middle", "paper"]
