@@ -19,6 +19,7 @@ from typing import Any
 
 from nanogen.errors import UserError
 from nanogen.training.nodes import Step, check_devices, check_size, roll_call, step_here
+from nanogen.training.stopping import LAUNCHER
 
 WAIT = 300  # seconds for all nodes to start: importing torch from a busy network disk is slow
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -153,6 +154,7 @@ def _torchrun(step: Step, processes: int, command: Sequence[str]) -> int:
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = "SIGHUP,SIGQUIT"
     if step.nodes == 1 and Path("/sys/class/net/lo").exists():
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # otherwise gloo looks up the host name
+    os.environ[LAUNCHER] = str(os.getpid())
     arguments = [*torchrun_options(step, processes), "-m", "nanogen", *command]
     try:
         with passing_on_signals():

@@ -17,6 +17,7 @@ from torch import Tensor
 from nanogen.errors import UserError
 from nanogen.files import folder_beside
 from nanogen.training.heap import keep_in_large_pages
+from nanogen.training.stopping import stop_with_launcher
 
 # Messages of the backends when a connection is lost. Neither has an exception type for it.
 SIGNS = ("Connection reset by peer", "Connection closed by peer", "Broken pipe", "remote process exited")
@@ -129,6 +130,7 @@ def processes() -> Iterator[Processes]:
     else:
         keep_in_large_pages()
     if world > 1:
+        stop_with_launcher()
         dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
     try:
         with lost_peers_explained(rank, world):

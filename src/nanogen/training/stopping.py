@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 CANCELLED = 130  # stopped by a user; the exit code of shells after SIGINT
 OUT_OF_TIME = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
 CODES = {signal.SIGINT: CANCELLED, signal.SIGTERM: CANCELLED, signal.SIGUSR1: OUT_OF_TIME}
+LAUNCHER = "NANOGEN_LAUNCHER"  # environment variable: the process ID of a worker's launcher
+_PR_SET_PDEATHSIG = 1  # of Linux's <sys/prctl.h>
 RESERVE = 120.0  # seconds for saving and ending
 
 
@@ -25,6 +29,20 @@ class Interrupted(KeyboardInterrupt):
         why = "out of time: " if code == OUT_OF_TIME else ""
         super().__init__(f"{why}stopped after step {step} of {steps}; the same command continues")
         self.code = code
+
+
+def stop_with_launcher() -> None:
+    """Have the system send SIGTERM to this worker when its launcher is killed.
+
+    Otherwise workers would go on, invisible to Snakemake, or wait for minutes for a store that was the
+    launcher's. Does nothing without a launcher, and where the system is not Linux.
+    """
+    launcher = os.environ.get(LAUNCHER)
+    if launcher is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(launcher):  # killed before
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def end_of_job() -> float | None:
