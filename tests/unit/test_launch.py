@@ -174,7 +174,7 @@ def refused(capsys, *words: str) -> str:
 
 
 def test_nothing_to_launch_is_a_sentence(capsys):
-    assert "say what to launch" in refused(capsys, "--processes", "2")
+    assert "no command to launch" in refused(capsys, "--processes", "2")
 
 
 def as_node(node: int, job: int, nodes: int = 2) -> dict[str, str]:

@@ -73,7 +73,7 @@ def test_the_command_prints_what_every_command_took(study, capsys):
 def test_a_study_that_was_not_run_is_a_sentence(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["profile", "--study", "smoke"]) == 2
-    assert "results/smoke holds no record" in capsys.readouterr().err
+    assert "results/smoke contains no record" in capsys.readouterr().err
 
 
 def test_the_record_of_a_launched_step_tells_of_its_processes(tmp_path):

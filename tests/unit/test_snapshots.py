@@ -147,5 +147,5 @@ def test_the_papers_own_figure_3_cannot_be_redrawn(tmp_path, capsys):
     command = ["figure", "figure3", "--published", "--output-prefix", str(tmp_path / "f")]
     assert main(command) == 2
     said = capsys.readouterr().err
-    assert "chosen images of the paper's own networks" in said
+    assert "images of the paper's own networks" in said
     assert "`snakemake figure3` draws a study's own" in said

@@ -45,7 +45,7 @@ def figure(
 def _known(name: str, among: Mapping[str, Artefact]) -> Artefact:
     if name == "figure3":
         raise UserError(
-            "Figure 3 shows chosen images of the paper's own networks, which no published number gives "
+            "Figure 3 shows images of the paper's own networks, which no published number gives "
             "back; `snakemake figure3` draws a study's own, after half and after all of its training"
         )
     if name not in among:

@@ -11,8 +11,10 @@ from nanogen.cli.study import given_argument, read_study
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", required=True, help="a study's name or file")
     given_argument(parser)
-    parser.add_argument("--input", type=Path, nargs="+", required=True, help="files of its results")
-    parser.add_argument("--output", type=Path, required=True, help="a ZIP file")
+    parser.add_argument(
+        "--input", type=Path, nargs="+", required=True, help="files of its results to pack"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="ZIP file to write")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the set's archive, where it is on the hub",
+        help="folder to download the set's archive to, if it is on the hub",
     )
 
 

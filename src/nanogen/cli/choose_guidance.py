@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         required=True,
-        help="the FID (JSON) at every scale",
+        help="FID files (JSON), one per guidance scale",
     )
 
 

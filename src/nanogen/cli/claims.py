@@ -9,7 +9,9 @@ from nanogen.cli.study import named_source, named_source_arguments
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     named_source_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="every claim with its verdict and numbers")
+    parser.add_argument(
+        "--json", action="store_true", help="print every claim with its verdict and numbers"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

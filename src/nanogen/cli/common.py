@@ -42,7 +42,8 @@ def batch_argument(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=at_least("--batch-size", 1),
         default=128,
-        help="images read at a time; changes no result, the networks see 32 at a time (default: 128)",
+        help="images read at a time; results do not depend on it, since networks see 32 at a time "
+        "(default: 128)",
     )
 
 

@@ -10,7 +10,7 @@ from nanogen.cli.study import named_source, named_source_arguments
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     named_source_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="every row with all its numbers")
+    parser.add_argument("--json", action="store_true", help="print every row with all its numbers")
     parser.add_argument(
         "--all-metrics", action="store_true", help="also use other ImageNet metrics instead of FID"
     )

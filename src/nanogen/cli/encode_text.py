@@ -17,12 +17,12 @@ CAPTIONS = ("short", "dense")
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="the stage's configuration")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=Path, help="images whose captions are encoded")
-    source.add_argument("--classes", type=Path, help="images whose classes' captions are encoded")
-    source.add_argument("--prompts", type=Path, help="prompts of an evaluation (JSON)")
+    source.add_argument("--data", type=Path, help="image file whose captions are encoded")
+    source.add_argument("--classes", type=Path, help="image file whose classes' captions are encoded")
+    source.add_argument("--prompts", type=Path, help="evaluation prompts (JSON)")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of the text encoder")
     parser.add_argument("--shard", metavar="K-of-N", help="write only this shard of the cache")
-    parser.add_argument("--output", type=Path, required=True, help="the cache, HDF5 of format text")
+    parser.add_argument("--output", type=Path, required=True, help="cache to write (HDF5)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,7 +68,9 @@ def _classes(path: Path, hash: str) -> dict[str, Sequence[str]]:
             )
     missing = [name for label, name in enumerate(images.classes) if label not in found]
     if missing:
-        raise UserError(f"{path} has no image of the class {missing[0]}, so no caption to prompt it by")
+        raise UserError(
+            f"{path} has no image of the class {missing[0]}, so there is no caption to use as its prompt"
+        )
     return {"prompt": [found[label] for label in sorted(found)]}
 
 
@@ -76,5 +78,5 @@ def _prompts(path: Path, hash: str) -> dict[str, Sequence[str]]:
     content = read_json(path)
     check_label(content, path, "prompts", 1, hash)
     if not content.get("prompts"):
-        raise UserError(f"{path} holds no prompts")
+        raise UserError(f"{path} contains no prompts")
     return {"prompt": [entry["prompt"] for entry in content["prompts"]]}

@@ -12,7 +12,7 @@ from nanogen.errors import UserError
 def arguments(parser: argparse.ArgumentParser) -> None:
     named_source_arguments(parser)
     parser.add_argument(
-        "--samples", type=int, default=6, help="images shown of each sample set (default 6), 0 for none"
+        "--samples", type=int, default=6, help="images shown per sample set, 0 for none (default: 6)"
     )
     parser.add_argument("--output", type=Path, required=True, help="the page (HTML)")
 

@@ -10,18 +10,20 @@ from nanogen.cli.common import at_least
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo", required=True, help="a data set: owner/name or owner/name@revision")
-    parser.add_argument("--file", help="this file alone; without it, everything that can be imported")
+    parser.add_argument(
+        "--file", help="download only this file (default: everything that can be imported)"
+    )
     parser.add_argument(
         "--max-shards",
         type=at_least("--max-shards", 1),
-        help="only the first shards or tables of each split; prints the sizes before the download",
+        help="download only the first N shards or tables of each split; sizes are printed first",
     )
     parser.add_argument(
         "--max-images",
         type=at_least("--max-images", 1),
-        help="only the first shards of each split, enough for this many images if all are alike",
+        help="download only as many shards of each split as about N images need",
     )
-    parser.add_argument("--output", type=Path, required=True, help="a folder that is made")
+    parser.add_argument("--output", type=Path, required=True, help="folder to download to")
 
 
 def run(args: argparse.Namespace) -> None:

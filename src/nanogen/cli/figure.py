@@ -16,8 +16,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("name", metavar="NAME", help=", ".join(FIGURES))
     source_arguments(parser)
-    parser.add_argument("--style", help="JSON: width, height, font_size, labels; else the study's")
-    parser.add_argument("--output-prefix", required=True, help="PREFIX of .pdf, .png and .svg")
+    parser.add_argument(
+        "--style", help="JSON with width, height, font_size, labels (default: the study's)"
+    )
+    parser.add_argument(
+        "--output-prefix", required=True, help="writes PREFIX.pdf, PREFIX.png and PREFIX.svg"
+    )
 
 
 def _style(text: str) -> FigureStyle:

@@ -16,14 +16,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--row",
         action="append",
         metavar="HEADING=FILE",
-        help="text-to-image: a row of the images that several sample sets share; repeat it",
+        help="text-to-image: a sample set that is one row of the grid; may be repeated",
     )
-    parser.add_argument("--prompts", type=Path, help="text-to-image: the prompts (JSON)")
-    parser.add_argument("--reference", type=Path, help="classes: real images and their class names")
-    parser.add_argument("--rows", type=int, default=4, help="rows of images (default: 4)")
-    parser.add_argument("--columns", type=int, default=10, help="images in a row (default: 10)")
-    parser.add_argument("--title", required=True, help="written above the images")
-    parser.add_argument("--output", type=Path, required=True, help="the grid (PNG)")
+    parser.add_argument("--prompts", type=Path, help="text-to-image: prompts (JSON)")
+    parser.add_argument("--reference", type=Path, help="class-conditional: real images with class names")
+    parser.add_argument("--rows", type=int, default=4, help="number of rows (default: 4)")
+    parser.add_argument("--columns", type=int, default=10, help="images per row (default: 10)")
+    parser.add_argument("--title", required=True, help="title above the images")
+    parser.add_argument("--output", type=Path, required=True, help="grid to write (PNG)")
 
 
 def _prompts(args: argparse.Namespace) -> Path:

@@ -13,11 +13,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         type=Path,
         required=True,
-        help="torch file with 'ema' and 'model', or safetensors",
+        help="torch file with the keys 'ema' and 'model', or a safetensors file",
     )
     run_arguments(parser)
     parser.add_argument(
-        "--weights", choices=["ema", "model"], default="ema", help="averaged or trained (default: ema)"
+        "--weights",
+        choices=["ema", "model"],
+        default="ema",
+        help="which weights: the average (ema) or the trained ones (model) (default: ema)",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write the model to")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--decoder", type=Path, required=True, help="its weights: decoder.pt")
+    parser.add_argument("--decoder", type=Path, required=True, help="weights of the decoder, decoder.pt")
     parser.add_argument(
-        "--statistics", type=Path, required=True, help="mean and variance of the features: stats.pt"
+        "--statistics", type=Path, required=True, help="mean and variance of the features, stats.pt"
     )
     parser.add_argument("--study", default="paper", help="name or YAML file (default: paper)")
     parser.add_argument("--tokenizer", required=True, help="the RAE, a file in config/models")

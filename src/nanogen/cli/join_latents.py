@@ -10,7 +10,9 @@ from nanogen.cli.common import read_stage, stage_arguments
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, output="the cache's index, an HDF5 file of format latents")
-    parser.add_argument("shards", type=Path, nargs="+", help="all shards, in or below its folder")
+    parser.add_argument(
+        "shards", type=Path, nargs="+", help="all shards, in the folder of the output or below"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

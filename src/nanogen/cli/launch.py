@@ -14,10 +14,16 @@ from nanogen.errors import UserError
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, help="processes per node")
-    parser.add_argument("--mpi", default="", help="starts one task per node; none: srun in a SLURM job")
-    parser.add_argument("--nodes", type=int, default=1, help="nodes that the step must have")
-    parser.add_argument("--gres", default="", help="what each node must have, e.g. gpu:8")
-    parser.add_argument("--wait", type=int, default=300, help="seconds for all nodes to start")
+    parser.add_argument(
+        "--mpi",
+        default="",
+        help="command that starts one task per node (default: srun inside a SLURM job)",
+    )
+    parser.add_argument("--nodes", type=int, default=1, help="number of nodes that the step must have")
+    parser.add_argument("--gres", default="", help="devices that each node must have, e.g. gpu:8")
+    parser.add_argument(
+        "--wait", type=int, default=300, help="seconds within which all nodes must start"
+    )
     parser.add_argument(
         "rest", nargs=argparse.REMAINDER, metavar="COMMAND ...", help="a command and its options"
     )
@@ -32,7 +38,9 @@ def run(args: argparse.Namespace) -> None:
     began = datetime.now(UTC)
     command = args.rest[1:] if args.rest[:1] == ["--"] else args.rest
     if not command:
-        raise UserError("say what to launch, e.g. nanogen launch --processes 2 train --config ...")
+        raise UserError(
+            "no command to launch; for example: nanogen launch --processes 2 train --config ..."
+        )
     mpi = args.mpi or ("srun" if in_job() else "")
 
     def start(command: Sequence[str]) -> None:

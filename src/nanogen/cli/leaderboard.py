@@ -11,10 +11,17 @@ from nanogen.errors import UserError
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: nanogen leaderboard --entries entries --published --output-prefix board"
     parser.add_argument(
-        "--entries", type=Path, nargs="+", default=[], metavar="PATH", help="files, or folders of *.json"
+        "--entries",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="entries: files, or folders of *.json",
     )
-    parser.add_argument("--published", action="store_true", help="the paper's own numbers, too")
-    parser.add_argument("--output-prefix", required=True, help="PREFIX of .csv, .md, .tex and .html")
+    parser.add_argument("--published", action="store_true", help="also show the paper's own numbers")
+    parser.add_argument(
+        "--output-prefix", required=True, help="writes PREFIX.csv, PREFIX.md, PREFIX.tex and PREFIX.html"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -10,22 +10,22 @@ from nanogen.cli.common import at_least, read_stage, stage_arguments
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, output="the image file (HDF5); with --shard a note of what was imported")
-    parser.add_argument("--root", help="where the data lies, if the configuration does not say")
+    parser.add_argument("--root", help="folder of the data, if the configuration does not name it")
     parser.add_argument(
         "--parts",
         type=Path,
-        help="folder of what is finished, a tar shard or a run of files each; an import that was killed "
+        help="folder of finished parts (a tar shard or a run of files each); an interrupted import "
         "continues from there (default: a hidden folder beside the output)",
     )
     parser.add_argument(
         "--shard",
         metavar="K-of-N",
-        help="import this job's parts only, into --parts; then without --shard joins them",
+        help="import only this job's parts into --parts; a last call without --shard joins them",
     )
     parser.add_argument(
         "--workers",
         type=at_least("--workers", 1),
-        help="processes that import at once (default: one per core)",
+        help="number of worker processes (default: one per core)",
     )
 
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
         write_images(stage, args.output, args.parts, workers)
         return
     if args.parts is None:
-        raise UserError("--shard: --parts is missing, the folder that all jobs of this import share")
+        raise UserError("--shard needs --parts, the folder that all jobs of this import share")
     share = Share.parse(args.shard)
     if stores() and store_has(data_entry(stage, args.root)):
         write_json(args.output, label("image_share", 1, stage["hash"], rows={}))

@@ -12,9 +12,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", required=True, help="a study's name or file")
     given_argument(parser)
     parser.add_argument(
-        "--input", type=Path, nargs="+", required=True, help="tables (CSV), the paper's in published/"
+        "--input",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="tables (CSV); the paper's own are in published/",
     )
-    parser.add_argument("--output", type=Path, required=True, help="a LaTeX file")
+    parser.add_argument("--output", type=Path, required=True, help="LaTeX file to write")
 
 
 def run(args: argparse.Namespace) -> None:

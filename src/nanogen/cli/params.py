@@ -13,9 +13,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", default="nano", help="name or YAML file")
     parser.add_argument("--method", help="a file in config/methods")
     parser.add_argument("--task", choices=["imagenet", "t2i"])
-    parser.add_argument("--all", action="store_true", help="every run of the study, as CSV")
+    parser.add_argument("--all", action="store_true", help="list every run of the study as CSV")
     parser.add_argument(
-        "--tokenizers", action="store_true", help="every tokenizer that the study trains, as CSV"
+        "--tokenizers", action="store_true", help="list every tokenizer that the study trains as CSV"
     )
 
 

@@ -22,7 +22,7 @@ SAMPLING_UTILISATION = 0.3  # forward passes in bfloat16; assumed, not measured
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", default="nano", help="name or YAML file")
-    parser.add_argument("--data-root", help="of a study of photographs: their folder")
+    parser.add_argument("--data-root", help="folder of the photographs, for a study of one's own images")
     parser.add_argument(
         "--utilisation",
         type=float,

@@ -16,7 +16,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", required=True, help="a study's name or file")
     given_argument(parser)
     parser.add_argument(
-        "--timeline", action="store_true", help="every run, in the order in which they began"
+        "--timeline", action="store_true", help="list every run in the order of their start"
     )
 
 
@@ -28,7 +28,9 @@ def run(args: argparse.Namespace) -> None:
     root = Path(Paths(read_study(args.study, args.given)).root)
     runs = profile.runs(root)
     if not runs:
-        raise UserError(f"{root} holds no record of a step; run the study first, or name another")
+        raise UserError(
+            f"{root} contains no record of a step; run the study first, or choose another one"
+        )
     console = Console(width=None if sys.stdout.isatty() else terminal.PLAIN_WIDTH)
     console.print(profile.timeline(runs) if args.timeline else profile.by_command(runs))
     console.print(f"From the first run's beginning to the last one's end: {profile.elapsed(runs):.1f} s")

@@ -23,11 +23,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--license",
         metavar="ID",
-        help="of the model, as the hub names it (default: apache-2.0 for drawn scenes, where every "
-        "network is the study's own)",
+        help="licence of the model, as the hub spells it (default: apache-2.0 for drawn scenes, where "
+        "every network is the study's own)",
     )
     parser.add_argument(
-        "--create", action="store_true", help="make the repository, private, where it is missing"
+        "--create", action="store_true", help="create the repository (private) if it does not exist"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be uploaded; needs no token"

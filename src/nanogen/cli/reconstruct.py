@@ -17,7 +17,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "extractor",
         output="a folder for reconstruction.json (the scores) and reconstructions.h5 (a few images)",
     )
-    parser.add_argument("--perceptual", type=Path, help="the network of LPIPS, where it is measured")
+    parser.add_argument(
+        "--perceptual", type=Path, help="folder of the LPIPS network, if LPIPS is measured"
+    )
     batch_argument(parser)
 
 

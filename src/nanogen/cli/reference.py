@@ -11,7 +11,7 @@ from nanogen.errors import UserError
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, "val", output="the reference statistics (HDF5)")
-    parser.add_argument("--train", type=Path, help="where the stage needs training images")
+    parser.add_argument("--train", type=Path, help="training images, if the stage needs them")
     parser.add_argument(
         "--extractor", action="append", required=True, metavar="NAME=DIR", help="repeat for each"
     )
@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> None:
     stage = read_stage(args.config, "reference")
     given = {split: getattr(args, split) for split in SPLITS if split in stage["expects"]}
     if given.get("train", args.val) is None:
-        raise UserError("this reference is made from training images, too: give --train FILE")
+        raise UserError("this reference also needs training images: give --train FILE")
     files = {split: ImageFile(path, stage["expects"][split]) for split, path in given.items()}
     write_reference(stage, files, named_folders("--extractor", args.extractor), args.output)

@@ -12,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", required=True, help="a study's name or file")
     given_argument(parser)
     parser.add_argument(
-        "--input", type=Path, nargs="+", required=True, help="its tables (HTML) and images (PNG)"
+        "--input", type=Path, nargs="+", required=True, help="tables (HTML) and images (PNG) to include"
     )
     parser.add_argument("--output", type=Path, required=True, help="the page (HTML)")
 

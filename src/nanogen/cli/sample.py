@@ -37,32 +37,44 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="folder of the trained (or imported) model")
     parser.add_argument("--tokenizer", type=Path, help="folder of the tokenizer that decodes")
     parser.add_argument(
-        "--output", type=Path, required=True, help="by hand: X.png (a grid) or a folder; a set: HDF5"
+        "--output",
+        type=Path,
+        required=True,
+        help="X.png (a grid) or a folder; with --config, an HDF5 file",
     )
     size = at_least("--batch-size", 1)
     parser.add_argument("--batch-size", type=size, default=50, help="images at a time (default: 50)")
     hand = parser.add_argument_group("by hand; what is not given is as the model's study has it")
     hand.add_argument(
-        "--prompt", action="append", metavar="TEXT", help="what to show (text-to-image); repeatable"
+        "--prompt",
+        action="append",
+        metavar="TEXT",
+        help="prompt, for a text-to-image model; may be repeated",
     )
     hand.add_argument(
         "--class",
         action="append",
         dest="class_name",
         metavar="NAME",
-        help="class by name or number (class-conditional); repeatable",
+        help="name or number of a class, for a class-conditional model; may be repeated",
     )
-    hand.add_argument("--count", type=int, help="images of each (default: 1)")
+    hand.add_argument("--count", type=int, help="images per prompt or class (default: 1)")
     hand.add_argument("--steps", type=int, help="Euler steps")
     hand.add_argument("--guidance", type=float, help="guidance scale; 1 is without guidance")
-    hand.add_argument("--seed", type=int, help="other noise")
-    hand.add_argument("--text-encoder", type=Path, help="its folder, where the study's is not near")
+    hand.add_argument("--seed", type=int, help="seed of the noise (default: the model's)")
+    hand.add_argument(
+        "--text-encoder",
+        type=Path,
+        help="folder of the text encoder (default: the study's, if it is found)",
+    )
     sample_set = parser.add_argument_group("a study's sample set, as the rule calls it")
     sample_set.add_argument("--config", type=Path, help="the stage's configuration")
     sample_set.add_argument("--prompts", type=Path, help="prompts, for text-to-image")
     sample_set.add_argument("--text", type=Path, help="the prompts' text features")
-    sample_set.add_argument("--chosen-guidance", type=Path, help="the scale that a sweep found")
-    sample_set.add_argument("--kept", type=Path, help="averages that the training kept on the way")
+    sample_set.add_argument(
+        "--chosen-guidance", type=Path, help="guidance scale that a sweep chose (JSON)"
+    )
+    sample_set.add_argument("--kept", type=Path, help="averaged weights kept during training")
     sample_set.add_argument("--pipeline", type=Path, help="folder of a public model's pipeline")
 
 

@@ -23,24 +23,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--reference",
         type=Path,
         required=True,
-        help="the same of real images, a study's reference/statistics.h5, or an NPZ file of mu, sigma",
+        help="real images in any of these forms, a study's reference/statistics.h5, or an NPZ file with "
+        "mu and sigma",
     )
     parser.add_argument(
         "--extractor",
         action="append",
         metavar="NAME[=DIR]",
-        help="a file in config/models and the network's folder (default: where the study has it); "
-        "repeat for each, the first gives FID, IS, precision, recall, sFID (default: the study's)",
+        help="a file in config/models and the folder of the network (default: the study's); "
+        "may be repeated: FID, IS, precision, recall and sFID use the first one (default: the study's)",
     )
     parser.add_argument(
-        "--metrics", default="fid", help="with commas, of fdr, mind, fid, is, sfid, pr (default: fid)"
+        "--metrics",
+        default="fid",
+        help="metrics separated by commas: fdr, mind, fid, is, sfid, pr (default: fid)",
     )
-    parser.add_argument("--study", default="nano", help="whose extractors: name or file (default: nano)")
+    parser.add_argument(
+        "--study",
+        default="nano",
+        help="study whose extractors are used, by name or file (default: nano)",
+    )
     parser.add_argument(
         "--resize",
         type=at_least("--resize", 1),
         metavar="SIDE",
-        help="scale and crop every image to SIDE x SIDE first",
+        help="first scale and crop every image to SIDE x SIDE",
     )
     batch_argument(parser)
     parser.add_argument("--output", type=Path, help="write values and protocols as JSON")

@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SET=DIR",
-        help="moments of the images of a set of captions, for its FID; repeat for each",
+        help="moments of the images of a caption set, for its FID; may be repeated",
     )
     parser.add_argument(
         "--metric",
@@ -56,7 +56,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="measure only this metric; repeat for more (default: all of the stages' metrics)",
     )
     batch_argument(parser)
-    parser.add_argument("--output", type=Path, required=True, help="folder of one JSON per metric")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder to write one JSON file per metric to"
+    )
 
 
 def run(args: argparse.Namespace) -> list[tuple[Mapping[str, Any], Path]]:

@@ -23,20 +23,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--prompts",
         type=Path,
         required=True,
-        help="GenEval's metadata, .json or .jsonl; for genai also .txt, one per line",
+        help="prompts in GenEval's format, .json or .jsonl; for genai also .txt, one prompt per line",
     )
     parser.add_argument(
-        "--metrics", default="geneval", help="geneval, dpg, genai, with commas (default: geneval)"
+        "--metrics",
+        default="geneval",
+        help="metrics separated by commas: geneval, dpg, genai (default: geneval)",
     )
     parser.add_argument(
-        "--study", default="paper", help="whose networks measure, by name or file (default: paper)"
+        "--study",
+        default="paper",
+        help="study whose networks are used, by name or file (default: paper)",
     )
     for role in ROLES:
         parser.add_argument(
-            f"--{role.replace('_', '-')}", type=Path, metavar="FOLDER", help="instead of the study's"
+            f"--{role.replace('_', '-')}",
+            type=Path,
+            metavar="FOLDER",
+            help="folder of a network to use instead of the study's",
         )
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="for METRIC.json, and METRIC.jsonl with every image"
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder to write METRIC.json, and METRIC.jsonl with a line per image, to",
     )
 
 

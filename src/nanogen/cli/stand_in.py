@@ -10,8 +10,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--study", required=True, help="the study whose released models the stand-in has"
     )
-    parser.add_argument("--folder", type=Path, required=True, help="where their files are written")
-    parser.add_argument("command", nargs="+", metavar="-- COMMAND", help="what is run meanwhile")
+    parser.add_argument("--folder", type=Path, required=True, help="folder to write its files to")
+    parser.add_argument("command", nargs="+", metavar="-- COMMAND", help="command to run meanwhile")
 
 
 def run(args: argparse.Namespace) -> None:

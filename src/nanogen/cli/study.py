@@ -28,7 +28,7 @@ def source_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def given_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--given", default="{}", help="JSON: keys of the study set on top of its file")
+    parser.add_argument("--given", default="{}", help="JSON with keys that override those of the study")
 
 
 def named_source_arguments(parser: argparse.ArgumentParser) -> None:

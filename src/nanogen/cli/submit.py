@@ -15,13 +15,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "nanogen submit --check entries/jit.json --results results/nano"
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--study", help="a study's name or file, whose finished metric files are read")
+    what.add_argument("--study", help="name or file of the study whose metric files are read")
     what.add_argument(
-        "--check", type=Path, nargs="+", metavar="ENTRY", help="entries, or folders, to compare"
+        "--check",
+        type=Path,
+        nargs="+",
+        metavar="ENTRY",
+        help="entries, or folders of entries, to compare",
     )
     given_argument(parser)
-    parser.add_argument("--method", action="append", default=[], help="only this one; may be repeated")
-    parser.add_argument("--output", type=Path, help="with --study: folder of METHOD.json, one for each")
+    parser.add_argument(
+        "--method", action="append", default=[], help="only this method; may be repeated"
+    )
+    parser.add_argument("--output", type=Path, help="with --study: folder to write METHOD.json files to")
     parser.add_argument("--results", type=Path, help="with --check: the study's folder, results/STUDY")
 
 

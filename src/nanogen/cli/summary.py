@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="print every table of the study")
     parser.add_argument(
-        "--figure", type=Path, nargs="*", default=[], help="figures and grids, else the study's"
+        "--figure", type=Path, nargs="*", default=[], help="figures and grids (default: the study's)"
     )
 
 

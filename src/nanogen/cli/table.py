@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-prefix",
         required=True,
-        help="PREFIX of .csv, .md, .tex and .html; for several tables, their folder",
+        help="writes PREFIX.csv, PREFIX.md, PREFIX.tex and PREFIX.html; for several tables, a folder",
     )
 
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example: nanogen trace results/nano/tables/table2.csv:dinov2-b:fid"
     parser.add_argument("cell", help="TABLE:METHOD:COLUMN of a measured table (CSV)")
-    parser.add_argument("--study", help="name or file, where the table's folder does not name it")
+    parser.add_argument(
+        "--study", help="name or file of the study, if the table's folder does not name it"
+    )
     given_argument(parser)
     parser.add_argument("--verify", action="store_true", help="compare the files with their checksums")
-    parser.add_argument("--json", action="store_true", help="every step with all that is known of it")
+    parser.add_argument("--json", action="store_true", help="print every step with all its details")
 
 
 def run(args: argparse.Namespace) -> None:

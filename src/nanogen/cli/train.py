@@ -27,15 +27,21 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, output="folder of the trained model")
     parser.add_argument("--latents", type=Path, help="latent cache, for methods with a tokenizer")
-    parser.add_argument("--data", type=Path, help="images, if not encoded yet, or their captions")
-    parser.add_argument("--tokenizer", type=Path, help="encodes the images while training")
-    parser.add_argument("--encode", type=Path, help="configuration of the latents it then makes")
+    parser.add_argument(
+        "--data", type=Path, help="images, if latents or text are encoded while training"
+    )
+    parser.add_argument(
+        "--tokenizer", type=Path, help="tokenizer that encodes the images while training"
+    )
+    parser.add_argument("--encode", type=Path, help="configuration of the latents it encodes")
     parser.add_argument("--text", type=Path, help="text features, for text-to-image")
-    parser.add_argument("--text-encoder", type=Path, help="encodes the captions while training")
-    parser.add_argument("--encode-text", type=Path, help="configuration of the features it then makes")
+    parser.add_argument(
+        "--text-encoder", type=Path, help="text encoder that encodes the captions while training"
+    )
+    parser.add_argument("--encode-text", type=Path, help="configuration of the features it encodes")
     parser.add_argument("--cls", type=Path, help="cls features of a vision encoder, for REG")
-    parser.add_argument("--patches", type=Path, help="its patch features, for REPA")
-    parser.add_argument("--initial", type=Path, help="folder of the trained model that it starts from")
+    parser.add_argument("--patches", type=Path, help="patch features of a vision encoder, for REPA")
+    parser.add_argument("--initial", type=Path, help="folder of the trained model to start from")
     parser.add_argument(
         "--network",
         action="append",
@@ -44,21 +50,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a frozen network that a loss term or the evaluation needs; may be repeated",
     )
     online = parser.add_argument_group("evaluation while training")
-    online.add_argument("--online", type=Path, help="its configuration; none: no evaluation")
-    online.add_argument("--reference", type=Path, help="class-conditional: the real images' moments")
-    online.add_argument("--prompts", type=Path, help="text-to-image: the evaluation's prompts")
+    online.add_argument(
+        "--online",
+        type=Path,
+        help="configuration of the evaluation during training (default: no evaluation)",
+    )
+    online.add_argument("--reference", type=Path, help="class-conditional: moments of the real images")
+    online.add_argument("--prompts", type=Path, help="text-to-image: prompts of the evaluation")
     online.add_argument("--prompt-text", type=Path, help="text-to-image: the prompts' text features")
     saving_arguments(parser, checkpoint_every=1000)
     parser.add_argument(
-        "--keep", type=int, nargs="*", metavar="STEP", help="keep the average after these steps, too"
+        "--keep",
+        type=int,
+        nargs="*",
+        metavar="STEP",
+        help="also keep the averaged weights after these steps",
     )
     tracking = parser.add_argument_group("trackers, beside the curve in train.jsonl")
     tracking.add_argument("--tracker", action="append", default=[], choices=list(TRACKERS))
-    tracking.add_argument("--tracking", type=Path, help="folder that they write to")
+    tracking.add_argument("--tracking", type=Path, help="folder for the trackers' files")
     parser.add_argument(
         "--keep-state",
         action="store_true",
-        help="leave trained weights and optimizer in the folder, too",
+        help="also keep the trained weights and the optimizer state in the folder",
     )
     processes = parser.add_argument_group("work of the processes, which changes no result but rounding")
     processes.add_argument(
@@ -71,7 +85,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--micro-batch",
         type=at_least("--micro-batch", 0),
         default=0,
-        help="the most samples that a process takes at a time; 0: its share of the batch (default: 0)",
+        help="largest number of samples that a process computes at once; 0 for its whole share of the "
+        "batch (default: 0)",
     )
 
 
