@@ -114,6 +114,17 @@ def test_the_batch_size_changes_no_bit(study, place, usual, batch):
         assert np.array_equal(values, expected[name]), name
 
 
+def layout(path: Path) -> list[list[str]]:
+    """The datasets of each network in the order in which they are in the file: the same every time."""
+    with h5py.File(path) as file:
+        return [sorted(file[name], key=lambda kind: _place(file[name][kind])) for name in NAMES]
+
+
+def _place(of: h5py.Dataset | h5py.Group) -> int:
+    """Bytes from the file's beginning."""
+    return of.id.get_offset() if isinstance(of, h5py.Dataset) else min(map(_place, of.values()))
+
+
 def test_two_processes_extract_what_one_does(study, place, usual):
     left_by_killed(place / "two.h5")
     done = launched(place, place / "two.h5", 2, "--batch-size", "7")
@@ -124,6 +135,7 @@ def test_two_processes_extract_what_one_does(study, place, usual):
     for name, values in found.items():
         assert np.array_equal(values, expected[name]), name
     assert not list(place.glob(".two.h5*"))
+    assert [order for order in layout(place / "two.h5") if order != sorted(order)] == []
     stage = stages.distribution(study, "jit", "cfg")
     score_distribution(stage, usual, place / "reference.h5", place / "scores-usual")
     assert scores(study, place / "scores-two") == scores(study, place / "scores-usual")
