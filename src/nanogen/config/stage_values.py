@@ -22,7 +22,7 @@ def typed(cls: type[Value], content: Mapping[str, Any], /, **given: Any) -> Valu
 
     Raises TypeError if a field is left without a value.
     """
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # mypy knows no hash of a class that a variable names
     read_here = [name for name in hints if name in content and name not in given]
     return cls(**{name: _converted(hints[name], content[name]) for name in read_here}, **given)
 
