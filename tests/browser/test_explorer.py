@@ -72,6 +72,7 @@ def column(page, heading: str) -> list[str]:
     return page.locator(f"#board tbody tr > :nth-child({index + 1})").all_inner_texts()
 
 
+@pytest.mark.slow
 def test_it_opens_on_the_papers_first_figure(opened, published_page):
     page = opened(published_page)
     drawn(page, 21)
@@ -263,6 +264,7 @@ def test_everything_to_press_is_reached_by_tab(opened, published_page):
     } <= reached
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_all_without_scrolling_sideways(opened, study_page, scheme):
     page = opened(study_page, 390, color_scheme=scheme, has_touch=True, is_mobile=True)

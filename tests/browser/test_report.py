@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_opens_on_results_and_fits_its_window(opened, report, width):
     page = opened(report, width, ready="footer", has_touch=True, is_mobile=width < 600)

@@ -32,6 +32,7 @@ def reading(chromium, site):
     assert (errors, outside) == ([], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 400])
 def test_every_page_opens_from_disk_and_fits_its_window(reading, site, width):
     page, wide = reading("index.html", width), []

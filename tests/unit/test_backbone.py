@@ -104,6 +104,7 @@ def test_captions_as_long_as_the_longest_of_a_batch_learn_what_padded_ones_do():
         torch.testing.assert_close(padded, gradients[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_captions_of_any_length_are_compiled_a_few_times():
     compiled: list[int] = []
 

@@ -91,6 +91,7 @@ def test_setup_finds_its_files_and_would_install_them(tmp_path):
     assert {*named, "setup.py"} <= {path.name for path in image.iterdir()}
 
 
+@pytest.mark.slow
 def test_both_hold_the_same_files_and_the_graph_can_be_planned_with_them(tmp_path):
     files = [line.split() for line in apptainer()["files"]]
     assert all(target == f"/opt/nanogen/{source}" for source, target in files)

@@ -141,6 +141,7 @@ def test_the_other_tables_of_the_paper_hold_its_coefficients(name, tmp_path):
     assert (tmp_path / "t.tex").read_text().count(r"\\") > 20
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_panel_per_score_and_every_format(tmp_path):
     from nanogen.config.study_schema import FigureStyle
     from nanogen.report import correlation_figure, style

@@ -38,6 +38,7 @@ def test_the_same_bytes_every_time_and_whatever_the_count(tmp_path: Path):
     assert list(draw.draw(8, "train", "composed", 30)) != composed(30)
 
 
+@pytest.mark.slow
 def test_the_default_study_has_scenes_enough_and_validates_on_none_that_it_trains_on():
     """Also across the tasks: a scene of one object may be drawn for either."""
     nano = load_study("nano").data

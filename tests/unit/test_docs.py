@@ -107,6 +107,7 @@ def test_an_equation_that_is_not_understood_is_named():
         mathml(r"\no-such", block=True)
 
 
+@pytest.mark.slow
 def test_a_link_that_leads_nowhere_fails_the_build(tmp_path):
     root = tmp_path / "clone"
     for name, text in {

@@ -124,6 +124,7 @@ def test_versions_are_those_of_the_requirements(env):
     assert found == {name: versions[name] for name in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
 def test_an_environment_holds_what_its_commands_import(env):
     commands = commands_by_env()[env.stem]

@@ -88,6 +88,7 @@ def test_embedded_data_cannot_end_their_element_and_hold_finite_numbers_only():
         page.embedded(float("nan"))
 
 
+@pytest.mark.slow
 def test_a_page_is_small_and_made_without_torch(tmp_path):
     path = tmp_path / "page.html"
     code = (

@@ -125,6 +125,7 @@ def _place(of: h5py.Dataset | h5py.Group) -> int:
     return of.id.get_offset() if isinstance(of, h5py.Dataset) else min(map(_place, of.values()))
 
 
+@pytest.mark.slow
 def test_two_processes_extract_what_one_does(study, place, usual):
     left_by_killed(place / "two.h5")
     done = launched(place, place / "two.h5", 2, "--batch-size", "7")

@@ -90,6 +90,7 @@ def server_of(environment: dict[str, str]) -> int:
     raise AssertionError("no server")
 
 
+@pytest.mark.slow
 def test_what_it_prints_and_how_it_ends_are_the_same(environment):
     alone = {name: value for name, value in environment.items() if name != SOCKET}
     for words, code in ((PARAMETERS, 0), (CONFIG, 0), (["params", "--study", "no-such"], 2)):
@@ -102,6 +103,7 @@ def test_the_libraries_are_not_imported_again(environment):
     assert not TORCH.search(run(PARAMETERS, environment).stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"OMP_NUM_THREADS": "2"}, {"HF_HOME": "/elsewhere"}, {SOCKET: "/no/such/socket"}]
 )

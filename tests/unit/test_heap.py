@@ -26,6 +26,7 @@ with processes():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts Linux's page faults")
 def test_a_step_asks_the_system_for_no_page_twice():
     done = subprocess.run([sys.executable, "-c", STEPS], check=True, capture_output=True, text=True)

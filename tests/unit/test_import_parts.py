@@ -231,6 +231,7 @@ def test_others_take_the_place_of_unreadable_photographs(tmp_path):
     assert ImageFile(tmp_path / "x.h5").labels.tolist() == [0] * 3 + [1] * 3
 
 
+@pytest.mark.slow
 def test_more_shards_than_a_header_holds(tmp_path):
     deep = tmp_path / "root" / "train" / ("x" * 200)
     for k in range(300):

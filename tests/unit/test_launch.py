@@ -150,6 +150,7 @@ def test_more_processes_than_chunks_are_refused(tiny, tiny_images, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_training_from_caches_imports_no_library_of_models(tiny, tiny_images, tmp_path):
     stage = stages.train(tiny(training={"steps": 2}), "jit", "imagenet")
     words = command(tmp_path, stage, tiny_images, 1)

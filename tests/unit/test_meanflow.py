@@ -181,6 +181,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_learns(tiny, tiny_images, tmp_path, variant):
     """Beside a run of the same draws whose rate is next to nothing: the error's size depends on them."""

@@ -111,6 +111,7 @@ def _scores(study, images, labels, build, reference, folder: Path) -> dict[str, 
     return {m: read_json(folder / "metrics" / f"{m}.json") for m in stages.metrics_of(study, "imagenet")}
 
 
+@pytest.mark.slow
 def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, data, build):
     folder, quality = build("inception")
     assert quality["accuracy"] > 0.5  # chance: 0.05
@@ -125,6 +126,7 @@ def test_an_extractor_learns_and_its_features_do_not_depend_on_the_batch(study, 
         np.testing.assert_allclose(rows, alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_an_extractor_again_gives_the_same_weights(study, data, build, tmp_path):
     folder, _ = build("inception")
     stage = ModelStage.from_json(stages.model(study, "inception"))
@@ -140,6 +142,7 @@ def test_images_of_another_size_are_resized_for_the_network(study, build):
     np.testing.assert_allclose(extractor(grey).features, small, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "measure", "without"),
     # one of 100 images; the mean of all images everywhere; one of the different captions of 100 images
@@ -241,6 +244,7 @@ def test_a_classifier_of_other_classes_is_refused(study, data, build, tmp_path):
         write_features(other, samples, {"inception": build("inception")[0]}, tmp_path / "f.h5")
 
 
+@pytest.mark.slow
 def test_inputs_of_another_configuration_are_refused(study, data, build, tmp_path):
     stage = stages.features(study, "jit", "cfg")
     images = data["imagenet", "val"].images[:4]
@@ -290,6 +294,7 @@ def test_the_detector_sees_what_is_in_real_images(study, data, build):
     assert detector(np.full((1, 32, 32, 3), 230, np.uint8)) == [[]]
 
 
+@pytest.mark.slow
 def test_of_photographs_the_detector_names_the_whole_image(study, data, tmp_path):
     train, val = photographs(data)
     stage = ModelStage.from_json(stages.model(study, "detector"))

@@ -122,6 +122,7 @@ def trained(study, tmp_path_factory):
     return folder / "model", stage, quality
 
 
+@pytest.mark.slow
 def test_a_short_training_beats_chance_on_real_images(trained):
     _, _, quality = trained
     assert quality["real"] > 0.4  # of four texts one is true

@@ -26,6 +26,7 @@ FASTER = {"learning_rate": 4e-3, "decay_start": 20, "decay_end": 40}
 LEARNT = 0.35
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys", [*({"kind": k} for k in OPTIMIZERS), *({"schedule": s} for s in SCHEDULES)]
 )

@@ -61,6 +61,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 def test_every_run_of_the_paper_has_the_published_number_of_parameters(capsys):
     assert main(["params", "--study", "paper", "--all"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -130,6 +131,7 @@ def test_a_training_image_costs_about_one_teraflop():
     )
 
 
+@pytest.mark.slow
 def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):
     assert main(["plan", "--study", "paper"]) == 0
     out = capsys.readouterr().out
@@ -146,6 +148,7 @@ def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):
     )
 
 
+@pytest.mark.slow
 def test_more_utilisation_takes_fewer_hours(capsys):
     assert main(["plan", "--study", "paper", "--utilisation", "0.4"]) == 0
     line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("dinov2-b  "))
@@ -191,6 +194,7 @@ FOR_GPUS = {"paper", "paper-200k", "imagenet-text", "t2i-512", "table1", "releas
 FOR_GPUS |= {"mid", "mid-one"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_has_a_plan_that_ends_with_totals(name, capsys):
     assert main(["plan", "--study", name]) == 0

@@ -61,6 +61,7 @@ def test_docstrings_are_read_with_the_entries_that_say_so(prose):
     assert found(prose, text, "src/nanogen/interop/hub.py") == [(3, "'anew': write again")]
 
 
+@pytest.mark.slow
 def test_the_pages_docstrings_and_help_texts_have_no_finding(prose, capsys):
     code = prose.main()
     assert (code, capsys.readouterr().out) == (0, "")

@@ -114,6 +114,7 @@ def test_questions_are_drawn_half_true_of_every_kind(data):
             assert answer == (text in said)
 
 
+@pytest.mark.slow
 def test_the_model_is_trained_saved_and_loaded(study, data, trained):
     folder, quality = trained
     assert 0.5 < quality["accuracy"] <= 1
@@ -123,6 +124,7 @@ def test_the_model_is_trained_saved_and_loaded(study, data, trained):
     assert np.isfinite(found.probability).all()
 
 
+@pytest.mark.slow
 def test_photographs_are_asked_about_their_classes(study, data, tmp_path):
     train, val = (ImageFile(data[split].path) for split in ("train", "val"))
     train.masks = val.masks = None

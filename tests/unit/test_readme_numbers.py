@@ -117,6 +117,7 @@ def from_files(folder: Path) -> Iterator[str]:
         yield f"{name}{' is' * (metric == 'geneval')} {r:.3f} [{low}, {high}]".replace("-0", "−0")
 
 
+@pytest.mark.slow
 def test_every_number_is_computed_or_recorded(measured, tmp_path, capsys):
     text, _ = readme()
     given = [*from_studies(), *from_files(tmp_path), *from_plans(capsys)]

@@ -80,6 +80,7 @@ def pairs(place: Path) -> tuple[torch.Tensor, torch.Tensor]:
         return tokenizer.decode_uint8(tokenizer.encode(originals)), originals
 
 
+@pytest.mark.slow
 def test_psnr_and_ssim_are_those_of_torchmetrics(place):
     from torchmetrics.functional.image import (
         peak_signal_noise_ratio,
@@ -98,6 +99,7 @@ def test_psnr_and_ssim_are_those_of_torchmetrics(place):
     assert ssim(noisy, originals).mean() > ssim(made, originals).mean() + 0.1
 
 
+@pytest.mark.slow
 def test_the_command_scores_what_other_programs_do(study, place, usual):
     from scipy.linalg import sqrtm
 

@@ -77,6 +77,7 @@ def refused(capsys, *options: str) -> str:
     return capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_every_metric_is_scored_the_same_from_every_source_and_batch(score, capsys):
     metrics = ("--metrics", "fid,is,mind,pr,sfid")
     first = score("pictures", "train.h5", *metrics, "--batch-size", "7")

@@ -129,6 +129,7 @@ def score(images: Path, prompts: Path, *more: str) -> int:
     return main(["score-t2i", "--images", str(images), "--prompts", str(prompts), *more])
 
 
+@pytest.mark.slow
 def test_images_of_others_are_scored_with_a_reason_for_each(detector, drawn, tmp_path, capsys):
     options = ("--study", "nano", "--detector", str(detector), "--output", str(tmp_path / "scores"))
     assert score(*drawn, *options) == 0
@@ -170,6 +171,7 @@ def vqa(tiny, tmp_path_factory) -> Path:
     return root / "model"
 
 
+@pytest.mark.slow
 def test_images_of_others_are_asked_about_their_prompts(vqa, drawn, tmp_path):
     options = ("--study", "nano", "--vqa", str(vqa), "--output", str(tmp_path))
     assert score(*drawn, "--metrics", "dpg,genai", *options) == 0

@@ -132,6 +132,7 @@ def same(one: Path, two: Path) -> bool:
     return (one / file).read_bytes() == (two / file).read_bytes() and curve(one) == curve(two)
 
 
+@pytest.mark.slow
 def test_the_log_shows_every_term_from_where_it_is_used(stage, undisturbed):
     lines = {line["step"]: line for line in curve(undisturbed)}
     assert list(lines) == list(range(2, 21, 2))
@@ -198,6 +199,7 @@ def test_the_discriminator_learns_from_images_of_the_decoder_after_its_step(smok
     assert torch.equal(fake, to_signed(to_uint8(images)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "at",
     [
@@ -250,6 +252,7 @@ def test_two_processes_learn_what_one_does(smoke, stage, tmp_path):
     assert (made[0] - made[1]).abs().max() < 1e-5  # of pixels in [-1, 1]
 
 
+@pytest.mark.slow
 def test_an_autoencoder_learns_from_the_same_losses(smoke, tmp_path):
     stage = smoke.stage("sd-vae-mse")
     assert main(smoke.arguments(stage, tmp_path)) == 0

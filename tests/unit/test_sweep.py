@@ -189,6 +189,7 @@ def test_the_whole_set_is_drawn_at_the_chosen_scale(tiny, tmp_path, capsys):
 # ------------------------------------------------------------------------------------ report
 
 
+@pytest.mark.slow
 def test_table_and_figure_show_the_choice_and_how_it_was_made(study, capsys):
     for method, curve in CURVES.items():
         assert choose(study, method, curve) == 0

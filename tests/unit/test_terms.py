@@ -425,6 +425,7 @@ def test_features_of_other_images_are_refused(tiny, images, tmp_path):
 # --------------------------------------------------------------------- backbones and heads
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone",
     [{"kind": "lightning"}, {"head": "neural-field"}, {"kind": "lightning", "head": "neural-field"}],

@@ -118,6 +118,7 @@ def test_a_changed_file_is_noticed_when_asked(study, capsys, tmp_path):
     assert any("is not what was made" in text for text in steps["imagenet data, train"]["missing"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "parts"),
     [

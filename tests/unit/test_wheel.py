@@ -44,6 +44,7 @@ def nanogen(installed: Path, folder: Path, *words: str) -> subprocess.CompletedP
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_images_are_scored_without_a_checkout(installed, tmp_path):
     study = load_study("nano", {"models": {"inception": {"source": "random"}}})
     networks.write_random(study, ("inception",), tmp_path)

@@ -78,6 +78,7 @@ def paper(fresh):
     return fresh.plan("all", "--configfile", "config/studies/paper.yaml", *cached)
 
 
+@pytest.mark.slow
 def test_without_a_setting_the_papers_study_caches_what_its_budget_holds(fresh):
     plan = fresh.plan("models", "--configfile", "config/studies/paper.yaml")
     assert {job["task"] for job in plan.of("encode_latents")} == {"imagenet"}
@@ -88,6 +89,7 @@ def test_without_a_setting_the_papers_study_caches_what_its_budget_holds(fresh):
     assert networks | {"results/paper/data/t2i/train.h5"} == set(job.inputs)
 
 
+@pytest.mark.slow
 def test_the_papers_study_trains_25_methods_on_both_tasks(paper):
     trained = {(job["method"], job["task"]) for job in paper.of("train")}
     assert len(trained) == 50
@@ -246,6 +248,7 @@ def test_a_study_of_one_task_has_claims_and_times_but_no_correlations_of_its_own
     assert "results/nano/prompts/geneval.json" not in made["claims"]
 
 
+@pytest.mark.slow
 def test_table_4_needs_of_text_to_image_only_the_images_that_tokenizers_learn_from(fresh):
     plan = fresh.plan("table4", *OF_NANO)
     assert (plan.rules["train"], plan.rules["measured_table"]) == (3, 1)
@@ -257,6 +260,7 @@ def test_table_4_needs_of_text_to_image_only_the_images_that_tokenizers_learn_fr
     assert readers == {"train_tokenizer"}
 
 
+@pytest.mark.slow
 def test_one_method_needs_its_own_tokenizer_only(fresh):
     plan = fresh.plan("all", "--config", "methods=[jit]")
     assert plan.rules["train"] == 2

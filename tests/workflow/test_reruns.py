@@ -129,6 +129,7 @@ def with_caches(fresh, caches: dict, *tasks: str):
     return fresh.plan("all", *STUDY, f"latents={json.dumps(given)}")
 
 
+@pytest.mark.slow
 def test_caches_given_by_path_remove_encoding_and_tokenizer_training(fresh, cache_made_elsewhere):
     plan = with_caches(fresh, cache_made_elsewhere, "imagenet", "t2i")
     assert {job["tokenizer"] for job in plan.of("encode_latents")} == {"sd-vae-mse"}
