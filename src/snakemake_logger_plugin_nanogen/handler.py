@@ -13,6 +13,7 @@ from copy import copy
 from datetime import datetime
 from logging import LogRecord
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING, TextIO
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -38,7 +39,7 @@ MISTAKE = "Mistake"
 PLACES = re.compile(
     rf'^({MISTAKE} in file ".*", line \d+:\n|  File ".*", line \d+, in .*\n?)', re.MULTILINE
 )
-INSIDE = re.compile(rf"^  {MISTAKE}:\n    (.*)$", re.MULTILINE)
+INSIDE = re.compile(rf"^  {MISTAKE}:\n(.*?)(?:\nWildcards:|\Z)", re.MULTILINE | re.DOTALL)
 STOPPING = "Terminating processes on user request"
 
 
@@ -74,7 +75,10 @@ class LogHandler(LogHandlerBase):
         inside = INSIDE.search(message)
         if inside or getattr(record, "exception", None) == MISTAKE:
             record = copy(record)
-            record.msg, record.args = inside[1] if inside else PLACES.sub("", message).rstrip(), ()
+            record.msg, record.args = (
+                dedent(inside[1]) if inside else PLACES.sub("", message).rstrip(),
+                (),
+            )
         return str(super().format(record))
 
     def emit(self, record: LogRecord) -> None:

@@ -16,11 +16,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-shards",
         type=at_least("--max-shards", 1),
+        metavar="N",
         help="download only the first N shards or tables of each split; sizes are printed first",
     )
     parser.add_argument(
         "--max-images",
         type=at_least("--max-images", 1),
+        metavar="N",
         help="download only as many shards of each split as about N images need",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to download to")

@@ -28,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     stage_arguments(parser, output="folder of the trained model")
     parser.add_argument("--latents", type=Path, help="latent cache, for methods with a tokenizer")
     parser.add_argument(
-        "--data", type=Path, help="images, if latents or text are encoded while training"
+        "--data",
+        type=Path,
+        help="images, for methods without a tokenizer or if latents or text are encoded while training",
     )
     parser.add_argument(
         "--tokenizer", type=Path, help="tokenizer that encodes the images while training"

@@ -75,9 +75,7 @@ def join(parts: Sequence[h5py.File], file: h5py.File) -> None:
     """Write the parts to one file of features, in the order of their images."""
     for name, first in parts[0].items():
         group = file.create_group(name)
-        for (
-            kind
-        ) in first:  # not a set's order, which differs from process to process: equal files are equal
+        for kind in first:  # a set's order would differ from run to run, and so would the file
             if kind != SPATIAL:
                 _join_rows([part[name][kind] for part in parts], group, kind)
         if SPATIAL in first:
