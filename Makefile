@@ -1,17 +1,17 @@
 # make all    set up and run the small study: tables, figures, report
-# make test   every test; make test-fast: the everyday part; make test-cluster: on a SLURM
+# make test   every test; make test-fast: the everyday part; make test-cluster: on a SLURM cluster
 # make torture   1,000 damaged inputs, 100 killed processes of a study
 # make docs   the documentation as a site, build/docs/index.html
-# make docs-figures   pictures and numbers of README.md, from the finished study
-# make bench   training and sampling beside a straightforward baseline; make bench-gpu: on a GPU
+# make docs-figures   images and numbers of README.md, from the finished study
+# make bench   training and sampling, compared with a straightforward baseline; make bench-gpu: on a GPU
 # make audit   known vulnerabilities of the pinned packages
 # make rehearsal   all runs of the full study on random networks and a few images
 STUDY ?= nano
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := results/$(STUDY)
-# One process more than cores, since some tests wait; those of a file share what they train, so one process
-# has them all.
+# One process more than there are cores, because some tests wait. The tests of a file share what they train, so
+# one process runs them all.
 PYTEST := $(BIN)/pytest -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -24,8 +24,8 @@ all: setup
 
 setup: .venv/installed
 
-# What most jobs import is imported once, so that it is compiled when many jobs start, also those that may
-# not write .pyc files. To compile all packages takes four times as long.
+# Import what most jobs import, so that it is compiled before many jobs start, including jobs that may not
+# write .pyc files. Compiling all packages would take four times as long.
 WARM := import importlib, snakemake.cli, pandas, torch.distributed.run; \
   from nanogen.fork_server import LIBRARIES; [importlib.import_module(name) for name in LIBRARIES]
 .venv/installed: requirements.txt pyproject.toml
@@ -41,13 +41,13 @@ WARM := import importlib, snakemake.cli, pandas, torch.distributed.run; \
 	@$(BIN)/python -m compileall -q src
 	@touch $@
 
-# What tests need besides Python; where it cannot be installed they are skipped and say so.
+# Install what tests need besides Python. If it cannot be installed, those tests are skipped with a message.
 test-setup: setup
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "Chromium is not installed: the tests of the explorer's page are skipped"
 
-# Lint runs beside the tests, since mypy keeps only one core busy; what it finds is printed last.
+# Lint runs in parallel with the tests, since mypy keeps only one core busy; its findings are printed last.
 define tests
 @mkdir -p build
 @$(MAKE) --no-print-directory lint >build/lint.log 2>&1 & lint=$$!; \
@@ -58,20 +58,21 @@ endef
 test: test-setup
 	$(call tests)
 
-# A SLURM of two nodes on this machine, which takes over /etc/slurm while it runs.
+# Run the tests that start a SLURM cluster of two nodes on this machine. It takes over /etc/slurm meanwhile.
 test-cluster: setup
 	@command -v slurmctld >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -qq --no-install-recommends slurm-wlm munge >/dev/null; } \
 	  || echo "SLURM is not installed: the tests that start a cluster are skipped"
 	@$(BIN)/pytest tests/slurm
 
-# Ten times as many damaged inputs, and as many killed processes, as `make test` tries.
+# Ten times as many damaged inputs and killed processes as in `make test`.
 KILLS := 100
 torture: setup
 	@NANOGEN_FUZZ=1000 $(BIN)/pytest -n 0 tests/torture
 	@PYTHONPATH=tests $(BIN)/python tests/torture/kills.py $(KILLS)
 
-# Tables, also in bench/results/, of this machine's processor or of one GPU, whose results are checked first.
+# Print tables for this machine's processor or one GPU, and write them to bench/results/. On a GPU, results are
+# first checked for correctness.
 bench: setup
 	@$(BIN)/python bench/training.py
 
@@ -81,12 +82,12 @@ bench-gpu: setup
 test-fast: setup
 	$(call tests,-m "not slow")
 
-# The site opens from disk and asks for nothing from the network.
+# The site opens from disk and loads nothing from the network.
 docs: setup
 	@snakemake docs
 	@echo "build/docs/index.html"
 
-# Committed by hand, when the default study was run anew.
+# Run this after the default study has run again, and commit the files by hand.
 docs-figures:
 	@test -e $(RESULTS)/figures/overview.png \
 	  || { echo "$(RESULTS)/figures/overview.png is not there: study $(STUDY) is not finished; run make all STUDY=$(STUDY)"; exit 1; }
@@ -94,9 +95,8 @@ docs-figures:
 	@python -m nanogen.docs.readme --study $(STUDY)
 	@echo "docs/images/overview.png README.md"
 
-# The full study's rules at its resolution and sizes of latents, on random networks and 8 images; with
-# STUDY=released those of the released models, which a stand-in of the hub has, and with STUDY=mid those
-# of mid.
+# Run the rules of study paper at its resolution and latent sizes, on random networks and 8 images.
+# STUDY=released does this for the study of released models, with a stand-in of the hub, and STUDY=mid for mid.
 rehearsal: setup
 ifeq ($(STUDY),released)
 	@nanogen stand-in --study released-rehearsal --folder results/released-rehearsal/hub -- \
@@ -124,12 +124,12 @@ format: setup
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/snakefmt Snakefile rules
 
-# Resolve the dependencies in pyproject.toml again. Names, versions and hashes only, no addresses.
+# Resolve the dependencies in pyproject.toml again. The file holds names, versions and hashes, no addresses.
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --all-extras \
 	  --no-annotate --no-header --no-emit-index-url --upgrade -o requirements.txt pyproject.toml
 
-# Known vulnerabilities of the pinned packages; pip-audit and its database are asked over the network.
+# List known vulnerabilities of the pinned packages. pip-audit and its database are fetched over the network.
 AUDIT ?= $(BIN)/uvx pip-audit
 audit: setup
 	@$(AUDIT) --requirement requirements.txt --require-hashes --disable-pip --progress-spinner off

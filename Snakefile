@@ -1,19 +1,19 @@
-# DiffusionBench as one graph. This file lists what can be asked for; rules/ says how it is made.
+# DiffusionBench as one graph. This file lists the targets; rules/ contains the steps that build them.
 #
 #   snakemake all                         every table and figure of the study in config/config.yaml
 #   snakemake table2                      one table; likewise table1, table3, table4
 #   snakemake figure1                     one figure; likewise figure2 to figure5
 #   snakemake overview                    samples of every method, for the same classes and prompts
 #   snakemake correlations                coefficients, intervals, p-values; tables and a figure
-#   snakemake regimes                     are both tasks trained alike? from the training curves
+#   snakemake regimes                     whether both tasks are trained alike, from the training curves
 #   snakemake claims                      which of the paper's claims hold
-#   snakemake tokenizers                  what the tokenizers give back: their table and figure
-#   snakemake leaderboard                 both axes, of this study and of entries handed in
-#   snakemake bundle                      tables, figures and the text's numbers in one archive
+#   snakemake tokenizers                  how well the tokenizers reconstruct images: table and figure
+#   snakemake leaderboard                 both axes: this study's methods and submitted entries
+#   snakemake bundle                      tables, figures and numbers to quote in one archive
 #   snakemake report                      one page with all tables and figures
 #   snakemake explorer                    one page to explore the tables in a browser
-#   snakemake sweep                       the best guidance scales, of a study with the key sweep
-#   snakemake seeds                       how far trainings differ, of a study with seeds above 1
+#   snakemake sweep                       the best guidance scales, for a study with the key sweep
+#   snakemake seeds                       how much trainings differ, for a study with seeds above 1
 #   snakemake docs                        the documentation as a site, build/docs/index.html
 #   snakemake all --config study=smoke    another study
 #   snakemake -n all                      what would be run
@@ -39,11 +39,11 @@ include: "rules/report.smk"
 include: "rules/docs.smk"
 
 
-# Snakemake keeps one of each of these handlers, the last that it reads.
+# Snakemake keeps only the last definition of each of these handlers.
 onstart:
     check_cluster()
     cache_choice.note(STUDY)
-    # Imported once for all jobs, which then start as its forks.
+    # The fork server imports the libraries once; each job then starts as a fork of it.
     if (
         workflow.local_exec
         and not ON_DEVICES
@@ -80,13 +80,13 @@ rule sweep:
 
 
 rule seeds:
-    """How far the scores of one method differ from training to training."""
+    """How much the scores of one method differ between trainings."""
     input:
         get_seeds_table,
 
 
 rule leaderboard:
-    """Both axes in one table: the study's methods, those handed in, the paper's."""
+    """Both axes in one table: the study's methods, submitted entries, the paper's methods."""
     input:
         get_leaderboard,
 
@@ -116,7 +116,7 @@ rule docs:
 
 
 rule tokenizers:
-    """How well and how fast each tokenizer gives images back, and pictures of it."""
+    """How well and how fast each tokenizer reconstructs images, with examples."""
     input:
         tables("tokenizers"),
         figures("tokenizers"),
@@ -178,13 +178,13 @@ rule figure3:
 
 
 rule figure4:
-    """As Figure 1, with the methods of pixel space, without and with guidance."""
+    """Figure 1 with the pixel-space methods added, without and with guidance."""
     input:
         figures("figure4"),
 
 
 rule figure5:
-    """As Figure 1, FID without guidance."""
+    """Figure 1 with FID without guidance."""
     input:
         figures("figure5"),
 
@@ -196,7 +196,7 @@ rule overview:
 
 
 rule correlations:
-    """Do ImageNet's numbers tell text-to-image scores?"""
+    """Do ImageNet scores predict text-to-image scores?"""
     input:
         tables(*CORRELATIONS),
         figures("correlations"),

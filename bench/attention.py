@@ -1,10 +1,10 @@
-"""Attention's forward-mode derivative: ours in blocks of queries against the formula in full.
+"""Compare attention's forward-mode derivative, in blocks of queries, with the plain formula.
 
     python bench/attention.py [--quick] [--output attention.json]
 
-Prints time and memory of value and derivative together, at the shape of one image in the paper's
-encoder (16 heads of 72), in float32. Times are the best of several; memory is the growth of the largest
-resident size of a process of its own, or on a GPU the peak of what was allocated.
+Prints the time and memory of computing value and derivative with the heads of the paper's encoder (16
+heads of 72), in float32. Times are the best of several runs. Memory is the growth of the peak resident
+size in a separate process, or the peak of allocated memory on a GPU.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Inputs = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 
 
 def formula(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(F)) v, every intermediate of the whole sequence in memory."""
+    """softmax(q k^T / sqrt(F)) v, with every intermediate of the whole sequence in memory."""
     return (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(dim=-1) @ v
 
 
@@ -79,9 +79,9 @@ def mebibytes(function: Callable[..., Tensor], inputs: Inputs) -> float:
 def row(tokens: int, batch: int, device: torch.device, repeats: int) -> dict[str, Any]:
     inputs = drawn(tokens, batch, device)
     small = drawn(8, 1, device)
-    for function in (attention, formula):  # what is loaded on first use is not the derivative's
+    for function in (attention, formula):  # load what the first use needs, so it is not measured
         with_tangent(function, small)
-    # Memory first: a process's largest size, once reached, hides what comes after it.
+    # Memory first: the peak of a process hides every smaller size after it.
     ours, plain = (mebibytes(function, inputs) for function in (attention, formula))
     derivatives = [with_tangent(function, inputs)[1] for function in (attention, formula)]
     return {

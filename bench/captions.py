@@ -1,10 +1,10 @@
-"""Text features of many short captions: time, bytes and memory.
+"""Measure time, bytes and memory of the text features of many short captions.
 
     python bench/captions.py [--captions 2000000]
 
-Writes an image file of so many captions, equal in both kinds, without pictures, and a tiny random text
-encoder; then runs `nanogen encode-text` on a tenth of them and on all. Memory is the largest resident
-set of the process, which should not grow with the number but for some 100 bytes per caption.
+Writes an image file that contains only captions, the same ones as short and as dense captions, and a
+tiny random text encoder. Then runs `nanogen encode-text` on a tenth of the captions and on all of them.
+Memory is the peak resident set of the process; it should grow by only about 100 bytes per caption.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BLOCK = 100_000
 
 
 def captions(start: int, stop: int) -> list[str]:
-    """Short and different captions."""
+    """Short captions, all different."""
     return [f"a {WORDS[i % 10]} {WORDS[i // 10 % 10]} beside number {i}" for i in range(start, stop)]
 
 
@@ -50,16 +50,21 @@ def write_captions(path: Path, count: int, hash_: str) -> None:
         file["captions/dense"] = file["captions/short"]  # the same dataset
 
 
-def encoded(folder: Path, data: Path, output: Path) -> tuple[float, float]:
-    """Seconds, and the most memory of the process in MiB."""
+def encoded(folder: Path, data: Path, output: Path) -> tuple[float, float, float]:
+    """Encode with one thread; return wall time and processor time in seconds, and peak memory in MiB."""
     command = ["-m", "nanogen", "encode-text", "--config", folder / "text.json", "--data", data]
     command += ["--encoder", folder / "qwen3", "--output", output]
     started = time.monotonic()
-    process = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"encode-text ended with {os.waitstatus_to_exitcode(status)}")
-    return time.monotonic() - started, usage.ru_maxrss / 1024
+    processor = usage.ru_utime + usage.ru_stime
+    return time.monotonic() - started, processor, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -78,9 +83,10 @@ def main() -> None:
         for count in (args.captions // 10, args.captions):
             data, output = folder / f"{count}.h5", folder / f"{count}-text.h5"
             write_captions(data, count, text["expects"]["data"])
-            seconds, memory = encoded(folder, data, output)
+            wall, processor, memory = encoded(folder, data, output)
             print(
-                f"{count} captions: {seconds:.1f} s ({count / seconds:.0f}/s), {memory:.0f} MiB, "
+                f"{count} captions: {processor:.1f} s of processor time ({count / processor:.0f}/s), "
+                f"{wall:.1f} s of wall time, {memory:.0f} MiB, "
                 f"{output.stat().st_size / 1e6:.0f} MB ({output.stat().st_size / count:.0f} bytes each)"
             )
 

@@ -1,10 +1,10 @@
-"""The explorer's page: how large it is, and how soon Chromium shows it when it is opened from disk.
+"""Measure the size of the explorer's page, and how soon Chromium shows it from disk.
 
     python bench/explorer.py [--page FILE] [--repeats 5] [--output explorer.json]
 
-Without --page, the page of the paper's numbers (26 methods and five public models) is made first. Each
-time is of a new browser profile, from the start of the navigation to the drawn plot and leaderboard, by
-the browser's own clock; the start of the browser itself is not in it.
+Without --page, the page of the paper's numbers (26 methods and five public models) is written first.
+Each time is measured in a new browser profile by the browser's own clock, from the start of the
+navigation until plot and leaderboard are drawn. The start of the browser is not included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ READY = "html[data-ready]"
 
 
 def opened(path: Path, repeats: int) -> list[float]:
-    """Seconds until the page is drawn, each in a profile of its own."""
+    """Return the seconds until the page is drawn, each in a new profile."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit("Chromium is not installed; `apt-get install chromium`")

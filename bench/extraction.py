@@ -1,9 +1,9 @@
-"""Peak memory of extracting features by the number of images, and what 50,000 would need.
+"""Measure the peak memory of feature extraction by the number of images; extrapolate to 50,000.
 
     python bench/extraction.py [--images 1000 5000] [--batch-size 128]
 
-Each size is a sample set of random 256 x 256 images, extracted by the nano study's small Inception with
-random weights in a process of its own. Memory is counted from when the network is loaded.
+Each size is a sample set of random 256 x 256 images. A separate process extracts their features with
+the nano study's small Inception with random weights. Memory is counted after the network is loaded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EXTRACTOR = "inception"
 
 
 def stage_and_network(folder: Path) -> dict[str, Any]:
-    """The stage of the features; its network is written into ``folder``."""
+    """Write a random network into ``folder``, and return the stage that extracts its features."""
     from nanogen.models.card import write_card
     from nanogen.small_networks.random_networks import write_random_network
 
@@ -62,16 +62,16 @@ def write_samples(path: Path, hash_: str, count: int) -> None:
 
 
 def memory(key: str) -> int:
-    """Bytes that this process holds (VmRSS) or held at most (VmHWM), by Linux's count.
+    """Resident (VmRSS) or peak resident (VmHWM) bytes of this process, as Linux counts them.
 
-    getrusage would not do: its peak begins with that of the process which started this one.
+    getrusage is not suitable: its peak starts at that of the process that started this one.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
 
 
 def extract(folder: Path, batch: int) -> None:
-    """Extract, and write what it needed to result.json; runs in a process of its own."""
+    """Extract the features in this process, and write its memory and time to result.json."""
     from nanogen.metrics.extractors import load_extractor
     from nanogen.metrics.feature_files import write_features
 

@@ -1,11 +1,11 @@
-"""Time and memory against size: the plan of a study, a training step, the extraction of features.
+"""Measure how time and memory grow with size: planning, a training step, feature extraction.
 
     python bench/growth.py [--parts planning tokens width extraction] [--figure FILE] [--markdown PAGE]
 
-Every size is measured by a process of its own, in seconds of the processor, which other work on the
-machine lengthens less than those of the clock. `exponent` is the slope between a size and the one
-before on logarithmic scales: 1 is proportional growth. The import of data and the encoding of captions
-have scripts of their own (bench/importing.py, bench/captions.py).
+Every size is measured in a separate process, in processor time, which other work on the machine affects
+less than wall time. `exponent` is the slope from the previous size to this one on logarithmic scales: 1
+is proportional growth. bench/importing.py and bench/captions.py measure the import of data and the
+encoding of captions.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
-STEPS = 3  # of training; the fastest counts
+STEPS = 3  # training steps; the fastest counts
 BATCH = 8
-WIDTH, TOKENS = 96, 64  # where the other grows
+WIDTH, TOKENS = 96, 64  # value of one while the other grows
 HEAD = 24
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A size, seconds of the processor, and MiB at most."""
+    """A size, processor time in seconds, and peak memory in MiB."""
 
     size: int
     seconds: float
@@ -44,7 +44,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Part:
-    """What grows, in which unit, from where to where; ``measure`` runs in a process of its own."""
+    """What grows, its unit, and the sizes to measure; ``measure`` runs in a separate process."""
 
     title: str
     unit: str
@@ -53,7 +53,7 @@ class Part:
 
 
 def planning(scales: int) -> Measured:
-    """`snakemake -n all` of the paper's study, every method on both tasks, swept over so many scales."""
+    """Run `snakemake -n all` of the paper's study: all methods and tasks, and a sweep of scales."""
     sweep = {"scales": [round(1 + 0.01 * i, 2) for i in range(scales)], "images": 5000}
     words = ["-m", "snakemake", "--profile", "slurm", "-n", "all"]
     words += ["--configfile", "config/studies/paper.yaml", "--config", f"sweep={json.dumps(sweep)}"]
@@ -76,7 +76,7 @@ def of_width(width: int) -> Measured:
 
 
 def training_step(tokens: int, width: int) -> tuple[float, float]:
-    """Of four blocks and a decoder of one, all of this width, on a square of image tokens."""
+    """Processor seconds and MiB of a step: four encoder blocks, one decoder block, all of this width."""
     import torch
     from training_cases import SIZES, Case, Size, Worker
 
@@ -90,7 +90,7 @@ def training_step(tokens: int, width: int) -> tuple[float, float]:
 
 
 def extraction(images: int) -> Measured:
-    """Features of images of 256 x 256 pixels by the small Inception; memory beyond the network."""
+    """Extract features of 256 x 256 images with the small Inception; memory excludes the network."""
     from extraction import measured, stage_and_network
 
     from nanogen.files import write_json
@@ -110,7 +110,7 @@ PARTS = {
 
 
 def measured_apart(name: str, step: int) -> Measured:
-    """Measured by a process that begins with nothing."""
+    """Measure one size in a fresh process."""
     words = [sys.executable, __file__, "--inside", name, str(step)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, env=environment)
@@ -120,7 +120,7 @@ def measured_apart(name: str, step: int) -> Measured:
 
 
 def exponents(found: Sequence[Measured]) -> list[float | None]:
-    """The slope from each size to the next, none for the first."""
+    """Return the slope from the previous size to each size, None for the first."""
     slopes = [
         math.log(after.seconds / before.seconds) / math.log(after.size / before.size)
         for before, after in pairwise(found)
@@ -144,7 +144,7 @@ def table(results: dict[str, list[Measured]], load: float) -> str:
 
 
 def draw(results: dict[str, list[Measured]], path: Path) -> None:
-    """Time and memory by size, both on logarithmic scales, a column for each part."""
+    """Plot time and memory by size, both on logarithmic scales, with a column per part."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -175,8 +175,8 @@ def write_page(page: Path, content: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--most", type=int, help="as many sizes of each part, the smallest first")
-    parser.add_argument("--figure", type=Path, help="draw them, as PNG, SVG or PDF")
+    parser.add_argument("--most", type=int, help="sizes of each part, the smallest first")
+    parser.add_argument("--figure", type=Path, help="draw the results, as PNG, SVG or PDF")
     parser.add_argument("--markdown", type=Path, help="write the table between this page's markers")
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()

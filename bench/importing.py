@@ -1,11 +1,11 @@
-"""Import of tar shards: speed with one worker and with all cores, kills, memory.
+"""Measure the import of tar shards: speed with one worker and with all cores, kills, memory.
 
     python bench/importing.py [--images 200000] [--shards 100] [--kills 10] [--store places pixels]
 
-Generates shards of small pictures with captions, then runs `nanogen make-data` on them: by one worker,
-by one per core, by one per core and killed (SIGKILL, its workers end by themselves) at random moments
-until it ends. All must give the same bytes. Memory is the most that the command and its workers held
-together (proportional set size, sampled; the page cache does not count).
+Generates shards of small images with captions, then runs `nanogen make-data` on them: with one worker,
+with one worker per core, and with one per core while it is killed at random moments (by SIGKILL; its
+workers end by themselves) until it finishes. All must write the same bytes. Memory is the peak of the
+command and its workers together (proportional set size, sampled, without the page cache).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from nanogen.data.part_workers import cores
 
 BAR = 1.8  # times the speed of one worker, on two cores
 BYTES = 2e9
-PICTURES = 64  # different ones; a shard's are drawn from them
+PICTURES = 64  # different images, which the shards repeat
 
 
 def picture(rng: np.random.Generator, side: int) -> bytes:
@@ -73,7 +73,7 @@ def stage_file(folder: Path, root: Path, images: int, side: int, store: str) -> 
 
 @dataclass
 class Ran:
-    """What one start of the command took; ``killed`` if it did not end by itself."""
+    """Time and memory of one run of the command; ``killed`` if it did not end by itself."""
 
     seconds: float
     bytes: float
@@ -82,7 +82,7 @@ class Ran:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """Ids of a process and its descendants."""
     found = [pid]
     for each in found:
         try:
@@ -94,7 +94,7 @@ def family(pid: int) -> list[int]:
 
 
 def held(pid: int) -> float:
-    """Bytes that a process holds, shared ones divided by those who share them."""
+    """Proportional set size of a process in bytes: shared memory is divided among its users."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -107,7 +107,7 @@ def finished_parts(output: Path) -> int:
 
 
 def run(stage: Path, output: Path, workers: int, kill: tuple[int, float] | None = None) -> Ran:
-    """Start the command; ``kill``: so many seconds after so many parts are finished."""
+    """Run the command. ``kill`` is (parts, seconds): kill it so long after so many finished parts."""
     command = [sys.executable, "-m", "nanogen", "make-data", "--config", str(stage)]
     command += ["--output", str(output), "--workers", str(workers)]
     started, most, moment = time.perf_counter(), 0.0, None
@@ -131,7 +131,7 @@ def run(stage: Path, output: Path, workers: int, kill: tuple[int, float] | None 
 
 
 def wait_for_end(processes: list[int], seconds: float = 10) -> None:
-    """Workers end when their parent has; raises SystemExit where one does not."""
+    """Wait until the workers of a killed import have ended; raise SystemExit if one does not."""
     limit = time.monotonic() + seconds
     while left := [pid for pid in processes if Path(f"/proc/{pid}").exists()]:
         if time.monotonic() > limit:
@@ -145,9 +145,9 @@ def digest(path: Path) -> str:
 
 
 def killed(stage: Path, output: Path, args: argparse.Namespace) -> tuple[int, float]:
-    """How often it was killed before it ended, and the seconds of all starts together.
+    """Return how often the import was killed before it finished, and the seconds of all starts.
 
-    The moments are spread over the whole import, however fast the machine is.
+    The kills are spread over the whole import, however fast the machine is.
     """
     draw, seconds, count = random.Random(0), 0.0, 0
     for parts in sorted(draw.randrange(args.shards) for _ in range(args.kills)):
@@ -187,17 +187,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--shards", type=int, default=100)
-    parser.add_argument("--side", type=int, default=64, help="of pictures and squares, in pixels")
+    parser.add_argument("--side", type=int, default=64, help="of the images, in pixels")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=1, help="the fastest counts")
     parser.add_argument("--store", nargs="+", choices=["places", "pixels"], default=["places", "pixels"])
-    parser.add_argument("--folder", help="where shards are written; default: the system's temporary")
+    parser.add_argument("--folder", help="where shards are written; default: the temporary folder")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         started = time.perf_counter()
         write_shards(Path(name) / "shards", args.images, args.shards, args.side)
         size = sum(path.stat().st_size for path in Path(name).rglob("*.tar"))
-        print(f"{args.images} pictures in {args.shards} shards, {size / 1e9:.2f} GB, ", end="")
+        print(f"{args.images} images in {args.shards} shards, {size / 1e9:.2f} GB, ", end="")
         print(f"generated in {time.perf_counter() - started:.0f} s; memory's bar {BYTES / 1e9:.0f} GB")
         for store in args.store:
             measure(Path(name), args, store)

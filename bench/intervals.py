@@ -1,10 +1,10 @@
-"""How often does a 95 % bootstrap interval of Pearson's r hold the true r?
+"""How often does a 95 % bootstrap interval of Pearson's r contain the true r?
 
     python bench/intervals.py [--runs 600]
 
-Pairs are drawn with a known r, normal or with a skewed first series, as few as the paper's tables have
-methods; each gets a percentile, a BCa and an expanded percentile interval of the same resamples. The
-one whose share is nearest to 0.95 is what `nanogen.statistics.bootstrap` uses.
+Draws about as many pairs as the paper's tables have methods, with a known r, from normal distributions
+or with a skewed first variable. A percentile, a BCa and an expanded percentile interval are computed
+from the same resamples. `nanogen.statistics.bootstrap` uses the one whose share is nearest to 0.95.
 """
 
 from __future__ import annotations

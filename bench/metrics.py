@@ -1,9 +1,10 @@
-"""Frechet distance, MIND, precision and recall against the textbook formulas, in the same run.
+"""Compare Frechet distance, MIND, precision and recall with the textbook formulas.
 
     python bench/metrics.py [--quick] [--metrics frechet mind pr] [--output metrics.json]
 
-Prints a table; the JSON holds the same rows. Data are random, seeded. Both ways take turns; times are
-medians of five, and so is how many times faster ours is, with its range.
+Prints a table; the JSON file holds the same rows. Data are random with a fixed seed. The two
+implementations take turns. Times and speed-ups are medians of five rounds, the speed-ups with their
+range.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def mind_at_once(a: np.ndarray, b: np.ndarray, directions: int = 1000) -> float:
 
 
 def mind_in_torch(a: np.ndarray, b: np.ndarray, directions: int = 1000) -> float:
-    """The same matrices and sorts in torch, which published values were computed with; equal counts."""
+    """The same in torch, which published values were computed with; both sets have equal counts."""
     import torch
 
     rows = torch.from_numpy(draw_directions(directions, a.shape[1], None, 2020)[0]).double()
@@ -80,13 +81,13 @@ def precision_plus_recall(real: np.ndarray, generated: np.ndarray) -> float:
 def compared(
     ours: Callable[..., float], plain: Callable[..., float], *args: Any
 ) -> tuple[list[float], list[list[float]]]:
-    """The two values, and the seconds of every call of each, taken in turns."""
+    """Return the two values, and the seconds of every call of each; the two take turns."""
     values, seconds = [float("nan")] * 2, [[], []]
     for turn in range(ROUNDS + 1):
         for which, function in enumerate((ours, plain)):
             started = time.perf_counter()
             values[which] = function(*args)
-            if turn:  # the first imports what it needs
+            if turn:  # the first call imports what it needs
                 seconds[which].append(time.perf_counter() - started)
     return values, seconds
 
@@ -94,8 +95,8 @@ def compared(
 def peak_growth(function: Callable[..., float], make: Callable[..., Any], *sizes: int) -> float:
     """MiB by which ``function(*make(*sizes))`` raises the memory of a process of its own.
 
-    The process is started anew and makes the data itself: a fork of this one would wait for ever for
-    the threads of matrix products, which it does not inherit.
+    The process is spawned and makes the data itself. A fork of this process would wait forever for the
+    threads of matrix products, which it does not inherit.
     """
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(_growth, (function, make, *sizes))
@@ -103,15 +104,15 @@ def peak_growth(function: Callable[..., float], make: Callable[..., Any], *sizes
 
 def _growth(function: Callable[..., float], make: Callable[..., Any], *sizes: int) -> float:
     data = make(*sizes)
-    function(*(x[:16] for x in data))  # imports what it needs, which is no memory of the data's
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew here, on Linux
+    function(*(x[:16] for x in data))  # import what it needs, so it is not counted
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak, on Linux
     before = memory("VmRSS")
     function(*data)
     return (memory("VmHWM") - before) / 1024
 
 
 def memory(key: str) -> int:
-    """KiB that this process holds (VmRSS) or held at most (VmHWM)."""
+    """Resident (VmRSS) or peak resident (VmHWM) memory of this process in KiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(key))
 

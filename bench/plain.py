@@ -1,9 +1,9 @@
 """A straightforward training step and sampler, the baseline of bench/training.py.
 
-The network has the weights and the losses of ours, but separate projections for queries, keys and
-values and for both halves of the SwiGLU, an explicit mask, and a norm and rotary positions written as
-they are defined. AdamW, the clipping and the average go through the parameters one by one, batches are
-made between steps, and a guided sample takes two passes.
+The network has the weights and losses of this project's network, but separate projections for queries,
+keys and values and for both halves of the SwiGLU, an explicit mask, and a norm and rotary positions
+written as they are defined. AdamW, clipping and averaging loop over the parameters, batches are prepared
+between steps, and guided sampling takes two passes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Norm(nn.Module):
 
 
 def separate(linear: nn.Linear, parts: int) -> list[nn.Linear]:
-    """The Linears whose outputs are the equal parts of one."""
+    """Split a Linear into ``parts`` Linears of equal output size."""
     made = []
     for weight, bias in zip(linear.weight.chunk(parts), linear.bias.chunk(parts), strict=True):
         part = nn.Linear(weight.shape[1], weight.shape[0])
@@ -47,7 +47,7 @@ def separate(linear: nn.Linear, parts: int) -> list[nn.Linear]:
 
 
 def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions; ``sin`` has the signs of the pairs."""
+    """Apply rotary positions; ``sin`` includes the signs of the pairs."""
     x32 = x.float()
     other = torch.stack([x32[..., 1::2], x32[..., ::2]], dim=-1).flatten(-2)
     return (x32 * cos + other * sin).to(x.dtype)
@@ -92,7 +92,7 @@ PLAIN = {RMSNorm: Norm, Attention: PlainAttention, SwiGLU: PlainGate}
 
 
 def made_plain(module: nn.Module) -> nn.Module:
-    """The network with its parts replaced, in place."""
+    """Replace the layers of a network with plain ones, in place."""
     for name, child in module.named_children():
         plain = PLAIN.get(type(child))
         setattr(module, name, made_plain(child) if plain is None else plain(child))
@@ -101,7 +101,7 @@ def made_plain(module: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def randomise(model: nn.Module) -> None:
-    """Leave no weight at zero, where the network begins, so that the losses depend on all of them."""
+    """Add noise to all weights, some of which are initially zero, so that the losses depend on all."""
     generator = torch.Generator().manual_seed(3)
     for parameter in model.parameters():
         noise = torch.randn(parameter.shape, generator=generator, device="cpu")
@@ -117,7 +117,7 @@ def plain_network(stage: TrainStage, device: torch.device) -> InContextEncoder:
 
 
 class PlainLearner:
-    """Learns as `nanogen.stage2.learner.Learner` does."""
+    """Train as `nanogen.stage2.learner.Learner` does."""
 
     def __init__(self, stage: TrainStage, device: torch.device):
         self.keys, self.decay = stage.training.optimizer, stage.training.ema
@@ -150,7 +150,7 @@ class PlainLearner:
 def plain_samples(
     model: InContextEncoder, noise: Tensor, condition: Condition, grid: Sequence[float], scale: float
 ) -> Tensor:
-    """Euler steps along v_u + scale (v_c - v_u), each velocity by a pass of its own."""
+    """Euler steps along v_u + scale (v_c - v_u), with a separate pass for each velocity."""
     everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
     null = model.conditioner.dropped(condition, everywhere)
     x = noise

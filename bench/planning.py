@@ -1,10 +1,11 @@
-"""How long Snakemake plans the paper's study for a cluster: every method, both tasks, a sweep.
+"""Measure how long Snakemake plans the paper's study for a cluster: all methods and tasks, a sweep.
 
     python bench/planning.py [--repeats 3] [--output planning.json]
 
-Prints the jobs of the plan and the best of several times of `snakemake --profile slurm -n all`, by the
-clock and in processor seconds, which other work on the machine lengthens less; beside them the time in
-which the same command refuses an unknown target: Snakemake's start and the study, without a graph.
+Prints the number of jobs and the best of several runs of `snakemake --profile slurm -n all`, in wall
+time and in processor time, which other work on the machine affects less. For comparison it prints the
+time in which the same command refuses an unknown target: starting Snakemake and reading the study,
+without a graph.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ STUDY = ("--configfile", "config/studies/paper.yaml", "--config", SWEEP)
 
 
 def timed(*targets: str) -> tuple[float, float, str]:
-    """(seconds by the clock, processor seconds, what was printed) of a dry run."""
+    """Return (wall seconds, processor seconds, output) of a dry run."""
     words = [sys.executable, "-m", "snakemake", "--profile", "slurm", "-n", *targets, *STUDY]
     used, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)

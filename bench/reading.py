@@ -1,12 +1,12 @@
-"""Speed and memory of reading shuffled latents, against a random gather from a memory map.
+"""Compare the reading of shuffled latents with a random gather from a memory map.
 
     python bench/reading.py [--gigabytes 2 4] [--folder FOLDER]
 
-Each size is a latent file of 4 x 32 x 32 (SD-VAE at 256 pixels), read in batches of 256 as training
-does, by a process of its own, in turns with numpy's memory map over the same file and a permutation of
-all rows. Both read it twice, and the second time is measured: the file lies in the page cache and the
-process has its memory, so the figures compare the programs and not a disk. Speeds are medians of five
-rounds; so is the ratio, with its range.
+Each file holds latents of 4 x 32 x 32 (SD-VAE at 256 pixels). One process reads it in batches of 256 as
+training does, another gathers a permutation of all rows from numpy's memory map of the file. They take
+turns. Both read the file twice, and the second time is measured: the file is then in the page cache and
+memory is allocated, so the programs are compared and not a disk. Speeds and ratios are medians of five
+rounds, the ratio with its range.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_file(path: Path, count: int) -> None:
 
 
 def memory(key: str) -> int:
-    """Bytes that this process holds (VmRSS) or held at most (VmHWM), by Linux's count."""
+    """Resident (VmRSS) or peak resident (VmHWM) bytes of this process, as Linux counts them."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
 
@@ -85,8 +85,8 @@ READERS: dict[str, Callable[[Path], Iterator[np.ndarray]]] = {"memmap": mapped, 
 
 
 def measure(reader: str, path: Path) -> None:
-    """Read everything once; prints speed and memory beyond the start as JSON."""
-    import torch  # noqa: F401  (both processes hold it, so that their memory compares)
+    """Read everything twice; print the speed of the second time and the memory growth as JSON."""
+    import torch  # noqa: F401  (both processes import it, to compare their memory)
 
     from nanogen.stage2 import dataset  # noqa: F401
 
@@ -107,7 +107,7 @@ def run(reader: str, path: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[2, 4])
-    parser.add_argument("--folder", help="where the files are written; default: the system's temporary")
+    parser.add_argument("--folder", help="where the files are written; default: the temporary folder")
     parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()

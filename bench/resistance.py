@@ -2,11 +2,11 @@
 
     python bench/resistance.py [--study nano] [--method sd-vae-mse] [--steps 400] [--output FILE.json]
 
-Run it where the study's results are (``results/<study>``). The trained text-to-image model is trained
-on twice from where it ended, for equally many steps: on the images it was trained on before, which
-shows what more training alone does, and on scenes drawn for exactly the prompts of GenEval. All three
-models draw the images of all prompts from the same noise and are scored by GenEval and SimpleEval.
-A score that can be trained for rises in the last row and not in the one before it.
+Run it in the folder that contains ``results/<study>``. The training of the text-to-image model is
+continued twice, for equally many steps: on its own training images, which shows the effect of more
+training alone, and on scenes drawn for exactly the prompts of GenEval. All three models sample the
+images of all prompts from the same noise and are scored by GenEval and SimpleEval. A score that can be
+trained for rises in the last row, but not in the row before it.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ class PromptedScenes:
         return {}
 
     def ahead(self, windows: Mapping[int, np.ndarray]) -> None:
-        """All is in memory."""
+        """Do nothing: all data is in memory."""
 
 
 class Bench:
-    """A finished study's text-to-image run, and what its images are drawn and judged with."""
+    """A finished study's text-to-image run, with the networks that sample and judge its images."""
 
     def __init__(self, study: Study, method: str, group: Processes):
         run, paths = load_run(study, method, "t2i"), Paths(study)
@@ -153,7 +153,7 @@ class Bench:
         return learner.model
 
     def drawn(self, model: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-        """Images of all prompts, uint8, and the prompts that they are of."""
+        """Images of all prompts, uint8, and the index of each image's prompt."""
         labels = labels_of(self.stage, self.prompts)
         generator = Generator(self.stage, model, self.tokenizer, self.group.device)
         parts = batches(len(labels), DRAWN_AT_ONCE, self.group)

@@ -1,13 +1,13 @@
-"""Training and sampling beside a straightforward baseline, in the same run.
+"""Compare training and sampling with a straightforward baseline.
 
     python bench/training.py [--suite cpu|gpu] [--quick] [--rounds 7] [--output FILE]
 
-Every case is set up twice, as this program does it and as bench/plain.py does, each in a process of its
-own; the two take turns, step by step. Seconds are medians with their range: of the processor on a CPU,
-where one thread computes, by the clock on a GPU. `utilisation` is the share of the device's bfloat16
-peak that the matrix products of a step take. The suite `gpu` first checks results on the device
-(bench/training_checks.py) and ends with status 1 where one is wrong; without a GPU it runs at a tiny
-size on the CPU. `--quick` is two rounds at a tiny size.
+Every case is set up twice, with this project's code and with bench/plain.py, each in a separate process;
+the two take turns, step by step. Seconds are medians with their range: processor time on a CPU, where
+one thread computes, and wall time on a GPU. `utilisation` is the share of the device's bfloat16 peak
+that the matrix products of a step reach. The suite `gpu` first checks results on the device
+(bench/training_checks.py) and exits with status 1 if one is wrong; without a GPU it runs at a tiny size
+on the CPU. `--quick` runs two rounds at a tiny size.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch  # which reads the number of threads
+import torch  # reads the number of threads
 from training_cases import SIZES, Case, Worker, flops
 from training_checks import checks
 
@@ -39,15 +39,15 @@ PROCESSES.set_forkserver_preload(["training_cases"])
 RESULTS = Path(__file__).parent / "results"
 VARIANTS = ("ours", "plain")
 PARTS = ("data", "forward", "backward", "optimizer")
-# bfloat16 operations a second with dense matrices, by the makers' data sheets
+# bfloat16 operations per second with dense matrices, from the data sheets
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
-# what: its limit in times of the baseline's, and where it is measured
+# what: (limit relative to the baseline's time, size, work)
 BARS = {
     "nano training": (0.80, "nano", "flow matching"),
     "middle training": (0.90, "middle", "flow matching"),
     "sampling": (0.70, "nano", "sampling"),
 }
-DERIVATIVE, MEAN = 2.4, 2.0  # MeanFlow's derivative step and mean step, in steps of flow matching
+DERIVATIVE, MEAN = 2.4, 2.0  # limits of MeanFlow's steps, in steps of flow matching
 
 
 def cases_of(suite: str, sizes: Sequence[str]) -> list[Case]:
@@ -90,7 +90,7 @@ class Remote:
 
 
 def serve(connection: Connection, case: Case, variant: str, device: str) -> None:
-    """Answer what is asked until the asking end is closed: ``measure KIND`` or ``about``."""
+    """Answer ``measure KIND`` and ``about`` until the other end of the connection is closed."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     worker = Worker(case, variant, torch.device(device))
     with suppress(EOFError):
@@ -100,7 +100,7 @@ def serve(connection: Connection, case: Case, variant: str, device: str) -> None
 
 
 def rows_of(case: Case, rounds: int, device: str) -> list[dict[str, Any]]:
-    """One row, or for MeanFlow one of each kind of step."""
+    """Return one row or, for MeanFlow, one per kind of step."""
     workers = {variant: Remote(case, variant, device) for variant in VARIANTS}
     kinds = ("flow", "derivative") if case.work == "meanflow" else ("",)
     measured: dict[tuple[str, str], list[dict[str, float]]] = {}
@@ -108,7 +108,7 @@ def rows_of(case: Case, rounds: int, device: str) -> list[dict[str, Any]]:
         for kind in kinds:
             for variant, worker in workers.items():
                 found = worker.ask(f"measure {kind}")
-                if turn:  # what is loaded or compiled at first is not a step's
+                if turn:  # the first turn loads and compiles
                     measured.setdefault((kind, variant), []).append(found)
     about = {variant: worker.ask("about") for variant, worker in workers.items()}
     for worker in workers.values():

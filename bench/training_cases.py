@@ -1,4 +1,4 @@
-"""The sizes and cases of bench/training.py, and one of them set up in a process of its own."""
+"""The sizes and cases of bench/training.py, and the worker that runs one of them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from nanogen.stage2.learner import Learner
 from nanogen.training.heap import keep_in_large_pages
 from nanogen.training.processes import Processes
 
-STEPS = 4  # of a sampler
-SCALE = 2.0  # of its guidance
+STEPS = 4  # sampling steps
+SCALE = 2.0  # guidance scale
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Size:
     latent: tuple[int, int, int]
     patch: int
     batch: int
-    text: int  # the most tokens; real ones have a third to all of them
+    text: int  # most tokens of a text; texts have a third of them to all
     text_width: int
 
 
@@ -143,7 +143,7 @@ class Worker:
         return partial(plain_samples, model, noise, condition, grid, SCALE)
 
     def _instrument(self) -> None:
-        """Note the time of the objective and of what follows the backward pass."""
+        """Record the time of the forward pass, and of the optimizer and the average."""
         learner = self.learner
         learner.objective = self._timed("forward", learner.objective)
         learner.optimizer.step = self._timed("optimizer", learner.optimizer.step)
@@ -160,14 +160,14 @@ class Worker:
         return call
 
     def now(self) -> float:
-        """Seconds: by the clock on a GPU; of the processor on a CPU, where other work may run."""
+        """Seconds of wall time on a GPU, of processor time on a CPU, where other work may run."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
             return time.perf_counter()
         return time.process_time()
 
     def measure(self, kind: str) -> dict[str, float]:
-        """Seconds of the next step that is of this kind, whole and by part."""
+        """Return the seconds of the next step of this kind, in total and by part."""
         if self.case.work == "sampling":
             began = self.now()
             with self._autocast():
@@ -203,7 +203,7 @@ class Worker:
         return resident("VmRSS")
 
     def mebibytes(self) -> float:
-        """The most memory beyond what the libraries take."""
+        """Peak memory beyond that of the libraries, in MiB."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 2**20
         return resident("VmHWM") - self.before
@@ -214,13 +214,13 @@ class Worker:
 
 
 def resident(key: str) -> float:
-    """MiB that this process holds (VmRSS) or held at most (VmHWM), by Linux's count."""
+    """Resident (VmRSS) or peak resident (VmHWM) MiB of this process, as Linux counts them."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{key}:"))
 
 
 def flops(case: Case) -> float:
-    """Floating-point operations of a training step's matrix products, without any that is repeated."""
+    """Floating-point operations of a training step's matrix products, without recomputation."""
     stage, meta = stage_of(case), torch.device("meta")
     with torch.device("meta"):
         model = plain_network(stage, meta)

@@ -1,4 +1,4 @@
-"""Whether training on a device gives the right results; each check is one line with its bound."""
+"""Check that training on a device gives the right results; each check prints one line."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHARDED = 1e-4
 
 @dataclass(frozen=True)
 class Check:
-    """What was compared, the difference and the most that it may be."""
+    """What was compared, the difference and its upper bound."""
 
     what: str
     difference: float
@@ -48,7 +48,7 @@ class Check:
 
 
 def checks(size: str, device: torch.device) -> list[Check]:
-    """Every check, at a size of bench/training.py."""
+    """Run every check at a size of bench/training.py."""
     case = Case(size, "text")
     made = [replace(case, precision="bf16"), replace(case, precision="bf16", compiled=True)]
     exact, rounded, compiled = (losses(stage_of(c), device) for c in (case, *made))
@@ -72,15 +72,15 @@ def begun(stage: TrainStage, device: torch.device) -> tuple[Learner, Batches]:
 
 
 def losses(stage: TrainStage, device: torch.device) -> Tensor:
-    """Of the first steps."""
+    """Losses of the first steps."""
     learner, batches = begun(stage, device)
-    torch.manual_seed(0)  # the texts' features
+    torch.manual_seed(0)  # for the text features
     steps = [learner.step(n + 1, batches.at(n, device))["loss"] for n in range(STEPS)]
     return torch.stack(steps).cpu()
 
 
 def sharded(stage: TrainStage, device: torch.device) -> float:
-    """Difference of the losses under the two ways to share a network, of one process."""
+    """Relative difference of the losses between a sharded and a replicated network, on one process."""
     with tempfile.NamedTemporaryFile() as store:
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
@@ -113,7 +113,7 @@ def of_shared(stage: TrainStage, device: torch.device, sharding: str) -> Tensor:
 
 
 def resumed(stage: TrainStage, device: torch.device) -> float:
-    """Largest difference of the next loss and of all weights and moments after a step is resumed."""
+    """Largest difference in loss, weights and moments of a resumed training after its next step."""
     learner, batches = begun(stage, device)
     learner.step(1, batches.at(0, device))
     with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +130,7 @@ def resumed(stage: TrainStage, device: torch.device) -> float:
 
 
 def divided(stage: TrainStage, device: torch.device) -> float:
-    """Largest difference of a batch's noise, drawn by one process and by two that share the batch."""
+    """Largest difference between a batch's noise drawn by one process and by two that share it."""
     training = stage.training.model_copy(update={"noise_chunk": stage.training.batch_size // 2})
     stage = replace(stage, training=training)
     data = Data(stage, device)

@@ -54,8 +54,8 @@ class Online(Encoded):
 
 
 class Data:
-    """Random training data, where ``online`` of images that are encoded when they are asked for; texts
-    have a third to all of the stage's tokens."""
+    """Random training data: latents or, if ``online``, images that are encoded when they are loaded.
+    Texts have a third to all of the stage's tokens."""
 
     def __init__(self, stage: TrainStage, device: torch.device, online: bool = False):
         small = math.prod(stage.latent) < 1000

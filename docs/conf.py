@@ -8,7 +8,7 @@ smartquotes = False  # two hyphens begin an option
 extensions = ["myst_parser", "nanogen.docs.equations"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
-# Blocks without a language are commands and what they print.
+# Blocks without a language are commands and their output.
 highlight_language = "none"
 
 html_theme = "furo"
@@ -17,14 +17,14 @@ html_css_files = ["equations.css", "site.css"]  # nanogen.docs.equations makes t
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sphinx = False
-# The summaries are fetched, which no browser allows to a page that was opened from disk.
+# Search summaries are fetched, which browsers do not allow for a page opened from disk.
 html_show_search_summary = False
 
-OPTIONAL = ("leaderboard",)  # pages that docs/index.md names whether or not they are there
+OPTIONAL = ("leaderboard",)  # pages that docs/index.md names but that may be missing
 
 
 def without_missing(app, page, source):
-    """Leave pages that are not there out of the navigation."""
+    """Leave missing pages out of the navigation."""
     if page == app.config.root_doc:
         missing = {name for name in OPTIONAL if name not in app.env.found_docs}
         source[0] = "\n".join(line for line in source[0].split("\n") if line not in missing)

@@ -1,7 +1,7 @@
-"""Lint of prose: proselint and the word list in words.yaml, over pages and the help texts of commands.
+"""Check the prose of pages and help texts with proselint and the word list in words.yaml.
 
-Docstrings of src are checked with the entries of the list that say so. Code, equations and link targets
-are left out. `make lint` runs it; it ends with 1 if it finds anything.
+Docstrings of src are checked with the entries that set ``docstrings``. Code, equations and link targets
+are skipped. `make lint` runs this program; it exits with status 1 if it finds anything.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from proselint.registry import CheckRegistry
 from proselint.registry.checks import Check, CheckFlags, CheckResult
 from proselint.tools import LintFile
 
-EVERY = 10_000  # findings of one page
+EVERY = 10_000  # more findings than a page has
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = Path(__file__).with_name("words.yaml")
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "profiles/*.md")
-MODULES = "src/*.py"  # also in folders, as fnmatch reads it
+MODULES = "src/*.py"  # fnmatch's * also matches folders
 # Checks of proselint that do not fit these pages: straight quotes and three dots are what people type,
 # "resume" is a verb here, and a heading's last word may begin the text below it.
 OFF = ("typography", "annotations", "spelling", "lexical_illusions", "consistency", "restricted")
@@ -36,7 +36,7 @@ NOT_PROSE = re.compile(
 
 
 class Finding(NamedTuple):
-    """A wording to change, by the page or command, and the line in it."""
+    """A wording to change, with its page or command and its line."""
 
     where: str
     line: int
@@ -44,12 +44,12 @@ class Finding(NamedTuple):
 
 
 def blanked(text: str) -> str:
-    """The text with all that is no prose replaced by a mark of the same length, line breaks kept."""
+    """Replace everything that is not prose with marks of the same length, and keep line breaks."""
     return NOT_PROSE.sub(lambda found: re.sub(r"[^\n]", "·", found[0]), text)
 
 
 def word_checks(page: str) -> list[Check]:
-    """The word list as checks of proselint, without those that do not apply to the page or module."""
+    """Return the entries of the word list that apply to the page or module, as proselint checks."""
     entries = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
     return [
         _check(entry["pattern"], entry["write"])
@@ -64,16 +64,16 @@ def _check(pattern: str, write: str) -> Check:
 
     def findings(text: str, _: Check) -> Iterator[CheckResult]:
         for found in known.finditer(text):
-            said = found[0].lstrip(" \n.:;|-")  # the end of the sentence before
+            said = found[0].lstrip(" \n.:;|-")  # without the end of the previous sentence
             place = (found.end() - len(said), found.end())
             yield CheckResult("nanogen.words", f"'{' '.join(said.split())}': write {write}", place, None)
 
-    # a plural's apostrophe begins no quotation
+    # the apostrophe of a plural does not begin a quotation
     return Check(check_type=findings, path="nanogen.words", flags=CheckFlags(allow_quotes=True))
 
 
 def checked(where: str, text: str, checks: Sequence[Check]) -> list[Finding]:
-    """What the checks and, on pages, those of proselint find in a text."""
+    """Return the findings of the checks in a text and, except for modules, those of proselint."""
     prose = blanked(text)
     registry = CheckRegistry()
     registry.checks[:] = [*(() if fnmatch(where, MODULES) else __register__), *checks]
@@ -84,14 +84,14 @@ def checked(where: str, text: str, checks: Sequence[Check]) -> list[Finding]:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """Every page's path and text."""
+    """Yield the path and text of every page."""
     for pattern in PAGES:
         for path in sorted(ROOT.glob(pattern)):
             yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
 
 
 def docstrings() -> Iterator[tuple[str, str]]:
-    """Every module's path and docstrings, each on its own lines of an otherwise empty text."""
+    """Yield the path and docstrings of every module; all lines outside of docstrings are empty."""
     for path in sorted((ROOT / "src").rglob("*.py")):
         where = path.relative_to(ROOT).as_posix()
         text = path.read_text(encoding="utf-8")
@@ -105,7 +105,7 @@ def docstrings() -> Iterator[tuple[str, str]]:
 
 
 def helps() -> Iterator[tuple[str, str]]:
-    """Every command's help text, one option a line."""
+    """Yield the name and help text of every command, one option per line."""
     from nanogen.cli import parsers
 
     for commands in parsers().values():

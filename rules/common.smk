@@ -1,4 +1,4 @@
-# The study, resolved once; where its files lie; the configuration that each step is given.
+# Resolve the study once: its runs, its paths, and the configuration file of each step.
 import json
 import os
 import re
@@ -42,11 +42,11 @@ from nanogen.report.explorer import entries as explorer_entries
 
 
 class Mistake(WorkflowError):
-    """A user's, told by the logger (snakemake_logger_plugin_nanogen) without a place in the rules."""
+    """A user's mistake. snakemake_logger_plugin_nanogen prints it without a position in the rules."""
 
 
 class Runs(dict):
-    """The study's runs by method and task; a file of another one ends in a sentence."""
+    """The study's runs by (method, task). A run that does not exist raises ``Mistake``."""
 
     def __missing__(self, key):
         method, task = key
@@ -61,7 +61,7 @@ CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 
 try:
     for file in {*workflow.configfiles, *workflow.overwrite_configfiles}:
-        read_yaml(Path(file))  # Snakemake's own reader keeps the last of two equal keys without a word
+        read_yaml(Path(file))  # Snakemake's own reader silently keeps the last of two equal keys
     STUDY = study_from(config)
     RUNS = Runs(
         {
@@ -78,11 +78,11 @@ try:
 except UserError as error:
     raise Mistake(str(error)) from None
 
-# Priorities, in the rules: what long chains begin with is made first, so that no training comes last and
-# runs alone; pictures and the paper's own tables, which nothing waits for, fill the gaps at the end.
+# Priorities of the rules: jobs at the start of long chains run first, so that no training is left to run
+# alone at the end. Images and the paper's own tables, which nothing waits for, fill the gaps.
 
-# A step's program is the one beside this file, also in a conda environment that lacks it; where there is
-# none, its Python is the one that runs Snakemake, also where its environment is not activated.
+# Steps import the package from this checkout, also in a conda environment that does not contain it.
+# Without conda they use the Python that runs Snakemake, even if its environment is not activated.
 PYTHON_PATH = f"{workflow.basedir}/src:{os.environ.get('PYTHONPATH', '')}"
 OWN_PYTHON = f"export PATH={quote(os.path.dirname(sys.executable))}:$PATH; "
 PREFIX = f"export PYTHONPATH={quote(PYTHON_PATH)}; {'' if CONDA else OWN_PYTHON}"
@@ -90,17 +90,20 @@ shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
 def cancel_timers():
-    """Let Snakemake end when its jobs have: each look for new ones leaves a timer for the next, as long as
-    the timespan of max-jobs-per-timespan, and a process waits for its timers."""
+    """Cancel Snakemake's timers, so that it ends as soon as its jobs have ended.
+
+    Each time Snakemake looks for new jobs, it starts a timer for the timespan of max-jobs-per-timespan,
+    and the process would wait for that timer.
+    """
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             thread.cancel()
 
 
-# What studies share lies in a store, which jobs learn of by their environment.
+# Jobs read the folders of the store, which studies share, from this environment variable.
 os.environ.setdefault(store.VARIABLE, STUDY.store or "")
 
-FORKED_JOBS = 6  # from so many jobs on, a fork server saves more than its own start costs
+FORKED_JOBS = 6  # with at least this many jobs, a fork server saves more time than it takes to start
 
 ROOT = PATHS.root
 FIRST = STUDY.methods[0]
@@ -118,8 +121,11 @@ wildcard_constraints:
 
 
 def stage_file(stage, named=None):
-    """Path of a step's configuration. Its name holds the hash of the content, if it is not ``named``
-    otherwise, so as a rule's parameter it changes exactly when something the step depends on changes."""
+    """Write the configuration of a step and return its path.
+
+    The name contains the stage's hash, or ``named`` if given. As a rule's parameter, the path therefore
+    changes exactly when something that the step depends on changes.
+    """
     path = Path(".snakemake", "nanogen", f"{stage['stage']}-{named or stage['hash']}.json")
     text = json.dumps(stage, indent=1)
     if not path.exists() or path.read_text(encoding="utf-8") != text:  # "use" is outside the hash
@@ -128,8 +134,10 @@ def stage_file(stage, named=None):
 
 
 def configured(make, *fields):
-    """A parameter function: the configuration file of ``make(STUDY, *wildcards)``, or those of several
-    stages, as further options --config."""
+    """Return a parameter function for the configuration file of ``make(STUDY, *wildcards)``.
+
+    If ``make`` returns several stages, their files are joined by `` --config ``.
+    """
 
     def parameter(wildcards):
         try:
@@ -142,8 +150,10 @@ def configured(make, *fields):
 
 
 def study_file():
-    """The resolved study for the report's commands, without the styles and the leaderboard's guests, which
-    their commands are given by themselves: a change of one figure's style then concerns that figure only.
+    """Write the resolved study for the report's commands and return its path.
+
+    Styles and the leaderboard's entries are left out; the commands that need them get them separately.
+    Changing the style of one figure then affects only that figure.
     """
     keys = STUDY.model_dump(
         mode="json",
@@ -151,7 +161,7 @@ def study_file():
     )
     if STUDY.released is None:
         del keys["released"]
-    if STUDY.report.reproduction:  # all of the looks that changes what a table is of
+    if STUDY.report.reproduction:  # the only key of the report that changes what a table contains
         keys["report"] = {"reproduction": True}
     content = canonical_json(keys)
     path = Path(".snakemake", "nanogen", f"study-{config_hash(content)}.yaml")
@@ -161,14 +171,17 @@ def study_file():
 
 
 def names_of(source, *kinds):
-    """A wildcard pattern for the models of these kinds that are built or downloaded."""
+    """Return a wildcard pattern for the models of these kinds with this ``source``."""
     names = [m.name for m in MODELS.values() if m.source == source and m.kind in kinds]
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def as_options(wildcards, input):
-    """``--name path`` for every named input; for the card of a network, whose input is called
-    ``network:name``, ``--network name=folder``, and where it is ``folder:name``, ``--name folder``."""
+    """Return the command's options for all named inputs.
+
+    An input ``name`` gives ``--name path``, ``network:name`` (the card of a network) gives
+    ``--network name=folder``, and ``folder:name`` gives ``--name folder``.
+    """
     options = []
     for key, path in input.items():
         option, _, name = key.partition(":")

@@ -1,4 +1,4 @@
-# Data sets and prompts: drawn, imported from the user's folder, or fetched first.
+# Data sets and prompts: drawn, imported from the user's folder, or downloaded and imported.
 include: "inputs/data.smk"
 
 

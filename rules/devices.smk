@@ -1,11 +1,11 @@
-# The GPUs of this machine, where the profile `gpu` shares them out among jobs (nanogen.devices).
+# With the profile `gpu`: allocate the GPUs of this machine to jobs (nanogen.devices).
 from math import gcd
 
 from nanogen import devices
 
 
 def share_out(there):
-    """Let Snakemake start no more jobs than there are devices for, and each command take its own."""
+    """Limit the running jobs to the available devices, and let each command take its own."""
     if not there:
         raise Mistake(
             "the profile gpu found no GPU; leave it out to compute on the processor, or say which devices "
@@ -14,7 +14,7 @@ def share_out(there):
     limit = workflow.global_resources.get("devices")
     there = there[: limit.value] if limit is not None and limit.value is not None else there
     workflow.register_resource("devices", len(there))
-    # What processes of a training share evenly: the chunks of a batch, and the images of a tokenizer's.
+    # The number of processes divides a backbone's chunks per batch and a tokenizer's batch size.
     trained = [model.stage1.batch_size for model in MODELS.values() if model.stage1]
     shared = gcd(
         *(run.training.batch_size // run.training.noise_chunk for run in RUNS.values()), *trained

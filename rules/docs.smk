@@ -1,4 +1,4 @@
-# The documentation as a site. It is of no study, so it does not lie in results/; nothing else needs it.
+# The documentation's site. It belongs to no study, so it is not in results/; no other rule needs it.
 include: "inputs/docs.smk"
 
 

@@ -1,6 +1,6 @@
-# Caches: latents per (data set, tokenizer), text features per (captions, text encoder), a vision
-# encoder's features per (data set, encoder) where a loss term reads them.
-# A cache given by path (`latents:` in the study) has no rule: training reads it where it lies.
+# Caches: latents per (data set, tokenizer), text features per (captions, text encoder) and, if a loss
+# term reads them, a vision encoder's features per (data set, encoder). A cache given by path (`latents:`
+# in the study) has no rule: training reads it in place.
 include: "inputs/latents.smk"
 
 

@@ -1,4 +1,4 @@
-# Metrics: small JSON files of each sample set.
+# Metrics: small JSON files for each sample set.
 include: "inputs/metrics.smk"
 
 
@@ -74,7 +74,7 @@ if CAPTIONS:
 
 if "t2i" in STUDY.tasks:
 
-    # One process for all of them: it starts for longer than it measures, and questions share a network.
+    # One process for all metrics: it takes longer to start than to measure, and some share a network.
     rule score_text:
         input:
             unpack(scoring_inputs("t2i")),

@@ -1,5 +1,5 @@
 # Frozen networks: encoders, text encoder, the metrics' extractors, detector and VQA model.
-# A model whose source is `path` has no rule here: its folder is the user's.
+# A model whose source is `path` has no rule here: the user provides its folder.
 include: "inputs/pretrained.smk"
 
 
@@ -54,7 +54,7 @@ rule fetch_model:
 
 
 rule random_model:
-    """Random weights of the real class, for a rehearsal."""
+    """Random weights in a network of the real class, for a rehearsal."""
     output:
         f"{ROOT}/models/{{model}}/nanogen.json",
     log:

@@ -1,6 +1,6 @@
-# Sample sets: with guidance (cfg), without (nocfg), and of the initial weights (untrained). A public
-# model has one, cfg, drawn as its pipeline draws by default. A sweep of the guidance has small sets,
-# sweep-SCALE, and one at the scale that they choose, best.
+# Sample sets: with guidance (cfg), without (nocfg), and from the initial weights (untrained). A public
+# model has only cfg, with the default settings of its pipeline. A guidance sweep adds small sets,
+# sweep-SCALE, and a full set, best, at the scale that these choose.
 include: "inputs/sampling.smk"
 
 

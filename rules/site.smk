@@ -1,9 +1,9 @@
-# Before the first job is submitted: whether the cluster has what the profile names.
+# Before the first job is submitted, check that the cluster has what the profile names.
 from nanogen.config.site import check_slurm
 
 
 def named_resources(key):
-    """What the jobs that are submitted name as this resource, "" where they name nothing."""
+    """Values of this resource in the jobs to submit, "" for jobs that do not set it."""
     submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
     return {str(job.resources.get(key) or "") for job in submitted}
 

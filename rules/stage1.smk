@@ -1,5 +1,5 @@
-# Stage 1: tokenizers trained from scratch by torchrun, autoencoders and the decoders of representation
-# autoencoders; and every tokenizer measured, whoever trained it.
+# Stage 1: train tokenizers with torchrun (autoencoders, and the decoders of representation
+# autoencoders), and measure every tokenizer, trained here or not.
 include: "inputs/stage1.smk"
 
 
@@ -36,7 +36,7 @@ rule train_tokenizer:
         " --log-every {resources.log_every} 2> >(tee -i {log} >&2)"
 
 
-# A VAE tuned end to end with a backbone, from another VAE (REPA-E).
+# A VAE that starts from another VAE and is tuned end to end with a backbone (REPA-E).
 use rule train_tokenizer as tune_tokenizer with:
     log:
         f"{ROOT}/logs/tune_tokenizer/{{model}}.log",

@@ -3,7 +3,7 @@ include: "inputs/stage2.smk"
 
 
 rule fetch_checkpoint:
-    """A model that the authors trained and published, in place of a training."""
+    """A model that the authors trained and published, instead of a training."""
     output:
         card=f"{ROOT}/released/{{task}}/{{method}}/model{{weights}}/nanogen.json",
         weights=f"{ROOT}/released/{{task}}/{{method}}/model{{weights}}/model.safetensors",

@@ -1,10 +1,10 @@
-# A misspelt target is answered with the nearest one. Snakemake takes the targets when it has read all
-# rules, and says of an unknown one only that no rule makes it; so they are read from its command line here.
+# Suggest the nearest target for a misspelt one. Snakemake looks targets up after it has read all rules,
+# and reports only that no rule makes an unknown one; so they are read from the command line here.
 from snakemake.cli import get_argument_parser
 
 from nanogen.errors import did_you_mean, nearest
 
-ALIKE = 0.8  # of paths, which have most of their folders in common
+ALIKE = 0.8  # similarity of paths, which share most of their folders
 
 
 def is_target(target):
@@ -14,7 +14,7 @@ def is_target(target):
 
 
 def named_files():
-    """The files that are asked for by name: tables, figures, pages, networks and what metrics say."""
+    """Files that users request by name: tables, figures, pages, trained networks and metrics."""
     made = [
         *get_bundle_files(None),
         *explorer(),
@@ -26,7 +26,7 @@ def named_files():
 
 
 def hint(target):
-    """What may have been meant: a file of another study, one of this study, a named target."""
+    """Suggest what may have been meant: a file of another study or of this one, or a named target."""
     path = Path(os.path.relpath(target))
     if path.is_relative_to(Path(ROOT).parent) and not path.is_relative_to(ROOT):
         return f"; files in {Path(*path.parts[:2])} are another study's, see --config study=NAME"

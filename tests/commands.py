@@ -1,4 +1,4 @@
-"""Command lines that several tests give to `nanogen`."""
+"""`nanogen` command lines that several tests run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nanogen.files import write_json
 
 
 def train(folder: Path, stage: dict, images: Path, log_every: int) -> list[str]:
-    """The words of `nanogen train` of the stage: files below ``folder``, no checkpoint on the way."""
+    """Return arguments of `nanogen train`: all files below ``folder``, no interim checkpoints."""
     folder.mkdir(exist_ok=True)
     write_json(folder / "train.json", stage)
     options = {

@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Shared fixtures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).resolve().parents[1]
 
-# Files of tests that take longest. Begun first, they leave no process alone at work at the end.
+# The test files that take longest. They start first, so that none of them is left for the end of a
+# parallel run.
 LONGEST = (
     "test_smoke.py",
     "test_kills.py",
@@ -38,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def golden_folder() -> Path:
-    """Values made by the authors' code; they lie beside the repository, or where NANOGEN_GOLDEN says."""
+    """Folder of values computed by the authors' code: NANOGEN_GOLDEN, or one beside the repository."""
     if not GOLDEN.is_dir():
         pytest.skip(ABSENT)
     return GOLDEN
@@ -46,7 +47,7 @@ def golden_folder() -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A disk of 64 kB; skips where it cannot be mounted."""
+    """A disk of 64 kB; skips if it cannot be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
@@ -58,7 +59,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 @pytest.fixture
 def as_nobody() -> Callable[[], AbstractContextManager[None]]:
-    """``with as_nobody():`` gives up root's rights to write everywhere; import beforehand."""
+    """``with as_nobody():`` drops root's permission to write everywhere; import modules beforehand."""
 
     @contextmanager
     def unprivileged() -> Iterator[None]:
@@ -75,7 +76,7 @@ def as_nobody() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """The documentation's site, built by the first of the test processes that needs it."""
+    """The documentation site, built by the first test process that needs it."""
     from nanogen.cli import parsers
     from nanogen.docs.build import build
 
@@ -90,11 +91,11 @@ def site(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def working_copy() -> type[WorkingCopy]:
-    """``working_copy(folder)`` makes another copy."""
+    """The class of working copies: ``working_copy(folder)`` creates one."""
     return WorkingCopy
 
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory) -> WorkingCopy:
-    """A copy in which nothing was run; for dry runs only."""
+    """A working copy in which nothing has run; for dry runs only."""
     return WorkingCopy(tmp_path_factory.mktemp("fresh"))

@@ -1,7 +1,7 @@
-"""Trainings by processes that are forked from one that has imported torch, which takes seconds.
+"""Trainings in processes that are forked from one that has imported torch, as the import takes seconds.
 
-Run as a program it reads a job in JSON from each line of its input and answers with the exit codes of
-the job's processes. These see what torchrun would tell them and run `nanogen` as it runs anywhere.
+Run as a program, this module reads one JSON job per line of stdin and answers with the exit codes of
+the job's processes. These have the environment variables that torchrun sets and run the real `nanogen`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# Imported once for all jobs: what a training does, the second one because optimizers do.
+# The modules that a training imports, imported once for all jobs (torch._dynamo by the optimizers).
 IMPORTED = ("torch", "torch._dynamo", "torch.distributed.fsdp", "nanogen.cli.train")
 IMPORTED += ("nanogen.stage2.loop", "nanogen.stage2.dataset", "nanogen.training.sharding")
 
 
 class Forks:
-    """The program, while tests use it."""
+    """The running program, as a context manager."""
 
     def __enter__(self) -> Forks:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -41,12 +41,13 @@ class Forks:
         processes: int = 1,
         kill: tuple[Path, int, float] | None = None,
     ) -> list[int]:
-        """Exit codes of the processes that run ``nanogen`` with these words; ``log`` is what they say.
+        """Run ``nanogen`` with these arguments and return the exit codes of its processes.
 
-        Where the first word is MODULE:FUNCTION, that is called with the others, and returns the code.
+        If the first argument is MODULE:FUNCTION, that function is called with the others instead and
+        returns the exit code. Both output streams are appended to ``log``.
 
-        With ``kill``, a file, a number and seconds, they are killed so long after the file has as many
-        lines; a code is then that of the signal, negative.
+        ``kill`` is (file, lines, seconds): the processes are killed that many seconds after the file has
+        that many lines. An exit code is then the signal's number, negated.
         """
         job = {"words": words, "log": str(log), "processes": processes, "kill": kill}
         print(json.dumps(job, default=str), file=self.program.stdin, flush=True)

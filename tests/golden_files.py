@@ -1,4 +1,4 @@
-"""Values made by the authors' code: where they lie, and every file of a kind."""
+"""Golden files, values computed by the authors' code: where they are and how to read them."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from nanogen.sampling.solvers import Guidance, average_steps, integrate, time_gr
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = Path(os.environ.get("NANOGEN_GOLDEN") or ROOT.parent / "shared" / "reference" / "golden")
-ABSENT = f"{GOLDEN}, the folder of golden values, is not here; NANOGEN_GOLDEN names another"
+ABSENT = f"the folder of golden values, {GOLDEN}, does not exist; NANOGEN_GOLDEN names another"
 
-GUIDED = re.compile(r"sample_cfg([\d.]+)_t([\d.]+)_([\d.]+)")  # the scale and its interval
+GUIDED = re.compile(r"sample_cfg([\d.]+)_t([\d.]+)_([\d.]+)")  # guidance scale and interval
 AVERAGE_STEPS = re.compile(r"sample_nfe(\d+)")  # MeanFlow
-SAMPLE_STEPS = 6  # of the files that do not say it
+SAMPLE_STEPS = 6  # default for files that do not state it
 
 
 @dataclass(frozen=True)
 class Golden:
-    """The arrays of one file, as tensors, and the constructor arguments that made them."""
+    """The arrays of one file, as tensors, and the constructor arguments of its network."""
 
     path: Path
     values: dict[str, torch.Tensor]
@@ -43,12 +43,12 @@ class Golden:
         return cls(path, values, json.loads(str(data["meta"])))
 
     def params(self) -> dict[str, torch.Tensor]:
-        """Weights, by their public names."""
+        """Weights by public name."""
         return {k.removeprefix("param/"): v for k, v in self.values.items() if k.startswith("param/")}
 
 
 def every(pattern: str, having: Callable[[Path], bool] = lambda _: True) -> list[Any]:
-    """The golden files of a kind, as parameters of a test; where there are none, one that is skipped."""
+    """The golden files that match ``pattern``, as test parameters; without any, one that is skipped."""
     found = [path for path in sorted(GOLDEN.glob(pattern)) if having(path)]
     reason = f"{GOLDEN} holds no {pattern}" if GOLDEN.is_dir() else ABSENT
     return [pytest.param(path, id=path.stem) for path in found] or [
@@ -57,7 +57,7 @@ def every(pattern: str, having: Callable[[Path], bool] = lambda _: True) -> list
 
 
 def conditions(golden: Golden) -> tuple[Condition, Condition]:
-    """What a file's samples are conditioned on, and the null condition beside it."""
+    """The condition of a file's samples, and the null condition."""
     values = golden.values
     if golden.meta["condition_type"] == "label":
         labels = values["label"]
@@ -71,12 +71,12 @@ def conditions(golden: Golden) -> tuple[Condition, Condition]:
 
 
 def prediction(meta: Mapping[str, Any]) -> str:
-    """Our name of what a network predicts: v, or x."""
+    """Our name for the prediction of a network: v or x."""
     return "x" if str(meta["prediction"]).startswith("x") else "v"
 
 
 def sampled(golden: Golden, model: InContextEncoder, name: str) -> torch.Tensor:
-    """The samples of a file by their name, which says guidance and interval, or MeanFlow's steps."""
+    """Draw the samples ``name``, which states guidance scale and interval, or MeanFlow's steps."""
     values, meta = golden.values, golden.meta
     condition, null = conditions(golden)
     if averaged := AVERAGE_STEPS.fullmatch(name):

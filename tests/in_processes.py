@@ -1,4 +1,4 @@
-"""What tests let several processes do besides commands (`forked.Forks`)."""
+"""Functions, other than commands, that tests run in several processes (`forked.Forks`)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from nanogen.training.processes import processes
 
 
 def in_double(*words: str) -> int:
-    """``nanogen`` with these words, in float64."""
+    """Run ``nanogen`` with these arguments in float64."""
     torch.set_default_dtype(torch.float64)
     return main(list(words))
 
 
 def average_of_others(config: str, sharding: str) -> int:
-    """The average before the first step, where each process began with other weights."""
+    """Save the average before the first step; each process is initialised with other weights."""
     with processes() as group:
         stage = TrainStage.from_json({**read_json(config), "seed": group.rank})
         average = Learner(stage, group, execution=Execution(sharding=sharding)).average()

@@ -1,4 +1,4 @@
-"""What a process leaves that is killed while it writes."""
+"""Processes that are killed while they write, and the files that they leave."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ KILL = "os.kill(os.getpid(), signal.SIGKILL)\n"
 
 
 def killed(code: str, path: Path) -> int:
-    """Run Python ``code``, for which ``path`` is a Path, in a process that kills itself at the end;
-    returns its number."""
+    """Run Python ``code``, which can use the Path ``path``, in a process that kills itself at the end.
+
+    Returns the process's ID.
+    """
     words = [sys.executable, "-c", f"{IMPORTS}path = Path(sys.argv[1])\n{code}\n{KILL}", str(path)]
     with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": SOURCE}) as process:
         assert process.wait() == -signal.SIGKILL
@@ -23,7 +25,7 @@ def killed(code: str, path: Path) -> int:
 
 
 def left_by_killed(path: Path) -> Path:
-    """The hidden folder of a killed process that was writing ``path``, with a file in it."""
+    """Return the hidden folder, with a file in it, of a process killed while it wrote ``path``."""
     before = set(path.parent.iterdir())
     killed("(hidden.hidden_folder(path) / path.name).write_bytes(b'half')", path)
     (left,) = set(path.parent.iterdir()) - before

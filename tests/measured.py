@@ -23,7 +23,7 @@ def write_metric(paths: Paths, stage, key, values: dict[str, float]) -> None:
 
 
 def write_smoke() -> Study:
-    """Write those of the smoke study, of three methods on both tasks, below the working directory."""
+    """Write the smoke study's results, three methods on both tasks, below the working directory."""
     study = load_study("smoke")
     paths = Paths(study)
     for method, fid in FIDS.items():

@@ -18,7 +18,7 @@ from nanogen.small_networks.text_encoder import train_tokenizer
 
 
 def model_folder(folder: Path, stage: Mapping[str, Any]) -> Path:
-    """A trained model's folder with random weights."""
+    """Write and return the folder of a model of this ``train`` stage, with random weights."""
     torch.manual_seed(3)
     model = build(TrainStage.from_json(stage))
     weights = {k: v + 0.1 * torch.randn_like(v) for k, v in model.state_dict().items()}
@@ -32,7 +32,7 @@ def model_folder(folder: Path, stage: Mapping[str, Any]) -> Path:
 
 
 def text_encoder_folder(folder: Path, stage: Mapping[str, Any]) -> Path:
-    """The text encoder of a trained model's stage."""
+    """Write and return the folder of the stage's text encoder, with random weights."""
     used = stage["use"]["text_encoder"]
     tokenizer = train_tokenizer(["a red circle", "two blue squares"])
     config = read(Model, used["model"])

@@ -14,7 +14,7 @@ from nanogen.small_networks.random_networks import write_random_network
 
 
 def write_random(study: Study, names: Iterable[str], place: Path) -> None:
-    """Write the networks, one folder each, below ``place``; the study has their source as random."""
+    """Write the networks, one folder each, below ``place``; the study gives their source as random."""
     for name in names:
         stage = ModelStage.from_json(stages.model(study, name))
         (place / name).mkdir()

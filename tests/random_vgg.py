@@ -1,4 +1,4 @@
-"""The VGG16 with weights of a seed that the authors' perceptual losses were measured with."""
+"""The VGG16 with seeded random weights that the authors' perceptual losses were computed with."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-# VGG16's convolutions in torchvision's order: their layer and channels.
+# VGG16's convolutions in torchvision's order: output channels and layer index.
 CHANNELS = (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
 LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 def write_vgg(folder: Path, seed: int) -> dict[str, Tensor]:
-    """The VGG16 of random weights that the golden folder's README describes."""
+    """Write and return the random weights that the golden folder's README describes."""
     random, weights, inputs = np.random.RandomState(seed), {}, 3
     for layer, outputs in zip(LAYERS, CHANNELS, strict=True):
         weight = random.standard_normal((outputs, inputs, 3, 3)) * np.sqrt(2 / (9 * inputs))

@@ -1,4 +1,4 @@
-"""Stand-ins for SLURM's commands: `sbatch` records its arguments, `squeue` says that jobs are done."""
+"""Stand-ins for SLURM's commands: `sbatch` records its arguments, `squeue` reports jobs as completed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMANDS = ("sbatch", "squeue", "sinfo", "sacctmgr", "scontrol", "sacct", "sshar
 
 
 class Recorder:
-    """Stand-ins for SLURM's commands, and what was submitted to them."""
+    """Stand-ins for SLURM's commands, and the jobs submitted to them."""
 
     def __init__(self, folder: Path):
         self.lines, self.programs = folder / "lines", folder / "bin"
@@ -44,7 +44,7 @@ class Recorder:
         )
 
     def submitted(self) -> Iterator[tuple[str, list[str]]]:
-        """(rule, options) of each job, without the command that it runs."""
+        """Yield (rule, options) of each submitted job, without the command that it runs."""
         for file in sorted(self.lines.iterdir(), key=lambda file: file.stat().st_mtime_ns):
             words = file.read_text().split("\0")[:-1]
             rule = re.fullmatch(r"rule_(.+?)(_wildcards_.*)?", words[words.index("--comment") + 1])

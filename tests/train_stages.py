@@ -1,4 +1,4 @@
-"""Trainings of which tests say only what they need."""
+"""``train`` stages of which a test sets only the keys that it needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nanogen.config.train_stage import TrainStage
 
 
 def train_stage(latent: Sequence[int], method: str, task: str, **training: int) -> TrainStage:
-    """A training on latents of this shape, with the keys ``training``; its seed is 3."""
+    """A ``train`` stage on latents of this shape with the ``training`` keys; its seed is 3."""
     stage = stages.train(load_study("nano"), "jit", "imagenet")
     about = {"seed": 3, "method": method, "task": task, "latent": list(latent)}
     return TrainStage.from_json({**stage, **about, "training": {**stage["training"], **training}})

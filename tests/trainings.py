@@ -1,4 +1,4 @@
-"""Trainings of backbones in a test's own folder, on one process."""
+"""Trainings of backbones in one process, in the test's own folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 
 
 class Stopping(TrainingData):
-    """Training data that asks the process to stop while batch ``at`` is read."""
+    """Training data that sends SIGTERM to its process while batch ``at`` is read."""
 
     at = -1
     reads = 0
@@ -47,8 +47,11 @@ def train_in(
     initial: Path | None = None,
     **execution: Any,
 ) -> Path:
-    """Train the stage whose JSON is given in ``folder``, saving after ``every`` so many steps; returns
-    the model's folder. ``execution`` are further keys of `nanogen.training.execution.Execution`."""
+    """Train ``stage``, given as JSON, in ``folder`` and return the model's folder.
+
+    A checkpoint is saved every ``every`` steps. ``execution`` are further keys of
+    `nanogen.training.execution.Execution`.
+    """
     state, model = folder / "state", folder / "model"
     with checkpoint.locked(state):
         train(

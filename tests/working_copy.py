@@ -1,4 +1,4 @@
-"""A working copy of the repository, and plans of the graph (`snakemake -n`) read back as jobs."""
+"""A working copy of the repository, and dry runs (`snakemake -n`) parsed into jobs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ ENVIRONMENT = {
     "PYTHONPATH": "",
     "OMP_NUM_THREADS": "1",
 }
-# Plans are made in processes forked from one that has imported Snakemake: half of a plan's time.
+# Dry runs are forked from a process that has imported Snakemake, which saves half of their time.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["snakemake.cli", "pytest"])
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a plan."""
+    """One job of a dry run."""
 
     rule: str
     wildcards: dict[str, str] = field(default_factory=dict)
@@ -43,21 +43,21 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run of Snakemake ended; ``text`` is what it said on both streams."""
+    """Exit code of a Snakemake run, and its output on both streams."""
 
     code: int
     text: str
 
     @property
     def jobs(self) -> list[Job]:
-        """The jobs of a dry run, targets such as ``all`` left out."""
+        """The jobs of a dry run, without targets such as ``all``."""
         blocks = re.split(r"^(?:local)?rule (\w+):\n", self.text, flags=re.MULTILINE)[1:]
         found = [_job(*pair) for pair in zip(blocks[::2], blocks[1::2], strict=True)]
         return [job for job in found if job.outputs]
 
     @property
     def rules(self) -> Counter[str]:
-        """How many jobs of each rule are planned."""
+        """Number of planned jobs per rule."""
         return Counter(job.rule for job in self.jobs)
 
     def of(self, *rules: str) -> list[Job]:
@@ -72,7 +72,7 @@ def _job(rule: str, block: str) -> Job:
 
 
 def _snakemake(arguments: Sequence[str], folder: Path, streams: Sequence[Path]) -> None:
-    """Be the program `snakemake` in that folder, with both streams in these files."""
+    """Run `snakemake` in ``folder`` with stdout and stderr redirected to ``streams``."""
     for descriptor, path in enumerate(streams, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ.update(ENVIRONMENT)
@@ -84,7 +84,7 @@ def _snakemake(arguments: Sequence[str], folder: Path, streams: Sequence[Path]) 
 
 
 class WorkingCopy:
-    """The files that the graph is made of, in a folder of the test's own."""
+    """The files of the workflow, copied to the test's own folder."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -110,7 +110,7 @@ class WorkingCopy:
         return Outcome(done.returncode, done.stdout + done.stderr)
 
     def started(self, *arguments: str) -> subprocess.Popen[str]:
-        """Snakemake running in a process group of its own, both streams in ``stdout``."""
+        """Start Snakemake in its own process group, with both streams in ``stdout``."""
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
@@ -122,7 +122,7 @@ class WorkingCopy:
         )
 
     def dry_run(self, *arguments: str) -> Outcome:
-        """`snakemake -n` with these arguments."""
+        """Run `snakemake -n` with these arguments."""
         with TemporaryDirectory() as folder:
             streams = [Path(folder, name) for name in ("out", "err")]
             process = FORKS.Process(target=_snakemake, args=(["-n", *arguments], self.folder, streams))
@@ -131,7 +131,7 @@ class WorkingCopy:
             return Outcome(process.exitcode, "".join(path.read_text() for path in streams))
 
     def plan(self, *arguments: str) -> Outcome:
-        """A dry run; fails the test where Snakemake refuses."""
+        """Run `snakemake -n`; fail the test if Snakemake refuses."""
         outcome = self.dry_run(*arguments)
         assert outcome.code == 0, outcome.text[-3000:]
         return outcome

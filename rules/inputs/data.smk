@@ -1,8 +1,8 @@
-# What the rules of the imports of data read: input and parameter functions.
+# Input and parameter functions of the rules for importing data.
 
 
 def downloads(wildcards):
-    """Data sets that an import reads: of the hub, or drawn, unless the user gave a folder."""
+    """Data sets that an import reads, downloaded or drawn; none if the user gave a folder."""
     data = stages.task_data(STUDY, wildcards.task)
     if data.root == PATHS.inputs(wildcards.task):
         return [f"{data.root}/nanogen.json"]
@@ -14,7 +14,7 @@ def downloads(wildcards):
 
 
 def fetched_part(wildcards):
-    """Options that say which part of a data set is read."""
+    """Options that select the part of a data set to download."""
     data = stages.task_data(STUDY, wildcards.task)
     if data.file:
         return f"--file {quote(data.file)}"
@@ -22,23 +22,23 @@ def fetched_part(wildcards):
 
 
 def is_imported(task):
-    """Whether a task's pictures are files of others, which several processes and jobs can import."""
+    """Whether a task's images are existing files, which several processes and jobs can import."""
     return stages.task_data(STUDY, task).source in ("folder", "captioned", "webdataset")
 
 
 def import_shares(wildcards):
-    """Notes of the jobs that import a share each, of which one more job makes the image file."""
+    """Outputs of the jobs that import a share each; one more job joins these to the image file."""
     count = STUDY.data_shards if is_imported(wildcards.task) and wildcards.split == "train" else 1
     folder = f"{ROOT}/data/{wildcards.task}/{wildcards.split}"
     return [f"{folder}/{k + 1}-of-{count}.json" for k in range(count)] if count > 1 else []
 
 
 def import_threads(wildcards):
-    """All cores for an import, as far as there are so many; drawing takes one."""
+    """Threads of a job: all cores for an import, one for drawing."""
     return os.cpu_count() if is_imported(wildcards.task) else 1
 
 
 def downloaded_root(wildcards, input):
-    """Option that points an import at what was fetched; nothing where the data has its own root."""
+    """Option that passes the download folder to an import; empty if the data has a root of its own."""
     fetched = downloads(wildcards) and not stages.task_data(STUDY, wildcards.task).root
     return f"--root {ROOT}/downloads/{wildcards.task}" if fetched else ""

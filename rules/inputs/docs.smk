@@ -1,11 +1,11 @@
-# What the rules of the site read: input and parameter functions.
+# Input and parameter functions of the rules for the site.
 
 
-SITE = "build/docs"  # of no study: it tells of the program
+SITE = "build/docs"  # belongs to no study
 
 
 def get_doc_sources(wildcards):
-    """What the pages are written in or made from: another file of these makes the site anew."""
+    """Sources of the pages. A change in one of them builds the site again."""
     root = Path(workflow.basedir)
     patterns = (
         "docs/**/*.*",

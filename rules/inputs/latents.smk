@@ -1,4 +1,4 @@
-# What the rules of the caches read: input and parameter functions.
+# Input and parameter functions of the rules for the caches.
 
 
 def all_caches():
@@ -17,7 +17,7 @@ scattergather:
     text=STUDY.text_shards,
 
 
-# With one shard the cache is the shard; with more, as many jobs encode and one joins their files.
+# With one shard, the cache is that shard. With more, one job encodes each shard and one more joins them.
 
 
 SHARDED = STUDY.latent_shards > 1

@@ -1,4 +1,4 @@
-# What the rules of the scores read: input and parameter functions.
+# Input and parameter functions of the rules for the scores.
 
 
 EXTRACTORS = RUNS[FIRST, STUDY.tasks[0]].evaluation.extractors
@@ -28,21 +28,22 @@ CAPTIONS = [name.removeprefix("fid_") for name in TEXT_TO_IMAGE if name.startswi
 
 
 def measuring(task):
-    """Makes the configurations of all stages that measure a sample set of a task."""
+    """Return a function for the configurations of all stages that measure a sample set of a task."""
     return lambda study, method, variant: stages.measuring(study, method, task, variant)
 
 
 def caption_inputs(wildcards):
-    """Named inputs of the moments of a set of captions: the prompts, and the network by which FID is
-    measured."""
+    """Named inputs for the reference moments of a caption set: the prompts and FID's extractor."""
     extractor = RUNS[FIRST, "t2i"].evaluation.extractors[0]
     return {"prompts": PATHS.prompts, "folder:extractor": PATHS.model_card(extractor)}
 
 
 def scoring_inputs(task):
-    """An input function: the cards of the networks that measure a sample set, the questions about the
-    prompts where one of them answers those, and the moments of sets of captions. They are the same for
-    every method."""
+    """Return an input function for the rule that measures a sample set.
+
+    The inputs are the cards of the networks, the questions about the prompts if DPG-Bench is measured,
+    and the reference moments of caption sets. They are the same for every method.
+    """
 
     def inputs(wildcards):
         networks = {

@@ -1,6 +1,6 @@
-# What the rules of the frozen networks read: input and parameter functions.
+# Input and parameter functions of the rules for the frozen networks.
 
 
 def training_images(split):
-    """Images of the task that a model is trained on."""
+    """Return an input function for the images of this split that a model is trained on."""
     return lambda wildcards: PATHS.data(MODELS[wildcards.model].data, split)

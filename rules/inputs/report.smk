@@ -1,11 +1,11 @@
-# What the rules of the report read: input and parameter functions.
+# Input and parameter functions of the rules for the report.
 
 
 T2I = "t2i" in STUDY.tasks
 IMAGENET = "imagenet" in STUDY.tasks
 
 
-# Those that are made in one process, since what they say of correlations is computed once.
+# Written by one process: it takes longer to start than to write, and correlations are computed once.
 
 
 CORRELATIONS = ["correlations", "sensitivity", "influence"]
@@ -15,14 +15,14 @@ PUBLISHED_TABLES = [name for name, table in TABLES.items() if table.published]
 PUBLISHED_FIGURES = [name for name, figure in FIGURES.items() if figure.published]
 
 
-# Which measured tables the explorer joins; a study of reproductions shows the paper's numbers there.
+# The measured tables that the explorer joins; with none, it shows the paper's numbers.
 
 
 EXPLORED = [name for name in explorer_entries.TABLES.values() if name in OWN_TABLES]
 
 
 def tables(*names):
-    """Files of these tables: the paper's, and the study's where it has them."""
+    """Files of these tables: the paper's, and the study's own if it has them."""
     published = [f"{ROOT}/tables/published/{name}.csv" for name in names if name in PUBLISHED_TABLES]
     return published + [PATHS.table(name) for name in names if name in OWN_TABLES]
 
@@ -74,19 +74,19 @@ def style_option(wildcards):
 
 
 def style_of(figure):
-    """--style for the figures that the study styles; the others take their own default."""
+    """Option --style for a figure that the study styles, empty for other figures."""
     style = STUDY.report.figures.get(figure)
     return f"--style '{canonical_json(style.model_dump())}'" if style else ""
 
 
 def grid_source(wildcards):
-    """What the pictures are of: the prompts, or images whose file names the classes."""
+    """Named input that labels the images: the prompts, or an image file with the class names."""
     if wildcards.task == "t2i":
         return {"prompts": PATHS.prompts}
     return {"reference": PATHS.data("imagenet", "val")}
 
 
-# Sample sets of one method after parts of its training and after all of it, by their headings (Figure 3).
+# Sample sets after a part of a method's training and after all of it, by heading (Figure 3).
 
 
 LENGTHS = {
@@ -113,10 +113,7 @@ def get_lengths_figure(wildcards):
     return lengths()
 
 
-# Entries of the leaderboard: the study's own, one per row of its tables, and those handed in. A study
-
-
-# of reproductions has none: its methods differ in size and schedule.
+# The study's leaderboard entries by name. Reproductions have none: their sizes and schedules differ.
 
 
 OWN_ENTRIES = (
@@ -132,7 +129,7 @@ def get_metric_files(*names):
 
 
 def get_entry_metrics(wildcards):
-    """Metric files that the study's own entries are made of."""
+    """Metric files behind the study's own entries."""
     return get_metric_files(*EXPLORED)
 
 
@@ -144,7 +141,7 @@ def get_entries(wildcards):
     handed_in = sorted(map(str, Path(folder).glob("*.json")))
     if not handed_in:
         raise WorkflowError(
-            f"leaderboard.entries: {folder} holds no entry (*.json); name the folder that they lie in"
+            f"leaderboard.entries: {folder} holds no entry (*.json); name the folder that contains them"
         )
     return [*OWN_ENTRIES.values(), *handed_in]
 
@@ -163,7 +160,7 @@ def get_leaderboard(wildcards):
 
 
 def get_number_tables(wildcards):
-    """Tables that the text's numbers are made of."""
+    """Tables with the numbers that a text quotes."""
     return [
         path
         for name in ("table2", "table3", "table4", "correlations", "claims")
@@ -172,7 +169,7 @@ def get_number_tables(wildcards):
 
 
 def get_bundle_files(wildcards):
-    """Every table and figure in every format, the sample grids, the entries and the text's numbers."""
+    """Every table and figure in every format, sample grids, entries and the numbers to quote."""
     return [
         *(
             str(Path(path).with_suffix(kind))
@@ -200,7 +197,7 @@ def report_page():
 
 
 def get_report_files(wildcards):
-    """Every table and picture of the report."""
+    """Every table and image of the report."""
     shown = [str(Path(path).with_suffix(".html")) for path in tables(*TABLES) + leaderboard()]
     return [*shown, *figures(*FIGURES), *lengths(), *grids()]
 
@@ -214,7 +211,7 @@ def get_explored_metrics(wildcards):
 
 
 def get_explored_samples(wildcards):
-    """What the explorer's pictures are taken from: sample sets, prompts and the names of classes."""
+    """Files behind the explorer's images: sample sets, prompts and class names."""
     public = [PATHS.samples(name, "t2i", variants.GUIDED) for name in PUBLIC]
     sets = [
         PATHS.samples(method, task, variant)
@@ -225,5 +222,3 @@ def get_explored_samples(wildcards):
     ]
     named = [PATHS.prompts] * T2I + [PATHS.data("imagenet", "val")] * IMAGENET
     return [*public, *sets, *named] if EXPLORED else []
-
-# One process: it starts for longer than it writes, and what tables say of correlations is computed once.

@@ -1,4 +1,4 @@
-# What the rules of the sample sets read: input and parameter functions.
+# Input and parameter functions of the rules for the sample sets.
 
 
 def sampled_run(wildcards):

@@ -1,9 +1,9 @@
-# What the rules of the tokenizers read: input and parameter functions.
+# Input and parameter functions of the rules for the tokenizers.
 
 
 def tokenizer_inputs(wildcards):
-    """Named inputs of a tokenizer's training: images, and the cards of the frozen networks that it is
-    made with, as encoder, perceptual distance or discriminator."""
+    """Named inputs of a tokenizer's training: images, and the cards of the frozen networks that it uses
+    as encoder, perceptual distance or discriminator."""
     model = MODELS[wildcards.model]
     networks = dict.fromkeys(tokenizer_networks.networks_of(model).values())
     return {
@@ -14,13 +14,13 @@ def tokenizer_inputs(wildcards):
 
 
 def tokenizers_built(tuned):
-    """A wildcard pattern for the tokenizers that are trained here, from scratch or from another."""
+    """Return a wildcard pattern for tokenizers trained from scratch or, if ``tuned``, from another."""
     built = [m for m in MODELS.values() if m.source == "build" and m.kind in ("vae", "rae")]
     return "|".join(re.escape(m.name) for m in built if bool(m.end_to_end) == tuned) or "(?!)"
 
 
 def tokenizer_state(wildcards):
-    """Where a tokenizer's training saves and resumes: outside the outputs."""
+    """Folder in which a tokenizer's training saves its state, outside the outputs."""
     return f"{ROOT}/state/{stages.model(STUDY, wildcards.model)['hash']}"
 
 

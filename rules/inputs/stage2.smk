@@ -1,10 +1,13 @@
-# What the rules of the trainings read: input and parameter functions.
+# Input and parameter functions of the rules for the trainings.
 
 
 def training_inputs(wildcards):
-    """Named inputs of one run: latents, or images and what encodes them; where the task has text its features, or
-    captions and what encodes them; the features and frozen networks that its loss terms compare with,
-    and what evaluates it meanwhile."""
+    """Named inputs of one run.
+
+    These are latents, or images and the tokenizer that encodes them; for text conditions, text features,
+    or captions and the text encoder; the features and frozen networks that loss terms use; and the
+    inputs of the evaluation while training.
+    """
     run = RUNS[wildcards.method, wildcards.task]
     images = {"data": PATHS.data(wildcards.task, "train")}
     if run.tokenizer == PIXELS:
@@ -27,8 +30,8 @@ def training_inputs(wildcards):
 
 
 def online_inputs(run):
-    """Named inputs of a run's evaluation while it is trained, if it has one. They change no weight, so
-    one that is made again (hence ancient) trains nothing."""
+    """Named inputs of a run's evaluation while it is trained, if it has one. They do not affect the
+    weights, so they are ``ancient``: a newer input does not start the training again."""
     if not run.training.evaluate_every:
         return {}
     evaluation, networks = run.evaluation, [run.tokenizer]
@@ -46,8 +49,11 @@ def online_inputs(run):
 
 
 def online_option(wildcards):
-    """--online and the evaluation's configuration. Its file is named by the training that it is of:
-    another number of steps or images then changes no parameter of the rule, and trains nothing."""
+    """Option --online with the evaluation's configuration, empty without an evaluation.
+
+    The file is named after the hash of the training. Changing the interval or the number of images then
+    changes no parameter of the rule, and does not start the training again.
+    """
     if not RUNS[wildcards.method, wildcards.task].training.evaluate_every:
         return ""
     try:
@@ -58,7 +64,7 @@ def online_option(wildcards):
 
 
 def encoding_options(wildcards):
-    """--encode and --encode-text with the configurations of what a run encodes itself."""
+    """Options --encode and --encode-text with the configurations of what a run encodes itself."""
     run, task = RUNS[wildcards.method, wildcards.task], wildcards.task
     options = ""
     if run.tokenizer != PIXELS and not CACHES.of("latents", task, run.tokenizer):
@@ -69,20 +75,20 @@ def encoding_options(wildcards):
     return options
 
 
-# Runs whose training keeps averages on the way; then every training writes a file of them.
+# Whether any run keeps averages during its training; if so, every training writes a file of them.
 
 
 KEEPS = any(run.training.snapshots for run in RUNS.values())
 
 
 def keep_option(wildcards):
-    """--keep and the steps after which the average is kept; nothing where no run of the study asks."""
+    """Option --keep with the steps whose average is kept, empty if no run of the study keeps any."""
     steps = variants.kept(RUNS[wildcards.method, wildcards.task]).values()
     return " ".join([" --keep", *map(str, steps)]) if KEEPS else ""
 
 
 def tracking_options(wildcards):
-    """--tracker for each of a run's trackers, and the folder that they write to."""
+    """Options --tracker for each of a run's trackers, and --tracking with their output folder."""
     named = [f" --tracker {name}" for name in RUNS[wildcards.method, wildcards.task].training.trackers]
     if not named:
         return ""
@@ -98,13 +104,13 @@ def training_options(wildcards, input):
 
 
 def state_folder(wildcards):
-    """Where a training saves and resumes: outside the outputs, which Snakemake deletes."""
+    """Folder in which a training saves its state, outside the outputs, which Snakemake deletes."""
     named = (wildcards.method, wildcards.task, wildcards.weights)
     return f"{ROOT}/state/{stages.train(STUDY, *named)['hash']}"
 
 
 def trained():
-    """Cards of every training of the study; a method may have one for its samples without guidance."""
+    """Cards of every training of the study. A method may train again for samples without guidance."""
     return [
         PATHS.trained(method, task, weights)
         for (method, task), run in RUNS.items()

@@ -10,8 +10,8 @@ from nanogen.ending import run_and_end
 from nanogen.errors import UserError
 from nanogen.fork_client import SOCKET, run_forked
 
-# New objects after which Python collects garbage, instead of 700: imports make none, and
-# looking takes a tenth of the time that torch and the libraries of networks need.
+# Allocations before a garbage collection, instead of 700. Imports create no garbage, but collecting it
+# would take a tenth of the time that importing torch and the libraries of networks takes.
 OBJECTS = 10_000
 
 

@@ -1,8 +1,9 @@
-"""The GPUs of this machine, and which of them a job is given.
+"""Assignment of this machine's GPUs to jobs.
 
-Snakemake knows how many a job needs (resource ``devices`` of the profile `gpu`), not which are free. So
-a command takes them itself before anything else: it locks one file per device for as long as it runs,
-also against a second Snakemake on the machine. However it ends, the system drops its locks.
+Snakemake knows how many GPUs a job needs (resource ``devices`` of the profile `gpu`), but not which are
+free. A command therefore takes its GPUs itself before it does anything else. It locks one file per
+device for as long as it runs, which also works against a second Snakemake on the same machine. The
+operating system releases the locks however the command ends.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from pathlib import Path
 
 from nanogen.errors import UserError
 
-SWITCH = "NANOGEN_DEVICES"  # which devices there are, e.g. 0,1,2,3; set, commands take theirs from them
+SWITCH = (
+    "NANOGEN_DEVICES"  # the devices to share, e.g. 0,1,2,3; if it is set, commands take theirs from it
+)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Commands that compute with networks; what `launch` starts has as many devices as processes.
+# Commands that run networks, each on one device. `launch` takes one device per process.
 ON_ONE = frozenset(
     {
         *("build-model", "encode-latents", "encode-features", "encode-text", "reference"),
@@ -27,12 +30,12 @@ ON_ONE = frozenset(
         *("train-tokenizer", "tune-tokenizer"),
     }
 )
-PAUSE = 0.2  # seconds between two looks for free devices
+PAUSE = 0.2  # seconds between two searches for free devices
 _held: list[int] = []  # descriptors of the locks of this process
 
 
 def counted() -> list[str]:
-    """The devices that may be used: those that `SWITCH` or `VISIBLE` names, else all of this machine."""
+    """Return the usable devices: those that `SWITCH` or `VISIBLE` names, or else all of this machine."""
     for name in (SWITCH, VISIBLE):
         if (named := os.environ.get(name)) is not None:
             return [device.strip() for device in named.split(",") if device.strip()]
@@ -41,7 +44,7 @@ def counted() -> list[str]:
 
 
 def needed(command: Sequence[str]) -> int:
-    """How many devices a command of `nanogen` computes on."""
+    """Return the number of devices that a command of `nanogen` runs on."""
     if command[:1] == ["launch"]:
         options = command[: command.index("--")] if "--" in command else command
         return int(options[options.index("--processes") + 1]) if "--processes" in options else 1
@@ -49,10 +52,10 @@ def needed(command: Sequence[str]) -> int:
 
 
 def take(command: Sequence[str]) -> list[str]:
-    """Wait for the free devices that a command needs, and let this process see only these.
+    """Wait until the devices that a command needs are free, and make only these visible to this process.
 
-    Those that this process starts see the same and take none. Without `SWITCH` nothing is taken, and all
-    devices are visible. Raises UserError where there are too few.
+    Child processes see the same devices and take none themselves. Without `SWITCH` nothing is taken, and
+    all devices are visible. Raises UserError if the machine has too few.
     """
     if SWITCH not in os.environ:
         return []
@@ -69,7 +72,7 @@ def take(command: Sequence[str]) -> list[str]:
 
 
 def _locked(devices: Sequence[str], count: int) -> list[str]:
-    """Lock ``count`` of the devices, all at once: who holds some never waits for others."""
+    """Lock ``count`` of the devices, all or none: a process that holds some never waits for others."""
     if not count:
         return []
     folder = Path(tempfile.gettempdir(), f"nanogen-devices-{os.getuid()}")

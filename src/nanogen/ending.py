@@ -1,7 +1,7 @@
-"""How a process ends: at once, when everything is written and closed.
+"""Exit at once when all output is written and closed, without tearing down the interpreter.
 
-Python would take its modules and objects down one by one first. After an import of torch that is up to a
-third of a short command's processor time, for memory that the system frees anyway.
+Python would first destroy its modules and objects one by one. After an import of torch, this takes up to
+a third of a short command's processor time, only to free memory that the system frees anyway.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-UNWRITTEN = 1  # exit code where the output could not be written
+UNWRITTEN = 1  # exit code if the output could not be written
 
 
 def run_and_end(main: Callable[[], int]) -> NoReturn:
     """Call ``main`` and end the process with the code that it returns or exits with.
 
-    Threads are waited for, and whatever is registered with `atexit` runs first: this module's own is
-    registered before the others and so comes last. An exception that ``main`` lets out ends the process
-    as it always does, and so does a process group of torch that is still open.
+    Threads are joined and `atexit` handlers run as usual; this module's handler is registered before the
+    others and therefore runs last. If ``main`` raises an exception, or if a process group of torch is
+    still open, the interpreter shuts down normally.
     """
     codes: list[int] = []
     atexit.register(_leave, codes)
@@ -48,10 +48,10 @@ def _in_process_group() -> bool:
 
 
 def _flush(stream) -> bool:
-    """Flush the stream. Returns whether that succeeded; a failure is reported."""
+    """Flush the stream and return whether this succeeded. Errors are reported, except a closed pipe."""
     try:
         stream.flush()
-    except BrokenPipeError:  # who read it has seen enough
+    except BrokenPipeError:  # the reader has closed it
         return False
     except OSError as error:
         os.write(2, f"nanogen: cannot write {stream.name}: {error.strerror}\n".encode())

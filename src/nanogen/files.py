@@ -1,8 +1,8 @@
-"""Files that are complete or absent, and that say what made them.
+"""Atomic writes, and headers that identify what made a file.
 
-Everything is written in a hidden folder beside its place (`nanogen.hidden`) and renamed; what exists
-under its final name is whole. Every file the project reads back carries a format name, a format
-version and the hash of the configuration that made it.
+Every output is written in a hidden folder beside its final path (`nanogen.hidden`) and then renamed, so
+a file that exists under its final name is complete. Every file that the project reads back has a header
+with a format name, a format version and the hash of the configuration that made it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nanogen.text import decoded, parsed
 
 @contextmanager
 def explained(path: Path, doing: str = "write") -> Iterator[None]:
-    """Turn the operating system's errors about ``path`` into a sentence (raises UserError)."""
+    """Turn the operating system's errors about ``path`` into a UserError with a readable message."""
     try:
         yield
     except UserError:
@@ -40,8 +40,10 @@ def explained(path: Path, doing: str = "write") -> Iterator[None]:
 
 
 def _error_number(error: Exception) -> int | None:
-    """The operating system's number of an error; safetensors and tokenizers, written in Rust, say
-    it in their text only."""
+    """Return the errno of an error; None if it is not an error of the operating system.
+
+    safetensors and tokenizers are written in Rust and give the number only in the error's text.
+    """
     if isinstance(error, OSError):
         return error.errno or 0
     found = re.search(r"\(os error (\d+)\)", str(error))
@@ -65,10 +67,10 @@ def _sentence(number: int, error: Exception, path: Path) -> str:
 
 
 def damage(error: Exception, path: Path) -> str:
-    """Why the content of ``path`` cannot be read, as far as the content is to blame.
+    """Return why the content of ``path`` cannot be read, if the content is at fault.
 
-    Raises UserError where the system is, e.g. a disk that does not answer: nothing is wrong with the
-    file then, and it must be neither left out nor deleted. Raises MemoryError as it is.
+    Raises UserError if the system is at fault, e.g. a disk that does not answer: the file may be intact
+    then and must be neither skipped nor deleted. A MemoryError is raised unchanged.
     """
     if isinstance(error, UserError | MemoryError):
         raise error
@@ -76,17 +78,17 @@ def damage(error: Exception, path: Path) -> str:
     if number and path.is_symlink() and number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
         return "a link that leads nowhere"
     if number == errno.EISDIR:
-        return "a link back to a folder that it lies in"
+        return "a link back to a folder that contains it"
     if number:
         raise UserError(f"cannot read {path}: {_sentence(number, error, path)}") from error
     return stand_in(path) or str(error).strip() or type(error).__name__
 
 
 def damage_inside(error: Exception, content: bytes) -> str:
-    """The same of what was read from an archive already."""
+    """Return `damage` for ``content`` that has already been read from an archive."""
     if isinstance(error, UserError | MemoryError):
         raise error
-    said = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error))  # how Pillow calls bytes
+    said = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error))  # Pillow's name for bytes
     return stand_in_of(content) or said.strip() or type(error).__name__
 
 
@@ -107,13 +109,13 @@ def folder_beside(path: Path | str) -> Iterator[Path]:
 
 
 def scratch_folder() -> AbstractContextManager[Path]:
-    """A folder on this machine's own disk, for what nobody needs when the block ends."""
+    """Return a context with a temporary folder on this machine's own disk, removed at its end."""
     return folder_beside(Path(tempfile.gettempdir(), "nanogen"))
 
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary file name; it becomes ``path`` if the block ends well, else it is removed."""
+    """Yield a temporary file name; it becomes ``path`` if the block succeeds, else it is removed."""
     path = Path(path)
     with folder_beside(path) as hidden:
         temporary = hidden / path.name
@@ -124,7 +126,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """Yield an empty temporary folder; it replaces ``path`` if the block ends well."""
+    """Yield an empty temporary folder; it replaces ``path`` if the block succeeds."""
     path = Path(path)
     with folder_beside(path) as hidden:
         temporary = hidden / path.name
@@ -138,8 +140,10 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 def _finish(file: Path) -> None:
-    """On the disk, and with the rights that the umask asks for: some libraries write files that others
-    may not read."""
+    """Flush the file to the disk and set the permissions that the umask gives.
+
+    Some libraries write files that other users cannot read.
+    """
     with open(file, "rb") as handle:
         os.fsync(handle.fileno())
     umask = os.umask(0o077)
@@ -148,7 +152,7 @@ def _finish(file: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder, if it exists, at once: a killed process leaves no half of it."""
+    """Remove a folder, if it exists. This is atomic: a killed process does not leave half of it."""
     if path.is_dir():
         with folder_beside(path) as hidden:
             path.replace(hidden / path.name)
@@ -164,7 +168,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_text(path: Path | str) -> str:
-    """The text of a file as `nanogen.text.decoded`; UserError also where it cannot be read."""
+    """Return a file's text (`nanogen.text.decoded`); raises UserError if it cannot be read."""
     path = Path(path)
     with explained(path, "read"):
         content = path.read_bytes()
@@ -172,12 +176,12 @@ def read_text(path: Path | str) -> str:
 
 
 def read_json(path: Path | str) -> Any:
-    """Parse a JSON file that this program made; a missing or broken one raises UserError."""
+    """Parse a JSON file that this program wrote. Raises UserError if it is missing or damaged."""
     return parsed(read_text(path), path, "delete it and make it again")
 
 
 def label(kind: str, version: int, hash_: str, /, **more: Any) -> dict[str, Any]:
-    """The header of a file or folder: ``format``, ``format_version``, ``hash`` and the software."""
+    """Return a file's or folder's header: ``format``, ``format_version``, ``hash``, program version."""
     return {
         "format": f"nanogen.{kind}",
         "format_version": version,
@@ -189,7 +193,7 @@ def label(kind: str, version: int, hash_: str, /, **more: Any) -> dict[str, Any]
 
 def check_label(found: Any, path: Path | str, kind: str, version: int, hash_: str | None) -> None:
     """Raise UserError unless ``found`` (a header) is of this kind, version and hash (None: any)."""
-    # As text: attributes of HDF5 may be arrays, which are equal to nothing.
+    # Compared as text: HDF5 attributes may be arrays, whose comparison is not a single boolean.
     found = {key: str(value) for key, value in dict(found).items()}
     version_found = found.get("format_version", "-1")
     if found.get("format") != f"nanogen.{kind}":

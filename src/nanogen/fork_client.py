@@ -1,9 +1,9 @@
-"""Run a command as a fork of the fork server, where one is there: it has imported the libraries before.
+"""Run a command in a fork of the fork server, which has already imported the libraries.
 
-The client hands its arguments, environment and open files to the server (`nanogen.fork_server`), which
-forks, and waits for the fork's exit code. The fork gets the signals that would end the client, and does
-not outlive it. Where no server is there, or it was started under other conditions, the command runs by
-itself as ever.
+The client passes its arguments, environment and open files to the server (`nanogen.fork_server`). The
+server forks, and the client waits for the fork's exit code. Signals that would end the client are passed
+on to the fork, and the fork does not outlive the client. If no server is running, or if it was started
+under different conditions, the command runs in its own process as usual.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-SOCKET = "NANOGEN_FORK_SERVER"  # the environment variable that tells the server's address
-# Snakemake sets these to a job's threads.
+SOCKET = "NANOGEN_FORK_SERVER"  # the environment variable with the server's address
+# Libraries whose variables ``<LIBRARY>_NUM_THREADS`` Snakemake sets to a job's number of threads.
 THREADS = ("OMP", "GOTO", "OPENBLAS", "MKL", "NUMEXPR")
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in THREADS} | {"VECLIB_MAXIMUM_THREADS": "1"}
-# Variables that Python and the libraries read when they are imported, and a batch system's.
+# Prefixes of the variables that Python and the libraries read at import, and of a batch system's.
 READ_AT_IMPORT = (
     *(f"{library}_" for library in THREADS),
     "CUDA",
@@ -38,18 +38,18 @@ READ_AT_IMPORT = (
     "TRANSFORMERS_",
 )
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-NUMBER = 4  # bytes of a number in a message
-DIED = 1  # exit code where the server ended before its fork did
+NUMBER = 4  # bytes of an integer in a message
+DIED = 1  # exit code if the server ended before its fork
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asks to be run, and the conditions that must be the server's own."""
+    """The command that a client wants to run, and the conditions that must match those of the server."""
 
     arguments: list[str]
     folder: str
     environment: dict[str, str]
-    prefix: str  # of the Python that runs
+    prefix: str  # sys.prefix of the client's Python
     umask: int
 
     @classmethod
@@ -59,23 +59,23 @@ class Request:
         return cls(list(arguments), os.getcwd(), dict(os.environ), sys.prefix, umask)
 
     def fits(self, environment: Mapping[str, str]) -> bool:
-        """Would a process started for this request import what one with ``environment`` did?"""
+        """Return whether this request's process would import the same as one with ``environment``."""
         same = read_at_import(self.environment) == read_at_import(environment)
         return same and self.prefix == sys.prefix
 
     def become(self, files: Sequence[int]) -> None:
-        """Make this process the one that the client asked for; ``files`` become 0, 1 and 2."""
+        """Turn this process into the requested one; ``files`` become file descriptors 0, 1 and 2."""
         for wanted, given in enumerate(files):
             os.dup2(given, wanted)
             os.close(given)
-        # As Python opens them when it starts.
+        # Opened in the same way as at the start of Python.
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
         os.chdir(self.folder)
         os.umask(self.umask)
         os.environ.clear()
         os.environ.update(self.environment)
-        tempfile.tempdir = None  # it is read from the environment once
+        tempfile.tempdir = None  # tempfile reads the environment only once
         sys.argv = ["nanogen", *self.arguments]
 
 
@@ -84,9 +84,9 @@ def read_at_import(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def run_forked(arguments: Sequence[str]) -> None:
-    """Run `nanogen` with ``arguments`` in a fork of the server, and end this process as the fork ended.
+    """Run `nanogen` with ``arguments`` in a fork of the server, and exit as the fork exits.
 
-    Returns where no server is there that could do so.
+    Returns if no suitable server is running.
     """
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     with socket.socket(socket.AF_UNIX) as server:
@@ -99,7 +99,7 @@ def run_forked(arguments: Sequence[str]) -> None:
 
 
 def _ask(server: socket.socket, request: Request) -> int:
-    """The process id of the fork; 0 where there is none."""
+    """Send the request. Returns the process id of the fork, or 0 if there is none."""
     message = json.dumps(vars(request)).encode()
     try:
         server.connect(os.environ[SOCKET])
@@ -129,14 +129,14 @@ def _end_as(status: bytes, child: int) -> NoReturn:
         os._exit(DIED)
     code = os.waitstatus_to_exitcode(int.from_bytes(status))
     if code < 0:
-        with suppress(OSError):  # of a signal that cannot be caught
+        with suppress(OSError):  # the signal cannot be caught
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 
 
 def received(connection: socket.socket, count: int) -> bytes:
-    """So many bytes, or none where the other side ended first."""
+    """Receive ``count`` bytes; empty if the other side ended first."""
     parts = b""
     while len(parts) < count:
         part = connection.recv(count - len(parts))

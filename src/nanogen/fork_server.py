@@ -1,6 +1,6 @@
-"""A process that has imported the heavy libraries, of which each command of a study is a fork.
+"""Server that imports the heavy libraries once and forks one child per command of a study.
 
-The import of torch, transformers and diffusers takes longer than many commands of a small study compute.
+Importing torch, transformers and diffusers takes longer than the work of many commands of a small study.
 While Snakemake runs on one machine without an accelerator, this server imports them once, and `nanogen
 COMMAND` becomes its client (`nanogen.fork_client`). The server ends when Snakemake has ended.
 """
@@ -39,49 +39,56 @@ LIBRARIES = (
     "diffusers.models.autoencoders.autoencoder_kl",
 )
 
-Job = tuple[Request, list[int]]  # with the files that become 0, 1 and 2
+Job = tuple[Request, list[int]]  # with the files that become file descriptors 0, 1 and 2
 
 
 def start(python_path: str) -> None:
-    """Start the server for the children of this process, where forks are safe.
+    """Start the server for the children of this process, if forks are safe.
 
-    ``python_path`` is the PYTHONPATH of its clients. A fork of a process that has looked for an
-    accelerator could not use it: where there is one, and where Python cannot watch another process,
-    commands run by themselves.
+    No server is started on a machine with an accelerator, since a fork of a process that has looked for
+    an accelerator cannot use it. The same holds if Python cannot watch another process
+    (``os.pidfd_open``). Each command then runs in its own process.
+
+    Args:
+        python_path: PYTHONPATH of the clients.
     """
     accelerated = any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/kfd"))
     if accelerated or not hasattr(os, "pidfd_open"):
         return
     address = hidden_folder(Path(tempfile.gettempdir(), "nanogen")) / "socket"
-    atexit.register(shutil.rmtree, address.parent, ignore_errors=True)  # where the server is killed
+    atexit.register(shutil.rmtree, address.parent, ignore_errors=True)  # in case the server is killed
     subprocess.Popen(
         [sys.executable, "-m", "nanogen.fork_server", str(address), str(os.getpid())],
         env=os.environ | ONE_THREAD | {"PYTHONPATH": python_path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # the terminal's signals reach a fork by its client
+        start_new_session=True,  # a fork gets the terminal's signals from its client
     )
     os.environ[SOCKET] = str(address)
 
 
 class Server:
-    """Listens at ``address`` until the process of the descriptor ``owner`` has ended, and its forks.
+    """Server that listens until its owner and all of its forks have ended.
 
-    ``environment`` is what the libraries were imported in. A connection stays open until its fork has
-    ended.
+    A connection stays open until its fork has ended.
+
+    Args:
+        address: path of the socket.
+        owner: file descriptor (pidfd) of the process that the server ends with.
+        environment: environment in which the libraries were imported.
     """
 
     def __init__(self, address: Path, owner: int, environment: Mapping[str, str]):
         self.environment = environment
         self.owner = owner
-        self.woken, self.waker = socket.socketpair()  # the first is readable when a child has ended
+        self.woken, self.waker = socket.socketpair()  # woken becomes readable when a child ends
         for end in (self.woken, self.waker):
             end.setblocking(False)
         signal.set_wakeup_fd(self.waker.fileno())
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self.forks: dict[int, socket.socket] = {}
-        # Under its name only when it listens: who comes earlier runs by itself.
+        # Renamed once it listens: a client that connects earlier runs the command itself.
         hidden = address.with_suffix(".new")
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(hidden))
@@ -89,7 +96,10 @@ class Server:
         hidden.rename(address)
 
     def serve(self) -> Job | None:
-        """Returns in each fork what it has to run, and None in the server when its owner has ended."""
+        """Serve requests. Returns the job to run in each fork, and None in the server at its end.
+
+        The server ends when its owner and all of its forks have ended.
+        """
         while True:
             connections = self.forks.values()
             watched: list[int | socket.socket] = [self.owner, self.woken, self.listener, *connections]
@@ -102,7 +112,7 @@ class Server:
                 return None
 
     def _reap(self) -> None:
-        """Tell clients how their forks ended."""
+        """Send the exit status of each fork that has ended to its client."""
         with suppress(BlockingIOError):
             self.woken.recv(4096)
         for child in list(self.forks):
@@ -112,13 +122,16 @@ class Server:
                     connection.sendall(status.to_bytes(NUMBER))
 
     def _kill_orphans(self, ready: Sequence[Any]) -> None:
-        """Clients send nothing after the request: something to read means that the client has ended."""
+        """Kill the forks whose clients have ended.
+
+        A client sends nothing after its request, so a readable connection means that it has ended.
+        """
         for child, connection in self.forks.items():
             if connection in ready:
                 os.kill(child, signal.SIGKILL)
 
     def _accept(self) -> Job | None:
-        """Fork for a request; returns in the fork what it has to run."""
+        """Accept a request and fork. Returns the job to run in the fork, and None in the server."""
         connection, _ = self.listener.accept()
         files: list[int] = []
         child = 0
@@ -132,7 +145,7 @@ class Server:
                     return request, files
                 self.forks[child] = connection
             connection.sendall(child.to_bytes(NUMBER))
-        except (OSError, ValueError, TypeError):  # a client that ended, or is none
+        except (OSError, ValueError, TypeError):  # the client has ended, or is not a client
             pass
         for file in files:
             os.close(file)
@@ -141,7 +154,7 @@ class Server:
         return None
 
     def _leave(self, connection: socket.socket) -> None:
-        """In a fork: be a process of its own. The sockets stay open in the server."""
+        """Separate a fork from the server: reset signals and close the fork's copies of its sockets."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for opened in (self.listener, self.woken, self.waker, connection, *self.forks.values()):
@@ -150,14 +163,14 @@ class Server:
 
 
 def main() -> None:
-    """The server's process, and by `Server.serve` its forks'."""
+    """Run the server; in its forks, run the requested command."""
     address = Path(sys.argv[1])
     try:
-        owner = os.pidfd_open(int(sys.argv[2]))  # before the imports, during which it may end
+        owner = os.pidfd_open(int(sys.argv[2]))  # before the imports, during which the owner may end
     except ProcessLookupError:
         shutil.rmtree(address.parent, ignore_errors=True)
         return
-    environment = dict(os.environ)  # as it was given: some libraries change it
+    environment = dict(os.environ)  # copied before the imports: some libraries change it
     for library in LIBRARIES:
         importlib.import_module(library)
     gc.collect()
@@ -174,7 +187,10 @@ def main() -> None:
 
 
 def _alone() -> bool:
-    """A fork has only the thread that made it, and may wait for ever for what another one held."""
+    """Return whether this process has a single thread, so that it can be forked.
+
+    A forked child has only the calling thread, so a lock held by another thread is never released.
+    """
     return len(os.listdir("/proc/self/task")) == 1
 
 

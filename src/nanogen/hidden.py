@@ -1,9 +1,10 @@
-"""Hidden folders that processes write in. Their names say whose they are. What a killed process left is
-removed by the next process that writes the same thing, and at the start of the next run.
+"""Hidden folders that processes write in, named after the process that owns them.
 
-A name is ``.NAME.tmp-HOST-PROCESS-START-RANDOM``: of a process on this machine that has ended, which is
-certain, it is removed at once, also where another process has its number by now. Of a process on another
-machine that cannot be told, and it is removed when it was not written to for a day.
+A folder that a killed process left is removed by the next process that writes the same output, and at
+the start of the next run. Its name is ``.NAME.tmp-HOST-PROCESS-START-RANDOM``. If the process ran on
+this machine and has ended, the folder is removed at once, even if another process has its id by now. For
+a process on another machine this cannot be determined, and the folder is removed if nothing was written
+to it for a day.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pathlib import Path
 
 MARK = ".tmp-"
 OWNER = re.compile(r"\..*\.tmp-(?P<host>[0-9a-f]{8})-(?P<process>\d+)-(?P<start>\d+)-\w+")
-ABANDONED = 24 * 3600  # seconds without a write, of a process that cannot be asked after
+ABANDONED = 24 * 3600  # seconds without a write, for a process whose state is unknown
 
 
 def hidden_folder(path: Path) -> Path:
-    """A new folder beside ``path``, whose folder must exist, for this process alone to write in.
+    """Create a folder beside ``path`` that only this process writes in. The parent folder must exist.
 
-    What ended processes left of the same ``path`` is removed first: its space may be needed.
+    Folders that ended processes left for the same ``path`` are removed first: their space may be needed.
     """
     for left in path.parent.glob(f".{escape(path.name)}{MARK}*"):
         _remove_if_left(left)
@@ -44,13 +45,13 @@ def remove_left_over(root: Path) -> None:
 
 
 def remove_hidden(folder: Path) -> None:
-    """Remove whatever was being written in ``folder``; nobody else may write there meanwhile."""
+    """Remove every hidden folder in ``folder``. No other process may write there at the same time."""
     for path in folder.glob(f".*{MARK}*"):
         _remove(path)
 
 
 def _remove_if_left(path: Path) -> None:
-    with suppress(OSError):  # somebody else removes it, or it is somebody else's
+    with suppress(OSError):  # another process removes it, or it belongs to another user
         if _is_left(path):
             _remove(path)
 
@@ -58,7 +59,7 @@ def _remove_if_left(path: Path) -> None:
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
-    else:  # of version 0.1
+    else:  # a file of version 0.1
         path.unlink()
 
 
@@ -71,7 +72,7 @@ def _is_left(path: Path) -> bool:
 
 
 def _host() -> str:
-    """This machine, or the container on it: where a number names one process."""
+    """Return an identifier of this machine, or of the container, within which process ids are unique."""
     with suppress(OSError):
         return _digest(f"{os.uname().nodename} {os.stat('/proc/self/ns/pid').st_ino}")
     return _digest(os.uname().nodename)
@@ -82,19 +83,21 @@ def _digest(text: str) -> str:
 
 
 def _runs(process: int, start: str) -> bool:
-    """Whether the process that began at ``start`` is still there and can write."""
+    """Return whether the process that began at ``start`` still exists and can write."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another user's, of which /proc may say nothing
+    except PermissionError:  # another user's process, which /proc may hide
         return _start(process) in (start, None)
     return _start(process) == start
 
 
 def _start(process: int) -> str | None:
-    """When a process began, in ticks since the system's start; None where it has ended, is only not yet
-    waited for, or where there is no /proc."""
+    """Return when a process began, in clock ticks since boot.
+
+    None if it has ended or is a zombie, or if there is no /proc.
+    """
     try:
         state, *words = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""How many parameters a network has, without making it."""
+"""Count the parameters of a network without allocating it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Functions of torch.nn.init return their tensor as it is."""
+    """Mode in which the functions of torch.nn.init return their tensor unchanged."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -21,7 +21,9 @@ class _NoInitialisation(TorchFunctionMode):
 
 
 def parameter_count(make: Callable[[], nn.Module]) -> int:
-    """Parameters of the network that ``make`` returns. It is made on the meta device: nothing is
-    allocated, and nothing is drawn."""
+    """Return the number of parameters of the network that ``make`` returns.
+
+    The network is created on the meta device: no memory is allocated, and no random numbers are drawn.
+    """
     with torch.device("meta"), _NoInitialisation():
         return sum(parameter.numel() for parameter in make().parameters())

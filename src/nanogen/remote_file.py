@@ -1,6 +1,6 @@
-"""One file by its address: resumed where it stopped, checked by its SHA-256, complete or absent.
+"""Download a file from a URL: resumable, checked by its SHA-256, and complete or absent.
 
-For what lies on no hub, such as the release of a repository.
+Used for files that are on no hub, such as the release of a repository.
 """
 
 from __future__ import annotations
@@ -25,26 +25,27 @@ from nanogen.stand_ins import stand_in
 
 log = logging.getLogger(__name__)
 TIMEOUT = 60  # seconds without an answer
-COMPLETE = 416  # the server's answer to a request for what follows the last byte
+COMPLETE = 416  # the HTTP status of a request for a range that begins after the last byte
 _ON = ("1", "on", "true", "yes")
 
 
 def offline() -> bool:
-    """Whether HF_HUB_OFFLINE, which also holds for what is on no hub, forbids downloads."""
+    """Return whether HF_HUB_OFFLINE forbids downloads; it also applies to files that are on no hub."""
     return os.environ.get("HF_HUB_OFFLINE", "").lower() in _ON
 
 
 def fetch_file(source: Mapping[str, Any], folder: Path, instead: str) -> Path:
-    """The file of ``source`` ({url, sha256}, `schema.RemoteFile`) in ``folder``, fetched unless there.
+    """Return the path of a file in ``folder``, which is downloaded unless it is already there.
 
-    Without a ``sha256`` it is noted beside the file when that is first there (NAME.sha256), and compared
-    from then on.
+    If ``source`` has no ``sha256``, the checksum of the first copy is stored beside the file
+    (NAME.sha256), and later copies are compared with it.
 
     Args:
-        folder: it is called there as in its address; what has arrived of it, ``.NAME.partial``.
-        instead: what else the user can do; ends an error's sentence.
+        source: ``url`` and ``sha256`` (`nanogen.config.model_schema.RemoteFile`).
+        folder: the file is named as in the URL, and an incomplete download ``.NAME.partial``.
+        instead: what else the user can do; ends the error messages.
 
-    Raises UserError where access, network or disk fail, and where the content is another.
+    Raises UserError if access, network or disk fail, or if the content has another checksum.
     """
     url = source["url"]
     path = folder / PurePosixPath(urlsplit(url).path).name
@@ -53,7 +54,7 @@ def fetch_file(source: Mapping[str, Any], folder: Path, instead: str) -> Path:
     if path.exists():
         found = _sha256(path)
         if sha256 and found != sha256:
-            raise UserError(f"{path} is not the file at {url}: its SHA-256 is another; remove it")
+            raise UserError(f"{path} is not the file at {url}: its SHA-256 differs; remove it")
         if not sha256:
             write_text(note, f"{found}\n")
         return path
@@ -115,13 +116,13 @@ def _receive(url: str, partial: Path) -> None:
 
 @contextmanager
 def _explained(url: str, instead: str) -> Iterator[None]:
-    """Turn the network's errors into sentences that say what to do."""
+    """Turn network errors into a UserError that says what to do."""
     try:
         yield
     except HTTPError as error:
         raise UserError(
-            f"{url} cannot be had (status {error.code}); try again later (what has arrived is kept), "
-            f"{instead}"
+            f"{url} cannot be downloaded (status {error.code}); try again later (what has arrived is "
+            f"kept), {instead}"
         ) from error
     except (URLError, HTTPException, ConnectionError, TimeoutError) as error:
         raise UserError(

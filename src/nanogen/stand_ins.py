@@ -1,4 +1,4 @@
-"""What lies where a file was to be: a pointer of Git LFS or git-annex, a web page, nothing."""
+"""Detect stand-ins for an expected file: Git LFS or git-annex pointers, web pages, empty files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ POINTERS = {
 
 
 def stand_in(path: Path) -> str | None:
-    """Describe what ``path`` is instead of its content, and what to do; or None. Raises OSError."""
+    """Return what ``path`` is instead of the expected file, and what to do; None if it is as expected.
+
+    Raises OSError if the file cannot be read.
+    """
     if not path.is_file():
         return None
     with open(path, "rb") as file:
@@ -24,7 +27,7 @@ def stand_in(path: Path) -> str | None:
 
 
 def stand_in_of(head: bytes) -> str | None:
-    """The same of a file's first bytes."""
+    """Return the same description for a file that begins with ``head``."""
     if not head:
         return "empty; fetch it again"
     found = (said for pattern, said in POINTERS.items() if re.match(pattern, head))

@@ -1,11 +1,12 @@
-"""A store: what several studies need is made once, and found by the hash of what made it.
+"""A store of outputs that several studies need: each is made once and found by its configuration's hash.
 
-``NANOGEN_STORE`` names one folder, or several as PATH does. The first is one's own, in which new things
-are made; the others, such as a colleague's, are only read. A study's own folder holds links to what lies
-in a store, so that all who read it need not know of one.
+``NANOGEN_STORE`` names one folder, or several as PATH does. The first is the user's own, where new
+entries are made; the others, such as a colleague's, are only read. A study's own folder holds links to
+the entries of a store, so code that reads a study's files need not know about stores.
 
-Beside each thing lies a list of its files with their sizes and times. It is written last: what has none,
-or does not agree with it, is incomplete or was changed since, and is made again.
+Beside each entry is a list of its files with their sizes and modification times. The list is written
+last: an entry without a list, or one that does not match its list, is incomplete or was changed, and is
+made again.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from nanogen.errors import UserError
 from nanogen.files import atomic_folder, explained, folder_beside, read_json, remove_folder, write_json
 
 VARIABLE = "NANOGEN_STORE"
-LIST = ".files"  # ends the name of a list
-RECORD = ".provenance"  # ends the name of a file's record (`nanogen.records.record`)
+LIST = ".files"  # suffix of a list
+RECORD = ".provenance"  # suffix of a file's record (`nanogen.records.record`)
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing of a store.
+    """One entry of a store.
 
     Attributes:
-        kind: folder of its like, ``networks`` for example.
-        name: its hash, and what else tells it from others.
-        suffix: of a file; empty for a folder.
+        kind: the folder of entries of this kind, e.g. ``networks``.
+        name: its hash, and whatever else distinguishes it from other entries.
+        suffix: suffix of a file; empty for a folder.
     """
 
     kind: str
@@ -46,21 +47,21 @@ class Entry:
 
 
 def stores() -> list[Path]:
-    """The stores that are named, one's own first; none where there is no store."""
+    """Return the configured stores, the user's own first; empty if there are none."""
     return [Path(part) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
 
 
 def found(entry: Entry) -> Path | None:
-    """Where a whole entry lies; None where it has to be made."""
+    """Return the path of a complete entry, or None if it has to be made."""
     places = (entry.within(store) for store in stores())
     return next((path for path in places if _is_whole(path)), None)
 
 
 def provide(entry: Entry, output: Path, make: Callable[[Path], None]) -> None:
-    """Link ``output`` to the entry, after ``make(path)`` has made it where no store has it.
+    """Link ``output`` to the entry, which ``make(path)`` makes first if no store has it.
 
-    If another process is making it, wait for that one. Raises UserError where one's own store cannot be
-    written.
+    If another process is making the entry, wait for it. Raises UserError if the user's own store cannot
+    be written.
     """
     path = found(entry)
     if path is None:
@@ -76,7 +77,7 @@ def provide(entry: Entry, output: Path, make: Callable[[Path], None]) -> None:
 
 
 def _files(path: Path) -> list[Path]:
-    """The files of an entry with the record of how they were made."""
+    """Return the files of an entry, with the record of how they were made."""
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
     return [file for file in (path, path.with_name(path.name + RECORD)) if file.is_file()]
@@ -101,7 +102,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _complete(path: Path) -> None:
-    """Give the files the rights that the umask asks for, and list them."""
+    """Set the permissions that the umask gives, and write the list of files."""
     umask = os.umask(0o077)
     os.umask(umask)
     with explained(path):
@@ -140,13 +141,13 @@ def _link(path: Path, output: Path) -> None:
 
 
 def _target(file: Path, link: Path) -> str:
-    """Relative where the store is named so: both can then be moved together."""
+    """Return a link's target; relative if the store's path is, so that both can be moved together."""
     return str(file) if file.is_absolute() else os.path.relpath(file, link.parent)
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the entry; another process that makes it is waited for."""
+    """Hold the entry's lock, after waiting for another process that makes the entry."""
     own = stores()[0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

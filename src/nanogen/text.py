@@ -1,4 +1,4 @@
-"""Text that others wrote: UTF-8, split at newlines only, with nothing in it that cannot be stored."""
+"""Text from outside the program: decode UTF-8, split at newlines only, refuse what cannot be stored."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from nanogen.errors import UserError
 
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-# Control characters, those that turn the direction of a text, and halves of pairs.
+# Control characters, characters that change the text direction, and unpaired surrogates.
 CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# The token of an address or of the hub.
+# Credentials in a URL, and tokens of the Hugging Face hub.
 SECRET = re.compile(r"(://)[^/@\s]+(?=@)|(\bhf_)[A-Za-z0-9]{16,}")
 BOMS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
 def decoded(content: bytes, where: object) -> str:
-    """UTF-8, without the byte order mark that some editors put before it.
+    """Decode UTF-8, without the byte order mark that some editors write.
 
-    Raises UserError where it is in another encoding. ``where`` is what the content was read from.
+    Raises UserError if the content has another encoding. ``where`` is what the content was read from.
     """
     try:
         return content.decode("utf-8-sig")
@@ -36,55 +36,60 @@ def decoded(content: bytes, where: object) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` for a terminal or a log: what would steer one is written out, secrets are left out."""
+    """Return ``text`` for a terminal or a log, with control characters escaped and secrets masked."""
     shown = CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     return SECRET.sub(lambda found: f"{found[1] or found[2]}***", shown)
 
 
 def one_line(text: str) -> str:
-    """`printable`, with spaces for newlines and tabs: a name or a cell."""
+    """Return `printable` text on one line, e.g. for a table cell: newlines and tabs become spaces."""
     return printable(re.sub(r"[\r\n\t]+", " ", text))
 
 
 class _Printable(logging.Formatter):
-    """Messages hold names that others gave to files."""
+    """Formatter that makes messages printable: they may contain file names from outside."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 def log_to_terminal(level: int) -> None:
-    """Messages of this process go to the standard error, with nothing in them that steers a terminal."""
+    """Log the messages of this process to standard error, with control characters escaped."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
 
 
 def check_storable(text: str, what: str) -> None:
-    """Raise UserError where ``text`` holds a NUL, which HDF5 cuts a text at, or half of a UTF-16 pair,
-    as JSON's escapes and names that are no UTF-8 do."""
+    """Raise UserError if ``text`` contains a NUL or an unpaired surrogate.
+
+    HDF5 truncates text at a NUL. Surrogates come from JSON escapes and file names that are not UTF-8.
+    """
     if reason := unstorable(text):
         raise UserError(f"{what} {reason}; correct it")
 
 
 def unstorable(text: str) -> str | None:
-    """Why ``text`` cannot be stored, or None."""
+    """Return why ``text`` cannot be stored, or None."""
     found = UNSTORABLE.search(text)
     if found is None:
         return None
-    kind = "a NUL character" if found[0] == "\0" else "a character that is no Unicode text"
+    kind = "a NUL character" if found[0] == "\0" else "a character that is not Unicode text"
     return f"holds {kind} at place {found.start() + 1}"
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of a file; unlike `str.splitlines`, at newlines only: U+2028 is part of a line."""
+    """Return the lines of a file; unlike `str.splitlines`, split at newlines only, not at U+2028."""
     lines = re.split("\r\n|\n|\r", text)
     return lines[:-1] if lines[-1] == "" else lines
 
 
 def parsed(text: str, where: object, advice: str = "correct it") -> Any:
-    """The value of a JSON text. Raises UserError where it is none, a key is there twice, of which
-    Python would keep the last, or a text cannot be stored."""
+    """Return the value of a JSON text.
+
+    Raises UserError if it is not valid JSON, if a key appears twice (Python would keep the last), or if
+    a text in it cannot be stored.
+    """
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, where))
     except (json.JSONDecodeError, RecursionError) as error:
@@ -98,12 +103,12 @@ def _object(pairs: list[tuple[str, Any]], where: object) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{where}: the key {twice!r} is there twice; remove one")
+        raise UserError(f"{where}: the key {twice!r} appears twice; remove one")
     return found
 
 
 def check_texts(value: Any, where: object) -> None:
-    """`check_storable` of every text in a value of JSON or YAML."""
+    """Apply `check_storable` to every text in a value of JSON or YAML."""
     if isinstance(value, str):
         check_storable(value, f"{where}: the text {value[:40]!r}")
     elif isinstance(value, dict):
@@ -116,7 +121,7 @@ def check_texts(value: Any, where: object) -> None:
 
 
 def human(size: float) -> str:
-    """Bytes as a short text, e.g. ``503 GB`` (powers of 1000)."""
+    """Format a number of bytes, e.g. ``503 GB`` (powers of 1000)."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 999.5:
             return f"{size:.0f} {unit}"

@@ -15,14 +15,14 @@ from nanogen.stand_ins import stand_in
 if TYPE_CHECKING:
     from torch import Tensor
 
-LONGEST_HEADER = 100 << 20  # bytes, as safetensors has it
+LONGEST_HEADER = 100 << 20  # bytes, the limit of safetensors
 
 
 def save_labelled(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, Any]) -> None:
-    """Write tensors as safetensors, with the metadata ``header``, whose values become text.
+    """Write tensors as safetensors with the metadata ``header``, whose values become text.
 
-    The same content always gives the same bytes. The library alone does not: it writes the header's keys
-    in a random order.
+    The same content always gives the same bytes. The library alone does not guarantee this: it writes
+    the header's keys in a random order.
     """
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""Snakemake's log records, told as progress: a line per running job on a terminal, lines elsewhere."""
+"""Show Snakemake's log records as progress: updated lines on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nanogen.progress.run import Run
     from snakemake_logger_plugin_nanogen.terminal import Terminal
 
-ERROR_LINES = 4  # of a failed job's log
+ERROR_LINES = 4  # lines shown of a failed job's log
 USUAL = (
     "Assuming unrestricted shared filesystem usage",
     "Building DAG of jobs",
@@ -33,8 +33,8 @@ USUAL = (
     "Select jobs to execute",
     "Using shell:",
 )
-# A user's mistake: the exception's name in rules/common.smk, and how Snakemake tells one that is raised
-# while it reads the rules, or inside an input function.
+# A user's mistake: the name of its exception in rules/common.smk, and patterns of Snakemake's message if
+# it is raised while the rules are read, or inside an input function.
 MISTAKE = "Mistake"
 PLACES = re.compile(
     rf'^({MISTAKE} in file ".*", line \d+:\n|  File ".*", line \d+, in .*\n?)', re.MULTILINE
@@ -44,7 +44,7 @@ STOPPING = "Terminating processes on user request"
 
 
 class LogHandler(LogHandlerBase):
-    """Tells of the run itself; other records as Snakemake does, and all of them in a dry run."""
+    """Handler that shows a run's progress; other records, and dry runs, are shown as by Snakemake."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -66,11 +66,11 @@ class LogHandler(LogHandlerBase):
             self.terminal = Terminal(self.stream)
 
     def filter(self, record: LogRecord) -> bool:
-        """Records of jobs always pass: they are counted, whatever is shown."""
+        """Let records of jobs always pass: they are counted even if they are not shown."""
         return self._event(record) in EVENTS or bool(super().filter(record))
 
     def format(self, record: LogRecord) -> str:
-        """As Snakemake does, but a user's mistake without its place in the rules."""
+        """Format a record as Snakemake does, but a user's mistake without its place in the rules."""
         message = record.getMessage()
         inside = INSIDE.search(message)
         if inside or getattr(record, "exception", None) == MISTAKE:
@@ -111,7 +111,7 @@ class LogHandler(LogHandlerBase):
             self.stream.write(text + "\n")
             self.stream.flush()
 
-    # What is told of each kind of record; `record` has the attributes that Snakemake gives the event.
+    # One method per kind of record, which returns the text to show. `record` has the event's attributes.
 
     def begin(self, record: LogRecord) -> str | None:
         from nanogen.progress import durations
@@ -119,7 +119,7 @@ class LogHandler(LogHandlerBase):
 
         jobs = Counter(record.__dict__["stats"])
         jobs.pop("total", None)
-        if self.run:  # Snakemake tells it again at the end
+        if self.run:  # Snakemake repeats it at the end
             return None
         self.run = Run(jobs, durations.read_durations(), time.monotonic())
         if not self.shown:
@@ -153,24 +153,24 @@ class LogHandler(LogHandlerBase):
         from nanogen.progress import lines
 
         job = self.run.drop(record.__dict__["jobid"]) if self.run else None
-        if job is None:  # Snakemake tells it again at the end
+        if job is None:  # Snakemake repeats it at the end
             return None
         if self.stopping:
             return f"Stopped: {job.name}"
         return lines.failed(job.name, job.said(ERROR_LINES), str(job.log) if job.log else None)
 
     def error(self, record: LogRecord) -> str | None:
-        """That a job's command failed is told with the end of its log."""
+        """Show an error. A failed command is not repeated: `fail` shows it with the end of its log."""
         return None if "CalledProcessError" in record.getMessage() else self.format(record)
 
     def other(self, record: LogRecord) -> str | None:
-        """All else, but for Snakemake's preparations."""
+        """Show every other record, except those of Snakemake's preparations."""
         self.stopping |= record.getMessage().startswith(STOPPING)
         usual = record.levelno == logging.INFO and not self.common_settings.dryrun
         return None if usual and record.getMessage().startswith(USUAL) else self.format(record)
 
     def silence(self, record: LogRecord) -> None:
-        """What the other records tell better."""
+        """Ignore a record whose content other records show better."""
 
 
 EVENTS: dict[LogEvent | None, Callable[[LogHandler, LogRecord], str | None]] = {

@@ -19,10 +19,10 @@ STANDARD_ERROR = 2
 
 
 class Terminal:
-    """Owns the terminal until it is closed.
+    """Display that owns the terminal until it is closed.
 
-    What jobs write to standard error, which is in their logs too, would tear the lines apart: the file
-    descriptor that they inherit leads nowhere meanwhile.
+    Jobs write to standard error what is also in their logs. This would break up the lines, so the file
+    descriptor that they inherit is redirected to the null device until the terminal is closed.
     """
 
     def __init__(self, stream: TextIO):
@@ -35,7 +35,7 @@ class Terminal:
         self.live: Live | None = None
 
     def show(self, run: Run) -> None:
-        """Draw the run's state from now on, twice a second."""
+        """Draw the run's state twice a second from now on."""
         self.live = Live(
             console=self.console,
             get_renderable=lambda: self.render(run),

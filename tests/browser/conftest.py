@@ -1,4 +1,4 @@
-"""The pages of a study in headless Chromium, and a small study's results to show in it."""
+"""Fixtures: headless Chromium, and the pages of a small study with invented results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEYS = json.dumps(GIVEN)
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A browser without a window; skips where Chromium is not installed."""
+    """A headless browser; skips if Chromium is not installed."""
     if CHROMIUM is None:
         pytest.skip(
             "Chromium is not installed: `make test-setup` installs it, or `apt-get install chromium`"
@@ -42,9 +42,9 @@ def chromium():
 
 @pytest.fixture
 def opened(chromium):
-    """``opened(path, width)``: the page at this width of window, once ``ready`` is on it.
+    """``opened(path, width)``: the page in a window of this width, once it has an element ``ready``.
 
-    Afterwards no page may have written an error or asked for anything but itself.
+    Afterwards no page may have logged an error or requested anything but itself.
     """
     contexts, errors, requests = [], [], []
 
@@ -69,7 +69,7 @@ def opened(chromium):
 
 @pytest.fixture(scope="session")
 def published_page(tmp_path_factory) -> Path:
-    """The page of the paper's numbers."""
+    """The explorer page of the paper's numbers."""
     path = tmp_path_factory.mktemp("published") / "explorer.html"
     assert main(["explorer", "--source", "published", "--output", str(path)]) == 0
     return path
@@ -119,7 +119,7 @@ def _samples(study, method: str, task: str, variant: str) -> None:
 
 
 def _measured_study() -> None:
-    """Write the metric files, samples and tables of six of nano's methods here."""
+    """Write metric files, samples and tables of six of nano's methods below the working directory."""
     study = load_study("nano", GIVEN)
     random = np.random.default_rng(0)
     prompts = [{"prompt": f"a photo of {n} circles", "tag": "counting"} for n in range(6)]
@@ -148,7 +148,7 @@ def study_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def study_page(study_folder) -> Path:
-    """The page of that study, with the paper's numbers beside it."""
+    """The explorer page of that study, which also holds the paper's numbers."""
     path = study_folder / "explorer.html"
     with chdir(study_folder):
         assert main(["explorer", "--source", "nano", "--given", KEYS, "--output", str(path)]) == 0

@@ -1,4 +1,4 @@
-"""What a reader does with the explorer: switch, select, sort, open; by pointer, keyboard and phone."""
+"""The explorer in use: switching, selecting, sorting and opening, by mouse, keyboard and phone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from nanogen.report.rows import read_rows
 
 
 def rows(name: str, folder=CONFIG / "published") -> dict[str, dict[str, str]]:
-    """Rows of a table by method, those of Table 3 at 100,000 iterations."""
+    """Rows of a table by method; of Table 3, only those at 100,000 iterations."""
     with open(folder / f"{name}.csv", newline="", encoding="utf-8") as file:
         return {row["method"]: row for row in csv.DictReader(file) if row.get("iterations") != "200000"}
 
 
 def pairs(x: str, y: str, families, table: str = "table2", folder=CONFIG / "published"):
-    """(x, y) of every method of these families, x of an ImageNet table, y of Table 3."""
+    """(x, y) of every method of these families, with x from an ImageNet table and y from Table 3."""
     imagenet, text = rows(table, folder), rows("table3", folder)
     return [
         (float(row[x]), float(text[method][y]))
@@ -36,7 +36,7 @@ def value(page, name: str) -> float:
 
 
 def assert_statistics(page, points) -> None:
-    """The page says of these points what scipy says."""
+    """Assert that the page's statistics of ``points`` are scipy's."""
     x, y = zip(*points, strict=True)
     reference = stats.pearsonr(x, y)
     assert value(page, "n") == len(points)
@@ -53,20 +53,20 @@ def switch(page, family: str) -> None:
 
 
 def drawn(page, count: int) -> None:
-    """Wait until the plot shows so many points."""
+    """Wait until the plot shows ``count`` points."""
     page.wait_for_selector(f"#chart[data-points='{count}']")
     assert page.locator("#chart svg path[aria-roledescription='symbol mark']").count() == count
 
 
 def centre(page, method_name: str) -> tuple[float, float]:
-    """Where a method's point is on the screen."""
+    """Screen position of a method's point."""
     point = page.locator(f"#chart svg path[aria-label^='{method_name}:']")
     box = point.bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def column(page, heading: str) -> list[str]:
-    """A column of the leaderboard, top to bottom."""
+    """Cells of a leaderboard column, top to bottom."""
     titles = page.locator("#board thead tr:last-child th").all_inner_texts()
     index = next(i for i, title in enumerate(titles) if title.strip(" ▲▼").startswith(heading))
     return page.locator(f"#board tbody tr > :nth-child({index + 1})").all_inner_texts()
@@ -153,7 +153,7 @@ def test_a_rectangle_selects_and_r_is_of_what_is_in_it(opened, published_page):
     ]
     assert 1.37 < box[0] < 1.44 < 2.43 < box[1] < 2.46
     assert 0.57 < box[2] < 0.578 < 0.691 < box[3]
-    page.mouse.click(right + 40, bottom + 40)  # on nothing: all again
+    page.mouse.click(right + 40, bottom + 40)  # an empty spot, which clears the selection
     assert value(page, "n") == 21
 
 
@@ -163,7 +163,7 @@ def test_a_rectangle_can_be_typed_and_taken_back(opened, published_page):
     page.fill("#x-to", "2.5")
     points = pairs("fid", "geneval", ["rae", "vae"])
     assert_statistics(page, [point for point in points if 1.5 <= point[0] <= 2.5])
-    frame = page.locator("#chart .mark-rect path").bounding_box()  # open above and below
+    frame = page.locator("#chart .mark-rect path").bounding_box()  # unbounded above and below
     assert frame["height"] > 300
     assert 100 < frame["width"] < 400
     page.fill("#x-to", "1.6")
@@ -183,7 +183,7 @@ def test_a_click_on_a_heading_sorts(opened, published_page):
     page.click("#board [data-key=geneval]")
     assert column(page, "GenEval") == scores[::-1]
     page.click("#board [data-key=fid]")
-    for _ in range(2):  # public models have no FID and come last, either way
+    for _ in range(2):  # public models have no FID and come last in both orders
         fids = column(page, "FID")
         assert fids[-5:] == ["–"] * 5
         assert column(page, "#")[-6:] == ["26", *["–"] * 5]
@@ -296,7 +296,7 @@ def test_text_can_be_read_in_both_schemes(opened, published_page, scheme):
 
 def test_a_small_study_opens_with_all_its_methods_and_the_paper_with_its_figures(opened, study_page):
     page = opened(study_page)
-    drawn(page, 7)  # six methods, MeanFlow with one and with two steps
+    drawn(page, 7)  # six methods, MeanFlow with one and two steps
     page.check("#sources input[value=published]")
     drawn(page, 21)
     page.check("#sources input[value=nano]")
@@ -305,7 +305,7 @@ def test_a_small_study_opens_with_all_its_methods_and_the_paper_with_its_figures
 
 def test_a_score_stands_above_its_interval_and_its_chance_level(opened, study_page, study_folder):
     page = opened(study_page, 390, has_touch=True, is_mobile=True)
-    assert page.locator(".cue").is_visible()  # the table scrolls, and says so
+    assert page.locator(".cue").is_visible()  # the table scrolls and shows that it does
     table = study_folder / "results" / "nano" / "tables" / "table3.csv"
     row = next(row for row in read_rows(table) if row["method"] == "jit")
     shown = page.locator("#board tr[data-method=jit]").inner_text()
@@ -323,7 +323,7 @@ def test_measured_and_published_numbers_are_told_apart(opened, study_page, study
     assert [page.locator(f"#{name}").inner_text() for name in ("r", "interval", "rho", "n")] == [
         "–", "–", "–", "7",
     ]  # fmt: skip
-    assert "Too few for r" in page.locator("#verdict").inner_text()  # as the figures of this study say
+    assert "Too few for r" in page.locator("#verdict").inner_text()  # as in this study's figures
     page.check("#sources input[value=published]")
     assert "The paper's own numbers" in page.locator("#note").inner_text()
     assert page.evaluate(accent) != measured

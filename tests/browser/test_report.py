@@ -1,4 +1,4 @@
-"""A study's report: it opens on results and can be read on a phone."""
+"""A study's report opens on its results and can be read on a phone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_it_opens_on_results_and_fits_its_window(opened, report, width):
     first = page.locator("section").first
     assert first.locator("h2").inner_text().startswith("Table 2.")
     box = first.locator("tbody td").first.bounding_box()
-    assert box["y"] < 844  # a number is seen without scrolling
+    assert box["y"] < 844  # a number is visible without scrolling
     for folded in page.locator("main > details > summary").all():
         folded.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width

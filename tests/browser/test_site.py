@@ -1,4 +1,4 @@
-"""The documentation's site in a browser, opened from disk: nothing is asked for and nothing fails."""
+"""The documentation site, opened from disk in a browser, works and requests nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 @pytest.fixture
 def reading(chromium, site):
-    """``reading(page, width)``: that page of the site in a window of this width.
+    """``reading(page, width)``: this page of the site in a window of this width.
 
-    Afterwards no page may have written an error or asked for anything outside the site.
+    Afterwards no page may have logged an error or requested anything outside the site.
     """
     contexts, errors, requests = [], [], []
 

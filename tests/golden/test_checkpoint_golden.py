@@ -1,4 +1,4 @@
-"""Checkpoints as the authors' trainer saves them are imported, give its numbers, and come out again."""
+"""The authors' checkpoints reproduce their outputs after import and are exported unchanged."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_samples_of_the_average_are_those_of_the_authors_code(golden):
 
 
 def stage_of(golden: Golden) -> TrainStage:
-    """A ``train`` stage of the network in the file, all else as of a run of the nano study."""
+    """A ``train`` stage of the network in the file, otherwise as in a run of the nano study."""
     nano = stages.train(load_study("nano"), "jit", "imagenet")
     config = loaded(golden, "ema").model.config
     own = {key: value for key, value in config.items() if value is not None or key in nano["backbone"]}

@@ -15,8 +15,8 @@ from nanogen.objectives import FlowMatching, StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.reg import Reg
 
-T_EPS = 0.05  # of a prediction of the image, where a file does not say it
-REG_COEFFICIENT = 0.03  # a file holds REG's loss with its coefficient
+T_EPS = 0.05  # of x-prediction, for files that do not state it
+REG_COEFFICIENT = 0.03  # a file's REG loss is multiplied by it
 
 
 def of_flow_matching(path: Path) -> bool:
@@ -32,7 +32,7 @@ FILES = every("ddt_*.npz", of_flow_matching)
 
 @pytest.fixture
 def golden(request) -> tuple[Golden, InContextEncoder, Condition]:
-    """A file, its network and what this is conditioned on."""
+    """A golden file, its network and the network's condition."""
     found = Golden.read(request.param)
     model = load_reference(found.params(), found.meta).model
     return found, model, conditions(found)[0]

@@ -1,4 +1,4 @@
-"""Every encoder gives the latents that the authors' code gives, and REG and REPA their targets."""
+"""Every encoder reproduces the authors' latents and their targets of REG and REPA."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
 
 @pytest.fixture
 def golden(request, tmp_path) -> tuple[dict[str, torch.Tensor], VisionEncoder]:
-    """What a file holds, and the encoder that it is of."""
+    """The values of a golden file, and its encoder."""
     found = Golden.read(request.param)
     encoder = load_reference_encoder(found.params(), found.meta, tmp_path / "encoder")
     return found.values, encoder.eval()

@@ -1,4 +1,4 @@
-"""The paper studies' protocol against the authors' evaluation: their facts, and values that it gave."""
+"""The paper studies' evaluation protocol against facts and values of the authors' evaluation."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_bytes_are_cut_off_in_the_precision_of_the_decoder(path, precision):
 
 
 class Space:
-    """One Frechet distance in the space of an extractor."""
+    """Stand-in for an extractor's feature space with a given Frechet distance."""
 
     counted = "90 generated images"
 
@@ -132,7 +132,7 @@ def test_dpg_bench(path):
 
 
 def _column(category: str) -> str:
-    """``attribute - color`` as our values are called: ``dpg_attribute-color``."""
+    """Our name for a category: ``dpg_attribute-color`` for ``attribute - color``."""
     parts = (part.strip().replace(" ", "_") for part in category.split("-"))
     return f"dpg_{'-'.join(parts)}"
 

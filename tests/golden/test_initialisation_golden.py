@@ -1,4 +1,4 @@
-"""Initial weights are distributed as the authors' are."""
+"""Initial weights have the same distributions as the authors'."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IN_DECODER_BLOCK = {
     "norm1": ["layernorm_before"],
     "norm2": ["layernorm_after"],
 }
-MANY = 1000  # numbers from which the standard deviation is known to 5 %
+MANY = 1000  # with more weights, the standard deviation is known to 5 %
 
 
 def shared_arguments(theirs: dict) -> dict:
@@ -74,14 +74,14 @@ def lightning(theirs: dict) -> LightningDiT:
 
 
 def kind(theirs: dict) -> str:
-    """Which class the arguments are of: only a DDT has two widths, only an RAE's decoder names one."""
+    """The class that the arguments belong to: a DDT has two widths, an RAE's decoder names its width."""
     if "decoder_hidden_size" in theirs:
         return "decoder"
     return "ddt" if isinstance(theirs["hidden_size"], list) else "lightning"
 
 
 def models(path: Path, of: str) -> list[tuple[dict, dict]]:
-    """Of each model of a class: arguments, and what is known of its parameters by public name."""
+    """Arguments and known parameter statistics, by public name, of each model of a class."""
     held = json.loads(path.read_text(encoding="utf-8")).values()
     return [
         (model["arguments"], model["parameters"]) for model in held if kind(model["arguments"]) == of
@@ -89,7 +89,7 @@ def models(path: Path, of: str) -> list[tuple[dict, dict]]:
 
 
 def assert_distributed(weights: dict[str, torch.Tensor], known: dict) -> None:
-    """``weights`` have the names and shapes of ``known``, and each is distributed as it says."""
+    """Assert that ``weights`` have the names, shapes and distributions of ``known``."""
     assert {k: list(v.shape) for k, v in weights.items()} == {k: v["shape"] for k, v in known.items()}
     wrong = {k: known[k]["rule"] for k, v in weights.items() if not fits(v.detach().double(), known[k])}
     assert not wrong
@@ -119,7 +119,7 @@ def test_of_backbones(path, made):
 
 
 def decoder_weights(model: ViTDecoder) -> dict[str, torch.Tensor]:
-    """Its parameters by public name, the fused ones apart."""
+    """The decoder's parameters by public name, with fused ones split."""
     weights = {}
     for name, value in model.named_parameters():
         part, _, rest = name.partition(".")

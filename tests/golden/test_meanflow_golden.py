@@ -23,7 +23,7 @@ from nanogen.objectives.meanflow import (
     derivative,
 )
 
-T_EPS = 0.05  # of a prediction of the image, where a file does not say it
+T_EPS = 0.05  # of x-prediction, for files that do not state it
 ERRORS = re.compile(r"(mf|fm)_kappa([\d.]+)/orig_mf_loss")
 DERIVATIVE = re.compile(r"mf_kappa([\d.]+)/dudt_norm")
 
@@ -37,7 +37,7 @@ FILES = pytest.mark.parametrize("golden", every("ddt_*.npz", of_meanflow), indir
 
 @pytest.fixture
 def golden(request) -> tuple[Golden, InContextEncoder, Condition]:
-    """A file, its network and what this is conditioned on."""
+    """A golden file, its network and the network's condition."""
     found = Golden.read(request.param)
     model = load_reference(found.params(), found.meta).model
     return found, model, conditions(found)[0]
@@ -48,12 +48,12 @@ def assert_close(actual, expected):
 
 
 def dropped(values) -> torch.Tensor:
-    """ "sample 1's condition is dropped", golden/README.md"""
+    """Mask of dropped conditions: golden/README.md, "sample 1's condition is dropped"."""
     return torch.arange(len(values["loss_t"])) == 1
 
 
 def objective(golden: Golden, kappa: float) -> MeanFlow:
-    """Of the errors at given times: which steps are whose, and which times are drawn, does not count."""
+    """The objective for errors at given times; its choice of steps and times is not used."""
     return MeanFlow(
         StraightPath(golden.meta.get("t_eps", T_EPS)),
         TrainingTime(0, 1, 1),
@@ -65,7 +65,7 @@ def objective(golden: Golden, kappa: float) -> MeanFlow:
 
 
 def named(golden: Golden, pattern: re.Pattern) -> list[re.Match]:
-    """The arrays of a file that a pattern fits."""
+    """Matches of ``pattern`` among the names of the file's arrays."""
     found = [match for name in golden.values if (match := pattern.fullmatch(name))]
     assert found
     return found
@@ -127,7 +127,7 @@ TIMES = pytest.mark.parametrize("times", every("meanflow_times*.npz"), indirect=
 
 @pytest.fixture
 def times(request) -> tuple[Golden, MeanFlow]:
-    """A file, and the objective that draws its times."""
+    """A golden file, and the objective that draws its times."""
     found = Golden.read(request.param)
     meta = found.meta
     return found, MeanFlow(
@@ -140,7 +140,7 @@ def times(request) -> tuple[Golden, MeanFlow]:
 
 
 def interval(objective: MeanFlow, step: int, draws: torch.Tensor, others: torch.Tensor):
-    """Times t and r of ``step`` from its standard normal draws."""
+    """Times t and r of ``step`` from standard normal draws."""
     none = torch.zeros(len(draws), 1, 1, 1)
     batch = Batch(none, none, draws, draws, others, Condition(labels=None), step)
     t, r = objective.interval(batch)
@@ -148,7 +148,7 @@ def interval(objective: MeanFlow, step: int, draws: torch.Tensor, others: torch.
 
 
 def first_steps(golden: Golden) -> tuple[int | None, int | None]:
-    """The first flow-matching step and the first of MeanFlow, where a file has one."""
+    """The first flow-matching step and the first MeanFlow step, each None if the file has none."""
     kinds = golden.values["step_is_fm"].bool().numpy()
     flow, average = (np.flatnonzero(of)[:1].tolist() for of in (kinds, ~kinds))
     return (flow or [None])[0], (average or [None])[0]

@@ -1,4 +1,4 @@
-"""Metrics against values made by the authors' public code (../shared/reference/golden)."""
+"""Metrics against values computed by the authors' public code (../shared/reference/golden)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def golden(request):
 
 
 def cases(golden) -> list[str]:
-    """The names before ``/X``."""
+    """Names of the cases: the part before ``/X``."""
     found = [name.removesuffix("/X") for name in golden if name.endswith("/X")]
     assert found
     return found

@@ -1,4 +1,4 @@
-"""PixelGen's perceptual terms give the distances, losses and gradient that the authors' code gives."""
+"""PixelGen's perceptual terms reproduce the authors' distances, losses and gradient."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nanogen.objectives.terms import TERMS, WithTerms
 
 
 class Predicts(nn.Module):
-    """A network that predicts what it was made with."""
+    """A network that predicts a constant image."""
 
     def __init__(self, image: Tensor):
         super().__init__()
@@ -32,7 +32,7 @@ class Predicts(nn.Module):
 
 @pytest.fixture
 def made(request, tmp_path) -> tuple[Golden, WithTerms, dict[str, Tensor]]:
-    """A file, the objective that it is of, and the VGG's weights."""
+    """A golden file, its objective and the VGG's weights."""
     golden = Golden.read(request.param)
     of_encoder = Golden.read(golden.path.with_name(golden.meta["dino"]))
     encoder = load_reference_encoder(of_encoder.params(), of_encoder.meta, tmp_path / "encoder")

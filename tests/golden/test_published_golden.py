@@ -1,4 +1,4 @@
-"""The published tables, cell by cell, against those that lie beside the repository."""
+"""The published tables, cell by cell, against the copies beside the repository."""
 
 import csv
 
@@ -15,7 +15,7 @@ FILES = {
 
 
 def _plain(cell: str) -> float | str:
-    """A cell as a number, whatever its zeros; 615M is one too."""
+    """Convert a cell to a float if it is a number, so that trailing zeros do not matter."""
     try:
         return float(cell)
     except ValueError:
@@ -32,6 +32,6 @@ def test_every_cell_of_the_written_table_is_the_papers(name, golden_folder, tmp_
         paper = list(csv.DictReader(file))
     assert len(written) == len(paper)
     for own, row in zip(written, paper, strict=True):
-        if name == "table1":  # its key there is the name in print
+        if name == "table1":  # the copy has the printed name as its key
             row["name"] = row.pop("method")
         assert {key: _plain(own[key]) for key in row} == {key: _plain(row[key]) for key in row}

@@ -1,4 +1,4 @@
-"""A released decoder and its statistics give the images that the authors' code gives."""
+"""A released decoder and its statistics reproduce the authors' images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def golden(request) -> Golden:
 
 
 def model_of(meta: dict) -> Model:
-    """The paper study's RAE on DINOv2 in the sizes of a golden file."""
+    """The paper study's RAE on DINOv2 with the sizes of a golden file."""
     sizes = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
     options = ("layer_norm_eps", "hidden_act", "qkv_bias")
     changes = {
@@ -49,7 +49,7 @@ def model_of(meta: dict) -> Model:
 
 
 def statistics_of(golden: Golden) -> list[tuple[Path, dict]]:
-    """The files of statistics that belong to a decoder, with what they hold."""
+    """The statistics files that belong to a decoder, with their contents."""
     files = sorted(golden.path.parent.glob("rae_stats*.pt"))
     held = [(path, torch.load(path, weights_only=True)) for path in files]
     return [(path, one) for path, one in held if torch.equal(one["var"], golden.values["var"])]

@@ -1,4 +1,4 @@
-"""Networks of the authors' code, loaded by their own names, give the outputs that theirs gave."""
+"""The authors' networks, loaded by their own parameter names, reproduce the authors' outputs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One step of a stage-1 training gives the numbers that the authors' loop gives: images, losses,
-gradients and what the discriminator saw."""
+"""One step of a stage-1 training reproduces the authors' loop: images, losses, gradients and the
+discriminator's inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nanogen.training.processes import Processes
 ALONE = Processes(0, 1, torch.device("cpu"))
 OPTIONS = ("layer_norm_eps", "hidden_act", "qkv_bias")
 SIZES = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
-# theirs: shift, then brightness, saturation, contrast; ours: the other way round
+# The authors draw the shift before brightness, saturation and contrast; we draw it after them.
 DRAWS = [2, 3, 4, 0, 1, 5, 6]
 PARTS = {"enter.": "0.", "around.": "1.fn.", "logit.": "2."}
 FILES = pytest.mark.parametrize("golden", every("stage1_step*.npz"), indirect=True)
@@ -52,7 +52,7 @@ def rows_of(golden: Golden) -> int:
 
 
 def stage_of(golden: Golden) -> ModelStage:
-    """The paper study's RAE on DINOv2 with a file's sizes and options, every loss on from the start."""
+    """The paper study's RAE on DINOv2 with a file's sizes and options, and all losses from the start."""
     meta, rows = golden.meta, rows_of(golden)
     dino, weights, augmentation = meta["dino"], meta["weights"], meta["diffaug"]
     rates = {"learning_rate": meta["optimizer"]["lr"], "final_learning_rate": meta["optimizer"]["lr"]}
@@ -68,7 +68,7 @@ def stage_of(golden: Golden) -> ModelStage:
             "precision": "float32",
             "batch_size": meta["batch"],
             "noise": meta["noise_tau"],
-            # ours is of pixels in [-1, 1]
+            # our loss is over pixels in [-1, 1]
             "terms": {"l1": weights["l1"] / 2, "perceptual": weights["lpips"]},
             "optimizer": {
                 **schedule,
@@ -117,7 +117,7 @@ def stage_of(golden: Golden) -> ModelStage:
 
 
 def write_encoder(golden: Golden, folder: Path) -> None:
-    """An encoder of the tokens' size; the file has its tokens, not the network."""
+    """Write an encoder with the tokens' size; the file holds its tokens, not the network."""
     side, rows = golden.meta["resolution"], rows_of(golden)
     config = Dinov2WithRegistersConfig(
         hidden_size=golden.meta["latent_width"],
@@ -133,7 +133,7 @@ def write_encoder(golden: Golden, folder: Path) -> None:
 
 
 def write_dino(golden: Golden, folder: Path) -> None:
-    """The discriminator's frozen network."""
+    """Write the discriminator's frozen network."""
     meta = golden.meta["dino"]
     arguments = {
         "img_size": meta["image_size"],
@@ -150,14 +150,14 @@ def weights_below(golden: Golden, prefix: str) -> dict[str, Tensor]:
 
 
 def theirs(name: str) -> str:
-    """Their name of one of the heads' weights, below ``heads.``."""
+    """The authors' name of a head's weight, below ``heads.``."""
     number, _, rest = name.removeprefix("heads.").partition(".")
     part = next(part for part in PARTS if rest.startswith(part))
     return f"{number}.{PARTS[part]}{rest.removeprefix(part)}"
 
 
 class Gives(nn.Module):
-    """An encoder that has the file's tokens for any image."""
+    """An encoder that returns the file's tokens for any image."""
 
     def __init__(self, features: Tensor):
         super().__init__()
@@ -169,15 +169,15 @@ class Gives(nn.Module):
 
 @dataclass
 class Step:
-    """What was seen in one step of the learner.
+    """Values recorded in one step of the learner.
 
     Attributes:
-        reported: what the step returned.
-        decoded: the decoder's images, in about [0, 1], before the update.
-        again: those of 8 bits that it makes after the update.
-        seen: augmented images that the frozen network was given, in order.
-        logits: of the heads, in order.
-        gradients: per network, by its optimizer's parameters, at the update.
+        reported: return value of the step.
+        decoded: the decoder's images before the update, in about [0, 1].
+        again: the decoder's 8-bit images after the update.
+        seen: augmented inputs of the frozen network, in order.
+        logits: outputs of the heads, in order.
+        gradients: per network, the gradients at the update by parameter name.
     """
 
     reported: dict[str, Tensor] = field(default_factory=dict)
@@ -198,9 +198,9 @@ def strength_of(golden: Golden) -> Augmentation:
 
 
 def augmentation_draws(golden: Golden, of: str) -> Tensor:
-    """(B, 10): a file's draws in our order, and which of the three parts happened.
+    """(B, 10): a file's draws in our order, and flags of the three augmentations that were applied.
 
-    Where that was left to chance, the file does not say it, but its images do.
+    The file does not state which of them chance left out, so the flags are inferred from its images.
     """
     images, draws, expected = (golden.values[f"diffaug/{of}/{k}"] for k in ("in", "draws", "out"))
     draws, strength = draws.T[:, DRAWS], strength_of(golden)
@@ -221,7 +221,7 @@ def batch_of(golden: Golden) -> Batch:
     tokens, count = values["tokens"], golden.meta["batch"]
     return Batch(
         images=torch.zeros(count, side, side, 3, dtype=torch.uint8),
-        # without a noise_tau nothing is drawn
+        # without a noise_tau no noise is drawn
         noise=on_grid(golden, values.get("noise/normal", torch.zeros_like(tokens))),
         level=values.get("noise/uniform", torch.zeros(count)).flatten(),
         augment=torch.stack(draws, 1),
@@ -254,10 +254,10 @@ def learner(golden, tmp_path) -> TokenizerLearner:
 
 @pytest.fixture
 def step(golden, learner, monkeypatch) -> Step:
-    """One step on the file's images, which are no whole levels of 8 bits, as those of a batch are.
+    """One step on the file's images, which, unlike a batch's images, are not quantised to 8 bits.
 
-    The discriminator learns from the file's reconstructions: rounding at the edge between two levels
-    would be visible in every number after it.
+    The discriminator learns from the file's reconstructions: a value of ours that is rounded to another
+    level would change every later number.
     """
     found, adversary, trainee = Step(), learner.loss.adversary, learner.trainee
     reconstructed, target = trainee.reconstructed, 2 * golden.values["images"] - 1
@@ -294,7 +294,7 @@ def step(golden, learner, monkeypatch) -> Step:
 def test_the_generators_losses(golden, step):
     values, reported = golden.values, step.reported
     close(step.decoded[0], values["recon"], "recon")
-    weights = golden.meta["weights"]  # what weighs nothing is not computed
+    weights = golden.meta["weights"]  # terms of weight 0 are not computed
     if weights["l1"]:
         close(reported["l1"] / 2, values["value/loss_recon"], "L1")
     if weights["lpips"]:
@@ -325,7 +325,7 @@ def test_the_gradients_at_the_update(golden, step):
 def test_what_the_discriminator_learns_from(golden, step):
     values, reported = golden.values, step.reported
     own, file = step.again[0], values["diffaug/discriminator_fake/in"]
-    assert float((own - file).abs().max()) < 2.1 / 255  # a level
+    assert float((own - file).abs().max()) < 2.1 / 255  # one level
     assert float((own != file).float().mean()) < 1e-3
     for index, of in enumerate(("generator_fake", "discriminator_fake", "discriminator_real")):
         close(step.seen[index], values[f"diffaug/{of}/out"], of)
@@ -334,7 +334,7 @@ def test_what_the_discriminator_learns_from(golden, step):
     _, fake, real = step.logits
     close(fake.mean(), values["value/disc_logits_fake"], "mean logit of fakes")
     close(real.mean(), values["value/disc_logits_real"], "mean logit of originals")
-    # theirs is the share of pairs in their order; ours, of logits on their side of 0
+    # The authors report the share of correctly ordered pairs, we that of logits on the right side of 0.
     close((real > fake).double().mean(), values["value/disc_accuracy"], "accuracy")
     close(reported["accuracy_real"], (real > 0).double().mean(), "share of originals")
     close(reported["accuracy_fake"], (fake < 0).double().mean(), "share of fakes")
@@ -349,7 +349,7 @@ def test_augmentations_by_given_draws(golden):
 
 @FILES
 def test_features_of_the_frozen_network(golden, learner):
-    """Per layer that is judged; the last one twice."""
+    """Mean and standard deviation per judged layer; the last layer occurs twice."""
     values = golden.values
     features = learner.loss.adversary.features(values["diffaug/generator_fake/out"])
     found = [torch.stack([x.mean(), x.std()]) for x in features]

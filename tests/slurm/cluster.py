@@ -1,8 +1,9 @@
-"""A SLURM cluster of two nodes on this machine, of Debian's packages, started and stopped by process id.
+"""A two-node SLURM cluster on this machine, run from Debian's packages.
 
-Its configuration must lie at /etc/slurm, because Snakemake's executor takes SLURM_CONF away. A machine
-that has one there belongs to a cluster and is left alone; ours is taken away in the end. Each node
-claims to be one of a real cluster, with 64 cores and 8 GPUs, which are devices like /dev/null.
+The daemons are started and stopped by process id. The configuration must be in /etc/slurm, because
+Snakemake's executor does not pass SLURM_CONF on. A machine that already has one there belongs to a
+cluster and is left alone; ours is removed at the end. Each node claims 64 cores and 8 GPUs, like a node
+of a real cluster; the GPUs are devices like /dev/null.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ StateSaveLocation={folder}/state
 SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdSpoolDir={folder}/spool-%n
-# The nodes are what is written below, whatever this machine has.
+# Use the nodes as configured below, whatever hardware this machine has.
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -65,18 +66,18 @@ NODE = (
 
 
 def unavailable() -> str:
-    """Why no cluster can be started here; empty if one can."""
+    """Return why no cluster can be started here, or an empty string if one can."""
     if os.geteuid() != 0:
         return "only root may start a SLURM cluster"
     conf = SETTINGS / "slurm.conf"
     if conf.exists() and OURS not in conf.read_text():
-        return f"{conf} is there: this machine belongs to a cluster"
+        return f"{conf} exists: this machine belongs to a cluster"
     absent = [name for name in PROGRAMS if not shutil.which(name)]
     return f"not installed: {', '.join(absent)} (Debian: slurm-wlm, munge)" if absent else ""
 
 
 class Cluster:
-    """The daemons of the cluster, with their files in ``folder``; partition ``gpu`` is no default."""
+    """The daemons of the cluster, with their files in ``folder``; ``gpu`` is not a default partition."""
 
     partition = "gpu"
 
@@ -86,7 +87,7 @@ class Cluster:
         self.lock = open("/tmp/nanogen-slurm-tests.lock", "w")  # noqa: SIM115  held until the end
 
     def __enter__(self) -> Cluster:
-        fcntl.flock(self.lock, fcntl.LOCK_EX)  # another run of these tests on this machine
+        fcntl.flock(self.lock, fcntl.LOCK_EX)  # wait for another run of these tests
         try:
             self._configure()
             self._start_munge()
@@ -113,7 +114,7 @@ class Cluster:
         self.lock.close()
 
     def run(self, *words: str, check: bool = True) -> str:
-        """What one of SLURM's commands prints."""
+        """Run one of SLURM's commands and return its stdout."""
         done = subprocess.run(words, capture_output=True, text=True)
         assert not check or done.returncode == 0, f"{words}: {done.stderr}"
         return done.stdout
@@ -122,14 +123,14 @@ class Cluster:
         self._start(name, "slurmd", "-D", "-N", name)
 
     def kill_node(self, name: str) -> None:
-        """As if its power were cut: the daemon, its steps and all that they started."""
+        """Simulate a power cut: kill the daemon, its steps and all their descendants."""
         daemon = self.daemons.pop(name)
         daemon.kill()
         daemon.wait()
         self._end_steps(name)
 
     def submit(self, *words: str, log: Path, **environment: str) -> int:
-        """sbatch; returns the job's id."""
+        """Run sbatch and return the job's id."""
         options = ["sbatch", "--parsable", f"--output={log}", f"--partition={self.partition}"]
         done = subprocess.run(
             [*options, *words], capture_output=True, text=True, env={**os.environ, **environment}
@@ -168,7 +169,7 @@ class Cluster:
         (SETTINGS / "gres.conf").write_text(f"Name=gpu File={self.folder}/devices/nvidia[0-7]\n")
 
     def _start_munge(self) -> None:
-        """A munge daemon of our own, with a key of its own."""
+        """Start a separate munge daemon with its own key."""
         key = self.folder / "munge" / "key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
@@ -197,7 +198,7 @@ class Cluster:
         _until(all_idle, f"the nodes of {self.folder} do not come up")
 
     def _end_steps(self, node: str) -> None:
-        """End the node's steps, which outlive its daemon, and all that they started."""
+        """Kill the node's steps, which outlive its daemon, and all their descendants."""
         log = str(self.folder / f"slurmd-{node}.log")
         steps = [process for process in _processes() if log in _open_files(process)]
         for process in [*steps, *_descendants(steps)]:

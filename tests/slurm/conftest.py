@@ -1,4 +1,4 @@
-"""The cluster that the tests of this folder share."""
+"""Shared fixture: the SLURM cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cluster import Cluster, unavailable
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
-    """Two nodes of SLURM; skips where they cannot be started."""
+    """A two-node SLURM cluster; skips the test if it cannot be started."""
     if reason := unavailable():
         pytest.skip(reason)
     with Cluster(tmp_path_factory.mktemp("cluster")) as started:

@@ -1,7 +1,8 @@
-"""What the executor asks of SLURM for each rule of the paper's study that needs GPUs.
+"""What the executor requests from SLURM for each GPU rule of the paper's study.
 
-The commands of SLURM are stand-ins: `sbatch` writes down its arguments, `squeue` says that each job is
-done; since it left no output, Snakemake submits it a second time. Snakemake and its executor are real.
+SLURM's commands are stand-ins: `sbatch` records its arguments, and `squeue` reports every job as done.
+The jobs leave no output, so Snakemake submits each of them a second time. Snakemake and its executor
+are real.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ QUICK = (
     "--seconds-between-status-checks=1",
     "--slurm-init-seconds-before-status-checks=1",
 )
-# Nodes, GPUs of a node, cores, MB, minutes of the first and of the second attempt.
+# Nodes, GPUs per node, cores, MB, minutes of the first and of the second attempt.
 ONE_GPU = (1, 1, 8, 64000)
 EXPECTED = {
     "train": (4, 8, 64, 500000, 1440, 1440),
@@ -35,14 +36,14 @@ EXPECTED = {
     "encode_features": (*ONE_GPU, 1440, 2880),
     "encode_text": (*ONE_GPU, 1440, 2880),
     "encode_prompts": (*ONE_GPU, 120, 240),
-    "encode_classes": (*ONE_GPU, 120, 240),  # of a study that prompts ImageNet by text
+    "encode_classes": (*ONE_GPU, 120, 240),  # only where ImageNet is prompted by text
     "reference": (*ONE_GPU, 480, 960),
     "score_text": (*ONE_GPU, 120, 240),
 }
 
 
 def independent(jobs: list[Job], rules: set[str]) -> dict[str, Job]:
-    """A job of each rule, as far as none of them follows from another one."""
+    """Choose a job of each rule such that no chosen job depends on another."""
     maker = {path: job for job in jobs for path in job.outputs}
 
     def ancestors(job: Job) -> set[str]:
@@ -68,7 +69,7 @@ def independent(jobs: list[Job], rules: set[str]) -> dict[str, Job]:
 
 
 def submit(copy: WorkingCopy, recorder: Recorder, study: str, rules: set[str]) -> set[str]:
-    """Submit a job of each rule that the study has; the rules that were submitted."""
+    """Submit a job of each rule that the study has, and return the submitted rules."""
     file = ("--configfile", f"config/studies/{study}.yaml")
     jobs, submitted = copy.plan("all", *file).jobs, set[str]()
     while chosen := independent(jobs, rules - submitted):
@@ -76,7 +77,7 @@ def submit(copy: WorkingCopy, recorder: Recorder, study: str, rules: set[str]) -
         for path in {path for job in chosen.values() for path in job.inputs}:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             (copy / path).touch()
-            os.utime(copy / path, (0, 0))  # of one time: none looks newer than what is made of it
+            os.utime(copy / path, (0, 0))  # equal times: no input looks newer than its output
         targets = [job.outputs[0] for job in chosen.values()]
         done = recorder.snakemake(copy, *targets, *file, *QUICK)
         assert done.returncode == 1, done.stderr[-3000:]
@@ -85,7 +86,7 @@ def submit(copy: WorkingCopy, recorder: Recorder, study: str, rules: set[str]) -
 
 @pytest.fixture(scope="module")
 def lines(working_copy, tmp_path_factory) -> dict[str, list[list[str]]]:
-    """By rule, sbatch's options for the first and the second attempt."""
+    """sbatch's options for the first and the second attempt, by rule."""
     recorder, missing = Recorder(tmp_path_factory.mktemp("slurm")), set(EXPECTED)
     for study in STUDIES:
         copy = working_copy(tmp_path_factory.mktemp("copy"))
@@ -106,7 +107,7 @@ def test_a_rule_with_gpus_asks_for_its_nodes(lines, rule):
         assert f"--nodes={nodes} --requeue --cpus-per-task={cores}" in line
         assert line.endswith(f"--gres=gpu:{gpus}")
         assert f"-A research -p gpu -t {limit} --mem {memory}" in line.replace("  ", " ")
-        assert "--ntasks" not in line  # one task per node; what is per GPU may wait for ever
+        assert "--ntasks" not in line  # one task per node; a job with tasks per GPU may stay pending
         assert ("--signal=USR1@300" in options) == rule.startswith("train")
 
 
@@ -118,7 +119,7 @@ def test_every_rule_of_the_profile_is_one_of_the_graph(fresh):
 
 
 def test_slurm_takes_the_lines_of_the_profile(cluster, lines):
-    """The real sbatch, which submits nothing here; the cluster has two nodes, so four become two."""
+    """Use the real sbatch without submitting; the cluster has two nodes, so four become two."""
     for options, _ in lines.values():
         words = [option.replace("--nodes=4", "--nodes=2") for option in options]
         cluster.run("sbatch", "--test-only", *words, "--wrap=true")

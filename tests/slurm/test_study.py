@@ -1,4 +1,4 @@
-"""The smoke study through `snakemake --profile slurm`, stage 2 on two nodes."""
+"""The smoke study with `snakemake --profile slurm`, stage 2 on two nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULTS = "results/smoke"
 
 @pytest.fixture(scope="module")
 def submitted(cluster, working_copy, tmp_path_factory):
-    """The study on the cluster."""
+    """The study, run on the cluster."""
     copy = working_copy(tmp_path_factory.mktemp("submitted"))
     outcome = copy.snakemake("all", *ON_CLUSTER, *STUDY)
     assert outcome.code == 0, outcome.text[-5000:]
@@ -25,7 +25,7 @@ def submitted(cluster, working_copy, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def local(submitted, working_copy, tmp_path_factory):
-    """The same on this machine, from the trainings on, each of two processes."""
+    """The same study on this machine from the trainings on, each with two processes."""
     copy = working_copy(tmp_path_factory.mktemp("local"))
     for made in ("results", ".snakemake"):
         shutil.copytree(submitted / made, copy / made)

@@ -1,4 +1,4 @@
-"""A training on two nodes that is disturbed: it continues, and ends with the same weights to the bit."""
+"""A disturbed training on two nodes continues and ends with bit-identical weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STUDY = {
 
 
 class Training:
-    """One run of `nanogen train` in a folder of its own."""
+    """One run of `nanogen train` in its own folder."""
 
     def __init__(self, folder: Path, images: Path, stage: dict):
         self.folder = folder
@@ -49,7 +49,7 @@ class Training:
         return [sys.executable, "-m", "nanogen", "launch", *options, "--", *self.words]
 
     def submit(self, cluster: Cluster, *options: str) -> int:
-        """A job of two nodes with one process each; waits until it trains."""
+        """Submit a job of two nodes with one process each, and wait until it trains."""
         curve = self.folder / "state" / "train.jsonl"
         before = len(curve.read_text().splitlines()) if curve.exists() else 0
         job = cluster.submit(
@@ -87,7 +87,7 @@ def training(tmp_path, images, stage) -> Training:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, images, stage) -> Training:
-    """The same training by two processes of this machine, without SLURM."""
+    """The same training with two processes on this machine, without SLURM."""
     run = Training(tmp_path_factory.mktemp("undisturbed"), images, stage)
     subprocess.run(run.launch("--processes", "2"), check=True, capture_output=True)
     return run
@@ -132,7 +132,7 @@ def test_a_node_that_dies_ends_the_job_with_a_sentence(cluster, training, undist
 
 
 def test_gpus_that_torch_does_not_see_are_an_error_of_their_node(cluster, training):
-    """The nodes' devices are no GPUs: SLURM hands them out, torch refuses them."""
+    """The nodes' devices are not GPUs: SLURM allocates them, but torch does not see them."""
     words = shlex.join(training.launch("--nodes", "2", "--gres", "gpu:8", "--processes", "8"))
     options = ["--nodes=2", "--ntasks=2", "--gres=gpu:8", "--cpus-per-task=64", "--mem=500000"]
     job = cluster.submit(*options, f"--wrap={words}", log=training.folder / "log")

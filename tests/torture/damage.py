@@ -1,4 +1,4 @@
-"""Hypothesis strategies for damaged files: their bytes, a document's values, parts of HDF5."""
+"""Hypothesis strategies that damage files: their bytes, a document's values, parts of HDF5 files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ODD_DATASETS = (
 
 
 def _edited(content: bytes, kind: int, place: float, length: int, piece: bytes, word: bytes) -> bytes:
-    """One change: a bit flipped, the rest cut, bytes removed, doubled, put in or replaced."""
+    """Apply one change: flip a bit, cut the rest off, or remove, double, insert or replace bytes."""
     data = bytearray(content)
     at = round(place * len(data))
     end = min(len(data), at + length)
@@ -73,7 +73,7 @@ def _edited(content: bytes, kind: int, place: float, length: int, piece: bytes, 
 
 
 def damaged_bytes() -> st.SearchStrategy[Damage]:
-    """One to four changes of a file's bytes."""
+    """Change a file's bytes in one to four places."""
     edit = st.tuples(
         st.integers(0, 5),
         st.floats(0, 1),
@@ -106,7 +106,7 @@ def _places(document: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def damaged_document(
     read: Callable[[str], Any], written: Callable[[Any], str]
 ) -> st.SearchStrategy[Damage]:
-    """One to three values of a document replaced, removed or added; the file stays well-formed."""
+    """Replace, remove or add one to three values of a document; the file stays well-formed."""
     change = st.tuples(st.floats(0, 1), st.sampled_from(["replace", "remove", "add"]), ODD_VALUES)
 
     def damage(changes: list[tuple[float, str, Any]]) -> Damage:
@@ -138,7 +138,7 @@ def _change(document: Any, place: float, how: str, value: Any) -> None:
 
 
 def damaged_hdf5(*datasets: str) -> st.SearchStrategy[Damage]:
-    """A data set or attribute removed or replaced by one of another type or shape."""
+    """Remove a dataset or attribute, or replace it by one of another type or shape."""
 
     def damage(of_datasets: bool, place: float, value: Any) -> Damage:
         def apply(path: Path) -> None:

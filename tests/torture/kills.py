@@ -1,11 +1,11 @@
-"""Kill random processes of a study's run at random times, until nothing but its result is left.
+"""Kill random processes of a study's run at random times, and check that only its result remains.
 
     python tests/torture/kills.py 100
 
-starts the smoke study, with two processes for each step that several may share, kills any of its
-processes (Snakemake, the fork server, shells, commands, workers), continues with the same command, and
-begins anew when it is finished. In the end the results must be those of a run that nobody disturbed, and
-nothing else may be left. Printed: the kills by rule and by kind of process, and what they cost.
+starts the smoke study with two processes for each step that can use several, kills any of its processes
+(Snakemake, the fork server, shells, commands, workers), continues with the same command, and starts over
+when the study is finished. In the end the results must equal those of an undisturbed run, and nothing
+else may be left. It prints the kills by rule and by kind of process, and what they cost.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from working_copy import ENVIRONMENT, WorkingCopy
 SMOKE = ("all", "--config", "study=smoke")
 TOGETHER = ("--set-resources", *(f"{rule}:processes=2" for rule in ("train", "sample", "score_images")))
 RESULTS = "results/smoke"
-# Processor seconds from a start to the first kill at most, and from a kill to the next one of the same
-# start: on a busy machine a second of the clock is too short for anything to begin.
+# Upper bounds in processor seconds, from a start to its first kill and from one kill to the next of the
+# same start. Wall time would not do: on a busy machine a second is too short for anything to begin.
 FIRST, NEXT = 20.0, 5.0
 LOOK = 0.1  # seconds
-UNFINISHED = 3600  # seconds after which a run or a job that goes on alone hangs
+UNFINISHED = 3600  # seconds after which a run, or a job that outlives it, counts as hung
 
 
 @dataclass
 class Report:
-    """What happened."""
+    """Kills, starts and faults of a torture run."""
 
     kills: list[Running] = field(default_factory=list)
     starts: int = 0
@@ -51,7 +51,7 @@ class Report:
         lines = [f"{'rule':<20} {'kills':>5} {'lost, s':>8}  of"]
         for rule in sorted({process.rule for process in self.kills}):
             of = [process for process in self.kills if process.rule == rule]
-            # At most: a training continues from its last checkpoint.
+            # An upper bound: a training continues from its last checkpoint.
             lost = sum(process.seconds for process in of) if rule else 0
             words = ", ".join(f"{kind} {n}" for kind, n in Counter(p.kind for p in of).most_common())
             lines.append(f"{rule or '(the whole run)':<20} {len(of):>5} {lost:>8.1f}  {words}")
@@ -63,12 +63,12 @@ class Report:
 
 
 class Torture:
-    """One study in a working copy of its own, which is killed again and again.
+    """Kill a study again and again in its own working copy.
 
     Args:
-        words: of the command, e.g. ``all --config study=smoke``.
-        expected: the results of an undisturbed run of it.
-        said: called with a line for each kill.
+        words: Words of the command, e.g. ``all --config study=smoke``.
+        expected: The results of an undisturbed run.
+        said: Called with a line for each kill.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Torture:
         self.log = copy / "said"
 
     def run(self, kills: int) -> Report:
-        """Kill so many processes, then let the command end; what there is after each end is compared."""
+        """Kill ``kills`` processes, then let the command end; check every finished run's results."""
         ended = None
         try:
             while len(self.report.kills) < kills or ended != 0:
@@ -108,7 +108,7 @@ class Torture:
         return self.report
 
     def _start(self, kills: int) -> int:
-        """Start the command and kill until it has ended; its exit code."""
+        """Start the command, kill processes until it has ended, and return its exit code."""
         self._unlock()
         self.report.starts += 1
         with open(self.log, "w") as log:
@@ -129,11 +129,11 @@ class Torture:
         return process.returncode
 
     def _goes_on(self, process: subprocess.Popen, seconds: float) -> bool:
-        """Whether the run still goes on after so many further seconds of its processors."""
+        """Return whether the run is still alive after ``seconds`` more processor seconds."""
         end = processor_seconds(self.mark) + seconds
         until = time.monotonic() + UNFINISHED
         while process.poll() is None and processor_seconds(self.mark) < end:
-            assert time.monotonic() < until, "it does nothing more"
+            assert time.monotonic() < until, "the run makes no progress"
             time.sleep(LOOK)
         return process.poll() is None
 
@@ -148,11 +148,11 @@ class Torture:
         """Wait for jobs that outlive a killed Snakemake or shell."""
         until = time.monotonic() + UNFINISHED
         while left := running(self.mark):
-            assert time.monotonic() < until, f"these go on: {left}"
+            assert time.monotonic() < until, f"still running: {left}"
             time.sleep(0.2)
 
     def _unlock(self) -> None:
-        """As a user does after Snakemake itself was killed, and as it says."""
+        """Unlock the folder, as Snakemake asks the user to after it was killed itself."""
         if any((self.copy / ".snakemake" / "locks").glob("*")):
             self.report.unlocked += 1
             outcome = self.copy.snakemake("--unlock", *self.words)
@@ -166,13 +166,13 @@ class Torture:
             *snakemake.glob("incomplete/*"),
             *snakemake.glob("nanogen/.*"),
         ]
-        left += self.scratch.glob(".nanogen*")  # a killed Snakemake leaves an empty folder of its own
+        left += self.scratch.glob(".nanogen*")  # not *: a killed Snakemake leaves an empty folder too
         self.report.faults += [f"{path} is left over" for path in left]
         self.report.faults += differences(self.copy / RESULTS, self.expected)
 
 
 def undisturbed(copy: WorkingCopy, words: Sequence[str]) -> Path:
-    """The results of the command, run once."""
+    """Run the command once, undisturbed, and return the folder of its results."""
     outcome = copy.snakemake(*words)
     assert outcome.code == 0, outcome.text[-3000:]
     return copy / RESULTS

@@ -1,4 +1,4 @@
-"""The processes of one run of Snakemake, whoever started them, and which rule each is at work for."""
+"""All processes of one Snakemake run, and the rule that each of them works for."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 MARK = "NANOGEN_RUN_OF"  # in the environment of the run, which all of its processes inherit
 LOG = re.compile(r"results/[^ ]*?/logs/(\w+)")
-PARENT, STARTED, TIMES = 1, 19, range(11, 15)  # places in /proc/PROCESS/stat, behind the name
+PARENT, STARTED, TIMES = 1, 19, range(11, 15)  # fields of /proc/PROCESS/stat after the name
 
 
 @dataclass(frozen=True)
 class Running:
-    """A process.
+    """A process of the run.
 
     Attributes:
-        kind: what it is for the run: Snakemake, shell, tee, command, fork, worker, ...
-        rule: that it is at work for; empty for those of the whole run.
-        seconds: since it was started.
+        kind: Its role in the run: Snakemake, shell, tee, command, fork, worker, ...
+        rule: The rule that it works for; empty if it belongs to the whole run.
+        seconds: Time since it was started.
     """
 
     number: int
@@ -30,7 +30,7 @@ class Running:
     seconds: float
 
     def kill(self, mark: str) -> bool:
-        """SIGKILL; whether it was still there. No other process, which has its number by now, is hit."""
+        """Send SIGKILL and return whether the process still existed; a reused id is not killed."""
         try:
             handle = os.pidfd_open(self.number)
         except ProcessLookupError:
@@ -47,7 +47,7 @@ class Running:
 
 
 def running(mark: str) -> list[Running]:
-    """Every process whose environment has ``MARK=mark``, in the order of their numbers."""
+    """Return every process whose environment has ``MARK=mark``, in the order of their ids."""
     numbers = sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
     own = [number for number in numbers if number != os.getpid() and _is_of(number, mark)]
     commands = {number: words for number in own if (words := _command(number))}
@@ -55,7 +55,7 @@ def running(mark: str) -> list[Running]:
     logs = {_stream(n, 0): _rule(words) for n, words in commands.items() if kinds[n] == "tee"}
 
     def rule(number: int) -> str:
-        """Of the log that it writes to or, where nobody reads that any more, of the shell above it."""
+        """Rule of the log that it writes to or, if nobody reads that any more, of the shell above it."""
         if kinds[number] in ("shell", "tee"):
             return _rule(commands[number])
         found, above = logs.get(_stream(number, 2), ""), _stat(number, PARENT)
@@ -65,7 +65,7 @@ def running(mark: str) -> list[Running]:
 
 
 def processor_seconds(mark: str) -> float:
-    """Of a run's processes until now, and of their children that have ended."""
+    """Return the processor seconds used by a run's processes and by their children that have ended."""
     numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     ticks = [sum(_stat(n, place) for place in TIMES) for n in numbers if _is_of(n, mark)]
     return sum(ticks) / os.sysconf("SC_CLK_TCK")
@@ -86,7 +86,7 @@ def _command(number: int) -> str:
 
 
 def _stream(number: int, descriptor: int) -> str:
-    """The pipe, by its name in the kernel, that a process has open there: of its own for each job."""
+    """Return the kernel's name of the pipe that a process has open there; each job has its own pipe."""
     try:
         target = os.readlink(f"/proc/{number}/fd/{descriptor}")
     except OSError:
@@ -95,7 +95,7 @@ def _stream(number: int, descriptor: int) -> str:
 
 
 def _stat(number: int, place: int) -> int:
-    """A number of /proc/PROCESS/stat, by its place behind the name; 0 of a process that has ended."""
+    """Return a field of /proc/PROCESS/stat, counted after the name; 0 if the process has ended."""
     try:
         return int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[place])
     except OSError:
@@ -113,7 +113,7 @@ def _rule(words: str) -> str:
 
 
 def _kind(number: int, words: str, commands: dict[int, str]) -> str:
-    """By its command and its parent's."""
+    """Return the kind of a process, judged by its command and its parent's."""
     name, above = Path(words.split(" ")[0]).name, commands.get(_stat(number, PARENT), "")
     if name in ("bash", "sh"):
         return "shell"

@@ -1,4 +1,4 @@
-"""Two runs of a study, compared file by file; only what is measured in time may differ."""
+"""Compare two runs of a study file by file; only measured times may differ."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import json
 from pathlib import Path
 from typing import Any
 
-TIMES = ("seconds", "images_per_second", "memory_gb", "hours")  # ends of keys and of columns
-# Of tables/times.csv the quotient of two columns of times, and the claims that are about times.
+TIMES = ("seconds", "images_per_second", "memory_gb", "hours")  # suffixes of keys and columns
+# The quotient of two columns of times in tables/times.csv, and the claims about times.
 RATIO = "ratio"
 CLAIMS_OF_TIMES = ("comparable-cost", "meanflow-slow")
-# What shows them: where such a file is no CSV, only that it is there can be compared.
+# Files that show times: unless such a file is a CSV, only its existence can be compared.
 OF_TIMES = ("tables/times.", "tables/tokenizers.", "tables/claims.", "figures/figure2.")
-REPORT = "report.html"  # contains all tables and images, those of times too
+REPORT = "report.html"  # contains all tables and images, including those of times
 RECORDS = (".provenance", "provenance.json")  # when, where and how long a step ran
 
 
 def files_of(results: Path) -> set[str]:
-    """Every file below, hidden ones too, but logs and Snakemake's own time stamps."""
+    """Return every file below ``results``, also hidden ones, except logs and Snakemake's time stamps."""
     found = {path.relative_to(results).as_posix() for path in results.rglob("*") if not path.is_dir()}
     own = {name for name in found if name.endswith(".snakemake_timestamp")}
     return {name for name in found - own if not name.startswith("logs/")}
 
 
 def differences(results: Path, expected: Path) -> list[str]:
-    """The files that only one of the two has, or that differ in what is no time."""
+    """List the files that only one run has, or that differ in more than times."""
     here, there = files_of(results), files_of(expected)
     missing = [f"{name} is missing" for name in sorted(there - here)]
     left = [f"{name} is left over" for name in sorted(here - there)]
@@ -78,7 +78,7 @@ def _report_without_times(report: Path) -> str:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """Without the columns of times; of claims, without those about times."""
+    """Return the rows without columns of times and without claims about times."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [

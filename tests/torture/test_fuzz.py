@@ -1,7 +1,7 @@
-"""Damaged inputs of every kind end in a result or in a sentence: no traceback, no hang, little memory.
+"""Damaged inputs end in a result or an error message: no traceback, no hang, little memory.
 
-Hypothesis draws the damage, the same in every run, and reduces one that fails to its least form. `make
-torture` tries ten times as many.
+Hypothesis draws the damage, the same in every run, and shrinks damage that fails. `make torture` tries
+ten times as many inputs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SECONDS, BYTES = 10, 2 << 30
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of input: its file's name, what writes a whole one, what reads it and how it is damaged."""
+    """A kind of input: its file's name, how an intact one is written and read, and how it is damaged."""
 
     name: str
     make: Callable[[Path], None]

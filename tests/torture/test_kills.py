@@ -1,6 +1,6 @@
-"""A run with random kills ends, by the same command, with the results of an undisturbed one.
+"""A run with random kills, continued by the same command, ends with the results of an undisturbed one.
 
-One method on one task, measured with two networks, has a job of every kind in half a minute; `make
+One method on one task, evaluated with two networks, has a job of every kind in half a minute. `make
 torture` kills the whole smoke study, which takes an hour.
 """
 

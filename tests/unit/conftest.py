@@ -1,4 +1,4 @@
-"""A study small enough to train in a test: scenes in pixels, a DDT of width 32."""
+"""Fixtures: a study small enough to train in a test, with scenes in pixels and a DDT of width 32."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ TINY = {
 
 
 def tiny_study(**changes: Any) -> Study:
-    """The nano study at the smallest size, with ``changes`` of its keys on top."""
+    """The nano study at the smallest size, with ``changes`` to its keys."""
     return load_study("nano", merged(TINY, changes))
 
 
 @pytest.fixture(scope="session")
 def tiny():
-    """The function ``tiny_study``: keys -> study."""
+    """The function ``tiny_study``."""
     torch.set_num_threads(1)
     return tiny_study
 
 
 @pytest.fixture(scope="session")
 def tiny_images(tmp_path_factory) -> Path:
-    """The tiny study's training images of the ImageNet axis."""
+    """HDF5 file of the tiny study's training images on the ImageNet axis."""
     path = tmp_path_factory.mktemp("data") / "train.h5"
     write_images(stages.data(tiny_study(), "imagenet", "train"), path)
     return path
@@ -59,7 +59,7 @@ def tiny_images(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def own_signal_handlers():
-    """A training replaces the handlers; give pytest's back."""
+    """Restore pytest's signal handlers, which a training replaces."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     before = [signal.getsignal(number) for number in numbers]
     yield

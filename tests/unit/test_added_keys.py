@@ -1,4 +1,4 @@
-"""A key that is added to the configuration changes no hash while it keeps the value it came with."""
+"""A key added to the configuration changes no hash while it has the value of its introduction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECTIONS = {
     "model_schema": ("Model", "ModelTraining"),
     "tokenizer_schema": ("TokenizerTraining", "TokenizerTerms"),
 }
-INTRODUCED = {  # every key declared with ``added``, and what it came with
+INTRODUCED = {  # every key declared with ``added``, and its value at introduction
     "Adversarial.eps": 1e-8,
     "Adversarial.kernel": 3,
     "Data.fetch_images": None,
@@ -96,7 +96,7 @@ def hashes(package: Path) -> dict[str, str]:
 
 
 def with_options(tmp_path: Path, declared: str) -> Path:
-    """A copy of the package in which every section has one more key."""
+    """Copy the package, with one more key in every section."""
     shutil.copytree(ROOT / "src/nanogen", tmp_path / "src/nanogen")
     (tmp_path / "config").symlink_to(ROOT / "config")
     for module, classes in SECTIONS.items():
@@ -140,7 +140,7 @@ class Outer(Section):
         ({"named": {"always": {"solver": "heun"}}}, {"named": {"always": {"solver": "heun"}}}),
         ({"inner": None, "several": [{"solver": "euler"}]}, {"inner": None, "several": [{}]}),
         ({"order": 1, "unknown": 3}, {"unknown": 3}),
-        ({"order": 2}, {"order": 2}),  # the default of today is not what older results had
+        ({"order": 2}, {"order": 2}),  # today's default is not the value of older results
     ],
 )
 def test_only_the_value_of_the_introduction_is_left_out(given, counted):
@@ -163,7 +163,7 @@ def sections(base: type[Section]) -> set[type[Section]]:
 
 
 def test_the_values_of_the_introduction_stay():
-    """Whoever changes one changes what existing results stand for: declare ``introduced`` instead."""
+    """Changing one changes the meaning of existing results: declare ``introduced`` instead."""
     found = {
         f"{section.__name__}.{key}": field.json_schema_extra["introduced"]
         for section in sections(Section)

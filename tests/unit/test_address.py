@@ -1,4 +1,4 @@
-"""One file by its address, from a server on this machine; what is fetched that way is loaded."""
+"""Fetching a file by its URL from a local server, and loading what was fetched."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTEAD = "give a path"
 
 
 class Server(BaseHTTPRequestHandler):
-    """Serves ``server.body``; continues from a Range; ends after ``server.most`` bytes."""
+    """Serves ``server.body``, resumes at a Range, and ends after ``server.most`` bytes."""
 
     def log_message(self, *args):
         pass
@@ -47,7 +47,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    """The server, with its ``address`` of the file."""
+    """A running server; its ``address`` is the file's URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
     server.body, server.most, server.resumes, server.asked = CONTENT, None, True, []
     server.address = f"http://127.0.0.1:{server.server_port}/release/weights.bin"
@@ -93,7 +93,7 @@ def test_another_content_is_refused_and_not_kept(server, tmp_path: Path):
         fetch_file(source(server.address, b"else"), tmp_path, INSTEAD)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "weights.bin").write_bytes(b"cut")
-    with pytest.raises(UserError, match="its SHA-256 is another; remove it"):
+    with pytest.raises(UserError, match="its SHA-256 differs; remove it"):
         fetch_file(source(server.address), tmp_path, INSTEAD)
 
 
@@ -120,7 +120,7 @@ def test_a_copy_on_this_machine_has_an_address_too(tmp_path: Path):
 
 
 def inception_stage(file: dict) -> dict:
-    """The paper study's own, with another address."""
+    """The paper study's Inception network with another address."""
     study = load_study(
         "paper", {"models": {"inception": {"file": file, "statistics": None, "fdr_statistics": None}}}
     )
@@ -148,7 +148,7 @@ def test_the_inception_of_fid_is_fetched_and_loaded(server, tmp_path: Path):
     for ours, theirs in zip((features, logits), expected, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-4, atol=1e-12)
     assert (features.shape, logits.shape) == ((3, 2048), (3, 1008))
-    # unbiased: of a network's own bias nothing is added
+    # unbiased: the network's own bias is not added
     weight = network.fc.weight.detach().numpy()
     np.testing.assert_allclose(logits, features @ weight.T, rtol=1e-3, atol=1e-10)
 
@@ -185,7 +185,7 @@ def test_without_a_sha256_the_first_content_is_noted_and_compared(server, tmp_pa
     path = fetch_file(anything, tmp_path, INSTEAD)
     assert fetch_file(anything, tmp_path, INSTEAD) == path
     path.write_bytes(b"another")
-    with pytest.raises(UserError, match="its SHA-256 is another"):
+    with pytest.raises(UserError, match="its SHA-256 differs"):
         fetch_file(anything, tmp_path, INSTEAD)
     path.unlink()
     assert fetch_file(anything, tmp_path, INSTEAD).read_bytes() == CONTENT

@@ -1,4 +1,4 @@
-"""Attention's derivative in forward mode against the one of the formula as it is written."""
+"""Attention's forward-mode derivative against that of the plain formula."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nanogen.backbones.attention import attention, tangent
 
 
 def formula(q, k, v, mask=None):
-    """softmax(q k^T / sqrt(F)) v with every intermediate in full."""
+    """softmax(q k^T / sqrt(F)) v, with every intermediate materialised."""
     scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
@@ -18,21 +18,21 @@ def formula(q, k, v, mask=None):
 
 
 def inputs(tokens: int, features: int = 16, dtype=torch.float32):
-    """(q, k, v) and their tangents, of the size that normalised queries and keys have."""
+    """(q, k, v) and their tangents, on the scale of normalised queries and keys."""
     generator = torch.Generator().manual_seed(tokens)
     drawn = torch.randn(6, 2, 3, tokens, features, generator=generator).to(dtype)
     return tuple(drawn[:3]), tuple(drawn[3:])
 
 
 def masks(tokens: int):
-    """None; keys hidden per sample; every query its own keys."""
+    """Masks by name: none, keys hidden per sample, keys hidden per query."""
     padding = torch.arange(tokens) < torch.tensor([tokens, tokens // 2 + 1])[:, None]
     causal = torch.ones(tokens, tokens, dtype=torch.bool).tril()
     return {"none": None, "padding": padding[:, None, None], "causal": causal[None, None]}
 
 
 @pytest.mark.parametrize("kind", ["none", "padding", "causal"])
-@pytest.mark.parametrize("tokens", [5, 128, 300])  # less than a block, one block, with a rest
+@pytest.mark.parametrize("tokens", [5, 128, 300])  # below a block, one block, with a remainder
 def test_the_tangent_is_the_formulas(tokens, kind):
     primals, tangents = inputs(tokens)
     mask = masks(tokens)[kind]

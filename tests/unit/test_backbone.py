@@ -1,4 +1,4 @@
-"""DDT: what an untrained network returns, what conditions do, and how it is saved."""
+"""DDT: the output of an untrained network, the effect of conditions, and saving."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEYS = {
 
 
 def network(kind: str = "label", **changes: int) -> DDT:
-    """A network all of whose weights are random, the zero-initialised ones too."""
+    """A network whose weights are all random, including the zero-initialised ones."""
     torch.manual_seed(0)
     keys = KEYS | changes
     if kind == "label":
@@ -46,8 +46,10 @@ def inputs(count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def text(lengths: list[int], longest: int, drawn: int | None = None) -> Condition:
-    """Random tokens, the first ``longest`` of ``drawn``; where the mask is false they are large, so that
-    a leak would show."""
+    """Random tokens, the first ``longest`` of ``drawn``.
+
+    Masked tokens are large, so that a leak would show.
+    """
     generator = torch.Generator().manual_seed(5)
     tokens = torch.randn(len(lengths), drawn or longest, 12, generator=generator)[:, :longest]
     mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
@@ -112,9 +114,8 @@ def test_captions_of_any_length_are_compiled_a_few_times():
         compiled.append(len(inputs))
         return graph.forward
 
-    model = network(
-        "text", encoder_depth=12
-    )  # more blocks than the compiler keeps versions of a function
+    # more blocks than versions of a function that the compiler keeps
+    model = network("text", encoder_depth=12)
     torch.compiler.reset()
     compile_blocks(model, counted)
     x, t = inputs()
@@ -179,7 +180,7 @@ def test_initial_weights_depend_on_seed_method_and_task_alone(tiny, task):
     one = build(TrainStage.from_json(stage)).state_dict()
     drawn = torch.rand(1)
     torch.manual_seed(1)
-    assert torch.equal(drawn, torch.rand(1))  # building leaves the global generator alone
+    assert torch.equal(drawn, torch.rand(1))  # building does not advance the global generator
     torch.manual_seed(2)
     two = build(TrainStage.from_json(stage)).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -215,7 +216,7 @@ def test_weights_of_another_size_are_refused(tmp_path):
 
 
 def residual_types(model: torch.nn.Module, run) -> dict[str, set[torch.dtype]]:
-    """Types of what each block of the encoder and of the decoder adds to, under bfloat16 autocast."""
+    """Types of the residual stream in the encoder and in the decoder, under bfloat16 autocast."""
     seen: dict[str, set[torch.dtype]] = {"encoder": set(), "decoder": set()}
     for part, types in seen.items():
         for block in getattr(model, part):
@@ -229,7 +230,7 @@ def residual_types(model: torch.nn.Module, run) -> dict[str, set[torch.dtype]]:
 
 @pytest.mark.parametrize("kind", ["label", "text"])
 def test_the_encoders_stream_is_float32_under_autocast(kind):
-    """As the authors': their tokens are joined, which takes the wider type, that of the learned ones."""
+    """As in the authors' code, where joining tokens promotes them to the type of the learned ones."""
     model, (x, t) = network(kind), inputs()
     condition = Condition(labels=torch.tensor([0, 1, 4])) if kind == "label" else text([2, 7, 3], 7)
     types = residual_types(model, lambda: model(x, t, condition))

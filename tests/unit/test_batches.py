@@ -1,4 +1,4 @@
-"""Batches: every draw a function of what it is for, not of processes or of what came before."""
+"""Batches: every draw depends on its purpose alone, not on processes or on earlier draws."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nanogen.stage2.dataset import TrainingData
 
 
 class Numbered:
-    """A source whose samples are their own index; remembers the draws it was given."""
+    """A source whose samples are their own index and whose labels are 1000 times the draws."""
 
     def __init__(self, length: int):
         self.length = length
@@ -157,7 +157,7 @@ def latents_file(folder, stage, count=40, shape=(8, 4, 4), hash_=None):
 
 
 def text_file(folder, stage, count=40, width=96):
-    """Caption k of image i has i % 3 + k tokens, all of value 2 i + k."""
+    """Write captions: caption k of image i has i % 3 + k tokens, all of value 2 i + k."""
     path = folder / "text.h5"
     lengths = [i % 3 + k for i in range(count) for k in range(2)]
     values = np.repeat(np.arange(2 * count), lengths)
@@ -230,4 +230,4 @@ def test_what_a_process_announces_is_what_it_reads(monkeypatch):
             batches.announce(step)
             assert set(rows(batches.at(step))) <= source.announced
         announced.append(len(source.announced))
-    assert sum(announced) < 100  # each its share of two windows
+    assert sum(announced) < 100  # each process announces its share of two windows

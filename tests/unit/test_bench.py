@@ -1,4 +1,4 @@
-"""The bench of training runs to its end, and its baseline computes what this program computes."""
+"""The training benchmark runs to its end, and its baseline computes the same losses as the package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 @pytest.fixture
 def modules(monkeypatch):
-    """The bench's own modules, which lie beside its script."""
+    """The benchmark's own modules, from its script's folder."""
     monkeypatch.syspath_prepend(str(BENCH))
     import plain
     import training_cases
@@ -43,7 +43,7 @@ def test_the_baseline_has_the_same_losses(modules, condition):
 
 @pytest.mark.slow
 def test_the_gpu_suite_runs_where_there_is_none(tmp_path):
-    """So that its first run on a GPU works; where there is one, it is measured."""
+    """Without a GPU this checks that the suite would run on one; with a GPU, it is measured."""
     output = tmp_path / "results.json"
     command = [sys.executable, BENCH / "training.py", "--suite", "gpu", "--quick", "--output", output]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What a paper takes along: numbers as LaTeX commands, and one archive of tables and figures."""
+"""Exports for a paper: numbers as LaTeX commands, and one archive of tables and figures."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ TABLES = ("table2", "table3", "table4", "correlations")
 
 @pytest.fixture
 def tables(tmp_path, monkeypatch) -> list[str]:
-    """The smoke study's tables and the paper's, as the graph makes them."""
+    """Write the smoke study's tables and the paper's, as the workflow does, and return their paths."""
     monkeypatch.chdir(tmp_path)
     write_smoke()
     for name in TABLES:

@@ -1,4 +1,4 @@
-"""FID of text to image on COCO's and MJHQ-30K's captions, with tiny files of their layouts."""
+"""Text-to-image FID on the captions of COCO and MJHQ-30K, with tiny files in their layouts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COCO = {
 def jpeg(seed: int) -> bytes:
     values = np.random.default_rng(seed).integers(0, 256, (50, 40, 3), np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, "PNG")  # without loss; the name does not decide the format
+    Image.fromarray(values).save(buffer, "PNG")  # lossless; the name does not determine the format
     return buffer.getvalue()
 
 
@@ -85,7 +85,7 @@ def study(tmp_path):
 
 
 def drawn(study, tmp_path: Path) -> list[dict]:
-    """The prompts, made by the command that makes them."""
+    """Return the prompts that `nanogen make-prompts` writes."""
     write_json(tmp_path / "prompts-stage.json", stages.prompts(study))
     words = ["make-prompts", "--config", str(tmp_path / "prompts-stage.json")]
     assert main([*words, "--output", str(tmp_path / "prompts" / "prompts.json")]) == 0
@@ -99,7 +99,7 @@ def test_captions_are_drawn_once_each_after_all_other_prompts(study, hub, tmp_pa
     assert {p["images"] for p in found} == {1}
     assert [p["prompt"] for p in found[COUNT:]] == [entry["prompt"] for entry in MJHQ.values()]
     assert found[COUNT]["item_id"] == f"animals/{0:040x}.jpg"
-    for prompt in found[:COUNT]:  # each image's caption of the smallest number
+    for prompt in found[:COUNT]:  # each image's caption with the smallest ID
         number = int(prompt["item_id"][-6:-4])
         assert prompt["prompt"] == f"caption 1 of image {number}"
     assert read_json(tmp_path / "prompts/captions/mjhq/nanogen.json")["origin"]["commit"] == COMMIT

@@ -1,4 +1,4 @@
-"""Released checkpoints become model folders, and back, with every weight accounted for."""
+"""Released checkpoints become model folders and are exported again, with every weight accounted for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def stage(tiny) -> dict:
 
 @pytest.fixture
 def released(stage, tmp_path):
-    """A checkpoint of two random networks, and our state dictionary of its average."""
+    """A checkpoint of two random networks: its path, and our state dictionaries of model and average."""
     model = build(TrainStage.from_json(stage))
     average = {k: torch.randn_like(v) for k, v in model.state_dict().items()}
     path = tmp_path / "released.pt"
@@ -73,7 +73,7 @@ def test_a_model_goes_through_the_released_format_unchanged(stage, released, tmp
 def test_weights_of_half_precision_come_out_as_they_went_in(stage, released, tmp_path, dtype):
     path, *_ = released
     half = {name: value.to(dtype) for name, value in torch.load(path, weights_only=True)["ema"].items()}
-    half["final_layer.linear.bias"] = half["final_layer.linear.bias"].float()  # one of another type
+    half["final_layer.linear.bias"] = half["final_layer.linear.bias"].float()  # of another type
     torch.save({"ema": half}, path)
     import_checkpoint(path, "ema", TrainStage.from_json(stage), tmp_path / "model")
     assert {value.dtype for value in load(tmp_path / "model").state_dict().values()} == {torch.float32}
@@ -87,7 +87,7 @@ def test_released_names_and_shapes_are_the_authors(stage, released):
     weights = torch.load(released[0], weights_only=True)["ema"]
     assert weights["s_embedder.proj.weight"].shape == (32, 4, 2, 2)
     assert weights["blocks.0.attn.q.weight"].shape == (32, 32)
-    assert weights["blocks.2.adaln_modulation.1.weight"].shape == (192, 32)  # the decoder's first
+    assert weights["blocks.2.adaln_modulation.1.weight"].shape == (192, 32)  # the decoder's first block
     assert weights["final_layer.linear.bias"].shape == (16,)
 
 
@@ -103,7 +103,7 @@ def test_a_file_of_one_set_of_weights_needs_no_key(stage, released, tmp_path):
 
 
 class Payload:
-    """What a pickle could run."""
+    """An object whose unpickling runs code."""
 
     def __reduce__(self):
         return print, ("executed",)
@@ -235,7 +235,7 @@ def test_a_study_samples_from_an_imported_model(tiny, stage, released, tmp_path)
     study = given(tiny, tmp_path / "model")
     sample = stages.sample(study, "sd-vae-mse", "imagenet", "cfg")
     assert sample["expects"]["model"] == stage["hash"]
-    # longer training of the study would not make it another model
+    # A longer training in the study does not make it another model.
     longer = given(tiny, tmp_path / "model", training={"steps": 9})
     assert stages.sample(longer, "sd-vae-mse", "imagenet", "cfg")["hash"] == sample["hash"]
 

@@ -1,6 +1,7 @@
-"""The paper's claims: verdicts from its own tables and from a study's, and files that are refused."""
+"""The paper's claims: verdicts on its own tables and on a study's, and refused claim files."""
 
 import csv
+import json
 import shutil
 
 import pytest
@@ -10,7 +11,9 @@ from nanogen.claims import table as claims_table
 from nanogen.claims import verdict
 from nanogen.claims.numbers import Numbers
 from nanogen.claims.schema import Claims, read_claims
+from nanogen.claims.table import numbers_of
 from nanogen.cli import main
+from nanogen.config import load_run, load_study
 from nanogen.config.yaml_files import CONFIG
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
@@ -27,14 +30,14 @@ PUBLISHED = {
     "spatialpe": "cannot be told",
     "metrics-disagree": "cannot be told",
     "category-order": "holds",
-    "e2e-tuning": "cannot be told",  # GenAI-Bench differs by less than 1600 answers tell
+    "e2e-tuning": "cannot be told",  # GenAI-Bench differs by less than 1600 answers resolve
     "no-strong-correlation": "cannot be told",
     "no-strong-correlation-unguided": "cannot be told",
     "frontier": "cannot be told",
     "pixel-inflates": "cannot be told",
     "public-ahead": "holds",
     "longer-training": "holds",
-    "comparable-cost": "cannot be told",  # the paper's times are in a picture
+    "comparable-cost": "cannot be told",  # the paper gives times in a figure only
     "meanflow-slow": "cannot be told",
 }
 
@@ -114,7 +117,7 @@ def test_most_needs_more_than_half_whatever_the_untold_are():
 
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
-    """Tables 2 and 3 of the smoke study's three methods, and its prompts."""
+    """Folder with Tables 2 and 3 of the smoke study's three methods, and its prompts."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "results/smoke"
     (folder / "tables").mkdir(parents=True)
@@ -138,12 +141,35 @@ def test_a_studys_verdicts_stand_beside_the_papers(measured, tmp_path):
     assert main(["table", "claims", "--study", "smoke", "--output-prefix", out]) == 0
     with open(f"{out}.csv") as file:
         rows = {row["claim"]: row for row in csv.DictReader(file)}
-    assert rows["pixel-behind-latent"]["verdict"] == "cannot be told"  # of 60 images
+    assert rows["pixel-behind-latent"]["verdict"] == "cannot be told"  # from 60 images
     assert rows["pixel-behind-latent"]["face_value"] == "holds"
     assert rows["best-fid"]["verdict"] == "cannot be told"  # the study has no such method
     assert rows["reproduced-is"]["published_verdict"] == "fails"
     assert "| cannot be told |" in (tmp_path / "claims.md").read_text()
     assert "p{7cm}" in (tmp_path / "claims.tex").read_text()
+
+
+def test_each_scores_reach_counts_the_images_that_its_own_benchmark_judges(measured):
+    path = measured / "prompts/geneval.json"
+    content = json.loads(path.read_text())
+    own = {"prompt": "b", "benchmark": "genai", "images": 9}
+    write_json(path, {**content, "prompts": [*content["prompts"], own, own]})
+    study = load_study("smoke")
+    each = load_run(study, "jit", "t2i").evaluation.images_per_prompt
+    answers = numbers_of(study).counts.answers
+    assert answers == {"geneval": 60 * each, "dpg_bench": 60 * each, "genai_bench": 18}
+
+
+def test_a_ratio_of_zero_has_a_reach():
+    check = {
+        "kind": "factor", "group": "all", "column": "table3.geneval", "over": "table2.fid",
+        "between": [0.0, 2.0],
+    }  # fmt: skip
+    claims = _claims(check, all=["vae"])
+    row = {"method": "a", "name": "a", "family": "vae"}
+    tables = {"table2": [{**row, "fid": 2.0}], "table3": [{**row, "geneval": 0.0}]}
+    (found,) = verdict.judge(Numbers(tables, claims, claims.measured))
+    assert found.verdict == "holds"
 
 
 def test_a_study_without_tables_is_told_what_makes_them(tmp_path, monkeypatch, capsys):

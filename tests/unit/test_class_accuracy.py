@@ -1,4 +1,4 @@
-"""Class accuracy: its values known by hand, what a study asks for, and what is refused."""
+"""Class accuracy: values computed by hand, a study's use of it, and refused classifiers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nanogen.metrics.class_accuracy import class_accuracy
 
 
 def naming(classes: list[int], known: int) -> np.ndarray:
-    """Logits of a classifier that knows ``known`` classes and names these."""
+    """Logits of a classifier of ``known`` classes that predicts ``classes``."""
     return np.eye(known, dtype=np.float32)[classes] * 3 - 1
 
 
@@ -39,6 +39,8 @@ def test_its_chance_level_is_the_mean_over_all_orders_of_the_labels():
 def test_labels_that_the_classifier_cannot_name_are_refused():
     with pytest.raises(UserError, match="of class 4, but the classifier knows 4"):
         class_accuracy(naming([0, 1], 4), np.array([0, 4]))
+    with pytest.raises(UserError, match="of class -1, but the classifier knows 4"):
+        class_accuracy(naming([0, 1], 4), np.array([-1, 3]))
     with pytest.raises(UserError, match="2 images and 1 labels"):
         class_accuracy(naming([0, 1], 4), np.array([0]))
     with pytest.raises(UserError, match="the logits"):

@@ -1,4 +1,4 @@
-"""CLIPScore of a sample set: CLIP's cosine of each image with its own prompt."""
+"""CLIPScore of a sample set: CLIP's cosine similarity of each image to its own prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies, methods and tasks resolve to one configuration; mistakes are shown where they stand."""
+"""Studies, methods and tasks resolve to one configuration; mistakes are reported with their place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_later_layers_win_and_the_task_fixes_the_protocol():
     study = load_study("paper")
     imagenet, t2i = (load_run(study, "sd-vae-mse", task) for task in ("imagenet", "t2i"))
     assert imagenet.sampling.guidance_scale == 1.6  # the method's best scale
-    assert t2i.sampling.guidance_scale == 6.0  # the protocol's, whatever the method's
+    assert t2i.sampling.guidance_scale == 6.0  # the protocol's, regardless of the method
     assert imagenet.sampling.guidance_interval == (0.0, 0.9)
     assert t2i.sampling.guidance_interval == (0.0, 1.0)
     assert imagenet.backbone.patch == t2i.backbone.patch == 2
@@ -176,7 +176,7 @@ def test_no_methods_training_differs_in_more_than_twelve_lines(method, capsys):
     assert int(lines[1]) <= 12
 
 
-# Counts of the authors' released networks (paper, Table 3, whose column they round to).
+# Parameters of the authors' released networks; rounded, they are the column in the paper's Table 3.
 COUNTS = [
     ("dinov2-b", 615252244, 615271700),
     ("sd-vae-mse", 611304996, 611324452),
@@ -224,7 +224,7 @@ def test_photographs_are_prompted_by_their_classes(tmp_path):
     study = load_study("folder", {"data_root": str(tmp_path)})
     run = load_run(study, "jit", "t2i")
     assert run.evaluation.prompts == "classes"
-    assert load_run(study, "dinov2-b", "t2i").training.snapshots == [0.5]  # of the study that it extends
+    assert load_run(study, "dinov2-b", "t2i").training.snapshots == [0.5]  # from the extended study
 
 
 @pytest.mark.parametrize("value", ["true", "[null]", "{nano: 1}", "7"])

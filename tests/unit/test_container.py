@@ -1,4 +1,4 @@
-"""The container's two definitions take the steps of `make setup`; they are built where an engine is."""
+"""Both container definitions run `make setup`; they are built if a container engine is installed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DOCKER, APPTAINER = ROOT / "container/Dockerfile", ROOT / "container/nanogen.def
 
 
 def docker() -> list[tuple[str, str]]:
-    """(instruction, arguments) of the Dockerfile, continued lines joined."""
+    """(instruction, arguments) of each line of the Dockerfile, with continued lines joined."""
     lines = [line for line in DOCKER.read_text().splitlines() if not line.startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
     return [tuple(line.split(" ", 1)) for line in joined.splitlines() if line]
 
 
 def apptainer() -> dict[str, list[str]]:
-    """Section -> its lines; the header's section is empty."""
+    """Lines of the Apptainer definition by section; the header's section is named ``""``."""
     sections: dict[str, list[str]] = {"": []}
     name = ""
     for line in APPTAINER.read_text().splitlines():
@@ -49,7 +49,7 @@ def placed(names: list[str], folder: Path) -> None:
 
 
 def copied(before: str = "") -> list[str]:
-    """What the Dockerfile copies, up to an instruction that starts with ``before``."""
+    """Sources that the Dockerfile copies, up to an instruction that starts with ``before``."""
     found: list[str] = []
     for instruction, arguments in docker():
         if before and f"{instruction} {arguments}".startswith(before):
@@ -64,7 +64,7 @@ def test_both_run_the_makefiles_setup_from_the_lock():
     assert runs[-1] == "make setup"
     post = apptainer()["post"]
     assert post[-2:] == ["cd /opt/nanogen", "make setup"]
-    # both prepare the system in the same way
+    # both prepare the system with the same commands
     assert [part.strip() for part in runs[0].split("&&")] == post[:-2]
     makefile = (ROOT / "Makefile").read_text()
     assert "--require-hashes -r requirements.txt" in makefile
@@ -114,7 +114,7 @@ def test_both_hold_the_same_files_and_the_graph_can_be_planned_with_them(tmp_pat
 
 
 def _engine(*command: str) -> bool:
-    """Whether an engine is installed and answers."""
+    """Whether a container engine is installed and responds."""
     return (
         bool(shutil.which(command[0])) and subprocess.run(command, capture_output=True).returncode == 0
     )

@@ -1,4 +1,4 @@
-"""What identifies data: what lies in the folder, however its path is written."""
+"""Data is identified by the folder's content, however its path is written."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def of(root: Path | str, **keys):
 
 
 def hashes(root: Path | str) -> tuple[str, str]:
-    """Of the photographs and of the training on them."""
+    """Hashes of the photographs and of the training on them."""
     study = of(root)
     data = stages.data(study, "imagenet", "train")["hash"]
     return data, stages.train(study, "jit", "imagenet")["hash"]
@@ -76,7 +76,7 @@ def change_picture(root: Path) -> None:
     file = root / "train/cat/0.png"
     before = file.stat()
     content = bytearray(file.read_bytes())
-    content[-20] ^= 1  # as long as before, at the same time
+    content[-20] ^= 1  # same length; the time is restored below
     file.write_bytes(content)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
@@ -188,7 +188,7 @@ def test_full_imagenet_is_asked_for_by_words_and_wordnet_numbers():
 
 @pytest.fixture
 def numbered(tree: Path) -> Path:
-    """The tree with ImageNet's numbers for names: tench and tiger."""
+    """The tree with WordNet numbers as folder names: tench and tiger."""
     for split in ("train", "val"):
         for name, number in (("cat", "n02129604"), ("dog", "n01440764")):
             (tree / split / name).rename(tree / split / number)

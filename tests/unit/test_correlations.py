@@ -1,4 +1,4 @@
-"""The paper's claim in numbers: the published coefficients, the words made of them, bad tables."""
+"""The paper's claim in numbers: the published coefficients, their wording, and bad tables."""
 
 import csv
 import json

@@ -1,10 +1,11 @@
-"""Parquet and Arrow exports: the same pictures as from a folder, a few at a time, damage named."""
+"""Parquet and Arrow exports give the same images as a folder, and damage is reported."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -29,7 +30,7 @@ def stage(root: Path, split: str = "train", most: int = 100, unreadable: str = "
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Noise, so that any exchange of two pictures shows; 70 of each class."""
+    """Folder of noise images, 70 per class; noise, so that a swap of two images shows."""
     rng = np.random.default_rng(0)
     for name in NAMES:
         for split, count in (("train", 70), ("val", 3)):
@@ -50,7 +51,7 @@ def table(files: list[Path], nested: bool = True, names: bool = True) -> pa.Tabl
 
 
 def test_a_prepared_set_has_its_validation_pictures_in_a_folder_within(folder, tmp_path):
-    """As the authors' ImageNet is: training files of no split around the folder ``val``, no names."""
+    """The layout of the authors' ImageNet: training files beside the folder ``val``, no class names."""
     root = tmp_path / "owner/imagenet/pictures"
     for split, place in (("train", root), ("val", root / "val")):
         place.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ def test_a_thousand_classes_without_names_are_imagenets(tmp_path):
 
 
 def exported(folder: Path, root: Path, layout: str) -> Path:
-    """The same pictures in the layout of a download from the hub, or of ``save_to_disk``."""
+    """Write the same images in the layout of a download from the hub, or of ``save_to_disk``."""
     for split, hub in (("train", "train"), ("val", "validation")):
         files = sorted((folder / split).rglob("*.png"))
         half = len(files) // 3
@@ -101,6 +102,55 @@ def test_an_export_gives_the_file_that_the_folder_gives(folder, tmp_path, layout
             write_images(stage(source, split, most), tmp_path / "out.h5")
             files.append((tmp_path / "out.h5").read_bytes())
         assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("most", [100, 1000])
+def test_images_in_arrow_files_can_stay_there(folder, tmp_path, most):
+    root = exported(folder, tmp_path / "arrow", "arrow")
+    for store in ("pixels", "places"):
+        made = stage(root, most=most)
+        made["data"]["store"] = store
+        write_images(made, tmp_path / f"{store}.h5", workers=2)
+    copied, left = (ImageFile(tmp_path / f"{store}.h5") for store in ("pixels", "places"))
+    rows = np.random.default_rng(1).permutation(len(copied))
+    np.testing.assert_array_equal(left.images[rows], copied.images[rows])
+    assert left.captions() == copied.captions()
+    assert (tmp_path / "places.h5").stat().st_size < (tmp_path / "pixels.h5").stat().st_size
+    (root / "train" / "data-00001-of-00002.arrow").unlink()
+    with pytest.raises(
+        UserError, match=r"data-00001-of-00002\.arrow, from which images are read, is missing"
+    ):
+        ImageFile(tmp_path / "places.h5")
+
+
+@pytest.mark.parametrize(("side", "stay"), [(16, False), (64, True)])
+def test_images_stay_in_arrow_files_that_are_smaller_than_their_pixels(folder, tmp_path, side, stay):
+    made = stage(exported(folder, tmp_path / "arrow", "arrow"), most=140)
+    made["data"] |= {"store": "auto", "resolution": side}
+    write_images(made, tmp_path / "out.h5")
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert ("images" in file, "places" in file) == (not stay, stay)
+    assert ImageFile(tmp_path / "out.h5").images[139:].shape == (1, side, side, 3)
+
+
+@pytest.mark.parametrize("layout", ["parquet", "compressed"])
+def test_images_that_cannot_stay_are_copied_or_refused(folder, tmp_path, layout):
+    rows = table(sorted((folder / "train").rglob("*.png")))
+    root = tmp_path / "root"
+    root.mkdir()
+    if layout == "parquet":
+        parquet.write_table(rows, root / "train.parquet")
+    else:
+        options = ipc.IpcWriteOptions(compression="zstd")
+        with ipc.new_stream(root / "train.arrow", rows.schema, options=options) as stream:
+            stream.write_table(rows)
+    made = stage(root)
+    made["data"] |= {"store": "places", "resolution": 64}
+    with pytest.raises(UserError, match=r"data\.store places: only images in tar shards .* use pixels"):
+        write_images(made, tmp_path / "out.h5")
+    made["data"]["store"] = "auto"
+    write_images(made, tmp_path / "out.h5")
+    assert len(ImageFile(tmp_path / "out.h5")) == 100
 
 
 def test_classes_without_names_are_numbers(folder, tmp_path):

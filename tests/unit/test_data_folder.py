@@ -1,4 +1,4 @@
-"""Photographs: every kind of file becomes the picture a viewer would show, or is named."""
+"""Photographs: every kind of file becomes the image that a viewer shows, or is reported by name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_exif_orientation_is_applied(tmp_path: Path):
     pixels = np.zeros((16, 16, 3), np.uint8)
     pixels[:4] = 255  # white at the top as stored
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned clockwise: the top goes to the right
+    exif[0x0112] = 6  # displayed rotated clockwise: the top becomes the right
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
     shown = load(tmp_path / "turned.png", 16)
     assert shown[:, -4:].min() == 255
@@ -91,7 +91,7 @@ def test_greyscale_cmyk_and_animations_become_rgb(tmp_path: Path):
 
 
 def test_the_crop_halves_then_scales_then_takes_the_middle():
-    # 72 x 64 -> halved to 36 x 32 -> scaled to 18 x 16 -> the middle 16 x 16.
+    # 72 x 64 -> halved to 36 x 32 -> scaled to 18 x 16 -> centre crop of 16 x 16.
     columns = np.repeat(np.linspace(0, 255, 18).round().astype(np.uint8), 4)
     image = Image.fromarray(np.tile(columns[None, :, None], (64, 1, 3)))
     cropped = centre_crop(image, 16)
@@ -179,7 +179,7 @@ def test_mistakes_in_the_folder_are_named(photographs: Path, tmp_path: Path):
     assert not output.exists()
 
 
-# --------------------------------------------------------------------- pictures of unusual forms
+# ----------------------------------------------------------------------- images of unusual forms
 
 
 @pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1), (3, 5000), (40, 700), (2000, 17)])

@@ -1,4 +1,4 @@
-"""HDF5 files are whole or absent, even where the disk ends before they do."""
+"""HDF5 files are complete or absent, even if the disk runs full."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_no_right_to_write_is_said(tmp_path: Path):
         pass
 
 
-# ------------------------------------------------------------- files that are whole but not readable
+# ------------------------------------------------------------ files that are complete but unreadable
 
 
 def made(path: Path) -> Path:

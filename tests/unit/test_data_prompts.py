@@ -1,4 +1,4 @@
-"""Prompts of the evaluation: their wording, their metadata, and a user's own file."""
+"""Evaluation prompts: their wording, their metadata, and a user's own file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_prompts_are_worded_as_captions_and_the_docs_say_how_many_training_has_s
     seen = {text for scene in drawn for text in (captions.short(scene), captions.dense(scene))}
     prompts = prompts_of(stages.prompts(study), tmp_path)
     geneval, simple = ([prompts[i] for i in of_benchmark(prompts, of)] for of in (GENEVAL, SIMPLEEVAL))
-    # a caption says of a shape at least its size or its colour
+    # a caption gives at least the size or the colour of a shape
     assert not seen & {captions.one(shape) for shape in scenes.SHAPES}
     counts = [f"{sum(p['prompt'] in seen for p in of)} of the {len(of)}" for of in (geneval, simple)]
     assert [text for text in counts if text not in METRICS.read_text(encoding="utf-8")] == []

@@ -1,4 +1,4 @@
-"""Questions made from the prompts' metadata, and how they must belong to the prompts."""
+"""Questions generated from the prompts' metadata, and how questions must match the prompts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_parents_come_before_their_children():
 
 @pytest.fixture
 def prompts(tmp_path, tiny):
-    """(stage `questions` of the tiny study, its prompts' file)."""
+    """The tiny study's ``questions`` stage, and the file of its prompts."""
     study = tiny()
     write_prompts(stages.prompts(study), tmp_path / "prompts.json")
     return stages.questions(study), tmp_path / "prompts.json"
@@ -70,8 +70,8 @@ def test_every_prompt_of_geneval_and_no_other_is_asked_about(prompts, tmp_path):
 
 @pytest.fixture
 def two_prompts(prompts, tmp_path):
-    """A function item -> stage `questions` of a CSV with items x and ``item``; DPG-Bench's prompts x
-    and y after one of GenEval's."""
+    """A function that returns the ``questions`` stage of a CSV with items x and ``item``, and a file of
+    prompts: one of GenEval, then DPG-Bench's x and y."""
     stage, file = prompts
     items = [{"prompt": name, "benchmark": "dpg", "item_id": name} for name in ("x", "y")]
     write_json(file, {**read_json(file), "prompts": [{"prompt": "a cup"}, *items]})

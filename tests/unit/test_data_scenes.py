@@ -1,4 +1,4 @@
-"""The drawn world: what the captions say is what the pictures and masks show."""
+"""Drawn scenes: captions describe what images and masks show."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_same_bytes_every_time_and_whatever_the_count(tmp_path: Path):
 
 @pytest.mark.slow
 def test_the_default_study_has_scenes_enough_and_validates_on_none_that_it_trains_on():
-    """Also across the tasks: a scene of one object may be drawn for either."""
+    """This also holds across the tasks: a scene of one object may be drawn for either."""
     nano = load_study("nano").data
     counts = {"train": nano["train_images"], "val": nano["val_images"]}
     keys: dict[str, set[str]] = {"train": set(), "val": set()}
@@ -79,10 +79,10 @@ def test_objects_lie_apart_inside_the_image_and_masks_show_them():
             assert min(distance, key=distance.get) == item.color
             x0, y0, x1, y1 = render.box(mask)
             (w, h), pixel = item.half, scenes.UNITS / 32
-            assert (x1 - x0, y1 - y0) == pytest.approx((2 * w / pixel, 2 * h / pixel), abs=2)  # whole
+            assert (x1 - x0, y1 - y0) == pytest.approx((2 * w / pixel, 2 * h / pixel), abs=2)  # uncut
         for one, other in combinations(map(render.box, visible), 2):
             assert any(one[a] > other[a + 2] or other[a] > one[a + 2] for a in (0, 1))  # a pixel apart
-        # Pixels that are no object's differ from the background only at antialiased edges.
+        # Pixels outside all objects differ from the background only at antialiased edges.
         ground = np.abs(image[masks.sum(0) == 0].astype(int) - scene.background_rgb).max(1)
         assert np.mean(ground == 0) > 0.6
 
@@ -102,7 +102,7 @@ def test_varied_scenes_show_objects_of_many_sizes_anywhere():
     for scene in varied:
         _, masks = render.render(scene, 64)
         assert masks.any((1, 2)).sum() == len(scene.objects)
-        assert masks.sum(0).max() == 1  # none hides another
+        assert masks.sum(0).max() == 1  # no object hides another
 
 
 def test_objects_are_mentioned_as_one_reads_unless_a_relation_is_said():
@@ -117,12 +117,12 @@ def test_objects_are_mentioned_as_one_reads_unless_a_relation_is_said():
 def test_a_finer_image_shows_the_same_scene():
     for scene in composed(10):
         coarse, fine = (render.render(scene, r)[0].astype(float) for r in (32, 64))
-        # A pixel more or less would be a difference of about 200.
+        # An object that is off by a pixel would cause a difference of about 200.
         assert np.abs(fine.reshape(32, 2, 32, 2, 3).mean((1, 3)) - coarse).max() < 60
 
 
 def described(caption: str) -> tuple[list[tuple[str | None, str | None, str]], str | None]:
-    """(size, color, shape) of every object a short caption mentions, and the relation."""
+    """(size, color, shape) of every object that a short caption mentions, and the relation."""
     found = []
     for word, size, color, shape in re.findall(
         rf"(a|two|three|four) (?:({'|'.join(scenes.RADII)}) )?(?:({'|'.join(scenes.COLORS)}) )?"

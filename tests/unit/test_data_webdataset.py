@@ -1,4 +1,4 @@
-"""Tar shards: captions and images in order, nothing written to disk, damage noticed."""
+"""Tar shards: captions and images in order, no files outside the output, damage detected."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def png(level: int) -> bytes:
 
 
 def shard(path: Path, **members: bytes) -> Path:
-    """A tar whose members' dots are written as underscores in the keyword."""
+    """Write a tar; an underscore in a keyword stands for a dot in the member's name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
         for name, content in members.items():
@@ -100,7 +100,7 @@ def test_a_missing_folder_or_split_is_named(root: Path, tmp_path: Path):
         write_images(stage(root), tmp_path / "x.h5")
 
 
-# ----------------------------------------------------------------- pictures that stay in their shards
+# ------------------------------------------------------------------- images that stay in their shards
 
 
 def noise(seed: int) -> bytes:
@@ -112,7 +112,7 @@ def noise(seed: int) -> bytes:
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """60 pictures in three shards, and one for validation."""
+    """60 images in three shards, and a fourth shard for validation."""
     root = tmp_path / "many"
     for k in range(4):
         members: dict[str, bytes] = {}
@@ -123,7 +123,7 @@ def many(tmp_path: Path) -> Path:
 
 
 def both(many: Path, folder: Path) -> tuple[ImageFile, ImageFile]:
-    """The same pictures copied, and left where they are."""
+    """Image files of the same images, copied and left in their shards."""
     files = []
     for store in ("pixels", "places"):
         made = stage(many)
@@ -186,11 +186,11 @@ def test_only_pictures_in_shards_have_places(tmp_path):
         write_images(made, tmp_path / "train.h5")
 
 
-# ------------------------------------------------- members that others pack otherwise than is expected
+# --------------------------------------------------------------------- members packed in unusual ways
 
 
 def packed(path: Path, *members: tuple[str, bytes]) -> Path:
-    """A tar of members in this order, whatever their names."""
+    """Write a tar of members with these names, in this order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
         for name, content in members:
@@ -201,7 +201,7 @@ def packed(path: Path, *members: tuple[str, bytes]) -> Path:
 
 
 def captions_of(root: Path, output: Path, **keys) -> list[tuple[int, str]]:
-    """(level, caption) of every picture that is imported."""
+    """(grey level, caption) of every imported image."""
     write_images(stage(root, **keys), output)
     file = ImageFile(output)
     return list(zip(file.images[:, 0, 0, 0].tolist(), file.captions(), strict=True))
@@ -209,7 +209,7 @@ def captions_of(root: Path, output: Path, **keys) -> list[tuple[int, str]]:
 
 @pytest.fixture
 def one(tmp_path: Path) -> Path:
-    """A folder with a validation shard, whose training shards a test packs."""
+    """A folder with a validation shard; the test adds the training shards."""
     packed(tmp_path / "one/val/0.tar", ("v.png", png(1)), ("v.txt", b"v"))
     return tmp_path / "one"
 
@@ -232,7 +232,7 @@ def test_other_pictures_of_a_sample_are_not_taken_for_it(one: Path, tmp_path: Pa
     ("members", "says"),
     [
         ("a.png a.txt a.png a.txt b.png b.txt", r"0\.tar/a: it contains a\.png twice"),
-        ("a.png a.jpg a.txt b.png b.txt", r"0\.tar/a: it has 2 pictures: a\.png, a\.jpg"),
+        ("a.png a.jpg a.txt b.png b.txt", r"0\.tar/a: it has 2 images: a\.png, a\.jpg"),
         ("a.png b.png a.txt b.txt", r"'a' are not consecutive.*--sort=name"),
         ("a.png a.txt b.png b.txt a.png a.txt", r"'a' are not consecutive, or two samples have"),
     ],
@@ -288,11 +288,11 @@ def test_links_inside_a_shard_are_named(one: Path, tmp_path: Path):
     ("name", "caption", "says"),
     [
         ("b.json", rb'{"caption": "red\u0000 square"}', "holds a NUL character"),
-        ("b.json", rb'{"caption": "red\ud800 square"}', "holds a character that is no Unicode text"),
+        ("b.json", rb'{"caption": "red\ud800 square"}', "holds a character that is not Unicode text"),
         ("b.txt", b"red\0 square", "holds a NUL character"),
         ("b.txt", b"gr\xfcn", "not UTF-8 text"),
         ("b.txt", "red".encode("utf-16"), "it is in UTF-16"),
-        ("b.json", b'{"caption": "a", "caption": "b"}', "'caption' is there twice"),
+        ("b.json", b'{"caption": "a", "caption": "b"}', "'caption' appears twice"),
         ("b.json", b'["a"]', "not an object"),
         ("b.txt", b" \n", "caption is empty"),
     ],

@@ -1,4 +1,4 @@
-"""The documentation's site: what is generated is complete, and every link and command in it is right."""
+"""The documentation site: generated pages are complete, and every link and command is correct."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ATTRIBUTES = {
 
 
 class Page(HTMLParser):
-    """The anchors of a page, and what it refers to."""
+    """The anchors and references of a page."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -202,7 +202,7 @@ def test_every_target_says_what_it_makes():
 
 
 def typed(program: str) -> list[tuple[Path, list[str]]]:
-    """Every command of a program that a page shows, as (page, words)."""
+    """(page, arguments) of every call of ``program`` in the pages' code blocks."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
@@ -215,7 +215,7 @@ def typed(program: str) -> list[tuple[Path, list[str]]]:
 
 
 def commented(program: str) -> list[tuple[Path, list[str]]]:
-    """The same of the comments in the files of the configuration and of the graph."""
+    """The same for comments in the configuration and workflow files."""
     files = [ROOT / "Snakefile", *ROOT.glob("rules/**/*.smk"), *ROOT.glob("profiles/**/*.yaml")]
     files += list(ROOT.glob("config/**/*.yaml"))
     lines = [(path, line) for path in files for line in path.read_text("utf-8").splitlines()]

@@ -1,4 +1,4 @@
-"""Every encoder of config/encoders.yaml: a tiny network of the published class encodes as it would."""
+"""Every encoder of config/encoders.yaml encodes as published, tested on tiny networks of its class."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def nano():
 
 
 def published(name: str, folder: Path) -> Model:
-    """Write a tiny network as ``name`` is published; its configuration."""
+    """Write a tiny network of the class that ``name`` is published in, and return its configuration."""
     entry = ENTRIES[name.removesuffix("-multi")]
     model = load_model(paper(), name)
     torch.manual_seed(0)
@@ -73,7 +73,7 @@ def random_positions(parameter: Tensor) -> None:
 
 
 def random_norms(network: nn.Module) -> None:
-    """Scales and shifts that are seen where they are applied."""
+    """Set random scales and shifts, whose application changes the output visibly."""
     for module in network.modules():
         if isinstance(module, nn.LayerNorm) and module.elementwise_affine:
             nn.init.uniform_(module.weight, 0.5, 2.0)

@@ -1,4 +1,4 @@
-"""Latents encoded while training: the same training as from a cache, and the choice between the two."""
+"""Encoding latents during training: results equal to those from a cache, and the choice between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METHOD = "sd-vae-mse"
 
 @pytest.fixture(scope="module")
 def prepared(tiny, tiny_images, tmp_path_factory) -> tuple[Path, dict]:
-    """A folder with a random tokenizer, the stages, and a cache; the training's stage."""
+    """A folder with a random tokenizer, stages and a latent cache, and the ``train`` stage."""
     folder = tmp_path_factory.mktemp("encoding")
     study = tiny(models={METHOD: {"source": "random"}})
     files = {
@@ -53,7 +53,7 @@ def test_encoding_while_training_gives_the_losses_of_a_cache(prepared, tiny_imag
     for one, other in zip(cached, direct, strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
     cards = [json.loads((folder / name / "nanogen.json").read_text()) for name in ("cached", "direct")]
-    assert cards[0]["hash"] == cards[1]["hash"]  # the model's name does not tell which it was
+    assert cards[0]["hash"] == cards[1]["hash"]  # the hash does not depend on the cache
 
 
 def test_other_images_another_tokenizer_or_study_are_refused(prepared, tiny_images, tmp_path, capsys):

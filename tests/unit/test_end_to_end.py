@@ -1,4 +1,4 @@
-"""A VAE tuned end to end: which loss reaches it, its statistics, resuming, and what is saved."""
+"""End-to-end tuning of a VAE: its gradients, latent statistics, resuming, and saved files."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Step:
         self.layout = layout_of("AutoencoderKL")
         self.vae = Coder(build_vae(MODEL, 8), self.layout)
         network = build(BackboneStage.from_json(JOINT))
-        for parameter in network.parameters():  # its output begins at zero, and so would gradients
+        for parameter in network.parameters():  # zero weights would give zero gradients
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.05)
         self.backbone = Backbone(LatentNorm(4, 0.1), network, network.conditioner)
@@ -117,7 +117,7 @@ class Step:
         return made, made.mean + (0.5 * made.log_variance).exp() * self.noise
 
     def backward(self, weight: float) -> dict[str, torch.Tensor]:
-        """Gradients, with ``weight`` times the L1 of the reconstruction as the VAE's own loss."""
+        """Compute gradients; the VAE's own loss is ``weight`` times the L1 of the reconstruction."""
         made, latents = self.encoded()
         own = {"loss": weight * F.l1_loss(made.output, made.target)}
         losses, _ = self.loss.backward(latents, self.backbone, self.batch, lambda: (own, None))
@@ -129,8 +129,7 @@ def gradients(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def test_the_diffusion_loss_does_not_reach_the_vae():
-    """Without REPA and without losses of its own nothing is left to teach the VAE, while the backbone
-    learns to denoise."""
+    """Without REPA and its own losses the VAE has no gradient, while the backbone learns to denoise."""
     step = Step(vae_coefficient=0.0)
     step.backward(0.0)
     assert all(not gradient.any() for gradient in gradients(step.vae).values())
@@ -147,8 +146,8 @@ def test_repa_reaches_every_weight_of_the_vaes_encoder_and_none_of_its_decoder()
 
 
 def test_one_pass_gives_the_gradients_of_both_sums():
-    """As two passes over whole graphs do: the VAE's of its own loss and 1.5 REPA, the backbone's of
-    flow matching and 0.5 REPA."""
+    """They equal those of two full backward passes: own loss + 1.5 REPA for the VAE, flow matching +
+    0.5 REPA for the backbone."""
     step, plain = Step(), Step()
     losses = step.backward(1.0)
     made, latents = plain.encoded()
@@ -169,7 +168,7 @@ def test_one_pass_gives_the_gradients_of_both_sums():
 
 @pytest.fixture
 def shared(tmp_path):
-    """A function that wraps a network as several processes share it, in a group of this one."""
+    """DistributedDataParallel, in a process group of this process alone."""
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path / 'group'}", rank=0, world_size=1
     )
@@ -178,7 +177,7 @@ def shared(tmp_path):
 
 
 def test_networks_that_processes_share_get_the_same_gradients(shared):
-    """The wrapper counts gradients: one that it missed, or saw twice, would end the training."""
+    """DistributedDataParallel fails if a gradient is missing or arrives twice."""
     alone, step = Step(), Step()
     alone.backward(1.0)
     networks = step.vae, step.backbone.network
@@ -265,7 +264,7 @@ class Workspace:
         return JointLearner(self.stage, self.images("train").images, folders, ALONE)
 
     def tune(self, folder, stop_at: int = -1):
-        """Tune in ``folder``, asked to stop when the batch of step ``stop_at`` is read."""
+        """Tune in ``folder``; SIGTERM arrives while the batch of step ``stop_at`` is read."""
         learner, file = self.learner(), self.images("train")
         batches = Stopping(file.images, file.labels, self.stage, learner.trainee.noise, ALONE)
         batches.stop_at = stop_at
@@ -400,7 +399,7 @@ def test_another_vae_than_the_one_it_starts_from_is_refused(workspace, capsys):
 
 
 def test_every_e2e_vae_of_the_paper_can_be_tuned_here():
-    """Released ones are fetched unless asked otherwise; then the VAE that each starts from is needed."""
+    """By default the released VAEs are fetched. Building one needs the VAE that it starts from."""
     starts = {
         "e2e-va-vae": "va-vae",
         "e2e-flux1-vae": "flux1-vae",

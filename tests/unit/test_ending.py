@@ -1,4 +1,4 @@
-"""The process ends at once, and all the same with the right code and nothing lost."""
+"""The process ends at once, with the right exit code and without losing output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def ended(*words: str, **options) -> subprocess.CompletedProcess:
 
 
 def ended_after(code: str) -> subprocess.CompletedProcess:
-    """A process whose program is ``code``, which defines ``main``."""
+    """Run the function ``main`` that ``code`` defines with `run_and_end`."""
     end = "from nanogen.ending import run_and_end\nrun_and_end(main)"
     return subprocess.run(
         [sys.executable, "-c", f"{code}\n{end}"], capture_output=True, text=True, env=BUFFERED
@@ -99,10 +99,10 @@ def test_an_error_of_the_program_is_shown():
 
 
 def test_ctrl_c_is_130_and_no_traceback(tmp_path):
-    os.mkfifo(tmp_path / "stage.json")  # reading it waits
+    os.mkfifo(tmp_path / "stage.json")  # reading it blocks
     words = [*NANOGEN, "make-data", "--config", str(tmp_path / "stage.json"), "--output", "never.h5"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    with open(tmp_path / "stage.json", "w"):  # opens when the other side reads
+    with open(tmp_path / "stage.json", "w"):  # opens once the process reads
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
     assert (process.returncode, said) == (130, "nanogen make-data: interrupted\n")

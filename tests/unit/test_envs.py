@@ -1,4 +1,4 @@
-"""The conda environments hold what their rules' commands import, at the pinned versions."""
+"""The conda environments contain what the commands of their rules import, at the pinned versions."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ from nanogen.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVS = sorted(ROOT.glob("envs/*.yaml"))
-# Where a package is imported by another name than it is installed by.
+# Packages whose import name differs from their distribution name.
 PACKAGE = {
     "PIL": "pillow",
     "fontTools": "fonttools",
@@ -27,7 +27,7 @@ PACKAGE = {
 NAMED = re.compile(r"(nanogen(?:\.\w+)+|diffusers|transformers)(?::\w+)?")
 
 
-# Lists whose strings name functions -> the module that calls what an entry names.
+# Modules that list functions by name -> the module that calls these functions.
 CALLED_BY = {
     "nanogen.config.metrics": "nanogen.metrics.metric_files",
     "nanogen.config.optimizers": "nanogen.training.optimizer",
@@ -39,7 +39,7 @@ CALLED_BY = {
 
 
 def pinned(python: str) -> dict[str, str]:
-    """Package -> version that requirements.txt fixes for a version of Python."""
+    """Versions by package that requirements.txt pins for this version of Python."""
     result = {}
     for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines():
         if line[:1].isalnum():
@@ -50,7 +50,7 @@ def pinned(python: str) -> dict[str, str]:
 
 
 def contents(env: Path) -> dict[str, str]:
-    """Package -> version of an environment's pip part, empty where it is left open."""
+    """Versions by package in an environment's pip section; empty if not pinned."""
     dependencies = yaml.safe_load(env.read_text(encoding="utf-8"))["dependencies"]
     (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
     requirements = map(Requirement, pip)
@@ -64,8 +64,7 @@ def source_of(module: str) -> Path | None:
 
 
 def imports_of(module: str, source: Path) -> set[str]:
-    """Modules named in import statements anywhere in a file, or in strings (imported by name), and those
-    that the entries of a list name which it calls."""
+    """Modules that a file imports by statement or by name, and those named in the lists that it uses."""
     called = (listed for listed, caller in CALLED_BY.items() if caller == module)
     return _named(source, strings=module not in CALLED_BY).union(
         *(_named(source_of(listed), strings=True) for listed in called)
@@ -87,7 +86,7 @@ def _named(source: Path, *, strings: bool) -> set[str]:
 
 
 def packages_behind(command: str) -> set[str]:
-    """Distributions that a command imports at some point, through the project's own modules."""
+    """Distributions that a command imports, directly or through the project's own modules."""
     waiting, seen, found = [f"nanogen.cli.{COMMANDS[command][0]}"], set(), set()
     while waiting:
         module = waiting.pop()
@@ -104,7 +103,7 @@ def packages_behind(command: str) -> set[str]:
 
 
 def commands_by_env() -> dict[str, set[str]]:
-    """Which commands the rules of each environment call."""
+    """Commands that the rules of each environment call."""
     result: dict[str, set[str]] = {env.stem: set() for env in ENVS}
     for file in ROOT.glob("rules/*.smk"):
         for rule in re.split(r"\n(?= *rule )", file.read_text(encoding="utf-8"))[1:]:

@@ -1,4 +1,4 @@
-"""The explorer's data: tables joined by method, gaps kept as gaps, nothing executable, no torch."""
+"""The explorer's data: tables joined by method, missing values, safe embedding, no torch."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Features of one sample set: the same whatever the batch size and the number of processes."""
+"""Features of a sample set depend neither on batch size nor on the number of processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nanogen.records import record
 from nanogen.training.processes import share
 
 NAMES = ("inception", "convnext")
-IMAGES = 150  # more than spatial features; the fifth batch of the network is not full
+IMAGES = 150  # more than have spatial features; the network's fifth batch is not full
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def study(tiny):
 
 @pytest.fixture(scope="module")
 def place(study, tmp_path_factory) -> Path:
-    """A folder with the networks, a sample set, the reference and the stage's configuration."""
+    """A folder with the networks, a sample set, the reference and the stages."""
     place = tmp_path_factory.mktemp("features")
     networks.write_random(study, NAMES, place)
     for split in ("train", "val"):
@@ -63,7 +63,7 @@ def folders(place: Path) -> dict[str, Path]:
 
 
 def launched(place: Path, output: Path, processes: int, *options: str) -> subprocess.CompletedProcess:
-    """`nanogen launch ... score-samples` on this many processes, of both stages."""
+    """Run `nanogen launch ... score-samples` of both stages in this many processes."""
     words = ["--config", "stage.json", "--config", "distribution.json", "--samples", "samples.h5"]
     words += ["--reference", "reference.h5", "--features", str(output)]
     words += ["--output", f"scores-{output.stem}"]
@@ -75,14 +75,14 @@ def launched(place: Path, output: Path, processes: int, *options: str) -> subpro
 
 @pytest.fixture(scope="module")
 def usual(study, place) -> Path:
-    """The features by one process in batches of 64."""
+    """Features computed by one process in batches of 64."""
     stage = stages.features(study, "jit", "cfg")
     write_features(stage, place / "samples.h5", folders(place), place / "usual.h5", 64)
     return place / "usual.h5"
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
-    """Every dataset of the file by its name."""
+    """Every dataset of the file by name."""
     found = {}
     with h5py.File(path) as file:
         file.visititems(
@@ -115,13 +115,13 @@ def test_the_batch_size_changes_no_bit(study, place, usual, batch):
 
 
 def layout(path: Path) -> list[list[str]]:
-    """The datasets of each network in the order in which they are in the file: the same every time."""
+    """The datasets of each network in the order of their position in the file."""
     with h5py.File(path) as file:
         return [sorted(file[name], key=lambda kind: _place(file[name][kind])) for name in NAMES]
 
 
 def _place(of: h5py.Dataset | h5py.Group) -> int:
-    """Bytes from the file's beginning."""
+    """Offset in bytes from the beginning of the file."""
     return of.id.get_offset() if isinstance(of, h5py.Dataset) else min(map(_place, of.values()))
 
 

@@ -1,4 +1,4 @@
-"""What exists under its final name is whole; what cannot be written or read is told in a sentence."""
+"""A file under its final name is complete; failures to write or read end in one sentence."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ except UserError as error:
 
 @pytest.mark.parametrize("name", ["a.bin", "a.h5"])
 def test_a_file_that_cannot_grow_ends_in_a_sentence(tmp_path, name):
-    """A limit of the file's size stands for the full disk: the same failed write."""
+    """A limit on the file size causes the same failed write as a full disk."""
     path = tmp_path / name
     done = subprocess.run([sys.executable, "-c", FILL, path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -97,7 +97,7 @@ def test_a_file_that_cannot_grow_ends_in_a_sentence(tmp_path, name):
 
 
 def fill(path):
-    """Write a megabyte as the project writes."""
+    """Write a megabyte or more with the project's own functions."""
     if path.suffix == ".h5":
         with hdf5.create(path, label("images", 1, "abc")) as file:
             file["x"] = np.zeros(10**6)

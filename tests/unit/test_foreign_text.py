@@ -1,4 +1,4 @@
-"""Names that others chose appear as text, wherever they are shown."""
+"""Names from outside the project are shown as plain text everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that runs as a fork of the server is the same command: output, exit code, signals, end."""
+"""A command forked from the server behaves like a separate process: output, exit code, signals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from nanogen.fork_client import ONE_THREAD, SOCKET
 
-# Owns a server as Snakemake does, until its input ends.
+# Owns a server, as Snakemake does, until its stdin is closed.
 OWNER = """
 import os
 from nanogen.fork_server import start
@@ -44,7 +44,7 @@ def wait_for(true, seconds: float = 240) -> None:
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
-    """That of a job while a server is there."""
+    """Environment variables of a job while a server runs."""
     given = {**os.environ, **ONE_THREAD, "PYTHONPATH": SOURCE}
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER],
@@ -57,7 +57,7 @@ def environment() -> Iterator[dict[str, str]]:
     wait_for(Path(address).exists)
     yield given | {SOCKET: address}
     owner.communicate()
-    wait_for(lambda: not Path(address).parent.exists())  # the server has ended, nothing is left over
+    wait_for(lambda: not Path(address).parent.exists())  # the server has ended and left no files
 
 
 def test_an_owner_that_ends_at_once_leaves_nothing():
@@ -80,7 +80,7 @@ def children(process: int) -> list[int]:
 
 
 def server_of(environment: dict[str, str]) -> int:
-    """The process that was started with this address."""
+    """ID of the server process with this address."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if environment[SOCKET] in (folder / "cmdline").read_text():
@@ -123,7 +123,7 @@ def test_it_runs_in_the_folder_and_with_the_mode_of_its_caller(environment, tmp_
 
 @pytest.fixture
 def waiting(environment, tmp_path) -> Iterator[tuple[subprocess.Popen, int]]:
-    """A command that waits, for a pipe that nobody writes to, and its fork."""
+    """A command that blocks on a pipe without a writer, and the process ID of its fork."""
     os.mkfifo(tmp_path / "pipe.yaml")
     server = server_of(environment)
     words = [sys.executable, "-m", "nanogen", "config", "--study", str(tmp_path / "pipe.yaml")]
@@ -145,7 +145,7 @@ def gone(process: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_command_ends_its_fork(waiting, number):
     process, fork = waiting
-    time.sleep(0.5)  # until it waits
+    time.sleep(0.5)  # until it blocks
     process.send_signal(number)
     assert process.wait(20) in (130, -number)
     wait_for(lambda: gone(fork))

@@ -1,4 +1,4 @@
-"""The parts with written-out derivatives give the values and gradients of the formulas."""
+"""Layers with hand-written derivatives reproduce the values and gradients of the formulas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def drawn(*shape: int, dtype=torch.float64) -> torch.Tensor:
 
 
 def bias_of(samples: int, tokens: int) -> torch.Tensor:
-    """Every sample but the first sees half of the tokens."""
+    """Attention bias that hides half of the tokens from every sample but the first."""
     hidden = torch.arange(tokens) >= torch.tensor([tokens, *[tokens // 2 + 1] * (samples - 1)])[:, None]
     return torch.zeros(samples, 1, 1, tokens, dtype=torch.float64).masked_fill(
         hidden[:, None, None], -torch.inf
@@ -34,7 +34,7 @@ def turns_of(tokens: int, features: int) -> torch.Tensor:
 
 
 def attention_formula(qkv, weights, turns, bias):
-    """The same in the operations of the formula."""
+    """The same attention in elementary operations."""
     cos, sin = (part.repeat_interleave(2, dim=1) for part in (turns.real, turns.imag))
     signs = torch.tensor([-1.0, 1.0]).repeat(turns.shape[1])
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
@@ -86,7 +86,7 @@ def test_attentions_gradient_is_checked_by_differences(masked):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("tokens", [SHORT, SHORT + 1])  # weights kept, and the library's kernel
+@pytest.mark.parametrize("tokens", [SHORT, SHORT + 1])  # stored weights; the library's kernel
 def test_attentions_gradient_is_the_formulas(tokens, masked):
     qkv, weights, turns = drawn(2, tokens, 3, 2, 4), drawn(2, 4), turns_of(tokens, 4)
     bias = bias_of(2, tokens) if masked else None
@@ -118,7 +118,7 @@ def assert_tangents_value(module: Callable[[torch.Tensor], torch.Tensor], x: tor
 
 
 def test_the_modules_turn_as_rotate_does():
-    """The complex numbers that attention turns by are the cosines and sines of the positions."""
+    """The complex factors of attention's rotation are the cosines and sines of the positions."""
     rotary, x = Rotary2D(8, 2, 2), torch.randn(1, 1, 5, 8)
     cos, sin = rotary.angles(1, 0)
     turned = torch.view_as_complex(x.unflatten(-1, (-1, 2))) * torch.complex(cos[:, ::2], sin[:, 1::2])

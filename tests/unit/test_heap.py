@@ -1,4 +1,4 @@
-"""A process that computes on a CPU keeps the memory that every step asks for."""
+"""A process that computes on a CPU keeps the memory that every step allocates."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a killed process was writing is removed, by the next that writes it and by the next run; what a
-running one writes is left alone."""
+"""Temporary files of a killed process are removed by the next process that writes the same file and by
+the next run; those of a running process are kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with files.atomic_path(Path(sys.argv[1])) as temporary:
 
 @pytest.fixture
 def writer(tmp_path) -> Iterator[tuple[subprocess.Popen, Path]]:
-    """Another process that is writing a.txt, and its temporary file."""
+    """Another process that is writing a.txt, and the path of its temporary file."""
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(tmp_path / "a.txt")],
         env={**os.environ, "PYTHONPATH": SOURCE},
@@ -69,13 +69,13 @@ def test_what_a_running_process_writes_is_left_alone(writer, tmp_path):
 def test_a_killed_process_that_nobody_has_waited_for_has_ended(writer, tmp_path):
     process, temporary = writer
     process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # and is still listed
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # a zombie, which is still listed
     remove_left_over(tmp_path)
     assert not temporary.exists()
 
 
 def renamed(left: Path, host: str | None = None, process: int | None = None) -> Path:
-    """The same folder as if it were of another machine or process."""
+    """Rename the folder as if it belonged to another machine or process."""
     start, _, owner = left.name.rpartition(".tmp-")
     words = owner.split("-")
     words[:2] = host or words[0], str(process or words[1])
@@ -142,7 +142,7 @@ def test_a_removed_folder_is_gone_at_once(model, tmp_path):
     assert not model.exists()
     remove_left_over(tmp_path)
     assert not os.listdir(tmp_path)
-    remove_folder(model)  # which is not there: nothing to do
+    remove_folder(model)  # it does not exist, so nothing happens
 
 
 def test_scratch_of_a_killed_process_is_removed_by_the_next(tmp_path, monkeypatch):

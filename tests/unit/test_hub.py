@@ -1,4 +1,4 @@
-"""Downloads, from a hub on this machine that speaks the few requests a download needs."""
+"""Downloads from a local hub that answers the requests that a download makes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILES = {
 
 
 class Hub(Answering):
-    """Metadata, tree and files of owner/open; owner/gated refuses; everything else is unknown."""
+    """Serves metadata, tree and files of owner/open, refuses owner/gated, and does not know others."""
 
     def _json(self, value):
         self.answer(200, json.dumps(value).encode(), Content_Type="application/json")
@@ -243,7 +243,7 @@ BESIDE_IT = [
     "pipeline.py",
     "text_encoder/model.fp16.safetensors",
     "text_encoder/pytorch_model.bin",
-    "text_encoders/clip.safetensors",  # no component: it has no configuration
+    "text_encoders/clip.safetensors",  # not a component: it has no configuration
     "transformer/deep/er/config.json",
 ]
 
@@ -262,7 +262,7 @@ def test_what_is_no_pipeline_of_safetensors_is_refused():
 
 @pytest.fixture
 def in_shards(monkeypatch) -> None:
-    """The repository has four tables of 30 rows for training, two of 5 for validation, and a list."""
+    """Give the repository four tables of 30 training rows, two of 5 validation rows, and a list."""
 
     def table(rows: int) -> bytes:
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Images from folders, NPZ and HDF5 files, read as a stream."""
+"""Images are streamed from folders, NPZ and HDF5 files."""
 
 from __future__ import annotations
 

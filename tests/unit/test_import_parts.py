@@ -1,4 +1,4 @@
-"""Imports in parts: what is finished stays, whoever imported it; faults name their shard."""
+"""Imports in parts: finished parts are kept, whichever process wrote them; errors name the shard."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nanogen.data.stage import DataStage
 from nanogen.data.webdataset import Shards
 from nanogen.errors import UserError
 
-PICTURES = 12  # of a shard
+PICTURES = 12  # per shard
 
 
 def stage(root: Path, source: str = "webdataset", most: int = 1000, **keys) -> dict:
@@ -57,7 +57,7 @@ def members(shard: int, count: int = PICTURES) -> dict[str, bytes]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Eight shards for training, one for validation."""
+    """A folder with eight training shards and one validation shard."""
     for k in range(8):
         packed(tmp_path / f"root/train/{k}.tar", members(k))
     packed(tmp_path / "root/val/0.tar", members(8))
@@ -66,7 +66,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def expected(root: Path, tmp_path: Path) -> Callable[..., bytes]:
-    """The bytes that an import by one process without a fault gives."""
+    """A function that returns the bytes of an uninterrupted import by one process."""
 
     def made(**keys) -> bytes:
         write_images(stage(root, **keys), tmp_path / "expected.h5")
@@ -99,7 +99,7 @@ def alive(process: int) -> bool:
 def test_a_killed_import_continues_to_the_same_bytes_and_leaves_no_process(
     root, tmp_path, expected, wanted
 ):
-    for k in range(8):  # long enough to be killed in between
+    for k in range(8):  # large enough to be killed midway
         packed(root / f"train/{k}.tar", members(k, 150))
     (tmp_path / "stage.json").write_text(json.dumps(stage(root)))
     command = [sys.executable, "-m", "nanogen", "make-data", "--config", str(tmp_path / "stage.json")]
@@ -118,7 +118,7 @@ def test_a_killed_import_continues_to_the_same_bytes_and_leaves_no_process(
     assert not any(map(alive, map(int, children)))
     shards = Shards(DataStage.from_json(stage(root))).parts()
     part_workers.finished(shards, tmp_path / "parts", None, 10_000, 1)
-    assert finished.items() <= times(tmp_path / "parts").items()  # none of them was made again
+    assert finished.items() <= times(tmp_path / "parts").items()  # none was written again
     assert subprocess.run(command).returncode == 0
     assert (tmp_path / "x.h5").read_bytes() == expected()
 
@@ -182,7 +182,7 @@ def test_unreadable_pictures_are_listed_and_left_out_without_importing_again(roo
     assert "its caption is empty" in listing[2]
     finished = times(tmp_path / "parts")
     assert len(finished) == 8
-    with pytest.raises(UserError, match="3 files under"):  # a job of its own finds them finished, too
+    with pytest.raises(UserError, match="3 files under"):  # a separate job finds them finished, too
         write_share(stage(root), tmp_path / "parts", 2, 3)
     skipped = write_share(stage(root, unreadable="skip"), tmp_path / "parts", 1, 1)
     assert times(tmp_path / "parts") == finished
@@ -221,7 +221,7 @@ def test_others_take_the_place_of_unreadable_photographs(tmp_path):
     write_images(stage(tmp_path / "root", "folder", 6, unreadable="skip"), tmp_path / "x.h5")
     (tmp_path / "root/train/cat/1.png").unlink()
     write_images(stage(tmp_path / "root", "folder", 6, unreadable="skip"), tmp_path / "y.h5")
-    with h5py.File(tmp_path / "x.h5", "a") as file:  # nothing else tells the files apart
+    with h5py.File(tmp_path / "x.h5", "a") as file:  # the only difference between the files
         assert file.attrs.pop(LEFT_OUT) == 1
     with h5py.File(tmp_path / "x.h5") as one, h5py.File(tmp_path / "y.h5") as other:
         assert dict(one.attrs) == dict(other.attrs)

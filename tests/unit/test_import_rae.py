@@ -1,4 +1,4 @@
-"""Released decoders and statistics become tokenizers by one command; what does not fit is refused."""
+"""One command turns released decoders and statistics into tokenizers; mismatched files are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def decoder_of(channels: int = SHAPE[0]) -> ViTDecoder:
 
 @pytest.fixture
 def released(tmp_path):
-    """A folder with files as the authors release them."""
+    """A folder with files in the authors' released format."""
     folder = tmp_path / "released"
     folder.mkdir()
     torch.save(to_released_decoder(decoder_of().state_dict()), folder / "decoder.pt")
@@ -40,7 +40,7 @@ def command(folder, out, tokenizer="rae-dinov2-b", **files) -> list[str]:
 
 
 def encoder_of(folder, name="dinov2-b"):
-    """A folder of the nano study's encoder with random weights."""
+    """Write the nano study's encoder with random weights, and return its folder."""
     model = load_model(load_study("nano"), name)
     torch.manual_seed(2)
     folder.mkdir()

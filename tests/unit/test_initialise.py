@@ -1,4 +1,4 @@
-"""Trainings that start from another model's weights: what they take, what they refuse, that it helps."""
+"""Trainings initialised from another model: what they load, what they refuse, and that it helps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECIPE = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "
 
 @pytest.fixture(scope="module")
 def source(tiny, tiny_images, tmp_path_factory) -> Path:
-    """The folder of a trained model that kept its state."""
+    """The folder of a trained model that kept its training state."""
     stage = TrainStage.from_json(stages.train(tiny(training=RECIPE), "jit", "imagenet"))
     place = tmp_path_factory.mktemp("source")
     data = TrainingData(stage, None, tiny_images, None)
@@ -38,7 +38,7 @@ def source(tiny, tiny_images, tmp_path_factory) -> Path:
 
 
 def started(tiny, source: Path, method: str = "jit", keys: dict | None = None, **taken: str) -> dict:
-    """The stage of a training that starts from ``source``."""
+    """The ``train`` stage of a run initialised from ``source``."""
     start = {"initialise_from": {"model": str(source), **taken}}
     study = tiny(**{**(keys or {}), "overrides": {"methods": {method: {"training": start}}}})
     return stages.train(study, method, "imagenet")
@@ -124,7 +124,7 @@ def test_another_network_is_refused(tiny, source, method, keys, taken, sentence)
 
 def test_a_source_that_kept_no_state_or_is_none_is_refused(tiny, tiny_images, source, tmp_path):
     bare = run(stages.train(tiny(), "jit", "imagenet"), tiny_images, tmp_path)
-    with pytest.raises(UserError, match=r"holds its average alone.*training.keep_state: true"):
+    with pytest.raises(UserError, match=r"contains only its average.*training.keep_state: true"):
         started(tiny, bare, weights="trained")
     with pytest.raises(UserError, match="is not the folder of a trained model"):
         started(tiny, tmp_path / "nothing")
@@ -139,7 +139,7 @@ def source_hash(source: Path) -> str:
     return read_json(source / "nanogen.json")["hash"]
 
 
-# ------------------------------------------------------------ a folder of captioned pictures
+# -------------------------------------------------------------- a folder of captioned images
 
 
 @pytest.fixture

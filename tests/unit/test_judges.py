@@ -1,4 +1,4 @@
-"""mPLUG and CLIP-FlanT5: files as their authors publish them, fetched, renamed, and asked; tiny ones."""
+"""Tiny mPLUG and CLIP-FlanT5: fetching and renaming published files, and answering questions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def study(name: str, **more: Any):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, Path]:
-    """Random networks as a rehearsal has them, large enough weights for answers that differ."""
+    """Random networks as in a rehearsal, with weights large enough for answers that differ."""
     found = {}
     for name in SOURCES:
         folder = tmp_path_factory.mktemp(name)
@@ -103,7 +103,7 @@ def test_answers_do_not_depend_on_the_batch(folders, name):
 
 
 def published(folder: Path, name: str) -> dict[str, Tensor]:
-    """The weights of one of our folders under the names of the published files."""
+    """The weights of one of our folders under their published names."""
     from safetensors.torch import load_file
 
     state = load_file(folder / "model.safetensors")
@@ -125,7 +125,7 @@ def _flant5_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _mplug_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """OpenAI's names of the vision tower, two unused fusion layers before the others, an average."""
+    """Published names: OpenAI's vision tower, two unused fusion layers first, a momentum copy."""
     found: dict[str, Tensor] = {}
     renamed = {
         "embeddings.class_embedding": "class_embedding",
@@ -165,7 +165,7 @@ def _mplug_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def publish(folder: Path, name: str, hub: Path) -> None:
-    """The repository of a judge, from one of our folders."""
+    """Write a judge's repository from one of our folders."""
     arguments = read_config(folder)["arguments"]
     place = hub / "bench" / name
     place.mkdir(parents=True)
@@ -278,7 +278,7 @@ def test_other_files_are_refused_and_leave_nothing(hub, tmp_path, name, file, ch
 
 
 class OpenAIVision(nn.Module):
-    """CLIP's vision tower as its authors published it, all tokens after the last norm."""
+    """CLIP's vision tower as published; returns all tokens after the last norm."""
 
     def __init__(self, state: dict[str, Tensor]):
         super().__init__()
@@ -371,7 +371,7 @@ A, B, END = 1, 2, 3
 
 
 def table(rows: dict[tuple[int, ...], list[float]]):
-    """Scores of the next token by what stands before; every row is of probabilities."""
+    """Return a function from written tokens to the next token's logits; rows are probabilities."""
 
     def next_logits(written: Tensor) -> Tensor:
         rest = [0.1, 0.2, 0.2, 0.5]

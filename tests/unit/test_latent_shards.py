@@ -1,4 +1,4 @@
-"""Latent caches in shards: the same to the bit in any number of them, checked before they are read."""
+"""Latent caches are bitwise equal in any number of shards, and shards are checked before reading."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STAGE = CacheStage.from_json(
 
 
 class Mixing(Tokenizer):
-    """Latents in which the images of a batch meet, as a real network's do in their last digits."""
+    """Latents that depend on the whole batch, as those of a real network do in their last digits."""
 
     latent_shape = (3, 4, 4)
 
@@ -60,7 +60,7 @@ def images(tmp_path_factory):
 
 
 def cache(folder, images, shards: int, stage=STAGE):
-    """A cache in ``shards`` shards, made by as many jobs in any order."""
+    """Write a cache in ``shards`` shards, in reverse order, and return the path of its index."""
     index = folder / "latents.h5"
     if shards == 1:
         write_latents(stage, images, Mixing(), index)
@@ -74,7 +74,7 @@ def cache(folder, images, shards: int, stage=STAGE):
 
 
 def drawn(path, rank: int, world: int, start: int, stop: int) -> list[torch.Tensor]:
-    """A process's batches of these steps."""
+    """Batches of one process in these steps."""
     stage = train_stage([3, 4, 4], "m", "imagenet", batch_size=96, noise_chunk=16)
     source = Latents(path, STAGE.hash)
     source.features = lambda rows: {}
@@ -104,7 +104,7 @@ def test_shards_processes_and_resuming_change_no_training_batch(images, tmp_path
     for shards in (1, 2, 7):
         (tmp_path / str(shards)).mkdir()
         paths.append(cache(tmp_path / str(shards), images, shards))
-    steps = 22  # two epochs and a bit
+    steps = 22  # slightly more than two epochs
     expected = drawn(paths[0], 0, 1, 0, steps)
     for path in paths:
         for world in (1, 2, 3):
@@ -178,7 +178,7 @@ def test_no_shard_is_begun_where_all_do_not_fit_and_finished_ones_stay(images, s
     few = ImageFile(images.path)
     few.labels, few.images = images.labels[:300], images.images[:300]  # 29 kB
     write_shard(STAGE, few, Mixing(), folder / "1-of-3.h5", Share(1, 3))
-    with open(small_disk / "other", "wb") as file:  # what others wrote meanwhile
+    with open(small_disk / "other", "wb") as file:  # written by others in the meantime
         file.write(bytes(36 << 10))
     with pytest.raises(UserError, match="are free on its disk"):
         write_shard(STAGE, few, Mixing(), folder / "2-of-3.h5", Share(2, 3))

@@ -1,4 +1,4 @@
-"""Caches: what is written is what training reads, and a file that does not fit is refused."""
+"""Caches: training reads back what was written, and mismatched files are refused."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_text_features_are_the_last_hidden_state_of_each_text_alone(text_folder,
 
 
 def text_shards(folder, encoder, count: int) -> list[Path]:
-    """The texts' features in so many shards below ``folder``, made in the wrong order."""
+    """Write the texts' features in ``count`` shards below ``folder``, in reverse order."""
     files = [folder / "text" / f"{k}-of-{count}.h5" for k in range(count, 0, -1)]
     for k, file in zip(range(count, 0, -1), files, strict=True):
         write_text_features(text_stage(), TEXTS, encoder, file, Share(k, count))

@@ -1,4 +1,4 @@
-"""torchrun around one step: two processes train as one does, and errors stay sentences."""
+"""torchrun around one step: two processes train as one does, and errors are single sentences."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NANOGEN = [sys.executable, "-m", "nanogen"]
 
 
 def command(folder: Path, stage: dict, images: Path, processes: int) -> list[str]:
-    """`nanogen launch ... train` of the stage, with its files below ``folder``."""
+    """Arguments of `nanogen launch ... train` of the stage, with its files below ``folder``."""
     words = commands.train(folder, stage, images, log_every=2)
     return [*NANOGEN, "launch", "--processes", str(processes), "--", *words]
 
@@ -38,11 +38,11 @@ def command(folder: Path, stage: dict, images: Path, processes: int) -> list[str
 def trained(
     folder: Path, stage: dict, images: Path, processes: int, *options: str
 ) -> tuple[list[float], dict]:
-    """(losses, weights) of the training."""
+    """Run the training and return (losses, weights)."""
     words = [*command(folder, stage, images, processes), *options]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert not (folder / "state").exists()  # nothing is left of a finished training
+    assert not (folder / "state").exists()  # a finished training leaves no state
     return result(folder / "model")
 
 
@@ -53,7 +53,7 @@ def result(model: Path) -> tuple[list[float], dict]:
 
 @pytest.fixture(scope="module")
 def whole(tiny, tiny_images, tmp_path_factory) -> Callable[..., tuple[list[float], dict]]:
-    """``whole(processes, steps, sharding)``: what they train where nothing disturbs them, once each."""
+    """``whole(processes, steps, sharding)``: (losses, weights) of an undisturbed training, cached."""
 
     @cache
     def whole(processes: int, steps: int, sharding: str) -> tuple[list[float], dict]:
@@ -88,9 +88,10 @@ def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, whole, sha
 
 
 def cut(words: list[str], curve: Path, number: signal.Signals) -> tuple[int, str]:
-    """Start the training, send it the signal when ``curve`` has grown; its exit code and messages.
+    """Start the training, send the signal once ``curve`` has grown, and return exit code and messages.
 
-    SIGKILL is for the launcher only, as where memory is short; its workers are waited for."""
+    SIGKILL goes to the launcher only, as when memory is short; its workers are waited for.
+    """
     before = curve.stat().st_size if curve.exists() else 0
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while process.poll() is None and not (curve.exists() and curve.stat().st_size > before):
@@ -167,7 +168,7 @@ def test_training_from_caches_imports_no_library_of_models(tiny, tiny_images, tm
 
 
 def refused(capsys, *words: str) -> str:
-    """What `nanogen launch` says that launches nothing."""
+    """Return the error of a `nanogen launch` that must refuse."""
     assert main(["launch", *words]) == 2
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -179,7 +180,7 @@ def test_nothing_to_launch_is_a_sentence(capsys):
 
 
 def as_node(node: int, job: int, nodes: int = 2) -> dict[str, str]:
-    """The environment of an srun task on one of the nodes of a step, all of them this machine."""
+    """Environment of an srun task on node ``node`` of a step; all nodes are this machine."""
     told = {
         "SLURM_JOB_ID": job,
         "SLURM_NODEID": node,
@@ -212,7 +213,7 @@ def test_two_nodes_train_to_the_bit_as_two_processes_of_one(tiny, tiny_images, t
 
 @pytest.fixture
 def on_node(monkeypatch):
-    """``on_node(node, job, nodes)``: this process is a task of such a step."""
+    """``on_node(node, job, nodes)``: make this process a task of such a step."""
 
     def be(node: int, job: int, nodes: int = 2) -> None:
         for name, value in as_node(node, job, nodes).items():
@@ -223,7 +224,7 @@ def on_node(monkeypatch):
 
 def test_nodes_that_do_not_start_are_named(capsys, monkeypatch, on_node):
     on_node(0, os.getpid(), 3)
-    monkeypatch.setenv("PATH", "")  # the nodes' names are then their numbers, whatever is installed here
+    monkeypatch.setenv("PATH", "")  # nodes are then named by number, whatever is installed
     said = refused(capsys, "--nodes=3", "--wait=2", "--processes=4", "--", "train")
     missing = "node 1 (ranks 4 to 7), node 2 (ranks 8 to 11)"
     assert f"2 of 3 nodes did not start within 2 s: {missing}" in said

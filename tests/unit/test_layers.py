@@ -1,4 +1,4 @@
-"""Modules import downwards, in the order of the layers in docs/architecture.md, and never in a loop."""
+"""Modules import only from lower layers of docs/architecture.md, and never in a cycle."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ FILES = {module_of(path): path for path in sorted((ROOT / "src/nanogen").rglob("
 
 
 def package_of(module: str) -> str:
-    """``metrics`` of nanogen.metrics.frechet, ``files`` of nanogen.files; nothing of nanogen itself."""
+    """``metrics`` for nanogen.metrics.frechet, ``files`` for nanogen.files, ``""`` for nanogen."""
     return (*module.split("."), "")[1]
 
 
 def imports_of(module: str) -> Iterator[tuple[str, int]]:
-    """(module of this program, line) of everything that a module imports, also inside functions and for
-    types only, or names in a string by which it is imported when it is needed.
+    """Yield (module, line) of everything in this package that a module imports.
 
-    A string ``module:function`` is an entry of a list, such as the metrics: whoever reads it, calls it.
+    This includes imports inside functions, imports for types only, and names in strings by which a
+    module is imported when it is needed. A string ``module:function`` does not count: it is an entry of
+    a list, such as the metrics, and is called by the module that reads the list.
     """
     for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
         names: list[str] = []
@@ -46,7 +47,7 @@ def imports_of(module: str) -> Iterator[tuple[str, int]]:
 
 
 def layers() -> list[list[str]]:
-    """Packages by layer, the lowest first, as the page draws them."""
+    """Packages of each layer in the page's drawing, lowest layer first."""
     drawing = re.search(r"^## Layers$.*?```\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     assert drawing, f"{PAGE} draws no layers"
     return [line.partition("│")[0].split() for line in reversed(drawing[1].splitlines())]
@@ -63,7 +64,7 @@ def test_the_page_draws_every_package_once():
 def test_no_package_imports_one_of_its_own_layer_or_above():
     place = {name: number for number, layer in enumerate(layers(), 1) for name in layer} | {"": 0}
     upwards = [
-        f"{FILES[module].relative_to(ROOT)}:{line} imports {other}, but {package_of(other)} stands "
+        f"{FILES[module].relative_to(ROOT)}:{line} imports {other}, but {package_of(other)} is "
         f"{'beside' if place[theirs] == place[own] else 'above'} {own} in {PAGE.relative_to(ROOT)}"
         for module, found in GRAPH.items()
         for other, line in found.items()

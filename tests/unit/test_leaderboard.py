@@ -1,4 +1,4 @@
-"""Leaderboard entries: made from metric files, checked against them, merged into one table."""
+"""Leaderboard entries: written from metric files, checked against them, merged into one table."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ SCHEMA = CONFIG / "schema" / "entry.schema.json"
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """The smoke study's metric files below an empty working directory."""
+    """The smoke study, with its metric files below an otherwise empty working directory."""
     monkeypatch.chdir(tmp_path)
     return write_smoke()
 

@@ -1,4 +1,4 @@
-"""What a training log says of the machine: images per second, memory, MFU and the time left."""
+"""The machine in a training log: images per second, memory, MFU and the time left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 def test_the_share_of_the_peak_is_that_of_all_devices():
     eight = Machine(CPU, world=8, flops=2e12, peak=1e15)
-    assert eight.mfu(400.0) == pytest.approx(0.1)  # 400 images * 2 TFLOP of 8 PFLOP/s
+    assert eight.mfu(400.0) == pytest.approx(0.1)  # 400 images/s * 2 TFLOP out of 8 PFLOP/s
     assert "400 images/s" in eight.described(400.0)
     assert eight.described(400.0).endswith("MFU 10 %")
 

@@ -1,4 +1,4 @@
-"""GenEval's own detector and colour classifier, small and random, loaded as the published ones are."""
+"""GenEval's detector and colour classifier, small and random, loaded like the published ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (2, 48, 64, 3), np.uint8)
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory) -> dict[str, tuple[Path, Model]]:
-    """name -> folder as transformers saves it, and the configuration with a smaller input."""
+    """By name: a folder as transformers saves it, and the configuration with a smaller input."""
     made = {}
     for name in ("detector", "color-classifier"):
         stage = ModelStage.from_json(stages.model(STUDY, name))
@@ -56,7 +56,7 @@ def test_a_score_is_class_probability_times_mean_probability_inside_the_mask():
     class_logits = torch.log(torch.tensor([[0.8, 0.15, 0.05], [0.2, 0.1, 0.7]]))
     masks = torch.full((2, 4, 4), logit(0.1))
     masks[0, :2, 1:3] = logit(0.9)
-    masks[0, 0, 1] = logit(0.6)  # inside, and less sure
+    masks[0, 0, 1] = logit(0.6)  # inside, with less confidence
     ((number, score, mask),) = instances(class_logits, masks, (4, 4), (8, 8))
     assert number == 0
     assert score == pytest.approx(0.8 * (3 * 0.9 + 0.6) / 4, rel=1e-5)
@@ -75,7 +75,7 @@ def test_one_query_may_be_two_classes_and_unsure_or_empty_masks_are_none():
 
 
 def test_masks_are_cut_at_the_size_the_network_was_fed():
-    """Linear interpolation, then the cut: finer than the logits' own grid."""
+    """Logits are interpolated linearly before the threshold, so masks are finer than their grid."""
     masks = torch.tensor([[[5.0, -1.0]]])
     ((_, _, mask),) = instances(torch.tensor([[9.0, 0.0]]), masks, (1, 8), (1, 8))
     assert mask[0].tolist() == [True] * 5 + [False] * 3
@@ -121,7 +121,7 @@ def test_an_image_is_judged_the_same_alone_and_among_others(detector):
 
 
 def test_the_colour_is_the_text_nearest_to_the_picture(folders):
-    """Against the definition, one picture and one text at a time."""
+    """Compared with the definition, one image and one text at a time."""
     from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
     folder, model = folders["color-classifier"]

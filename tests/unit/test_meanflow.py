@@ -1,4 +1,4 @@
-"""MeanFlow: what its loss vanishes for, which steps take the derivative, what its sample sets are."""
+"""MeanFlow: where its loss is zero, which steps take the derivative, and its sample sets."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ NOBODY = torch.zeros(6, dtype=torch.bool)
 
 
 class OneImage(nn.Module):
-    """The exact answer where the data are one image: from any z the path leads straight to it.
+    """Exact solution for data of one image x: from any z, the path leads straight to x.
 
-    v(z, t) = (z - x) / t, the same all along a path, so u = v on every interval.
+    v(z, t) = (z - x) / t is constant along a path, so u = v on every interval.
     """
 
     class Conditioner(nn.Module):
@@ -53,7 +53,7 @@ class OneImage(nn.Module):
 
 
 class Curved(nn.Module):
-    """u with known derivatives: z's is 3, that of the length is 5 and that of the time 7."""
+    """u with known derivatives: 3 by z, 5 by the interval's length and 7 by time."""
 
     def forward(self, z, t, condition, absolute):
         return Output(3 * z + (5 * t + 7 * absolute).view(-1, 1, 1, 1))
@@ -96,7 +96,7 @@ def test_the_derivative_follows_the_path_with_r_held_still():
 
 
 class Labelled(OneImage):
-    """Velocity 1 with the condition, 0 without, whatever is asked."""
+    """Velocity 1 with a condition and 0 without, for any input."""
 
     def forward(self, z, t, condition, absolute):
         known = (condition.labels >= 0).float().view(-1, 1, 1, 1)
@@ -138,7 +138,7 @@ def test_the_adaptive_weight_goes_from_none_to_all():
 
 
 class CleanImage(OneImage):
-    """The same, told as the image itself."""
+    """The same solution, predicted as the image itself."""
 
     def forward(self, z, t, condition, absolute):
         return Output(self.x.expand_as(z) + 0 * z)
@@ -168,7 +168,7 @@ def test_steps_of_the_average_velocity_land_on_the_image():
 
 @pytest.fixture(scope="module")
 def stage(tiny) -> dict:
-    """MeanFlow in pixels, so that nothing has to be encoded."""
+    """A ``train`` stage of MeanFlow in pixels, which needs no encoding."""
     objective = {"kind": "meanflow", "meanflow": {"kappa": 0.5}, "prediction": "v"}
     keys = {"objective": objective, "sampling": {"guidance_scale": 1.0}}
     return stages.train(tiny(overrides={"methods": {"jit": keys}}), "jit", "imagenet")
@@ -184,7 +184,7 @@ VARIANTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_learns(tiny, tiny_images, tmp_path, variant):
-    """Beside a run of the same draws whose rate is next to nothing: the error's size depends on them."""
+    """Compares with a learning rate of almost zero on the same draws, as the error depends on them."""
 
     def last_errors(rate: float) -> float:
         objective = {"kind": "meanflow", "prediction": "v", **VARIANTS[variant]}
@@ -211,7 +211,7 @@ def test_a_variant_changes_the_hash_and_its_absence_none(tiny):
 
 
 class Noise:
-    """A source of noise for data."""
+    """A data source of noise."""
 
     def __len__(self) -> int:
         return 64
@@ -236,7 +236,7 @@ def batch(stage: dict, kind: str) -> Batch:
 def test_every_weight_is_trained_in_both_kinds_of_steps(stage, kind, precision):
     model = build(TrainStage.from_json(stage))
     with torch.no_grad():
-        for parameter in model.parameters():  # some are zero at first, which stops the gradient
+        for parameter in model.parameters():  # some are initially zero, which stops the gradient
             parameter.add_(0.05 * torch.randn_like(parameter))
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         losses = objective_of(TrainStage.from_json(stage))(model, batch(stage, kind), model.conditioner)

@@ -1,4 +1,4 @@
-"""Frechet distance, moments, MIND and the Inception Score, on values known in closed form."""
+"""Frechet distance, moments, MIND and the Inception Score, against values in closed form."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_inception_score_is_one_without_information_and_the_classes_with_all():
 
 
 def _share_inside(points: np.ndarray, centres: np.ndarray, k: int) -> float:
-    """The definition as written, with all distances at once."""
+    """The plain definition, with all distances at once."""
     radii = np.sort(cdist(centres, centres), axis=1)[:, k]  # column 0: the point itself
     return (cdist(points, centres) <= radii).any(1).mean()
 

@@ -1,4 +1,4 @@
-"""DPG-Bench's question graphs: what depends on what, what counts, and what a CSV may hold."""
+"""DPG-Bench's question graphs: dependencies, scores, and valid CSV files."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_csv_is_read_as_the_benchmark_reads_it(tmp_path):
         'p1,t,3,"1,2","relation - spatial (cup, on, table)",Is it on a table?',
         "p2,t,1,0,global (photo),Is it a photo?",
     )
-    graph = read_table(path)  # without the first question, and without what depends on it
+    graph = read_table(path)  # without the first question and dependencies on it
     assert [(q.id, q.parents) for q in graph["p1"]] == [(2, ()), (3, (2,))]
     assert graph["p2"][0].category == graph["p2"][0].group == "global"
     whole = read_table(path, skip_first_row=False)

@@ -1,4 +1,4 @@
-"""GenEval's decision: thresholds, positions, colours, and the scores made of many decisions."""
+"""GenEval's decision: thresholds, positions, colours, and the scores over many decisions."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_chance_is_what_images_of_other_prompts_score():
     faithful = [[_seen(name)] for name in "abcd"]
     assert score(prompts, images, faithful)["geneval"] == 1
     assert chance(prompts, images, faithful)["geneval"] == 0
-    everything = [[_seen(name) for name in "abcd"]] * 4  # shows all, whatever it was asked
+    everything = [[_seen(name) for name in "abcd"]] * 4  # shows everything for every prompt
     assert chance(prompts, images, everything)["geneval"] == 1
     constant = [[_seen("a")]] * 4
     assert score(prompts, images, constant)["geneval"] == pytest.approx(0.25)

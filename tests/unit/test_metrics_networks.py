@@ -1,4 +1,4 @@
-"""Extractors and the detector, trained for a few seconds on real scenes, through to the scores."""
+"""Extractors and the detector, trained for seconds on real scenes, from training to scores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from nanogen.small_networks.extractor import train_extractor
 from nanogen.small_networks.extractor_targets import target_of
 
 CHANGES = {
-    "methods": ["jit"],  # which is trained with no network, so any may judge its classes
+    "methods": ["jit"],  # trained without other networks, so any may judge its classes
     "data": {"train_images": 500, "val_images": 100},
     "evaluation": {"extractors": ["inception"], "classifier": "inception", "images": 100},
     "models": {
@@ -55,7 +55,7 @@ def study(tiny):
 
 @pytest.fixture(scope="module")
 def data(study, tmp_path_factory):
-    """(task, split) -> the image file."""
+    """Image files by (task, split)."""
     folder = tmp_path_factory.mktemp("images")
     files = {}
     for task in ("imagenet", "t2i"):
@@ -68,7 +68,7 @@ def data(study, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def build(study, data, tmp_path_factory):
-    """A function name -> (folder with card, quality), training once per name."""
+    """A function from a name to (folder with card, quality), which trains once per name."""
     built = {}
 
     def made(name: str):
@@ -145,7 +145,7 @@ def test_images_of_another_size_are_resized_for_the_network(study, build):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "measure", "without"),
-    # one of 100 images; the mean of all images everywhere; one of the different captions of 100 images
+    # baselines: one of 100 images; the mean image; one of the distinct captions of 100 images
     [("dinov2", "view_found", 0.01), ("mae", "masked_psnr", 15.0), ("siglip", "caption_found", 0.02)],
 )
 def test_transformers_learn_without_classes(study, data, build, name, measure, without):
@@ -180,7 +180,7 @@ def test_a_convnext_of_timm_is_averaged_over_space(study, data, build):
 
 
 def photographs(data) -> list[ImageFile]:
-    """Scenes as if they were photographs: nothing is known about their objects."""
+    """Scenes treated as photographs: nothing is known about their objects."""
     files = [ImageFile(data["imagenet", split].path) for split in ("train", "val")]
     for file in files:
         file.masks = None
@@ -313,7 +313,7 @@ def test_any_timm_model_is_loaded_from_its_folder(study, tmp_path):
 
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     base = load_model(study, "convnext").model_copy(update={"architecture": {}, "input_size": 160})
-    for name in ("test_vit", "test_convnext"):  # a class token, a map
+    for name in ("test_vit", "test_convnext"):  # with a class token, with a feature map
         network = timm.create_model(name, num_classes=7).eval()
         folder = tmp_path / name
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""SimpleEval: choices counted, the interval, and a weak scorer trained for seconds that beats chance."""
+"""SimpleEval: counting choices, the interval, and a weak scorer that beats chance after seconds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_an_image_is_right_where_the_statement_agrees_strictly_best():
     assert choices.texts == ["a", "b", "c"]
     agreement = np.array([[3.0, 1, 2], [3, 1, 2], [2, 2, 1]])
     assert choices.right(agreement, [0, 1, 0]).tolist() == [True, False, False]
-    # scale and offset of an image's agreement are no matter
+    # scale and offset of an image's agreement do not matter
     assert choices.right(5 * agreement + 7, [0, 1, 0]).tolist() == [True, False, False]
 
 
@@ -67,7 +67,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
         low, high = interval(levels, 1, repeat)
         held += low <= np.mean(truth) <= high
         assert high - low < 0.25
-    assert held >= 88  # of 95 expected; fewer by chance once in 500 times
+    assert held >= 88  # 95 expected; fewer than 88 occur by chance once in 500 times
 
 
 def test_more_prompts_make_a_narrower_interval():
@@ -91,7 +91,7 @@ def test_what_cannot_be_scored_is_refused():
 
 def test_the_keyhole_leaves_averages_only():
     image = np.zeros((1, 32, 32, 3), np.uint8)
-    image[:, ::2, ::2] = 255  # a texture of every second pixel
+    image[:, ::2, ::2] = 255  # a texture with a period of two pixels
     assert np.allclose(keyhole(image, 8), 0.25)
 
 
@@ -109,7 +109,7 @@ def study(tiny):
 
 @pytest.fixture(scope="module")
 def trained(study, tmp_path_factory):
-    """(folder, stage, quality) of a weak scorer trained for seconds."""
+    """(folder, stage, quality) of a weak scorer after a training of seconds."""
     folder = tmp_path_factory.mktemp("scorer")
     files = []
     for split in ("train", "val"):
@@ -125,7 +125,7 @@ def trained(study, tmp_path_factory):
 @pytest.mark.slow
 def test_a_short_training_beats_chance_on_real_images(trained):
     _, _, quality = trained
-    assert quality["real"] > 0.4  # of four texts one is true
+    assert quality["real"] > 0.4  # one of four texts is true
     assert quality["real_alike"] > 0.4
 
 

@@ -1,4 +1,4 @@
-"""Models that answer questions: P(yes) of each class, against what the network itself says."""
+"""Models that answer questions: P(yes) of each model class against the network's own output."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def images():
 
 @pytest.fixture
 def pairs(images):
-    """12 questions, each about some image."""
+    """(images, rows, questions) of 12 questions, each about one image."""
     rows = np.arange(12) % len(images)
     return images, rows, [QUESTIONS[i % len(QUESTIONS)] for i in range(12)]
 
@@ -82,7 +82,7 @@ def _blip(folder):
 
 
 def _llava(folder):
-    """A chat model: a tiny CLIP and a tiny Llama."""
+    """Save a chat model of a tiny CLIP and a tiny Llama."""
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -136,7 +136,7 @@ CLASSES = {
 
 @pytest.fixture(scope="module", params=CLASSES)
 def saved(request, tmp_path_factory):
-    """(class, folder, network, processor) of a random model, as anyone would have saved it."""
+    """(class, folder, network, processor) of a random model, saved in the usual way."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("vqa")
     with torch.random.fork_rng():
@@ -179,7 +179,7 @@ def test_answers_do_not_depend_on_the_batch(saved, pairs):
     for other in found[1:]:
         np.testing.assert_allclose(other.probability, found[0].probability, rtol=1e-4, atol=1e-6)
         assert (other.yes == found[0].yes).all()
-    assert found[0].probability.std() > 1e-3  # the images and questions do matter
+    assert found[0].probability.std() > 1e-3  # images and questions have an effect
     assert ((found[0].probability >= 0) & (found[0].probability <= 1)).all()
 
 
@@ -199,7 +199,7 @@ def _direct_vilt(network, processor, image, question):
 
 
 def _direct_blip(network, processor, image, question):
-    """The class's own loss of the answer: its labels are the start and the answer."""
+    """P(yes) from the class's own loss, whose labels are the start token and the answer."""
     inputs = processor(images=[image], text=[question], return_tensors="pt")
     start, yes = processor.tokenizer.convert_tokens_to_ids(["[DEC]", "yes"])
     loss = network(**inputs, labels=torch.tensor([[start, yes]])).loss

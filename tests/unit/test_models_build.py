@@ -1,4 +1,4 @@
-"""Small networks trained from scratch on drawn scenes, through the commands that the graph calls."""
+"""Small networks trained from scratch on drawn scenes, with the commands that the workflow calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EVA = {"embed_dim": 16, "depth": 1, "num_heads": 2}
 
 
 def briefly(steps: int, batch_size: int, **more) -> dict:
-    """``stage1`` of so many steps on the 120 images, on pixels alone."""
+    """``stage1`` keys for ``steps`` steps on the 120 images, with pixel losses only."""
     keys = {"epochs": steps * batch_size / 120, "batch_size": batch_size, "adversarial": None}
     return merged(keys, {"terms": {"perceptual": 0}}, more)
 
@@ -83,7 +83,7 @@ SIZES = {"train_images": 120, "val_images": 40}
 
 
 class Workspace:
-    """Scenes of a tiny study and the commands run on them."""
+    """A tiny study's scenes, and commands that run on them."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -153,7 +153,7 @@ def test_every_class_of_vae_is_trained_and_carries_its_statistics(workspace, nam
     by_channel = model["normalisation"] != "scale-shift"
     axes = (0, 2, 3) if by_channel else (0, 1, 2, 3)
     assert latents.mean(axes).abs().max() < 1e-3
-    assert latents.std(axes).max() < 1.001  # below 1 where a batch norm's epsilon counts
+    assert latents.std(axes).max() < 1.001  # below 1 if a batch norm's epsilon matters
     assert latents.std(axes).min() > 0.5
 
 
@@ -180,7 +180,7 @@ def test_a_normalisation_that_a_class_cannot_carry_is_refused(workspace, capsys)
     stage = stages.model(study, "flux2-vae")
     status, _ = workspace.train(stage, workspace.folder / "no")
     assert status == 2
-    assert "it can be batch-norm" in capsys.readouterr().err
+    assert "choose batch-norm" in capsys.readouterr().err
 
 
 def test_the_same_stage_trains_the_same_weights(workspace, vae):
@@ -197,7 +197,7 @@ def test_a_rae_is_self_contained_and_learns_to_reconstruct(workspace, encoder):
     images = ImageFile(workspace.data("train")).images
     latents = tokenizer.encode(torch.from_numpy(np.array(images)))
     assert latents.mean(0).abs().max() < 1e-3
-    grey = psnr(float(np.var(images / 127.5)))  # what a single colour for everything reaches
+    grey = psnr(float(np.var(images / 127.5)))  # PSNR of a single colour for all pixels
     assert read_card(folder)["quality"]["psnr"] > grey
 
 

@@ -23,7 +23,7 @@ from nanogen.training.schedule import learning_rate
 
 
 def image(*values: float) -> torch.Tensor:
-    """One value per sample, as (B, 1, 1, 1)."""
+    """One value per sample, in shape (B, 1, 1, 1)."""
     return torch.tensor(values).view(-1, 1, 1, 1)
 
 
@@ -62,7 +62,7 @@ def test_both_predictions_of_a_perfect_network_give_the_same_velocity():
 
 
 class Oracle(torch.nn.Module):
-    """A network that knows the answer, shifted by ``error``."""
+    """A network that returns the answer, shifted by ``error``."""
 
     def __init__(self, answer: torch.Tensor, error: float):
         super().__init__()

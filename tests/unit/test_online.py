@@ -1,4 +1,4 @@
-"""Evaluation while training: the final evaluation's numbers, and not one weight is different."""
+"""Evaluation while training: it gives the final evaluation's numbers and changes no weight."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def losses(model: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def classes(tiny):
-    """(every, images) -> a study whose runs are evaluated every so many steps."""
+    """(every, images) -> a study whose runs are evaluated every ``every`` steps."""
 
     def study(every: int = 3, images: int = 30):
         return tiny(training={"evaluate_every": every, "evaluate_images": images}, **EVALUATED)
@@ -73,7 +73,7 @@ def classes(tiny):
 
 @pytest.fixture(scope="module")
 def place(classes, tiny_images, tmp_path_factory) -> Path:
-    """A folder with an extractor that is not trained and the reference file made by it."""
+    """A folder with an untrained extractor and the reference file that was written with it."""
     place, study = tmp_path_factory.mktemp("online"), classes()
     networks.write_random(study, ("inception",), place)
     write_images(stages.data(study, "imagenet", "val"), place / "val.h5")
@@ -90,7 +90,7 @@ def inputs(place) -> Inputs:
 
 @pytest.fixture
 def evaluated(classes, tiny_images, inputs, tmp_path):
-    """(name, every, stop at) -> the folder of a model that was evaluated while it was trained."""
+    """(name, every, stop at) -> the folder of a model that was evaluated during its training."""
 
     def trained(name: str, every: int = 3, stop_at: int = -1) -> Path:
         study = classes(every)
@@ -154,7 +154,7 @@ def test_torchs_own_generator_is_left_alone(classes, inputs):
 
 @pytest.mark.parametrize("at", [0, 3])
 def test_stopped_and_continued_logs_the_same_scores(evaluated, tmp_path, at):
-    """Every step where a training stops is one whose evaluation is then made up for."""
+    """The training stops at a step whose evaluation is due; it is made up for afterwards."""
     with pytest.raises(Interrupted):
         evaluated("cut", every=2, stop_at=at)
     log = tmp_path / "cut" / "state" / "online.jsonl"
@@ -250,7 +250,7 @@ def test_what_belongs_to_another_configuration_is_refused(classes, tiny, inputs)
 
 
 def options(folder: Path, study, images: Path, place: Path) -> list[str]:
-    """`train` of the run with its evaluation, as the rule calls it."""
+    """Command line of `train` with its evaluation, as the rule calls it."""
     folder.mkdir(exist_ok=True)
     write_json(folder / "train.json", stages.train(study, "jit", "imagenet"))
     write_json(folder / "online.json", stages.online(study, "jit", "imagenet"))
@@ -294,11 +294,11 @@ def test_two_processes_log_what_one_does(classes, evaluated, tiny_images, place,
         torch.testing.assert_close(weights[1][name], values, atol=1e-5, rtol=1e-4, msg=name)
 
 
-# ------------------------------------------------------------------------------- text to image
+# ------------------------------------------------------------------------------- text-to-image
 
 
 def write_text(path: Path, stage: dict[str, Any], texts: int, kinds: list[str], width: int) -> None:
-    """Random text features of three tokens each."""
+    """Write random text features of three tokens each."""
     drawn = np.random.default_rng(3).normal(size=(3 * texts * len(kinds), width))
     header = label("text", 1, stage["hash"], kinds=json.dumps(kinds), width=width)
     with hdf5.create(path, header) as file:
@@ -308,7 +308,7 @@ def write_text(path: Path, stage: dict[str, Any], texts: int, kinds: list[str], 
 
 @pytest.fixture(scope="module")
 def described(tiny, tmp_path_factory):
-    """A study of six prompts, a folder with its files, and a detector of two classes, not trained."""
+    """A study of six prompts, and a folder with its files and an untrained detector of two classes."""
     place = tmp_path_factory.mktemp("t2i")
     prompts = [
         {"tag": tag, "prompt": f"{number} {name}", "include": [{"class": name, "count": 1}]}
@@ -360,7 +360,7 @@ def test_the_last_geneval_is_that_of_the_finished_models_sample_set(described, t
     sample = stages.sample(study, "jit", "t2i", "cfg")
     prompts = read_json(place / "prompts.json")["prompts"]
     labels = labels_of(SampleStage.from_json(sample), prompts)
-    assert len(online.images.labels) == 12 < len(labels)  # SimpleEval's prompts are drawn at the end
+    assert len(online.images.labels) == 12 < len(labels)  # only the final evaluation draws SimpleEval's
     generator = Generator(SampleStage.from_json(sample), load(model), Pixels(32), ALONE.device)
     conditions = text_conditions(SampleStage.from_json(sample), place / "text.h5")
     generate(

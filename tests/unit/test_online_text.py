@@ -1,4 +1,4 @@
-"""Captions encoded while training: the same training as from a cache of their features."""
+"""Captions encoded while training: the training is the same as with cached features."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_captions_encoded_while_training_give_the_losses_of_a_cache(prepared):
     for one, other in zip(cached, direct, strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-4)
     cards = [json.loads((prepared / n / "nanogen.json").read_text()) for n in ("cached", "direct")]
-    assert cards[0]["hash"] == cards[1]["hash"]  # the model's name does not tell which it was
+    assert cards[0]["hash"] == cards[1]["hash"]  # the source of the features is no part of the hash
 
 
 def test_what_is_missing_or_of_another_study_is_said(prepared, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""The optimizers and schedules that a training can name: each learns, and continues where it stopped."""
+"""The optimizers and schedules that a training can use: each learns and continues where it stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nanogen.training.schedule import learning_rate
 from nanogen.training.stopping import Interrupted
 
 FASTER = {"learning_rate": 4e-3, "decay_start": 20, "decay_end": 40}
-# Nothing falls by chance: with a rate of zero the last losses are 0.99 of the first.
+# The loss does not fall by chance: at a learning rate of zero the last losses are 0.99 of the first.
 LEARNT = 0.35
 
 
@@ -43,11 +43,11 @@ def muon_stage(tiny) -> dict:
 
 
 def test_muon_alone_learns_by_the_matrices_of_the_blocks(muon_stage, tiny_images):
-    """With all else as it was: the embeddings and the last layer can learn much of a small task."""
+    """Other parameters are not updated: embeddings and the last layer can learn much of a small task."""
     stage = TrainStage.from_json(muon_stage)
     model, objective = build(stage), objective_of(stage)
     with torch.no_grad():
-        for parameter in model.parameters():  # some are zero at first, which stops the gradient
+        for parameter in model.parameters():  # some start at zero, which stops the gradient
             parameter.add_(
                 0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
             )

@@ -1,4 +1,4 @@
-"""The order of the data: blocks that are read as a whole, every sample once, no state."""
+"""The order of the data: whole blocks are read, every sample comes once, and there is no state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nanogen.data.order import BLOCK, WINDOW, Order
 from nanogen.identity import seed_for
 
 SAMPLE = BLOCK // 4  # bytes: 4 samples in a block, 1024 in a window
-LENGTH = 3001  # three windows, the last of them smaller, a block of one sample
+LENGTH = 3001  # three windows, the last one smaller; the last block has one sample
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_window_is_made_of_whole_blocks_from_all_over_the_data(order):
         assert len(blocks) <= WINDOW // BLOCK
         assert len(rows) == sum(min(4, LENGTH - 4 * block) for block in blocks)
         assert blocks.max() - blocks.min() > 500  # of 751
-        assert len(np.unique(rows[:64] // 4)) > 40  # a batch is not a few blocks
+        assert len(np.unique(rows[:64] // 4)) > 40  # a batch does not come from a few blocks
 
 
 def test_data_of_one_window_is_shuffled_as_a_whole():

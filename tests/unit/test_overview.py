@@ -29,7 +29,7 @@ TAGGED = {
 
 
 def write_samples(study, task: str, method: str, labels: list[int], variant: str = "cfg") -> None:
-    """Images whose grey value is their number."""
+    """Write images whose grey value is their index."""
     stage = stages.sample(study, method, task, variant)
     path = Path(Paths(study).samples(method, task, variant))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,8 +41,10 @@ def write_samples(study, task: str, method: str, labels: list[int], variant: str
 
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
-    """Sample sets of two methods on both tasks, their prompts and classes; the first of two text sets
-    lacks a prompt that the other has."""
+    """Sample sets of two methods on both tasks, with their prompts and classes.
+
+    The first method's text-to-image set lacks a prompt that the second one's has.
+    """
     monkeypatch.chdir(tmp_path)
     study = load_study("smoke", {"methods": list(METHODS)})
     prompts = [{"prompt": text, "tag": tag} for tag, texts in TAGGED.items() for text in texts]
@@ -67,7 +69,7 @@ def test_every_method_shows_the_first_image_of_the_same_classes_and_prompts(draw
         i: i for i in classes.columns
     }
     assert classes.columns[0] == "class 0"
-    assert 0 not in prompts.columns  # which only one of the methods drew
+    assert 0 not in prompts.columns  # drawn by one of the methods only
     assert "of another benchmark" not in prompts.columns.values()
     tags = [sum(text in texts for text in prompts.columns.values()) for texts in TAGGED.values()]
     assert min(tags) >= 2

@@ -1,4 +1,4 @@
-"""Prompts that DPG-Bench and GenAI-Bench bring along: read, drawn after the others, counted, refused."""
+"""DPG-Bench's and GenAI-Bench's own prompts: read, drawn after the others, counted, refused."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GENAI = {"00000": {"id": "00000", "prompt": "a cross above a ring"}, "00001": {"
 
 @pytest.fixture
 def lists(tmp_path: Path) -> tuple[Path, Path]:
-    """DPG-Bench's CSV with two prompts, GenAI-Bench's with two."""
+    """A CSV of DPG-Bench and a file of GenAI-Bench, with two prompts each."""
     (tmp_path / "dpg.csv").write_text("\n".join((COLUMNS, *ROWS)) + "\n")
     (tmp_path / "genai.json").write_text(json.dumps(GENAI))
     return tmp_path / "dpg.csv", tmp_path / "genai.json"
@@ -51,7 +51,7 @@ def keys(lists: tuple[Path, Path], **more) -> dict:
 
 
 def _make(study, folder: Path) -> None:
-    """The study's prompts and questions in ``folder``."""
+    """Write the study's prompts and questions to ``folder``."""
     write_prompts(stages.prompts(study), folder / "prompts.json")
     write_questions(stages.questions(study), folder / "prompts.json", folder / "questions.json")
 
@@ -101,7 +101,7 @@ def test_lists_come_by_their_address_too(lists, tiny, tmp_path, monkeypatch):
     folder = tmp_path / "results"
     write_prompts(stages.prompts(study), folder / "prompts.json")
     assert read_json(folder / "prompts.json")["prompts"] == given
-    lists[0].unlink()  # the questions are read from what was fetched
+    lists[0].unlink()  # the questions are read from the fetched copy
     write_questions(stages.questions(study), folder / "prompts.json", folder / "questions.json")
     assert {q["item"] for q in read_json(folder / "questions.json")["questions"]} == {
         "drawn3",

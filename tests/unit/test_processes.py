@@ -1,4 +1,4 @@
-"""The same training by other processes: interrupted on some and continued on others it is the same."""
+"""A training that is interrupted on some processes and continued on others stays the same."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WAYS = {"one": (1, []), "two": (2, []), "fsdp": (2, ["--sharding", "fsdp"])}
 
 
 class Result(NamedTuple):
-    curve: dict[str, list[float]]  # of each step after CUT: loss, grad_norm, update
+    curve: dict[str, list[float]]  # loss, grad_norm and update of each step after CUT
     weights: dict[str, torch.Tensor]
 
 
@@ -43,7 +43,7 @@ def forks():
 
 
 class Trainings:
-    """Trainings on the tiny study's images, each in a folder of its own."""
+    """Trainings on the tiny study's images, each in its own folder."""
 
     def __init__(self, forks: Forks, study: Callable[..., Study], images: Path, folder: Path):
         self.forks, self.study, self.images, self.folder = forks, study, images, folder
@@ -54,7 +54,7 @@ class Trainings:
         return stages.train(study, "jit", "imagenet")
 
     def run(self, name: str, way: str, *options: str, code: int = 0, **keys: Any) -> Path:
-        """Train in the way named; returns the folder."""
+        """Train in the given way, a key of ``WAYS``, and return the folder."""
         processes, more = WAYS[way]
         folder = self.folder / name
         words = commands.train(folder, self.stage(**keys), self.images, log_every=1)
@@ -77,13 +77,13 @@ def trainings(forks, tiny, tiny_images, tmp_path_factory) -> Trainings:
 
 @pytest.fixture(scope="module")
 def undisturbed(trainings) -> dict[str, Result]:
-    """By way of training, what comes of it without an interruption."""
+    """Results of uninterrupted trainings, by way of training."""
     return {way: trainings.result(trainings.run(f"whole-{way}", way)) for way in WAYS}
 
 
 @pytest.fixture(scope="module")
 def interrupted(trainings) -> dict[str, Path]:
-    """By way of training, the folder of one that has stopped after CUT steps."""
+    """Folders of trainings that stopped after CUT steps, by way of training."""
     return {way: trainings.run(f"cut-{way}", way, *CUT_SHORT, code=75) for way in WAYS}
 
 
@@ -129,7 +129,7 @@ def test_parts_of_the_weights_learn_what_whole_ones_do(undisturbed):
 def test_bfloat16_is_of_the_matrix_products_only(trainings):
     keys = {"overrides": {"methods": {"jit": {"training": {"precision": "bf16"}}}}}
     one, two, sharded = (trainings.result(trainings.run(f"bf16-{way}", way, **keys)) for way in WAYS)
-    for other in (two, sharded):  # the gradients of other parts of the batch are rounded
+    for other in (two, sharded):  # gradients of other parts of the batch round differently
         assert other.curve["loss"] == pytest.approx(one.curve["loss"], rel=0.02)
     assert sharded.curve["loss"] == pytest.approx(two.curve["loss"], rel=1e-3)
     assert {weights.dtype for weights in sharded.weights.values()} == {torch.float32}
@@ -159,7 +159,7 @@ def test_other_objectives_are_sharded_as_well(trainings, name):
 
 
 def test_muon_learns_alike_on_any_processes_and_continues_on_others(trainings):
-    """It orthogonalises in bfloat16, which rounds the sums of other parts of a batch otherwise."""
+    """Muon orthogonalises in bfloat16, so sums over other parts of a batch are rounded differently."""
     keys = {"overrides": {"methods": {"jit": {"training": {"optimizer": {"kind": "muon"}}}}}}
     folders = [trainings.run(f"muon-{way}", way, **keys) for way in WAYS]
     trainings.run("muon-cut", "one", *CUT_SHORT, code=75, **keys)
@@ -198,7 +198,7 @@ def test_a_negative_micro_batch_is_refused(trainings, tmp_path, capsys):
 
 @pytest.fixture
 def alone_in_a_group():
-    """A process group of this process alone, in which networks can be sharded."""
+    """A process group with this process only, in which networks can be sharded."""
     dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
     yield Processes(0, 1, torch.device("cpu"))
     dist.destroy_process_group()
@@ -206,7 +206,7 @@ def alone_in_a_group():
 
 @pytest.mark.parametrize("sharding", list(SHARDINGS))
 def test_compiled_blocks_can_be_shared(trainings, alone_in_a_group, sharding):
-    """The compiler's last step, code for the device, is left out: it takes a minute here."""
+    """Skip the compiler's last step, generating code for the device, which takes a minute here."""
     stage = trainings.stage()
     plain, compiled = build(TrainStage.from_json(stage)), build(TrainStage.from_json(stage))
     compile_blocks(compiled, backend="aot_eager")

@@ -1,4 +1,4 @@
-"""Where a study's time went: every run counts once, whatever it made."""
+"""Where a study's time went: every run counts once, however many files it wrote."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ START = datetime(2026, 1, 31, 18, tzinfo=UTC)
 
 
 def ran(output: Path, command: str, after: float, user: float, memory: int = 1 << 20) -> None:
-    """An output and its record: ``command`` began ``after`` seconds and took 10 s."""
+    """Write an output and its record: ``command`` began after ``after`` seconds and took 10 s."""
     output.parent.mkdir(parents=True, exist_ok=True)
     output.touch()
     noted = {
@@ -36,7 +36,7 @@ def ran(output: Path, command: str, after: float, user: float, memory: int = 1 <
 def study(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     root = Path("results/smoke")
-    for name in ("fid", "is", "sfid"):  # of one run
+    for name in ("fid", "is", "sfid"):  # all of one run
         ran(root / f"runs/a/metrics/{name}.json", "score-samples --features a.h5", 65.25, 1.5)
     ran(root / "runs/b/metrics/fid.json", "score-samples --features b.h5", 60, 2.0)
     ran(root / "data/train.h5", "make-data --output 'results/smoke/data/train.h5'", 0, 30.0, 7 << 20)
@@ -77,7 +77,7 @@ def test_a_study_that_was_not_run_is_a_sentence(tmp_path, monkeypatch, capsys):
 
 
 def test_the_record_of_a_launched_step_tells_of_its_processes(tmp_path):
-    """Their launcher writes it, after they ended."""
+    """The launcher writes the record after its processes have ended."""
     write_json(tmp_path / "fid.json", {"hash": "a"})
     record.write([({"hash": "a"}, tmp_path)], ["train"], START)
     before = Usage(**record.read(tmp_path / "fid.json")["usage"])

@@ -1,4 +1,4 @@
-"""Intervals over prompts, and what tables say with them: which scores differ, which are above chance."""
+"""Intervals over prompts, and how tables use them: which scores differ, which are above chance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
         right = rng.random((60, 4)) < of_prompt[:, None]
         low, high = interval([group(right.ravel(), np.repeat(np.arange(60), 4))], "a test", repeat)
         held += low <= 0.4 <= high
-    assert held >= 88  # of 95 expected; fewer by chance once in 500 times
+    assert held >= 88  # 95 are expected; fewer than 88 happen by chance once in 500 times
 
 
 def test_more_images_of_the_same_prompts_tell_nothing_new():
@@ -69,7 +69,7 @@ def test_geneval_has_an_interval_for_its_score_and_each_tag():
     for name in ("geneval", "colors", "position"):
         assert ends[f"{name}_low"] < values[name] < ends[f"{name}_high"]
     images = intervals(verdicts[:-1], "images")
-    assert images["geneval_low"] < ends["geneval_low"] + 0.05  # by images, tags are no strata
+    assert images["geneval_low"] < ends["geneval_low"] + 0.05  # over images, tags are not strata
 
 
 # ------------------------------------------------------------------------- tables, terminal, explorer
@@ -108,7 +108,7 @@ def _table3() -> str:
 
 
 def _cells(text: str) -> dict[str, str]:
-    """GenEval's cell by method."""
+    """GenEval's cells, by method."""
     lines = (line.split("|") for line in text.splitlines() if line.startswith("| "))
     return {line[1].strip(): line[4].strip() for line in lines}
 
@@ -171,7 +171,7 @@ def test_a_study_at_chance_says_so_wherever_it_is_read(study, capsys):
     assert noise.AT_CHANCE in shown
     assert "DPG-Bench above chance for none of 3 methods; GenAI-Bench above chance for none" in shown
     sources = page.content(study)["sources"]
-    assert [source["key"] for source in sources] == ["published", "smoke"]  # what it opens on
+    assert [source["key"] for source in sources] == ["published", "smoke"]  # it opens on the first
     assert sources[1]["warning"] == f"{noise.AT_CHANCE}."
     _with_intervals(study, 0.02, 0.3)
     _table3()

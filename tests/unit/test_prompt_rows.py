@@ -1,4 +1,4 @@
-"""Prompts that data sets on the hub say are drawn: fetched, counted, refused in a sentence."""
+"""Prompts listed by data sets on the hub: fetched, counted, or refused with an error message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REPOSITORIES = {name: f"bench/{name}" for name in ROWS}
 
 
 def write_arrow(path: Path, columns: dict[str, list]) -> None:
-    """A file as the ``datasets`` library saves it: Arrow's stream."""
+    """Write a file as the ``datasets`` library saves it, in Arrow's stream format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.table(columns)
     with pa.OSFile(str(path), "wb") as sink, ipc.new_stream(sink, table.schema) as writer:
@@ -68,7 +68,7 @@ def hub(tmp_path, monkeypatch) -> Iterator[Path]:
 
 @pytest.fixture
 def study(tiny, tmp_path):
-    """A study with lists of its own, of which the data sets say what is drawn."""
+    """A study with its own lists of prompts; data sets on the hub determine which of them are drawn."""
     (tmp_path / "geneval.json").write_text(json.dumps(GENEVAL))
     with open(tmp_path / "dpg.csv", "w", newline="") as file:
         table = csv.writer(file)
@@ -79,7 +79,7 @@ def study(tiny, tmp_path):
             for number in (1, 2):
                 table.writerow([item, text, number, 0, "entity - whole (x)", f"Is there {number}?"])
     lists = {"prompts": str(tmp_path / "geneval.json"), "questions": str(tmp_path / "dpg.csv")}
-    # nano's own keys of the task stand above the study's
+    # nano's own keys of the task override the study's
     return tiny(
         evaluation={"rows": REPOSITORIES, "questions": lists["questions"]},
         overrides={"tasks": {"t2i": {"evaluation": {"prompts": lists["prompts"]}}}},
@@ -191,7 +191,7 @@ def test_plan_and_captions_know_them(study):
     assert "data set bench/dpg for prompts of dpg: size unknown, licence not known here" in fetched
     told = images_of_prompts(study)
     assert "2 prompts of DPG-Bench x 4, 1600 prompts of GenAI-Bench x 1" in told
-    assert told.endswith("Rows of bench/geneval, bench/dpg, bench/genai say how many in the end.")
+    assert told.endswith("Rows of bench/geneval, bench/dpg, bench/genai determine the final number.")
     assert prompt_notes.cells(study) == {"dpg_bench_prompts": "own", "genai_bench_prompts": "own"}
     evaluation = load_run(study, study.methods[0], "t2i").evaluation
     assert prompt_lists.has_own_prompts(evaluation, "genai")

@@ -1,4 +1,4 @@
-"""The lint of prose: odd wordings are reported with their line, code and equations are left alone."""
+"""The prose lint: odd wordings are reported with their line; code and equations are ignored."""
 
 from __future__ import annotations
 

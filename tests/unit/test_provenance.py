@@ -1,4 +1,4 @@
-"""What a step notes beside its outputs: how it ran, and nothing inside them."""
+"""A step records how it ran next to its outputs, not inside them."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Public models: any text-to-image pipeline of diffusers draws a study's sample set, untrained here."""
+"""Public models: any text-to-image pipeline of diffusers draws a study's sample set; untrained here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAMPLING = {"steps": 2, "resolution": 16, "precision": "float32"}
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory) -> Path:
-    """A Stable Diffusion 3 of random weights, without its third text encoder, as diffusers saves it."""
+    """A random Stable Diffusion 3 without its third text encoder, as diffusers saves it."""
     from diffusers import (
         AutoencoderKL,
         FlowMatchEulerDiscreteScheduler,
@@ -84,7 +84,7 @@ def pipeline(tmp_path_factory) -> Path:
 
 
 def study(folder: Path, **sampling):
-    """The paper's study with one public model, which is the one in ``folder``."""
+    """The paper's study with the pipeline in ``folder`` as its only public model."""
     return load_study(
         "paper",
         {
@@ -119,7 +119,7 @@ def test_a_pipeline_draws_a_sample_set_like_any_method(pipeline, tmp_path):
         assert len(np.unique(images.reshape(6, -1), axis=0)) == 6
         assert file["labels"][:].tolist() == [0, 0, 1, 1, 2, 2]
         assert file["seeds"][3] == seed_for(2026, "sample", "sd-3.5-large", 3)
-        assert set(file["guidance"][:].tolist()) == {3.5}  # of the method's file
+        assert set(file["guidance"][:].tolist()) == {3.5}  # from the method's file
         found = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
     assert found == {"method": "sd-3.5-large", "task": "t2i", "variant": "cfg"}
 

@@ -1,4 +1,4 @@
-"""A study's trained model is uploaded to a hub on this machine, and draws the same images from there."""
+"""A study's trained model is uploaded to a local hub and, fetched from there, draws the same images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def study(tiny, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained(tiny, tiny_images, tmp_path_factory):
-    """What a training of jit on classes wrote, with its record."""
+    """The folder of a model trained with jit on classes, with its record."""
     folder = tmp_path_factory.mktemp("trained")
     assert main(train(folder, stages.train(tiny(), "jit", "imagenet"), tiny_images, 2)) == 0
     return folder / "model"
@@ -47,7 +47,7 @@ def trained(tiny, tiny_images, tmp_path_factory):
 
 @pytest.fixture
 def measured(study, trained):
-    """The model's folder in the study, which has two scores of it."""
+    """The model's folder in the study, which has two scores of the model."""
     folder = Path(shutil.copytree(trained, "results/nano/runs/imagenet/jit/model"))
     stage = stages.distribution(study, "jit", "cfg")
     for name, values in (("fid", {"fid": 21.25}), ("accuracy", SCORES)):
@@ -57,7 +57,7 @@ def measured(study, trained):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """The folder of a hub that has one repository, of which HF_TOKEN may write."""
+    """The folder of a hub with one repository, to which HF_TOKEN may write."""
     folder = tmp_path / "hub"
     (folder / "someone/jit-scenes").mkdir(parents=True)
     monkeypatch.setenv("HF_TOKEN", WRITER)
@@ -69,7 +69,7 @@ def hub(tmp_path, monkeypatch):
 
 
 def downloaded(repository, folder):
-    """The repository's files, as this program fetches any model."""
+    """Download the repository's files as this program fetches any model."""
     download(Repository(repository), folder, list, lambda *_: None)
     return folder
 
@@ -170,7 +170,7 @@ def refused(capsys, *arguments):
         ({"HF_TOKEN": ""}, (), "HF_TOKEN is not set; set it to a token that may write"),
         ({"HF_TOKEN": "hf_reader"}, (), "may not write to someone/jit-scenes"),
         ({}, ("--repo", "someone/absent"), "someone/absent is not on the hub, .* add --create"),
-        ({}, ("--repo", "not a name"), "'not a name' is no repository's name; write OWNER/NAME"),
+        ({}, ("--repo", "not a name"), "'not a name' is not the name of a repository; write OWNER/NAME"),
         ({"HF_ENDPOINT": "http://127.0.0.1:9"}, (), "cannot reach the hub .* nothing was committed"),
         ({"HF_HUB_OFFLINE": "1"}, (), "HF_HUB_OFFLINE is set; unset it to upload"),
         ({}, ("--method", "jti"), "study nano has no method 'jti'; did you mean 'jit'"),

@@ -1,4 +1,4 @@
-"""A small model that answers, trained for seconds on real scenes, through to both metrics."""
+"""A small model that answers questions, trained for seconds on drawn scenes, up to both metrics."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_answers_become_scores_by_the_graph(files, tmp_path):
     children = [text for text in texts if not text.startswith("Is there a ")]
     score_questions(stage, samples, prompts, questions, {"dpg": Oracle(*children)}, tmp_path)
     values = read_json(tmp_path / "dpg.json")["values"]
-    assert values["dpg_bench"] == 0  # no object is there, so nothing counts
+    assert values["dpg_bench"] == 0  # no object is present, so nothing counts
     assert values["dpg_attribute"] == values["dpg_relation"] == 1
     perfect = {"dpg": Oracle(*texts), "genai": Oracle()}
     score_questions(stage, samples, prompts, questions, perfect, tmp_path, shifts=0)
@@ -218,7 +218,7 @@ whoops1,two blue squares,,2,1,other,count,other - count (square),Are there two s
 
 @pytest.fixture
 def own_files(tiny, data, tmp_path):
-    """As ``files``, of a study in which both benchmarks have prompts of their own; and its study."""
+    """Like ``files``, for a study in which both benchmarks have their own prompts."""
     (tmp_path / "dpg.csv").write_text(DPG)
     (tmp_path / "genai.txt").write_text("a cross above a ring\na circle\n")
     named = {"questions": str(tmp_path / "dpg.csv"), "genai_prompts": str(tmp_path / "genai.txt")}
@@ -245,7 +245,7 @@ def test_prompts_of_their_own_are_asked_about_alone(own_files, trained, tmp_path
 
 
 class Witness(Oracle):
-    """Remembers which images it was shown, and what it was asked about them."""
+    """Remembers the images that it was shown and the questions about them."""
 
     def answer(self, images, rows, questions):
         self.images, self.asked = images, list(questions)
@@ -257,8 +257,8 @@ def test_the_csvs_graph_decides_about_the_images_of_its_prompts(own_files, tmp_p
     witness = Witness("Is the circle red?", "Are there two squares?")
     score_questions(stage, samples, prompts, questions, {"dpg": witness}, tmp_path, shifts=0)
     with hdf5.opened(samples, "samples", 1) as file:
-        assert np.array_equal(witness.images, file["images"][-6:-2])  # then GenAI-Bench's two
-    # the file's first question is left out, and frees the second of its parent
+        assert np.array_equal(witness.images, file["images"][-6:-2])  # GenAI-Bench's two follow
+    # The file's first question is left out, so the second one has no parent.
     first = ["Is the circle red?", "Is there a square?"]
     second = ["Is there a square?", "Are there two squares?"]
     assert witness.asked == [*first, *first, *second, *second]

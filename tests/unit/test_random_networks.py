@@ -1,4 +1,4 @@
-"""Random stand-ins load as the networks they stand for, with the full study's latents and widths."""
+"""Random stand-ins load like the networks they replace, with the full study's latents and widths."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def of_kind(kind: str) -> list[str]:
 
 @pytest.fixture
 def stand_in(tmp_path):
-    """Function: a model's name -> the folder of its stand-in, and its configuration."""
+    """(model name) -> the folder of its stand-in, and its configuration."""
 
     def write(name):
         stage, folder = ModelStage.from_json(stages.model(REHEARSAL, name)), tmp_path / name
@@ -71,7 +71,7 @@ def test_an_encoder_has_the_papers_features(stand_in, images, name):
     assert tuple(features.shape[1:]) == load_model(load_study("paper"), f"rae-{name}").latent
     assert torch.isfinite(features).all()
     assert features.std() > 0.1
-    # what a discriminator would see of it: after the last block only the last norm is missing
+    # A discriminator would see the output of the last block, which lacks only the last norm.
     parts = encoder.parts
     (last,) = parts.layers(encoder.preprocessing(images), [parts.depth])
     normed = getattr(parts.owner, parts.norm)(last)
@@ -92,7 +92,7 @@ def test_an_extractor_comes_with_its_published_moments(stand_in, images, name):
     output = extractor(images.numpy())
     assert output.features.shape == (1, extractor.width)
     assert np.isfinite(output.features).all()
-    classes = {"inception": 1008, "convnext": 1000}  # as those of the networks they stand for
+    classes = {"inception": 1008, "convnext": 1000}  # as in the networks they stand for
     assert (None if output.logits is None else output.logits.shape[1]) == classes.get(name)
     if model.statistics:
         moments = published_moments(folder, model.statistics, extractor.width)
@@ -142,5 +142,5 @@ def test_inception_gives_the_map_that_sfid_is_defined_on(stand_in, images):
     extractor = load_extractor(folder, model)
     spatial = extractor(images.numpy()).spatial
     assert spatial.shape == (1, 17 * 17 * 7)
-    assert (spatial >= 0).all()  # after the rectifier, as the layer of that name in 2015's graph
+    assert (spatial >= 0).all()  # after the ReLU, like the layer of that name in the 2015 graph
     assert spatial.std() > 0

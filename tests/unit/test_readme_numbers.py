@@ -1,4 +1,4 @@
-"""Every number in README.md is one that the repository gives now, or one that was measured."""
+"""Every number in README.md is computed from the repository or recorded as measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOT = CONFIG.parent
 RECORD = ROOT / "docs/figures/measured.yaml"
 FINISHED = ROOT / "results/nano"
 WORDS = "zero one two three four five six seven eight nine ten eleven twelve thirteen".split()  # noqa: SIM905
-# Numbers of names, such as Table 2 and H100, are none; nor is "one", which mostly counts nothing.
+# Numbers in names, such as Table 2 and H100, are ignored, and so is "one", which rarely is a count.
 NAMES = re.compile(r"\bTables? \d( to \d)?|\]\([^)]*\)|https?://\S+")
 NUMBER = re.compile(rf"(?<![\w/.:=-])(\d[\d,.]*|({'|'.join(WORDS[2:])}|half|quarter)\b)", re.I)
 
@@ -41,19 +41,19 @@ def readme() -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def measured() -> list[str]:
-    """What README.md says of measurements."""
+    """The statements in README.md that come from measurements."""
     return [plain(one["says"]) for one in yaml.safe_load(RECORD.read_text(encoding="utf-8"))["measured"]]
 
 
 def parameters(study: str) -> set[int]:
-    """How many every run of a study has."""
+    """The parameter counts of a study's runs."""
     found = load_study(study)
     named = [(method, task) for method in found.methods for task in found.tasks]
     return {parameter_count(TrainStage.from_json(stages.train(found, *run))) for run in named}
 
 
 def planned(study: str, capsys) -> str:
-    """What `nanogen plan` prints."""
+    """The output of `nanogen plan`."""
     assert main(["plan", "--study", study]) == 0
     return capsys.readouterr().out
 

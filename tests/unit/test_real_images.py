@@ -1,4 +1,4 @@
-"""The reference of a study that compares with validation images, and the moments of FDr alone."""
+"""The reference of a study that compares with validation images, and the moments that only FDr uses."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_fdr_is_of_its_own_moments_and_fid_of_the_others(reference, tmp_path):
         with hdf5.opened(tmp_path / "features.h5", *FEATURES) as samples:
             space = FeatureSpace("inception", samples, real)
             (distance, near), (ratio, far) = fid([space], Options()), fdr([space], Options())
-    shift = 3.0 * (3.0 - 2 * features.mean(0)).sum()  # the means alone differ
+    shift = 3.0 * (3.0 - 2 * features.mean(0)).sum()  # only the means differ
     expected = (distance["fid"] + shift) / PUBLISHED["fdr_constant"]
     assert ratio["fdr_inception"] == pytest.approx(expected, rel=1e-4)
     assert "statistics ours" in near

@@ -1,4 +1,4 @@
-"""What a tokenizer gives back: scores against other programs, and the same however it is run."""
+"""Reconstructions: scores agree with other programs and do not depend on how the command is run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nanogen.models.perceptual import load_perceptual
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.pixels import Pixels
 
-IMAGES = 150  # more than features; the last batch of the networks is not full
+IMAGES = 150  # more than the features; the last batch of the networks is not full
 NAMES = ("sd-vae-mse", "inception")
 TIMED = {"encode_images_per_second", "decode_images_per_second"}
 
@@ -73,7 +73,7 @@ def usual(place) -> tuple[dict[str, float], np.ndarray]:
 
 
 def pairs(place: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Reconstructions and originals as the study's VAE gives them, uint8."""
+    """Reconstructions by the study's VAE, and the originals, both uint8."""
     tokenizer = load_tokenizer(place / "sd-vae-mse")
     originals = torch.from_numpy(np.array(ImageFile(place / "val.h5").images))
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_psnr_and_ssim_are_those_of_torchmetrics(place):
         structural_similarity_index_measure,
     )
 
-    # in float64, because torchmetrics' own differences of float32 cost it four digits
+    # in float64, because torchmetrics loses four digits to differences in float32
     made, originals = (to_unit(images).double() for images in pairs(place))
     noisy = (originals + 0.05 * torch.randn(originals.shape)).clamp(0, 1)
     for images in (made, noisy):
@@ -175,7 +175,7 @@ def test_the_file_says_how_it_was_measured(study, place, usual):
 
 
 def refused(place: Path, capsys, *options: str, **changes) -> str:
-    """What the command says of a stage with these changes."""
+    """Return the error message of the command for a stage with these changes."""
     write_json(place / "other.json", {**read_json(place / "stage.json"), **changes})
     given = words(place, "refused", *options)
     given[given.index("--config") + 1] = str(place / "other.json")

@@ -1,4 +1,4 @@
-"""Both tasks' training compared: distances of curves that are alike, scaled, or of other lengths."""
+"""Training on both tasks compared: distances of curves that are alike, scaled or of other lengths."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ def _curve(method, task, steps, scale=1.0, **more):
 
 @pytest.fixture
 def distances(tmp_path, monkeypatch):
-    """The table of a study: DINOv2-B trained alike but longer, SD-VAE-MSE with twice the loss."""
+    """The table of a study: DINOv2-B trains alike but longer, SD-VAE-MSE with twice the loss."""
     monkeypatch.chdir(tmp_path)
     _curve("dinov2-b", "imagenet", 100, update=0.01)
     _curve("dinov2-b", "t2i", 400, update=0.01)

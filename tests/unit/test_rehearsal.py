@@ -1,4 +1,4 @@
-"""The rehearsal is the full study but for weights, the backbone's size and counts; nothing else."""
+"""The rehearsal differs from the full study only in weights, the backbone's size, and counts."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ COUNTS = {
     "evaluation.images",
     "evaluation.untrained_images",
     "evaluation.images_per_prompt",
-    "evaluation.prompts",  # eight, which are shipped, and two each of the other benchmarks
+    "evaluation.prompts",  # eight, which are shipped, and two of each other benchmark
     "evaluation.questions",
     "evaluation.genai_prompts",
     *(f"evaluation.rows.{benchmark}" for benchmark in ("geneval", "dpg", "genai")),
     "evaluation.simpleeval.prompts",
 }
-# weights, and the pictures that are drawn as the data set's files
+# the name, and the data set, whose files are drawn
 SOURCES = {"study", "data.root", "data.hub"}
-# Of a model: it is random and small, what the graph sees of it is not.
+# Keys of a model: the network is random and small, but looks the same to the graph.
 WEIGHTS = {"source", "architecture"} | {
     f"stage1.{key}"
     for key in ("epochs", "batch_size", "adversarial.disc_start", "adversarial.gan_start")

@@ -1,4 +1,4 @@
-"""The authors' released models: fetched from a hub on this machine, imported, refused in a sentence."""
+"""The authors' released models: fetched from a local hub, imported, or refused with an error message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def repositories(study, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def hub(repositories, tmp_path, monkeypatch) -> Path:
-    """A copy of the repositories, served; a test may change it."""
+    """A served copy of the repositories, which a test may change."""
     folder = tmp_path / "hub"
     shutil.copytree(repositories, folder)
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):

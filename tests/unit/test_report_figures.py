@@ -123,7 +123,7 @@ def test_labels_stay_inside_and_off_each_other_and_off_all_points():
 
 @pytest.fixture
 def samples(tmp_path):
-    """Six images of three classes, each image all of one value; class names and prompts."""
+    """Six images of three classes, each filled with one value; class names and prompts."""
     images = np.zeros((6, 32, 32, 3), np.uint8)
     images += (np.arange(6, dtype=np.uint8) * 40)[:, None, None, None]
     labels = np.repeat(np.arange(3), 2)

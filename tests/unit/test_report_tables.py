@@ -1,4 +1,4 @@
-"""Tables: the published ones, and a study's from metric files in the real format."""
+"""Tables: the published ones, and those of a study from metric files in the real format."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def study(tmp_path, monkeypatch):
 
 @pytest.fixture
 def few_steps(tmp_path, monkeypatch):
-    """Metric files of MeanFlow alone: an FID for every number of steps, with guidance and without."""
+    """Metric files of MeanFlow alone: an FID for every number of steps, with and without guidance."""
     monkeypatch.chdir(tmp_path)
     study = load_study("nano-ten", {"study": "nano", "methods": ["meanflow"], "tasks": ["imagenet"]})
     fids = {"cfg": 8.0, "cfg-nfe2": 6.0, "nocfg": 16.0, "nocfg-nfe2": 12.0, "untrained": 90.0}
@@ -65,7 +65,7 @@ def test_every_number_of_steps_is_a_row_beside_the_papers(few_steps, name, fids,
     if name == "table2":  # kappa 0.5
         assert [float(row["guidance_scale"]) for row in rows] == [2.0, 2.0]
         assert (
-            "Scale of MeanFlow: the one that its training target amounts to" in Path("t.md").read_text()
+            "Scale of MeanFlow: that of the guidance in its training target" in Path("t.md").read_text()
         )
 
 
@@ -222,7 +222,7 @@ def test_keys_given_on_the_command_line_choose_the_rows(study):
     given = ["--given", '{"methods": ["jit"]}']
     assert main(["table", "table4", "--study", "smoke", *given, "--output-prefix", "t"]) == 0
     assert [row["method"] for row in _rows("t.csv")] == ["jit"]
-    assert "**" not in Path("t.md").read_text().split("\n", 1)[1]  # nothing to be better than
+    assert "**" not in Path("t.md").read_text().split("\n", 1)[1]  # a single row is not ranked
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table4"])

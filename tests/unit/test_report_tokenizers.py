@@ -22,7 +22,7 @@ SCORES = {
     "sd-vae-mse": {"rfid": 2.5, "psnr": 31.5, "ssim": 0.96, "lpips": 0.02},
 }
 RATES = {"encode_images_per_second": 1234.5, "decode_images_per_second": 999.6}
-SHADES = {"rae-dinov2-b": 90, "sd-vae-mse": 200}  # of all pixels that a tokenizer gives back
+SHADES = {"rae-dinov2-b": 90, "sd-vae-mse": 200}  # grey value of all reconstructed pixels
 
 
 def _write(study, tokenizer: str, values: dict[str, float]) -> None:
@@ -180,7 +180,7 @@ def test_the_paper_has_no_reconstructions(tmp_path, monkeypatch, capsys):
 def test_the_summary_prints_the_table(plotted, capsys):
     assert main(["summary", "--study", "smoke", "--all"]) == 0
     said = capsys.readouterr().out
-    assert "Tokenizers: what they give back" in said
+    assert "Tokenizers: reconstructions of validation images" in said
     assert "sd-vae-mse" in said
     assert "31.50" in said
 

@@ -1,4 +1,4 @@
-"""The repository as a stranger finds it: pinned packages, readable files, commands that explain."""
+"""The repository as a newcomer finds it: pinned packages, readable files, documented commands."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ def normalised(name: str) -> str:
 
 
 def tracked() -> list[Path]:
-    """Files under version control, or those of the exported tree."""
+    """Files under version control; none outside a git checkout."""
     found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     names = found.stdout.split("\0") if found.returncode == 0 else []
     return [ROOT / name for name in names if name and (ROOT / name).is_file()]
@@ -88,7 +88,7 @@ def test_every_yaml_file_is_a_mapping(path):
 
 
 def _is_there(target: Path) -> bool:
-    """Whether a link's target is a file here or a page that is made when the site is built."""
+    """Return whether a link's target is an existing file or a page that the site's build generates."""
     pages = {*GENERATED, *ELSEWHERE.values()}
     return target.exists() or target.resolve() in {(ROOT / "docs" / page).resolve() for page in pages}
 

@@ -1,4 +1,4 @@
-"""Table 1: six methods at sizes of their own, with the published rows above the measured ones."""
+"""Table 1: six methods at their own sizes, with the published rows above the measured ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OURS = {
     "pixnerd": 446,
     "jit": 88,
     "pixelgen": 458,
-}  # millions of parameters, the paper's Table 1
+}  # millions of parameters in the paper's Table 1
 
 
 @pytest.mark.parametrize("method", OURS)
@@ -44,7 +44,7 @@ def test_length_steps_and_guidance_are_the_tables(method):
 
 
 def _measure(study, method: str, fid: float) -> None:
-    """The files that a run of ``method`` leaves, with made-up scores."""
+    """Write the files that a run of ``method`` leaves, with invented scores."""
     paths, run = Paths(study), load_run(study, method, "imagenet")
     variant = paper_tables.reproduced_variant(run)
     about = {"method": method, "task": "imagenet", "variant": variant}

@@ -1,4 +1,4 @@
-"""Rows on disk: what is read is what is there, whatever was announced and however many files hold it."""
+"""Rows on disk are read correctly, whichever were read ahead and however many files they are in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VALUES = np.arange(700 * 6, dtype=np.float16).reshape(700, 2, 3)
 
 
 def rows(folder, *sizes: int) -> Rows:
-    """``VALUES``, 12 bytes each behind 5 others, in files of these numbers of rows."""
+    """Write ``VALUES``, 12 bytes per row after a 5-byte prefix, to files of these numbers of rows."""
     parts, first = [], 0
     for k, size in enumerate(sizes):
         path = folder / f"{k}.bin"

@@ -1,4 +1,4 @@
-"""Images from a model's folder in one command: by class or prompt, with what a user has at hand."""
+"""Sampling from a model's folder with one command, by class or prompt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def labelled(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def texted(tiny, tmp_path_factory):
-    """A study's folder with a text-to-image model and its text encoder."""
+    """The folder of a text-to-image model, in a study's folder that also has its text encoder."""
     root = tmp_path_factory.mktemp("texted")
     stage = stages.train(tiny(), "jit", "t2i")
     text_encoder_folder(root / "models" / "qwen3", stage)

@@ -1,4 +1,4 @@
-"""Samples: each image from its own noise, whoever draws it; guidance only where it is asked for."""
+"""Samples: each image has its own noise on any process; guidance applies only where requested."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 
 
 def randomised(train: dict) -> torch.nn.Module:
-    """A network of the stage whose zero-initialised weights are random, so that it does something."""
+    """The stage's network with random weights added, so that zero-initialised layers have an effect."""
     torch.manual_seed(5)
     model = build(TrainStage.from_json(train))
     with torch.no_grad():
@@ -83,7 +83,7 @@ def test_a_sample_file_says_what_each_image_is(sample, tmp_path):
 
 
 def command(folder, sample: dict, processes: int) -> h5py.File:
-    """The samples of `nanogen launch ... sample` on this many processes."""
+    """The samples that `nanogen launch ... sample` draws with this many processes."""
     write_json(folder / "sample.json", sample)
     output = folder / f"by-{processes}.h5"
     started = [sys.executable, "-m", "nanogen", "launch", "--processes", str(processes), "--"]
@@ -105,7 +105,7 @@ def test_one_and_two_processes_draw_exactly_the_same(sample, tmp_path):
     with command(tmp_path, sample, 1) as one, command(tmp_path, sample, 2) as two:
         for name in ("images", "labels", "seeds", "guidance"):
             assert np.array_equal(one[name][:], two[name][:]), name
-    assert not list(tmp_path.glob(".*"))  # no parts are left
+    assert not list(tmp_path.glob(".*"))  # no partial files are left
 
 
 def test_every_class_and_prompt_gets_its_share(tiny):
@@ -127,7 +127,7 @@ def test_noise_belongs_to_the_index():
 
 
 def test_methods_with_latents_of_one_shape_start_from_the_same_noise(tiny, tmp_path):
-    """Differences between two methods' images are then the methods', not the draw's."""
+    """Differences between two methods' images are then due to the methods, not to the noise."""
 
     class Still(torch.nn.Module):
         """Velocity zero everywhere: the sampler returns its noise."""
@@ -153,7 +153,7 @@ def test_methods_with_latents_of_one_shape_start_from_the_same_noise(tiny, tmp_p
 
 
 def passes(scale: float, interval: tuple[float, float], grid: list[float], tiny) -> list[int]:
-    """Rows of every forward pass of one sampling of 3 images."""
+    """Return the batch size of every forward pass while sampling 3 images."""
     model = randomised(stages.train(tiny(), "jit", "imagenet"))
     rows: list[int] = []
     model.register_forward_hook(lambda module, arguments, output: rows.append(len(arguments[0])))
@@ -182,7 +182,7 @@ def test_the_papers_interval_skips_the_passes_it_says():
 
 
 class Affine(torch.nn.Module):
-    """Velocity 3 for class 0, 1 for the null class, everywhere."""
+    """A constant velocity of 3 for class 0 and 1 for the null class."""
 
     class conditioner:
         @staticmethod
@@ -199,7 +199,7 @@ class Affine(torch.nn.Module):
     [
         (Guidance(), 3.0),
         (Guidance(2.0, (0.0, 1.0)), 5.0),  # 1 + 2 (3 - 1)
-        (Guidance(2.0, (0.0, 0.5)), 4.0),  # half of the way
+        (Guidance(2.0, (0.0, 0.5)), 4.0),  # for half of the path
     ],
 )
 def test_guided_euler_by_hand(guidance, velocity):
@@ -235,7 +235,7 @@ def test_the_grid_goes_from_noise_to_data():
 
 
 def test_a_perfect_network_is_integrated_to_the_data():
-    """x-prediction of the true image ends on it exactly, whatever the noise and the grid."""
+    """x-prediction of the true image ends exactly on it, for any noise and time grid."""
     from nanogen.objectives import PREDICTIONS
 
     target = torch.linspace(-1, 1, 12).view(1, 3, 2, 2)

@@ -1,4 +1,4 @@
-"""The JSON schemas: in step with the code, and true of the configuration files that are here."""
+"""The JSON schemas match the code and accept the repository's configuration files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`nanogen score`: anyone's images, with a network of the small study that is not trained."""
+"""`nanogen score` on arbitrary images, with untrained networks of the small study."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nanogen.metrics.scores import score_distribution
 
 @pytest.fixture(scope="module")
 def study(tiny):
-    """Of 120 real images, which is more than the networks have features."""
+    """A study with 120 validation images, more than the networks have features."""
     return tiny(
         data={"train_images": 500, "val_images": 120},
         evaluation={"images": 120, "extractors": ["inception", "convnext"], "classifier": None},
@@ -37,7 +37,7 @@ def study(tiny):
 
 @pytest.fixture(scope="module")
 def place(study, tmp_path_factory) -> Path:
-    """A folder with the networks, real images, a set of images as PNG, NPZ and HDF5, a reference."""
+    """A folder with the networks, real images, a reference, and a set of images as PNG, NPZ and HDF5."""
     place = tmp_path_factory.mktemp("score")
     networks.write_random(study, ("inception", "convnext"), place)
     for split in ("train", "val"):
@@ -55,7 +55,7 @@ def place(study, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def score(place, tmp_path, monkeypatch):
-    """(images, reference, further options) -> the JSON's content; fails unless the command succeeds."""
+    """(images, reference, further options) -> the JSON's content; asserts that the command succeeds."""
     monkeypatch.chdir(place)
 
     def scored(images: str, reference: str, *options: str, extractors=("inception", "convnext")):

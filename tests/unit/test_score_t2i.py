@@ -1,4 +1,4 @@
-"""Text-to-image scores of a folder of images that somebody else drew."""
+"""Text-to-image scores of a folder of images drawn by another program."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def detector(tiny, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> tuple[Path, Path]:
-    """Two images for each of two prompts: a right and a wrong one of the first, none of the second."""
+    """Two images for each of two prompts: one of the first prompt's is right, the others are wrong."""
     from nanogen.data.scenes.draw import draw
     from nanogen.data.scenes.render import render
 
@@ -142,7 +142,7 @@ def test_images_of_others_are_scored_with_a_reason_for_each(detector, drawn, tmp
     assert [line["correct"] for line in lines] == [True, False, False, False]
     assert lines[1]["reason"] == "expected circle>=1, found 0"
     assert lines[2]["reason"] == "expected red square>=1, found 0 red; and 1 green"
-    # the folder says what it is, whatever study is named
+    # the model's folder identifies itself, whatever study is given
     assert score(*drawn, "--study", "paper", *options[2:]) == 0
 
 
@@ -183,14 +183,14 @@ def test_images_of_others_are_asked_about_their_prompts(vqa, drawn, tmp_path):
     probabilities = [line["probability"] for line in lines["genai"]]
     assert found["genai"]["values"]["genai_bench"] == pytest.approx(np.mean(probabilities))
     assert [line["prompt"] for line in lines["genai"]] == ["a circle"] * 2 + ["a red square"] * 2
-    # of an image without a no the score is 1, of one whose object is missing 0
+    # an image without a "no" scores 1, one whose object is missing scores 0
     asked = ["Is there a square?", "Is the square red?"]
     of_image = [len(line["no"]) == 0 for line in lines["dpg"][:2]]
     for line in lines["dpg"][2:]:
         assert set(line["no"]) <= set(asked)
         of_image.append(0 if asked[0] in line["no"] else 1 - len(line["no"]) / 2)
     assert found["dpg"]["values"]["dpg_bench"] == pytest.approx(np.mean(of_image))
-    # a list of texts is enough for one of them
+    # a list of texts is enough for GenAI-Bench, but not for DPG-Bench
     (tmp_path / "texts.txt").write_text("a circle\na red square\n")
     texts = (drawn[0], tmp_path / "texts.txt")
     assert score(*texts, "--metrics", "genai", *options) == 0

@@ -1,4 +1,4 @@
-"""Several trainings of a method: what they share, what differs, and the table of their scores."""
+"""Several trainings per method: what they share, what differs, and the table of their scores."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_names_and_numbers_that_there_are_not_are_refused():
 
 @pytest.fixture
 def scored(tmp_path, monkeypatch):
-    """GenEval, DPG-Bench and GenAI-Bench of three trainings below an empty working directory."""
+    """GenEval, DPG-Bench and GenAI-Bench of three trainings, below an empty working directory."""
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(
         "{study: mine, extends: nano-seeds, methods: [sd-vae-mse], tasks: [t2i], "
@@ -89,12 +89,12 @@ def scored(tmp_path, monkeypatch):
 def test_the_table_has_mean_deviation_and_range_of_each_score(scored):
     assert main(["table", "seeds", "--study", "mine.yaml", "--output-prefix", "seeds"]) == 0
     rows = {row["metric"]: row for row in read_rows("seeds.csv")}
-    assert list(rows) == ["geneval", "colors", "dpg_bench", "genai_bench"]  # no prompt of one object
+    assert list(rows) == ["geneval", "colors", "dpg_bench", "genai_bench"]  # only existing tags
     row = rows["geneval"]
     assert (row["method"], row["seeds"], row["minimum"], row["maximum"]) == ("sd-vae-mse", 3, 0.2, 0.7)
     assert row["mean"] == pytest.approx(0.4)
     assert row["deviation"] == pytest.approx(0.07**0.5)  # (0.04 + 0.01 + 0.09) / 2
-    assert row["mean_high"] == pytest.approx(0.4 + 4.302653 * (0.07 / 3) ** 0.5)  # t of 2 degrees
+    assert row["mean_high"] == pytest.approx(0.4 + 4.302653 * (0.07 / 3) ** 0.5)  # t with 2 degrees
     shown = Path("seeds.md").read_text(encoding="utf-8")
     assert "| SD-VAE-MSE | GenEval ↑ | 3 | 0.400 | -0.257 | 1.057 | 0.265 | 0.200 | 0.700 |" in shown
     assert Path("seeds.tex").exists()

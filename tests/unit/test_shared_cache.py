@@ -1,4 +1,4 @@
-"""A cache that two studies share: whoever writes or replaces it, a reader has one whole content."""
+"""A cache shared by two studies: a reader sees one complete version while others replace it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 def write(path: Path, value: int, hash_: str = "abc") -> None:
-    """Latents that are all ``value``, written in several parts as an encoder does."""
+    """Write latents that all equal ``value``, in several parts as an encoder does."""
     header = label(*LATENTS, hash_, tokenizer="vae", tokenizer_hash="0")
     with hdf5.create(path, header) as file:
         latents = file.create_dataset("latents", (COUNT, 4, 2, 2), np.float16)

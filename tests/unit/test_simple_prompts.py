@@ -1,4 +1,4 @@
-"""SimpleEval's prompts: what is drawn, that it is new, and that the words and the metadata agree."""
+"""SimpleEval's prompts: what is drawn, that it is new, and that the text and the metadata agree."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RNG = np.random.default_rng(0)
 
 
 def seen(scene) -> list[dict]:
-    """What a faultless detector finds in a rendered scene."""
+    """What a perfect detector finds in a rendered scene."""
     _, masks = render(scene, 64)
     return [
         {"cls": o.shape, "color": o.color, "score": 1.0, "box": box(mask)}
@@ -74,7 +74,7 @@ def test_no_prompt_asks_what_genevals_ask():
     prompts = simple_prompts(7, "scenes", 300, geneval)
     assert not texts & {p["prompt"] for p in prompts}
     assert not asked & {meaning(p) for p in prompts}
-    # without the exclusion it would
+    # without the exclusion some prompts would coincide
     assert texts & {p["prompt"] for p in simple_prompts(7, "scenes", 300)}
 
 
@@ -143,7 +143,7 @@ def test_scenes_drawn_for_prompts_fulfil_them_by_genevals_rules():
 
 
 def test_foils_are_false_where_the_prompt_is_true():
-    """Of everything that GenEval's rules can see: shape, count, colour, place."""
+    """Checked for everything that GenEval's rules can see: shape, count, colour and position."""
     prompts = simple_prompts(7, "scenes", 300)
     assert all(len({p["statement"], *p["foils"]}) == 1 + FOILS for p in prompts)
     judged = 0
@@ -160,7 +160,7 @@ def test_foils_are_false_where_the_prompt_is_true():
             sizes = [thing.size for thing in content.things] != [thing.size for thing in miss.things]
             fewer = sum(t.count for t in miss.things) < sum(t.count for t in content.things)
             if sizes or fewer:
-                continue  # GenEval judges no size, and more than were asked for only in its own tag
+                continue  # GenEval judges no size, and rejects extra objects only for its counting tag
             judged += 1
             assert not judge(asks, found)[0], (prompt["prompt"], miss.text(SCENES))
     assert judged > 300
@@ -177,7 +177,7 @@ def test_every_kind_of_near_miss_changes_what_it_names():
     assert changed["relation"] is None
     placed = Content(content.things, "above")
     assert MISSES["relation"](placed, SCENES, RNG).relation in {"left of", "right of", "below"}
-    # a small circle and a red square may be a red circle and a small square as well
+    # a scene of a small circle and a red square may also be one of a red circle and a small square
     assert MISSES["swap"](Content((Thing("circle", size="small"), Thing("square", color="red"))),
                           SCENES, RNG) is None  # fmt: skip
 
@@ -190,7 +190,7 @@ def test_of_a_negation_the_absent_thing_is_a_foil():
 
 
 def test_too_small_a_vocabulary_says_so():
-    with pytest.raises(UserError, match="not 2000 different prompts of the level easy"):
+    with pytest.raises(UserError, match="fewer than 2000 different prompts of the level easy"):
         simple_prompts(7, "scenes", 6000)
     with pytest.raises(UserError, match="'shapes' is none of scenes, objects"):
         simple_prompts(7, "shapes", 30)

@@ -1,4 +1,4 @@
-"""Averages kept on the way: the same training with and without, and pictures of the same prompts."""
+"""Averages kept during a training: they change nothing in it, and are compared on the same prompts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stage(tiny) -> dict:
 
 @pytest.fixture(scope="module")
 def model(stage, tiny_images, tmp_path_factory) -> Path:
-    """A model of eight steps whose averages after four and six were kept."""
+    """A model trained for eight steps, with the averages after steps four and six kept."""
     folder = tmp_path_factory.mktemp("kept")
     assert main([*train(folder, stage, tiny_images, 2), "--keep", "4", "6"]) == 0
     return folder / "model"
@@ -148,4 +148,4 @@ def test_the_papers_own_figure_3_cannot_be_redrawn(tmp_path, capsys):
     assert main(command) == 2
     said = capsys.readouterr().err
     assert "images of the paper's own networks" in said
-    assert "`snakemake figure3` draws a study's own" in said
+    assert "`snakemake figure3` draws it for a study" in said

@@ -1,4 +1,4 @@
-"""Stage 1's losses against values computed by hand, its augmentations, schedule and batches."""
+"""Stage 1: losses against values computed by hand, augmentations, schedule and batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_hinge_loss_by_hand():
 
 def test_the_adaptive_weight_is_the_ratio_of_gradients_and_capped():
     last = nn.Parameter(torch.tensor([1.0, 2.0]))
-    reconstruction = (last * torch.tensor([3.0, 4.0])).sum()  # its gradient is 5 long
+    reconstruction = (last * torch.tensor([3.0, 4.0])).sum()  # its gradient has norm 5
     adversarial = -(last * torch.tensor([0.0, 0.5])).sum()
     found = adaptive_weight(reconstruction, adversarial, last, 1e4, ALONE)
     assert float(found) == pytest.approx(10.0, rel=1e-5)
@@ -146,14 +146,14 @@ def test_what_happens_is_drawn_once_for_a_batch(pictures):
 
 def test_a_symmetric_hole_reaches_as_far_over_both_edges():
     images, last = torch.ones(1, 3, 16, 16), torch.full((1, 2), 0.999)
-    for symmetric, zeros in ((False, 3), (True, 2)):  # of four rows; two lie before the first at draw 0
+    for symmetric, zeros in ((False, 3), (True, 2)):  # of four rows; at draw 0 two are above the image
         holed = with_hole(images, last, 0.25, symmetric)
         assert int((holed[0, 0, :, -1] == 0).sum()) == zeros
     assert int((with_hole(images, 0 * last, 0.25, True)[0, 0, :, 0] == 0).sum()) == 2
 
 
 def test_a_shift_is_rounded_as_published():
-    images = torch.ones(1, 3, 20, 20)  # an eighth are 2.5 pixels
+    images = torch.ones(1, 3, 20, 20)  # an eighth is 2.5 pixels
     moved = translated(images, torch.tensor([[0.0, 0.5]]), 0.125)
     assert int((moved[0, 0, :, 0] == 0).sum()) == 2
 
@@ -174,7 +174,7 @@ def test_heads_judge_every_cell_of_every_layer(heads):
     features = [torch.randn(5, 16, 4, 4, generator=generator) for _ in range(2)]
     one, other = heads(features, features)
     assert one.shape == other.shape == (5, 32)
-    heads.eval()  # spectral norms no longer move
+    heads.eval()  # spectral norms are no longer updated
     whole, alone = heads(features, [x[:1] for x in features])
     assert torch.allclose(whole[:1], alone, atol=1e-5)
 
@@ -188,7 +188,7 @@ def test_a_row_of_tokens_is_a_ring():
 
 
 def test_a_call_in_training_is_one_step_of_the_power_iteration():
-    """As the authors' layers take it: first the right vector, then the left one."""
+    """Like the authors' layers, it updates first the right vector, then the left one."""
     head = Heads(8, 1, 3).heads[0]
     convolution = head.enter[0]
     weight, left = convolution.weight_orig.detach().flatten(1), convolution.weight_u.clone()
@@ -211,7 +211,7 @@ def test_epochs_become_steps_by_images_and_batch():
     keys = load_model(load_study("paper"), "rae-dinov2-b").stage1
     assert keys is not None
     phases = Phases.of(keys, 1_281_167)
-    assert phases.steps == 40_036  # 16 epochs of batch 512
+    assert phases.steps == 40_036  # 16 epochs at batch size 512
     assert (phases.disc_start, phases.gan_start) == (15_014, 20_018)
     assert phases.rate(2502) == pytest.approx(2e-4)  # after one epoch
     assert phases.rate(phases.steps) == pytest.approx(2e-5)
@@ -284,7 +284,7 @@ def stage_of(**keys) -> ModelStage:
 
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
-    """40 pictures of one colour each, their own number."""
+    """40 images, each filled with its index."""
     return np.tile(np.arange(40, dtype=np.uint8)[:, None, None, None], (1, 6, 6, 3))
 
 
@@ -358,6 +358,6 @@ def test_the_papers_decoders_and_discriminators_have_their_sizes(capsys):
     assert set(found) == {f"rae-{name}" for name in encoders}
     for steps, decoder, heads, frozen in found.values():
         assert steps == 40_036
-        assert decoder in (415_352_704, 415_647_616)  # those of the released ones
+        assert decoder in (415_352_704, 415_647_616)  # as in the released decoders
         assert heads == 5 * 1_477_249  # five heads on 384 channels
         assert frozen == 21_670_272  # DINO's ViT-S/8

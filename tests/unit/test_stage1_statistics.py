@@ -1,4 +1,4 @@
-"""Statistics of latents: exact over batches, shards and processes, and of one encoder only."""
+"""Statistics of latents: exact over batches, shards and processes, and tied to one encoder."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from nanogen.tokenizers.rae import STATISTICS, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
 RAE = Model(name="tiny", kind="rae", model_class="nanogen.RAE")
-LATENTS = 1000 + np.random.default_rng(5).normal(size=(211, 6, 4, 4))  # a mean far beyond the spread
+LATENTS = 1000 + np.random.default_rng(5).normal(size=(211, 6, 4, 4))  # mean far beyond the spread
 
 
 def statistics(*shards: np.ndarray, batch: int = 16) -> Statistics:
-    """Every shard's own statistics, merged."""
+    """Merge the statistics of all shards."""
     whole = Statistics()
     for shard in shards:
         part = Statistics()

@@ -1,5 +1,7 @@
-"""Tokenizers of the smoke study, trained by the command that the graph calls: what the adversary does,
-kills and resumes, processes, and what is refused."""
+"""Tokenizers of the smoke study, trained by the command that the graph calls.
+
+The tests cover the adversary, kills and resumes, several processes, and refused configurations.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 ADVERSARIAL = {"adversarial", "adaptive_weight", "discriminator", "accuracy_real", "accuracy_fake"}
 EVERY = 4  # steps between checkpoints
 
-# A process that is killed, without a warning, before it learns from one batch.
+# A process that is killed without a warning before it learns from the batch of step ``at``.
 KILLED = """
 import os, signal, sys
 from nanogen.cli import main
@@ -52,7 +54,7 @@ main(sys.argv[1:])
 
 
 class Smoke:
-    """The smoke study's images and the small networks that its tokenizers are made with."""
+    """The smoke study's images and the small networks that its tokenizers need."""
 
     def __init__(self, folder: Path):
         torch.set_num_threads(1)
@@ -73,11 +75,11 @@ class Smoke:
         return ImageFile(self.data("train")).images
 
     def stage(self, name: str, **keys) -> dict:
-        """The stage `model` of a tokenizer, with keys of it on top of the smoke study's."""
+        """The `model` stage of a tokenizer, with ``keys`` merged over the smoke study's."""
         return stages.model(load_study("smoke", {"models": {name: keys}}), name)
 
     def arguments(self, stage: dict, folder: Path, **networks: Path) -> list[str]:
-        """The command line that trains it in ``folder``."""
+        """The command line that trains the tokenizer in ``folder``."""
         folder.mkdir(exist_ok=True)
         named = {**self.networks, **networks}
         return [
@@ -122,7 +124,7 @@ def undisturbed(smoke, stage, tmp_path_factory) -> Path:
 
 
 def curve(model: Path) -> list[dict]:
-    """The lines of the training curve, without what is measured in time."""
+    """The lines of the training curve, without measured times."""
     lines = [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if "second" not in k} for line in lines]
 
@@ -137,7 +139,7 @@ def test_the_log_shows_every_term_from_where_it_is_used(stage, undisturbed):
     lines = {line["step"]: line for line in curve(undisturbed)}
     assert list(lines) == list(range(2, 21, 2))
     always = {"step", "loss", "l1", "mse", "grad_norm", "learning_rate"}
-    assert set(lines[2]) == always  # perceptual: after 4 steps; discriminator: 8, used: 11
+    assert set(lines[2]) == always  # perceptual starts after step 4, discriminator 8, its use 11
     assert set(lines[8]) == always | {"perceptual"}
     assert set(lines[10]) == set(lines[8]) | ADVERSARIAL - {"adversarial", "adaptive_weight"}
     for step in (12, 20):
@@ -159,7 +161,7 @@ def test_the_adversarial_gradient_reaches_the_decoders_last_layer(smoke, stage):
     assert judged is not None
     gradients = torch.autograd.grad(losses["adversarial"], learner.trainee.last, retain_graph=True)
     assert float(gradients[0].norm()) > 0
-    # balanced: the weighted gradient is 0.75 times as long as that of the other terms
+    # balanced: the weighted gradient has 0.75 times the norm of that of the other terms
     rest = losses["loss"] - losses["adaptive_weight"] * losses["adversarial"]
     other = torch.autograd.grad(rest, learner.trainee.last, retain_graph=True)[0].norm()
     weighted = losses["adaptive_weight"] * gradients[0].norm()
@@ -182,7 +184,7 @@ def test_the_discriminator_learns_and_the_frozen_features_do_not(smoke, stage):
 
 
 def test_the_discriminator_learns_from_images_of_the_decoder_after_its_step(smoke):
-    """Without noise and of 8 bits, before the originals."""
+    """They have no noise, are rounded to 8 bits, and come before the originals."""
     plain = {"color": 0, "translation": 0, "cutout": 0}
     stage = smoke.stage("rae-dinov2-b", stage1={"adversarial": {"augmentation": plain}})
     learner = smoke.learner(stage)
@@ -232,8 +234,10 @@ def test_out_of_time_it_saves_and_continues_to_the_same_bit(smoke, stage, undist
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(smoke, stage, tmp_path):
-    """In float64: convolutions of 8 images round otherwise than those of 16, and each of
-    Adam's steps makes the difference some three times as large."""
+    """Uses float64: convolutions of 8 images round differently from those of 16.
+
+    Each of Adam's steps makes the difference about three times as large.
+    """
     models = []
     with Forks() as forks:
         for processes in (1, 2):
@@ -263,7 +267,7 @@ def test_an_autoencoder_learns_from_the_same_losses(smoke, tmp_path):
 
 
 def test_what_an_image_does_not_reach_is_not_trained(smoke):
-    """Processes would wait for the gradients of a film's convolutions in time."""
+    """Processes would wait for gradients of the temporal convolutions, which one frame never reaches."""
     learner = smoke.learner(smoke.stage("qwen-image-vae"))
     names = {name for name, p in learner.network.named_parameters() if not p.requires_grad}
     assert names

@@ -1,4 +1,4 @@
-"""A training's state on disk: whole whatever ends the process, and one training's only."""
+"""A training's state on disk: complete whatever ends the process, and used by one training only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KILLS, STEPS, EVERY = 20, 400, 3
 
 @contextmanager
 def held(folder: Path) -> Iterator[multiprocessing.Process]:
-    """Within, another process holds the state folder; it is killed in the end."""
+    """Let another process hold the state folder inside the block; it is killed at the end."""
     context = multiprocessing.get_context("fork")
     ready = context.Event()
 
@@ -69,9 +69,9 @@ def test_the_lock_of_a_killed_training_holds_nobody(tmp_path):
 def test_the_lock_of_a_node_that_died_holds_nobody_or_names_that_node(tmp_path):
     lock(tmp_path)
     (tmp_path / "lock").write_text("c7 4711\n")
-    lock(tmp_path)  # its system let go
+    lock(tmp_path)  # the dead node's system has released the lock
     assert (tmp_path / "lock").read_text() == f"{os.uname().nodename} {os.getpid()}\n"
-    with held(tmp_path):  # not yet
+    with held(tmp_path):  # not released yet
         (tmp_path / "lock").write_text("c7 4711\n")
         with pytest.raises(UserError, match=r"\(process 4711 on c7\) is writing .*; wait for it"):
             lock(tmp_path)
@@ -81,7 +81,7 @@ def test_what_a_killed_training_was_writing_is_removed_by_the_next(tmp_path):
     left_by_killed(tmp_path / "train.jsonl")
     elsewhere = tmp_path / ".step-000000005.safetensors.tmp-0123abcd-123-456-x"  # on another node
     elsewhere.mkdir()
-    (elsewhere / ".tmpAY6k2w").write_bytes(b"half")  # under a name of safetensors' own
+    (elsewhere / ".tmpAY6k2w").write_bytes(b"half")  # safetensors' own temporary name
     (tmp_path / ".step-000000009.safetensors.tmp-123").write_bytes(b"half")  # of version 0.1
     (tmp_path / "train.jsonl").touch()
     lock(tmp_path)
@@ -102,18 +102,18 @@ def test_a_curve_that_cannot_be_written_anew_stays_as_it_was(tmp_path):
 
 
 def whole_files(state: Path) -> int:
-    """Checks that the state holds whole files only; returns the step of its newest checkpoint."""
+    """Check that the state has only complete files, and return the step of its newest checkpoint."""
     files = [path for path in checkpoint.found(state) if load_file(path)]
     names = {path.name for path in state.iterdir()}
     unfinished = {name for name in names if name.startswith(".")}
     assert names - unfinished <= {"lock", "train.jsonl", *(path.name for path in files)}
-    assert len(unfinished) <= 1  # of the last kill; the start after it removes it
+    assert len(unfinished) <= 1  # left by the last kill; the next start removes it
     return int(files[-1].stem.removeprefix("step-")) if files else 0
 
 
 @pytest.fixture
 def start(tiny, tiny_images, tmp_path) -> Iterator[Callable]:
-    """``start(folder, kill)``: train there, see `Forks.run`; returns the exit code and what is said."""
+    """``start(folder, kill)`` trains there, see `Forks.run`, and returns the exit code and the log."""
     stage = stages.train(tiny(training={"steps": STEPS}), "jit", "imagenet")
     with Forks() as forks:
 
@@ -128,7 +128,7 @@ def start(tiny, tiny_images, tmp_path) -> Iterator[Callable]:
 
 
 def losses(folder: Path) -> list[str]:
-    """The lines of the curve up to what is measured in time."""
+    """The lines of the curve, up to the measured times."""
     lines = (folder / "model" / "train.jsonl").read_text().splitlines()
     return [line.partition('"seconds"')[0] for line in lines]
 
@@ -140,7 +140,7 @@ def test_twenty_kills_cost_the_steps_since_the_last_checkpoint_and_nothing_else(
     state, saved, continued = killed / "state", 0, 0
     draws = random.Random(2026)
     for _ in range(KILLS):
-        # That many steps into this start, counted by the curve, and a little later: also amid a save.
+        # Kill some steps after this start, counted by the curve, plus a short delay to also hit a save.
         kill = (state / "train.jsonl", saved + draws.randint(0, 12), draws.uniform(0, 0.05))
         code, said = start(killed, kill)
         assert code == -signal.SIGKILL, said

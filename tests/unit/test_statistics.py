@@ -1,4 +1,4 @@
-"""Coefficients against scipy, intervals by simulation, permutations and leaving one out."""
+"""Coefficients against scipy, simulated intervals, permutations and leaving one out."""
 
 import warnings
 
@@ -89,7 +89,7 @@ def test_a_constant_column_has_no_coefficient_and_no_warning():
 
 
 def test_permutations_of_few_pairs_are_counted_exactly():
-    # Of the 24 orders of four numbers, this one and its reverse are as far from 0.
+    # Four numbers have 24 orders; only this one and its reverse give a coefficient this far from 0.
     assert bootstrap.permutation_p(np.arange(4.0), np.array([1.0, 2, 4, 9]), 0) == pytest.approx(2 / 24)
 
 

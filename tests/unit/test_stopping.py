@@ -1,4 +1,4 @@
-"""A training that is told to stop or runs out of time saves, ends with its code, and continues."""
+"""A training that must stop or runs out of time saves, exits with its code, and continues later."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_deadline_is_near_when_the_longest_interval_no_longer_fits():
 def test_the_end_of_a_slurm_job_is_the_deadline_unless_another_is_given(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
     assert end_of_job() is None
-    for told in ("0", "Unknown"):  # no time at all
+    for told in ("0", "Unknown"):  # not a time
         monkeypatch.setenv("SLURM_JOB_END_TIME", told)
         assert end_of_job() is None
     monkeypatch.setenv("SLURM_JOB_END_TIME", "1790000000")

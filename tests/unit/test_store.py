@@ -1,15 +1,18 @@
-"""A store: made once, found by hash, shared by studies and colleagues; nothing half made is read."""
+"""A store: entries are written once, found by hash and shared; incomplete ones are never read."""
 
 from __future__ import annotations
 
+import io
 import os
+import tarfile
 import threading
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from nanogen.cli import main
-from nanogen.config import stages
+from nanogen.config import load_study, stages
 from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
 from nanogen.files import atomic_folder, write_json, write_text
@@ -20,13 +23,13 @@ FILE, FOLDER = Entry("latents", "abc", ".h5"), Entry("networks", "abc")
 
 @pytest.fixture
 def own(tmp_path, monkeypatch) -> Path:
-    """An empty store that is named."""
+    """An empty store, named by NANOGEN_STORE."""
     monkeypatch.setenv("NANOGEN_STORE", str(tmp_path / "own"))
     return tmp_path / "own"
 
 
 def writes(text: str, made: list[Path] | None = None):
-    """What makes an entry, a file or a folder with one, and notes that it was asked to."""
+    """Return a function that writes an entry (a file, or a folder with one) and notes its calls."""
 
     def make(path: Path) -> None:
         if made is not None:
@@ -148,3 +151,30 @@ def test_a_relative_store_is_linked_relatively_so_that_both_move_together(tmp_pa
     (tmp_path / "project").rename(tmp_path / "moved")
     for name in ("x.h5", "network/part/weights"):
         assert (tmp_path / "moved/results/nano" / name).read_text() == "content"
+
+
+def test_jobs_that_share_an_import_do_nothing_if_the_store_has_its_result(own, tmp_path, caplog):
+    """The image file of downloaded tar shards refers to them, and is in the store under another name."""
+    root = tmp_path / "downloads"
+    for k in range(2):
+        root.mkdir(exist_ok=True)
+        with tarfile.open(root / f"{k}.tar", "w") as tar:
+            for name, content in (("a.png", png()), ("a.txt", b"a caption")):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    data = {"source": "webdataset", "store": "auto", "train_images": 9, "hub": ["owner/name"]}
+    study = load_study("nano", {"overrides": {"tasks": {"t2i": {"data": data}}}})
+    write_json(tmp_path / "data.json", stages.data(study, "t2i", "train"))
+    command = ["make-data", "--config", str(tmp_path / "data.json"), "--root", str(root)]
+    assert main([*command, "--output", str(tmp_path / "train.h5")]) == 0
+    assert len(ImageFile(tmp_path / "train.h5")) == 1
+    share = [*command, "--shard", "1-of-1", "--parts", str(tmp_path / "parts")]
+    assert main([*share, "--output", str(tmp_path / "1-of-1.json")]) == 0
+    assert not (tmp_path / "parts").exists()
+
+
+def png() -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(content, "png")
+    return content.getvalue()

@@ -1,4 +1,4 @@
-"""The sweep of the guidance: which scale is chosen, who reads the choice, what table and figure say."""
+"""The guidance sweep: which scale is chosen, what reads the choice, what the table and figure show."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_metric(study, method: str, variant: str, name: str, value: float) -> P
 
 
 def choose(study, method: str, curve: dict[float, float]) -> int:
-    """The exit code of the command that chooses from these FIDs."""
+    """Run the command that chooses from these FIDs, and return its exit code."""
     write_json("stage.json", stages.guidance(study, method))
     metrics = [str(write_metric(study, method, f"sweep-{s:g}", "fid", fid)) for s, fid in curve.items()]
     output = Paths(study).guidance(method)
@@ -64,7 +64,7 @@ def test_the_lowest_fid_chooses_and_of_equal_ones_the_least_guidance():
 
 @pytest.mark.parametrize(
     ("method", "scale", "at_edge"),
-    [("dinov2-b", 1.5, False), ("sd-vae-mse", 3, True), ("jit", 1, False)],  # below 1 there is nothing
+    [("dinov2-b", 1.5, False), ("sd-vae-mse", 3, True), ("jit", 1, False)],  # no scale is below 1
 )
 def test_the_choice_says_the_scale_and_how_it_was_found(study, caplog, method, scale, at_edge):
     assert choose(study, method, dict(reversed(CURVES[method].items()))) == 0
@@ -110,7 +110,7 @@ def test_small_sets_lead_to_a_whole_one():
     assert (best["images"], best["sampling"]["guidance_scale"]) == (400, None)
     assert best["expects"]["guidance"] == stages.guidance(study, "jit")["hash"]
     more = load_study("nano", {"sweep": {**SWEEP, "scales": [1, 1.5, 3, 4]}})
-    assert stages.sample(more, "jit", "imagenet", "sweep-1.5") == small  # measured ones stay
+    assert stages.sample(more, "jit", "imagenet", "sweep-1.5") == small  # measured sets stay
     assert stages.sample(more, "jit", "imagenet", "best")["hash"] != best["hash"]
 
 
@@ -149,7 +149,7 @@ def test_scales_rise_from_1(scales):
 
 
 def drawn(study, folder: Path, variant: str, *options: str) -> h5py.File | None:
-    """The sample set that the command draws from a network of random weights, if it does."""
+    """The sample set that the command draws with a random network, or None if the command fails."""
     from nanogen.backbones import build, save
 
     stage = stages.sample(study, "jit", "imagenet", variant)
@@ -157,7 +157,7 @@ def drawn(study, folder: Path, variant: str, *options: str) -> h5py.File | None:
     if not model.exists():
         model.mkdir()
         network = build(TrainStage.from_json(stage["train"]))
-        for parameter in network.parameters():  # some are zero at first, and guide nothing
+        for parameter in network.parameters():  # some start at zero, so guidance has no effect
             torch.nn.init.normal_(parameter, std=0.1)
         save(model, network, network.state_dict())
         write_json(model / "nanogen.json", label("model", 1, stage["expects"]["model"], name="jit"))

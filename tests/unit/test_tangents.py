@@ -1,4 +1,4 @@
-"""The parts with written-out tangents give the values and tangents of the formulas."""
+"""The layers with hand-written tangents give the values and tangents of the formulas."""
 
 from __future__ import annotations
 

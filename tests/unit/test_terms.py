@@ -1,4 +1,4 @@
-"""Added loss terms, other backbones and heads: each really trains, and reaches the samples."""
+"""Added loss terms, other backbones and heads: each one trains and affects the samples."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ LONGER = {"steps": 40, "optimizer": {"learning_rate": 4e-3, "decay_start": 40, "
 
 
 def run(stage: dict, source: TrainingData, folder: Path, networks: dict | None = None) -> list[dict]:
-    """Train in ``folder``; the lines of the curve."""
+    """Train in ``folder`` and return the lines of the curve."""
     model = train_in(folder, stage, source, every=100, networks=networks)
     return [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
 
 
 def cache(path: Path, format_: str, hash_: str, **arrays: np.ndarray) -> Path:
-    """A cache as the encoding commands write it, of these values."""
+    """Write a cache of these values as the encoding commands do."""
     header = label(format_, 1, hash_, tokenizer="t", tokenizer_hash="h", encoder="dinov2-b")
     with hdf5.create(path, header) as file:
         for name, values in arrays.items():
@@ -65,7 +65,7 @@ def average(images: ImageFile, cells: int) -> np.ndarray:
 
 
 def mixed(values: np.ndarray, width: int) -> np.ndarray:
-    """Channels of (N, C, ...) mixed linearly into ``width``, of unit size."""
+    """Mix the channels of (N, C, ...) linearly into ``width`` channels of unit size."""
     mixture = np.random.default_rng(2).standard_normal((width, values.shape[1]))
     return np.einsum("wc,nc...->nw...", mixture, values)
 
@@ -142,7 +142,7 @@ def test_reg_samples_from_noise_of_both(tiny, reg):
 
 
 class Constant(torch.nn.Module):
-    """Velocity 3 (null class 1), of the cls feature 10 (null 4); the shallower head's are 2 and 6."""
+    """Velocity 3 (null class 1) and cls velocity 10 (null 4); the shallower head gives 2 and 6."""
 
     class conditioner:
         @staticmethod
@@ -249,7 +249,7 @@ def test_internal_guidance_trains_its_head_and_moves_samples(tiny, tiny_images, 
 
 
 class Decoded:
-    """Pixels as they are."""
+    """Returns the pixels unchanged."""
 
     def to(self, device):
         return self
@@ -267,7 +267,7 @@ def card(folder: Path, stage: dict, name: str) -> None:
 
 @pytest.fixture
 def frozen(tiny, tmp_path) -> tuple[dict, dict[str, Path]]:
-    """PixelGen's stage, and folders with networks of its classes and random weights."""
+    """PixelGen's stage, and folders with randomly initialised networks of its classes."""
     from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
 
     stage = stages.train(tiny(), "pixelgen", "imagenet")
@@ -281,7 +281,7 @@ def frozen(tiny, tmp_path) -> tuple[dict, dict[str, Path]]:
     network = Dinov2WithRegistersModel(config).eval()
     with torch.no_grad():
         for parameter in network.layernorm.parameters():
-            parameter.add_(torch.randn_like(parameter))  # a norm whose scale and shift are seen
+            parameter.add_(torch.randn_like(parameter))  # makes the norm's scale and shift count
     network.save_pretrained(folders["dinov2-b"])
     for name, folder in folders.items():
         card(folder, stage, name)
@@ -316,7 +316,7 @@ def test_perceptual_terms_reach_the_network_only_below_their_time(frozen, tiny_i
 
 
 def test_samples_with_much_noise_are_left_out_without_a_change(frozen, tiny_images):
-    """The same as the distances of all samples, of which those with much noise count as zero."""
+    """The loss equals the mean over all samples in which those with much noise count as zero."""
     stage, folders = frozen
     typed = TrainStage.from_json(stage)
     objective = objective_of(typed, term_networks(typed, folders))
@@ -452,7 +452,7 @@ def test_a_neural_field_reads_every_pixel_of_its_own_patch():
 
     torch.manual_seed(1)
     field = NeuralField(16, 3, 4)
-    torch.nn.init.normal_(field.out.weight)  # it begins at zero
+    torch.nn.init.normal_(field.out.weight)  # it starts at zero
     tokens, cells = torch.randn(2, 5, 16), torch.randn(2, 5, 48)
     with torch.no_grad():
         before = field(tokens, cells)
@@ -464,11 +464,11 @@ def test_a_neural_field_reads_every_pixel_of_its_own_patch():
 
 # --------------------------------------------------------------------- what a step waits for
 
-META = torch.device("meta")  # its tensors have a size and no values, so reading one is an error
+META = torch.device("meta")  # its tensors have shapes but no values, so reading a value fails
 
 
 def random_batch(stage: TrainStage) -> Batch:
-    """Four samples, with what the stage's conditioner and terms read."""
+    """Four random samples, with everything that the stage's conditioner and terms read."""
     normal, heads = torch.randn(4), stage.heads
     if stage.text_width is None:
         condition = Condition(labels=torch.arange(4))
@@ -508,7 +508,7 @@ def learn_on_meta(stage: TrainStage, networks: dict | None = None) -> None:
     ],
 )
 def test_a_step_does_not_wait_for_the_device(tiny, method, task):
-    """A GPU works behind the host, which would have to wait to read one of its values."""
+    """A GPU runs asynchronously, so the host would have to wait to read one of its values."""
     learn_on_meta(TrainStage.from_json(stages.train(tiny(), method, task)))
 
 
@@ -585,6 +585,6 @@ def test_a_combination_that_means_nothing_is_refused(tiny, method, keys, sentenc
 
 
 def test_a_method_without_terms_keeps_its_arguments(tiny):
-    """A backbone's key that no term asks for would change the hash of every run."""
+    """A backbone key that no term needs would change the hash of every run."""
     backbone = stages.train(tiny(), "jit", "imagenet")["backbone"]
     assert not {"cls_width", "repa_depth", "guidance_depth"} & backbone.keys()

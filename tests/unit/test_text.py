@@ -1,4 +1,4 @@
-"""Text from users' editors: one reading, whatever file it is in, or a sentence."""
+"""Text from users' editors: every kind of file is read alike, or refused with an error message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nanogen.text import lines_of
 
 CIRCLE = '{{"prompt": "{}", "tag": "t", "include": [{{"class": "circle", "count": 1}}]}}'
 BOM = b"\xef\xbb\xbf"
-# GenEval's metadata, prompts of any kind, one per line; a study.
+# GenEval's metadata (p), prompts of any kind (t), a study (s), any JSON (j).
 READERS = {
     "p.jsonl": (lambda path: read_prompts(path)[0]["prompt"], CIRCLE),
     "p.json": (lambda path: read_prompts(path)[0]["prompt"], f"[{CIRCLE}]"),
@@ -51,7 +51,7 @@ def test_what_cannot_be_stored_is_named_where_it_is_read(tmp_path: Path, name: s
     if name == "s.yaml":
         escape = escape.replace("u0000", "0")
     read, form = READERS[name]
-    with pytest.raises(UserError, match=r"holds a (NUL character|character that is no Unicode text)"):
+    with pytest.raises(UserError, match=r"holds a (NUL character|character that is not Unicode text)"):
         read(written(tmp_path / name, form.format(f"a{escape}b").encode()))
 
 
@@ -75,13 +75,13 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path):
         tmp_path / "d.yaml",
         b"study: dup\nextends: nano\ntraining: {steps: 1000}\ntraining: {log_every: 10}\n",
     )
-    with pytest.raises(UserError, match=r"d\.yaml: key 'training' is there twice, in lines 3 and 4"):
+    with pytest.raises(UserError, match=r"d\.yaml: key 'training' appears twice, in lines 3 and 4"):
         load_study(str(study))
     inside = written(tmp_path / "e.yaml", b"study: x\ntraining:\n  steps: 1\n  steps: 2\n")
-    with pytest.raises(UserError, match=r"'steps' is there twice, in lines 3 and 4"):
+    with pytest.raises(UserError, match=r"'steps' appears twice, in lines 3 and 4"):
         load_study(str(inside))
     prompts = written(tmp_path / "p.json", b'{"a": {"prompt": "x"}, "a": {"prompt": "y"}}')
-    with pytest.raises(UserError, match=r"p\.json: the key 'a' is there twice"):
+    with pytest.raises(UserError, match=r"p\.json: the key 'a' appears twice"):
         read_texts(prompts)
 
 

@@ -1,4 +1,4 @@
-"""Classes prompted by text: their captions are encoded, trained on, and drawn of, in place of labels."""
+"""Classes prompted by text: encoded captions condition training and sampling instead of labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(command: str, *more: str, **options: object) -> None:
 
 @pytest.fixture(scope="module")
 def study(tiny, tmp_path_factory):
-    """Of ten photographs of two classes."""
+    """A study of ten photographs of two classes."""
     root = tmp_path_factory.mktemp("photographs")
     for number in range(10):
         name, color = ("polar_bear", (9 * number, 0, 0)) if number % 2 else ("cat", (0, 9 * number, 0))
@@ -46,7 +46,7 @@ def study(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(study, tmp_path_factory) -> Path:
-    """A folder with what the graph makes, up to the trained model."""
+    """A folder with everything that the graph writes, up to the trained model."""
     folder = tmp_path_factory.mktemp("made")
     configs = {
         "data": stages.data(study, "imagenet", "train"),
@@ -97,7 +97,7 @@ def test_classes_with_more_than_one_caption_are_refused(tiny, tiny_images, made,
     from nanogen.cli.encode_text import _classes
 
     hash_ = stages.data(tiny(), "imagenet", "train")["hash"]
-    with pytest.raises(UserError, match="only where its images have one caption"):
+    with pytest.raises(UserError, match="only if all its images have the same caption"):
         _classes(tiny_images, hash_)
 
 

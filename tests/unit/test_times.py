@@ -1,4 +1,4 @@
-"""Figure 2: training times from the curves, and curves that are none."""
+"""Figure 2: training times from the curves, and files that are not curves."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from nanogen.training.curve import read_curve
 
 
 def _curve(path, pace, pause=0.0):
-    """Four intervals of five steps at ``pace`` seconds, one of them with a pause."""
+    """Write four intervals of five steps at ``pace`` seconds per step, one of them with a pause."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
         {
@@ -63,7 +63,7 @@ def test_an_untrained_run_is_an_empty_cell_and_no_bar(trained, capsys):
 
 def test_the_papers_times_are_said_to_be_in_its_picture_alone(tmp_path, capsys):
     assert main(["figure", "figure2", "--published", "--output-prefix", str(tmp_path / "f")]) == 2
-    assert "a picture without numbers" in capsys.readouterr().err
+    assert "an image without numbers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

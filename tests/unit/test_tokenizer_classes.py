@@ -1,4 +1,4 @@
-"""Every class of tokenizer gives what its own library gives; nothing about them is re-implemented."""
+"""Every class of tokenizer agrees with its own library; nothing is re-implemented."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ EVA = {
 
 
 def tiny_encoder(class_name, **keys):
-    """A random network of transformers whose last norm has an affine part far from the identity."""
+    """A small, randomly initialised network of the transformers library."""
     torch.manual_seed(2)
     network = network_class(class_name)
     return network(network.config_class(**{**VIT, **keys})).eval()
@@ -267,7 +267,7 @@ def test_a_published_perception_encoder_is_fitted_to_another_size_as_its_authors
     save_file(weights, tmp_path / "model.safetensors")
     write_json(tmp_path / "config.json", {"architecture": name, "num_classes": classes})
     encoder = load_encoder(tmp_path, encoder_of(f"timm:{name}", 64, "bilinear"))
-    # rotary positions that are rescaled to the grid itself are whole numbers
+    # with the grid itself as reference shape, rotary positions are whole numbers
     own = timm.create_model(name, num_classes=classes, img_size=64, ref_feat_shape=(4, 4)).eval()
     front, cells = weights["pos_embed"][:, :1], weights["pos_embed"][:, 1:]
     side = round(cells.shape[1] ** 0.5)
@@ -289,7 +289,7 @@ def test_a_name_that_timm_does_not_know_is_refused(tmp_path):
 
 # -------------------------------------------------------------------------- the paper's shapes
 
-# Architectures as the published config.json files give them, as far as the latent's shape needs them.
+# The parts of the published config.json files that determine the latent's shape.
 LEVELS = {"block_out_channels": (128, 256, 512, 512)}
 PUBLISHED_VAES = {
     "sd-vae-ema": {**LEVELS, "latent_channels": 4},

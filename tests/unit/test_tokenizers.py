@@ -1,4 +1,4 @@
-"""Tokenizers: what they promise to training and sampling, and what they refuse."""
+"""Tokenizers: what training and sampling rely on, and what is refused."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_large_batch_is_decoded_in_parts(vae_folder):
         found = tokenizer.decode_uint8(latents)
         assert sizes == [32, 32, 6]
         alone = torch.cat([tokenizer.decode_uint8(one[None]) for one in latents])
-    assert (found.int() - alone.int()).abs().max() <= 1  # rounding of another order of sums
+    assert (found.int() - alone.int()).abs().max() <= 1  # sums in another order round differently
 
 
 def test_vae_uses_the_statistics_per_channel_of_its_own_config(vae_folder, tmp_path):

@@ -1,4 +1,4 @@
-"""`nanogen trace`: the chain behind a number, what is missing in it, and wrong addresses."""
+"""`nanogen trace`: the chain behind a number, what is missing from it, and wrong addresses."""
 
 import json
 import subprocess
@@ -9,16 +9,17 @@ import pytest
 from measured import write_smoke
 
 from nanogen.cli import main
-from nanogen.config import stages
+from nanogen.config import load_run, load_study, stages
 from nanogen.config.paths import Paths
 from nanogen.files import write_json
+from nanogen.provenance.chain import chain
 
 TABLE2 = "results/smoke/tables/table2.csv"
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """The smoke study's metric files and the tables made of them."""
+    """The smoke study's metric files and the tables built from them."""
     monkeypatch.chdir(tmp_path)
     study = write_smoke()
     for table in ("table2", "table3", "table4"):
@@ -34,7 +35,7 @@ def traced(capsys, cell: str, *options: str) -> list[dict]:
 
 
 def drawn(study, tmp_path) -> Path:
-    """The smoke study's real images, by the command that the graph runs."""
+    """Draw the smoke study's training images with the command that the graph runs."""
     config = tmp_path / "data.json"
     write_json(config, stages.data(study, "imagenet", "train"))
     output = Path(Paths(study).data("imagenet", "train"))
@@ -68,6 +69,17 @@ def test_every_column_leads_to_the_file_that_holds_it(study, capsys, cell, file)
     steps = traced(capsys, f"results/smoke/tables/{cell}")
     assert steps[0]["file"] == f"results/smoke/runs/{file}"
     assert not any("gives" in sentence for sentence in steps[0]["missing"])
+
+
+@pytest.mark.parametrize("task", ["imagenet", "t2i"])
+def test_every_step_behind_every_metric_is_known(task):
+    captions = {"evaluation": {"captions": {"coco": "owner/coco", "mjhq": "owner/mjhq"}}}
+    study = load_study("nano", {"overrides": {"tasks": {"t2i": captions}}})
+    run = load_run(study, "sd-vae-mse", task)
+    metrics = stages.metrics_of(study, task)
+    assert task == "imagenet" or {"fid_coco", "fid_mjhq"} <= set(metrics)
+    links = chain(study, run, "cfg", *metrics)
+    assert [link.what for link in links if link.stage.keys() == {"hash"}] == []
 
 
 def test_what_is_there_says_how_it_was_made(study, capsys, tmp_path):
@@ -128,7 +140,7 @@ def test_a_changed_file_is_noticed_when_asked(study, capsys, tmp_path):
         ("results/smoke/tables/sweep.csv:jit:fid", ["there is no table results/smoke/tables/sweep.csv"]),
         ("results/smokey/tables/table2.csv:jit:fid", ["unknown study 'smokey'", "'smoke'"]),
         (f"{TABLE2}:jit:published_fid", ["the paper's own number, in config/published/table2.csv"]),
-        (f"{TABLE2}:jit:guidance_scale", ["is of the configuration"]),
+        (f"{TABLE2}:jit:guidance_scale", ["is part of the configuration"]),
         ("results/smoke/tables/published/table2.csv:jit:fid", ["contains the paper's own numbers"]),
         ("table2", ["'table2' is not the address of a cell", "TABLE:METHOD:COLUMN"]),
     ],

@@ -1,4 +1,4 @@
-"""What trackers show of a training is read back by their own readers."""
+"""What trackers record of a training, read back with their own readers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def study(tiny):
 
 @pytest.fixture(scope="module")
 def inputs(study, tiny_images, tmp_path_factory) -> Inputs:
-    """What an evaluation reads, of an extractor that is not trained."""
+    """The inputs of an evaluation, with an untrained extractor."""
     place = tmp_path_factory.mktemp("tracking")
     networks.write_random(study, ("inception",), place)
     write_images(stages.data(study, "imagenet", "val"), place / "val.h5")
@@ -47,7 +47,7 @@ def inputs(study, tiny_images, tmp_path_factory) -> Inputs:
 
 @pytest.fixture
 def tracked(study, inputs, tiny_images, tmp_path):
-    """(trackers, stop at, evaluated) -> train, and give the folder that they wrote to."""
+    """(trackers, stop at, evaluated) -> train, and return the folder that the trackers wrote to."""
 
     def trained(*trackers: str, stop_at: int = -1, evaluated: bool = True) -> Path:
         content = stages.train(study, "jit", "imagenet")
@@ -99,7 +99,7 @@ def test_tensorboard_shows_the_curve_the_scores_and_grids_of_samples(tracked, tm
             assert wanted in shown.scalars[f"train/{key}"]
     assert [step for step, _ in shown.scalars["train/memory_gb"]] == [2, 4, 6, 8]
     assert all(0.05 < value < 100 for _, value in shown.scalars["train/memory_gb"])
-    assert "train/mfu" not in shown.scalars  # of a CPU the peak is not known
+    assert "train/mfu" not in shown.scalars  # a CPU's peak is not known
     scores = [(e["step"], pytest.approx(e["fid"], rel=1e-6)) for e in lines(tmp_path, "online.jsonl")]
     assert shown.scalars["evaluation/fid"] == scores
     assert [step for step, _ in shown.images] == [4, 8]

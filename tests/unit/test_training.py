@@ -1,4 +1,4 @@
-"""Trainings really run: they learn, stop, continue to the same bit, and refuse what does not fit."""
+"""Real trainings: they learn, stop, continue bit-identically, and refuse what does not fit."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from nanogen.training.stopping import Interrupted
 def run(
     stage: dict, images: Path, folder: Path, every: int = 4, stop_at: int = -1, log_every: int = 2
 ) -> Path:
-    """Train in ``folder``; returns the model's folder."""
+    """Train in ``folder`` and return the model's folder."""
     source = Stopping(TrainStage.from_json(stage), None, images, None)
     source.at = stop_at
     return train_in(folder, stage, source, every=every, log_every=log_every)
 
 
 def curve(model: Path) -> list[dict]:
-    """The lines of the training curve, without what is measured in time."""
+    """The lines of the training curve, without measured times."""
     lines = [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if "second" not in k} for line in lines]
 
@@ -102,7 +102,7 @@ def test_stopped_by_a_signal_and_continued_is_the_same_to_the_bit(
 
 
 def test_killed_at_once_and_continued_is_the_same_to_the_bit(stage, undisturbed, tiny_images, tmp_path):
-    """As after a power cut: the last checkpoint is older than the curve, whose last line is half."""
+    """As after a power cut: the last checkpoint is older than the curve, whose last line is cut."""
     with pytest.raises(Interrupted):
         run(stage, tiny_images, tmp_path, every=2, stop_at=5)
     checkpoint.found(tmp_path / "state")[-1].unlink()
@@ -155,7 +155,7 @@ def test_a_second_training_on_the_same_state_is_refused(tmp_path):
         checkpoint.locked(tmp_path),
     ):
         pass
-    with checkpoint.locked(tmp_path):  # given up at the end
+    with checkpoint.locked(tmp_path):  # released at the end
         assert (tmp_path / "lock").read_text().split()[1] == str(os.getpid())
 
 
@@ -170,7 +170,7 @@ def test_a_loss_that_is_not_a_number_ends_in_a_sentence(tiny, tiny_images, tmp_p
 
 
 def test_clipping_bounds_the_step_and_reports_the_norm_before(tiny, tiny_images, tmp_path):
-    """AdamW forgets the gradient's size, so it is the reported norm that must not be the clipped one."""
+    """AdamW ignores the gradient's scale, so this checks that the reported norm is the unclipped one."""
     stage = stages.train(tiny(training={"optimizer": {"clip": 1e-3}}), "jit", "imagenet")
     assert all(line["grad_norm"] > 1e-3 for line in curve(run(stage, tiny_images, tmp_path)))
 

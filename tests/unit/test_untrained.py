@@ -1,4 +1,4 @@
-"""Images of the initial weights are drawn without the network, and are the ones that it would draw."""
+"""Images of the initial weights are drawn without the network and equal those it would draw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nanogen.data.pixels import to_uint8
 from nanogen.sampling.generate import Generator
 from nanogen.sampling.untrained import Silent, is_silent, untrained
 
-# prediction of the velocity, of the image, REG's cls feature, a second head, average velocities
+# v-prediction, x-prediction, REG's cls feature, a second head, average velocities
 METHODS = ["sd-vae-mse", "jit", "dinov2-b-reg", "flux2-vae", "pixnerd", "meanflow"]
 
 

@@ -1,4 +1,4 @@
-"""Folders from users: every command sees the same files, and says what it passes over."""
+"""Folders from users: every command sees the same files and reports what it skips."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pictures(folder: Path, count: int = 4) -> Path:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Four pictures of cat and dog each, and one of each to validate with."""
+    """Four training images and one validation image each of cat and dog."""
     root = tmp_path / "tree"
     for name in ("cat", "dog"):
         pictures(root / "train" / name)
@@ -149,7 +149,7 @@ def test_classes_are_the_same_in_both_unicode_forms(tree: Path, tmp_path: Path):
 
 def test_a_class_whose_name_is_no_text_is_named(tree: Path, tmp_path: Path):
     os.mkdir(os.fsencode(tree / "train") + b"/caf\xe9")
-    with pytest.raises(UserError, match="no Unicode text"):
+    with pytest.raises(UserError, match="not Unicode text"):
         imported(tree, tmp_path / "train.h5")
 
 

@@ -1,4 +1,4 @@
-"""Files of weights that are none: one sentence for every network, and what to do."""
+"""Files that are not weights: every network reports what is wrong and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package as `pip install` has it: a wheel, installed into an empty folder and run elsewhere."""
+"""The package as `pip` installs it: a wheel, installed into an empty folder and run elsewhere."""
 
 from __future__ import annotations
 

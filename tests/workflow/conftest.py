@@ -1,4 +1,4 @@
-"""Data of the user's that a graph is made of."""
+"""Fixtures: a user's own images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory) -> Path:
-    """An ImageFolder tree: two classes, four pictures for training and one to validate."""
+    """An ImageFolder tree: two classes, each with four images for training and one for validation."""
     import numpy as np
     from PIL import Image
 

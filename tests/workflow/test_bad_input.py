@@ -1,4 +1,4 @@
-"""Mistakes end at once, with one sentence that says what, where and what to do."""
+"""Mistakes end at once with one sentence that names the mistake, its place and the remedy."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def assert_refused(outcome, *parts: str) -> None:
     assert outcome.code != 0
     for part in parts:
         assert part in outcome.text
-    for place in ("Traceback", ", line ", ".smk"):  # which help nobody who mistyped a name
+    for place in ("Traceback", ", line ", ".smk"):  # no help to a user who mistyped a name
         assert place not in outcome.text
 
 
@@ -90,7 +90,7 @@ def test_a_data_root_that_is_not_there(fresh, tmp_path):
 
 @pytest.mark.slow
 def test_a_failed_step_shows_its_sentence_and_stops(working_copy, photographs, tmp_path):
-    """A real run: a picture that cannot be read ends the graph, and its name is on the terminal."""
+    """A real run: an unreadable image ends the workflow, and the terminal shows its name."""
     root = shutil.copytree(photographs, tmp_path / "photographs")
     broken = root / "train" / "cat" / "0.png"
     broken.write_bytes(b"no picture")
@@ -107,7 +107,7 @@ def test_a_failed_step_shows_its_sentence_and_stops(working_copy, photographs, t
 
 
 def refused(capsys, *arguments: object) -> str:
-    """What a command that refuses prints; it must be one sentence and the exit code 2."""
+    """Return what a command prints that must refuse: no traceback, and exit code 2."""
     assert main([str(argument) for argument in arguments]) == 2
     printed = capsys.readouterr().err
     assert "Traceback" not in printed
@@ -115,14 +115,14 @@ def refused(capsys, *arguments: object) -> str:
 
 
 def written(folder: Path, stage: dict) -> Path:
-    """The stage's configuration as the graph gives it to a step."""
+    """Write the stage's configuration as the workflow passes it to a step, and return its path."""
     path = folder / f"{stage['stage']}.json"
     write_json(path, stage)
     return path
 
 
 def latents(folder: Path, hash_: str) -> Path:
-    """A latent cache of 40 images that carries this hash."""
+    """Write a latent cache of 40 images that carries this hash, and return its path."""
     header = label("latents", 1, hash_, tokenizer="sd-vae-mse", tokenizer_hash="0" * 16)
     with hdf5.create(folder / "latents.h5", header) as file:
         file["latents"] = np.zeros((40, 8, 8, 8), np.float16)

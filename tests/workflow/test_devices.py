@@ -1,7 +1,7 @@
 """The profile `gpu`: every job has its own devices, and none is idle while a job waits for one.
 
-The graph, the profile and the choice of devices are the real ones; the commands only record what they
-were given, and hold it until they have seen what must happen meanwhile. The devices are pretended.
+The workflow, the profile and the choice of devices are real; the devices are simulated. The commands
+only record the devices that they took, and hold them until the expected other jobs have started.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from nanogen import devices
 from nanogen.errors import UserError
 
 PRETENDED = ["0", "1", "2", "3"]
-# In place of nanogen/__main__.py. With BARRIER, one-device jobs go in fours: each holds its device until
-# as many have begun as there are devices, or as there are jobs left, and a job without one ran beside.
+# Replaces nanogen/__main__.py. With BARRIER, one-device jobs run in groups of four, one per device: each
+# holds its device until its whole group (or the last job) has begun and a job without a device has run.
 PROGRAM = """
 import json, os, sys, time
 from pathlib import Path
@@ -81,7 +81,7 @@ def copy(working_copy, tmp_path: Path, monkeypatch) -> WorkingCopy:
 
 
 def recorded(tmp_path: Path, outcome: Outcome) -> list[dict]:
-    """What the commands noted; fails where two held one device at once."""
+    """Return what the commands recorded; fail if two held one device at once."""
     assert outcome.code == 0, outcome.text[-3000:]
     noted = [json.loads(path.read_text()) for path in (tmp_path / "record").glob("*.json")]
     for one in noted:
@@ -113,7 +113,7 @@ def test_trainings_have_as_many_processes_as_devices(copy, tmp_path):
     noted = recorded(tmp_path, copy.snakemake("--profile", "gpu", "--cores", "8", "models", *SMOKE))
     of_trainings = [one["devices"] for one in noted if one["command"][0] == "launch"]
     assert len(of_trainings) == 8  # six of backbones, two of tokenizers
-    assert {len(taken) for taken in of_trainings} == {2}  # what divides the small study's batches
+    assert {len(taken) for taken in of_trainings} == {2}  # divides the small study's batches
     one_device = {one["command"][0] for one in noted if len(one["devices"]) == 1}
     assert one_device == {"build-model", "encode-latents", "encode-text"}
     assert {one["command"][0] for one in noted if not one["devices"]} == {"make-data"}
@@ -149,7 +149,7 @@ def take_anew(monkeypatch, *command: str) -> list[str]:
 def test_a_command_takes_free_devices_and_its_children_take_none(four, monkeypatch):
     assert take_anew(monkeypatch, "launch", "--processes", "2", "--", "train") == ["0", "1"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
-    assert devices.take(["train"]) == []  # what it starts
+    assert devices.take(["train"]) == []  # a child process
     assert take_anew(monkeypatch, "encode-latents") == ["2"]
     assert take_anew(monkeypatch, "table", "table2") == []
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""

@@ -1,4 +1,4 @@
-"""A disk that is full, or that may only be read, ends the graph in a sentence; afterwards it goes on."""
+"""A full or read-only disk ends the workflow with one sentence; a later run resumes it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ DATA_ONLY = "size=6m"
 
 @pytest.fixture
 def on_disk(working_copy, tmp_path) -> Iterator[WorkingCopy]:
-    """A working copy whose results lie on a disk of their own, with room for the data alone; skips where
-    none can be mounted."""
+    """A working copy whose results are on a separate disk, with room for the data alone.
+
+    Skips if the disk cannot be mounted.
+    """
     copy = working_copy(tmp_path)
     results = tmp_path / "results"
     results.mkdir()

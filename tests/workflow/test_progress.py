@@ -1,4 +1,4 @@
-"""What Snakemake tells on a terminal and in a file, with the logger plugin of profiles/default."""
+"""Snakemake's output on a terminal and in a file, with the logger plugin of profiles/default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nanogen.progress.run import Job, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--logger", "nanogen", "--cores", "2", "--keep-going"]
-# Two trainings, the second of which fails, and what needs both.
+# Two trainings, the second of which fails, and a target that needs both.
 GRAPH = """
 rule all:
     input: "first.txt", "second.txt"
@@ -52,7 +52,7 @@ def in_a_file(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 
 def on_a_terminal(command: list[str], folder: Path, until: str = "") -> tuple[int, str]:
-    """(exit code, everything that the terminal was given); Ctrl-C is pressed when it shows ``until``."""
+    """Return the exit code and the terminal's output; press Ctrl-C when it shows ``until``."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         command,
@@ -62,7 +62,7 @@ def on_a_terminal(command: list[str], folder: Path, until: str = "") -> tuple[in
         stderr=theirs,
         env=environment(),
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # where Ctrl-C reaches all of it
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C reaches all processes
     )
     os.close(theirs)
     shown = b""
@@ -73,7 +73,7 @@ def on_a_terminal(command: list[str], folder: Path, until: str = "") -> tuple[in
             if not pressed and until.encode() in shown:
                 os.write(ours, b"\x03")
                 pressed = True
-    except OSError:  # nobody writes to it any longer
+    except OSError:  # no process writes to it any longer
         pass
     os.close(ours)
     return process.wait(), shown.decode()
@@ -87,7 +87,7 @@ def test_a_terminal_has_a_line_per_running_job(graph: Path):
     assert "first: step" not in shown  # the job's own lines are in its log
     assert "Failed: train second\r\n    no such picture\r\n  its log: logs/second.log" in shown
     assert "CalledProcessError" not in shown
-    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is there again
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is visible again
 
 
 def test_ctrl_c_is_no_failure(graph: Path):

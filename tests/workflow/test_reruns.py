@@ -1,7 +1,7 @@
-"""What a change makes run again, and what it leaves alone: plans of a study that is finished.
+"""Which jobs of a finished study a change reruns, and which it leaves alone.
 
-Nothing is run for that: every output is there as a stub, and `snakemake --touch --forceall` writes
-the same record of parameters, inputs and code as if the jobs had been run.
+No job runs: every output is a stub, and `snakemake --touch --forceall` writes the same record of
+parameters, inputs and code as if the jobs had run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def finished(working_copy, tmp_path_factory):
 
 
 def changed(finished, **keys):
-    """The plan with keys of the study changed on the command line."""
+    """Plan the study with these keys changed on the command line."""
     options = [f"{key}={json.dumps(value)}" for key, value in keys.items()]
     return finished.plan("all", *STUDY, *options)
 
@@ -90,7 +90,7 @@ def test_one_tokenizers_training_concerns_its_own_methods(finished):
 )
 def test_how_it_is_run_concerns_no_result(finished, keys):
     plan = changed(finished, **keys)
-    assert set(plan.rules) <= REPORTS  # a report's commands are given the whole study
+    assert set(plan.rules) <= REPORTS  # a report's commands receive the whole study
 
 
 def test_a_deleted_sample_file_plans_no_training(finished, tmp_path):
@@ -104,13 +104,13 @@ def test_a_deleted_sample_file_plans_no_training(finished, tmp_path):
     assert sampled == [("imagenet", "jit", "cfg")]
     assert {job["method"] for job in plan.jobs if job["method"]} == {"jit"}
     assert not {"train", "make_data", "encode_latents", "build_model"} & set(plan.rules)
-    # Table 2 shows these samples; of the other tables only the claims read it.
+    # Table 2 shows these samples, and the claims are the only other table that reads it.
     assert {job["table"] for job in plan.of("measured_table")} == {"table2", "claims"}
 
 
 @pytest.fixture(scope="module")
 def cache_made_elsewhere(tmp_path_factory):
-    """Latents of both tasks and the folder of the tokenizer that made them, at the user's place."""
+    """Latent caches of both tasks and their tokenizer's folder, outside the working copy."""
     folder = tmp_path_factory.mktemp("elsewhere")
     for name in ("config.json", "nanogen.json"):
         (folder / name).write_text('{"hash": "0123456789abcdef"}')

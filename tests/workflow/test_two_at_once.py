@@ -1,4 +1,4 @@
-"""Two Snakemakes on one study: the second is told at once, the first ends as if it were alone."""
+"""Two runs of Snakemake on one study: the second is refused at once, the first ends undisturbed."""
 
 from __future__ import annotations
 

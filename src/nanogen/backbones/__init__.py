@@ -1,4 +1,4 @@
-"""Backbones: the network that all methods share."""
+"""Backbones: the networks that methods train."""
 
 from nanogen.backbones.ddt import DDT
 from nanogen.backbones.embeddings import Condition

@@ -1,8 +1,8 @@
-"""Softmax attention, and its derivative in forward mode, which MeanFlow needs.
+"""Softmax attention and its forward-mode derivative, which MeanFlow needs.
 
-The library's fast kernels have no forward-mode derivative, and its fallback materialises every
-intermediate of the formula for the whole sequence. Here the tangent is written out, for a block of
-queries at a time, beside a primal that stays with the fast kernels.
+PyTorch's fast kernels have no forward-mode derivative, and its fallback materialises every intermediate
+of the formula for the whole sequence. Here the tangent is computed explicitly, for one block of queries
+at a time, while the primal still uses the fast kernels.
 
 Shapes: B batch, H heads, T tokens, F features per head.
 """
@@ -16,15 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-QUERIES = 128  # in a block: the largest intermediate is (B, H, QUERIES, T)
+QUERIES = 128  # queries per block: the largest intermediate is (B, H, QUERIES, T)
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(F)) v for q, k, v (B, H, T, F); returns (B, H, T, F).
+    """Compute softmax(q k^T / sqrt(F)) v for q, k, v (B, H, T, F); returns (B, H, T, F).
 
-    ``mask`` is boolean, true where a key may be attended to, and broadcasts to (B, H, T, T). Where
-    an input carries a tangent (``torch.func.jvp`` or ``torch.autograd.forward_ad``), so does the
-    result; reverse mode then does not reach through it.
+    ``mask`` is boolean, true where a key may be attended to, and broadcasts to (B, H, T, T). If an input
+    carries a tangent (``torch.func.jvp`` or ``torch.autograd.forward_ad``), the result carries one too,
+    and reverse-mode differentiation through it is not supported.
     """
     if any(unpack_dual(x).tangent is not None for x in (q, k, v)):
         return _ForwardMode.apply(q, k, v, mask)
@@ -32,7 +32,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 
 
 class _ForwardMode(torch.autograd.Function):
-    """Attention whose tangent is explicit."""
+    """Attention with an explicit forward-mode derivative."""
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -45,7 +45,7 @@ class _ForwardMode(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor, _: None) -> Tensor:
         q, k, v, mask, output = ctx.saved_tensors
-        # In float32 under autocast too: rounded scores would move every weight by per cents.
+        # Use float32 under autocast too: rounded scores would change every weight by several per cent.
         exact = torch.promote_types(q.dtype, torch.float32)
         with torch.autocast(q.device.type, enabled=False):
             parts = [x.to(exact) for x in (q, k, v, output, dq, dk, dv)]
@@ -64,17 +64,19 @@ def tangent(
     mask: Tensor | None = None,
     queries: int = QUERIES,
 ) -> Tensor:
-    """Derivative of ``output = attention(q, k, v, mask)`` along (dq, dk, dv), all (B, H, T, F).
+    """Compute the derivative of ``output = attention(q, k, v, mask)`` along (dq, dk, dv).
 
-    With the weights P = softmax(S) and S = q k^T / sqrt(F), the product rule and the softmax's
-    derivative give
+    All tensors but the mask are (B, H, T, F).
+
+    With the weights P = softmax(S) and S = q k^T / sqrt(F), the product rule and the derivative of the
+    softmax give
 
         dS = (dq k^T + q dk^T) / sqrt(F),  W = P * dS,  dO = P dv + W v - rowsum(W) O.
 
-    Exact; ``queries`` rows of P and W exist at a time.
+    The result is exact. Only ``queries`` rows of P and W are in memory at a time.
     """
     scale = q.shape[-1] ** -0.5
-    # Both products of dS in one: (dq, q) times (k, dk).
+    # one product for both terms of dS: (dq, q) times (k, dk)
     q2 = torch.cat([dq, q], dim=-1) * scale
     k2 = torch.cat([k, dk], dim=-1).transpose(-2, -1)
     parts = []

@@ -1,7 +1,7 @@
 """DDT, the decoupled diffusion transformer, with in-context conditioning (paper, section 2.1).
 
-A deep narrow encoder sees ``[image, time, condition]`` tokens and produces one semantic vector per
-image token; a shallow wide decoder sees the noisy image again and is modulated by those vectors.
+A deep, narrow encoder processes ``[image, time, condition]`` tokens and returns one semantic vector per
+image token. A shallow, wide decoder processes the noisy image again, modulated by these vectors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nanogen.backbones.layers import (
 
 
 class DecoderBlock(nn.Module):
-    """Block modulated per token: shift, scale and gate of both branches from ``s``."""
+    """Block with per-token modulation: ``s`` determines shift, scale and gate of both branches."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: float):
         super().__init__()
@@ -36,18 +36,19 @@ class DecoderBlock(nn.Module):
         self.modulation = zero_linear(width, 6 * width)
 
     def forward(self, x: Tensor, s: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-        """``x`` and ``s`` (B, T, D); ``s`` already went through a SiLU."""
+        """Map ``x`` (B, T, D) to the same shape; ``s`` (B, T, D) has already passed through a SiLU."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(s).chunk(6, dim=-1)
         x = x + gate1 * self.attention(modulate(self.norm1(x), shift1, scale1), angles, None)
         return x + gate2 * self.mlp(modulate(self.norm2(x), shift2, scale2))
 
 
 class DDT(InContextEncoder):
-    """The paper's backbone. ``forward(x_t, t, condition)`` with x_t (B, C, H, W), t (B,) in [0, 1].
+    """The paper's backbone.
 
-    With REG also ``cls``, the noisy cls feature (B, cls_width) at the same times. With ``absolute_time``
-    t is an interval's length and ``absolute`` (B,) the time of its noisy end (MeanFlow).
-    The further arguments are InContextEncoder's.
+    ``forward(x_t, t, condition)`` takes x_t (B, C, H, W) and t (B,) in [0, 1]. With REG it also takes
+    ``cls``, the noisy class token (B, cls_width) at the same times. With ``absolute_time``, t is the
+    length of an interval, and ``absolute`` (B,) is the time of its noisy end (MeanFlow). The other
+    constructor arguments are those of `InContextEncoder`.
     """
 
     final_layer = ModulatedFinal
@@ -94,7 +95,10 @@ class DDT(InContextEncoder):
         return output._replace(hidden=encoded.hidden, base=encoded.base)
 
     def decode(self, cells: Tensor, s: Tensor, cls: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Patches (B, N, p p C) and cls feature (B, Z) from noisy ones, modulated by ``s``."""
+        """Decode noisy patches and the noisy class token, modulated by ``s``.
+
+        Returns patches (B, N, p p C), and the class token (B, Z) or None.
+        """
         x = self.joined(self.decoder_patches(cells), self.decoder_cls, cls)
         angles = self.decoder_rotary.angles(self.prefix, 0)
         for block in self.decoder:

@@ -1,4 +1,4 @@
-"""From latents, times and conditions to tokens (paper, section 2.1: all conditioning in context)."""
+"""Embed latents, times and conditions as tokens (paper, section 2.1: in-context conditioning)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nanogen.backbones.layers import RMSNorm
 
 @dataclass(frozen=True)
 class Condition:
-    """What a batch is conditioned on: labels, or text features with their mask."""
+    """The condition of a batch: class labels, or text features with their mask."""
 
     labels: Tensor | None = None  # (B,) int64
     tokens: Tensor | None = None  # (B, L, width of the text encoder)
@@ -22,9 +22,10 @@ class Condition:
 
     @classmethod
     def from_text(cls, features: np.ndarray, mask: np.ndarray, tokens: int) -> Condition:
-        """Of text features (B, L, width) and which of them are real (B, L), at most ``tokens`` each.
+        """Build the condition from text features (B, L, width) and the mask (B, L) of real tokens.
 
-        A masked token is only a key, so dropping padding changes no number (reference: golden test).
+        At most ``tokens`` of each text are used. Padding only enters attention as masked keys, so
+        dropping it does not change any result (see the golden test against the reference code).
         """
         return cls(
             tokens=torch.from_numpy(features[:, :tokens]).float(),
@@ -35,46 +36,46 @@ class Condition:
         return Condition(*(None if v is None else sent(v, device) for v in vars(self).values()))
 
     def rows(self, rows: slice) -> Condition:
-        """That of some of the samples."""
+        """Return the condition of some of the samples."""
         return Condition(*(None if v is None else v[rows] for v in vars(self).values()))
 
     def followed_by(self, other: Condition) -> Condition:
-        """That of both batches, one after the other; they are of the same kind and length."""
+        """Concatenate the conditions of two batches, which must have the same kind and length."""
         parts = zip(vars(self).values(), vars(other).values(), strict=True)
         return Condition(*(None if a is None else torch.cat([a, b]) for a, b in parts))
 
 
 def sent(x: Tensor, device: torch.device) -> Tensor:
-    """A copy on the device; to a GPU from pinned memory, so that nothing waits for it."""
+    """Move a tensor to the device; copies to a GPU are asynchronous, from pinned memory."""
     if device.type == "cuda" and not x.is_cuda:
         x = x.pin_memory()
     return x.to(device, non_blocking=True)
 
 
 def patches(x: Tensor, patch: int) -> Tensor:
-    """(B, C, H, W) -> (B, H/p * W/p, C * p * p), each patch in the order (C, p, p)."""
+    """Split images (B, C, H, W) into patches (B, H/p * W/p, C * p * p), each in the order (C, p, p)."""
     b, c, h, w = x.shape
     x = x.view(b, c, h // patch, patch, w // patch, patch)
     return x.permute(0, 2, 4, 1, 3, 5).reshape(b, -1, c * patch * patch)
 
 
 def unpatch(tokens: Tensor, patch: int, channels: int, rows: int, columns: int) -> Tensor:
-    """(B, rows * columns, p * p * C), each patch in the order (p, p, C) -> (B, C, H, W)."""
+    """Join patches (B, rows * columns, p * p * C), each in the order (p, p, C), to (B, C, H, W)."""
     x = tokens.view(-1, rows, columns, patch, patch, channels)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, channels, rows * patch, columns * patch)
 
 
 def learned_tokens(tokens: int, width: int) -> nn.Parameter:
-    """(tokens, width), from N(0, 1 / width)."""
+    """Return learned tokens (tokens, width), initially from N(0, 1 / width)."""
     return nn.Parameter(torch.randn(tokens, width) / math.sqrt(width))
 
 
 class TimeEmbedding(nn.Module):
-    """Gaussian Fourier features of t and an MLP; tokens are learned vectors plus the embedding."""
+    """Gaussian Fourier features of t and an MLP; the tokens are learned vectors plus this embedding."""
 
     def __init__(self, width: int, tokens: int, frequencies: int = 256):
         super().__init__()
-        # A parameter even where it is frozen: published parameter counts include it.
+        # a parameter even if it is frozen, because published parameter counts include it
         self.frequencies = nn.Parameter(torch.randn(frequencies), requires_grad=False)
         first, last = nn.Linear(2 * frequencies, width), nn.Linear(width, width)
         self.mlp = nn.Sequential(first, nn.SiLU(), last)
@@ -83,7 +84,7 @@ class TimeEmbedding(nn.Module):
         self.tokens = learned_tokens(tokens, width)
 
     def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """``t`` (B,) in [0, 1] -> base embedding (B, D), tokens (B, tokens, D)."""
+        """Map ``t`` (B,) in [0, 1] to the base embedding (B, D) and tokens (B, tokens, D)."""
         angles = 2 * math.pi * t.float()[:, None] * self.frequencies
         base = self.mlp(torch.cat([angles.sin(), angles.cos()], dim=-1))
         return base, self.tokens + base[:, None]
@@ -103,13 +104,13 @@ class LabelConditioner(nn.Module):
         return self.tokens + self.table(condition.labels)[:, None], None
 
     def dropped(self, condition: Condition, where: Tensor) -> Condition:
-        """The null class where ``where`` (B,) is true."""
+        """Replace the class with the null class where ``where`` (B,) is true."""
         assert condition.labels is not None
         return Condition(labels=condition.labels.masked_fill(where, self.classes))
 
 
 class TextConditioner(nn.Module):
-    """RMS norm and one Linear from the text encoder's width; padding is masked as a key."""
+    """RMS norm and a Linear from the text encoder's width; padding tokens are masked as keys."""
 
     def __init__(self, width: int, text_width: int):
         super().__init__()
@@ -120,7 +121,7 @@ class TextConditioner(nn.Module):
         return self.linear(self.norm(condition.tokens)), condition.mask
 
     def dropped(self, condition: Condition, where: Tensor) -> Condition:
-        """The null prompt, which has no token, where ``where`` (B,) is true."""
+        """Replace the text with the null prompt, which has no tokens, where ``where`` (B,) is true."""
         assert condition.mask is not None
         return Condition(tokens=condition.tokens, mask=condition.mask & ~where[:, None])
 

@@ -1,9 +1,10 @@
-"""The in-context transformer that every backbone begins with (paper, section 2.1).
+"""The in-context transformer with which every backbone begins (paper, section 2.1).
 
-It sees ``[cls (REG), image, time, condition]`` tokens without modulation. What follows it, a decoder
-or a final layer, is a backbone's own; so are the heads that read it at some depth.
+It processes ``[class token (REG), image, time, condition]`` tokens without modulation. Each backbone
+adds a decoder or a final layer. The heads of REPA and internal guidance read the output of inner blocks.
 
-Shapes: B batch, N image tokens, D width of the encoder, Z width of a cls feature, W of patch features.
+Shapes: B batch, N image tokens, D width of the encoder, Z width of a class token, W width of patch
+features.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ from nanogen.config.section import read
 
 
 class Output(NamedTuple):
-    """What a backbone returns."""
+    """The output of a backbone."""
 
-    image: Tensor  # (B, C, H, W): velocity or clean image, as the run's prediction says
-    cls: Tensor | None = None  # (B, Z), REG: velocity of the cls feature
-    hidden: Tensor | None = None  # (B, [1 +] N, W), REPA: its head's prediction of patch features
-    base: Output | None = None  # internal guidance: the prediction of the shallower head
+    image: Tensor  # (B, C, H, W): velocity or clean image, depending on the run's prediction
+    cls: Tensor | None = None  # (B, Z), REG: velocity of the class token
+    hidden: Tensor | None = None  # (B, [1 +] N, W), REPA: predicted patch features
+    base: Output | None = None  # internal guidance: the prediction of the inner head
 
 
 class Encoded(NamedTuple):
-    """What the encoder makes of a batch."""
+    """The output of the encoder."""
 
-    tokens: Tensor  # (B, [1 +] N, D), of the cls (where there is one) and the image
+    tokens: Tensor  # (B, [1 +] N, D), of the class token (with REG) and the image
     time: Tensor  # (B, D), base embedding of t
     hidden: Tensor | None  # see Output
     base: Output | None
@@ -62,7 +63,7 @@ class EncoderBlock(nn.Module):
 
 
 class ClsToken(nn.Module):
-    """REG's token in front of the image: Linear and RMS norm of the noisy cls feature."""
+    """Embed the noisy class token as the first token of the sequence (REG): Linear and RMS norm."""
 
     def __init__(self, cls_width: int, width: int):
         super().__init__()
@@ -70,13 +71,13 @@ class ClsToken(nn.Module):
         self.norm = RMSNorm(width)
 
     def forward(self, cls: Tensor) -> Tensor:
-        """(B, Z) -> float32 (B, 1, width), also under autocast, as the authors'."""
+        """Map (B, Z) to float32 (B, 1, width), also under autocast, as in the authors' code."""
         x = self.linear(cls)
         return self.norm(x.to(torch.promote_types(x.dtype, torch.float32)))[:, None]
 
 
 class GridConvolution(nn.Module):
-    """Image tokens (B, rows * columns, D) -> (B, rows * columns, W), by a 3 x 3 convolution."""
+    """A 3 x 3 convolution that maps image tokens (B, rows * columns, D) to (B, rows * columns, W)."""
 
     def __init__(self, width: int, wanted: int, grid: tuple[int, int]):
         super().__init__()
@@ -88,9 +89,9 @@ class GridConvolution(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
-REPA_HEADS: dict[str, Callable[..., nn.Module]] = {  # of both widths and the grid
-    # the authors' code, the original (Yu et al. 2024, arXiv 2410.06940, section 3), and iREPA (Singh et
-    # al. 2025, arXiv 2512.10794)
+REPA_HEADS: dict[str, Callable[..., nn.Module]] = {  # (width D, width W, grid) -> head
+    # those of the authors' code, of the original REPA (Yu et al. 2024, arXiv 2410.06940, section 3), and
+    # of iREPA (Singh et al. 2025, arXiv 2512.10794)
     "linear": lambda width, wanted, grid: nn.Linear(width, wanted),
     "mlp": lambda width, wanted, grid: nn.Sequential(
         nn.Linear(width, 2048), nn.SiLU(), nn.Linear(2048, 2048), nn.SiLU(), nn.Linear(2048, wanted)
@@ -100,25 +101,27 @@ REPA_HEADS: dict[str, Callable[..., nn.Module]] = {  # of both widths and the gr
 
 
 class InContextEncoder(nn.Module):
-    """Embeddings, conditioning and encoder blocks; the part that backbones share.
+    """The part that all backbones share: embeddings, conditioning and encoder blocks.
 
     Args:
         latent: (channels, rows, columns) of x.
-        conditioner: the configuration's section; ``text_width`` is the text encoder's.
-        head: what makes a patch of a final token, ``linear`` or ``neural-field`` (PixNerd).
-        cls_width: Z, where the cls feature of the image is diffused too (REG).
+        conditioner: the section ``conditioner`` of the configuration.
+        text_width: width of the text encoder's features, if the condition is a text.
+        head: how a final token becomes a patch, ``linear`` or ``neural-field`` (PixNerd).
+        cls_width: Z, if the class token of the image is diffused too (REG).
         repa_depth: the block (counted from 1) whose tokens predict patch features of ``repa_width``
-            channels by ``repa_head`` (REPA).
+            channels with the head ``repa_head`` (REPA).
         guidance_depth: the block after which a second head predicts the output (internal guidance).
-        absolute_time: t is the length of an interval, and the time of its noisy end is told by as
-            many further tokens (MeanFlow).
+        absolute_time: whether t is the length of an interval, and another ``time_tokens`` tokens encode
+            the time of its noisy end (MeanFlow).
 
-    ``config`` holds all of them, for the file beside the weights; a backbone adds its own.
-    ``final_layer`` is the class of its final layers.
+    Attributes:
+        config: all arguments, for ``config.json``; subclasses add theirs.
+        final_layer: the class of the final layers.
     """
 
     final_layer: type[Readout] = Final
-    final: Readout  # a backbone's own
+    final: Readout  # subclasses create it
 
     def __init__(
         self,
@@ -179,16 +182,16 @@ class InContextEncoder(nn.Module):
         cls: Tensor | None = None,
         absolute: Tensor | None = None,
     ) -> Encoded:
-        """Noisy patches (B, N, C p p), times (B,), noisy cls feature (B, Z) -> tokens and heads."""
+        """Encode noisy patches (B, N, C p p) at times (B,) and, with REG, a noisy class token (B, Z)."""
         time, time_tokens = self.time(t)
         absolute_tokens = [] if self.absolute_time is None else [self.absolute_time(absolute)[1]]
         tokens, mask = self.conditioner(condition)
         image = self.joined(self.encoder_patches(cells), self.encoder_cls, cls)
         count = image.shape[1]
-        # Under autocast the time's tokens are float32 and the others bfloat16: joined, the stream that
-        # the blocks add to is float32, as the authors'.
+        # Under autocast the time tokens are float32 and the others bfloat16. Their concatenation, the
+        # residual stream of the blocks, is therefore float32, as in the authors' code.
         sequence = torch.cat([image, time_tokens, *absolute_tokens, tokens], dim=1)
-        if mask is not None:  # all but the text may always be attended to
+        if mask is not None:  # all tokens except the text's may always be attended to
             mask = F.pad(mask, (sequence.shape[1] - mask.shape[1], 0), value=True)[:, None, None]
         angles = self.encoder_rotary.angles(self.prefix, sequence.shape[1] - count)
         seen: dict[int | None, Tensor] = {}
@@ -204,24 +207,24 @@ class InContextEncoder(nn.Module):
         return Encoded(sequence[:, :count], time, hidden, base)
 
     def shallow_values(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the second head of internal guidance makes of tokens ``x`` (B, [1 +] N, D)."""
+        """Apply the second head, of internal guidance, to tokens ``x`` (B, [1 +] N, D)."""
         assert self.base is not None
         return self.base(x, cells)
 
     def joined(self, image: Tensor, token: ClsToken | None, cls: Tensor | None) -> Tensor:
-        """The cls token, where there is one, in front of the image's."""
+        """Prepend the class token, if there is one, to the image tokens."""
         return image if token is None else torch.cat([token(cls), image], dim=1)
 
     def output(self, values: Tensor, cls: Tensor | None) -> Output:
-        """From patches (B, N, p p C) to an image."""
+        """Convert patches (B, N, p p C) to an image."""
         return Output(unpatch(values, self.patch, self.channels, self.rows, self.columns), cls)
 
     def train_frequencies(self, trained: bool) -> None:
-        """Whether the Fourier frequencies of the times are learned; they are frozen at first."""
+        """Set whether the Fourier frequencies of the times are trained; initially they are frozen."""
         for embedding in (self.time, self.absolute_time):
             if embedding is not None:
                 embedding.frequencies.requires_grad_(trained)
 
     def blocks(self) -> list[nn.Module]:
-        """The repeated parts, which are worth compiling."""
+        """Return the repeated blocks, which are compiled and sharded one by one."""
         return list(self.encoder)

@@ -1,4 +1,7 @@
-"""The final layer: from tokens to the values of a patch. It begins at zero, and so does the output."""
+"""The final layer, which maps tokens to the values of patches.
+
+Its output layers are initially zero, so the output of an untrained network is zero.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class Readout(nn.Module):
-    """What final layers share: RMS norm and Linear to the values of a patch; with REG a second Linear to
-    the cls feature.
+    """Base class of final layers.
 
-    Where ``pixels`` (channels, patch) is given, a neural field takes the place of the first Linear.
+    An RMS norm and a Linear compute the values of patches. With REG, a second Linear computes the class
+    token. If ``pixels`` (channels, patch) is given, a neural field replaces the first Linear.
     """
 
     def __init__(
@@ -29,8 +32,10 @@ class Readout(nn.Module):
         self.cls = None if cls_width is None else zero_linear(width, cls_width)
 
     def read(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Normalised tokens (B, [1 +] N, D), noisy patches (B, N, C p p) -> patches (B, N, p p C), cls
-        (B, Z)."""
+        """Compute the output from normalised tokens (B, [1 +] N, D) and noisy patches (B, N, C p p).
+
+        Returns patches (B, N, p p C), and the class token (B, Z) or None.
+        """
         image, cls = (x, None) if self.cls is None else (x[:, 1:], self.cls(x[:, 0]))
         if self.field is not None:
             return self.field(image, cells), cls
@@ -38,7 +43,7 @@ class Readout(nn.Module):
         return self.linear(image), cls
 
     def outputs(self) -> list[nn.Linear]:
-        """The Linears that make the output; they begin at zero."""
+        """Return the Linears that compute the output, which are initially zero."""
         made = (self.linear, None if self.field is None else self.field.out, self.cls)
         return [linear for linear in made if linear is not None]
 
@@ -51,7 +56,7 @@ class Final(Readout):
 
 
 class ModulatedFinal(Readout):
-    """The final layer with shift and scale from ``s``, which already went through a SiLU."""
+    """The final layer with shift and scale from ``s``, which has already passed through a SiLU."""
 
     def __init__(
         self, width: int, values: int, cls_width: int | None, pixels: tuple[int, int] | None = None

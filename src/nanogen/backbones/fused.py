@@ -1,9 +1,9 @@
-"""The transformer's parts on a CPU, with their derivatives written out.
+"""Layers of the transformer for CPUs, with explicit derivatives.
 
-A small network spends most of a step on passes over memory and on starting operations, not on matrix
-products; a derivative that is written out takes few of both. The values are those of the formulas in
-`nanogen.backbones.layers`, which GPUs, autocast and forward-mode derivatives use; only sums are taken
-in another order.
+A small network spends most of a step on passes over memory and on launching operations, not on matrix
+products. An explicit derivative needs few of both. The values are those of the formulas in
+`nanogen.backbones.layers`, which GPUs, autocast and forward-mode derivatives use; only the order of
+summation differs.
 
 Shapes: B batch, T tokens, D width, H heads, F = D / H features per head.
 """
@@ -18,15 +18,14 @@ from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 from torch.autograd.function import once_differentiable
 
-SHORT = (
-    128  # tokens up to which attention's weights are kept: the fast kernel's own cost is larger there
-)
+# Attention weights are kept up to this number of tokens: the fast kernel's overhead is larger there.
+SHORT = 128
 
 aten = torch.ops.aten
 
 
 def usable(x: Tensor) -> bool:
-    """Whether ``x`` may be given to the parts below: they know reverse mode on a CPU only."""
+    """Whether the functions below support ``x``: they only implement reverse mode on a CPU."""
     return (
         x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.float64)
@@ -37,7 +36,7 @@ def usable(x: Tensor) -> bool:
 
 
 def inverse_rms(x: Tensor, eps: float) -> Tensor:
-    """1 / sqrt(mean of squares + eps) over the last dimension, (..., 1)."""
+    """Return 1 / sqrt(mean of squares + eps) over the last dimension, (..., 1)."""
     norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return norm.square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
 
@@ -54,7 +53,7 @@ class RMSNormed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
-        """Of a layer norm whose mean is zero, plus what that takes away: the gradient's own mean."""
+        """Apply the backward pass of a layer norm with mean zero, plus the mean that it subtracts."""
         x, weight, inverse = ctx.saved_tensors
         width = x.shape[-1]
         g = g.contiguous()
@@ -68,7 +67,7 @@ class RMSNormed(torch.autograd.Function):
 
 
 class GatedSiLU(torch.autograd.Function):
-    """``apply(x)``: silu(gate) * value for x (..., 2 K), gate and value side by side; (..., K)."""
+    """``apply(x)``: silu(gate) * value (..., K), where x (..., 2 K) is gate and value side by side."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -93,11 +92,11 @@ class GatedSiLU(torch.autograd.Function):
 
 
 class RotatedAttention(torch.autograd.Function):
-    """``apply(qkv, weights, turns, bias, eps)``: attention of normalised and rotated queries and keys.
+    """``apply(qkv, weights, turns, bias, eps)``: attention with normalised and rotated queries and keys.
 
-    ``qkv`` (B, T, 3, H, F); ``weights`` (2, F), of the norms of queries and of keys; ``turns`` complex
-    (T, F / 2), by which pairs of features turn; ``bias`` (B, 1, 1, T) is added to the scores, or none.
-    Returns (B, T, D).
+    ``qkv`` is (B, T, 3, H, F), and the result (B, T, D). ``weights`` (2, F) are the scales of the norms
+    of queries and keys. ``turns``, complex (T, F / 2), rotate pairs of features. ``bias`` (B, 1, 1, T)
+    is added to the scores unless it is None.
     """
 
     @staticmethod
@@ -139,12 +138,12 @@ class RotatedAttention(torch.autograd.Function):
 
 
 def pairs(x: Tensor) -> Tensor:
-    """Neighbouring features (..., F) as complex numbers (..., F / 2), in the same memory."""
+    """View neighbouring features (..., F) as complex numbers (..., F / 2), in the same memory."""
     return torch.view_as_complex(x.unflatten(-1, (-1, 2)))
 
 
 class Short:
-    """Softmax attention by matrix products that keeps the weights, for q, k, v (B, H, T, F)."""
+    """Softmax attention by matrix products, which keeps the weights, for q, k, v (B, H, T, F)."""
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> tuple[Tensor, list[Tensor]]:
@@ -173,7 +172,7 @@ class Short:
 
 
 class Long:
-    """The same by the library's kernel, which keeps one number for each query."""
+    """The same by PyTorch's kernel, which keeps one number per query instead of the weights."""
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> tuple[Tensor, list[Tensor]]:

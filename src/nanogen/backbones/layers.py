@@ -1,8 +1,8 @@
-"""The transformer's parts: RMS norm, rotary positions, attention, SwiGLU.
+"""Layers of the transformer: RMS norm, rotary positions, attention and SwiGLU.
 
-Each module draws its own initial weights, distributed as in the authors' code. A Linear has torch's
-default, weight and bias uniform within 1 / sqrt(inputs), unless it is made by a function here; fused
-projections have the same distribution as separate ones.
+Each module draws its own initial weights, with the distributions of the authors' code. A Linear has
+torch's default, weight and bias uniform within 1 / sqrt(inputs), unless a function of this module
+creates it. Fused projections have the same distribution as separate ones.
 
 Shapes: B batch, T tokens, D width, H heads, F = D / H features per head.
 """
@@ -19,7 +19,7 @@ from nanogen.backbones.tangents import Gated, Normed, Projected, Turned, carried
 
 
 class Linear(nn.Linear):
-    """torch's, with a cheaper tangent."""
+    """torch's Linear, with a cheaper forward-mode derivative."""
 
     def forward(self, x: Tensor) -> Tensor:
         if carried(x, self.weight, self.bias):
@@ -28,7 +28,7 @@ class Linear(nn.Linear):
 
 
 def zero_linear(inputs: int, outputs: int) -> Linear:
-    """A Linear that begins at zero."""
+    """Return a Linear whose weight and bias are initially zero."""
     linear = Linear(inputs, outputs)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
@@ -36,7 +36,7 @@ def zero_linear(inputs: int, outputs: int) -> Linear:
 
 
 def patch_embedding(values: int, width: int) -> Linear:
-    """The Linear of a patch's values: Xavier-uniform weight, zero bias."""
+    """Return the Linear that embeds the values of a patch: Xavier-uniform weight, zero bias."""
     linear = Linear(values, width)
     nn.init.xavier_uniform_(linear.weight)
     nn.init.zeros_(linear.bias)
@@ -44,7 +44,7 @@ def patch_embedding(values: int, width: int) -> Linear:
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm with a learned scale, computed in float32 whatever the input's type."""
+    """Root-mean-square norm with a learned scale, computed in float32 for half-precision inputs too."""
 
     def __init__(self, width: int, eps: float = 1e-6):
         super().__init__()
@@ -60,9 +60,9 @@ class RMSNorm(nn.Module):
 
 
 class Rotary2D(nn.Module):
-    """Rotary positions of a rows x columns grid: half of each head for rows, half for columns.
+    """Rotary positions of a rows x columns grid: half of each head encodes rows, the other half columns.
 
-    Pairs are interleaved (features 0-1, 2-3, ...) and turn by position * 10000^(-2 i / (F / 2)).
+    Pairs of features are interleaved (0-1, 2-3, ...) and rotated by position * 10000^(-2 i / (F / 2)).
     """
 
     cos: Tensor
@@ -86,19 +86,22 @@ class Rotary2D(nn.Module):
         self.register_buffer("sin", sin * signs, persistent=False)
 
     def angles(self, before: int, after: int) -> tuple[Tensor, Tensor]:
-        """(cos, signed sin), each (T, F), of the grid and unrotated tokens ``before`` and ``after``."""
+        """Return (cos, signed sin), each (T, F), of the grid and of unrotated tokens around it.
+
+        ``before`` and ``after`` are the numbers of unrotated tokens.
+        """
         cos = F.pad(self.cos, (0, 0, before, after), value=1.0)
         sin = F.pad(self.sin, (0, 0, before, after), value=0.0)
         return cos, sin
 
 
 class Attention(nn.Module):
-    """Self-attention with RMS-normalised, rotated queries and keys; one fused projection."""
+    """Self-attention with RMS-normalised, rotated queries and keys, and one fused projection."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
         if width % heads or (width // heads) % 4:
-            raise ValueError(f"width {width} needs heads {heads} of a multiple of 4 features")
+            raise ValueError(f"width {width} divided by heads {heads} is not a multiple of 4")
         self.heads = heads
         self.qkv = Linear(width, 3 * width)
         self.q_norm = RMSNorm(width // heads)
@@ -106,7 +109,10 @@ class Attention(nn.Module):
         self.out = Linear(width, width)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """``x`` (B, T, D); ``mask`` (B, 1, 1, T) true where a token may be attended to."""
+        """Map ``x`` (B, T, D) to the same shape.
+
+        ``mask`` (B, 1, 1, T) is true for tokens that may be attended to.
+        """
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, F)
         if usable(qkv):
             return self.out(self._fused(qkv, angles, mask))
@@ -117,7 +123,7 @@ class Attention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
     def _fused(self, qkv: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """What follows the first projection, up to the last: (B, T, 3, H, F) -> (B, T, D)."""
+        """Compute what is between both projections: (B, T, 3, H, F) -> (B, T, D)."""
         weights = torch.stack([self.q_norm.weight, self.k_norm.weight])
         cos, sin = (x.to(qkv.dtype) for x in angles)
         turns = torch.complex(cos[:, ::2], sin[:, 1::2])
@@ -128,7 +134,7 @@ class Attention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """Gated MLP: out(silu(gate x) * value x), hidden int(2/3 * ratio * width)."""
+    """Gated MLP: out(silu(gate x) * value x), with hidden width int(2/3 * ratio * width)."""
 
     def __init__(self, width: int, ratio: float = 4.0):
         super().__init__()

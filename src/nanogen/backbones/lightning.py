@@ -1,7 +1,7 @@
 """LightningDiT with in-context conditioning: one width for the whole depth, and no decoder.
 
-The block is DDT's encoder block; time and condition enter as tokens only, so the final layer is a
-norm and a Linear without modulation (paper, Table 1's runs of LightningDiT).
+The blocks are those of DDT's encoder. Time and condition are only given as tokens, so the final layer is
+a norm and a Linear without modulation (see the runs of LightningDiT in the paper's Table 1).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from nanogen.backbones.encoder import InContextEncoder, Output
 
 
 class LightningDiT(InContextEncoder):
-    """``forward(x_t, t, condition)`` with x_t (B, C, H, W), t (B,) in [0, 1]; ``cls`` and ``absolute``
-    as of DDT.
+    """LightningDiT, which is called like `DDT`.
 
-    The arguments are InContextEncoder's; those of a decoder are DDT's, and have no meaning here.
+    ``forward(x_t, t, condition)`` takes x_t (B, C, H, W) and t (B,) in [0, 1]; ``cls`` and ``absolute``
+    are as in `DDT`. The constructor arguments are those of `InContextEncoder`. Those of DDT's decoder
+    are accepted and ignored.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """A neural field per patch, PixNerd's head (Wang et al. 2025, arXiv 2507.23268, section 3).
 
-Every pixel of a patch goes through the same small MLP, whose weights the patch's token predicts; the
-MLP sees the noisy pixel and where in the patch it lies.
+Every pixel of a patch passes through the same small MLP, whose weights are predicted from the patch's
+token. The inputs of the MLP are the noisy pixel and its position in the patch.
 """
 
 from __future__ import annotations
@@ -16,18 +16,24 @@ from nanogen.backbones.layers import RMSNorm, zero_linear
 
 
 def cosine_positions(patch: int, frequencies: int) -> Tensor:
-    """(p * p, frequencies ** 2): products of cosines along rows and columns, a DCT's low basis."""
+    """Return the low frequencies of a DCT basis at every pixel, (p * p, frequencies ** 2).
+
+    They are products of cosines along rows and columns.
+    """
     centres = (torch.arange(patch) + 0.5) / patch
     waves = torch.cos(math.pi * centres[:, None] * torch.arange(frequencies))  # (p, frequencies)
     return torch.einsum("yi,xj->yxij", waves, waves).reshape(patch * patch, frequencies**2)
 
 
 class NeuralField(nn.Module):
-    """Tokens (B, N, D) and noisy patches (B, N, C p p) -> patches (B, N, p p C).
+    """Map tokens (B, N, D) and noisy patches (B, N, C p p) to patches (B, N, p p C).
 
     Args:
-        hidden: channels of a pixel, and width of the MLP whose two layers the token predicts.
-        frequencies: of the position encoding, along each side of the patch.
+        width: width D of the tokens.
+        channels: channels C of the image.
+        patch: side of a patch in pixels.
+        hidden: channels per pixel, and width of the two-layer MLP that the token predicts.
+        frequencies: frequencies of the position encoding along each side of the patch.
     """
 
     positions: Tensor
@@ -47,7 +53,7 @@ class NeuralField(nn.Module):
         noisy = cells.unflatten(-1, (self.channels, -1)).transpose(-1, -2)  # (B, N, p p, C)
         positions = self.positions.to(noisy.dtype).expand(*noisy.shape[:3], -1)
         x = self.pixel(torch.cat([noisy, positions], dim=-1))  # (B, N, p p, hidden)
-        # a column of unit length keeps the field's scale whatever the token's
+        # columns of unit length make the scale of the field independent of the token's scale
         first, second = F.normalize(
             self.weights(tokens).unflatten(-1, (2, self.hidden, self.hidden)), dim=-2
         ).unbind(2)

@@ -1,4 +1,4 @@
-"""A backbone on disk: config.json and model.safetensors, the layout of ``save_pretrained``."""
+"""Save and load backbones as config.json and model.safetensors, the layout of ``save_pretrained``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLASSES: dict[str, type[InContextEncoder]] = {"ddt": DDT, "lightning": Lightning
 
 
 def build(stage: BackboneStage) -> InContextEncoder:
-    """The untrained network of a stage; its weights depend on seed, method and task."""
+    """Build the untrained network of a stage; its weights depend on seed, method and task."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(stage.seed, "init", stage.method, stage.task))
         return CLASSES[stage.backbone.kind](**_keys(stage))
@@ -43,11 +43,11 @@ def _keys(stage: BackboneStage) -> dict[str, Any]:
 
 
 def parameter_count(stage: BackboneStage) -> int:
-    """How many parameters the network of a stage has."""
+    """Return the number of parameters of a stage's network."""
     return _count(stage.backbone.kind, json.dumps(_keys(stage)))
 
 
-@cache  # most methods of a study have networks of a few shapes
+@cache  # most methods of a study share a few architectures
 def _count(kind: str, keys: str) -> int:
     return parameters.parameter_count(lambda: CLASSES[kind](**json.loads(keys)))
 
@@ -57,13 +57,13 @@ def _class_name(backbone: type[InContextEncoder]) -> str:
 
 
 def save(folder: Path, model: InContextEncoder, weights: dict[str, Tensor]) -> None:
-    named = _class_name(CLASSES[model.config["kind"]])  # a sharded network has a class of its own
+    named = _class_name(CLASSES[model.config["kind"]])  # fully_shard changes the class of a network
     write_json(folder / "config.json", {"model_class": named, **model.config})
     save_file({k: v.contiguous() for k, v in weights.items()}, folder / "model.safetensors")
 
 
 def load(folder: Path) -> InContextEncoder:
-    """The network in ``folder``; raises UserError where files are missing or do not fit."""
+    """Load the network in ``folder``; raises UserError if files are missing or do not fit."""
     config = read_json(folder / "config.json")
     named = config.pop("model_class", None)
     found = next((c for c in CLASSES.values() if _class_name(c) == named), None)
@@ -76,7 +76,7 @@ def load(folder: Path) -> InContextEncoder:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load every weight, strictly."""
+    """Load all weights; raises UserError unless names and shapes match."""
     with readable_weights(path):
         weights = load_file(path)
     try:

@@ -1,9 +1,9 @@
-"""The transformer's parts in forward mode, which MeanFlow needs, with their derivatives written out.
+"""Layers of the transformer with explicit forward-mode derivatives, which MeanFlow needs.
 
-The library derives a part's tangent operation by operation, for its weights as well, which have none
-there: a Linear adds products with zeros, a norm takes ten passes. Attention is in
-`nanogen.backbones.attention`. Values are those of the formulas in `nanogen.backbones.layers`; reverse
-mode does not reach through these.
+PyTorch computes the tangent of a layer operation by operation, and also for weights, which have no
+tangent here: a Linear adds products with zeros, and a norm takes ten passes. Attention is in
+`nanogen.backbones.attention`. Values are those of the formulas in `nanogen.backbones.layers`.
+Reverse-mode differentiation through these functions is not supported.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def carried(x: Tensor, *constants: Tensor) -> bool:
 
 
 class Part(torch.autograd.Function):
-    """A function of one tensor and of constants. Its subclasses have ``forward`` and ``jvp``."""
+    """Base class of functions of one tensor and of constants; subclasses define ``forward``, ``jvp``."""
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.set_materialize_grads(False)  # of constants
+        ctx.set_materialize_grads(False)  # constants have no tangents
         ctx.save_for_forward(*(x for x in inputs if isinstance(x, Tensor)))
         ctx.numbers = [x for x in inputs if not isinstance(x, Tensor)]
 
@@ -53,7 +53,7 @@ class Normed(Part):
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
-        """With r = 1 / rms(x): (dx - x r^2 mean(x dx)) r weight."""
+        """Return (dx - x r^2 mean(x dx)) r weight, where r = 1 / rms(x)."""
         x, weight = ctx.saved_tensors
         squared = 1 / (x.square().mean(dim=-1, keepdim=True) + ctx.numbers[0])
         share = (x * dx).mean(dim=-1, keepdim=True) * squared
@@ -61,7 +61,7 @@ class Normed(Part):
 
 
 class Turned(Part):
-    """``apply(x, cos, sin)``: `nanogen.backbones.layers.rotate`, which is linear."""
+    """``apply(x, cos, sin)``: `rotate`, which is linear in x."""
 
     @staticmethod
     def forward(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class Turned(Part):
 
 
 class Gated(Part):
-    """``apply(x)``: silu(gate) * value for x (..., 2 K), gate and value side by side."""
+    """``apply(x)``: silu(gate) * value, where x (..., 2 K) is gate and value side by side."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
@@ -92,9 +92,9 @@ class Gated(Part):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn interleaved pairs (a, b) of ``x`` (B, H, T, F): (a cos - b sin, b cos + a sin).
+    """Rotate interleaved pairs (a, b) of ``x`` (B, H, T, F): (a cos - b sin, b cos + a sin).
 
-    ``cos`` and ``sin`` (T, F) hold every value twice, ``sin`` with the signs (-, +) of a pair.
+    ``cos`` and ``sin`` (T, F) contain every value twice, ``sin`` with the signs (-, +) within a pair.
     """
     x32 = x.float()
     swapped = x32.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)

@@ -134,7 +134,7 @@ class TextFile:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """int64 (N, K): number of tokens of every text."""
+        """The number of tokens of every text, int64 (N, K)."""
         return np.diff(self.offsets)[self.places].reshape(len(self), len(self.kinds))
 
     def kind(self, name: str) -> int:
@@ -144,7 +144,7 @@ class TextFile:
         return self.kinds.index(name)
 
     def tokens(self, i: int, k: int = 0) -> np.ndarray:
-        """float16 (L, width): the tokens of kind k of item i."""
+        """Return the tokens of kind k of item i, float16 (L, width)."""
         text = self.places[i * len(self.kinds) + k]
         return self.features[self.offsets[text] : self.offsets[text + 1]]
 

@@ -60,8 +60,7 @@ class Share:
 
 
 def join_latents(hash_: str, files: Sequence[Path], output: Path) -> None:
-    """Write ``output``, the index of the shards ``files`` of a ``latents`` stage, without copying
-    latents.
+    """Write ``output``, an index of the shards ``files`` of a ``latents`` stage, without copying data.
 
     The index refers to the shards relative to its own folder, so they can be moved together. Raises
     UserError if a shard is missing, damaged or of another configuration.
@@ -124,7 +123,7 @@ def _header(path: Path, shard: tuple[str, int], hash_: str) -> Header:
 
 
 def below(path: Path, folder: Path) -> str:
-    """Return ``path`` relative to ``folder``; raise UserError if it is not in or below it."""
+    """Return ``path`` relative to ``folder``; raise UserError if it is outside ``folder``."""
     try:
         return path.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError:
@@ -166,7 +165,7 @@ def parts(
 
 
 def join_texts(hash_: str, files: Sequence[Path], output: Path) -> None:
-    """Write ``output``, the index of the shards ``files`` of a ``text`` stage, without copying features.
+    """Write ``output``, an index of the shards ``files`` of a ``text`` stage, without copying data.
 
     The index refers to the shards relative to its own folder, so they can be moved together. Raises
     UserError if a shard is missing, damaged or of another configuration.

@@ -81,10 +81,9 @@ def _stored(texts: Mapping[str, Sequence[str]], part: slice) -> tuple[list[str],
 def _measured(
     texts: Mapping[str, Sequence[str]], parts: Sequence[slice], encoder: TextEncoder
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the offsets of the stored texts, int64 (stored + 1,), and the index of each text among
-    them.
+    """Return the offsets of the stored texts and the index of each text among them.
 
-    The indices are int64 (texts,).
+    The offsets are int64 (stored + 1,), the indices int64 (texts,).
     """
     lengths, places, count, cut = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], 0, 0
     for part in progress(parts, "tokens"):

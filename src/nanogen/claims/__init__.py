@@ -1,1 +1,1 @@
-"""The paper's testable statements, and whether tables of numbers bear them out."""
+"""The paper's testable claims, and their verdicts by tables of numbers."""

@@ -1,4 +1,4 @@
-"""Each kind of check: from numbers to findings, each of which is so, is not, or cannot be told."""
+"""Evaluate each kind of check: the findings, which are true, false or undecided, from the numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ MISSING = "no numbers"
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison: whether it is as claimed (None: cannot be told), and its numbers."""
+    """One comparison.
+
+    Attributes:
+        so: whether it is as claimed; None if that cannot be decided.
+        text: a description with its numbers.
+    """
 
     so: bool | None
     text: str
@@ -31,7 +36,7 @@ Findings = Iterator[Finding]
 
 
 def _gain(first: Number, second: Number) -> tuple[float, float]:
-    """By how much the first is better, and how large a difference the two intervals hide."""
+    """Return by how much the first is better, and the largest difference that the intervals hide."""
     sign = -1 if first.column.better == "lower" else 1
     return sign * (first.value - second.value), math.hypot(first.reach, second.reach)
 
@@ -56,7 +61,7 @@ def _compared(first: Number | None, second: Number | None, what: str) -> Finding
 
 
 def _extreme(numbers: dict[str, Number], best: bool) -> Number | None:
-    """The best or worst of some numbers."""
+    """Return the best or worst of some numbers; None if there are none."""
     if not numbers:
         return None
     lower = next(iter(numbers.values())).column.better == "lower"
@@ -123,7 +128,7 @@ def _factor(check: schema.Factor, numbers: Numbers) -> Findings:
     for method in both:
         first, second = above[method], below[method]
         ratio = first.value / second.value
-        wide = ratio * math.hypot(first.reach / first.value, second.reach / second.value)
+        wide = math.hypot(first.reach, ratio * second.reach) / second.value
         told = low <= ratio - wide and ratio + wide <= high
         out = ratio + wide < low or ratio - wide > high
         text = f"{first.name} {ratio:.2f} times ({low:g} to {high:g} is claimed)"
@@ -131,7 +136,7 @@ def _factor(check: schema.Factor, numbers: Numbers) -> Findings:
 
 
 def _points(numbers: Numbers, fid: str, score: str) -> list[Pair]:
-    """Every method that has both numbers."""
+    """Return a pair of numbers for every method that has both."""
     return [
         Pair(method, x.name, str(row["family"]), x.value, y.value)
         for row in numbers.rows(fid.partition(".")[0])
@@ -149,7 +154,7 @@ def _heading(where: str) -> str:
 
 
 def _question(check: schema.Weak, numbers: Numbers, score: str) -> Question:
-    """The correlation as the table of correlations asks it, so that it is answered the same."""
+    """Return the question in the form of the correlation table, so that both give the same answer."""
     (guidance,) = (g for g, table in GUIDANCE.items() if check.fid.startswith(table))
     subset = "" if check.over.below is None else f"FID < {check.over.below:g}"
     points = _points(numbers, check.fid, score)
@@ -196,7 +201,7 @@ def _weaker(check: schema.Weaker, numbers: Numbers) -> Findings:
 def _reproduced(check: schema.Reproduced, numbers: Numbers) -> Findings:
     rows = numbers.tables.get("table1", [])
     reported = {row["method"]: row for row in rows if row["source"] == "reported"}
-    own = {row["method"]: row for row in rows if row["source"] != "reported"}  # the last, a study's
+    own = {row["method"]: row for row in rows if row["source"] != "reported"}  # the last row, a study's
     if not own:
         yield Finding(None, f"Table 1: {MISSING}")
     for where in check.columns:

@@ -1,4 +1,4 @@
-"""The numbers that claims are about: cells of tables, groups of methods, how far each may be trusted."""
+"""The numbers that claims are about: table cells and means of groups, each with its uncertainty."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nanogen.report.rows import Row, is_number
 
 @dataclass(frozen=True)
 class Number:
-    """A value, how it is called, and half of its 95 % interval."""
+    """A value, its name in texts, and its ``reach``, which is half of its 95 % interval."""
 
     name: str
     value: float
@@ -27,7 +27,12 @@ class Number:
 
 @dataclass(frozen=True)
 class Counts:
-    """How much a study's numbers are measured from: images of a class set, judged images by score."""
+    """The number of images that a study's numbers are measured on.
+
+    Attributes:
+        images: number of class-conditional images.
+        answers: number of judged images, by score.
+    """
 
     images: int | None = None
     answers: Mapping[str, int] | None = None
@@ -35,12 +40,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Access to one source's tables.
+    """Access to the tables of one source.
 
     Attributes:
-        tables: rows by table; Table 3 may hold a method at several lengths.
-        length: of Table 3's rows that are meant where a claim gives none; None: any.
-        reaches: by column key.
+        tables: rows by table; Table 3 may contain a method at several training lengths.
+        reaches: the reach of each column's numbers, by key.
+        length: the training length of Table 3's rows if a claim does not give one; None: any.
         face_value: take every number, and every correlation, as if it were exact.
     """
 
@@ -68,14 +73,14 @@ class Numbers:
         return 1.96 * math.sqrt(inside * (1 - inside) / answers) if answers else 0.0
 
     def number(self, row: Row, key: str) -> Number | None:
-        """A row's number in the column of this key; None where it has none."""
+        """Return the number of a row in the column ``key``; None if there is none."""
         value, known = row.get(key), column(key)
         if known is None or not is_number(value):
             return None
         return Number(str(row.get("name")), float(value), self._reach(key, float(value)), known)
 
     def of(self, method: str, where: str) -> Number | None:
-        """The number of a method (``NAME`` or ``NAME@STEPS``) in a column; None where there is none."""
+        """Return the number of a method (``NAME`` or ``NAME@STEPS``) in a column, or None."""
         name, _, length = method.partition("@")
         table, _, key = where.partition(".")
         for row in self.rows(table, int(length) if length else None):
@@ -86,7 +91,7 @@ class Numbers:
         return None
 
     def of_group(self, name: str, where: str) -> dict[str, Number]:
-        """The numbers of a group's methods in a column, those that are there."""
+        """Return the numbers of a group in a column, by method; methods without one are left out."""
         group = self.claims.groups[name]
         table, _, key = where.partition(".")
         return {
@@ -102,7 +107,7 @@ def _belongs(row: Row, group: Group) -> bool:
 
 
 def mean(name: str, numbers: Mapping[str, Number]) -> Number | None:
-    """The mean of a group, called by its name and how many there are; None of an empty one."""
+    """Return the mean of a group, named after the group and its size; None if the group is empty."""
     found = list(numbers.values())
     if not found:
         return None

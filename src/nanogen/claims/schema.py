@@ -1,8 +1,9 @@
-"""What config/claims.yaml may hold: a small language of comparisons, in which nothing is executed.
+"""The schema of config/claims.yaml: a small language of comparisons, in which nothing is executed.
 
 A column is written ``TABLE.KEY``, e.g. ``table2.fid`` (with guidance), ``table4.fid`` (without),
-``table3.geneval`` or ``times.t2i_hours``; a method by its name in the tables, ``METHOD@STEPS`` for
-Table 3's row at another length of training. Which values are better follows from the column.
+``table3.geneval`` or ``times.t2i_hours``. A method is written as its name in the tables, or as
+``METHOD@STEPS`` for its row of Table 3 at another training length. The column determines whether higher
+or lower values are better.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ Quantifier = Literal["every", "most"]
 
 
 class Group(Section):
-    """Methods: those of families and those named, less some."""
+    """A group of methods, chosen by family and by name."""
 
-    families: list[str] = Field(default_factory=list, description="every method of these")
-    methods: list[str] = Field(default_factory=list, description="and these, by name")
-    without: list[str] = Field(default_factory=list, description="but not these")
+    families: list[str] = Field(default_factory=list, description="families with all their methods")
+    methods: list[str] = Field(default_factory=list, description="further methods, by name")
+    without: list[str] = Field(default_factory=list, description="methods to leave out")
 
 
 class Reach(Section):
-    """How far a number may lie from what measuring again would give (half of its 95 % interval)."""
+    """Half of a number's 95 % interval: how far a repeated measurement may be from it."""
 
-    relative: float | None = Field(None, ge=0, description="share of the number")
+    relative: float | None = Field(None, ge=0, description="the reach, as a share of the number")
     images: int | None = Field(
-        None, gt=0, description="the share is of so many images; it grows as fewer, by the square root"
+        None, gt=0, description="images that the share refers to; it scales with 1 / sqrt(images)"
     )
     answers: int | None = Field(
         None,
         gt=0,
-        description="a mean of so many judgements in [0, 1]; the binomial interval is the widest",
+        description="judgements in [0, 1] in the mean; the reach is binomial, the largest possible",
     )
 
 
 class Best(Section):
-    """One method is the best of a group."""
+    """A method is the best of a group."""
 
     kind: Literal["best"]
     method: str
@@ -56,7 +57,7 @@ class Best(Section):
 
 
 class Order(Section):
-    """Each group is better than the next: in the mean, or every method than every one."""
+    """Each group is better than the next: its mean, or every one of its methods, than the next's."""
 
     kind: Literal["order"]
     groups: list[str] = Field(min_length=2)
@@ -65,7 +66,7 @@ class Order(Section):
 
 
 class Place(Section):
-    """A method is among the best, or the worst, share of a group, or is not."""
+    """A method is, or with ``inside: false`` is not, in the best or worst ``share`` of a group."""
 
     kind: Literal["place"]
     method: str
@@ -77,7 +78,7 @@ class Place(Section):
 
 
 class Pairs(Section):
-    """Of each pair of methods the second is better, or not worse."""
+    """The second method of each pair is better, or not worse, than the first."""
 
     kind: Literal["pairs"]
     pairs: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(min_length=1)
@@ -87,7 +88,7 @@ class Pairs(Section):
 
 
 class Factor(Section):
-    """One column is between so many times and so many times another, method by method."""
+    """The ratio of two columns is in an interval, for every or most methods of a group."""
 
     kind: Literal["factor"]
     group: str
@@ -98,14 +99,14 @@ class Factor(Section):
 
 
 class Methods(Section):
-    """Which methods a correlation is over."""
+    """The methods that a correlation is computed over."""
 
     families: list[str] = Field(min_length=1)
-    below: float | None = Field(None, description="only those with a smaller FID")
+    below: float | None = Field(None, description="only methods with a smaller FID")
 
 
 class Weak(Section):
-    """Pearson's |r| of FID and each score is below a limit, going by its interval."""
+    """Pearson's |r| of FID and each score is below a limit, judged by its interval."""
 
     kind: Literal["weak"]
     fid: str
@@ -125,7 +126,7 @@ class Weaker(Section):
 
 
 class Reproduced(Section):
-    """Table 1: each method's own number is not worse than the one its authors report."""
+    """Each method's own number in Table 1 is not worse than the one that its authors report."""
 
     kind: Literal["reproduced"]
     columns: Columns
@@ -137,21 +138,21 @@ Check = Annotated[
 
 
 class Claim(Section):
-    """One statement; it holds where all of its checks do."""
+    """One statement, which holds if all of its checks hold."""
 
-    says: str = Field(description="the statement, in a few words of this project's own")
-    section: str = Field(description="where the paper makes it")
+    says: str = Field(description="the statement, paraphrased in a few words")
+    section: str = Field(description="the section of the paper that makes it")
     checks: list[Check] = Field(min_length=1)
 
 
 class Claims(Section):
-    """The whole file."""
+    """The content of config/claims.yaml."""
 
     format: Literal["nanogen.claims"]
     format_version: Literal[1]
     groups: dict[str, Group]
-    published: dict[str, Reach] = Field(description="by column, of the paper's numbers")
-    measured: dict[str, Reach] = Field(description="by column, of a study's numbers")
+    published: dict[str, Reach] = Field(description="reach of the paper's numbers, by column")
+    measured: dict[str, Reach] = Field(description="reach of a study's numbers, by column")
     claims: dict[str, Claim] = Field(min_length=1)
 
 
@@ -169,7 +170,7 @@ def _groups(check: Section) -> list[str]:
 
 
 def _check_names(claims: Claims, where: str) -> None:
-    """Columns and groups that no table and no key has: a claim about them would never be told."""
+    """Raise UserError for an unknown group or column: a claim about it could never be decided."""
     for name, claim in claims.claims.items():
         for check in claim.checks:
             for group in _groups(check):
@@ -190,7 +191,7 @@ def _check_names(claims: Claims, where: str) -> None:
 
 
 def read_claims(path: Path = CONFIG / "claims.yaml") -> Claims:
-    """The claims in a file; raises UserError, in a sentence, where they are not in this language."""
+    """Read the claims in a file; raises UserError if they do not follow this schema."""
     claims = validate(Claims, [Layer(str(path), read_yaml(path))])
     _check_names(claims, str(path))
     return claims

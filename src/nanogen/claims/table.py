@@ -1,10 +1,11 @@
-"""The table of the paper's claims: what its own numbers say of each, and what a study's say."""
+"""The table of the paper's claims, with verdicts by the paper's own numbers or by a study's."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nanogen.claims.numbers import Counts, Numbers
 from nanogen.claims.schema import TABLES, read_claims
@@ -14,6 +15,7 @@ from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
+from nanogen.prompts.files import GENEVAL, of_benchmark
 from nanogen.report import paper_tables
 from nanogen.report.columns import Column, column
 from nanogen.report.finished_tables import Tables, study_tables
@@ -21,23 +23,24 @@ from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import Table
 
 NAME = "claims"
+BENCHMARKS = {"geneval": GENEVAL, "dpg_bench": "dpg", "genai_bench": "genai"}  # by score
 NOTE = (
-    "A claim holds where every comparison is as claimed, fails where one is not, and cannot be told "
-    "where numbers are missing or differ by less than the reach of their 95 % intervals "
+    "A claim holds if every comparison is as claimed, fails if one is not, and cannot be told if "
+    "numbers are missing or differ by less than the reach of their 95 % intervals "
     "(config/claims.yaml); correlations have bootstrap intervals. At face value: as if all numbers were "
-    "exact. Each number is of one training."
+    "exact. Each number is from one training run."
 )
 
 
 def _measured_tables(study: Study, inputs: Sequence[Path]) -> Tables:
-    """Those of the study's tables that there are; Table 1 has several rows per method."""
+    """Read the study's existing tables; Table 1, with several rows per method, is read separately."""
     given = {path.stem: path for path in inputs}
     paths = {name: given.get(name, Path(Paths(study).table(name))) for name in TABLES}
     there = {name: path for name, path in paths.items() if path.exists()}
     if not there:
         raise UserError(
-            f"study {study.study} has no table yet, neither {paths['table2']} nor another; make them "
-            "with `snakemake all`"
+            f"study {study.study} has none of the tables yet, such as {paths['table2']}; make them with "
+            "`snakemake all`"
         )
     first = (
         {"table1": read_rows(there.pop("table1"), needs=("method", "source"))}
@@ -48,7 +51,7 @@ def _measured_tables(study: Study, inputs: Sequence[Path]) -> Tables:
 
 
 def _counts(study: Study, inputs: Sequence[Path]) -> Counts:
-    """How many images FID is of, and how many judged images each score."""
+    """Return the number of images behind FID, and of judged images behind each text-to-image score."""
     imagenet = (
         load_run(study, study.methods[0], "imagenet").evaluation.images
         if "imagenet" in study.tasks
@@ -59,16 +62,25 @@ def _counts(study: Study, inputs: Sequence[Path]) -> Counts:
     path = next((p for p in inputs if p.suffix == ".json"), Path(Paths(study).prompts))
     content = read_json(path)
     check_label(content, path, "prompts", 1, None)
-    prompts = sum("benchmark" not in prompt for prompt in content["prompts"])  # the others name theirs
-    answers = prompts * load_run(study, study.methods[0], "t2i").evaluation.images_per_prompt
-    return Counts(imagenet, dict.fromkeys(("geneval", "dpg_bench", "genai_bench"), answers))
+    each = load_run(study, study.methods[0], "t2i").evaluation.images_per_prompt
+    answers = {score: _images(content["prompts"], name, each) for score, name in BENCHMARKS.items()}
+    return Counts(imagenet, answers)
+
+
+def _images(prompts: Sequence[Mapping[str, Any]], benchmark: str, each: int) -> int:
+    """Return the number of images that a benchmark judges.
+
+    A benchmark without prompts of its own judges the images of GenEval's.
+    """
+    chosen = of_benchmark(prompts, benchmark) or of_benchmark(prompts, GENEVAL)
+    return sum(prompts[k].get("images", each) for k in chosen)
 
 
 def numbers_of(study: Study | None, inputs: Sequence[Path] = ()) -> Numbers:
-    """What the claims are judged by: the paper's tables (``study`` None), or a study's.
+    """Return the numbers that claims are judged by: the paper's if ``study`` is None, else the study's.
 
     Args:
-        inputs: tables (CSV) and the study's prompts (JSON), else those at their usual places.
+        inputs: tables (CSV) and the study's prompts (JSON). Other files are read from their usual paths.
     """
     claims = read_claims()
     if study is None:
@@ -90,7 +102,7 @@ def _row(found: ClaimResult, source: str) -> Row:
 
 
 def table(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
-    """Every claim with its verdict and numbers; a study's beside the paper's verdict."""
+    """Return the table of all claims; for a study it also has the verdicts by the paper's numbers."""
     source = f"Study {study.study}" if study else "Published numbers"
     numbers = numbers_of(study, inputs)
     rows = [_row(found, source) for found in judge(numbers)]

@@ -1,4 +1,4 @@
-"""From findings to verdicts: a claim holds, fails, or cannot be told."""
+"""Combine findings into verdicts: a claim holds, fails, or cannot be decided."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from nanogen.report.columns import VERDICTS
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim with what was found of it, in order."""
+    """A claim with its findings, in order.
+
+    ``so`` is whether the claim holds; None if that cannot be decided.
+    """
 
     name: str
     claim: Claim
@@ -26,19 +29,19 @@ class ClaimResult:
 
     @property
     def numbers(self) -> str:
-        """Every comparison with its numbers."""
+        """Describe every comparison with its numbers."""
         return "; ".join(finding.text for finding in self.findings)
 
 
 def every(told: Sequence[bool | None]) -> bool | None:
-    """False as soon as one is false; true only where all are."""
+    """Return False if any is false, True if all are true, and None otherwise or if there are none."""
     if False in told:
         return False
     return True if told and None not in told else None
 
 
 def most(told: Sequence[bool | None]) -> bool | None:
-    """Whether more than half are true, however the untold ones may be."""
+    """Return whether more than half are true; None if that depends on undecided ones."""
     yes, no = told.count(True), told.count(False)
     if 2 * yes > len(told):
         return True
@@ -52,7 +55,7 @@ def _check(check: Check, numbers: Numbers) -> tuple[bool | None, list[Finding]]:
 
 
 def judge(numbers: Numbers) -> list[ClaimResult]:
-    """Every claim of the file, in its order."""
+    """Judge every claim of the file, in its order."""
     judged = []
     for name, claim in numbers.claims.claims.items():
         checked = [_check(check, numbers) for check in claim.checks]

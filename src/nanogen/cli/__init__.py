@@ -1,4 +1,7 @@
-"""The `nanogen` program. A command's module is imported when it is called, heavy libraries later."""
+"""The `nanogen` program.
+
+The module of a command is imported when the command is called, and heavy libraries only when needed.
+"""
 
 from __future__ import annotations
 
@@ -41,21 +44,24 @@ def _module(name: str) -> ModuleType:
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
-    """The parser of one command."""
+    """Return the parser of one command."""
     parser = argparse.ArgumentParser(prog=f"nanogen {name}", description=COMMANDS[name][1])
     _module(name).arguments(parser)
     return parser
 
 
 def parsers() -> dict[str, dict[str, argparse.ArgumentParser]]:
-    """The parsers of all commands by their names, in the groups of ``nanogen --help``."""
+    """Return the parsers of all commands by name, in the groups of ``nanogen --help``."""
     return {title: {name: parser_of(name) for name in commands} for title, commands in GROUPS.items()}
 
 
 def _record(
     args: argparse.Namespace, made: Sequence[Made] | None, argv: Sequence[str], began: datetime
 ) -> None:
-    """Note beside its outputs how a step of the graph, a command with --config and --output, ran."""
+    """Write the records of a step of the graph next to its outputs.
+
+    A step is a command with --config and --output.
+    """
     from nanogen.files import read_json
     from nanogen.records import facts, record
 
@@ -67,7 +73,7 @@ def _record(
 
 
 def _run(name: str, args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
-    """Run a command; in a store, where there is one and its output belongs there."""
+    """Run a command, or take its output from a store; an output that belongs in one is written there."""
     from nanogen import store
     from nanogen.cli.stored import entry_of
 
@@ -83,8 +89,11 @@ def _run(name: str, args: argparse.Namespace, argv: Sequence[str], began: dateti
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 0 if it succeeded, 2 for a user's mistake, 130 when interrupted, 75 when out of
-    time."""
+    """Run one command and return its exit code.
+
+    It is 0 for success, 2 for a user's mistake, 130 if interrupted, 75 if out of time, and 1 if the
+    output cannot be written.
+    """
     argv = sys.argv[1:] if argv is None else argv
     began = datetime.now(UTC)
     log_to_terminal(logging.INFO)
@@ -97,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(printable(f"nanogen {name}: {error}"), file=sys.stderr)
         return 2
-    except BrokenPipeError:  # who reads the output has seen enough
+    except BrokenPipeError:  # the reader of the output, e.g. head, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNWRITTEN
     except KeyboardInterrupt as error:

@@ -1,4 +1,4 @@
-"""Tables and figures made by the functions that their list names (`nanogen.report.artefacts`)."""
+"""Make tables and figures with the functions listed in `nanogen.report.artefacts`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def table(name: str, study: Study | None, inputs: Sequence[Path] = ()) -> Table:
-    """A table of a study, or of the paper's numbers where ``study`` is None.
+    """Return a table of a study, or of the paper's numbers if ``study`` is None.
 
     Args:
-        inputs: the files to read; those not among them are looked for at their usual places.
+        inputs: the files to read; other files that are needed are read from their default paths.
 
-    Raises UserError for a table that the study or the paper has not, and where a file is missing.
+    Raises UserError if the study or the paper does not have the table, or if a file is missing.
     """
     artefact = _known(name, TABLES)
     if study is None and artefact.published == "copied":
@@ -36,7 +36,7 @@ def table(name: str, study: Study | None, inputs: Sequence[Path] = ()) -> Table:
 def figure(
     name: str, study: Study | None, inputs: Sequence[Path], style: FigureStyle
 ) -> tuple[Figure, list[str]]:
-    """A figure of a study or of the paper's numbers, and lines that say what it shows; see `table`."""
+    """Return a figure of a study or of the paper's numbers, and lines that describe it; see `table`."""
     artefact = _known(name, FIGURES)
     _check(artefact, study)
     return _make(artefact, study, inputs, style)
@@ -45,8 +45,8 @@ def figure(
 def _known(name: str, among: Mapping[str, Artefact]) -> Artefact:
     if name == "figure3":
         raise UserError(
-            "Figure 3 shows images of the paper's own networks, which no published number gives "
-            "back; `snakemake figure3` draws a study's own, after half and after all of its training"
+            "Figure 3 shows images of the paper's own networks, which cannot be reconstructed from "
+            "published numbers; `snakemake figure3` draws it for a study, after half and all of training"
         )
     if name not in among:
         kind = next(iter(among.values())).kind

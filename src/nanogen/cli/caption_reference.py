@@ -1,4 +1,4 @@
-"""`nanogen caption-reference`: moments of the images of a set of captions, for its FID."""
+"""`nanogen caption-reference`: compute the moments of a caption set's images, for its FID."""
 
 from __future__ import annotations
 

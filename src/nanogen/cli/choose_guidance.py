@@ -1,4 +1,4 @@
-"""`nanogen choose-guidance`: the guidance scale whose small sample set has the lowest FID."""
+"""`nanogen choose-guidance`: choose the guidance scale whose small sample set has the lowest FID."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nanogen claims: which of the paper's claims hold, by the paper's numbers or a study's."""
+"""nanogen claims: check the paper's claims against its numbers or a study's."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def stage_arguments(parser: argparse.ArgumentParser, *inputs: str, output: str) 
 
 
 def at_least(option: str, least: int) -> Callable[[str], int]:
-    """The type of an ``option`` that counts; raises UserError below ``least``."""
+    """Return the argparse type of an integer ``option``; it raises UserError below ``least``."""
 
     def number(text: str) -> int:
         if (value := int(text)) < least:
@@ -37,18 +37,18 @@ def at_least(option: str, least: int) -> Callable[[str], int]:
 
 
 def batch_argument(parser: argparse.ArgumentParser) -> None:
-    """Add --batch-size, of images that are read for a network."""
+    """Add --batch-size, the number of images that are read at a time for a network."""
     parser.add_argument(
         "--batch-size",
         type=at_least("--batch-size", 1),
         default=128,
-        help="images read at a time; results do not depend on it, since networks see 32 at a time "
+        help="images read at a time; results do not depend on it, since networks process 32 at a time "
         "(default: 128)",
     )
 
 
 def moment(text: str) -> float:
-    """The type of an option that is a time, UNIX seconds or ISO 8601; raises UserError."""
+    """Parse a time in UNIX seconds or ISO 8601; raises UserError if it is neither."""
     with suppress(ValueError):
         return float(text)
     try:
@@ -73,7 +73,7 @@ def saving_arguments(parser: argparse.ArgumentParser, checkpoint_every: int) -> 
 
 
 def read_stage(path: Path, name: str) -> dict[str, Any]:
-    """The stage configuration in ``path``; raises UserError if it is another stage's."""
+    """Read the stage configuration in ``path``; raises UserError if it belongs to another stage."""
     stage = read_json(path)
     if stage.get("stage") != name:
         raise UserError(f"{path} configures stage {stage.get('stage')!r}, not {name!r}")
@@ -101,7 +101,7 @@ def run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> Non
 
 
 def stage_of_run(args: argparse.Namespace) -> TrainStage:
-    """The ``train`` stage of the run that ``run_arguments`` named."""
+    """Return the ``train`` stage of the run that the options of `run_arguments` name."""
     from nanogen.config import load_study, stages
     from nanogen.config.train_stage import TrainStage
 

@@ -1,4 +1,4 @@
-"""`nanogen config`: a run's resolved configuration and hash, or the difference of the two tasks."""
+"""`nanogen config`: print a run's resolved configuration and hash, or how the tasks differ."""
 
 from __future__ import annotations
 

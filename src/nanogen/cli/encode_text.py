@@ -54,7 +54,7 @@ def _captions(path: Path, hash: str) -> dict[str, Sequence[str]]:
 
 
 def _classes(path: Path, hash: str) -> dict[str, Sequence[str]]:
-    """The caption of each class, which all its images have; raises UserError if they differ."""
+    """Return the caption of each class; raises UserError if its images have different captions."""
     from nanogen.data.images import ImageFile
 
     images = ImageFile(path, hash)
@@ -63,8 +63,8 @@ def _classes(path: Path, hash: str) -> dict[str, Sequence[str]]:
         if found.setdefault(label, caption) != caption:
             raise UserError(
                 f"{path}: images of the class {images.classes[label]} are captioned {found[label]!r} "
-                f"and {caption!r}; a class is prompted by text only where its images have one "
-                "caption, as those of a folder do (data.source: folder)"
+                f"and {caption!r}; a class can be prompted by text only if all its images have the "
+                "same caption, as in a folder of photographs (data.source: folder)"
             )
     missing = [name for label, name in enumerate(images.classes) if label not in found]
     if missing:

@@ -1,4 +1,4 @@
-"""`nanogen export`: a model folder of ours as a checkpoint under the released names."""
+"""`nanogen export`: convert a model folder to a checkpoint in the authors' format."""
 
 from __future__ import annotations
 

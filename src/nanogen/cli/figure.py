@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if args.style:
         look = _style(args.style)
     drawn, said = artefact.figure(args.name, study, args.input, look)
-    with style.applied(look):  # the files' settings, e.g. the salt of SVG's names
+    with style.applied(look):  # settings of the saved files, e.g. the salt of SVG IDs
         paths = style.save(drawn, args.output_prefix)
     for line in [*said, *paths]:
         print(line)

@@ -1,4 +1,4 @@
-"""`nanogen import`: a checkpoint that the authors released, as a model folder of ours."""
+"""`nanogen import`: convert a checkpoint in the authors' format to a model folder."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> None:
 
     parameters = import_checkpoint(args.checkpoint, args.weights, stage_of_run(args), args.out)
     print(f"{args.out}: {args.method} on {args.task}, {parameters} parameters")
-    print(f"images of it: nanogen sample --model {args.out} --help")
+    print(f"draw images:  nanogen sample --model {args.out} --help")
     print(f"in a study:   trained: {{{args.task}: {{{args.method}: {args.out}}}}}")

@@ -16,8 +16,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         type=Path,
-        help="folder of its encoder; without one the tokenizer decodes, which sampling needs, and does "
-        "not encode",
+        help="folder of its encoder; without it the tokenizer can only decode, which is all that "
+        "sampling needs",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write the tokenizer to")
 
@@ -33,5 +33,5 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--tokenizer {args.tokenizer} is of kind {model.kind}; import-rae makes an RAE")
     resolution = stages.task_data(study, "imagenet").resolution
     import_rae(args.decoder, args.statistics, model, resolution, args.out, args.encoder)
-    print(f"{args.out}: {args.tokenizer} of images of {resolution} pixels")
+    print(f"{args.out}: {args.tokenizer} for images of {resolution} pixels")
     print(f"in a study: models: {{{args.tokenizer}: {{source: path, path: {args.out}}}}}")

@@ -1,4 +1,4 @@
-"""`nanogen join-latents`: join the shards that several jobs encoded to one cache."""
+"""`nanogen join-latents`: join the shards of a latent cache, which several jobs encoded."""
 
 from __future__ import annotations
 

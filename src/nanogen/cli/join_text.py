@@ -1,4 +1,4 @@
-"""`nanogen join-text`: join the text features that several jobs encoded to one cache."""
+"""`nanogen join-text`: join the shards of text features, which several jobs encoded."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _note_usage(command: Sequence[str], began: datetime) -> None:
-    """Into the records of a step that several processes ran, what all of this node's used.
+    """Add the resource usage of all processes of this node to the records of a step.
 
-    The first of them wrote the records, and knows of itself only.
+    The first process wrote the records, and knows only its own usage.
     """
     from nanogen.files import read_json
     from nanogen.records import record

@@ -1,4 +1,4 @@
-"""nanogen leaderboard: entries merged into a table that shows both axes."""
+"""nanogen leaderboard: merge entries into a table that shows both axes."""
 
 from __future__ import annotations
 

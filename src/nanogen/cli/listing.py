@@ -1,14 +1,14 @@
-"""Every command: the module in `nanogen.cli` that runs it, and what it does.
+"""The list of all commands: the module in `nanogen.cli` that runs each, and what it does.
 
-A module has ``arguments(parser)`` and ``run(args)``. The latter may return pairs (JSON of a stage, what
-it made); otherwise that is --output, made by --config.
+A module has ``arguments(parser)`` and ``run(args)``. ``run`` may return pairs (JSON of a stage, path of
+its output); without them, the only pair is that of --config and --output.
 """
 
 from __future__ import annotations
 
 Listing = dict[str, tuple[str, str]]
 
-# For people, by what one wants to do. Rules call some of these, too.
+# Commands for users, grouped by purpose. Rules call some of them, too.
 FOR_PEOPLE: dict[str, Listing] = {
     "Plan a study": {
         "plan": ("plan", "print what a study would compute, download and store"),
@@ -45,7 +45,7 @@ FOR_PEOPLE: dict[str, Listing] = {
         "docs": ("docs", "build the documentation as a site that opens from disk"),
     },
 }
-# For the rules of the graph; everything that they read and write is given by options.
+# Commands for the rules of the graph; options name everything that they read and write.
 FOR_RULES: Listing = {
     "draw-inputs": ("draw_inputs", "draw images in a data set's format, for a rehearsal"),
     "make-data": ("make_data", "draw scenes or import photographs into HDF5"),
@@ -54,7 +54,7 @@ FOR_RULES: Listing = {
     "build-model": ("build_model", "train a small frozen network from scratch"),
     "random-model": ("random_model", "write a frozen network with random weights, for a rehearsal"),
     "fetch-model": ("fetch_model", "download a frozen network"),
-    "fetch-checkpoint": ("fetch_checkpoint", "download and import a trained model that is published"),
+    "fetch-checkpoint": ("fetch_checkpoint", "download and import a published trained model"),
     "fetch-data": ("fetch_data", "download a data set from the Hugging Face hub"),
     "encode-latents": ("encode_latents", "cache a data set's latents"),
     "join-latents": ("join_latents", "join the shards of a latent cache"),
@@ -78,14 +78,14 @@ FOR_RULES: Listing = {
     "numbers": ("numbers", "write the numbers that a text quotes as LaTeX commands"),
     "report": ("report", "put a study's tables and figures on one HTML page, the main ones first"),
     "bundle": ("bundle", "pack a study's tables, figures and numbers into an archive with checksums"),
-    "stand-in": ("stand_in", "run a command against a local stand-in of the hub with tiny models"),
+    "stand-in": ("stand_in", "run a command against a local stand-in for the hub with tiny models"),
 }
 GROUPS = {**FOR_PEOPLE, "Steps that Snakemake's rules call": FOR_RULES}
 COMMANDS: Listing = {name: of for part in GROUPS.values() for name, of in part.items()}
 
 
 def listed() -> str:
-    """All commands in two groups, as ``nanogen --help`` prints them."""
+    """Return all commands by group, as ``nanogen --help`` prints them."""
     width = max(map(len, COMMANDS)) + 2
     lines = []
     for title, commands in GROUPS.items():

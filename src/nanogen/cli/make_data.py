@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> None:
     from nanogen.store import found as store_has
     from nanogen.store import stores
 
-    stage = read_stage(args.config, "data")
+    configured = read_stage(args.config, "data")
+    stage = {**configured, "data": dict(configured["data"])}
     if args.root and stage["data"]["root"] is None:
         stage["data"]["root"] = args.root
     workers = args.workers or cores()
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     if args.parts is None:
         raise UserError("--shard needs --parts, the folder that all jobs of this import share")
     share = Share.parse(args.shard)
-    if stores() and store_has(data_entry(stage, args.root)):
+    if stores() and store_has(data_entry(configured, args.root)):
         write_json(args.output, label("image_share", 1, stage["hash"], rows={}))
         return
     found = write_share(stage, args.parts, share.number, share.count, workers)

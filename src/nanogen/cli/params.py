@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
         return
     named = (args.method, args.task)
     if args.all == any(named) or any(named) != all(named):
-        raise UserError("give --method and --task of one run, or --all for the study's, or --tokenizers")
+        raise UserError("give --method and --task for one run, or --all for every run, or --tokenizers")
     study = load_study(args.study)
     if not args.all:
         print(_parameters(study, args.method, args.task))
@@ -43,7 +43,10 @@ def _parameters(study: Study, method: str, task: str) -> int:
 
 
 def _tokenizers(study: str) -> None:
-    """What stage 1 trains: decoders or autoencoders, and heads on a frozen discriminator's features."""
+    """Print the sizes of what stage 1 trains.
+
+    These are decoders or autoencoders, and heads on a frozen discriminator's features.
+    """
     from nanogen.stage1.sizes import sizes
 
     print("tokenizer,steps,params,discriminator_heads,discriminator_frozen")

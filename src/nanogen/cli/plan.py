@@ -12,7 +12,7 @@ from nanogen.config.schema import Task
 from nanogen.errors import UserError
 from nanogen.text import human
 
-# The authors' 100,000 steps took about 10 hours on 32 H200, 89 images/s of each: 9 % of its bf16 peak.
+# The authors' 100,000 steps took about 10 hours on 32 H200: 89 images/s on each, 9 % of its bf16 peak.
 TFLOPS = 989.0
 UTILISATION = 0.09
 
@@ -22,12 +22,12 @@ SAMPLING_UTILISATION = 0.3  # forward passes in bfloat16; assumed, not measured
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--study", default="nano", help="name or YAML file")
-    parser.add_argument("--data-root", help="folder of the photographs, for a study of one's own images")
+    parser.add_argument("--data-root", help="folder of the photographs, for a study of your own images")
     parser.add_argument(
         "--utilisation",
         type=float,
-        help="share of the GPU's peak that is reached (default: in training the study's key, or the "
-        f"authors' {UTILISATION}; {SAMPLING_UTILISATION} in sampling, assumed)",
+        help="fraction of the GPU's peak that is reached (default: for training the study's key, or the "
+        f"authors' {UTILISATION}; for sampling {SAMPLING_UTILISATION}, which is assumed)",
     )
     parser.add_argument(
         "--tflops", type=float, default=TFLOPS, help=f"peak of one GPU (default: {TFLOPS:.0f}, H100)"
@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     if args.tflops <= 0 or not (args.utilisation is None or 0 < args.utilisation <= 1):
-        raise UserError("--utilisation must lie in (0, 1], --tflops above 0")
+        raise UserError("--utilisation must be in (0, 1], and --tflops above 0")
     if args.free_gb is not None and args.free_gb < 0:
         raise UserError("--free-gb must be at least 0")
     study = load_study(args.study, {"data_root": args.data_root} if args.data_root else None)
@@ -55,8 +55,8 @@ def run(args: argparse.Namespace) -> None:
         f"({len(study.methods)} methods x {len(study.tasks)} tasks{each})"
     )
     if not _known(study):
-        print("Its sizes follow from the photographs: say where they lie with --data-root PATH.")
-        print("In all: nothing to download; disk and CPU minutes as of the photographs.")
+        print("Its sizes depend on the photographs: give their folder with --data-root PATH.")
+        print("In all: nothing to download; disk and CPU minutes depend on the photographs.")
         return
     free = None if args.free_gb is None else args.free_gb * 1e9
     choice = cache_choice.choice(study) if free is None else cache_choice.choose(study, free)
@@ -75,14 +75,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _known(study: Study) -> bool:
-    """Whether the data's sizes are: not where a study's own photographs are not named."""
+    """Whether the sizes of the data are known; for a user's photographs this needs their folder."""
     return study.data.get("source") != "folder" or bool(study.data_root)
 
 
 def _runs(
     study: Study, choice: Choice, own: list[tuple[str, Task]], tflops: float, utilisation: float
 ) -> list[str]:
-    """A line for every training, one for all, and what the columns mean; none without a training."""
+    """Return a line for each training, the total and a legend; empty if nothing is trained."""
     from nanogen.backbones import parameter_count
     from nanogen.report.totals import train_stage
 
@@ -112,7 +112,7 @@ def _runs(
 
 
 def _samples(study: Study, tflops: float, utilisation: float) -> list[str]:
-    """GPU hours of every method's sample sets and what measures them, of a study that trains nothing."""
+    """Return the GPU hours of sampling and features per method, for a study that trains nothing."""
     if study.released is None or not study.released.models or not study.for_gpus:
         return []
     from nanogen.report.totals import sample_sets
@@ -132,7 +132,7 @@ def _samples(study: Study, tflops: float, utilisation: float) -> list[str]:
 
 
 def _tokenizers(study: Study) -> list[str]:
-    """A line for every tokenizer that is trained here, and what the columns mean."""
+    """Return a line for each tokenizer that the study trains, and a legend."""
     from nanogen.stage1.sizes import sizes
 
     found = list(sizes(study))

@@ -12,7 +12,7 @@ from nanogen.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Memory is the largest process's; runs that failed or were made again do not count."
+    parser.epilog = "Memory is the largest process's; runs that failed or were repeated are left out."
     parser.add_argument("--study", required=True, help="a study's name or file")
     given_argument(parser)
     parser.add_argument(
@@ -33,4 +33,4 @@ def run(args: argparse.Namespace) -> None:
         )
     console = Console(width=None if sys.stdout.isatty() else terminal.PLAIN_WIDTH)
     console.print(profile.timeline(runs) if args.timeline else profile.by_command(runs))
-    console.print(f"From the first run's beginning to the last one's end: {profile.elapsed(runs):.1f} s")
+    console.print(f"From the first run's start to the last one's end: {profile.elapsed(runs):.1f} s")

@@ -1,4 +1,4 @@
-"""`nanogen push`: a trained model with its scores to a repository of the Hugging Face hub."""
+"""`nanogen push`: upload a trained model with its scores to the Hugging Face hub."""
 
 from __future__ import annotations
 

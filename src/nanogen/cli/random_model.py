@@ -1,4 +1,4 @@
-"""`nanogen random-model`: a frozen network of random weights, in the format of the downloaded one."""
+"""`nanogen random-model`: write a frozen network with random weights, in the downloaded one's format."""
 
 from __future__ import annotations
 

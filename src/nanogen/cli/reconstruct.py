@@ -1,4 +1,4 @@
-"""`nanogen reconstruct`: how well a tokenizer reconstructs images, by any number of processes."""
+"""`nanogen reconstruct`: measure how well a tokenizer reconstructs images, in one process or more."""
 
 from __future__ import annotations
 

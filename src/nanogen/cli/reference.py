@@ -1,4 +1,4 @@
-"""`nanogen reference`: features and moments of the real images, and FDr's constants."""
+"""`nanogen reference`: compute features and moments of the real images, and FDr's constants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nanogen sample`: images from a trained model, by hand or as a study's sample set."""
+"""`nanogen sample`: draw images from a trained model, by hand or as a study's sample set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nanogen.config.sample_stage import PublicSampleStage, SampleStage
     from nanogen.sampling.draw import Drawn
 
-COLUMNS = 8  # of a grid that has one image of each text
+COLUMNS = 8  # of a grid with one image per text
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     size = at_least("--batch-size", 1)
     parser.add_argument("--batch-size", type=size, default=50, help="images at a time (default: 50)")
-    hand = parser.add_argument_group("by hand; what is not given is as the model's study has it")
+    hand = parser.add_argument_group("by hand; defaults are those of the model's study")
     hand.add_argument(
         "--prompt",
         action="append",
@@ -60,14 +60,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     hand.add_argument("--count", type=int, help="images per prompt or class (default: 1)")
     hand.add_argument("--steps", type=int, help="Euler steps")
-    hand.add_argument("--guidance", type=float, help="guidance scale; 1 is without guidance")
+    hand.add_argument("--guidance", type=float, help="guidance scale; 1 means no guidance")
     hand.add_argument("--seed", type=int, help="seed of the noise (default: the model's)")
     hand.add_argument(
         "--text-encoder",
         type=Path,
         help="folder of the text encoder (default: the study's, if it is found)",
     )
-    sample_set = parser.add_argument_group("a study's sample set, as the rule calls it")
+    sample_set = parser.add_argument_group("a study's sample set, as Snakemake's rule calls it")
     sample_set.add_argument("--config", type=Path, help="the stage's configuration")
     sample_set.add_argument("--prompts", type=Path, help="prompts, for text-to-image")
     sample_set.add_argument("--text", type=Path, help="the prompts' text features")
@@ -135,7 +135,7 @@ def _sample_set(args: argparse.Namespace) -> None:
 
 
 def _with_scale(stage: SampleStage, chosen: Path | None) -> SampleStage:
-    """The stage with the guidance scale that its sweep found, if it is sampled with that scale."""
+    """Return the stage, with the guidance scale that its sweep chose if it is sampled with it."""
     if "guidance" not in stage.expects:
         return stage
     from nanogen.metrics.guidance_choice import read_choice
@@ -146,12 +146,12 @@ def _with_scale(stage: SampleStage, chosen: Path | None) -> SampleStage:
     return replace(stage, sampling=stage.sampling.model_copy(update={"guidance_scale": scale}))
 
 
-# what draws, from labels to what it draws from, the prompts (none: classes)
+# generator, function from labels to its conditions, prompts (None: it draws classes)
 Drawing = tuple[Any, Callable[[Any], Any], list[dict[str, Any]] | None]
 
 
 def _trained(stage: SampleStage, args: argparse.Namespace, device: Any) -> Drawing:
-    """A trained model with its sampler."""
+    """Return the generator of a trained model."""
     from nanogen.sampling.generate import Generator
 
     model = _model(stage, args.model)
@@ -162,7 +162,7 @@ def _trained(stage: SampleStage, args: argparse.Namespace, device: Any) -> Drawi
 
 
 def _public(stage: PublicSampleStage, args: argparse.Namespace, device: Any) -> Drawing:
-    """A public model's pipeline, which reads the prompts themselves."""
+    """Return the generator of a public model's pipeline, whose conditions are the prompts' text."""
     from nanogen.models.card import expect_model
     from nanogen.models.pipelines import load_pipeline
     from nanogen.sampling.inputs import prompts_of
@@ -192,7 +192,7 @@ def _model(stage: SampleStage, folder: Path | None) -> Any:
 
 
 def _load_kept(model: Any, stage: SampleStage, step: int, path: Path | None) -> None:
-    """Replace the weights by the average that the training kept after ``step``."""
+    """Load the averaged weights that the training kept after ``step``."""
     from nanogen.stage2.snapshots import read
 
     if path is None:
@@ -209,23 +209,23 @@ def _tokenizer(stage: SampleStage, args: argparse.Namespace) -> Any:
 
 
 def _conditions(stage: SampleStage, args: argparse.Namespace) -> tuple[Any, list[dict[str, Any]] | None]:
-    """(function from labels to conditions, prompts or None)."""
+    """Return (function from labels to conditions, prompts or None)."""
     from nanogen.sampling.inputs import class_conditions, prompts_of, text_conditions
 
     if stage.train.conditioner.kind == "label":
         return class_conditions, None
     if args.text is None or (args.prompts is None and stage.task == "t2i"):
         raise UserError(
-            "text-to-image needs --prompts FILE and --text FILE, classes by text --text FILE"
+            "text-to-image needs --prompts FILE and --text FILE; classes as text need --text FILE"
         )
     prompts = prompts_of(stage, args.prompts) if stage.task == "t2i" else None
     return text_conditions(stage, args.text), prompts
 
 
 def write_images(drawn: Sequence[Drawn], output: Path, count: int, title: str) -> list[Path]:
-    """Save a grid where ``output`` ends in .png, else one file per image in the folder ``output``.
+    """Save a grid if ``output`` ends in .png, otherwise one file per image in the folder ``output``.
 
-    A row of the grid is a text's ``count`` images, or several texts where each has one.
+    A row of the grid has the ``count`` images of one text, or images of several texts if ``count`` is 1.
     """
     from PIL import Image
 

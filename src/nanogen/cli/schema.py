@@ -1,4 +1,4 @@
-"""`nanogen schema`: the JSON schemas of configuration files and entries, written or compared."""
+"""`nanogen schema`: write or compare the JSON schemas of configuration files and entries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def schema_files() -> dict[str, str]:
-    """File name -> text of every schema."""
+    """Return file name -> text of every schema."""
     from nanogen.config.json_schemas import entry_schema, json_schemas
     from nanogen.leaderboard.entry import Entry
 
@@ -46,6 +46,6 @@ def _compare(folder: Path) -> None:
     ]
     if drifted:
         raise UserError(
-            f"{folder}: {', '.join(drifted)} no longer say what nanogen.config.schema says; "
+            f"{folder}: {', '.join(drifted)} no longer match nanogen.config.schema; "
             f"run nanogen schema --output {folder}"
         )

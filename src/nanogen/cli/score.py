@@ -1,4 +1,4 @@
-"""`nanogen score`: FID, IS, FDr, MIND, precision and recall, and sFID of any folder of images."""
+"""`nanogen score`: compute FID, IS, FDr, MIND, precision, recall and sFID of any set of images."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--extractor",
         action="append",
         metavar="NAME[=DIR]",
-        help="a file in config/models and the folder of the network (default: the study's); "
-        "may be repeated: FID, IS, precision, recall and sFID use the first one (default: the study's)",
+        help="a file in config/models and the folder of the network (default: the study's); may be "
+        "repeated: FID, IS, precision, recall and sFID use the first one (default: all of the study's)",
     )
     parser.add_argument(
         "--metrics",
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _extractors(study: Any, given: list[str] | None) -> list[Any]:
-    """The chosen extractors; raises UserError where one is not there, with where it comes from."""
+    """Return the chosen extractors; raises UserError that names the source of a missing one."""
     from nanogen.config import load_model, plan, stages
     from nanogen.config.paths import Paths
     from nanogen.metrics.references import Chosen
@@ -90,7 +90,7 @@ def _extractors(study: Any, given: list[str] | None) -> list[Any]:
 
 
 def _show(scores: dict[str, Any]) -> None:
-    """One line per number, then how each was measured."""
+    """Print one line per number, then how each was measured."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""`nanogen score-samples`: every metric of a study's sample set, in one process."""
+"""`nanogen score-samples`: compute every metric of a study's sample set in one command."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="folder of an extractor, or of detector, color_classifier, scorer, matcher, dpg_model, "
-        "genai_model or extractor; repeat for each",
+        help="folder of a network; NAME is an extractor's, or detector, color_classifier, scorer, "
+        "matcher, dpg_model, genai_model or extractor; repeat for each",
     )
     parser.add_argument(
         "--captions",

@@ -1,4 +1,4 @@
-"""`nanogen score-t2i`: text-to-image metrics of images from any generator."""
+"""`nanogen score-t2i`: compute text-to-image metrics of images from any generator."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="DIR",
-        help="folder to write METRIC.json, and METRIC.jsonl with a line per image, to",
+        help="folder for METRIC.json, and for METRIC.jsonl with a line per image",
     )
 
 

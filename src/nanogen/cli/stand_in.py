@@ -1,4 +1,4 @@
-"""`nanogen stand-in`: run a command with a hub on this machine that has tiny released models."""
+"""`nanogen stand-in`: run a command against a local stand-in for the hub with tiny models."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from pathlib import Path
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--study", required=True, help="the study whose released models the stand-in has"
-    )
+    parser.add_argument("--study", required=True, help="study whose released models the stand-in offers")
     parser.add_argument("--folder", type=Path, required=True, help="folder to write its files to")
     parser.add_argument("command", nargs="+", metavar="-- COMMAND", help="command to run meanwhile")
 

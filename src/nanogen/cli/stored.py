@@ -1,4 +1,4 @@
-"""Which outputs of commands lie in a store (`nanogen.store`), and under which name."""
+"""Which outputs of commands are kept in a store (`nanogen.store`), and their names there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nanogen import store
-from nanogen.data.stage import stays_in_shards
+from nanogen.data.in_place import in_place
+from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 from nanogen.files import read_json
 from nanogen.identity import config_hash
@@ -21,7 +22,7 @@ LAUNCHED = ("train-tokenizer", "tune-tokenizer")
 
 
 def entry_of(name: str, args: argparse.Namespace) -> Entry | None:
-    """What the command makes, if it belongs into a store and there is one."""
+    """Return the store entry of a command's output; None if it has none or there is no store."""
     if not store.stores():
         return None
     if name == "fetch-data":
@@ -35,12 +36,15 @@ def entry_of(name: str, args: argparse.Namespace) -> Entry | None:
     return Entry("networks", _hash(args.config)) if name in NETWORKS else None
 
 
-def data_entry(stage: Mapping[str, Any], root: str | None) -> Entry:
-    """The image file of a ``data`` stage. One that names tar shards is of those that it names, unless
-    they were downloaded: ``root`` is the folder of the downloads."""
-    data, name = stage["data"], str(stage["hash"])
-    if stays_in_shards(data["source"], data["store"]):
-        given = data.get("root")
+def data_entry(stage: Mapping[str, Any], downloads: str | None) -> Entry:
+    """Return the entry of the image file of a ``data`` stage, as it was configured.
+
+    The name of a file that refers to shards depends on their folder, unless they were downloaded.
+    ``downloads`` is the folder of the downloads.
+    """
+    given, name = stage["data"].get("root"), str(stage["hash"])
+    data = {**stage["data"], "root": given or downloads}
+    if in_place(DataStage.from_json({**stage, "data": data})):
         name += f"-{config_hash([os.path.realpath(given)])}" if given else "-places"
     return Entry("data", name, ".h5")
 
@@ -50,7 +54,7 @@ def _hash(config: Path) -> str:
 
 
 def launched(command: Sequence[str], launch: Callable[[Sequence[str]], None]) -> None:
-    """``launch`` a command of several processes; a tokenizer is made in the store and linked."""
+    """Launch a command of several processes; a tokenizer is written to the store and linked."""
     if command[0] not in LAUNCHED or not store.stores():
         launch(command)
         return
@@ -62,7 +66,7 @@ def launched(command: Sequence[str], launch: Callable[[Sequence[str]], None]) ->
         raise UserError(f"{command[0]}: --config and --output are needed")
 
     def make(path: Path) -> None:
-        place = os.environ.pop(store.VARIABLE)  # the processes that it starts do not ask again
+        place = os.environ.pop(store.VARIABLE)  # the launched processes do not use the store
         try:
             launch([*rest, "--config", str(step.config), "--output", str(path)])
         finally:

@@ -1,4 +1,4 @@
-"""The options that say where a report's numbers come from: a study, or the paper."""
+"""Options for the source of a report's numbers: a study or the paper."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def given_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def named_source_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --source (required), --given and --input: the numbers of what is asked by hand."""
+    """Add --source (required), --given and --input, for commands that users run by hand."""
     parser.add_argument("--source", required=True, help=f"{PUBLISHED}, or a study's name or file")
     given_argument(parser)
     parser.add_argument(
@@ -41,12 +41,12 @@ def named_source_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def named_source(args: argparse.Namespace) -> Study | None:
-    """The study of --source; None for the paper's own numbers."""
+    """Return the study of --source; None for the paper's own numbers."""
     return None if args.source == PUBLISHED else read_study(args.source, args.given)
 
 
 def parse_keys(text: str, option: str) -> dict[str, Any]:
-    """A JSON object given on the command line; raises UserError naming the option."""
+    """Parse a JSON object from the command line; raises UserError that names the option."""
     keys = parsed(text, f"{option} {text}")
     if not isinstance(keys, Mapping):
         raise UserError(f'{option}: expected a JSON object such as {{"key": 1}}, got {text}')
@@ -54,7 +54,7 @@ def parse_keys(text: str, option: str) -> dict[str, Any]:
 
 
 def read_study(name: str, given: str = "{}") -> Study:
-    """The study of --study and --given."""
+    """Load the study of --study with the keys of --given."""
     keys = parse_keys(given, "--given")
     if Path(name).suffix == ".json":
         return study_from(merged(read_json(name), keys))

@@ -1,4 +1,4 @@
-"""nanogen submit: leaderboard entries from a study's metric files, or entries checked against them."""
+"""nanogen submit: write leaderboard entries from metric files, or check entries against them."""
 
 from __future__ import annotations
 
@@ -57,6 +57,4 @@ def _check(args: argparse.Namespace) -> None:
     for found in entry.read_all(args.check):
         check(found, args.results)
         count = sum(len(scores.values) for scores in found.scores)
-        print(
-            f"{found.method.name} of study {found.source}: {count} values as the metric files give them"
-        )
+        print(f"{found.method.name} of study {found.source}: {count} values agree with the metric files")

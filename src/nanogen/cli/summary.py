@@ -1,4 +1,4 @@
-"""nanogen summary: the main tables of a finished study, and the paths of its files."""
+"""nanogen summary: print a finished study's main tables and the paths of its files."""
 
 from __future__ import annotations
 

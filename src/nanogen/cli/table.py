@@ -1,4 +1,4 @@
-"""nanogen table: tables of the paper or of a study as CSV, Markdown and LaTeX."""
+"""nanogen table: write tables of the paper or of a study as CSV, Markdown, LaTeX and HTML."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def _show(cell: Cell, steps: list[Step]) -> None:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    """Configuration, program, device and time, command of a step, so far as they are known."""
+    """Return configuration, program, device and time, and command of a step, if they are known."""
     from nanogen.provenance.trace import checksum
 
     made_by = [f"configuration {facts['configuration']}"]

@@ -1,4 +1,4 @@
-"""`nanogen train`: stage 2 of one run; torchrun starts it, alone it is one process."""
+"""`nanogen train`: train stage 2 of one run, under torchrun or in a single process."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokenizer", type=Path, help="tokenizer that encodes the images while training"
     )
-    parser.add_argument("--encode", type=Path, help="configuration of the latents it encodes")
+    parser.add_argument("--encode", type=Path, help="configuration of the latents to encode")
     parser.add_argument("--text", type=Path, help="text features, for text-to-image")
     parser.add_argument(
         "--text-encoder", type=Path, help="text encoder that encodes the captions while training"
     )
-    parser.add_argument("--encode-text", type=Path, help="configuration of the features it encodes")
+    parser.add_argument("--encode-text", type=Path, help="configuration of the text features to encode")
     parser.add_argument("--cls", type=Path, help="cls features of a vision encoder, for REG")
     parser.add_argument("--patches", type=Path, help="patch features of a vision encoder, for REPA")
     parser.add_argument("--initial", type=Path, help="folder of the trained model to start from")
@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=DIR",
         help="a frozen network that a loss term or the evaluation needs; may be repeated",
     )
-    online = parser.add_argument_group("evaluation while training")
+    online = parser.add_argument_group("evaluation during training")
     online.add_argument(
         "--online",
         type=Path,
@@ -68,7 +68,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help="also keep the averaged weights after these steps",
     )
-    tracking = parser.add_argument_group("trackers, beside the curve in train.jsonl")
+    tracking = parser.add_argument_group("trackers, in addition to the curve in train.jsonl")
     tracking.add_argument("--tracker", action="append", default=[], choices=list(TRACKERS))
     tracking.add_argument("--tracking", type=Path, help="folder for the trackers' files")
     parser.add_argument(
@@ -76,7 +76,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also keep the trained weights and the optimizer state in the folder",
     )
-    processes = parser.add_argument_group("work of the processes, which changes no result but rounding")
+    processes = parser.add_argument_group("work of the processes; changes results by rounding only")
     processes.add_argument(
         "--sharding",
         choices=["none", "fsdp"],
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _encoded(args: argparse.Namespace, stage: TrainStage, group: Processes) -> Encoded | None:
-    """The latents that are encoded while training, if the options ask for it."""
+    """Return the latents that are encoded during training; None without --encode."""
     if not args.encode:
         return None
     if not args.data or not args.tokenizer:
@@ -154,7 +154,7 @@ def _encoded(args: argparse.Namespace, stage: TrainStage, group: Processes) -> E
 
 
 def _captions(args: argparse.Namespace, stage: TrainStage, group: Processes) -> EncodedText | None:
-    """The captions that are encoded while training, if the options ask for it."""
+    """Return the captions that are encoded during training; None without --encode-text."""
     if not args.encode_text:
         return None
     if not args.data or not args.text_encoder:
@@ -169,7 +169,7 @@ def _captions(args: argparse.Namespace, stage: TrainStage, group: Processes) -> 
 def _online(
     args: argparse.Namespace, stage: TrainStage, folders: dict[str, Path], group: Processes
 ) -> Online:
-    """The evaluation while training; what it needs is loaded here, before the first step."""
+    """Return the evaluation during training; its inputs are loaded here, before the first step."""
     from nanogen.config.sample_stage import OnlineStage
     from nanogen.stage2.evaluation import Inputs, Online
 

@@ -1,4 +1,4 @@
-"""`nanogen train-tokenizer`: stage 1 of one tokenizer; torchrun starts it, alone it is one process."""
+"""`nanogen train-tokenizer`: train one tokenizer (stage 1), under torchrun or in one process."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=DIR",
-        help="a network that it is made with: encoder, perceptual distance, discriminator, the VAE that "
-        "it starts from; may be repeated",
+        help="a network that training needs: encoder, perceptual distance, discriminator, or the VAE to "
+        "start from; may be repeated",
     )
     saving_arguments(parser, checkpoint_every=500)
 
@@ -58,7 +58,7 @@ def learn(
         [ModelStage, ImageFile, dict[str, Path], Processes], tuple[Learner[Seen], Steps[Seen]]
     ],
 ) -> None:
-    """Train the tokenizer of ``stage`` by the learner and the batches that ``make`` gives."""
+    """Train the tokenizer of ``stage`` with the learner and the batches that ``make`` returns."""
     from contextlib import nullcontext
 
     from nanogen.data.images import ImageFile

@@ -1,5 +1,4 @@
-"""`nanogen tune-tokenizer`: a VAE tuned end to end with a backbone; torchrun starts it, alone it is one
-process."""
+"""`nanogen tune-tokenizer`: tune a VAE end to end with a backbone, under torchrun or in one process."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Which latents and text features are cached, and which are computed in every training step.
 
-Both give the same network, up to rounding in the encoder's last digits: what is encoded during training
+Both train the same network, up to rounding in the encoder's last digits: what is encoded during training
 is rounded to float16, as a cache is. The choice is therefore not part of a run's hash, and may depend on
-the disk. It must not change between two starts of a study, because Snakemake would train again what
-reads other files, so a run notes it in ``results/<study>/caches.json`` and follows its own note.
+the disk. It must not change between two starts of a study, because Snakemake would repeat trainings that
+read other files. A run therefore records it in ``results/<study>/caches.json`` and follows its record.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
 
-MARGIN = 0.1  # of the free disk, which caches leave to models, samples and others
-ALWAYS = 10**9  # bytes; smaller studies always cache, whatever the disk, so they are alike everywhere
+MARGIN = 0.1  # share of the free disk that caches leave to models, samples and others
+ALWAYS = 10**9  # bytes; smaller studies always cache, so that they run alike on every machine
 NOTE = "caches.json"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What becomes of everything that a study could cache.
+    """Which of the possible caches of a study are used.
 
     Attributes:
-        caches: all of them.
-        cached: names of those that are written once and read.
-        budget: bytes that they may take together; None where nothing is left to a budget.
-        why: the reason, for the reader of a plan.
+        caches: all possible caches.
+        cached: names of those that are written once and then read.
+        budget: bytes that they may take together; None if the choice does not depend on a budget.
+        why: the reason, as a plan prints it.
     """
 
     caches: Sequence[Cache]
@@ -44,31 +44,34 @@ class Choice:
     why: str
 
     def written(self) -> list[Cache]:
-        """Those that the study writes itself and reads."""
+        """Caches that the study writes itself and reads."""
         return [c for c in self.caches if c.name in self.cached and not c.given and c.trainings]
 
     def encoded(self) -> list[Cache]:
-        """Those that trainings do without."""
+        """Caches that are not written; trainings encode their content in every step."""
         return [c for c in self.caches if c.name not in self.cached and c.trainings]
 
     def of(self, kind: str, task: str, network: str | None) -> bool:
-        """Whether this one is cached."""
+        """Whether the output of ``network`` on a task is cached."""
         return f"{kind}/{task}/{network}" in self.cached
 
 
 @once
 def choice(study: Study) -> Choice:
-    """What the study caches on this machine.
+    """Return what the study caches on this machine.
 
-    ``always`` and ``never`` say so for all latents, ``text`` for all text features. With ``auto`` those
-    are cached, in the order of their bytes per training, the fewest first, that together fit the budget.
-    A cache given by path is always used and does not count.
+    The study's key ``cache`` decides for all latents, ``text`` for all text features. With ``auto``,
+    caches are added in the order of their bytes per training, smallest first, if they still fit the
+    budget. A cache given by path is always used and does not count.
     """
     return choose(study, None)
 
 
 def choose(study: Study, free: float | None) -> Choice:
-    """`choice` for a disk with ``free`` bytes; None: as this machine's is, and as a run has noted."""
+    """Return `choice` for a disk with ``free`` bytes.
+
+    None: for this machine's disk, following what a run has recorded.
+    """
     caches = optional(study)
     wanted = {"latents": study.cache, "text": study.text}
     fixed = {c.name for c in caches if c.given or wanted[c.kind] in ("always", "cache")}
@@ -103,8 +106,11 @@ def note(study: Study) -> None:
 
 
 def _budget(study: Study, left: Sequence[Cache], free: float | None) -> float:
-    """Bytes that caches may take: the free disk, with what lies there of them, without the margin and
-    without what has to lie there in any case: downloads, images, features of loss terms, samples."""
+    """Return the bytes that caches may take.
+
+    These are the free disk space and the existing caches, less the margin and less what must be stored
+    in any case: downloads, images, features of loss terms, samples.
+    """
     folder = Path("results", study.study)
     if free is None:
         there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.is_dir())
@@ -116,7 +122,7 @@ def _budget(study: Study, left: Sequence[Cache], free: float | None) -> float:
 
 
 def _there(folder: Path, name: str) -> int:
-    """Bytes of a cache, or of a task's images, that lie on the disk already."""
+    """Bytes of a cache, or of a task's images, that are already on the disk."""
     whole, shards = folder / f"{name}.h5", folder / name
     files = [whole, *shards.glob("*.h5")] if shards.is_dir() else [whole]
     return sum(file.stat().st_size for file in files if file.is_file())
@@ -127,7 +133,7 @@ def _note(study: Study) -> Path:
 
 
 def _noted(study: Study) -> Mapping[str, bool]:
-    """Name -> whether it is cached, of those that a run has decided upon."""
+    """Return whether each cache is used, by name, as recorded by a run; empty without a record."""
     path = _note(study)
     if not path.exists():
         return {}

@@ -1,4 +1,4 @@
-"""What a study could keep on the disk for its trainings, and the bytes that each of these takes."""
+"""Sizes of what a study can or must store on the disk for its trainings."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from nanogen.config import own_models, terms
+from nanogen.config import licences, own_models, terms
 from nanogen.config.load import latent_shape, load_model, trained_run
-from nanogen.config.schema import PIXELS, Run, Task
+from nanogen.config.schema import PIXELS, Data, Run, Task
 from nanogen.config.study_schema import Study
-from nanogen.data.stage import stays_in_shards
+from nanogen.data.crop import pixel_bytes
+from nanogen.data.in_place import PLACE_BYTES
 
 FLOAT16 = 2  # bytes
-PLACE = 24  # bytes that say where a picture lies
-MEAN_TOKENS = 60  # of a caption, for the estimate
+MEAN_TOKENS = 60  # mean number of tokens of a caption, for the estimate
 
 
 Kind = Literal["latents", "text"]
@@ -40,12 +40,12 @@ class Cache:
 
     @property
     def name(self) -> str:
-        """As its path below ``results/<study>/``, without the suffix."""
+        """The cache's path below ``results/<study>/``, without the suffix."""
         return f"{self.kind}/{self.task}/{self.network}"
 
 
 def optional(study: Study) -> list[Cache]:
-    """What can be computed in every training step instead: latents and text features."""
+    """Return the caches that a study can do without, by encoding latents and text in every step."""
     runs = [trained_run(study, method, task) for task in study.tasks for method in study.trainings]
     counts: Counter[tuple[Kind, Task, str]] = Counter()
     for run in runs:
@@ -75,8 +75,10 @@ def latent_bytes(study: Study, tokenizer: str) -> int:
 
 
 def necessary(study: Study) -> dict[str, int]:
-    """What has to be on the disk in any case, by name, and its bytes: images and the features that added
-    loss terms read."""
+    """Return the bytes, by name, of what must be on the disk in any case.
+
+    These are the images, and the features that added loss terms read.
+    """
     sizes: dict[str, int] = {}
     for task in study.tasks:
         for method in study.methods:
@@ -87,8 +89,8 @@ def necessary(study: Study) -> dict[str, int]:
 
 def _of_run(study: Study, run: Run) -> dict[str, int]:
     count = run.data.train_images
-    left = stays_in_shards(run.data.source, run.data.store)
-    sizes = {f"data/{run.task}": count * (PLACE if left else run.data.resolution**2 * 3)}
+    pixels = pixel_bytes(count, run.data.resolution)
+    sizes = {f"data/{run.task}": count * PLACE_BYTES if _in_place(run.data, pixels) else pixels}
     for part, encoder in terms.caches(run).items():
         cells = 1 if part == "cls" else _tokens(study, run)
         size = (load_model(study, encoder).width or 0) * cells * FLOAT16
@@ -96,7 +98,19 @@ def _of_run(study: Study, run: Run) -> dict[str, int]:
     return sizes
 
 
+def _in_place(data: Data, pixels: int) -> bool:
+    """Whether images stay where they are, as `nanogen.data.in_place` decides when they are imported.
+
+    Files that are not there yet are judged by what is known of the data set on the hub.
+    """
+    if data.store != "auto" or data.source == "webdataset":
+        return data.store != "pixels"
+    known = [licences.data_set(pinned) for pinned in data.hub]
+    files = data.train_images * sum(about.kb for about in known) * 1000
+    return bool(known) and not data.root and all(about.arrow for about in known) and files < pixels
+
+
 def _tokens(study: Study, run: Run) -> int:
-    """The number of image tokens of the backbone, about that of the encoder's patches."""
+    """Number of image tokens of the backbone, which is about the number of the encoder's patches."""
     _, rows, columns = latent_shape(study, run)
     return rows * columns // run.backbone.patch**2

@@ -12,7 +12,7 @@ from nanogen.errors import UserError, nearest
 
 
 def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> None:
-    """Raise UserError where the run's keys do not fit each other.
+    """Raise UserError if the run's keys contradict each other.
 
     Args:
         latent: (channels, rows, columns) of the backbone's input.
@@ -38,8 +38,8 @@ def check(run: Run, latent: tuple[int, int, int], networks: Sequence[str]) -> No
     more = run.sampling.more_steps
     if len({run.sampling.steps, *more}) <= len(more) or min(more, default=1) < 1:
         raise UserError(
-            f"{where}: sampling.more_steps {more} must be positive, and each another number than the "
-            f"rest and sampling.steps {run.sampling.steps}"
+            f"{where}: sampling.more_steps {more} must be positive and distinct, and must not contain "
+            f"sampling.steps {run.sampling.steps}"
         )
     for key, (low, high) in {
         "sampling.guidance_interval": run.sampling.guidance_interval,

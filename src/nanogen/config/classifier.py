@@ -11,7 +11,7 @@ HINT = "set evaluation.classifier to another extractor, or to null to leave the 
 
 
 def check(run: Run, trained_with: Collection[str], where: str) -> None:
-    """Raise UserError where the run's classifier is not one of its extractors, or is not independent.
+    """Raise UserError if the run's classifier is not one of its extractors, or is not independent.
 
     Args:
         trained_with: every frozen network that the run, or its tokenizer, is trained with.

@@ -11,8 +11,8 @@ from math import prod
 from nanogen.config.schema import Objective, Sampling
 from nanogen.config.train_stage import TrainStage
 
-STEP = 3.0  # forward passes: one, and a backward of twice its operations
-DERIVATIVE = 2.0  # the same of a forward-mode derivative: values and tangents
+STEP = 3.0  # in forward passes: one forward, and a backward pass of twice its operations
+DERIVATIVE = 2.0  # in forward passes, of a forward-mode derivative: values and tangents
 
 
 def passes(objective: Objective) -> float:
@@ -65,8 +65,8 @@ def training_flops(stage: TrainStage) -> float:
     return passes(stage.objective) * forward_flops(stage)
 
 
-# Operations of one image that are not the backbone's: decoding to 256 x 256 (an autoencoder of
-# diffusers; an RAE's decoder takes a quarter) and the six extractors of the paper study.
+# Operations per image outside the backbone: decoding to 256 x 256 (an autoencoder of diffusers; an RAE's
+# decoder takes a quarter) and the six extractors of the paper study.
 DECODING, EXTRACTION = 1.0e12, 0.8e12
 
 
@@ -92,8 +92,12 @@ AUTOENCODER, ENCODER, CAPTION = 0.55e12, 0.1e12, 0.08e12
 
 
 def encoding_flops(kind: str, resolution: int) -> float:
-    """Operations to encode one training sample during training, by a network of this ``kind`` in its
-    configuration, at images of ``resolution``; estimates, of networks of the paper's sizes."""
+    """Estimate the operations to encode a sample in a training step, for networks of the paper's sizes.
+
+    Args:
+        kind: the network's ``kind`` in its configuration.
+        resolution: side of the images in pixels.
+    """
     if kind == "text_encoder":
         return CAPTION
     return (AUTOENCODER if kind == "vae" else ENCODER) * (resolution / 256) ** 2

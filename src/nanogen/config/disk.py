@@ -1,4 +1,4 @@
-"""What a study takes on the disk, and what to know of it before it starts."""
+"""Disk usage of a study, and what to know about it before the study starts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Disk:
     """Bytes of what a study needs before its trainings.
 
     Attributes:
-        fetched: of networks, statistics and data sets, as far as their sizes are known.
-        unknown: downloads whose sizes are not.
-        stored: by name, data, features and the caches that are written.
+        fetched: bytes of networks, statistics and data sets to download, where their sizes are known.
+        unknown: number of downloads whose sizes are not known.
+        stored: bytes, by name, of data, features and the caches that are written.
     """
 
     fetched: float
@@ -39,7 +39,7 @@ class Disk:
 
 
 def disk_of(study: Study, choice: Choice | None = None) -> Disk:
-    """Downloads, data and caches, with the study's own ``choice`` of caches or another one."""
+    """Return the sizes of downloads, data and caches, for the study's choice of caches or ``choice``."""
     choice = choice or cache_choice.choice(study)
     fetched = plan.downloads(study)
     written = {cache.name: cache.size for cache in choice.written()}
@@ -51,7 +51,7 @@ def disk_of(study: Study, choice: Choice | None = None) -> Disk:
 
 
 def notice(study: Study, choice: Choice | None = None) -> list[str]:
-    """What to know before a study starts: terms to accept, and large downloads and caches."""
+    """Return lines to show before a study starts: terms to accept, and large downloads and caches."""
     choice = choice or cache_choice.choice(study)
     lines, fetched, disk = [], plan.downloads(study), disk_of(study, choice)
     gated = list(dict.fromkeys(item.repository for item in fetched if item.gated))
@@ -69,7 +69,7 @@ def notice(study: Study, choice: Choice | None = None) -> list[str]:
 
 
 def _encoded(choice: Choice) -> list[str]:
-    """What is not cached, and what caching it would take."""
+    """Lines on what is not cached, and the space that caching it would take."""
     left = choice.encoded()
     if not left:
         return []

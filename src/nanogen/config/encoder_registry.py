@@ -1,7 +1,7 @@
-"""Vision encoders by name, from config/encoders.yaml, as the keys of a file of config/models would be.
+"""Vision encoders by name, from config/encoders.yaml, with the keys of a file in config/models.
 
-``FAMILY-SIZE`` is an encoder, ``FAMILY-SIZE-multi`` the same with the features of four blocks where its
-family has them, ``rae-NAME`` a representation autoencoder on it.
+``FAMILY-SIZE`` is an encoder. ``FAMILY-SIZE-multi`` is the same encoder with the features of four
+blocks, if its family has them. ``rae-NAME`` is a representation autoencoder on the encoder ``NAME``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from nanogen.config.yaml_files import CONFIG, available, named, read_yaml, unkno
 
 FILE = CONFIG / "encoders.yaml"
 RAE, MULTI = "rae-", "-multi"
-TEMPLATE = "rae-dinov2-b"  # its decoder and recipe are every autoencoder's
+TEMPLATE = "rae-dinov2-b"  # all autoencoders have its decoder and recipe
 SIDE = 16  # patches of an image of 256 pixels, on each side
 NANO_SIZE, NANO_PATCH = 32, 8
-# RAEv2's blocks, from 1, by the number of blocks: the ends of the network's four quarters
+# RAEv2's blocks (from 1) for each number of blocks: the ends of the four quarters of the network.
 QUARTERS = {
     12: [3, 6, 9, 12],
     24: [6, 12, 18, 24],
@@ -32,13 +32,13 @@ NANO_QUARTERS = [1, 2, 3, 4]
 
 
 class Summary(Section):
-    """How a family's features of several blocks are put together."""
+    """How a family's features of several blocks are combined."""
 
     summary: bool = Field(description="add the mean over the last block's patches")
 
 
 class Encoder(Section):
-    """A published encoder: a line of config/encoders.yaml and what its family says."""
+    """A published encoder: its entry in config/encoders.yaml with the keys of its family."""
 
     title: str
     model_class: str
@@ -60,7 +60,7 @@ class Encoder(Section):
 
     @property
     def input_size(self) -> int:
-        """Pixels of the side that it is fed for an image of 256 pixels."""
+        """Side of the encoder's input in pixels, for an image of 256 x 256."""
         return SIDE * min(self.patch, SIDE)
 
     @property
@@ -75,7 +75,7 @@ class Encoder(Section):
 
 @cache
 def encoders() -> dict[str, Encoder]:
-    """Every published encoder by name, without those of several blocks."""
+    """Return every published encoder by name, without the ``-multi`` variants."""
     found = {}
     for family, keys in read_yaml(FILE)["families"].items():
         shared = {key: value for key, value in keys.items() if key != "sizes"}
@@ -90,13 +90,13 @@ def encoders() -> dict[str, Encoder]:
 
 @cache
 def names() -> list[str]:
-    """Every name that a model has, in a file or here."""
+    """Return the names of all models, from the files and from this registry."""
     single = [*encoders(), *(f"{name}{MULTI}" for name, each in encoders().items() if each.multilayer)]
     return [*available("models"), *single, *(f"{RAE}{name}" for name in single)]
 
 
 def model(name: str) -> Layer:
-    """The keys of a model, of its file or of the registry; raises UserError for an unknown name."""
+    """Return a model's keys, from its file or the registry; raises UserError for an unknown name."""
     if name in available("models"):
         return named("models", name)
     if name not in names():

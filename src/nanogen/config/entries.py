@@ -7,6 +7,6 @@ from typing import Any
 
 
 def named(entry: str) -> Any:
-    """The function or class that an ``entry`` names, e.g. ``nanogen.sampling.solvers:euler``."""
+    """Return the function or class that an ``entry`` names, e.g. ``nanogen.sampling.solvers:euler``."""
     module, _, name = entry.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -44,7 +44,7 @@ def entry_schema(entry: type[BaseModel]) -> Schema:
 
 
 def _without_titles(schema: Any) -> Any:
-    """Drop the titles that pydantic makes from names; a key named ``title`` holds no text and stays."""
+    """Drop the titles that pydantic makes from names; a key named ``title`` is not text and stays."""
     if isinstance(schema, list):
         return [_without_titles(item) for item in schema]
     if not isinstance(schema, dict):
@@ -73,14 +73,16 @@ def _reference(name: str, **more: Any) -> Schema:
 
 
 def _titled(schema: Schema, title: str) -> Schema:
-    """Say which kind of file it describes, instead of the section's own sentence."""
+    """Replace the section's description by a title that names the kind of file."""
     rest = {key: value for key, value in schema.items() if key != "description"}
     return {"$schema": DIALECT, "title": title, **rest}
 
 
 def _scaled(schema: Schema, title: str, required: tuple[str, ...], block: str = "AtScale") -> Schema:
-    """Add the key ``scales``, whose blocks hold the same keys once more, or nothing; ``block`` is
-    what their definition is called."""
+    """Add the key ``scales``, whose blocks hold the same keys again, or nothing.
+
+    ``block`` is the name of their definition.
+    """
     definitions = {**schema.get("$defs", {})}
     definitions[block] = {
         "description": "Keys set at this scale, on top of those above; may be empty.",
@@ -107,7 +109,7 @@ def _scaled(schema: Schema, title: str, required: tuple[str, ...], block: str = 
 
 
 def _method() -> Schema:
-    """What a trained method's file may hold or, where its family says so, a public model's."""
+    """Schema of a trained method's file or, if its family is ``public``, of a public model's file."""
     kinds = {
         "Trained": _scaled(_partial(Run, IDENTITY), "", (*OF_A_METHOD, "scales")),
         "Public": _scaled(
@@ -144,7 +146,7 @@ def _method() -> Schema:
 
 
 def _any_method(run: Schema, public: Schema) -> Schema:
-    """What a study may override of a method, whether it is trained or public."""
+    """Schema of the keys that a study may override for a method, trained or public."""
     of_run, of_public = run["properties"], public["properties"]
     sampling = {
         "description": of_run["sampling"]["description"],
@@ -154,7 +156,10 @@ def _any_method(run: Schema, public: Schema) -> Schema:
 
 
 def _study() -> Schema:
-    """A study's sections are open in pydantic, because they are checked as part of each run."""
+    """Schema of a study's file.
+
+    A study's sections are open in pydantic, because they are checked as part of each run.
+    """
     schema = _partial(Study)
     run = _partial(Run, without=IDENTITY)
     model = _partial(Model, without=("name",))

@@ -2,8 +2,8 @@
 
 A run is merged from, in this order: the study's general sections, its method's file, its task's
 file (both with their block for the study's scale), and the study's ``overrides``. The task comes
-after the method because a task fixes the protocol, e.g. text-to-image is guided at 6.0 whatever
-scale is a method's best on ImageNet.
+after the method because a task fixes the protocol, e.g. text-to-image is guided at 6.0, whichever
+scale is best for a method on ImageNet.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def public_run(study: Study, method: str) -> PublicRun:
 
 
 def _load_public(study: Study, method: str, task: str) -> PublicRun:
-    """A public model's file says how it is sampled, the study and the task how it is measured."""
+    """Resolve a public model: its file says how it is sampled, study and task how it is measured."""
     if task != "t2i":
         raise UserError(f"{method} is a public text-to-image model; it has no images of task {task}")
     judged = [
@@ -128,7 +128,7 @@ def _load_public(study: Study, method: str, task: str) -> PublicRun:
 
 
 def _guided_in_training(layers: Sequence[Layer]) -> dict[str, Any]:
-    """A scale of 1 instead of the task's, for a method whose guidance is part of its training."""
+    """Keys that set the guidance scale to 1, for a method whose guidance is part of its training."""
     kind = merged(*(layer.keys for layer in layers)).get("objective", {}).get("kind")
     return {"sampling": {"guidance_scale": 1.0}} if kind == "meanflow" else {}
 
@@ -200,7 +200,10 @@ def load_model(study: Study, name: str) -> Model:
 
 
 def with_networks(study: Study, name: str) -> list[str]:
-    """A network's name, after the names of the networks that it is trained with, if it is built here."""
+    """Return a network's name, preceded by the names of the networks that it is trained with.
+
+    Only a network that is built here is trained with others.
+    """
     model = load_model(study, name)
     used = networks_of(model).values() if model.source == "build" else []
     return [*(each for other in used for each in with_networks(study, other)), name]

@@ -14,7 +14,7 @@ from nanogen.config.evaluation_schema import Evaluation
 from nanogen.config.schema import Task
 
 Better = Literal["lower", "higher"]
-TAGS = {  # GenEval's, and how tables head them
+TAGS = {  # GenEval's tags and their column headings
     "single_object": "1 object",
     "two_object": "2 objects",
     "counting": "Counting",
@@ -31,14 +31,14 @@ class Score:
     Attributes:
         key: its name in the metric file and in tables (CSV). For a metric that gives a number per
             extractor, the name is ``<key>_<extractor>``.
-        digits: decimals in print.
+        digits: decimals that are printed.
         better: the direction in which methods are ranked; None: they are not ranked by it.
         group: a heading that it shares with neighbouring columns.
         alone: the heading can be understood without that of its group.
         main: shown by a leaderboard by default; the others only if every column is requested.
         published: the paper's tables contain it.
         detail: placed after the other scores of its task.
-        chance: the key of its chance level in the same file, which tables print beside it; empty: none.
+        chance: key of its chance level in the same file, which tables print beside it; empty: none.
 
     The ends of its 95 % interval, if the file has one, are ``<key>_low`` and ``<key>_high``.
     """
@@ -191,7 +191,7 @@ METRICS = (
 )  # fmt: skip
 # The authors' extractors, whose plain mean is FDr-6 and MIND-6.
 SIX = ("inception", "convnext", "dinov2", "mae", "siglip", "clip")
-OF_SIX = "6"  # stands in a column's name for the mean over them
+OF_SIX = "6"  # suffix of a column for the mean over them
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 

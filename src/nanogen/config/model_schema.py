@@ -27,13 +27,11 @@ SHA256 = r"^[0-9a-f]{64}$"
 
 
 class Address(Section):
-    """Where a file lies that is in no repository of the hub."""
+    """Address of a file that is in no repository of the hub."""
 
-    url: str = Field(
-        pattern=r"^(https?|file)://", description="its address; file:///PATH where you have a copy"
-    )
+    url: str = Field(pattern=r"^(https?|file)://", description="its URL; file:///PATH for a local copy")
     size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
-    licence: str = Field("not known here", description="as its page named it, for the plan")
+    licence: str = Field("not known here", description="licence as named on its page, for the plan")
 
 
 class RemoteFile(Address):
@@ -55,9 +53,9 @@ class PromptFile(Address):
     sha256: str | None = Field(
         None,
         pattern=SHA256,
-        description="SHA-256 of its content; none: noted when it is fetched first, and compared later",
+        description="SHA-256 of its content; none: recorded at the first download and compared later",
     )
-    prompts: int | None = Field(None, gt=0, description="how many prompts it has, for the plan")
+    prompts: int | None = Field(None, gt=0, description="number of its prompts, for the plan")
 
 
 class ModelTraining(Section):
@@ -65,7 +63,7 @@ class ModelTraining(Section):
 
     steps: int = Field(gt=0, description="optimizer steps")
     batch_size: int = Field(64, gt=0, description="images or texts per step")
-    learning_rate: float = Field(1e-3, gt=0, description="largest rate of the schedule")
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of the schedule")
     options: dict[str, float] = Field(default_factory=dict, description="weights of loss terms")
     target: Literal["classes", "places", "views", "pixels", "captions"] = Field(
         "classes", description="extractor: what it learns (nanogen.small_networks.extractor_targets)"
@@ -73,12 +71,12 @@ class ModelTraining(Section):
 
 
 class MultiLayer(Section):
-    """Features of several blocks instead of the last one's: their mean, each after the last norm."""
+    """Mean of the features of several blocks, each after the last norm, instead of the last block's."""
 
-    blocks: list[Annotated[int, Field(gt=0)]] = Field(min_length=1, description="blocks, from 1, rising")
-    summary: bool = Field(
-        False, description="add the mean over the patches of the last of them at every patch"
+    blocks: list[Annotated[int, Field(gt=0)]] = Field(
+        min_length=1, description="blocks, from 1, in ascending order"
     )
+    summary: bool = Field(False, description="add the mean over the last block's patches to every patch")
 
 
 class Model(Section):
@@ -99,33 +97,35 @@ class Model(Section):
         "pipeline",
     ] = Field(
         description="what it does: image features, latents (vae, rae), text features, metrics "
-        "(extractor, detector, vqa), a distance of images (perceptual), SimpleEval's comparison of "
-        "images with texts (weak_scorer), or images of texts (pipeline, of a public model)"
+        "(extractor, detector, vqa), a distance between images (perceptual), SimpleEval's comparison of "
+        "images with texts (weak_scorer), or images from texts (pipeline, of a public model)"
     )
     model_class: str = Field(
         description="class in transformers, diffusers, timm, torch-fidelity or nanogen"
     )
     source: Source = Field(
         "build",
-        description="build: train it; download: hub; path: yours; random: not trained",
+        description="build: train it; download: from the hub; path: a local folder; random: not trained",
     )
     path: str | None = Field(None, description="the folder, where source is path")
     hub: Hub | None = Field(None, description="where source is download")
     file: RemoteFile | None = Field(
-        None, description="where source is download and it is on no hub: a file of its weights"
+        None,
+        description="where source is download, for a model that is on no hub: a file with its weights",
     )
     released: ReleasedRAE | None = added(
-        None, description="rae, where source is download: the authors' files; it decodes only"
+        None,
+        description="rae, where source is download: the authors' files; such a model can only decode",
     )
-    encoder: str | None = Field(None, description="rae: whose features are the latents")
+    encoder: str | None = Field(None, description="rae: the encoder whose features are the latents")
     perceptual: str | None = Field(
         None,
-        description="vae, rae, where built: network of the term perceptual",
+        description="vae, rae, where built: network of the perceptual loss term",
     )
     discriminator: str | None = Field(
-        None, description="vae, rae, where built: frozen vision encoder that the adversary judges by"
+        None, description="vae, rae, where built: frozen vision encoder of the discriminator"
     )
-    input_size: int | None = Field(None, description="side in pixels the network is fed")
+    input_size: int | None = Field(None, description="side of the network's input in pixels")
     image_mean: tuple[float, float, float] = Field(
         (0.5, 0.5, 0.5), description="subtracted from images in [0, 1], per channel"
     )
@@ -133,57 +133,59 @@ class Model(Section):
         (0.5, 0.5, 0.5), description="images are divided by this after the mean, per channel"
     )
     interpolation: Literal["bicubic", "bilinear"] = Field(
-        "bicubic", description="encoder: how images are brought to input_size, without antialiasing"
+        "bicubic", description="encoder: how images are resized to input_size, without antialiasing"
     )
     last_norm: Literal["plain", "learned", "none"] | None = added(
         None,
-        description="encoder: what is left of its last norm; plain: without scale and shift; none: not "
-        "applied; left out: by class",
+        description="encoder: its last norm; plain: without scale and shift; none: not applied; if "
+        "omitted, it depends on the class",
     )
     positions: Literal["bicubic", "bilinear"] | None = added(
         None,
-        description="encoder of timm: how its table of positions is brought to another size, without "
-        "antialiasing; left out: by class",
+        description="encoder of timm: how its table of positions is resized, without antialiasing; if "
+        "omitted, it depends on the class",
     )
     multilayer: MultiLayer | None = added(
-        None, description="encoder: features of several blocks; left out: the last one's"
+        None, description="encoder: features of several blocks; none: those of the last block"
     )
     activation: Literal["gelu", "gelu_tanh"] | None = added(
-        None, description="encoder of timm: of its MLPs; none: as it was published"
+        None, description="encoder of timm: activation of its MLPs; none: as published"
     )
     norm_eps: float | None = added(
         None, gt=0, description="encoder of timm: added to the variance in its norms; none: as published"
     )
     latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
     statistics_eps: float = added(
-        1e-5, gt=0, description="rae: added to the variance of the features where they are normalised"
+        1e-5, gt=0, description="rae: added to the variance of the features when they are normalised"
     )
     scaling: tuple[float, float] | None = Field(
         None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"
     )
     normalisation: Literal["scale", "scale-shift", "channel", "batch-norm"] | None = Field(
-        None, description="vae, where built: how it carries its latents' statistics; none: by class"
+        None,
+        description="vae, where built: how it stores its latents' statistics; none: set by the class",
     )
     width: int | None = Field(None, description="encoder, text_encoder: width of the features")
     max_tokens: int | None = Field(None, description="text_encoder, vqa: longest text in tokens")
     fdr_constant: float | None = Field(
-        None, description="extractor: Frechet distance of train and validation images; none: measured"
+        None,
+        description="extractor: Frechet distance between train and validation images; none: measured",
     )
     statistics: str | None = Field(
-        None, description="extractor: published reference moments (.npz); none: made from the data"
+        None, description="extractor: published reference moments (.npz); none: computed from the data"
     )
     fdr_statistics: str | None = added(
-        None, description="extractor: published moments for FDr, where they are others than FID's"
+        None, description="extractor: published moments for FDr, if they differ from FID's"
     )
     autocast: Literal["bf16"] | None = added(
         None, description="extractor: precision of its matrix products on a GPU; none: float32"
     )
     tokenizer_hub: Hub | None = added(
-        None, description="vqa, where source is download: the tokenizer, if it lies elsewhere"
+        None, description="vqa, where source is download: the tokenizer, if it is in another repository"
     )
     precision: Literal["float32", "bf16"] = added(
         "float32",
-        description="text_encoder: of its weights and computation; features are kept as float16",
+        description="text_encoder: of its weights and computation; features are stored as float16",
     )
     statistics_hub: Hub | None = Field(
         None, description="extractor: data set on the hub that the statistics are fetched from"
@@ -194,15 +196,16 @@ class Model(Section):
     architecture: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of the class's own configuration"
     )
-    training: ModelTraining | None = Field(None, description="where source is build, but vae and rae")
+    training: ModelTraining | None = Field(None, description="where source is build, except vae and rae")
     stage1: TokenizerTraining | None = Field(None, description="vae, rae: where source is build")
     end_to_end: EndToEnd | None = Field(
-        None, description="vae, where built: it is another VAE, tuned together with a backbone"
+        None,
+        description="vae, where built: start from another VAE, and tune it together with a backbone",
     )
     data: Literal["imagenet", "t2i", "pretraining"] | None = Field(
         None,
-        description="the task whose training images it is trained on; pretraining: drawn ones that vary "
-        "more, or a study's own photographs of classes",
+        description="the task whose training images it is trained on; pretraining: drawn images that "
+        "vary more, or a study's own photographs of classes",
     )
 
     @property

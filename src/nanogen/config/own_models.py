@@ -6,8 +6,10 @@ from nanogen.config.study_schema import Study
 
 
 def released_file(study: Study, method: str, task: str, weights: str = "") -> str | None:
-    """The path of the authors' checkpoint of a run in their repository; None if none is listed, or if
-    ``trained`` names a folder instead."""
+    """Return the path of the authors' checkpoint of a run in their repository.
+
+    None if no checkpoint is listed, or if ``trained`` names a folder instead.
+    """
     if study.released is None or method + weights in study.trained.get(task, {}):
         return None
     return study.released.models.get(task, {}).get(method + weights)

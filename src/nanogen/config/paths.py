@@ -1,4 +1,4 @@
-"""Paths of a study's files below ``results/<study>/``; models and caches may lie elsewhere."""
+"""Paths of a study's files below ``results/<study>/``; models and caches may be elsewhere."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Paths:
         return f"{given or self.run(method, task) + '/model' + weights}/nanogen.json"
 
     def kept(self, method: str, task: str) -> str:
-        """The averages that a training kept on the way."""
+        """The averages of the weights that a training kept along the way."""
         return f"{self.run(method, task)}/model/kept.safetensors"
 
     def samples(self, method: str, task: str, variant: str) -> str:
@@ -85,7 +85,7 @@ class Paths:
         return f"{self.run(method, task)}/{variant}/features.h5"
 
     def guidance(self, method: str) -> str:
-        """The guidance scale that a sweep found for a method."""
+        """The guidance scale that a sweep chose for a method."""
         return f"{self.run(method, 'imagenet')}/guidance.json"
 
     def metric(self, method: str, task: str, variant: str, name: str) -> str:

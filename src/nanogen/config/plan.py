@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nanogen.config import encoder_registry, own_models, prompt_lists, stages, variants
+from nanogen.config import licences, own_models, prompt_lists, stages, variants
 from nanogen.config.cache_sizes import optional
+from nanogen.config.licences import UNKNOWN
 from nanogen.config.load import load_model, load_prompt_file, trained_run
 from nanogen.config.model_schema import Address, Model
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
 from nanogen.config.used_networks import models_of
-from nanogen.config.yaml_files import CONFIG, available, read_yaml
+from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
 from nanogen.text import human
 
-UNKNOWN = "not known here"  # a licence
-LARGE = 100_000  # megabytes from which a size is told in larger units
+LARGE = 100_000  # megabytes from which a size is printed in larger units
 
 
 @dataclass(frozen=True)
@@ -51,23 +50,24 @@ class Download:
 
 def downloads(study: Study) -> list[Download]:
     """Every network, data set and prompt file that must still be downloaded, in order of first use."""
-    licences = _licences()
     found: list[Download] = []
     for name in models_of(study):
         model = load_model(study, name)
         if model.source == "download" and not _present(study, name):
-            found += _of_model(model, licences)
-    found += _of_released(study, licences)
+            found += _of_model(model)
+    found += _of_released(study)
     for task in study.tasks:
         run = trained_run(study, study.methods[0], task)
         for repo in run.data.hub if _reads_images(study, run) else []:
-            found += _of_data(study, run, repo, licences)
+            found += _of_data(study, run, repo)
         if task == "t2i":
             own = (named for _, named in prompt_lists.own_lists(run.evaluation).values())
             lists = [name for name in (run.evaluation.prompts, *own) if name in available("prompts")]
             found += [_of_file(load_prompt_file(name), f"prompts {name}") for name in lists]
             found += [
-                Download(pinned, f"data set {pinned} for prompts of {benchmark}", 0.0, False, UNKNOWN)
+                Download(
+                    pinned, f"data set {pinned} for prompts of {benchmark}", 0.0, False, licences.UNKNOWN
+                )
                 for benchmark, pinned in prompt_lists.rows(run.evaluation).items()
             ]
             found += [
@@ -78,29 +78,23 @@ def downloads(study: Study) -> list[Download]:
     return found
 
 
-def _licences() -> Mapping[str, Any]:
-    """Of networks and data sets, by repository."""
-    known = read_yaml(CONFIG / "licences.yaml")
-    return {**known, "networks": {**encoder_registry.licences(), **known["networks"]}}
-
-
 def _reads_images(study: Study, run: Run) -> bool:
     """Whether a study needs a task's images: for training, or as the reference of metrics."""
     trains = any(own_models.is_own(study, method, run.task) for method in study.trainings)
     return not run.data.root and (trains or run.task == "imagenet")
 
 
-def _of_data(study: Study, run: Run, repo: str, licences: Mapping[str, Any]) -> list[Download]:
-    """A data set, unless it is there; its size is estimated from the usual size of its images."""
-    about = licences["data"].get(repo.partition("@")[0], {"licence": UNKNOWN, "gated": False})
+def _of_data(study: Study, run: Run, repo: str) -> list[Download]:
+    """Download of a data set, unless it is present. Its size is estimated from a typical image's."""
+    about = licences.data_set(repo)
     count = run.data.train_images + (0 if run.data.fetch_images else run.data.val_images)
     there = Path(f"results/{study.study}/downloads/{run.task}/{repo}/nanogen.json").exists()
-    size = 0.0 if run.data.file else count * about.get("kb", 0) / 1000
-    found = Download(repo, f"data set {repo}", size, about["gated"], about["licence"])
+    size = 0.0 if run.data.file else count * about.kb / 1000
+    found = Download(repo, f"data set {repo}", size, about.gated, about.licence)
     return [] if there else [found]
 
 
-def _of_released(study: Study, licences: Mapping[str, Any]) -> list[Download]:
+def _of_released(study: Study) -> list[Download]:
     """The authors' checkpoints that must still be downloaded for the study's runs, as one item."""
     if study.released is None:
         return []
@@ -112,12 +106,12 @@ def _of_released(study: Study, licences: Mapping[str, Any]) -> list[Download]:
         if own_models.released_file(study, method, task, weights)
     ]
     missing, repo = sum(not card.exists() for card in wanted), study.released.repo
-    about = licences["networks"].get(repo, UNKNOWN)
+    licence = licences.network(repo)
     what, size = f"{repo} for {missing} trained models", missing * study.released.model_mb
-    return [Download(repo, what, size, False, about)] if missing else []
+    return [Download(repo, what, size, False, licence)] if missing else []
 
 
-def _of_model(model: Model, licences: Mapping[str, Any]) -> list[Download]:
+def _of_model(model: Model) -> list[Download]:
     """Downloads of a network: its weights, and the published moments that go with it."""
     found = [_of_file(model.file, model.name)] if model.file else []
     moments = ", ".join(filter(None, (model.statistics, model.fdr_statistics)))
@@ -125,7 +119,7 @@ def _of_model(model: Model, licences: Mapping[str, Any]) -> list[Download]:
     for hub, what in ((model.hub, model.name), (statistics, f"{model.name}: {moments}")):
         if hub:
             where = f"{hub.repo}/{hub.subfolder}" if hub.subfolder else hub.repo
-            licence = licences["networks"].get(hub.repo, UNKNOWN)
+            licence = licences.network(hub.repo)
             found.append(Download(hub.repo, f"{where} for {what}", hub.size_mb, hub.gated, licence))
     return found
 
@@ -159,15 +153,17 @@ def check_paths(study: Study, check_latents: Callable[[str, str], None]) -> None
 def require_weights(
     study: Study, model: Model, folder: Path, otherwise: str = "name the folder of a copy"
 ) -> None:
-    """Raise UserError unless ``folder`` holds weights. The message tells where the weights of ``model``
-    come from, how large they are, and which alternatives there are."""
+    """Raise UserError unless ``folder`` contains weights.
+
+    The message names the source and the size of the weights of ``model``, and the alternatives.
+    """
     if any(folder.glob("*.safetensors")):
         return
     card = f"results/{study.study}/models/{model.name}/nanogen.json"
     make = f"`snakemake {card} --config study={study.study}`"
     origin = f"{make} makes them (source: {model.source})"
     if model.source == "download":
-        items = _of_model(model, _licences())
+        items = _of_model(model)
         origin = f"{make} fetches {'; '.join(map(str, items))}"
     raise UserError(
         f"{model.kind} {model.name}: there are no weights (*.safetensors) in {folder}; {origin}; or "

@@ -24,8 +24,10 @@ TITLES |= {name: of.title for name, of in SETS.items()}
 
 @dataclass(frozen=True)
 class Asked:
-    """The numbers of a benchmark's prompts and of images per prompt. ``prompts`` is None if their number
-    is known only after the download."""
+    """Number of a benchmark's prompts and of images per prompt.
+
+    ``prompts`` is None if the number is known only after the download.
+    """
 
     benchmark: str
     prompts: int | None
@@ -70,7 +72,7 @@ def images_per_set(study: Study) -> int:
 
 
 def images_of_prompts(study: Study) -> str:
-    """A sentence that says how many images a study draws from prompts, by benchmark."""
+    """Return a sentence with the number of images that a study draws from prompts, by benchmark."""
     found = asked(study)
     per_set = images_per_set(study)
     unknown = any(part.prompts is None for part in found)
@@ -80,7 +82,7 @@ def images_of_prompts(study: Study) -> str:
     )
     least = "at least " if unknown else ""
     decided = prompt_lists.rows(load_run(study, study.methods[0], "t2i").evaluation)
-    rows = f" Rows of {', '.join(decided.values())} say how many in the end." if decided else ""
+    rows = f" Rows of {', '.join(decided.values())} determine the final number." if decided else ""
     return (
         f"Images of prompts: {', '.join(map(str, found))}; {least}{per_set} in each of {sets} sample "
         f"sets, {least}{sets * per_set} in all.{rows}"

@@ -17,8 +17,10 @@ FROM_PROMPTS = "prompts"  # evaluation.questions: made from the metadata of GenE
 
 
 def own_lists(evaluation: Evaluation) -> dict[str, tuple[str, str]]:
-    """Metric -> (key of ``evaluation``, its value), for the benchmarks that have prompts of their own;
-    the others are measured on GenEval's prompts."""
+    """Return metric -> (key of ``evaluation``, its value) for the benchmarks with prompts of their own.
+
+    The others are measured on GenEval's prompts.
+    """
     asked = evaluation.questions if evaluation.questions != FROM_PROMPTS else None
     given = {
         "dpg": (evaluation.dpg, "questions", asked),
@@ -28,10 +30,10 @@ def own_lists(evaluation: Evaluation) -> dict[str, tuple[str, str]]:
 
 
 def rows(evaluation: Evaluation) -> dict[str, str]:
-    """benchmark -> data set on the hub (``owner/name@revision``) that says how often each prompt is
-    drawn, of GenEval and of the benchmarks that are measured.
+    """Return benchmark -> data set on the hub (``owner/name@revision``) with a row per image to draw.
 
-    Raises UserError where DPG-Bench has prompts of its own but no questions about them.
+    It contains GenEval and the benchmarks that are measured, if a data set is given for them. Raises
+    UserError if DPG-Bench has prompts of its own but no questions about them.
     """
     measured = {"geneval": True, "dpg": evaluation.dpg, "genai": evaluation.genai}
     given = {name: pinned for name, pinned in evaluation.rows if pinned and measured[name]}
@@ -44,10 +46,10 @@ def rows(evaluation: Evaluation) -> dict[str, str]:
 
 
 def captions(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
-    """Set of captions -> what its prompts depend on, of the sets that the FID is measured on: where it
-    lies, how many are drawn, and of a folder the hash of its file of captions.
+    """Return what the prompts of each measured set of captions depend on.
 
-    Raises UserError for a folder without such a file.
+    This is the set's source, the number of captions drawn and, for a folder, the hash of its file of
+    captions. Raises UserError for a folder without such a file.
     """
     return {
         name: {
@@ -65,9 +67,11 @@ def has_own_prompts(evaluation: Evaluation, metric: str) -> bool:
 
 
 def identity(key: str, named: str) -> dict[str, Any]:
-    """The keys that identify a file in a stage that reads it: ``content``, the hash of its content, and
-    for a downloaded file ``file``, its address. Raises UserError if ``evaluation.<key>`` names no
-    file."""
+    """Return the keys that identify a file in a stage that reads it.
+
+    These are ``content``, the hash of its content, and for a downloaded file ``file``, its address.
+    Raises UserError if ``evaluation.<key>`` does not name a file.
+    """
     if named in available("prompts"):
         source = load_prompt_file(named).model_dump(mode="json", exclude={"prompts"})
         return {"content": source["sha256"], "file": source}

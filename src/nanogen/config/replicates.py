@@ -45,7 +45,7 @@ def identity(name: str, title: str, seed: int, seeds: int) -> dict[str, str | in
         title, seed: of the first.
         seeds: how many trainings of a method the study has.
 
-    Raises UserError where it has fewer than the name asks for.
+    Raises UserError if it has fewer than the name requires.
     """
     method, number = parsed(name)
     if number > seeds:

@@ -1,4 +1,4 @@
-"""How many images a run's sample sets have, and the bytes of all."""
+"""Number of images in the sample sets of runs, and the size of all sets in bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nanogen.config.study_schema import Study
 
 
 def sets_of(run: Run) -> dict[str, int]:
-    """Sample set -> its number of steps, of all that tables score."""
+    """Return the number of steps of each sample set that tables score."""
     shown = (variants.GUIDED, variants.UNGUIDED) if run.task == "imagenet" else (variants.GUIDED,)
     found: dict[str, int] = {}
     for guidance in shown:
@@ -18,7 +18,7 @@ def sets_of(run: Run) -> dict[str, int]:
 
 
 def images_each(study: Study, run: Run) -> int:
-    """Images of each of a run's sample sets, as far as the numbers of prompts are known."""
+    """Number of images in each of a run's sample sets; prompts of unknown number are not counted."""
     if run.task == "imagenet":
         return run.evaluation.images
     from nanogen.config.prompt_counts import images_per_set  # reads prompts with numpy

@@ -18,8 +18,8 @@ from nanogen.config.training_schema import Training
 Scale = Literal["nano", "paper"]
 Task = Literal["imagenet", "t2i"]
 PIXELS = "pixels"  # named as the tokenizer by methods without one
-# The images that frozen networks are trained on. Drawn ones vary more than the tasks' images do, as the
-# data that public networks were pretrained on does; a study of photographs uses its own images.
+# The images that frozen networks are trained on. Drawn ones vary more than the tasks' images, like the
+# data that public networks were pretrained on; a study of photographs uses its own images.
 PRETRAINING = "pretraining"
 
 
@@ -32,20 +32,20 @@ class Data(Section):
     name: str = Field(description="folder name under data/ and latents/")
     source: Literal["scenes", "folder", "captioned", "webdataset", "array"] = Field(
         description="scenes: drawn by the project; folder: photographs of classes, an ImageFolder tree "
-        "or exported parquet or Arrow files; captioned: pictures with a .txt or .json each; webdataset: "
+        "or exported parquet or Arrow files; captioned: images with a .txt or .json each; webdataset: "
         "tar shards; array: a file of validation images"
     )
     resolution: int = Field(gt=0, description="side of the square images in pixels")
-    train_images: int = Field(gt=0, description="images to draw, or the most to take (training)")
-    val_images: int = Field(gt=0, description="images to draw, or the most to take (validation)")
+    train_images: int = Field(gt=0, description="training images to draw, or the largest number to use")
+    val_images: int = Field(gt=0, description="validation images to draw, or the largest number to use")
     scene: Literal["single", "composed", "varied"] = Field(
         "single",
-        description="scenes only: one object, up to four with relations, or as many anywhere",
+        description="scenes only: one object, up to four with relations, or up to four anywhere",
     )
-    root: str | None = Field(None, description="folder or shards: where the user's data lies")
+    root: str | None = Field(None, description="path of the user's data: a folder or shards")
     hub: list[str] = Field(
         default_factory=list,
-        description="data sets on the Hugging Face hub to fetch, if no root: owner/name@revision",
+        description="data sets on the Hugging Face hub to fetch if root is not set: owner/name@revision",
     )
     fetch_images: int | None = added(
         None,
@@ -58,8 +58,9 @@ class Data(Section):
     store: Literal["auto", "pixels", "places"] = without_effect(
         "auto",
         counts_as="pixels",
-        description="pixels: copy the cropped images; places (webdataset only): note where each picture "
-        "lies and decode it whenever it is read; auto: places of tar shards, pixels of all else",
+        description="pixels: copy the cropped images; places (tar shards and Arrow files): store the "
+        "location of each image and decode it whenever it is read; auto: places for tar shards, and for "
+        "Arrow files that are smaller than the pixels would be",
     )
     caption_template: str = Field(
         "a photo of a {name}", description="folder only: caption made from the class folder's name"
@@ -74,14 +75,14 @@ class Data(Section):
 
 
 class Conditioner(Section):
-    """Makes the conditioning tokens."""
+    """How the conditioning tokens are computed."""
 
     kind: Literal["label", "text"] = Field(description="class labels or captions")
     classes: int | None = Field(None, description="label: number of classes (null class excluded)")
     tokens: int = Field(gt=0, description="conditioning tokens: 8 for labels, 256 for text")
     model: str | None = Field(None, description="text: the text encoder, a file in config/models")
     captions: list[Literal["short", "dense"]] = Field(
-        ["short"], description="text: which captions are trained on"
+        ["short"], description="text: captions used in training"
     )
 
 
@@ -98,10 +99,10 @@ class Backbone(Section):
     decoder_depth: int = Field(2, description="blocks of the decoder")
     decoder_heads: int = Field(16, description="attention heads of a decoder block")
     mlp_ratio: float = Field(4.0, description="the MLP's hidden width is 2/3 of this, times the width")
-    time_tokens: int = Field(4, description="tokens that tell the encoder the time")
+    time_tokens: int = Field(4, description="tokens that encode the time for the encoder")
     patch: int = Field(1, gt=0, description="side of a patch in latent cells or pixels")
     head: Literal["linear", "neural-field"] = Field(
-        "linear", description="what makes a patch of a token; neural-field: an MLP per patch (PixNerd)"
+        "linear", description="how a token becomes a patch; neural-field: an MLP per patch (PixNerd)"
     )
 
 
@@ -109,26 +110,26 @@ class Term(Section):
     """An added loss term."""
 
     coefficient: float = Field(gt=0, description="weight of the term in the loss")
-    encoder: str | None = Field(None, description="frozen network it compares with")
-    t_below: float = Field(1.0, description="lpips, features: only where t is below this")
+    encoder: str | None = Field(None, description="frozen network that the term compares with")
+    t_below: float = Field(1.0, description="lpips, features: applied only where t is below this")
     depth: int | None = Field(
         None, description="repa, internal-guidance: the encoder block that the head reads, from 1"
     )
     head: Literal["mse-linear", "cosine-mlp", "cosine-conv"] = Field(
         "mse-linear",
-        description="repa: loss and head, as the authors' code, as the original, or as iREPA",
+        description="repa: loss and head, as in the authors' code, in the original, or in iREPA",
     )
     spatial_norm: float | None = added(
         None,
         ge=0,
         le=1,
         description="repa: share of the mean over an image's patches that is subtracted from its "
-        "features, which are then divided by their deviation (iREPA); none: features as they are",
+        "features, which are then divided by their standard deviation (iREPA); none: unchanged",
     )
 
 
 class MeanFlow(Section):
-    """The target of the average velocity; used if the objective's kind is meanflow."""
+    """Target of the average velocity; used if the objective's kind is meanflow."""
 
     kappa: float = Field(
         0.0, ge=0, lt=1, description="guidance in the target, of effective scale omega / (1 - kappa)"
@@ -136,7 +137,7 @@ class MeanFlow(Section):
     omega: float = added(
         1.0,
         gt=0,
-        description="weight of the path's velocity in the guided target; 1: kappa alone guides",
+        description="weight of the path's velocity in the guided target; 1: guidance by kappa alone",
     )
     guidance_interval: tuple[float, float] = added(
         (0.0, 1.0),
@@ -148,7 +149,7 @@ class MeanFlow(Section):
     )
     norm_offset: float = added(0.01, gt=0, description="keeps the adaptive weight finite")
     share: float = Field(
-        0.25, ge=0, le=1, description="share of the steps that train it; the others: flow matching"
+        0.25, ge=0, le=1, description="share of the steps that train it; the others train flow matching"
     )
 
     @property
@@ -168,14 +169,16 @@ class Objective(Section):
     kind: Literal["flow-matching", "meanflow"] = Field(
         "flow-matching", description="instantaneous velocity, or MeanFlow's average velocity"
     )
-    meanflow: MeanFlow = Field(MeanFlow(), description="the average velocity's target")
+    meanflow: MeanFlow = Field(MeanFlow(), description="target of the average velocity")
     terms: dict[str, Term] = Field(default_factory=dict, description="added terms by name")
     prediction: Literal["v", "x"] = Field(
         "v", description="what the network predicts: v velocity, x the clean image or latent"
     )
     t_eps: float = Field(0.05, gt=0, description="lower clamp of t in (x_t - x) / t")
     time_mu: float = Field(0.0, description="mean of the logit-normal training times")
-    time_sigma: float = Field(1.0, gt=0, description="standard deviation of the same")
+    time_sigma: float = Field(
+        1.0, gt=0, description="standard deviation of the logit-normal training times"
+    )
     shift_base: int = Field(4096, description="time shift is sqrt(size of the latent / this)")
 
 
@@ -189,7 +192,7 @@ class Sampling(Section):
     more_steps: list[int] = Field(
         default_factory=list, description="further numbers of steps, each with its own row in tables"
     )
-    shift_base: int = Field(4096, description="as the objective's, for the grid of sampling times")
+    shift_base: int = Field(4096, description="like the objective's, for the grid of sampling times")
     guidance_scale: float = Field(ge=1, description="v_u + scale (v_c - v_u)")
     guidance_interval: tuple[float, float] = Field(description="closed interval of t")
     internal_guidance: float = Field(
@@ -204,8 +207,8 @@ class Sampling(Section):
     batch_size: int = Field(gt=0, description="images at a time; changes speed, not images")
     pixels: Literal["rounded", "truncated"] = added(
         "rounded",
-        description="an image's bytes; rounded: decoded in float32, to the nearest; truncated: decoded "
-        "under bfloat16, cut off, as the authors' evaluation does",
+        description="how images become bytes; rounded: decoded in float32, rounded to the nearest; "
+        "truncated: decoded under bfloat16, truncated, as in the authors' evaluation",
     )
 
 
@@ -214,7 +217,9 @@ class Named(Section):
 
     study: str = Field(description="name of the study")
     scale: Scale = Field(description="which block of the files' scales applies")
-    seed: int = Field(description="of training and sampling: the study's, or a further training's own")
+    seed: int = Field(
+        description="seed of training and sampling: the study's, or that of a further training"
+    )
     method: str = Field(description="a file in config/methods, or METHOD.seedN, its training number N")
     task: Task = Field(description="a file in config/tasks")
     title: str = Field(description="the method's name as the paper's tables print it")
@@ -240,15 +245,17 @@ class PipelineSampling(Section):
     """How a public model is called; omitted keys have the defaults of the pipeline's class."""
 
     steps: int | None = Field(None, gt=0, description="denoising steps")
-    guidance_scale: float | None = Field(None, ge=0, description="as the pipeline means it")
+    guidance_scale: float | None = Field(None, ge=0, description="as the pipeline defines it")
     resolution: int | None = Field(None, gt=0, description="side of the square images in pixels")
     arguments: dict[str, bool | int | float | str] = Field(
         default_factory=dict, description="further arguments of the call, e.g. {negative_prompt: blurry}"
     )
-    precision: Literal["float32", "bf16"] = Field("bf16", description="of weights and computation")
+    precision: Literal["float32", "bf16"] = Field(
+        "bf16", description="precision of weights and computation"
+    )
     batch_size: int = Field(1, gt=0, description="images at a time; changes speed, not images")
     offload: bool = Field(
-        False, description="keep only the network at work on the GPU; slower, changes no image"
+        False, description="keep only the running network on the GPU; slower, does not change images"
     )
 
 
@@ -258,7 +265,7 @@ class PublicRun(Named):
     family: Literal["public"] = Field(description="group of rows in the paper's Table 3")
     pipeline: str = Field(description="a file in config/models, of kind pipeline")
     parameters: float | None = Field(
-        None, gt=0, description="of its denoising network, as its authors say"
+        None, gt=0, description="parameters of its denoising network, as stated by its authors"
     )
     sampling: PipelineSampling = Field(PipelineSampling(), description="how its pipeline is called")
     evaluation: Evaluation = Field(description="sample sets and metrics")

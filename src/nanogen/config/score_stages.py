@@ -113,7 +113,7 @@ class CaptionReferenceStage(ScoreStage):
     """Moments of the images of a set of captions (`nanogen.prompts.caption_sets`).
 
     Attributes:
-        captions: the set's name, and ``source``, where it lies.
+        captions: name of the set; ``source`` is its folder or data set on the hub.
         moments: the hash of the user's moments, which are used instead of images if there are any.
         resolution: side in pixels that images are brought to.
     """

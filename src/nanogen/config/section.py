@@ -41,9 +41,9 @@ def added(default: Any, *, introduced: Any = _UNSET, description: str, **constra
 
 
 def without_effect(default: Any, *, counts_as: Any, description: str) -> Any:
-    """A field for a key that changes how a result is made and not what it is.
+    """A field for a key that changes how a result is made, but not the result itself.
 
-    ``counts_as`` is its value in a stage's hash, whatever it is: that of the results that exist.
+    A stage's hash contains ``counts_as`` instead of the key's value, so existing results stay valid.
     """
     return Field(default, description=description, json_schema_extra={"counts_as": counts_as})
 
@@ -110,7 +110,7 @@ def _value(annotation: Any, value: Any) -> Any:
     return _adapter(annotation).validate_python(value)
 
 
-@cache  # to make one takes longer than to use it
+@cache  # creating one takes longer than using it
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
@@ -121,8 +121,10 @@ def _as_introduced(field: FieldInfo, value: Any) -> bool:
 
 
 def _in_sections(annotation: Any, value: Any, change: Callable[[Any, type[Section]], Any]) -> Any:
-    """``value``, of a field's type, with ``change`` applied to the sections in it: itself, or those that
-    a dictionary holds by name."""
+    """Apply ``change`` to the sections in a field's value.
+
+    These are the value itself, or the values of a dictionary of sections.
+    """
     section = _section_of(annotation)
     if section is None:
         return value
@@ -132,7 +134,7 @@ def _in_sections(annotation: Any, value: Any, change: Callable[[Any, type[Sectio
     return change(value, section)
 
 
-@cache  # asked for every key of every stage that is hashed
+@cache  # called for every key of every stage that is hashed
 def _section_of(annotation: Any) -> type[Section] | None:
     """The section in a field's type: the type itself, an alternative to None, or the items of a list."""
     if isinstance(annotation, type) and issubclass(annotation, Section):

@@ -27,7 +27,7 @@ def typed(cls: type[Value], content: Mapping[str, Any], /, **given: Any) -> Valu
     return cls(**{name: _converted(hints[name], content[name]) for name in read_here}, **given)
 
 
-@cache  # looked up in the source of a class
+@cache  # evaluates the annotations of a class, which are text
 def _hints(cls: Any) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {each.name: hints[each.name] for each in fields(cls)}

@@ -16,7 +16,7 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 class _Loader(yaml.SafeLoader):
-    """Remembers the line of each key."""
+    """Loader that refuses a key that appears twice in a mapping."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -28,7 +28,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         if not isinstance(key, Hashable):
             continue  # YAML's own error follows
         if key in lines:
-            raise UserError(f"key {key!r} is there twice, in lines {lines[key]} and {line}; join them")
+            raise UserError(f"key {key!r} appears twice, in lines {lines[key]} and {line}; join them")
         lines[key] = line
     loader.flatten_mapping(node)
     return loader.construct_mapping(node, deep=True)

@@ -42,7 +42,7 @@ def _extended(layer: Layer, by: tuple[str, ...] = ()) -> list[Layer]:
 
 def _validated_study(layers: Sequence[Layer]) -> Study:
     study = validate(Study, layers)
-    if study.data_root:  # whatever way it is written, it is one folder
+    if study.data_root:  # the same folder, however its path is written
         study = study.model_copy(update={"data_root": os.path.realpath(study.data_root)})
     for layer in layers:
         for section in SECTIONS:
@@ -56,9 +56,9 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
     for method in (*study.methods, *study.public):
         _check_listed(method, method in study.public)
     if study.seeds > 1 and study.report.reproduction:
-        raise UserError("report.reproduction is of one training per method: leave out seeds")
+        raise UserError("report.reproduction uses one training per method: leave out seeds")
     if study.sweep and sorted(set(study.sweep.scales)) != study.sweep.scales:
-        raise UserError(f"sweep.scales {study.sweep.scales} must rise, each another than the rest")
+        raise UserError(f"sweep.scales {study.sweep.scales} must be distinct and in ascending order")
     for kind in ("tasks", "methods"):
         for entry in getattr(study.overrides, kind):
             named(kind, entry)

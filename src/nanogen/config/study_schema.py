@@ -23,9 +23,11 @@ class Sweep(Section):
     """The search for each method's best guidance scale on ImageNet, by FID."""
 
     scales: list[Annotated[float, Field(ge=1)]] = Field(
-        min_length=2, description="the scales that are tried, rising"
+        min_length=2, description="the scales that are tried, in ascending order"
     )
-    images: int = Field(gt=0, description="images per scale; the best one's set is of evaluation.images")
+    images: int = Field(
+        gt=0, description="images per scale; the sample set at the best scale has evaluation.images"
+    )
 
 
 class FigureStyle(Section):
@@ -42,16 +44,16 @@ class Report(Section):
 
     figures: dict[str, FigureStyle] = Field(default_factory=dict, description="style per figure")
     reproduction: bool = Field(
-        False, description="the measured table is Table 1, each method at its own size, and no other"
+        False, description="Table 1, with each method at its own size, is the only measured table"
     )
-    grid_columns: int = Field(10, description="images beside each other in a sample grid")
+    grid_columns: int = Field(10, description="images per row of a sample grid")
     grid_rows: int = Field(4, description="rows of a sample grid")
 
 
 class Leaderboard(Section):
     """What `snakemake leaderboard` shows besides the study's own methods; changes no number."""
 
-    entries: str | None = Field(None, description="a folder of entries handed in, METHOD.json each")
+    entries: str | None = Field(None, description="a folder of submitted entries, one METHOD.json each")
     published: bool = Field(True, description="show the paper's own numbers, too")
 
 
@@ -88,19 +90,22 @@ class Study(Section):
     """Methods x tasks at one scale, with the settings that all their runs share."""
 
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
-        description="its name; results lie in results/<name>"
+        description="its name; results are in results/<name>"
     )
     extends: str | list[str] | None = Field(
-        None, description="a study whose keys are taken unless set here, or several, the last first"
+        None,
+        description="a study whose keys apply unless set here, or a list of studies, of which the last "
+        "takes precedence",
     )
     scale: Scale = Field(description="which block of the method, task and model files applies")
     hardware: Literal["cpu", "gpu"] | None = Field(
-        None, description="what it is meant for, for the plan; none: of scale nano a CPU, else GPUs"
+        None,
+        description="the hardware it is meant for, for the plan; none: a CPU at scale nano, else GPUs",
     )
     utilisation: float | None = Field(
         None, gt=0, le=1, description="for the plan: the share of a GPU's peak that trainings reach"
     )
-    seed: int = Field(2026, description="every random number follows from it")
+    seed: int = Field(2026, description="every random number is derived from it")
     methods: list[str] = Field(min_length=1, description="files in config/methods, in table order")
     seeds: int = Field(
         1, ge=1, description="trainings of each method; those after the first have seeds of their own"
@@ -108,7 +113,7 @@ class Study(Section):
     tasks: list[Task] = Field(min_length=1, description="files in config/tasks")
     public: list[str] = Field(
         default_factory=list,
-        description="public models to compare with on text to image, files in config/methods",
+        description="public text-to-image models to compare with, files in config/methods",
     )
     data_root: str | None = Field(None, description="a folder of photographs, ImageFolder layout")
     backbone: dict[str, Any] = Field(default_factory=dict, description="the network, for all runs")
@@ -125,26 +130,26 @@ class Study(Section):
     )
     cache: Literal["always", "never", "auto"] = Field(
         "auto",
-        description="latents on the disk, or encoded in every training step; auto: as the budget allows",
+        description="latents: cached, or encoded in every training step; auto: as the budget allows",
     )
     text: Literal["cache", "online", "auto"] = Field(
         "auto",
-        description="the same of the captions' features: cached, or encoded in every training step",
+        description="features of captions: cached, or encoded in every training step; auto: likewise",
     )
     cache_budget_gb: float | None = Field(
         None,
         ge=0,
         description="for auto: gigabytes that latents and captions' features together may take; none: "
-        "what is free on the disk, less a tenth and what the study has to store besides",
+        "the free disk space, less a tenth and less what else the study must store",
     )
     store: str | None = Field(
         "results/store",
-        description="folder of what studies share, made once and found by its hash: downloads, data, "
-        "networks, caches; further stores after a colon are only read; none: each study has its own. "
-        "NANOGEN_STORE takes precedence",
+        description="folder of outputs that studies share, each made once and found by its hash: "
+        "downloads, data, networks, caches; further stores after a colon are only read; none: each "
+        "study has its own. NANOGEN_STORE takes precedence",
     )
     data_shards: int = Field(
-        1, gt=0, description="jobs that share the import of a data set's training pictures"
+        1, gt=0, description="jobs that share the import of a data set's training images"
     )
     latent_shards: int = Field(
         1, gt=0, description="jobs that share the encoding of one data set by one tokenizer"
@@ -157,7 +162,9 @@ class Study(Section):
     )
     released: Released | None = Field(None, description="models that the authors trained and published")
     sweep: Sweep | None = Field(None, description="search for each method's best guidance scale")
-    leaderboard: Leaderboard = Field(Leaderboard(), description="what stands beside the study's methods")
+    leaderboard: Leaderboard = Field(
+        Leaderboard(), description="what is shown beside the study's methods"
+    )
     report: Report = Field(Report(), description="look of figures and grids")
     overrides: Overrides = Field(Overrides(), description="keys for single tasks or methods")
 

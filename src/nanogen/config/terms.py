@@ -11,32 +11,32 @@ from nanogen.config.schema import Run, Term
 from nanogen.config.train_stage import Heads
 from nanogen.errors import UserError, nearest
 
-# term -> the cached features it reads, of its encoder
+# term -> the part of its encoder's cached features that it reads
 CACHED = {"reg": "cls", "repa": "patches"}
 # terms that run their encoder on the predicted image, which must therefore be an image
 IN_PIXELS = ("lpips", "features")
 NAMES = (*CACHED, *IN_PIXELS, "internal-guidance")
-# terms whose code has changed what they give, and how often
+# terms whose losses have changed since older versions, with the number of their current version
 REVISED = {"features": 2}
-# and what bfloat16 rounds in a training: the residual stream is no longer
+# the same for what bfloat16 rounds in a training: the residual stream is no longer rounded
 ROUNDED = {"residual": 2}
 REPA_HEADS = {"mse-linear": "linear", "cosine-mlp": "mlp", "cosine-conv": "conv"}
 
 
 def caches(run: Run) -> dict[str, str]:
-    """Part of the cached features (``cls``, ``patches``) -> the encoder it is of."""
+    """Return part of the cached features (``cls``, ``patches``) -> the encoder that it comes from."""
     terms = run.objective.terms
     return {part: str(terms[name].encoder) for name, part in CACHED.items() if name in terms}
 
 
 def networks(run: Run) -> dict[str, str]:
-    """Term -> the frozen network it runs in every training step."""
+    """Return term -> the frozen network that it runs in every training step."""
     terms = run.objective.terms
     return {name: str(terms[name].encoder) for name in IN_PIXELS if name in terms}
 
 
 def revised_terms(run: Run) -> dict[str, int]:
-    """The terms that give other losses than they once did."""
+    """The terms whose losses have changed since older versions."""
     return {name: REVISED[name] for name in run.objective.terms if name in REVISED}
 
 

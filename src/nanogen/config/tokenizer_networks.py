@@ -9,8 +9,11 @@ ROLES = ("encoder", "perceptual", "discriminator")
 
 
 def networks_of(config: Model) -> dict[str, str]:
-    """Role -> frozen network that a model is made with: ``encoder`` and, if it is trained here, the VAE
-    that it starts from and the loss's ``perceptual`` and ``discriminator``, where it has them."""
+    """Return role -> frozen network that a model is made with.
+
+    The roles are ``encoder`` and, if the model is trained here, ``start`` (the VAE that it starts from)
+    and the loss's ``perceptual`` and ``discriminator``, if it has them.
+    """
     recipe = config.stage1 if config.source == "build" else None
     read = {
         "encoder": True,

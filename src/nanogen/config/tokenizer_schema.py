@@ -20,7 +20,7 @@ class Schedule(Section):
     final_learning_rate: float = Field(2e-5, ge=0, description="rate at the last step")
     warmup_epochs: float = Field(1.0, ge=0, description="epochs of the linear rise from 0")
     betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of both moments")
-    eps: float = added(1e-8, gt=0, description="AdamW's addition to the root of the second moment")
+    eps: float = added(1e-8, gt=0, description="AdamW's epsilon, added to the root of the second moment")
 
 
 class TokenizerOptimizer(Schedule):
@@ -34,7 +34,7 @@ class TokenizerTerms(Section):
     """Weights of the loss terms; a term with weight 0 is not computed."""
 
     l1: float = Field(
-        0.5, ge=0, description="mean absolute difference of pixels in [-1, 1]; 0.5: of those in [0, 1]"
+        0.5, ge=0, description="mean absolute difference of pixels in [-1, 1]; 0.5: of pixels in [0, 1]"
     )
     mse: float = Field(0.0, ge=0, description="mean squared difference of pixels")
     edge: float = Field(0.0, ge=0, description="mean absolute difference of the images' gradients")
@@ -46,25 +46,25 @@ class Augmentation(Section):
     """Augmentation of the discriminator's input (DiffAugment); 0 turns a part of it off."""
 
     color: float = Field(1.0, ge=0, description="strength of colour changes; 1: as published")
-    translation: float = Field(0.125, ge=0, lt=1, description="largest shift, in parts of the side")
-    cutout: float = Field(0.0, ge=0, lt=1, description="side of the hole, in parts of the image's")
+    translation: float = Field(0.125, ge=0, lt=1, description="largest shift, as a fraction of the side")
+    cutout: float = Field(0.0, ge=0, lt=1, description="side of the hole, as a fraction of the image's")
     probability: float = added(
         1.0,
         ge=0,
         le=1,
-        description="of each part, drawn once for a batch of originals or reconstructions",
+        description="probability of each part, drawn once for a batch of originals or reconstructions",
     )
     symmetric: bool = added(
         False,
-        description="cutout: a hole whose side is an even number of pixels reaches as far over the last "
-        "row and column as over the first, as published",
+        description="cutout: a hole whose side is an even number of pixels extends as far beyond the "
+        "last row and column as beyond the first, as published",
     )
 
 
 class Adversarial(Schedule):
     """A discriminator on frozen features, and when it is trained and used."""
 
-    weight: float = Field(0.75, gt=0, description="of its loss, times the adaptive weight")
+    weight: float = Field(0.75, gt=0, description="weight of its loss, times the adaptive weight")
     max_weight: float = Field(1e4, gt=0, description="cap of the adaptive weight")
     disc_start: float = Field(6.0, ge=0, description="epochs before the discriminator is trained")
     gan_start: float = Field(8.0, ge=0, description="epochs before the tokenizer learns from it")
@@ -81,7 +81,7 @@ class Adversarial(Schedule):
         "rows and columns",
     )
     norm_eps: float = added(1e-6, gt=0, description="rae: added to the variance in the heads' norms")
-    augmentation: Augmentation = Field(Augmentation(), description="of what it sees")
+    augmentation: Augmentation = Field(Augmentation(), description="augmentation of its input")
 
 
 class TokenizerTraining(Section):
@@ -95,7 +95,9 @@ class TokenizerTraining(Section):
         0.0, ge=0, description="rae: noise on latents, of standard deviation U(0, this) per image"
     )
     crop: int | None = Field(
-        None, gt=0, description="vae: side of a random square of each image, in pixels; none: all of it"
+        None,
+        gt=0,
+        description="vae: side of a random square of each image, in pixels; none: the whole image",
     )
     splice: bool = Field(
         False,
@@ -105,9 +107,9 @@ class TokenizerTraining(Section):
     perceptual_from: float = Field(
         0.0, ge=0, description="epochs before the perceptual distance is used, which is costly"
     )
-    adversarial: Adversarial | None = Field(None, description="the adversarial loss; none: without")
+    adversarial: Adversarial | None = Field(None, description="the adversarial loss; none: not used")
     precision: Literal["float32", "bf16"] = Field(
-        "float32", description="of matrix products in training; weights stay float32"
+        "float32", description="precision of matrix products in training; weights stay float32"
     )
     checkpoint_every: int = Field(500, gt=0, description="steps between saves of the resumable state")
     log_every: int = Field(50, gt=0, description="steps between lines of the training log")
@@ -116,11 +118,11 @@ class TokenizerTraining(Section):
 class EndToEnd(Section):
     """End-to-end tuning (REPA-E): a VAE is trained further by `stage1`, together with a backbone."""
 
-    start: str = Field(description="the VAE that it begins as, a file in config/models")
+    start: str = Field(description="the VAE that it starts from, a file in config/models")
     encoder: str = Field(description="vision encoder whose patch features an inner block predicts")
-    depth: int = Field(gt=0, description="that block of the backbone's encoder, from 1")
+    depth: int = Field(gt=0, description="the inner block of the backbone's encoder, from 1")
     head: Literal["mse-linear", "cosine-mlp"] = Field(
-        "cosine-mlp", description="loss and head of the prediction, as of the term repa"
+        "cosine-mlp", description="loss and head of the prediction, as in the term repa"
     )
     coefficient: float = Field(0.5, gt=0, description="weight of that loss for the backbone")
     vae_coefficient: float = Field(1.5, ge=0, description="weight of the same loss for the VAE")
@@ -128,10 +130,12 @@ class EndToEnd(Section):
         0.1, gt=0, le=1, description="share of a batch in the running moments of the latents"
     )
     learning_rate: float = Field(
-        1e-4, gt=0, description="the backbone's after warm-up; it is scheduled as the VAE's"
+        1e-4,
+        gt=0,
+        description="the backbone's learning rate after warm-up; it follows the VAE's schedule",
     )
     condition_dropout: float = Field(
-        0.1, ge=0, le=1, description="share of images whose class the backbone is not told"
+        0.1, ge=0, le=1, description="share of images whose class is hidden from the backbone"
     )
     backbone: dict[str, Any] = Field(
         default_factory=dict, description="keys of the backbone, on top of the study's"

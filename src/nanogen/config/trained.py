@@ -13,7 +13,7 @@ from nanogen.files import read_json
 
 STATE = "state.safetensors"  # trained weights and the optimizer's moments, if the training kept them
 
-# what a model must share with the run that samples from it, by its path in the ``train`` stage
+# keys that a model must share with the run that samples from it, by their paths in the ``train`` stage
 _SHARED = (
     ("latent",),
     ("text_width",),
@@ -24,7 +24,7 @@ _SHARED = (
     ("objective", "t_eps"),
     ("use", "tokenizer", "model", "name"),
 )
-# and what a training that starts from its weights must share with it
+# keys that a training must share with the model whose weights it starts from
 _SAME_NETWORK = (
     ("latent",),
     ("text_width",),
@@ -37,7 +37,7 @@ _SAME_NETWORK = (
 
 
 def read(folder: Path) -> Stage:
-    """The ``train`` stage in a trained model's folder; raises UserError where there is none."""
+    """The ``train`` stage in a trained model's folder; raises UserError if there is none."""
     if not (folder / "stage.json").is_file():
         raise UserError(f"{folder} is not the folder of a trained model: it has no stage.json")
     stage = read_json(folder / "stage.json")
@@ -71,7 +71,7 @@ def start(keys: InitialiseFrom, expected: Stage) -> tuple[str, Stage]:
     taken = keys.model_dump(mode="json", exclude={"model"})
     if taken != {"weights": "average", "optimizer": "fresh"} and not (folder / STATE).is_file():
         raise UserError(
-            f"{key}: {folder} holds its average alone, no {STATE}; start from weights: average with "
+            f"{key}: {folder} contains only its average, not {STATE}; start from weights: average with "
             "optimizer: fresh, or train it again with training.keep_state: true"
         )
     card = read_json(folder / "nanogen.json")

@@ -17,7 +17,7 @@ class Optimizer(Section):
 
     kind: str = added(
         "adamw",
-        description=f"one of {', '.join(OPTIMIZERS)}; muon has the blocks' matrices, AdamW the rest",
+        description=f"one of {', '.join(OPTIMIZERS)}; muon updates the blocks' matrices, AdamW the rest",
         pattern=f"^({'|'.join(OPTIMIZERS)})$",
     )
     learning_rate: float = Field(2e-4, gt=0, description="rate after warm-up")
@@ -41,10 +41,12 @@ class InitialiseFrom(Section):
 
     model: str = Field(description="folder of a trained or imported model, of the same network")
     weights: Literal["average", "trained"] = Field(
-        "average", description="the averaged or the trained weights; trained: the source kept its state"
+        "average",
+        description="the averaged or the trained weights; trained: needs a source that kept its state",
     )
     optimizer: Literal["fresh", "saved"] = Field(
-        "fresh", description="the optimizer's moments; saved: the source's, which kept its state"
+        "fresh",
+        description="the optimizer's moments; saved: those of a source that kept its state",
     )
 
 
@@ -64,21 +66,23 @@ class Training(Section):
         "average is not that of its initial weights",
     )
     frequencies: Literal["trained", "frozen"] = added(
-        "trained", introduced="frozen", description="the Fourier frequencies that tell the time"
+        "trained", introduced="frozen", description="the Fourier frequencies of the time embedding"
     )
     condition_dropout: float = Field(
         0.1, ge=0, le=1, description="share of samples trained without their condition, for guidance"
     )
     precision: Literal["float32", "bf16"] = Field(
-        "bf16", description="of matrix products in training; weights stay float32"
+        "bf16", description="precision of matrix products in training; weights stay float32"
     )
     compile: bool = Field(False, description="torch.compile the backbone's blocks, where there is a GPU")
     sharding: Literal["none", "fsdp"] = Field(
         "none",
-        description="what each of several processes holds of the network: all (DDP), or a part (FSDP2)",
+        description="how much of the network each process holds: all (DDP), or a part (FSDP2)",
     )
     micro_batch: int = Field(
-        0, ge=0, description="the most samples that a process takes at a time; 0: its share of the batch"
+        0,
+        ge=0,
+        description="largest number of samples per process at a time; 0: its share of the batch",
     )
     checkpoint_every: int = Field(gt=0, description="steps between saves of the resumable state")
     log_every: int = Field(gt=0, description="steps between lines of the training log")
@@ -89,16 +93,17 @@ class Training(Section):
         200, ge=2, description="images per such evaluation, of class-conditional runs"
     )
     snapshots: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        default_factory=list, description="shares of the steps after which the average is kept, too"
+        default_factory=list, description="shares of the steps after which the average is kept as well"
     )
     trackers: list[str] = Field(
         default_factory=list,
-        description=f"what shows the training, of {', '.join(TRACKERS)}; beside train.jsonl",
+        description=f"trackers of the training besides train.jsonl, of {', '.join(TRACKERS)}",
     )
     initialise_from: InitialiseFrom | None = Field(
         None, description="weights to start from, e.g. for fine-tuning; none: random initialisation"
     )
     keep_state: bool = Field(
-        False, description="keep trained weights and optimizer beside the average, to be started from"
+        False,
+        description="keep trained weights and optimizer beside the average, to start trainings from",
     )
     optimizer: Optimizer = Field(description="the optimizer and its schedule")

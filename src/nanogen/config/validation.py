@@ -22,7 +22,7 @@ class Layer:
 
 
 def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge; later wins; lists are replaced."""
+    """Merge mappings recursively. Later values win, and lists are replaced."""
     result: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
@@ -63,7 +63,7 @@ def _fields_at(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
 
 
 def validate(model: type[Config], layers: Sequence[Layer]) -> Config:
-    """Merge and validate; raises UserError that names file, key and what would be valid."""
+    """Merge and validate layers; raises UserError that names the file, the key and valid values."""
     try:
         return model.model_validate(merged(*(layer.keys for layer in layers)))
     except ValidationError as error:

@@ -22,8 +22,8 @@ from nanogen.errors import UserError
 GUIDED, UNGUIDED, UNTRAINED = "cfg", "nocfg", "untrained"
 SWEEP, BEST, AT = "sweep-", "best", "at-"
 PATTERN = f"({GUIDED}|{UNGUIDED})(-nfe[0-9]+)?|{UNTRAINED}|{SWEEP}[0-9]+([.][0-9]+)?|{BEST}|{AT}[0-9]+"
-SHOWN = 8  # images of a set that is looked at
-OWN_WEIGHTS = f"-{UNGUIDED}"  # what the folder of such weights is called after ``model``
+SHOWN = 8  # images of a set that is shown but not scored
+OWN_WEIGHTS = f"-{UNGUIDED}"  # suffix of the folder ``model`` for such weights
 
 
 def with_steps(run: Run | PublicRun, guidance: str) -> dict[str, int | None]:
@@ -49,7 +49,7 @@ def steps_of(run: Run, variant: str) -> int:
             f"sampling.more_steps give {', '.join(known)}"
         )
     steps = known[variant]
-    assert steps is not None  # as only a public model's are
+    assert steps is not None  # only a public model's can be
     return steps
 
 

@@ -1,1 +1,1 @@
-"""Data: drawn scenes, photographs, and the HDF5 files that both are imported to."""
+"""Data: drawn scenes, photographs, and the HDF5 files in which both are stored."""

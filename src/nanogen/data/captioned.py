@@ -20,11 +20,12 @@ class Captioned:
         if not stage.root:
             raise UserError("data.root is missing: set it to the folder of the captioned images")
         self.stage, self.left_out, self.root = stage, left_out, Path(stage.root)
+        self.side = stage.resolution
         self.classes = ["image"]
         names = (file.relative_to(self.root).as_posix() for file in pictures(self.root, stage.split))
         found = [PictureFile(name) for name in names if name not in left_out]
         if not found:
-            raise UserError(f"data.root: {self.root} holds no readable pictures with captions")
+            raise UserError(f"data.root: {self.root} holds no readable images with captions")
         self.pictures = found[: stage.images]
 
     @property
@@ -32,7 +33,7 @@ class Captioned:
         return len(self.pictures)
 
     def parts(self) -> list[Run]:
-        return runs(self.root, self.pictures, self.stage.resolution)
+        return runs(self.root, self.pictures, self.side)
 
     def filled(self, unreadable: set[str]) -> Captioned:
         return Captioned(self.stage, self.left_out | unreadable)

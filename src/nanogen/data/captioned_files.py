@@ -12,7 +12,7 @@ from pathlib import Path
 from nanogen.data.walk import PICTURES, walk
 from nanogen.errors import UserError
 
-HELD_OUT = 20  # one of this number of images is for validation
+HELD_OUT = 20  # one image in this number is for validation
 CAPTIONS = (".json", ".txt")
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def pictures(root: Path, split: str) -> list[Path]:
     """Return the images of a split, ordered by path; raise UserError if there are none."""
     if not root.is_dir():
-        raise UserError(f"data.root: there is no folder {root}; expected captioned pictures there")
+        raise UserError(f"data.root: there is no folder {root}; expected captioned images there")
     own = root / split
     found = walk(own if own.is_dir() else root).only(PICTURES | set(CAPTIONS))
     if found.passed_over:
@@ -30,7 +30,7 @@ def pictures(root: Path, split: str) -> list[Path]:
         held_out = files[HELD_OUT - 1 :: HELD_OUT]
         files = held_out if split == "val" else sorted({*files} - {*held_out})
     if not files:
-        raise UserError(f"data.root: {root} holds no pictures for the split {split}")
+        raise UserError(f"data.root: {root} holds no images for the split {split}")
     return files
 
 

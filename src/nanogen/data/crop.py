@@ -61,7 +61,21 @@ def centre_crop(image: Image.Image, size: int) -> np.ndarray:
     return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
+def pixel_bytes(count: int, size: int) -> int:
+    """Return the bytes of ``count`` cropped images."""
+    return 3 * count * size**2
+
+
 def load(file: Path | IO[bytes], size: int) -> np.ndarray:
     """Decode and crop one image file: uint8 (size, size, 3)."""
     with Image.open(file) as image:
         return centre_crop(rgb(image), size)
+
+
+def load_or_check(file: IO[bytes], size: int | None) -> np.ndarray | None:
+    """Decode and crop one image file; for ``size`` None, only check that it can be decoded."""
+    if size is not None:
+        return load(file, size)
+    with Image.open(file) as image:
+        rgb(image)
+    return None

@@ -8,16 +8,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nanogen.data.crop import load
-from nanogen.data.exported_tables import Table, class_names, columns, labels_of, tables
+from nanogen.data.crop import load_or_check
+from nanogen.data.exported_tables import (
+    Table,
+    class_names,
+    columns,
+    encoded_images,
+    labels_of,
+    tables,
+)
+from nanogen.data.in_place import in_place
 from nanogen.data.source import Example, Unreadable, caption, evenly
 from nanogen.data.stage import DataStage
 from nanogen.errors import UserError
 from nanogen.files import damage_inside
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Exported:
@@ -32,6 +43,7 @@ class Exported:
         assert stage.root
         self.stage, self.left_out = stage, left_out
         self.root = Path(stage.root)
+        self.side = None if in_place(stage) else stage.resolution
         self.classes = class_names(self.root)
         self.captions = [caption(name, stage.caption_template) for name in self.classes]
         self.tables = tables(self.root, stage.split)
@@ -65,7 +77,7 @@ class Exported:
         starts = np.cumsum([0, *(table.rows for table in self.tables)])
         chosen = [self.chosen[a:b] for a, b in pairwise(starts)]
         return [
-            Rows(table, name, np.flatnonzero(rows), self.captions, self.stage.resolution)
+            Rows(table, name, np.flatnonzero(rows), self.captions, self.side)
             for table, name, rows in zip(self.tables, self._names(), chosen, strict=True)
         ]
 
@@ -86,14 +98,14 @@ class Rows:
         name: its path below the root.
         rows: the selected rows, int64 (N,), increasing.
         captions: the caption for each label.
-        side: side of the square images, in pixels.
+        side: side of the square images, in pixels. None: images are only checked, and stay in the table.
     """
 
     table: Table
     name: str
     rows: np.ndarray
     captions: list[str]
-    side: int
+    side: int | None
 
     @property
     def files(self) -> Sequence[Path]:
@@ -105,20 +117,29 @@ class Rows:
 
     def examples(self) -> Iterator[Example | Unreadable]:
         start = 0
-        for batch in self.table.batches(*columns(self.table)) if len(self.rows) else ():
+        batches = self.table.mapped_batches(*columns(self.table)) if len(self.rows) else ()
+        for batch, mapped in batches:
             first, last = np.searchsorted(self.rows, [start, start + len(batch)])
-            pictures, labels = batch.columns
+            images, labels = encoded_images(batch.column(0)), batch.column(1)
             for row in self.rows[first:last].tolist():
-                content = pictures[row - start].as_py()
-                content = content.get("bytes") if isinstance(content, dict) else content
-                yield self._example(_row(self.name, row), content, labels[row - start].as_py())
+                image, label = images[row - start], labels[row - start].as_py()
+                place = mapped.place(image) if mapped and image else None
+                yield self._example(_row(self.name, row), image, label, place)
             start += len(batch)
 
-    def _example(self, name: str, content: bytes | None, k: int) -> Example | Unreadable:
-        if not content:
+    def _example(
+        self, name: str, encoded: pa.Buffer | None, k: int, place: tuple[int, int] | None
+    ) -> Example | Unreadable:
+        if not encoded:
             return Unreadable(name, "it holds no image, perhaps only a path")
+        content = encoded.to_pybytes()
         try:
-            image = load(io.BytesIO(content), self.side)
+            image = load_or_check(io.BytesIO(content), self.side)
         except Exception as error:  # Pillow's parsers raise errors of any type
             return Unreadable(name, damage_inside(error, content))
-        return Example(image, k, self.captions[k], self.captions[k])
+        if image is None and place is None:
+            raise UserError(
+                f"{self.table.path} is compressed, so its images cannot stay where they are; set "
+                "data.store: pixels"
+            )
+        return Example(image, k, self.captions[k], self.captions[k], place=place)

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -46,6 +47,21 @@ def _explained(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is truncated or damaged ({reason}); fetch it again") from error
 
 
+class Mapped(NamedTuple):
+    """A file in memory: its address and its size in bytes."""
+
+    address: int
+    size: int
+
+    def place(self, buffer: pa.Buffer) -> tuple[int, int] | None:
+        """Return the offset and size of a buffer in the file; None if it is not a part of the file.
+
+        The buffers of a compressed batch are not.
+        """
+        offset = buffer.address - self.address
+        return (offset, buffer.size) if 0 <= offset <= self.size - buffer.size else None
+
+
 @dataclass(frozen=True)
 class Table:
     """One Parquet or Arrow file. All methods raise UserError if it is damaged."""
@@ -59,21 +75,34 @@ class Table:
         with _explained(self.path):
             if self.path.suffix == ".parquet":
                 return parquet.read_schema(self.path)
-            with self._stream() as stream:
+            with self._stream() as (stream, _):
                 return stream.schema
 
     def batches(self, *columns: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows of these columns in order, a few at a time."""
+        return (batch for batch, _ in self.mapped_batches(*columns))
+
+    def mapped_batches(self, *columns: str) -> Iterator[tuple[pa.RecordBatch, Mapped | None]]:
+        """Yield `batches`, each with the memory map that it is a part of; None for Parquet files."""
         from pyarrow import parquet
 
         with _explained(self.path):
             if self.path.suffix == ".parquet":
                 with parquet.ParquetFile(self.path) as file:
-                    yield from file.iter_batches(ROWS, columns=list(columns))
+                    for batch in file.iter_batches(ROWS, columns=list(columns)):
+                        yield batch, None
             else:
-                with self._stream() as stream:
+                with self._stream() as (stream, mapped):
                     for batch in stream:
-                        yield batch.select(columns)
+                        yield batch.select(columns), mapped
+
+    def has_places(self) -> bool:
+        """Whether the table's first image is contiguous bytes of the file."""
+        for batch, mapped in self.mapped_batches(columns(self)[0]):
+            for image in encoded_images(batch.column(0)):
+                if image:
+                    return mapped is not None and mapped.place(image) is not None
+        return True
 
     @cached_property
     def rows(self) -> int:
@@ -83,23 +112,25 @@ class Table:
         with _explained(self.path):
             if self.path.suffix == ".parquet":
                 return parquet.read_metadata(self.path).num_rows
-            with self._stream() as stream:
+            with self._stream() as (stream, _):
                 return sum(map(len, stream))
 
     @contextmanager
-    def _stream(self) -> Iterator[Any]:
+    def _stream(self) -> Iterator[tuple[Any, Mapped]]:
         """Open the memory-mapped record batches; Arrow's two formats differ in their first bytes."""
         import pyarrow as pa
         from pyarrow import ipc
 
         with pa.memory_map(str(self.path)) as source:
-            if source.read(6) == b"ARROW1":
+            start = source.read_buffer(6)
+            mapped = Mapped(start.address, source.size())
+            if start.to_pybytes() == b"ARROW1":
                 with ipc.open_file(source) as file:
-                    yield _Batches(file)
+                    yield _Batches(file), mapped
             else:
                 source.seek(0)
                 with ipc.open_stream(source) as stream:
-                    yield stream
+                    yield stream, mapped
 
 
 class _Batches:
@@ -146,6 +177,26 @@ def columns(table: Table) -> tuple[str, str]:
             f"and path) and integer labels in one of {', '.join(LABELS)}"
         )
     return pictures[0], numbers[0]
+
+
+def is_arrow(table: Table) -> bool:
+    """Whether a table is an Arrow file, not a Parquet file."""
+    return table.path.suffix == ".arrow"
+
+
+def encoded_images(column: pa.Array) -> list[pa.Buffer | None]:
+    """Return the encoded image in each row without copying it; None for a row without one."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(column.type):
+        column = column.flatten()[column.type.get_field_index("bytes")]
+    width = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    _, offsets, content = column.buffers()
+    if content is None:
+        return [None] * len(column)
+    bounds = np.frombuffer(offsets, width)[column.offset :][: len(column) + 1].tolist()
+    found = zip(pairwise(bounds), column.is_valid().tolist(), strict=True)
+    return [content.slice(start, stop - start) if valid else None for (start, stop), valid in found]
 
 
 def _is_picture(kind: pa.DataType) -> bool:

@@ -44,7 +44,7 @@ class Folder:
         if not stage.root:
             raise UserError("data.root is missing: set it to the folder of the photographs")
         self.stage, self.left_out = stage, left_out
-        self.root = Path(stage.root)
+        self.root, self.side = Path(stage.root), stage.resolution
         self.classes = class_names(self.root)
         self.captions = [caption(name, stage.caption_template) for name in self.classes]
         folders = class_folders(self.root / stage.split)
@@ -79,7 +79,7 @@ class Folder:
         return len(self.pictures)
 
     def parts(self) -> list[Run]:
-        return runs(self.root, self.pictures, self.stage.resolution)
+        return runs(self.root, self.pictures, self.side)
 
     def filled(self, unreadable: set[str]) -> Folder:
         return Folder(self.stage, self.left_out | unreadable)

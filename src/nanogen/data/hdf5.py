@@ -160,7 +160,7 @@ class Stored:
         path: the file.
         offset: of the first row, in bytes.
         shape, dtype: of the dataset.
-        identity: of the file whose header was read; empty: any file of that name.
+        identity: device, inode and time of the file whose header was read; empty: not checked.
     """
 
     path: Path

@@ -17,7 +17,9 @@ import numpy as np
 
 from nanogen.data import hdf5, part_workers
 from nanogen.data.content import check_content
+from nanogen.data.crop import pixel_bytes
 from nanogen.data.images import FORMAT, LEFT_OUT, VERSION
+from nanogen.data.in_place import in_place
 from nanogen.data.parts import Finished, block_of, blocks, columns, kind_of, path_of
 from nanogen.data.source import Drawn, Imported
 from nanogen.data.stage import DataStage
@@ -78,16 +80,16 @@ def write_images(
     left out. Raises UserError for them, and if the source has no examples.
 
     Args:
-        parts: where parts are kept that are finished (`nanogen.data.parts`), until all are; by default
-            a hidden folder beside ``output``.
-        workers: processes that import; they change no byte.
+        parts: folder in which finished parts (`nanogen.data.parts`) are kept until all are finished; by
+            default a hidden folder next to ``output``.
+        workers: number of processes; the output does not depend on it.
     """
     output, stage = Path(output), DataStage.from_json(content)
     started = time.monotonic()
     if stage.source in DRAWN:
         drawn = DRAWN[stage.source](stage)
         count, classes = len(drawn), drawn.classes
-        hdf5.announce(output, "images", count, 3 * count * stage.resolution**2)
+        hdf5.announce(output, "images", count, pixel_bytes(count, stage.resolution))
         _write(_drawn(drawn, stage), count, output, _header(stage, classes))
     else:
         source = _opened(stage)
@@ -97,7 +99,7 @@ def write_images(
         count = min(stage.images, sum(part.rows for part in found))
         if not count:
             raise UserError(f"data.root: {stage.root} holds no readable images")
-        _join(found, count, stage, output, _header(stage, classes, left_out))
+        _join(found, count, stage, source.side, output, _header(stage, classes, left_out))
         shutil.rmtree(parts)
     log.info(
         "%s: %d images of %d classes in %.1f s",
@@ -115,8 +117,9 @@ def write_share(
     stage = DataStage.from_json(content)
     if stage.source in DRAWN:
         raise UserError(f"data.source {stage.source}: it is drawn by one job; data_shards must be 1")
-    own = _opened(stage).parts()[number - 1 :: count]
-    found = part_workers.finished(own, parts, _side(stage), -(-stage.images // count), workers)
+    source = _opened(stage)
+    own, most = source.parts()[number - 1 :: count], -(-stage.images // count)
+    found = part_workers.finished(own, parts, source.side, most, workers)
     _check(found, stage.images, stage, parts / f"unreadable-{number}-of-{count}.txt")
     return found
 
@@ -124,15 +127,9 @@ def write_share(
 def _opened(stage: DataStage) -> Imported:
     if stage.content:
         check_content(stage.source, Path(str(stage.root)), stage.split, stage.content)
-    if stage.left_in_shards and stage.source != "webdataset":
-        raise UserError(
-            "data.store places: only images in tar shards (source: webdataset) can stay where they are"
-        )
+    if stage.store == "places":
+        in_place(stage)  # raises UserError where images cannot stay
     return IMPORTED[stage.source](stage)
-
-
-def _side(stage: DataStage) -> int | None:
-    return None if stage.left_in_shards else stage.resolution
 
 
 # ------------------------------------------------------------------------------------- parts
@@ -148,9 +145,9 @@ def _finished(
     listing, left_out = output.with_suffix(".unreadable.txt"), 0
     while True:
         todo = source.parts()
-        if source.count is not None:
-            _announce(source.count, stage, output, [path_of(p, folder, _side(stage)) for p in todo])
-        found = part_workers.finished(todo, folder, _side(stage), stage.images, workers)
+        if source.count is not None and source.side is not None:
+            _announce(source.count, stage, output, [path_of(p, folder, source.side) for p in todo])
+        found = part_workers.finished(todo, folder, source.side, stage.images, workers)
         unreadable = _check(found, stage.images, stage, listing)
         left_out += len(unreadable)
         again = source.filled(set(unreadable)) if unreadable else source
@@ -167,7 +164,7 @@ def _where(shard: Path) -> str:
 def _announce(count: int, stage: DataStage, output: Path, parts: Sequence[Path]) -> None:
     """Raise UserError unless the disk has space for both the parts and the image file."""
     there = sum(path.stat().st_size for path in parts if path.exists())
-    hdf5.announce(output, "images", count, 2 * 3 * count * stage.resolution**2, there)
+    hdf5.announce(output, "images", count, 2 * pixel_bytes(count, stage.resolution), there)
 
 
 def _check(found: Sequence[Finished], most: int, stage: DataStage, listing: Path) -> Mapping[str, str]:
@@ -202,7 +199,7 @@ def _header(stage: DataStage, classes: Sequence[str], left_out: int = 0) -> dict
     header = label(FORMAT, VERSION, stage.hash, classes=json.dumps(classes))
     header |= {"split": stage.split, "task": stage.name}
     header |= {LEFT_OUT: left_out} if left_out else {}
-    return header | ({"side": stage.resolution} if stage.left_in_shards else {})
+    return header
 
 
 def _drawn(source: Drawn, stage: DataStage) -> Iterator[dict[str, np.ndarray]]:
@@ -212,11 +209,16 @@ def _drawn(source: Drawn, stage: DataStage) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _join(
-    parts: Sequence[Finished], count: int, stage: DataStage, output: Path, header: Mapping[str, Any]
+    parts: Sequence[Finished],
+    count: int,
+    stage: DataStage,
+    side: int | None,
+    output: Path,
+    header: Mapping[str, Any],
 ) -> None:
-    rows = blocks(parts, block_of(_side(stage)), count)
-    shards = None
-    if stage.left_in_shards:
+    rows, shards = blocks(parts, block_of(side), count), None
+    if side is None:
+        header = {**header, "side": stage.resolution}
         paths = [Path(str(stage.root)) / part.part for part in parts]
         shards = json.dumps([(_where(path), path.stat().st_size) for path in paths])
     _write(rows, count, output, header, shards)
@@ -229,7 +231,7 @@ def _write(
     header: Mapping[str, Any],
     shards: str | None = None,
 ) -> None:
-    """Write an image file of ``count`` rows; ``shards`` is the JSON of the tar files they are in."""
+    """Write an image file of ``count`` rows; ``shards`` is the JSON of the files they are in."""
     from tqdm import tqdm
 
     progress = tqdm(total=count, unit="image", disable=not sys.stderr.isatty())

@@ -20,21 +20,21 @@ from nanogen.errors import UserError
 from nanogen.text import parsed
 
 if TYPE_CHECKING:
-    from nanogen.data.tar_images import TarImages
+    from nanogen.data.shard_images import ShardImages
 
 FORMAT, VERSION = "images", 1
 LEFT_OUT = "left_out"  # attribute: number of unreadable files that the import left out
 
 
 def _images(file: h5py.File) -> Any:
-    """Return the images uint8 (N, H, W, 3) of an open file: a memory map, or a reader of tar shards."""
+    """Return the images uint8 (N, H, W, 3) of an open file: a memory map, or a reader of shards."""
     if "places" not in file:
         return hdf5.memmap(file, "images")
-    from nanogen.data.tar_images import TarImages
+    from nanogen.data.shard_images import ShardImages
 
     # The list of shards can be longer than an HDF5 attribute's 64 KiB; older files have it there.
     shards = file["shards"][()] if "shards" in file else file.attrs["shards"]
-    return TarImages(json.loads(shards), file["places"][:], int(file.attrs["side"]))
+    return ShardImages(json.loads(shards), file["places"][:], int(file.attrs["side"]))
 
 
 def _classes(file: h5py.File) -> list[str]:
@@ -86,7 +86,7 @@ class ImageFile:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def rows(self) -> Rows | TarImages:
+    def rows(self) -> Rows | ShardImages:
         """Return the images for reading in large requests; see ``nanogen.data.rows``."""
         return Rows([self._stored]) if self._stored else self.images
 

@@ -35,9 +35,9 @@ def cores() -> int:
 def finished(
     parts: Sequence[Part], folder: Path, side: int | None, most: int, workers: int
 ) -> list[Finished]:
-    """Import parts in order until they have ``most`` examples together, and return them.
+    """Import parts in order until they have ``most`` examples in total, and return them.
 
-    After an error no other part is started, those in progress are finished, and its UserError is raised.
+    After an error, no other part is started, and the UserError is raised when those in progress end.
     """
     from tqdm import tqdm
 

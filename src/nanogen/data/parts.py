@@ -74,7 +74,7 @@ class Finished:
 
 
 def path_of(part: Part, folder: Path, side: int | None) -> Path:
-    """Return the file of a part for images of ``side`` pixels; None: for their locations."""
+    """Return the path of a part's file. ``side`` is in pixels, or None for locations of images."""
     return folder / f"{config_hash([type(part).__name__, part.name, part.chosen, side])}.h5"
 
 

@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def to_signed(images: Tensor) -> Tensor:
-    """uint8 (N, H, W, 3) in [0, 255] -> float (N, 3, H, W) in [-1, 1], of torch's default type."""
+    """Convert uint8 (N, H, W, 3) in [0, 255] to float (N, 3, H, W) in [-1, 1], of the default dtype."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
         raise TypeError(f"expected uint8 (N, H, W, 3), got {images.dtype} {tuple(images.shape)}")
     return images.permute(0, 3, 1, 2).to(torch.get_default_dtype()).div_(127.5).sub_(1.0)
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8 (N, H, W, 3) in [0, 255] -> float32 (N, 3, H, W) in [0, 1]."""
+    """Convert uint8 (N, H, W, 3) in [0, 255] to float32 (N, 3, H, W) in [0, 1]."""
     return images.permute(0, 3, 1, 2).to(torch.float32) / 255
 
 

@@ -20,7 +20,7 @@ from nanogen.data.hdf5 import Stored
 from nanogen.errors import UserError
 
 if TYPE_CHECKING:
-    from nanogen.data.tar_images import TarImages
+    from nanogen.data.shard_images import ShardImages
 
 GAP = 64 << 10  # bytes; smaller gaps between rows are read and discarded
 MOST_BUFFERS = 512  # in one request; the operating system allows 1024
@@ -152,7 +152,7 @@ class WindowedRows:
     time, and a window of them might not fit in memory.
     """
 
-    def __init__(self, rows: Rows | TarImages):
+    def __init__(self, rows: Rows | ShardImages):
         self.rows = rows
         self._reader = ThreadPoolExecutor(1, "reader")
         self._windows: dict[int, tuple[np.ndarray, Future[np.ndarray]]] = {}

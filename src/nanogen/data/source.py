@@ -1,9 +1,8 @@
 """Interfaces of image sources, and functions that they share.
 
-Drawn images are a stream of examples of a known number. Imported images come in *parts*, each of which
-is
-a tar shard or a run of files: `nanogen.data.parts` imports these in as many processes as there are
-cores, and `nanogen.data.image_import` joins them to one image file.
+Drawn images are a stream of a known number of examples. Imported images come in *parts*, each of which
+is a tar shard or a run of files: `nanogen.data.parts` imports these in as many processes as there are
+cores, and `nanogen.data.image_import` joins them into one image file.
 """
 
 from __future__ import annotations
@@ -88,10 +87,13 @@ class Imported(Protocol):
 
     Attributes:
         classes: the names of the classes.
+        side: side of the square images to store, in pixels; None if images stay where they are and only
+            their locations are stored.
         count: number of images if all can be read; None if it is only known after reading them.
     """
 
     classes: list[str]
+    side: int | None
 
     @property
     def count(self) -> int | None: ...

@@ -39,11 +39,6 @@ class DataStage:
     unreadable: str
     content: str | None = None
 
-    @property
-    def left_in_shards(self) -> bool:
-        """Whether images stay in their tar shards and are decoded whenever they are read."""
-        return stays_in_shards(self.source, self.store)
-
     @classmethod
     def from_json(cls, content: Mapping[str, Any], split: str | None = None) -> DataStage:
         """Read a stage. ``split`` is needed for an ``inputs`` stage, which describes both splits."""
@@ -64,8 +59,3 @@ class DataStage:
             unreadable=data["unreadable"],
             content=content.get("content"),
         )
-
-
-def stays_in_shards(source: str, store: str) -> bool:
-    """Whether a data set's images stay in their shards, by its keys ``source`` and ``store``."""
-    return store == "places" or (store == "auto" and source == "webdataset")

@@ -52,7 +52,7 @@ class Sample:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise UnreadableSample(f"it contains {twice} twice; give each a name of its own")
-        picture = _only([m for m in self.pictures if self._is_plain(m)] or self.pictures, "pictures")
+        picture = _only([m for m in self.pictures if self._is_plain(m)] or self.pictures, "images")
         found = [m for suffix in CAPTIONS for m in self.members if _suffix(m) == suffix]
         plain = [m for m in found if self._is_plain(m)] or found
         if not plain:
@@ -119,9 +119,9 @@ def samples(tar: tarfile.TarFile, shard: Path) -> Iterator[Sample]:
                 yield sample
             else:
                 without += 1
-                log.debug("%s/%s has no picture", shard, sample.name)
+                log.debug("%s/%s has no image", shard, sample.name)
     if without:
-        log.warning("%s: passed over %d samples without a picture", shard, without)
+        log.warning("%s: passed over %d samples without an image", shard, without)
 
 
 @dataclass

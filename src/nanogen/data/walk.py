@@ -23,7 +23,7 @@ PICTURES = frozenset(
         *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".avif"),
     }
 )
-# Of macOS archives, Synology, QNAP, Windows and ext4; compared in lower case.
+# Left by macOS archives, Synology, QNAP, Windows and ext4; compared in lower case.
 LEFT_BY_SYSTEMS = frozenset(
     {
         *("__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "system volume information"),

@@ -11,10 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-from PIL import Image
-
-from nanogen.data.crop import load, rgb
+from nanogen.data.crop import load_or_check
+from nanogen.data.in_place import in_place
 from nanogen.data.source import Example, Unreadable
 from nanogen.data.stage import DataStage
 from nanogen.data.tar_samples import Sample, UnreadableSample, opened, samples
@@ -65,13 +63,14 @@ class Shards:
         if not stage.root:
             raise UserError("data.root is missing: set it to the folder of the tar shards")
         self.stage = stage
+        self.side = None if in_place(stage) else stage.resolution
         self.classes = ["image"]
         self.root = Path(stage.root)
         self.shards = shards(self.root, stage.split)
 
     def parts(self) -> list[Shard]:
-        side = None if self.stage.left_in_shards else self.stage.resolution
-        return [Shard(path, path.relative_to(self.root).as_posix(), side) for path in self.shards]
+        names = [path.relative_to(self.root).as_posix() for path in self.shards]
+        return [Shard(*shard, self.side) for shard in zip(self.shards, names, strict=True)]
 
     def filled(self, unreadable: set[str]) -> Shards:
         """Return self: shards are read until there are enough readable examples anyway."""
@@ -116,17 +115,10 @@ class Shard:
         short, dense = captions(_content(tar, caption), _suffix(caption))
         content = _content(tar, picture)
         try:
-            image = self._image(content)
+            image = load_or_check(io.BytesIO(content), self.side)
         except Exception as error:  # Pillow's parsers raise errors of any type
             raise UnreadableSample(damage_inside(error, content)) from error
         return Example(image, 0, short, dense, place=(picture.offset_data, picture.size))
-
-    def _image(self, content: bytes) -> np.ndarray | None:
-        if self.side is not None:
-            return load(io.BytesIO(content), self.side)
-        with Image.open(io.BytesIO(content)) as image:
-            rgb(image)
-        return None
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -1,1 +1,1 @@
-"""The documentation as a site: pages made from the code and the configuration, and how it is built."""
+"""The documentation site: pages generated from the code and the configuration, and the build."""

@@ -1,4 +1,4 @@
-"""The site: hand-written pages and generated ones side by side, then Sphinx."""
+"""Build the site with Sphinx from hand-written and generated pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GENERATED: dict[str, Callable[[Path, commands.Parsers], str]] = {
     "reference/encoders.md": lambda root, parsers: encoders.page(),
     "reference/tasks.md": lambda root, parsers: tasks.page(),
 }
-# Pages that stand elsewhere in the repository, and where the site has them.
+# Pages outside docs/ -> their place on the site.
 ELSEWHERE = {"profiles/README.md": "reference/profiles.md", "CONTRIBUTING.md": "contributing.md"}
 LINK = re.compile(r"(?<=\]\()(?![a-z]+://|#)([^)\s#]+)")
 
@@ -29,7 +29,7 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+://|#)([^)\s#]+)")
 def build(root: Path, output: Path, parsers: commands.Parsers) -> None:
     """Build the site of the repository in ``root``; ``output`` becomes a folder with index.html.
 
-    ``parsers`` are those of all commands. Raises UserError where a page cannot be read, or a link or an
+    ``parsers`` are those of all commands. Raises UserError if a page cannot be read, or if a link or an
     equation cannot be resolved.
     """
     if not (root / "docs/conf.py").is_file():
@@ -59,8 +59,10 @@ def assemble(root: Path, source: Path, parsers: commands.Parsers) -> None:
 
 
 def relinked(text: str, place: Path, root: Path, inside: str) -> str:
-    """``text`` of the file ``place`` with links to pages of ELSEWHERE, and from them, as ``inside`` the
-    site."""
+    """Return ``text``, the content of the file ``place``, with its links rewritten for the site.
+
+    Links to and from the pages of ELSEWHERE change. ``inside`` is the page's path on the site.
+    """
 
     def link(found: re.Match[str]) -> str:
         target = (place.parent / found[1]).resolve()
@@ -74,7 +76,7 @@ def relinked(text: str, place: Path, root: Path, inside: str) -> str:
 
 
 def _sphinx(configuration: Path, source: Path, output: Path, doctrees: Path) -> None:
-    """Run Sphinx; every warning, such as a link that leads nowhere, is a mistake."""
+    """Run Sphinx; raise UserError for any warning, such as a broken link."""
     from sphinx.application import Sphinx
     from sphinx.errors import SphinxError
     from sphinx.util.docutils import docutils_namespace, patch_docutils

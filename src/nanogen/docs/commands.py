@@ -1,4 +1,4 @@
-"""Every command of `nanogen` with its options, as a page: made from the parsers themselves."""
+"""The page of all `nanogen` commands and their options, generated from the parsers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ What a step of the graph reads and writes is listed in [](../formats.md).
 
 
 def page(parsers: Parsers) -> str:
-    """The page of all commands, in Markdown."""
+    """Return the page in Markdown."""
     parts = [INTRODUCTION]
     for title, commands in parsers.items():
         parts.append(f"## {title}\n")
@@ -48,7 +48,7 @@ def described(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def option_of(action: argparse.Action) -> str:
-    """An option as it is typed, with what follows it."""
+    """An option as it is typed, with its value."""
     value = _value(action)
     if not action.option_strings:
         return code(value)
@@ -67,7 +67,7 @@ def _value(action: argparse.Action) -> str:
 
 
 def meaning(action: argparse.Action, parser: argparse.ArgumentParser) -> Iterator[str]:
-    """The option's own words, whether it must be given and, where they leave it out, its default."""
+    """The option's help, whether it is required and, unless the help mentions it, its default."""
     if action.required and action.nargs != argparse.REMAINDER:
         yield "*required*"
     if action.help:

@@ -1,4 +1,4 @@
-"""The published vision encoders, as a page: made from the registry."""
+"""The page of the published vision encoders, generated from the registry."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nanogen.docs.markdown import code, table
 
 INTRODUCTION = """# Vision encoders by name
 
-Made from `config/encoders.yaml`. Each name below can stand wherever a file of `config/models/` can: as
+Generated from `config/encoders.yaml`. Each name below can be used like a file of `config/models/`: as
 the `encoder` of a term or of an RAE, or as a key of a study's `models`. `rae-NAME` is a representation
-autoencoder on it, with the decoder and the training of `rae-dinov2-b`; a method needs no more than its
-name:
+autoencoder on that encoder, with the decoder and the training of `rae-dinov2-b`; a method only has to
+name it:
 
 ```yaml
 # config/methods/dinov2-l.yaml
@@ -23,19 +23,19 @@ tokenizer: rae-dinov2-l
 scales: {paper: {sampling: {guidance_scale: 5.0}}}
 ```
 
-`NAME-multi`, where the family has it, is the mean of four blocks' features instead of the last one's,
-each after the last norm, as RAEv2 makes them; `models.NAME.multilayer` chooses other blocks. What REG,
-REPA and the terms compare with is the last block's. At scale `nano` a small network of the same class,
-trained here, stands in. A new size is one line of the file.
+`NAME-multi`, where the family has it, takes the mean of four blocks' features instead of the last
+block's, each after the last norm, as in RAEv2; `models.NAME.multilayer` selects other blocks. REG, REPA
+and the terms compare with the last block's features. At scale `nano`, a small network of the same class
+that is trained locally replaces the encoder. A new size takes one line in the file.
 
-The last norm: *plain* has no learned scale and shift, *learned* has them, *none* is not applied.
-Latents are of images of 256 pixels. Sizes of downloads are approximate; SigLIP2's include the text
-tower.
+The last norm: *plain* has no learned scale and shift, *learned* has them, *none* means that it is not
+applied. Latents are those of images of 256 pixels. Download sizes are approximate; those of SigLIP2
+include the text tower.
 """
 
 
 def page() -> str:
-    """The page of all encoders, in Markdown."""
+    """Return the page in Markdown."""
     parts = [INTRODUCTION]
     for title, group in groupby(encoder_registry.encoders().items(), lambda item: item[1].title):
         parts.append(_family(title, list(group)))

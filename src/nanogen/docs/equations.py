@@ -1,4 +1,4 @@
-"""Equations as MathML, made when the site is built: a browser draws them without any script."""
+"""Equations as MathML, converted when the site is built, so browsers show them without scripts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from docutils import nodes
 
 from nanogen.errors import UserError
 
-# What equations are made of: letters upright, italic, Greek, script and double-struck, and operators.
+# Characters of equations: upright, italic, Greek, script and double-struck letters, and operators.
 RANGES = (
     *((0x20, 0x7E), (0xA0, 0xFF), (0x302, 0x305), (0x370, 0x3FF), (0x2010, 0x2044), (0x2100, 0x214F)),
     *((0x2190, 0x21FF), (0x2200, 0x22FF), (0x2308, 0x230B), (0x27E6, 0x27EF), (0x1D434, 0x1D467)),
@@ -25,14 +25,14 @@ math {{ font-family: "Equations", math; }}
 
 
 def mathml(tex: str, block: bool) -> str:
-    """One equation; raises UserError for TeX that is not understood."""
+    """Convert an equation from TeX to MathML; raises UserError for unknown TeX."""
     from latex2mathml.converter import convert
 
     try:
         drawn = convert(tex, display="block" if block else "inline")
-    except Exception as error:  # its errors have no common class
+    except Exception as error:  # its errors have no common base class
         raise UserError(f"the equation {tex!r} cannot be drawn: {type(error).__name__}") from error
-    if "\\" in drawn:  # a command that it does not know is left as it is
+    if "\\" in drawn:  # an unknown command is left unchanged
         raise UserError(f"the equation {tex!r} cannot be drawn: it has a command that is not known")
     return drawn
 
@@ -48,16 +48,16 @@ def _block(writer: Any, node: nodes.math_block) -> None:
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Tell Sphinx of the renderer ``mathml``."""
+    """Register the renderer ``mathml`` with Sphinx."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def style_sheet() -> str:
-    """A style sheet with the parts of STIX Two Math (SIL Open Font License) that equations use.
+    """Return a style sheet with the subset of STIX Two Math (SIL Open Font License) for equations.
 
-    The font stands in the sheet itself, since browsers keep a page that was opened from disk from
-    fonts in other files. It comes with the package ziamath.
+    The font is embedded in the sheet, because browsers do not load fonts from other files for a page
+    that was opened from disk. It is part of the package ziamath.
     """
     import ziamath
     from fontTools import subset

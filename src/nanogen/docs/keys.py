@@ -1,4 +1,4 @@
-"""Every key of the configuration, as a page: made from the sections that validate the files."""
+"""The page of all configuration keys, generated from the sections that validate the files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from nanogen.config.schema import PublicRun, Run
 from nanogen.config.study_schema import Study
 from nanogen.docs.markdown import code, plain, table
 
-# What a file's root section is called, and which of its keys no file of that kind holds.
+# Name, root section and place of each kind of file, and the root's keys that no such file contains.
 IDENTITY = ("study", "scale", "seed", "method", "task")
 ROOTS: tuple[tuple[str, type[BaseModel], str, tuple[str, ...]], ...] = (
     ("study", Study, "A file in `config/studies/`, or a `--configfile`.", ()),
     (
         "run",
         Run,
-        "One method on one task. A method's file has `title`, `family` and `tokenizer`, and the keys in "
-        "which it differs; a task's file its keys; a study the sections, for all of its runs.",
+        "One method on one task. A method's file has `title`, `family`, `tokenizer` and the keys in "
+        "which it differs; a task's file has the task's keys; a study sets sections for all its runs.",
         IDENTITY,
     ),
     (
@@ -45,15 +45,15 @@ BOUNDS = {
 SIMPLE = {"string": "text", "integer": "integer", "number": "number", "boolean": "`true` or `false`"}
 INTRODUCTION = """# Keys of the configuration
 
-Made from the sections in `nanogen.config` that check the files, so it holds every key there is.
-*required* means: some file must set the key; otherwise the default is what holds if none does. How the
-files are merged into a run is told in [](../configuration.md).
+Generated from the sections in `nanogen.config` that validate the files, so the list is complete.
+*required* means that a file must set the key; the default applies if no file sets it.
+[](../configuration.md) describes how the files are merged into a run.
 """
 Shown = tuple[str, type[BaseModel], dict[str, Any]]
 
 
 def page() -> str:
-    """The page of all keys, in Markdown."""
+    """Return the page in Markdown."""
     parts = [INTRODUCTION]
     known: dict[type[BaseModel], str] = {}
     for name, root, where, left_out in ROOTS:
@@ -76,12 +76,12 @@ def slug(name: str) -> str:
 
 
 def sentence(section: type[BaseModel]) -> str:
-    """What a section is, from its docstring."""
+    """The description of a section, from its docstring."""
     return plain(inspect.getdoc(section))
 
 
 def sections(root: type[BaseModel]) -> Iterator[Shown]:
-    """(path, section, JSON schema) of a root and of what lies below it, depth first."""
+    """Yield (path, section, JSON schema) of a root and all sections below it, depth first."""
     schema = root.model_json_schema()
     yield from _below("", root, schema, schema.get("$defs", {}))
 
@@ -97,7 +97,7 @@ def _below(
 
 
 def _sections_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The sections that a key's type holds: itself, or those of a list, a mapping or an option."""
+    """The sections in a key's type: the type itself, or those in a list, a mapping or an option."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in getattr(annotation, "__args__", ()):
@@ -117,7 +117,7 @@ def keys_of(section: type[BaseModel], schema: dict[str, Any], left_out: tuple[st
 
 
 def default(field: Any) -> str:
-    """What holds where no file sets the key."""
+    """The value that applies if no file sets the key."""
     if field.is_required():
         return "*required*"
     value = field.get_default(call_default_factory=True)

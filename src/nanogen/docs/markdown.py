@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 
 def cell(text: object) -> str:
-    """A cell's text: one line, in which no character ends the cell."""
+    """Return text for a cell: on one line, and with ``|`` escaped."""
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
 def plain(text: str | None) -> str:
-    """Words of the program in which no character means anything to Markdown, but for ``code``."""
+    """Escape Markdown in text of the program; double backticks become code."""
     return re.sub(r"([<>*\[\]])", r"\\\1", text or "").replace("``", "`")
 
 

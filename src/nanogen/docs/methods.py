@@ -1,4 +1,4 @@
-"""The methods, as a page: made from their files, with the sizes that follow from them."""
+"""The page of the methods, generated from their files, with the resulting sizes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FAMILIES = {
 }
 INTRODUCTION = """# List of the methods
 
-Made from `config/methods/` and the studies `paper` and `nano-all`. A latent is channels × rows ×
-columns; of a pixel method it is the image. The tokens are the image's own, after patching.
+Generated from `config/methods/` and the studies `paper` and `nano-all`. A latent is given as channels ×
+rows × columns; for a pixel method it is the image. Tokens are those of the image, after patching.
 """
 
 
 def page() -> str:
-    """The page of all methods, in Markdown."""
+    """Return the page in Markdown."""
     return "\n".join([INTRODUCTION, *(_at_scale(*pair) for pair in STUDIES.items()), _public()])
 
 
@@ -56,10 +56,10 @@ def _added(run: Run) -> str:
 
 
 def _public() -> str:
-    """The pipelines of others that a study may name under ``public``."""
+    """The section on public pipelines, which a study may list under ``public``."""
     files = {name: read_yaml(CONFIG / "methods" / f"{name}.yaml") for name in available("methods")}
     public = {name: keys for name, keys in files.items() if keys["family"] == "public"}
     rows = [(keys["title"], code(name), code(keys["pipeline"])) for name, keys in public.items()]
     listed = table(("title", "name", "pipeline"), rows)
-    said = "Rows to compare with, never trained here: [](../howto/public-models.md)."
+    said = "Rows for comparison, never trained here: [](../howto/public-models.md)."
     return f"## Public models\n\n{said}\n\n{listed}"

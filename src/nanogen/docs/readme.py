@@ -1,6 +1,6 @@
 """The README's table of results, written from the tables of a finished study.
 
-``python -m nanogen.docs.readme --study nano`` replaces what stands between the markers in README.md.
+``python -m nanogen.docs.readme --study nano`` replaces the text between the markers in README.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nanogen.report.columns import DASH, cell, column
 from nanogen.report.rows import Row, read_rows
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-# Columns by the CSV they come from; a score's chance level stands beside it.
+# Columns of each CSV; a score's chance level is the next column.
 IMAGENET = ("fid", "fid_untrained", "accuracy")
 TEXT_TO_IMAGE = ("geneval", "chance", "single_object", "colors", "position", "color_attr")
 
@@ -34,7 +34,7 @@ def _joined(root: Path) -> list[Row]:
 
 
 def results(root: Path) -> str:
-    """The table in Markdown. Raises UserError where the study is not finished."""
+    """Return the table in Markdown; raises UserError if the study is not finished."""
     shown = [found for key in ("name", *IMAGENET, *TEXT_TO_IMAGE) if (found := column(key))]
     lines = [[c.title for c in shown], ["---" if c.key == "name" else "---:" for c in shown]]
     lines += [[cell(c, row) or DASH for c in shown] for row in _joined(root)]
@@ -42,7 +42,7 @@ def results(root: Path) -> str:
 
 
 def replaced(page: str, table: str) -> str:
-    """The page with ``table`` between its markers; raises UserError where it has none."""
+    """Return the page with ``table`` between its markers; raises UserError if it has none."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

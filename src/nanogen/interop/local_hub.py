@@ -1,6 +1,6 @@
-"""A hub on this machine: it serves the repositories in a folder, and takes uploads into them.
+"""A local hub that serves the repositories in a folder and accepts uploads to them.
 
-It speaks what `huggingface_hub` asks of a hub to download and to commit, over HTTP and Git LFS, not Xet.
+It implements what `huggingface_hub` needs for downloads and commits, over HTTP and Git LFS, not Xet.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from nanogen.files import atomic_path
 
 COMMIT = "0" * 40
 WRITER = "hf_writer"  # the token that may write; others may only read
-BLOBS = ".lfs"  # folder of what was uploaded, by its SHA-256
+BLOBS = ".lfs"  # folder of uploaded files, named by their SHA-256
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Answers whole, and writes no log."""
+    """A request handler that sends complete responses and writes no log."""
 
     def log_message(self, *args: Any) -> None:
-        """Nothing: every request would be a line."""
+        """Log nothing; by default every request is a line."""
 
     def answer(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -98,7 +98,7 @@ class _Hub(Answering):
             self.answer_json({}, 404)
 
     def do_PUT(self) -> None:
-        """The content of a large file, at the address that `_wanted` gave."""
+        """Receive the content of a large file, at the address that `_wanted` returned."""
         body, blob = self._body(), self._blob(self.path.rpartition("/")[2])
         if hashlib.sha256(body).hexdigest() != blob.name:
             self.answer(400, b"")
@@ -114,7 +114,7 @@ class _Hub(Answering):
         return self.server.folder / BLOBS / oid
 
     def _wanted(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Where a large file is to be sent; nowhere if its content is there."""
+        """Return the upload address of a large file; none if its content is already stored."""
         oid = asked["oid"]
         upload = {"upload": {"href": f"{self.server.address}/{BLOBS}/{oid}"}}
         actions = {} if self._blob(oid).exists() else {"actions": upload}
@@ -147,7 +147,7 @@ def _mode(name: str) -> dict[str, Any]:
 
 
 def _entry(file: Path, place: Path, key: str) -> dict[str, Any]:
-    """What the hub says of a large file."""
+    """The hub's entry for a large file."""
     sha256, size = hashlib.sha256(file.read_bytes()).hexdigest(), file.stat().st_size
     lfs = {"sha256": sha256, "oid": sha256, "size": size, "pointerSize": 1}
     name = file.relative_to(place).as_posix()
@@ -156,7 +156,7 @@ def _entry(file: Path, place: Path, key: str) -> dict[str, Any]:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """The address of a hub (HF_ENDPOINT) whose repositories lie in ``folder``."""
+    """Serve the repositories in ``folder``; yields the hub's address, for HF_ENDPOINT."""
     server = _Server(("127.0.0.1", 0), _Hub)
     server.folder = folder
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

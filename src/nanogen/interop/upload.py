@@ -1,4 +1,4 @@
-"""Uploads to the Hugging Face hub: all files of a model in one commit, or none."""
+"""Upload to the Hugging Face Hub: all files of a model in one commit, or none."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ TOKENS = "https://huggingface.co/settings/tokens"
 def upload(repository: str, files: Mapping[str, Path | bytes], message: str, create: bool) -> str:
     """Commit ``files`` (name in the repository -> file or content) to a model's repository.
 
-    Files of the repository that are not among them stay. The token is HF_TOKEN of the environment;
-    HF_ENDPOINT names another hub.
+    Other files in the repository are kept. The token is the environment variable HF_TOKEN; HF_ENDPOINT
+    names another hub.
 
     Args:
         repository: ``owner/name``.
-        create: make it, private, where it is missing.
+        create: create a missing repository, as a private one.
 
-    Returns the commit's address. Raises UserError without a token, without the right to write, where
-    the repository is missing, and where the hub or the network fails.
+    Returns the commit's URL. Raises UserError if the token is missing or may not write, if the
+    repository is missing, or if the hub or the network fails.
     """
     token = os.environ.get("HF_TOKEN")
     if not token:
@@ -54,7 +54,7 @@ def _explained(repository: str) -> Iterator[None]:
     try:
         yield
     except errors.HFValidationError as error:
-        raise UserError(f"{repository!r} is no repository's name; write OWNER/NAME") from error
+        raise UserError(f"{repository!r} is not the name of a repository; write OWNER/NAME") from error
     except errors.RepositoryNotFoundError as error:
         raise UserError(
             f"{repository} is not on the hub, or the token in HF_TOKEN does not see it; check the name, "
@@ -66,10 +66,10 @@ def _explained(repository: str) -> Iterator[None]:
         raise UserError(
             f"cannot reach the hub for {repository} ({type(error).__name__}); check the network: {again}"
         ) from error
-    except ValueError as error:  # of the card's front matter, such as an unknown licence
+    except ValueError as error:  # in the card's front matter, such as an unknown licence
         said = " ".join(str(error).split())
-        raise UserError(f"the hub does not take the files for {repository}: {said}") from error
-    except (RuntimeError, OSError) as error:  # of a large file; the cause may name a signed address
+        raise UserError(f"the hub rejects the files for {repository}: {said}") from error
+    except (RuntimeError, OSError) as error:  # of a large file; the cause may contain a signed URL
         raise UserError(f"the upload to {repository} ended early: {again}") from error
 
 

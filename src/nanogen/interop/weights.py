@@ -14,7 +14,7 @@ from nanogen.models.torch_files import read_torch
 log = logging.getLogger(__name__)
 SETS = ("ema", "model")  # the sets of weights in a checkpoint: their average, and the trained weights
 SHOWN = 12  # names of each kind that an error lists
-# Prefixes of wrappers: of data parallelism at a name's start, of compilation at every compiled module.
+# Prefixes of wrappers: data parallelism (at a name's start) and compilation (at compiled modules).
 WRAPPER, COMPILED = "module.", "_orig_mod."
 
 

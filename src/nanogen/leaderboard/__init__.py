@@ -1,1 +1,1 @@
-"""Results as files that can be handed in, checked and merged into one table of both axes."""
+"""Results as files that can be submitted, checked and merged into one table of both axes."""

@@ -1,8 +1,7 @@
-"""Entries merged into one table that shows both axes.
+"""Merge entries into one table that shows both axes.
 
-The paper asks that both be reported (section 3.2): an entry with one axis only is called
-task-specific. Numbers are ranked among those of one source, since another study has another scale,
-other data and another protocol.
+The paper recommends reporting both axes (section 3.2). An entry with only one is labelled task-specific.
+Ranks compare methods of the same source, because studies differ in scale, data and protocol.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ NAME = "leaderboard"
 PUBLISHED = "paper (published)"
 AXES = {"imagenet": "ImageNet", "t2i": "text to image"}
 BOTH = "both"
-# (task, guidance) -> column: the name of the number in the metric files
+# (task, guidance) -> column -> name of the number in the metric files
 SHOWN = {
     ("imagenet", "with"): {score.key: score.key for score in metrics.main_scores("imagenet")},
     ("imagenet", "without"): {f"{s.key}_unguided": s.key for s in metrics.main_scores("imagenet")},
@@ -37,15 +36,15 @@ PUBLISHED_TABLES = {
     ("imagenet", "without"): table_of("imagenet", variants.UNGUIDED),
     ("t2i", "with"): table_of("t2i", variants.GUIDED),
 }
-RANKS = {"imagenet_rank": ("fid", False), "t2i_rank": ("geneval", True)}  # whether more is better
+RANKS = {"imagenet_rank": ("fid", False), "t2i_rank": ("geneval", True)}  # key, whether higher is better
 NOTE = (
-    "Axes: a method with numbers on one axis only is task-specific; the paper recommends to report both "
+    "Axes: a method with numbers on one axis only is task-specific; the paper recommends reporting both "
     "(section 3.2). Ranks and marks compare the methods of one source, which share data and protocol."
 )
 
 
 def table(entries: Sequence[Entry], with_published: bool) -> Table:
-    """The leaderboard of these entries and, if asked for, of the paper's own numbers."""
+    """Return the leaderboard of these entries and, optionally, of the paper's own numbers."""
     rows = [_row(entry) for entry in entries] + (_published_rows() if with_published else [])
     rows = [_labelled(row) for row in sorted(rows, key=_place)]
     for _, group in groupby(rows, lambda row: row["source"]):
@@ -75,7 +74,7 @@ def _row(entry: Entry) -> Row:
 
 
 def _published_rows() -> list[Row]:
-    """The rows of the paper, each method once: text-to-image after 100,000 iterations."""
+    """Return the paper's rows, one per method; text-to-image scores are after 100,000 iterations."""
     found: dict[str, Row] = {}
     for axis, name in PUBLISHED_TABLES.items():
         for source in paper_tables.comparable(name):
@@ -87,7 +86,7 @@ def _published_rows() -> list[Row]:
 
 
 def _labelled(row: Row) -> Row:
-    """The row with the axes that it has numbers on."""
+    """Return the row with a label of the axes on which it has numbers."""
     has = [
         title
         for task, title in AXES.items()
@@ -97,7 +96,7 @@ def _labelled(row: Row) -> Row:
 
 
 def _place(row: Row) -> tuple[bool, str, int, int, str]:
-    """Sources by name, the paper's last; in each the paper's order of families and methods."""
+    """Sort key: sources by name, the paper last; in each, the paper's order of families and methods."""
     families = ("rae", "vae", "pixel", "few-step", "public")
     name, source = str(row["method"]), str(row["source"])
     order = paper_tables.rank(name, table="table3" if row["family"] == UNRANKED else "table2")
@@ -105,7 +104,7 @@ def _place(row: Row) -> tuple[bool, str, int, int, str]:
 
 
 def _rank(rows: list[Row]) -> None:
-    """Write the place of each method among these on either axis; equal numbers share one."""
+    """Write the rank of each method among these on both axes; equal numbers share a rank."""
     for column, (key, more) in RANKS.items():
         ranked = [
             (row, float(number) * (-1 if more else 1))
@@ -117,7 +116,7 @@ def _rank(rows: list[Row]) -> None:
 
 
 def _relations(rows: list[Row]) -> list[str]:
-    """Per source, how FID and GenEval are related, and over how many of its methods."""
+    """Describe, for each source, the correlation of FID and GenEval and the number of methods."""
     sentences = []
     for source, group in groupby(rows, lambda row: row["source"]):
         found = [row for row in group if row["family"] != UNRANKED]
@@ -130,7 +129,7 @@ def _relations(rows: list[Row]) -> list[str]:
 
 
 def _relation(rows: list[Row]) -> str:
-    """Pearson's r in words, with the number of rows that have both values."""
+    """Return Pearson's r in words, with the number of rows that have both values."""
     pairs = [row for row in rows if is_number(row.get("fid")) and is_number(row.get("geneval"))]
     x, y = (np.array([row[key] for row in pairs], float) for key in ("fid", "geneval"))
     r = float(pearson(np.ones((1, len(pairs))), x, y)[0]) if len(pairs) >= ENOUGH else np.nan
@@ -139,7 +138,7 @@ def _relation(rows: list[Row]) -> str:
 
 
 def _gaps(entries: Iterable[Entry]) -> list[str]:
-    """Why cells are empty."""
+    """Return a sentence for each missing metric: why its cells are empty."""
     return [
         f"{entry.method.title} ({entry.source}): no {metrics.title(gap.metric)} {gap.guidance} "
         f"guidance, {gap.reason}."
@@ -149,7 +148,7 @@ def _gaps(entries: Iterable[Entry]) -> list[str]:
 
 
 def _sources(entries: Sequence[Entry], with_published: bool) -> list[str]:
-    """What each source measured with, and how."""
+    """Describe how each source measured its metrics."""
     notes = []
     for source in dict.fromkeys(entry.source for entry in entries):
         protocols: dict[str, list[str]] = {}
@@ -161,7 +160,7 @@ def _sources(entries: Sequence[Entry], with_published: bool) -> list[str]:
 
 
 def _protocols(entries: Iterable[Entry]) -> Iterable[tuple[str, str]]:
-    """(metric, protocol) of every metric that the table shows."""
+    """Yield (metric, protocol) for every metric that the table shows."""
     for entry in entries:
         for scores in entry.scores:
             wanted = SHOWN.get((scores.task, scores.guidance), {}).values()

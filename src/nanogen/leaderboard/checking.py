@@ -1,4 +1,4 @@
-"""An entry's claims compared with the metric files that they should be of."""
+"""Compare an entry with the metric files that it was built from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from nanogen.report.results import Metric, read_metric
 def check(found: Entry, results: Path) -> None:
     """Compare an entry with the metric files in ``results``, the study's folder.
 
-    Raises UserError where a file is missing, is of another sample set or configuration, does not give
-    a claimed value, or is not the one that was handed in.
+    Raises UserError if a file is missing, belongs to another sample set or configuration, contradicts a
+    claimed value, or is not the one that was submitted.
     """
     for scores in found.scores:
         for name, measured in scores.metrics.items():

@@ -1,6 +1,6 @@
-"""An entry of the leaderboard: one method's scores on both axes, and where each comes from.
+"""An entry of the leaderboard: one method's scores on both axes, and the origin of each.
 
-It is a JSON file. `Entry` says what it may hold; config/schema/entry.schema.json is made from it.
+It is a JSON file. `Entry` is its schema, from which config/schema/entry.schema.json is generated.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ from nanogen.identity import config_hash
 FORMAT = ("entry", 1)
 Guidance = Literal["with", "without"]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-# Relative and without "..": a file that is checked lies inside the folder that is given.
+# Relative and without "..", so that every checked file is inside the given folder.
 Inside = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*$")]
-# One line, and nothing that a spreadsheet would take for a formula.
+# One line that a spreadsheet does not take for a formula.
 Title = Annotated[str, Field(pattern=r"^[^=+\-@\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class Method(Section):
-    """What was measured."""
+    """The method that was measured."""
 
     name: Name = Field(description="its name in the tables, e.g. sd-vae-mse or meanflow-nfe2")
     family: Literal["rae", "vae", "pixel", "few-step", "public"] = Field(
-        description="the group of the tables that it belongs to"
+        description="its group in the tables"
     )
-    title: Title = Field(description="its name in print")
+    title: Title = Field(description="its printed name")
 
 
 class Measured(Section):
-    """One metric of one sample set, as its metric file holds it."""
+    """One metric of one sample set, as in its metric file."""
 
     values: dict[str, FiniteFloat] = Field(min_length=1, description="numbers by name, unrounded")
     protocol: str = Field(min_length=1, description="how it was measured, one sentence")
-    hash: Hash = Field(description="of the configuration that measured it")
+    hash: Hash = Field(description="hash of the configuration of the metric")
     file: Inside = Field(description="the metric file, relative to the study's results")
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="of the metric file")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the metric file")
 
 
 class Scores(Section):
     """All metrics of one sample set."""
 
-    task: Task = Field(description="the axis: imagenet or t2i (text to image)")
+    task: Task = Field(description="the axis: imagenet or t2i (text-to-image)")
     guidance: Guidance = Field(description="whether the samples were drawn with guidance")
-    samples: int | None = Field(gt=0, description="how many images; none where they are not there")
-    metrics: dict[str, Measured] = Field(min_length=1, description="by metric, e.g. fid")
+    samples: int | None = Field(gt=0, description="number of images; null if it is unknown")
+    metrics: dict[str, Measured] = Field(min_length=1, description="values by metric, e.g. fid")
 
     @property
     def values(self) -> dict[str, float]:
@@ -67,61 +67,64 @@ class Missing(Section):
     """A metric that the study has for its methods, but not for this one."""
 
     task: Task = Field(description="the axis")
-    guidance: Guidance = Field(description="of the sample set")
-    metric: str = Field(description="which")
-    reason: str = Field(min_length=1, description="why it is not there")
+    guidance: Guidance = Field(description="guidance of the sample set")
+    metric: str = Field(description="the missing metric")
+    reason: str = Field(min_length=1, description="why it is missing")
 
 
 class Provenance(Section):
-    """What the numbers were made with, from the records of every step behind them."""
+    """How the numbers were computed, from the records of all steps behind them."""
 
-    seed: int | None = Field(description="which every random number follows from")
-    commits: list[str] = Field(description="of the program, each once")
-    versions: list[str] = Field(description="package and version, each once")
-    devices: list[str] = Field(description="processors and GPUs, each once")
+    seed: int | None = Field(description="the study's seed, from which all random numbers are derived")
+    commits: list[str] = Field(description="commits of the program, without duplicates")
+    versions: list[str] = Field(description="packages with versions, without duplicates")
+    devices: list[str] = Field(description="processors and GPUs, without duplicates")
     unrecorded: list[str] = Field(description="outputs without a record of how they were made")
 
 
 class Entry(Section):
-    """One method's result on both axes, or on the one that was measured."""
+    """One method's results on both axes, or on the one that was measured."""
 
-    format: Literal["nanogen.entry"] = Field(description="what kind of file it is")
-    format_version: Literal[1] = Field(description="of the format")
-    hash: Hash = Field(description="of the configuration hashes of all metrics, sorted")
+    format: Literal["nanogen.entry"] = Field(description="name of the file format")
+    format_version: Literal[1] = Field(description="version of the format")
+    hash: Hash = Field(description="hash of the sorted configuration hashes of all metrics")
     nanogen: str = Field(description="version of the program that wrote it")
     source: Name = Field(description="the study: numbers of one source are compared with each other")
-    method: Method = Field(description="what was measured")
+    method: Method = Field(description="the method that was measured")
     scores: list[Scores] = Field(min_length=1, description="one per task and guidance")
-    missing: list[Missing] = Field(default_factory=list, description="metrics that are not there")
-    provenance: Provenance = Field(description="what the numbers were made with")
+    missing: list[Missing] = Field(default_factory=list, description="metrics that are missing")
+    provenance: Provenance = Field(description="how the numbers were computed")
 
     def of(self, task: str, guidance: str) -> Scores | None:
-        """The scores of one sample set, None where it was not measured."""
+        """Return the scores of one sample set; None if it was not measured."""
         found = (s for s in self.scores if (s.task, s.guidance) == (task, guidance))
         return next(found, None)
 
 
 def hash_of(scores: Iterable[Scores]) -> str:
-    """One hash of all configurations behind the scores."""
+    """Return one hash of all configurations behind the scores."""
     return config_hash(sorted({m.hash for found in scores for m in found.metrics.values()}))
 
 
 def make(
     source: str, method: Method, scores: list[Scores], missing: list[Missing], provenance: Provenance
 ) -> Entry:
-    """An entry with its header."""
+    """Build an entry with its header."""
     about = {"source": source, "method": method, "scores": scores, "missing": missing}
     return Entry(**label(*FORMAT, hash_of(scores)), **about, provenance=provenance)
 
 
 def write(entry: Entry, path: Path) -> None:
-    """Write an entry, whole or not at all."""
+    """Write an entry atomically."""
     write_json(path, entry.model_dump(mode="json"))
 
 
 def read(path: Path) -> Entry:
-    """An entry; raises UserError where it is missing, of another format or version, or incomplete,
-    where a number is none, or where it names a sample set twice."""
+    """Read an entry.
+
+    Raises UserError if the file is missing, incomplete or of another format or version, if a value is
+    not a finite number, if a sample set occurs twice, or if the hash does not match the metrics.
+    """
     content: Any = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a leaderboard entry: expected a JSON object")
@@ -140,10 +143,10 @@ def read(path: Path) -> Entry:
 
 
 def read_all(paths: Iterable[Path]) -> list[Entry]:
-    """The entries in files and in folders of them (``*.json``).
+    """Read the entries in files and in folders of them (``*.json``).
 
-    Raises UserError where a path is missing, a folder holds none, or a method of one study is there
-    twice.
+    Raises UserError if a path is missing, a folder contains no entry, or two entries are of the same
+    method and study.
     """
     first: dict[tuple[str, str], Path] = {}
     entries = []

@@ -1,4 +1,4 @@
-"""Entries made from a study's finished metric files."""
+"""Build leaderboard entries from a study's finished metric files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ GUIDANCE: dict[str, Guidance] = {variants.GUIDED: "with", variants.UNGUIDED: "wi
 
 
 def rows(study: Study, methods: Sequence[str] = ()) -> dict[str, list[SampleSet]]:
-    """The sample sets of every entry that a study can hand in, by the method's name in the tables.
+    """Return the sample sets of every entry that a study can submit, by method name in the tables.
 
     Args:
-        methods: of these only, by their names in the configuration or in the tables.
+        methods: only these, by their names in the configuration or in the tables; empty: all.
 
-    Raises UserError for a method that the study has not.
+    Raises UserError for a method that the study does not have.
     """
     found: dict[str, list[SampleSet]] = {}
     for of in shown_sets(Results(study)):
@@ -40,9 +40,9 @@ def rows(study: Study, methods: Sequence[str] = ()) -> dict[str, list[SampleSet]
 
 
 def submit(study: Study, methods: Sequence[str] = ()) -> list[Entry]:
-    """An entry for each of the methods, from the metric files that are there.
+    """Return an entry for each method, from the metric files that exist.
 
-    Raises UserError where a method has none, or where one is of another configuration or holds NaN.
+    Raises UserError if a method has none, or if one has another configuration or contains NaN.
     """
     results = Results(study)
     return [_entry(results, name, sets) for name, sets in rows(study, methods).items()]
@@ -66,7 +66,7 @@ def _entry(results: Results, name: str, sets: list[SampleSet]) -> Entry:
 
 
 def _title(of: SampleSet) -> str:
-    """The name in print; a few-step method's tells how many steps its samples were drawn with."""
+    """Return the printed name; for a few-step method, it includes the number of sampling steps."""
     run = of.run
     steps = None if isinstance(run, PublicRun) else variants.steps_of(run, of.variant)
     return str(head(run, steps)["name"])
@@ -77,7 +77,7 @@ def _key(of: SampleSet) -> tuple[str, Guidance]:
 
 
 def _measured(results: Results, of: SampleSet) -> tuple[dict[str, Measured], list[Missing]]:
-    """The metrics of a sample set, and those whose file is not there."""
+    """Return the metrics of a sample set, and those whose file does not exist."""
     found, missing = {}, []
     task, guidance = _key(of)
     for name in stages.metrics_of(results.study, of.run.task):
@@ -108,7 +108,7 @@ def _scores(results: Results, of: SampleSet, measured: dict[str, Measured]) -> S
 
 
 def _images(file: Path, run: Run | PublicRun) -> int | None:
-    """How many images a sample set has, from its file or, of ImageNet, from the configuration."""
+    """Return the number of images, from the sample file or, for ImageNet, from the configuration."""
     if file.exists():
         with hdf5.opened(file, "samples", 1) as samples:
             return len(samples["images"])
@@ -116,9 +116,9 @@ def _images(file: Path, run: Run | PublicRun) -> int | None:
 
 
 def _provenance(results: Results, sets: list[SampleSet]) -> entry.Provenance:
-    """What all steps behind the sample sets' scores were run with."""
+    """Collect what all steps behind the sample sets' scores were run with."""
     study = results.study
-    files: dict[Path, None] = {}  # each once, in order
+    files: dict[Path, None] = {}  # an ordered set
     for of in sets:
         links = chain(study, of.run, of.variant, *stages.metrics_of(study, of.run.task))
         files |= dict.fromkeys(link.path for link in links if link.path)
@@ -135,6 +135,6 @@ def _provenance(results: Results, sets: list[SampleSet]) -> entry.Provenance:
 
 
 def _inside(path: Path, study: Study) -> str:
-    """A path as an entry names it: of the study's own files relative to its results."""
+    """Return a path as entries contain it: relative to the study's results, or else its name."""
     root = Path(Paths(study).root)
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name

@@ -19,16 +19,16 @@ SAMPLES = ("samples", 1)  # format and version
 class BenchmarkSamples:
     """The images of a text-to-image sample set that belong to one benchmark.
 
-    It is the first of ``benchmarks`` that the sample set has prompts of.
+    It is the first one in ``benchmarks`` that has prompts in ``prompts_file``.
 
     Attributes:
         benchmark: the benchmark's name.
         prompts: its prompts, in order.
-        images: uint8 (N, H, W, 3), mapped from the file where they stand together in it.
+        images: uint8 (N, H, W, 3); memory-mapped if they are contiguous in the file.
         of_image: index into ``prompts`` for each image, int64 (N,).
         about: method, task, variant and identity of the sample set.
 
-    Raises UserError if a file is missing, damaged or made by another configuration, or if it has no
+    Raises UserError if a file is missing, damaged or made with another configuration, or if it has no
     prompts of these benchmarks.
     """
 
@@ -40,9 +40,9 @@ class BenchmarkSamples:
             images, of_image = hdf5.memmap(file, "images"), file["labels"][:]
             self.about = {key: str(file.attrs[key]) for key in ("method", "task", "variant")}
         self.about["sample_set"] = of_sample_set(samples)
-        if len(of_image) and not 0 <= of_image.min() <= of_image.max() < len(every):
+        if wrong := of_image[(of_image < 0) | (of_image >= len(every))].tolist():
             raise UserError(
-                f"{samples}: an image belongs to prompt {of_image.max()}, but {prompts_file} has "
+                f"{samples}: an image belongs to prompt {wrong[0]}, but {prompts_file} has "
                 f"{len(every)} prompts; make the samples again"
             )
         found = {name: places for name in benchmarks if (places := of_benchmark(every, name))}

@@ -42,7 +42,7 @@ def write_caption_reference(
         folder: the folder of the extractor.
         images: the folder with the images or moments of the set.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made with another configuration.
     """
     stage = CaptionReferenceStage.from_json(content)
     expect_model(folder, stage.expects["extractor"])
@@ -60,7 +60,7 @@ def write_caption_reference(
 
 
 def _images(stage: CaptionReferenceStage, prompts_file: Path) -> list[str]:
-    """Return the ends of the paths of the images that belong to the captions in use."""
+    """Return the ends of the paths (`Caption.image`) of the images whose captions are used."""
     content = read_json(prompts_file)
     check_label(content, prompts_file, "prompts", 1, stage.expects["prompts"])
     prompts = content["prompts"]
@@ -86,9 +86,9 @@ def score_captions(
 
     Args:
         folder: the folder of the extractor.
-        references: the folder with the reference of each caption set, by set.
+        references: caption set -> folder with its reference.
 
-    Raises UserError where an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made with another configuration.
     """
     stage = CaptionFidStage.from_json(content)
     expect_model(folder, stage.expects["extractor"])

@@ -13,7 +13,7 @@ CONFIDENCE = 0.95
 def class_accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Compute ``accuracy``, top-1, with the ends of its interval and its chance level.
 
-    The interval is Wilson's (J. Am. Stat. Assoc. 22, 1927), which also covers shares near 0 and 1. It
+    The interval is Wilson's (J. Am. Stat. Assoc. 22, 1927), which is also valid near 0 and 1. It
     assumes independent images; a set with equally many images of each class varies slightly less.
     ``accuracy_chance`` is the expected accuracy of the same predictions with the labels in random order;
     it is 1/classes if all classes have the same number of images.
@@ -31,8 +31,8 @@ def class_accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         raise UserError(
             f"{count} images and {len(labels)} labels: the class accuracy needs one label each"
         )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise UserError(f"an image is of class {labels.max()}, but the classifier knows {classes}")
+    if wrong := [label for label in (labels.min(), labels.max()) if not 0 <= label < classes]:
+        raise UserError(f"an image is of class {wrong[0]}, but the classifier knows {classes}")
     require_finite(logits, "the logits")
     top = logits.argmax(1)
     hits = int((top == labels).sum())

@@ -1,4 +1,4 @@
-"""Add to a file of features what class accuracy needs besides the classifier's logits.
+"""Add the remaining inputs of class accuracy to a feature file that has the classifier's logits.
 
 These are the labels of the images, and the accuracy of the classifier on real images.
 """
@@ -32,7 +32,7 @@ def judges(stage: FeaturesStage, extractor: Extractor) -> bool:
     classifier = stage.classifier
     if classifier is None or classifier.name != extractor.name:
         return False
-    if extractor.classes not in (None, classifier.classes):  # none: refused with what needs logits
+    if extractor.classes not in (None, classifier.classes):  # None is refused where logits are read
         raise UserError(
             f"evaluation.classifier {extractor.name} knows {extractor.classes} classes, but the images "
             f"are of {classifier.classes}: name an extractor that was trained on these, or set "
@@ -42,7 +42,7 @@ def judges(stage: FeaturesStage, extractor: Extractor) -> bool:
 
 
 def write(stage: FeaturesStage, samples: Path, folders: Mapping[str, Path], features: h5py.File) -> None:
-    """Add labels and accuracy to ``features``, which has the classifier's logits, if there is one."""
+    """Add labels and accuracy to ``features``; do nothing if the stage has no classifier."""
     if stage.classifier is None:
         return
     name = stage.classifier.name

@@ -19,8 +19,8 @@ from nanogen.models.loading import load_processor
 from nanogen.models.network_files import read_config
 from nanogen.models.sharded import empty, fill
 
-BATCH = 16  # pairs at a time; changes the rounding of sums, nothing else
-BEFORE = (  # what the model was trained to read around image and question
+BATCH = 16  # pairs at a time; affects only the rounding of sums
+BEFORE = (  # the text around image and question that the model was trained with
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
     "helpful, detailed, and polite answers to the user's questions. USER: "
 )
@@ -43,12 +43,12 @@ class ClipFlanT5Answers:
         self._before, self._yes, self._no = map(self._tokens, (BEFORE, ANSWER, "No"))
 
     def _tokens(self, text: str) -> Tensor:
-        """Return the tokens of a text with the end token, (T,); each part of a prompt has one."""
+        """Return the tokens of a text, (T,). Each part of a prompt ends with an end token."""
         return torch.tensor(self.tokenizer(text)["input_ids"], device=self._device)
 
     @torch.inference_mode()
     def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """As `nanogen.metrics.vqa.VQAModel`."""
+        """See `nanogen.metrics.vqa_score.VQAModel`."""
         yes, probability = np.zeros(len(rows), bool), np.zeros(len(rows))
         for part in batches(len(rows), self.batch):
             pixels = pixels_of([np.array(images[row]) for row in rows[part]], self.model, pad=True)
@@ -64,8 +64,8 @@ class ClipFlanT5Answers:
 def load(folder: Path, model: Model) -> ClipFlanT5Answers:
     """Load the model from a folder that `nanogen.interop.judges` wrote.
 
-    It runs in bfloat16 on a GPU, as its authors run it, and in float32 on a CPU. Raises UserError if the
-    folder contains no such model.
+    It runs in bfloat16 on a GPU, as in its authors' code, and in float32 on a CPU. Raises UserError if
+    the folder contains no such model.
     """
     from transformers import PreTrainedTokenizerFast
 

@@ -1,6 +1,6 @@
 """CLIPScore (Hessel et al. 2021, arXiv 2104.08718): how well an image agrees with its own prompt.
 
-The score is 100 max(cos, 0) of CLIP's features of image and text, as in torchmetrics; the article has
+The score is 100 max(cos, 0) of CLIP's features of image and text, as in torchmetrics; the paper uses
 2.5 max(cos, 0). Texts are truncated to the network's maximum length.
 """
 
@@ -26,11 +26,11 @@ from nanogen.models.loading import load_network, load_processor
 from nanogen.prompts.files import GENEVAL
 
 CLASS = "CLIPModel"
-BATCH = 64  # changes the rounding of sums, nothing else
+BATCH = 64  # affects only the rounding of sums
 
 
 class Agreement:
-    """CLIP as a scorer of pairs of an image and a text."""
+    """Score pairs of image and text with CLIP."""
 
     def __init__(self, folder: Path, model: Model):
         from transformers import CLIPImageProcessor, CLIPTokenizer

@@ -1,9 +1,9 @@
 """Object detectors for GenEval, which return a list of detections for each image.
 
-`nanogen.metrics.geneval` makes decisions from these. GenEval's own detector is
-`nanogen.metrics.mask2former`. There are two small ones: for scenes a segmenter, whose connected regions
-are the objects, and for photographs, which have no masks, a classifier that detects one object as large
-as the image.
+`nanogen.metrics.geneval` decides from these whether an image shows its prompt. GenEval's own detector is
+`nanogen.metrics.mask2former`. There are two small ones. The one for scenes is a segmenter, whose
+connected regions are the objects. The one for photographs, which have no masks, is a classifier that
+detects one object as large as the image.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ Detections = list[Detection]
 class Detector(Protocol):
     """An object detector."""
 
-    protocol: str  # a part of a sentence: how objects are detected
+    protocol: str  # a phrase that describes how objects are detected
     classes: list[str]  # the classes that it detects, with the names in prompts
 
     def __call__(self, images: np.ndarray) -> list[Detections]:
-        """uint8 (N, H, W, 3) -> per image its detections, unsorted."""
+        """uint8 (N, H, W, 3) -> the detections in each image, unsorted."""
         ...
 
 

@@ -15,7 +15,7 @@ BLOCK_VALUES = 1 << 24  # projections held at once per set: 64 MiB of float32
 def draw_directions(
     count: int, width: int, larger: int | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Draw unit rows (count, width) float32, and a permutation that selects rows of the larger set.
+    """Draw unit vectors (count, width) float32, and a permutation to subsample the larger set.
 
     Both are drawn by torch's CPU generator, in this order, which reproduces published values exactly.
     """
@@ -75,7 +75,7 @@ def mind(
     require_finite(a, "the features")
     require_finite(b, "the reference features")
     block = min(directions, max(1, BLOCK_VALUES // count))
-    # one piece of memory for all blocks: fresh pages would cost as much time as sorting does
+    # one buffer for all blocks: page faults in new ones would take as long as sorting
     held_a, held_b = np.empty((2, block, count), np.float32)
     total = 0.0
     with ThreadPoolExecutor(_threads()) as threads:
@@ -93,7 +93,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def few_for_classes(count: int, splits: int, classes: int) -> str:
-    """Return a warning if a split of the Inception Score has fewer images than classes, or "".
+    """Return a warning if a split of the Inception Score has fewer images than classes, else "".
 
     The score cannot exceed the number of images in a split.
     """

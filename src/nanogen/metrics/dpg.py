@@ -16,7 +16,7 @@ Given = Sequence[float] | np.ndarray  # the answers to an item's questions, 1 ye
 
 
 def adjusted(questions: Sequence[Question], answers: Given) -> list[float]:
-    """Set the answer (1 yes, 0 no) of every question with a parent whose answer is 0 to 0.
+    """Return the answers (1 yes, 0 no), with 0 for every question that has a parent answered with 0.
 
     Questions are processed in order, using the answers adjusted so far. A no therefore also applies to
     indirect children; but for a question that precedes its parent, the parent's raw answer counts.
@@ -40,7 +40,7 @@ def per_image(graph: Graph, answers: Iterable[tuple[str, Given]]) -> np.ndarray:
 
 
 def score(graph: Graph, answers: Iterable[tuple[str, Given]]) -> dict[str, float]:
-    """The metric from each image's answers, given as pairs (item, 1 or 0 per question of the item).
+    """Compute the metric from pairs (item, 1 or 0 for each question of the item), one per image.
 
     ``dpg_bench``: mean over images of the mean adjusted answer.
     ``dpg_<category>``: mean of the raw answers of all questions of a broad (``dpg_attribute``) or

@@ -1,7 +1,7 @@
 """Feature extractors: frozen networks whose features define distances between sets of images.
 
-Every extractor maps uint8 images to features. In small studies these are small networks trained from
-scratch, at paper scale timm's models (docs/formats.md, `features`).
+Every extractor maps uint8 images to features. Small studies use small networks trained from scratch,
+studies at paper scale timm models (docs/formats.md, `features`).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ SMALL_INCEPTION = "nanogen.SmallInception"
 INCEPTION = "torch-fidelity:inception-v3-compat"
 SPATIAL_CHANNELS = 7
 SPATIAL_GRID = 8
-# The last digits of a network's output for an image depend on the size of the batch: matrix products and
-# convolutions choose their blocks, and with them the order of sums, by its shape. Therefore every batch
-# has this size (the last one is filled up), and shares of processes are cut at multiples of it, so that
-# an image always has the same place in the same batch. 32 images keep a GPU busy.
+# The last digits of a network's output for an image depend on the batch size, because it determines the
+# blocks of matrix products and convolutions, and thus the order of sums. Therefore every batch has this
+# size (the last one is padded), and shares of processes are cut at multiples of it, so that an image
+# always has the same place in the same batch. 32 images keep a GPU busy.
 NETWORK_BATCH = 32
 
 
 @dataclass(frozen=True)
 class Output:
-    """The output of an extractor for n images, as arrays of one library.
+    """The output of an extractor for n images, as tensors or as numpy arrays.
 
     Attributes:
         features: (n, width), pooled over space.
@@ -123,7 +123,7 @@ class Extractor:
         count = len(images)
         missing = rounded_up(count) - count
         padded = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else images
-        # queued on a GPU one after the other; only _array waits for them
+        # a GPU queues the forward passes; only _array waits for them
         said = [self._said(part) for part in np.split(padded, len(padded) // NETWORK_BATCH)]
         parts = zip(*((s.features, s.logits, s.spatial) for s in said), strict=True)
         return Output(*(None if p[0] is None else _array(torch.cat(p)[:count]) for p in parts))
@@ -176,7 +176,7 @@ def _of_inception(network: LibraryNetwork) -> Forward:
     def forward(images: Tensor) -> Output:
         maps.clear()
         features, logits = network(images)
-        # channels last, as in the moments that others published
+        # channels last, as in published moments
         spatial = maps[0][:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)
         return Output(features, logits, spatial)
 
@@ -218,7 +218,7 @@ def load_extractor(folder: Path | str, model: Model) -> Extractor:
             f"extractor {name}: unknown model_class {kind!r}; known are {SMALL_INCEPTION}, "
             f"{INCEPTION} and timm:MODEL"
         )
-    # a downloaded timm folder says itself how its network was fed
+    # the config of a downloaded timm folder contains its preprocessing
     published = config.get("pretrained_cfg", {})
     size = model.input_size or published.get("input_size", (3, 224, 224))[-1]
     mean, std = published.get("mean", model.image_mean), published.get("std", model.image_std)

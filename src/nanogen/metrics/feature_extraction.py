@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 BATCH = 128
 GENERATED = "generated images"
 SPATIAL = "spatial"  # the group of sFID's moments within an extractor's
-FOR_FDR = "fdr"  # the group of FDr's moments, where they are others than FID's
+FOR_FDR = "fdr"  # the group of FDr's moments, if they differ from FID's
 
 
 def checked_folder(stage: FeaturesStage, model: Model, folders: Mapping[str, Path]) -> Path:
-    """Return the folder given for ``model``; raise UserError if there is none, or of another model."""
+    """Return the folder given for ``model``; raise UserError if it is missing or another model's."""
     name = model.name
     if name not in folders:
         raise UserError(
@@ -77,10 +77,11 @@ def extract(
     """Write ``features`` of all images and, depending on ``kinds``, ``logits``.
 
     Returns the moments of the spatial features if ``kinds`` includes them. For a ``part`` of a set, the
-    spatial features themselves are written (``spatial``). ``batch`` images are read and written at a
-    time, rounded up to whole batches of the network, which changes no result.
+    spatial features themselves are written (``spatial``). ``batch``, rounded up to whole batches of the
+    network, is the number of images that are read and written at a time; it does not change results.
 
-    Raises UserError if the network lacks the logits or maps, or gives values that are not finite.
+    Raises UserError if the network lacks the requested logits or feature maps, or if its features are
+    not finite.
     """
     from tqdm import tqdm
 
@@ -121,7 +122,7 @@ def write_extracted(
     batch: int = BATCH,
     kinds: Kinds = FEATURES_ALONE,
 ) -> None:
-    """Do what `extract` does, and write the moments of the spatial features (group ``spatial``)."""
+    """Call `extract`, and write the moments of the spatial features to the group ``spatial``."""
     places = extract(group, extractor, images, batch, kinds)
     if places is not None:
         write_spatial(group, places, images.name)
@@ -144,7 +145,7 @@ def write_moments(group: h5py.Group, moments: Moments | PublishedMoments, source
 
 
 def described(moments: Moments, what: str) -> str:
-    """Return a description such as ``8000 training images``; log and note a number that is too small."""
+    """Return a description such as ``8000 training images``; note and log it if they are too few."""
     width = len(moments.mean)
     note = few_images(moments.count, width)
     if note:

@@ -1,4 +1,4 @@
-"""Write files of features: of a sample set (``features``) and of the real images (``reference``).
+"""Write the feature files of sample sets (``features``) and of the real images (``reference``).
 
 Every extractor is loaded once. Images are read in batches and their features written directly to the
 file, so memory does not grow with the number of images.
@@ -136,8 +136,8 @@ def write_reference(
 
     It contains features and moments of the real images, and the constants of FDr. A constant is the
     model's published one, or else the Frechet distance between the training and validation images.
-    ``files`` are the images by split, ``train`` and ``val``, of which `stages.reference_splits`
-    are needed. Raises UserError like `write_features`.
+    ``files`` contains the images of the splits ``train`` and ``val``, as far as
+    `stages.reference_splits` lists them. Raises UserError like `write_features`.
     """
     stage = FeaturesStage.from_json(content)
     kept = stage.real_images

@@ -45,13 +45,13 @@ def write_together(
     group: Processes,
     header: Mapping[str, Any],
 ) -> None:
-    """Write features as `write_features` does, in a group of processes, each of which calls this.
+    """Write features like `write_features`, in a group of processes that all call this function.
 
     Parts are files rather than messages, because they are as large as the result, and memory must not
     grow with the number of images. Raises UserError like `write_features`.
     """
     count = len(of_hdf5(samples, GENERATED))
-    # cut between two batches of the network: each is then the one that a single process would form
+    # cut between two batches of the network, so that batches are the same as in a single process
     own = share(count, group.rank, group.world, NETWORK_BATCH)
     images = of_hdf5(samples, GENERATED, *own)
     with group.folder_beside(output) as folder:
@@ -75,7 +75,7 @@ def join(parts: Sequence[h5py.File], file: h5py.File) -> None:
     """Write the parts to one file of features, in the order of their images."""
     for name, first in parts[0].items():
         group = file.create_group(name)
-        for kind in first:  # a set's order would differ from run to run, and so would the file
+        for kind in first:  # not a set: its order, and thus the file, would differ between runs
             if kind != SPATIAL:
                 _join_rows([part[name][kind] for part in parts], group, kind)
         if SPATIAL in first:
@@ -92,8 +92,11 @@ def _join_rows(parts: Sequence[h5py.Dataset], group: h5py.Group, kind: str) -> N
 
 
 def _join_spatial(parts: Sequence[h5py.Group], group: h5py.Group) -> None:
-    """Compute the moments from all rows in order. Merging the moments of parts would differ in the last
-    digits from those of a single process, and so would sFID."""
+    """Compute the moments from all rows in order.
+
+    If the moments of parts were merged, they and sFID would differ from those of a single process in the
+    last digits.
+    """
     parts = [part for part in parts if SPATIAL in part]  # absent where a process had no images
     places = Moments(parts[0][SPATIAL].shape[1])
     for part in parts:

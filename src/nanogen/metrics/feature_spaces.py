@@ -1,4 +1,4 @@
-"""Score generated images in the feature spaces of extractors; every score has a protocol."""
+"""Score generated images in the feature spaces of extractors; every score comes with a protocol."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nanogen.metrics.neighbours import precision_recall
 
 log = logging.getLogger(__name__)
 IS_SPLITS = 10
-NEIGHBOURS = 3  # whose distance is the radius in precision and recall
+NEIGHBOURS = 3  # k: in precision and recall, a ball's radius is the distance to the k-th neighbour
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Frechet:
     Attributes:
         width: number of features.
         source: a description of the source of the real images' moments.
-        shortage: the end of a sentence on the effect of too few generated images; or empty.
+        shortage: a clause about the effect of too few generated images; empty if there are enough.
     """
 
     distance: float
@@ -79,7 +79,7 @@ class FeatureSpace:
 
     @property
     def counted(self) -> str:
-        """The number of images, and a description of files that were passed over."""
+        """The number of images, with a description of files that were passed over."""
         passed = str(self._samples.file.attrs.get("passed_over", ""))
         return f"{len(self)} generated images{f' (passed over: {passed})' if passed else ''}"
 
@@ -233,7 +233,7 @@ def inception(spaces: Sequence[FeatureSpace], _: Options) -> Score:
 
 
 def _some(rows: np.ndarray, count: int) -> np.ndarray:
-    """Return ``count`` rows of a fixed random choice, in their order."""
+    """Return a fixed random choice of ``count`` rows, in their original order."""
     if len(rows) == count:
         return rows
     generator = np.random.default_rng(seed_for("precision-recall", len(rows), count))

@@ -1,7 +1,8 @@
 """The Frechet distance between two Gaussians, and the moments that define them.
 
 FID is this distance in the space of an Inception network (Heusel et al. 2017, arXiv 1706.08500);
-FDr divides it, in any network's space, by the distance of ImageNet's training and validation images.
+FDr is computed in any network's space, and divided by the distance between ImageNet's training and
+validation images.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Moments:
         require_finite(features, "the features")
         waiting = self.count - self._taken
         for start in range(-waiting, len(features), self.BLOCK):
-            # a copy: the rows may be part of something larger, which could not be freed
+            # a copy, because a view would keep the larger array in memory
             self._waiting.append(features[max(start, 0) : start + self.BLOCK].copy())
             if start + self.BLOCK <= len(features):
                 self._take()
@@ -103,10 +104,10 @@ def moments_of(features: np.ndarray, batch: int = 4096) -> Moments:
 
 
 def few_images(count: int, width: int) -> str:
-    """Return a warning if there are no more images than features, or "".
+    """Return a warning if there are no more images than features, else "".
 
-    The rank of their covariance is then at most count - 1, and the distance is biased upwards (Chong and
-    Forsyth 2020, arXiv 1911.07023, on the bias by the count).
+    The rank of the covariance is then at most count - 1, and the distance is biased upwards. (Chong and
+    Forsyth 2020, arXiv 1911.07023, analyse how this bias depends on the count.)
     """
     if count > width:
         return ""
@@ -126,7 +127,7 @@ def require_finite(values: np.ndarray, what: str) -> None:
 
 
 def _factor(sigma: np.ndarray) -> np.ndarray:
-    """L with L L^T = sigma, also for a singular sigma (fewer images than features)."""
+    """Return L with L L^T = sigma, also for a singular sigma (fewer images than features)."""
     try:
         return np.linalg.cholesky(sigma)
     except np.linalg.LinAlgError:

@@ -103,7 +103,7 @@ def _position_fault(
 
 
 def judge(metadata: Metadata, detections: Sequence[Detection]) -> tuple[bool, str]:
-    """Whether the detections fulfil the metadata, and a line for each demand that is not met.
+    """Return whether the detections fulfil the metadata, and a line for each demand that is not met.
 
     The ``count`` objects with the highest scores of each class are used. The position in a demand refers
     to the objects of an earlier demand (a *group*), which must have been met.
@@ -170,7 +170,8 @@ def summarise(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, 
 def intervals(verdicts: Sequence[Verdict], headline: str = "tags") -> dict[str, float]:
     """Compute the ends of the 95 % intervals of ``geneval`` and of each tag by a bootstrap over prompts.
 
-    Their names end with ``_low`` and ``_high``. A score with a tag of a single prompt has no interval.
+    Their names end with ``_low`` and ``_high``. A score that includes a tag with a single prompt has no
+    interval.
     """
     by_tag = defaultdict(list)
     for verdict in verdicts:

@@ -19,10 +19,12 @@ CHOICE, METRIC = ("guidance", 1), ("metric", 1)
 
 @dataclass(frozen=True)
 class Choice:
-    """Attributes:
-    scale: the best guidance scale.
-    at_edge: whether it is the largest or smallest scale tried, so that a better one may lie beyond.
-    fids: FID by scale.
+    """The result of a sweep of guidance scales.
+
+    Attributes:
+        scale: the best guidance scale.
+        at_edge: whether it is the largest or smallest scale tried, so that a better one may lie beyond.
+        fids: FID by scale.
     """
 
     scale: float
@@ -31,14 +33,14 @@ class Choice:
 
 
 def best_scale(fids: Mapping[float, float]) -> float:
-    """The scale (key) with the lowest FID; if several are equal, the smallest of their scales."""
+    """Return the scale (key) with the lowest FID; the smallest such scale if several are equal."""
     return min(fids, key=lambda scale: (fids[scale], scale))
 
 
 def choose(content: Mapping[str, Any], metrics: Sequence[Path], output: Path) -> None:
     """Write the choice of a ``guidance`` stage, given its JSON and the FID files of its sample sets.
 
-    Raises UserError if a file is missing, holds no number or was made by another configuration.
+    Raises UserError if a file is missing, holds no number or was made with another configuration.
     """
     stage = GuidanceStage.from_json(content)
     by_set = dict(_fid(path, stage) for path in metrics)
@@ -49,7 +51,7 @@ def choose(content: Mapping[str, Any], metrics: Sequence[Path], output: Path) ->
     at_edge = scale == max(fids) or 1 < scale == min(fids)  # 1, no guidance, is the lowest scale
     if at_edge:
         log.warning(
-            "%s: the best of the scales, %g, is the last on its side; a better one may lie beyond",
+            "%s: the best scale, %g, is the largest or smallest tried; a better one may lie beyond",
             *(stage.method, scale),
         )
     header = label(*CHOICE, stage.hash, method=stage.method, task=stage.task)
@@ -60,7 +62,7 @@ def choose(content: Mapping[str, Any], metrics: Sequence[Path], output: Path) ->
 
 
 def _fid(path: Path, stage: GuidanceStage) -> tuple[str, float]:
-    """(sample set, FID) of one metric file."""
+    """Return (sample set, FID) of one metric file."""
     content = read_json(path)
     name = content.get("variant")
     if name not in stage.expects or content.get("metric") != "fid":
@@ -73,7 +75,7 @@ def _fid(path: Path, stage: GuidanceStage) -> tuple[str, float]:
 
 
 def read_choice(path: Path | str, hash_: str) -> Choice:
-    """Read what ``choose`` wrote; raises UserError if it is missing or made by another configuration."""
+    """Read what ``choose`` wrote; raises UserError if it is missing or has another configuration."""
     content = read_json(path)
     check_label(content, path, *CHOICE, hash_)
     fids = {point["scale"]: point["fid"] for point in content["curve"]}

@@ -1,4 +1,4 @@
-"""Preprocess images for judges with CLIP's vision tower."""
+"""Preprocess images for judge models that contain CLIP's vision tower."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from nanogen.config.model_schema import Model
 
 
 def pixels_of(images: Sequence[np.ndarray], model: Model, *, pad: bool) -> Tensor:
-    """Convert uint8 images (H, W, 3) of any sizes to (N, 3, S, S), where S is the model's
-    ``input_size``.
+    """Convert uint8 images (H, W, 3) of any sizes to network inputs (N, 3, S, S).
 
-    Pixels are normalised by the model's mean and standard deviation.
+    S is the model's ``input_size``. Pixels are normalised by the model's mean and standard deviation.
 
     Args:
         pad: pad images to squares with the mean colour; otherwise they are stretched.

@@ -23,7 +23,7 @@ from nanogen.metrics.color_classifier import ColorClassifier, crop
 from nanogen.metrics.geneval import MAX_PER_CLASS, MIN_SCORE, Detection
 from nanogen.models.loading import LibraryNetwork, load_network, load_processor
 
-LONGEST_EDGE = 1333  # pixels, where the shortest edge, input_size, would make the other longer
+LONGEST_EDGE = 1333  # pixels; caps the longest edge when the shortest one is scaled to input_size
 # Where the network's labels differ from the names in GenEval's prompts.
 GENEVAL_NAMES = {
     "motorbike": "motorcycle",
@@ -43,13 +43,13 @@ MASK2FORMER = "Mask2FormerForUniversalSegmentation"
 def instances(
     class_logits: Tensor, mask_logits: Tensor, fed: tuple[int, int], size: tuple[int, int]
 ) -> Iterator[Instance]:
-    """Instances with a score above GenEval's threshold, in descending order of the class's probability.
+    """Yield instances that score above GenEval's threshold, in descending order of class probability.
 
-    As many pairs of query and class are considered as there are queries, so a query may occur twice.
+    Only the Q most probable pairs of query and class are considered, so a query may occur twice.
 
     Args:
-        class_logits: (Q, classes + 1), of which the last is "no object".
-        mask_logits: (Q, h, w). They are resized to ``fed``, the rows and columns of the network's input,
+        class_logits: (Q, classes + 1); the last class is "no object".
+        mask_logits: (Q, h, w). They are resized to ``fed``, the height and width of the network's input,
             thresholded at probability 0.5, and then resized to ``size``, those of the image.
     """
     probabilities = class_logits.softmax(-1)[:, :-1]
@@ -69,13 +69,13 @@ def instances(
 
 
 def enclosing_box(mask: np.ndarray) -> list[int]:
-    """[x0, y0, x1, y1] of a mask bool (H, W) that is not empty; x1, y1 exclusive."""
+    """Return [x0, y0, x1, y1], x1 and y1 exclusive, of a mask bool (H, W) that is not empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
 
 
 def surest_per_class(found: Sequence[Instance]) -> list[Instance]:
-    """The instances in descending order of score, limited to GenEval's number per class."""
+    """Return the instances in descending order of score, limited to GenEval's number per class."""
     kept: dict[int, list[Instance]] = {}
     for instance in sorted(found, key=lambda one: -one[1]):
         kept.setdefault(instance[0], []).append(instance)
@@ -105,7 +105,7 @@ class Mask2FormerDetector:
         self.classes: list[str] = [GENEVAL_NAMES.get(labels[i], labels[i]) for i in sorted(labels)]
 
     def __call__(self, images: np.ndarray) -> list[list[Detection]]:
-        """uint8 (N, H, W, 3) -> per image its detections with a score above GenEval's threshold."""
+        """uint8 (N, H, W, 3) -> for each image, the detections that score above GenEval's threshold."""
         shown = tqdm(images, desc="objects", disable=not sys.stderr.isatty() or len(images) == 1)
         return [self._objects(np.array(image)) for image in shown]
 
@@ -142,8 +142,8 @@ def load(folder: Path, model: Model, color_classifier: tuple[Path, Model] | None
 
     if color_classifier is None:
         raise UserError(
-            f"detector {model.name}: Mask2Former sees no colours; name the model that does as its "
-            "'color_classifier' and give the folder of that network, color_classifier"
+            f"detector {model.name}: Mask2Former sees no colours; name a model that does as its "
+            "'color_classifier', and give the folder of that model as color_classifier"
         )
     network = load_network(folder, MASK2FORMER)
     processor = load_processor(Mask2FormerImageProcessor, folder)

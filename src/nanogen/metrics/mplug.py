@@ -20,7 +20,7 @@ from nanogen.models.mplug import MPlug
 from nanogen.models.network_files import read_config
 from nanogen.models.sharded import empty, fill
 
-BATCH = 16  # questions at a time; changes the rounding of sums, nothing else
+BATCH = 16  # questions at a time; affects only the rounding of sums
 VOCABULARY = "vocab.txt"
 
 
@@ -40,7 +40,7 @@ class MPlugAnswers:
 
     @torch.inference_mode()
     def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """As `nanogen.metrics.vqa.VQAModel`; an image is encoded once for consecutive questions."""
+        """See `nanogen.metrics.vqa_score.VQAModel`; each image of a batch is encoded once."""
         yes, probability = np.zeros(len(rows), bool), np.zeros(len(rows))
         half = torch.autocast("cuda", torch.float16, enabled=self._device.type == "cuda")
         for part in batches(len(rows), self.batch):
@@ -78,7 +78,7 @@ class MPlugAnswers:
 
 
 def load(folder: Path, model: Model) -> MPlugAnswers:
-    """Load the model from a folder that `nanogen.interop.judges` wrote; raise UserError otherwise."""
+    """Load the model from a folder that `nanogen.interop.judges` wrote; raise UserError for others."""
     from transformers import BertTokenizer
 
     network = empty(lambda: MPlug(**read_config(folder)["arguments"]))

@@ -41,7 +41,7 @@ def precision_recall(
         )
     require_finite(real, "the reference features")
     require_finite(generated, "the features")
-    # lengths around the common centre are short, so their differences keep their digits
+    # centring keeps squared lengths small, so that their differences lose less precision
     centre = real.mean(0, dtype=np.float64)
     return _share_inside(generated, real, k, centre), _share_inside(real, generated, k, centre)
 

@@ -21,7 +21,7 @@ class PublishedMoments:
 
 
 def published_moments(folder: Path, name: str, width: int) -> PublishedMoments:
-    """Read the moments of ``width`` features in ``folder/name.npz``.
+    """Read the moments of ``width`` features from ``folder/name.npz``.
 
     Raises UserError if the file is missing, unreadable or of another width.
     """
@@ -39,7 +39,7 @@ def read_moments(path: Path, width: int | None = None, spatial: bool = False) ->
 
     Args:
         width: the expected number of features.
-        spatial: read those of spatial features, ``mu_s`` and ``sigma_s`` in ADM's reference files.
+        spatial: read the moments of spatial features, ``mu_s`` and ``sigma_s`` in ADM's reference files.
 
     Raises UserError if the file is unreadable, has no such arrays or is of another width.
     """

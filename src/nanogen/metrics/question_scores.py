@@ -1,7 +1,7 @@
-"""DPG-Bench and GenAI-Bench of a sample set, by a model that answers questions about images.
+"""DPG-Bench and GenAI-Bench of a sample set, measured by a model that answers questions about images.
 
 Each is measured on its own prompts if the study has them, and otherwise on GenEval's. The chance level
-of each is the score of the same images with questions about other images' prompts. Its interval is a
+of each is the score of the same images with questions about other images' prompts. Intervals are from a
 bootstrap over prompts.
 """
 
@@ -33,8 +33,13 @@ Prompts = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Images uint8 (N, H, W, 3), possibly read one by one, and the index of each image's prompt, int
-    (N,). ``whose`` describes the prompts for the protocol."""
+    """The images of some prompts.
+
+    Attributes:
+        images: uint8 (N, H, W, 3), possibly read one by one.
+        of_image: the index of each image's prompt, int (N,).
+        whose: a description of the prompts for the protocol.
+    """
 
     images: Images
     of_image: np.ndarray
@@ -92,15 +97,20 @@ def shown(samples: SampleSet, model: VQAModel) -> np.ndarray:
 
 
 def _shifted(samples: SampleSet, count: int) -> list[SampleSet]:
-    """Return up to ``count`` copies of the sample set with evenly spaced other prompts."""
+    """Return up to ``count`` copies of the sample set, shifted by evenly spaced numbers of prompts."""
     total = len(samples.prompts)
     steps = {k * total // (count + 1) for k in range(1, count + 1)} - {0}
     return [samples.shifted(by) for by in sorted(steps)]
 
 
 class Measure(NamedTuple):
-    """A metric: the name of its main value, a description of what is counted, and the function, which
-    gives the values and the score of every image in [0, 1], (N,)."""
+    """A metric.
+
+    Attributes:
+        name: the name of its main value.
+        what: a description of what is counted.
+        values: a function that returns the values and the score of every image in [0, 1], (N,).
+    """
 
     name: str
     what: str
@@ -162,7 +172,7 @@ def score_questions(
         models: the models that answer, by metric, ``dpg`` or ``genai``.
         shifts: number of other prompts per image for the chance level; 0: no chance level.
 
-    Raises UserError if an input is missing, damaged or made by another configuration, or if images,
+    Raises UserError if an input is missing, damaged or made with another configuration, or if images,
     prompts and questions do not belong together.
     """
     stage = QuestionScoresStage.from_json(content)

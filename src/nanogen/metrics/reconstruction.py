@@ -37,7 +37,7 @@ RECONSTRUCTIONS = ("reconstructions", 1)  # format and version of the examples
 SCORES, EXAMPLES = "reconstruction.json", "reconstructions.h5"
 SHOWN = 8  # examples
 UNTRAINED = "untrained"
-# images (N, 3, H, W) in [0, 1] and what they were -> (N,)
+# reconstructions and originals (N, 3, H, W) in [0, 1] -> (N,)
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -71,7 +71,7 @@ class Codec:
         self.images += len(images)
         if decoded.shape[-2:] != images.shape[1:3]:
             raise UserError(
-                f"{self.name} makes images of {decoded.shape[-1]} pixels of those of {images.shape[2]}; "
+                f"{self.name} turns images of {images.shape[2]} pixels into {decoded.shape[-1]} pixels; "
                 "data.resolution and the model's 'latent' do not fit"
             )
         if not torch.isfinite(decoded).all():
@@ -104,7 +104,7 @@ class Errors:
     seconds: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
     def merge(self, other: Errors) -> None:
-        """Add the measurements of another process, for the images that follow."""
+        """Add the measurements of another process, whose images follow these."""
         self.moments.merge(other.moments)
         for name, values in other.distances.items():
             self.distances[name] += values
@@ -117,7 +117,7 @@ class Errors:
 
 
 def shown_rows(count: int) -> np.ndarray:
-    """Indices of the examples among ``count`` images: ``SHOWN``, spread evenly, or all."""
+    """Return the indices of the examples among ``count`` images: ``SHOWN``, evenly spaced, or all."""
     return np.unique(np.linspace(0, count - 1, min(count, SHOWN)).round().astype(np.int64))
 
 
@@ -129,13 +129,14 @@ def judge(
     extractor: Extractor,
     batch: int,
 ) -> tuple[Errors, list[Errors]]:
-    """Moments and examples of the originals, and the measurements of every codec's reconstructions.
+    """Measure the originals (moments and examples) and the reconstructions of every codec.
 
     Args:
         codecs: the codecs, each with the distances to measure.
-        images: a share of the set, beginning with the image of number ``first``.
-        shown: numbers of the images to keep as examples.
-        batch: images read at a time; networks get ``NETWORK_BATCH`` images, so it changes no result.
+        images: a share of the set, which begins with the image at index ``first``.
+        shown: indices of the images to keep as examples.
+        batch: images read at a time. Networks get ``NETWORK_BATCH`` images, so results do not depend on
+            it.
     """
     real = Errors(Moments(extractor.width), {})
     found = [Errors(Moments(extractor.width), {name: [] for name in by}) for by in codecs.values()]
@@ -188,7 +189,7 @@ def write_reconstruction(
     batch: int,
     group: Processes,
 ) -> None:
-    """Write the files of a stage `reconstruction` to ``output``: the scores, and a few examples.
+    """Write the files of a ``reconstruction`` stage to ``output``: the scores, and a few examples.
 
     Args:
         content: the stage's JSON.
@@ -196,7 +197,7 @@ def write_reconstruction(
             ``perceptual`` network.
         group: processes that share the images; each of them calls this function.
 
-    Raises UserError if an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made with another configuration.
     """
     stage = ReconstructionStage.from_json(content)
     count = len(ImageFile(val, stage.expects["val"]))
@@ -223,7 +224,7 @@ def write_reconstruction(
 def _codecs(
     stage: ReconstructionStage, folders: Mapping[str, Path], device: torch.device
 ) -> dict[Codec, dict[str, Distance]]:
-    """The tokenizer and, if the study trains it, its untrained version, each with its distances."""
+    """Return the tokenizer and, if the study trains it, its untrained version, with their distances."""
     name, tokenizer = stage.tokenizer.name, load_tokenizer(folders["tokenizer"], stage.tokenizer)
     by: dict[str, Distance] = {"psnr": psnr, "ssim": ssim}
     if stage.perceptual:
@@ -237,7 +238,7 @@ def _codecs(
 
 
 def values_of(real: Errors, judged: list[Errors]) -> dict[str, float]:
-    """The scores by name, of the tokenizer and possibly of its untrained version."""
+    """Return the scores by name, of the tokenizer and possibly of its untrained version."""
     trained, *before = judged
     encoded, decoded = trained.images / trained.seconds
     values = {"rfid": _rfid(real, trained), **{name: trained.mean(name) for name in trained.distances}}

@@ -1,5 +1,4 @@
-"""References that images are compared with: other images, a study's reference file, published
-moments."""
+"""References that images are compared with: other images, a study's file, or published moments."""
 
 from __future__ import annotations
 
@@ -47,19 +46,19 @@ class Reference(Protocol):
 
     @property
     def file(self) -> Path | None:
-        """The reference file, if there is one already."""
+        """The reference file, if it already exists."""
 
     def check(self, metrics: Collection[str], extractors: Sequence[Chosen]) -> None:
-        """Raise UserError, before anything is computed, for a metric that needs more than this has."""
+        """Raise UserError, before anything is computed, for a metric whose data the reference lacks."""
 
     def write(
         self, group: h5py.Group, extractor: Extractor, batch: int, metrics: Collection[str]
     ) -> None:
-        """Write the content of a reference file for one extractor, as far as ``metrics`` need it."""
+        """Write what ``metrics`` need of a reference file's content for one extractor."""
 
 
 def open_reference(path: Path, resize: int | None = None) -> Reference:
-    """The reference at ``path``; raises UserError if there is none or it is damaged."""
+    """Open the reference at ``path``; raises UserError if it is missing or damaged."""
     if path.suffix in HDF5_SUFFIXES and path.exists() and hdf5.kind(path) == "reference":
         return ReferenceFile(path)
     if path.suffix == ".npz" and path.exists():
@@ -98,8 +97,10 @@ class RealImages:
 
 @dataclass(frozen=True)
 class MomentsFile:
-    """An NPZ file of one network's moments: mu and sigma, for spatial features mu_s and sigma_s, and
-    possibly the images, arr_0, as in ADM's reference batches."""
+    """An NPZ file of one network's moments, such as ADM's reference batches.
+
+    It contains mu and sigma, for spatial features mu_s and sigma_s, and possibly the images, arr_0.
+    """
 
     path: Path
     images: ImageSet | None
@@ -109,7 +110,7 @@ class MomentsFile:
         _require_constants(metrics, extractors)
         if len(extractors) > 1:
             raise UserError(
-                f"{self.path} holds moments of one network: give one --extractor, the one they are of"
+                f"{self.path} holds moments of one network: give only that network as --extractor"
             )
         needy = [name for name in metrics if BY_NAME[name].real_images]
         if needy and self.images is None:
@@ -154,7 +155,7 @@ class ReferenceFile:
             if "sfid" in metrics and SPATIAL not in found[extractors[0].name]:
                 raise UserError(
                     f"{self.file} has no spatial features of {extractors[0].name}, which sfid needs: "
-                    f"put the extractor first that is its first, {next(iter(found))}"
+                    f"give its first extractor, {next(iter(found))}, as the first one"
                 )
 
     def write(

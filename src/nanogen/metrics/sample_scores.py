@@ -1,4 +1,4 @@
-"""All metrics of a sample set in one process: the function for each stage, and the files it reads."""
+"""Measure all metrics of a sample set in one process, with a function for each stage."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class SampleFiles:
     """The files that metrics of a sample set read; a metric needs only some of them.
 
     Attributes:
-        networks: folders of networks, by the names under which the stages expect them.
+        networks: folders of networks, by their names in the stages' ``expects``.
         features: written first if it is missing or older than its inputs.
         reference: features and moments of the real images.
-        captions: by set of captions, the folder with the moments of its images.
+        captions: caption set -> folder with the moments of its images.
     """
 
     samples: Path
@@ -47,13 +47,13 @@ class SampleFiles:
     captions: Mapping[str, Path] = field(default_factory=dict)
 
     def given(self, name: str) -> Path:
-        """The file of this name; raises UserError if it is not given."""
+        """Return the file of this name; raises UserError if it is not given."""
         if (path := getattr(self, name)) is None:
             raise UserError(f"--{name} is missing: a metric needs it")
         return path
 
     def network(self, name: str) -> Path:
-        """The folder of a network; raises UserError if it is not given."""
+        """Return the folder of a network; raises UserError if it is not given."""
         if name not in self.networks:
             raise UserError(f"no folder is given for the network {name}: add --network {name}=DIR")
         return self.networks[name]
@@ -73,7 +73,7 @@ def score_samples(
     Args:
         contents: JSON of the stages, with stage ``features`` before the one that reads them.
         only: names of metrics; empty: all.
-        batch_size: images read at a time for an extractor; changes no result.
+        batch_size: images read at a time for an extractor; it does not change results.
 
     Returns the stages that ran, each with the file or folder that it wrote.
 
@@ -110,7 +110,7 @@ def _chosen(content: Content, only: Sequence[str]) -> list[str]:
 
 
 def _extract(content: Content, files: SampleFiles, batch_size: int) -> bool:
-    """Write the features unless they are up to date; returns whether they were written."""
+    """Write the features unless they are up to date; return whether they were written."""
     from nanogen.training.processes import processes
 
     output = files.given("features")
@@ -170,7 +170,7 @@ def _question_scores(content: Content, names: Sequence[str], files: SampleFiles,
         model = read(Model, content["models"][name])
         answering = loaded[folder] = loaded.get(folder) or load_vqa(folder, model)
         inputs = files.samples, files.given("prompts"), files.questions
-        # the large judges tell no chance level, which would take three times as long
+        # no chance level for the large judges: it would triple their running time
         shifts = 0 if model.model_class in OWN else SHIFTS
         score_questions(content, *inputs, {name: answering}, output, shifts)
 

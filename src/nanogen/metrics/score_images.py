@@ -28,7 +28,7 @@ from nanogen.metrics.references import Chosen, RealImages, Reference, open_refer
 
 log = logging.getLogger(__name__)
 SCORES = ("scores", 1)
-# Those that need features alone, and no labels.
+# Metrics that need only features, and no labels.
 METRICS = {m.name: m for m in metrics.METRICS if m.stage == "distribution" and not m.needs}
 
 
@@ -41,7 +41,7 @@ class Request:
         reference: the same, or a file of moments, see `open_reference`.
         metrics: names in `METRICS`.
         resize: side in pixels that every image is scaled and cropped to first; None: not at all.
-        batch_size: images read at a time; it changes no result.
+        batch_size: images read at a time; it does not change results.
     """
 
     images: Path
@@ -67,7 +67,7 @@ def check_metrics(names: Sequence[str]) -> None:
 
 
 def score_images(wanted: Request) -> dict[str, Any]:
-    """The content of a file of format scores: what was scored, and each metric's values and protocol.
+    """Return the content of a ``scores`` file: what was scored, and each metric's values and protocol.
 
     Raises UserError if a file is missing, damaged or unsuitable for a metric, and for unknown metrics.
     """
@@ -87,11 +87,11 @@ def score_images(wanted: Request) -> dict[str, Any]:
 
 
 def _tell_sizes(images: ImageSet, reference: Reference) -> None:
-    """Warn if the compared images differ in size, since networks get each in its own size."""
+    """Warn if the compared images differ in size, because networks get each in its own size."""
     if isinstance(reference, RealImages) and reference.images.side != images.side:
         log.warning(
-            "%s: %d pixels wide, but the reference's images are %d: scores tell the sizes apart, too; "
-            "--resize brings both to one",
+            "%s: %d pixels wide, but the reference's images are %d: scores depend on this difference, "
+            "too; --resize scales both to the same size",
             *(images.name, images.side, reference.images.side),
         )
 
@@ -100,7 +100,7 @@ def _tell_sizes(images: ImageSet, reference: Reference) -> None:
 def _features(
     wanted: Request, images: ImageSet, reference: Reference, folder: Path
 ) -> Iterator[tuple[h5py.File, h5py.File]]:
-    """Files with the features of the images and of the reference; every network is loaded once."""
+    """Yield files with the features of images and reference; every network is loaded once."""
     from nanogen.metrics.extractors import load_extractor
 
     samples, real = folder / "features.h5", folder / "reference.h5"

@@ -25,7 +25,7 @@ def score_distribution(
 ) -> None:
     """Write one JSON file per metric of a ``distribution`` stage, given its JSON, into ``output``.
 
-    Raises UserError if an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made with another configuration.
     """
     stage = DistributionStage.from_json(content)
     with (
@@ -50,7 +50,7 @@ def score_image_text(
 
     The metrics are computed on the images of GenEval's prompts.
 
-    Raises UserError if an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made with another configuration.
     """
     stage = ImageTextStage.from_json(content)
     judged = BenchmarkSamples(stage.expects, samples, prompts_file, GENEVAL)
@@ -71,7 +71,7 @@ def geneval(
     Args:
         of_image: image i belongs to prompts[of_image[i]].
         how: the detector's protocol.
-        headline: as ``evaluation.geneval_headline``.
+        headline: see ``evaluation.geneval_headline``.
     """
     verdicts = judged(prompts, of_image, found)
     values = summarise(verdicts, headline) | intervals(verdicts, headline)
@@ -100,7 +100,7 @@ def score_geneval(
 
     ``color_classifier_folder`` is needed for a detector that does not name colours.
 
-    Raises UserError if an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made with another configuration.
     """
     from nanogen.metrics.detector import load_detector
     from nanogen.models.card import expect_model
@@ -126,7 +126,7 @@ def score_simpleeval(
 
     It contains the score, those of the levels, their intervals, and the chance level.
 
-    Raises UserError if an input is missing, damaged or made by another configuration.
+    Raises UserError if an input is missing, damaged or made with another configuration.
     """
     from nanogen.metrics.weak_scorer import load_weak_scorer
     from nanogen.models.card import expect_model, read_card

@@ -1,10 +1,10 @@
 """SimpleEval's score: how often an image agrees more with its prompt than with near misses of it.
 
 The image is compared with the prompt's ``statement`` and with its ``foils``, texts that differ from it
-in one word or phrase. It is right if the statement agrees strictly best. There is no network here: a
-weak scorer compares (`nanogen.metrics.weak_scorer` explains why it is weak), and this module counts. The
-score comes with an interval, because a few hundred images distinguish methods only to some degree: a
-bootstrap over prompts within each level (`nanogen.statistics.prompts`).
+in one word or phrase. It is right if it agrees strictly best with the statement. This module contains no
+network: a weak scorer compares (`nanogen.metrics.weak_scorer` explains why it is weak), and this module
+counts. The score comes with an interval, because a few hundred images distinguish methods only to some
+degree. The interval is a bootstrap over prompts within each level (`nanogen.statistics.prompts`).
 """
 
 from __future__ import annotations
@@ -59,8 +59,10 @@ class Choices:
         return np.array([bool((row[0] > row[1:]).all()) for row in rows])
 
     def chance(self, agreement: np.ndarray, of_image: Sequence[int]) -> float:
-        """The chance level: the share of right images with other images' prompts, as if a model ignored
-        its own. nan for a single prompt."""
+        """Compute the chance level: the share of right images when judged by other images' prompts.
+
+        This is the score of a model that ignores its prompts. It is nan for a single prompt.
+        """
         total = len(self)
         shifts = {1 + k * (total - 1) // ROTATIONS for k in range(ROTATIONS)} if total > 1 else set()
         shares = [
@@ -71,7 +73,7 @@ class Choices:
 
 
 def per_prompt(right: np.ndarray, of_image: Sequence[int], prompts: int) -> np.ndarray:
-    """The share of right images of every prompt, (prompts,); raises UserError for one without images."""
+    """Return each prompt's share of right images, (prompts,); raises UserError if one has no images."""
     images = np.bincount(np.asarray(of_image), minlength=prompts)
     if not images.all():
         raise UserError(f"prompt {int(np.argmin(images))} has no image; make the samples again")
@@ -79,7 +81,7 @@ def per_prompt(right: np.ndarray, of_image: Sequence[int], prompts: int) -> np.n
 
 
 def interval(levels: Sequence[np.ndarray], *seed: str | int) -> tuple[float, float]:
-    """The interval of the mean over levels; each level holds its prompts' scores.
+    """Compute the interval of the mean over levels; each level contains its prompts' scores.
 
     ``seed`` seeds the resampling. Raises UserError for a level of one prompt, which cannot be resampled.
     """
@@ -93,8 +95,9 @@ def interval(levels: Sequence[np.ndarray], *seed: str | int) -> tuple[float, flo
 
 
 def summarise(scores: np.ndarray, levels: Sequence[str], *seed: str | int) -> dict[str, float]:
-    """``simpleeval``, the mean of the levels' mean scores, and each level's mean as
-    ``simpleeval_<level>``; each with the ends of its interval, ``_low`` and ``_high``.
+    """Compute ``simpleeval``, the mean of the levels' means, and each mean as ``simpleeval_<level>``.
+
+    Each of them comes with the ends of its interval, ``_low`` and ``_high``.
 
     Args:
         scores: each prompt's score in [0, 1], from `per_prompt`.

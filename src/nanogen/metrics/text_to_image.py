@@ -78,7 +78,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a metric: numbers by name, a sentence of protocol, a dictionary per image."""
+    """The result of a metric: numbers by name, a protocol sentence, and a dictionary for each image."""
 
     values: dict[str, float]
     protocol: str
@@ -97,7 +97,7 @@ class Metric:
 
 
 def geneval(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
-    """GenEval by the study's detector; lists the decision and its reason for every image."""
+    """Compute GenEval with the study's detector; list the decision and its reason for every image."""
     name = networks.evaluation.detector
     if name is None:
         raise UserError("evaluation.detector names GenEval's detector, a file in config/models")
@@ -134,22 +134,24 @@ class Pictures(Sequence[np.ndarray]):
 
 
 def _samples(prompts: Sequence[Prompt], files: Mapping[int, list[Path]]) -> tuple[SampleSet, list[Path]]:
-    """The images with the index of each one's prompt, and their files."""
+    """Return the images with the index of each one's prompt, and their files."""
     drawn = [file for images in files.values() for file in images]
     places = np.array([prompt for prompt, images in files.items() for _ in images])
     return SampleSet(Pictures(drawn), places, prompts, {}), drawn
 
 
 def _answering(metric: str, networks: Networks) -> tuple[VQAModel, str]:
-    """The model that answers questions for ``metric`` (the study's, or else ``vqa``), and its name."""
+    """Return the model that answers questions for ``metric`` (the study's, or ``vqa``), and its name."""
     name = getattr(networks.evaluation, metric) or "vqa"
     folder, model = networks.find("vqa", name)
     return load_vqa(folder, model), name
 
 
 def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
-    """DPG-Bench with questions made from the prompts' metadata; lists the questions answered with no for
-    every image."""
+    """Compute DPG-Bench with questions derived from the prompts' metadata.
+
+    Lists the questions that were answered with no for every image.
+    """
     samples, drawn = _samples(prompts, files)
     graph = {
         item_of(place, prompt): of_prompt(item_of(place, prompt), prompt)
@@ -168,7 +170,7 @@ def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networ
 
 
 def genai(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:
-    """VQAScore; lists the probability that it shows its prompt for every image."""
+    """Compute VQAScore; list the probability of every image that it shows its prompt."""
     samples, drawn = _samples(prompts, files)
     model, name = _answering("genai", networks)
     probabilities = shown(samples, model)
@@ -191,7 +193,7 @@ METRICS: dict[str, Metric] = {
 def score_images(
     names: Sequence[str], folder: Path, prompts_file: Path, networks: Networks
 ) -> dict[str, Result]:
-    """The results of the metrics ``names`` for the images in ``folder`` (`data.prompted_images`).
+    """Compute the metrics ``names`` for the images in ``folder`` (`data.prompted_images`).
 
     Raises UserError for an unknown metric, before anything is loaded, and for invalid images, prompts or
     networks.

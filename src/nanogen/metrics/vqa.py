@@ -1,4 +1,4 @@
-"""Visual question answering with networks of transformers: whether the answer to a question is yes.
+"""Visual question answering with networks of transformers: is the answer to a question yes?
 
 DPG-Bench uses the answer, VQAScore its probability; models of all these classes return both. A model's
 folder contains the network and its processor, as ``save_pretrained`` writes them.
@@ -24,8 +24,8 @@ from nanogen.models.initialisation import seeded
 from nanogen.models.loading import LibraryNetwork, load_network
 from nanogen.weights import first_line
 
-BATCH = 64  # pairs at a time; changes the rounding of sums, nothing else
-YES, NO = "yes", "no"  # as the classes trained on VQA answer; chat models are asked for "Yes" and "No"
+BATCH = 64  # pairs at a time; affects only the rounding of sums
+YES, NO = "yes", "no"  # answers of the classes trained on VQA; chat models answer "Yes" and "No"
 
 
 class _Pairs(ABC):
@@ -77,7 +77,7 @@ class AnswerClassifier(_Pairs):
         self._yes = places[YES]
 
     def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        with seeded("vqa", "order of patches"):  # ViLT draws an order, which does not matter
+        with seeded("vqa", "order of patches"):  # ViLT shuffles patches, which does not matter
             logits = self.network(**inputs).logits
         return logits.argmax(1) == self._yes, logits[:, self._yes].double().sigmoid()
 
@@ -151,7 +151,7 @@ class ChatModel(_Pairs):
         processor.tokenizer.padding_side = "left"  # so that answers are at the end
 
     def _prompt(self, question: str) -> str:
-        """The question in the model's chat template, followed by the answer."""
+        """Return the question in the model's chat template, followed by the answer."""
         content = [{"type": "image"}, {"type": "text", "text": question}]
         turn = [{"role": "user", "content": content}]
         return (
@@ -177,7 +177,7 @@ class ChatModel(_Pairs):
 
 
 def _tokens(tokenizer: Any, word: str) -> np.ndarray:
-    """The tokens of a word, int64 (T,), without those for the beginning or end of a text."""
+    """Return the tokens of a word, int64 (T,), without those for the beginning or end of a text."""
     tokens = np.array(tokenizer(word, add_special_tokens=False)["input_ids"], np.int64)
     if not len(tokens) or tokenizer.unk_token_id in tokens:
         raise UserError(f"the tokenizer does not know the answer {word!r}; give another model")
@@ -189,7 +189,7 @@ MODELS: dict[str, Callable[..., VQAModel]] = {
     "BlipForQuestionAnswering": AnswerGenerator,
     "AutoModelForImageTextToText": ChatModel,
 }
-# Classes that no library has; `nanogen.interop.judges` writes their folders.
+# Classes that are in no library; `nanogen.interop.judges` writes their folders.
 OWN = {
     "MPlug": "nanogen.metrics.mplug:load",
     "ClipFlanT5": "nanogen.metrics.clip_flant5:load",
@@ -200,7 +200,7 @@ def load_vqa(folder: Path | str, model: Model, batch: int = BATCH) -> VQAModel:
     """Load the model in ``folder``, of the class in the resolved configuration ``model``.
 
     Raises UserError for a missing or damaged folder, for a class that cannot answer, and for a
-    processor that needs code of its own.
+    processor that needs custom code.
     """
     name = model.model_class
     if name in OWN:

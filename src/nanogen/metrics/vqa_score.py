@@ -1,7 +1,7 @@
 """VQAScore (Lin et al. 2024, arXiv 2404.01291): a model's probability that an image shows a text.
 
-GenAI-Bench (Li et al. 2024, arXiv 2406.13743) is its mean over the benchmark's prompts. There is no
-network here: this module words the question and evaluates a model's answers (`nanogen.metrics.vqa`).
+GenAI-Bench (Li et al. 2024, arXiv 2406.13743) is its mean over the benchmark's prompts. This module
+contains no network: it words the question and evaluates a model's answers (`nanogen.metrics.vqa`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ Images = Sequence[np.ndarray] | np.ndarray  # uint8 (M, H, W, 3), or read one by
 
 
 class Answers(NamedTuple):
-    """Answers for N pairs of image and question: bool (N,), yes or no; float64 (N,), P(yes) in [0,
-    1]."""
+    """Answers for N pairs of image and question.
+
+    Attributes:
+        yes: whether the answer is yes, bool (N,).
+        probability: P(yes) in [0, 1], float64 (N,).
+    """
 
     yes: np.ndarray
     probability: np.ndarray
@@ -28,10 +32,13 @@ class Answers(NamedTuple):
 class VQAModel(Protocol):
     """A model that answers questions about images."""
 
-    protocol: str  # a part of a sentence: what answers, and what P(yes) is
+    protocol: str  # a phrase that describes the model and P(yes)
 
     def answer(self, images: Images, rows: np.ndarray, questions: Sequence[str]) -> Answers:
-        """Images are uint8 (M, H, W, 3), possibly on disk; question i of N is about image rows[i]."""
+        """Answer N questions, of which question i is about image rows[i].
+
+        ``images`` are uint8 (M, H, W, 3), possibly on disk.
+        """
         ...
 
 
@@ -70,8 +77,8 @@ def score(
 ) -> dict[str, float]:
     """Compute the metric from P("Yes") of every image for its own prompt, all in [0, 1].
 
-    ``genai_bench`` is the mean over images; ``vqa_score_<tag>`` is the same over those of one tag's
-    prompts. Image i belongs to prompts[of_image[i]].
+    ``genai_bench`` is the mean over all images, ``vqa_score_<tag>`` the mean over the images of one
+    tag's prompts. Image i belongs to prompts[of_image[i]].
     """
     by_tag = defaultdict(list)
     for index, probability in zip(of_image, probabilities, strict=True):

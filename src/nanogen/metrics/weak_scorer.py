@@ -2,11 +2,11 @@
 
 Why it is weak: a generator can be trained against any learned scorer. The more detail a scorer sees, the
 more ways there are to raise its score without improving the images: textures, contrasts, the typical
-look of its training images. Four properties make such a training useless:
+look of its training images. Four properties make such training useless:
 
 - *the keyhole*: the image is averaged down to a few pixels before a network sees it. The
   positions of colours and shapes remain, which a generator changes only by changing the content;
-- *the choice*: agreement itself is not the score, but only compared among texts that differ by a word
+- *the choice*: agreement itself is not the score. It is only compared among texts that differ by a word
   (`nanogen.metrics.simpleeval`). Higher agreement with all of them gains nothing, and a right answer
   cannot become better, so the score saturates;
 - *little training*: small networks trained briefly on shifted, recoloured and noisy images have few
@@ -36,7 +36,7 @@ from nanogen.models.network_files import load_weights, read_config
 
 COARSE_MATCHER = "nanogen.CoarseMatcher"
 CLIP = "CLIPModel"
-CLIP_KEYHOLE = 64  # pixels per side that are left for CLIP, which is fed 224
+CLIP_KEYHOLE = 64  # pixels per side, before they are enlarged to CLIP's input of 224
 BATCH = 100
 
 
@@ -49,7 +49,7 @@ def keyhole(images: np.ndarray, side: int) -> Tensor:
 class WeakScorer(Protocol):
     """A scorer of the agreement between images and texts."""
 
-    protocol: str  # a part of a sentence: what compares
+    protocol: str  # a phrase that describes the scorer
 
     def __call__(self, images: np.ndarray, texts: Sequence[str]) -> np.ndarray:
         """uint8 (N, H, W, 3) and T texts -> agreement float32 (N, T)."""
@@ -70,7 +70,7 @@ def _seen(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class CoarseMatcher(nn.Module):
-    """Two small encoders to unit vectors, like CLIP's (Radford et al. 2021, arXiv 2103.00020).
+    """Two small encoders that return unit vectors, like CLIP (Radford et al. 2021, arXiv 2103.00020).
 
     Images (N, 3, side, side) and word numbers (T, L), padded with 0, become unit vectors (N, width) and
     (T, width).

@@ -1,1 +1,1 @@
-"""Frozen networks: how the small study's stand-ins are trained, and how any is loaded safely."""
+"""Frozen networks: their architectures, and how to load them without executing code."""

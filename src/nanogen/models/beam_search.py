@@ -1,4 +1,4 @@
-"""The beam search of mPLUG, which gives the same hypotheses as its authors' code."""
+"""The beam search of mPLUG, with the same results as the authors' code."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def beam_search(
         count: number of questions.
         start, end: ids of the start and end tokens.
         beams: number of beams per question.
-        longest, shortest: limits of the number of generated tokens, ``end`` included.
+        longest, shortest: maximum and minimum number of generated tokens, ``end`` included.
         device: where the tokens are.
 
     Returns:
-        The token ids of every question's answer, int64 (T,), from ``start`` to ``end``, or to the
-        longest length.
+        The token ids of every question's answer, int64 (T,), from ``start`` to ``end``, or up to the
+        maximum length.
     """
     sequences = torch.full((count, beams, 1), start, device=device)
     totals = torch.full((count, beams), float("-inf"), device=device)

@@ -1,7 +1,7 @@
 """CLIP-FlanT5 (Lin et al. 2024, arXiv 2404.01291): FlanT5 with image patches among its input tokens.
 
-The patches are features of the last but one block of CLIP ViT-L/14 at 336 pixels, without the class
-token. Two linear layers project them to the width of FlanT5. The network is built from classes of
+The patches are features of the second-to-last block of CLIP ViT-L/14 at 336 pixels, without the class
+token. A two-layer MLP projects them to the width of FlanT5. The network is built from classes of
 transformers.
 """
 
@@ -19,7 +19,7 @@ SKIPPED = ("language.encoder.embed_tokens.", "language.decoder.embed_tokens.")  
 
 
 class ClipFlanT5(nn.Module):
-    """The network.
+    """The network CLIP-FlanT5.
 
     Args:
         vision_config: arguments of CLIPVisionConfig.
@@ -41,7 +41,7 @@ class ClipFlanT5(nn.Module):
         self.language.set_input_embeddings(self.language.shared)
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """Normalised images (N, 3, H, W) -> (N, patches, width of FlanT5)."""
+        """Map normalised images (N, 3, H, W) to features (N, patches, width of FlanT5)."""
         states = self.vision(pixels, output_hidden_states=True).hidden_states
         return self.projector(states[-2][:, 1:])
 
@@ -72,7 +72,7 @@ class ClipFlanT5(nn.Module):
 
 
 def from_released(name: str) -> str | None:
-    """Return our name of a released weight; None for one that the network does not have or shares."""
+    """Return our name of a released weight; None if the network does not have it or shares it."""
     tower = "vision_tower.vision_tower."
     if name.startswith(tower):
         renamed = "vision." + name.removeprefix(tower).removeprefix("vision_model.")

@@ -1,4 +1,4 @@
-"""Frozen vision encoders, as maps from images to a grid of patch features."""
+"""Frozen vision encoders, which map images to a grid of patch features."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nanogen.models.transformer_parts import TRANSFORMERS, TransformerParts
 
 PREPROCESSING = "preprocessing.json"
 
-# For classes with these keys: with the defaults of large networks, small ones do not start to learn.
+# Used for classes with these keys: small networks do not start to learn with the defaults of large ones.
 STARTING = {"layerscale_value": 1.0, "initializer_range": 0.1}
 
 
@@ -47,16 +47,16 @@ class Preprocessing:
         return self.unit(images.permute(0, 3, 1, 2).to(torch.get_default_dtype()) / 255)
 
     def signed(self, images: Tensor) -> Tensor:
-        """Float (N, 3, H, W) in [-1, 1] -> (N, 3, size, size), differentiable."""
+        """Map float images (N, 3, H, W) in [-1, 1] to (N, 3, size, size), differentiably."""
         return self.unit((images + 1) / 2)
 
     def unit(self, images: Tensor) -> Tensor:
-        """Float (N, 3, H, W) in [0, 1] -> (N, 3, size, size)."""
+        """Map float images (N, 3, H, W) in [0, 1] to (N, 3, size, size)."""
         mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in (self.mean, self.std))
         return self.resize((images - mean) / std)
 
     def resize(self, images: Tensor) -> Tensor:
-        """Float (N, 3, H, W) -> (N, 3, size, size)."""
+        """Resize float images (N, 3, H, W) to (N, 3, size, size)."""
         if images.shape[-2:] == (self.size, self.size):
             return images
         return F.interpolate(images, (self.size, self.size), mode=self.interpolation, antialias=False)
@@ -83,7 +83,7 @@ class VisionEncoder(nn.Module):
 
     Args:
         network: a network of transformers or timm.
-        preprocessing: how images become its input.
+        preprocessing: converts images to the network's input.
         last_norm, multilayer: as in `Model`.
 
     Raises:
@@ -113,7 +113,7 @@ class VisionEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float (N, C, rows, rows): the patch tokens."""
+        """Map uint8 images (N, H, W, 3) to their patch tokens, float (N, C, rows, rows)."""
         pixels = self.preprocessing(images)
         if self.multilayer is None:
             return self.grid(self.parts.tokens(pixels))
@@ -138,8 +138,8 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
 
     Args:
         folder: a model folder, or a folder of transformers or timm.
-        model: its resolved configuration. By default the one in its card or, without a card, what
-            `config.json` and `preprocessing.json` say.
+        model: its resolved configuration. By default the one in its card or, without a card, the
+            contents of `config.json` and `preprocessing.json`.
 
     Raises:
         UserError: a file is missing or damaged, or the class is not known.

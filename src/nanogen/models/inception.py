@@ -1,6 +1,6 @@
 """The Inception-v3 network that defines FID (Heusel et al. 2017, arXiv 1706.08500).
 
-It is the network of 2015 with the weights and the resizing of TensorFlow 1, as converted by
+This is the 2015 network with the weights and the resizing of TensorFlow 1, as converted by
 torch-fidelity.
 """
 
@@ -16,7 +16,7 @@ WIDTH, CLASSES = 2048, 1008
 
 
 class InceptionV3(FeatureExtractorInceptionV3):
-    """uint8 (N, 3, H, W) -> pooled features (N, 2048), logits without the bias (N, 1008)."""
+    """Map uint8 (N, 3, H, W) to pooled features (N, 2048) and logits without the bias (N, 1008)."""
 
     def __init__(self) -> None:
         # The parent's constructor unpickles weights, which could execute code. It gets an empty pickle

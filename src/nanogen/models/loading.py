@@ -1,4 +1,4 @@
-"""Load networks of transformers and diffusers from local safetensors, and check that none is missing."""
+"""Load networks of transformers and diffusers from local safetensors, without missing weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIBRARIES = {
     "BlipForQuestionAnswering": "transformers",
     "AutoModelForImageTextToText": "transformers",
 }
-# What the libraries raise if any file of a folder is not as they expect.
+# exceptions of the libraries for a file in a folder that is not as they expect
 NOT_LOADED = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, SafetensorError)
 
 
@@ -44,7 +44,7 @@ def network_class(name: str) -> Any:
 
 
 def _without_bars(library: str) -> None:
-    """Disable a library's progress bars, which it draws even for one small file, and into log files."""
+    """Disable a library's progress bars, which it shows even for one small file and in log files."""
     importlib.import_module(f"{library}.utils.logging").disable_progress_bar()
 
 
@@ -58,13 +58,13 @@ def load_network(folder: Path | str, class_name: str, **arguments: bool) -> Libr
     """Load a network, frozen, in torch's default type and in evaluation mode.
 
     Args:
-        folder: as ``save_pretrained`` writes it.
+        folder: the network, as ``save_pretrained`` writes it.
         class_name: a class in `LIBRARIES`.
         arguments: further arguments of the class, e.g. ``add_pooling_layer=False``.
 
     Raises:
-        UserError: a file is missing or damaged, the folder is of another class, or weights are missing
-            (the libraries would leave such layers at random values).
+        UserError: a file is missing or damaged, the folder contains another class, or weights are
+            missing (the libraries would leave such layers at random values).
     """
     folder = Path(folder)
     if not (folder / "config.json").exists():
@@ -123,6 +123,6 @@ def _check_class(folder: Path, class_name: str) -> None:
 
 
 def _related(stored: str, wanted: str) -> bool:
-    """Whether transformers can load one class from what another saved, e.g. a part of SiglipModel."""
+    """Whether transformers can load ``wanted`` from a saved ``stored``, e.g. a part of SiglipModel."""
     stem, part = stored.removesuffix("ForCausalLM").removesuffix("Model"), wanted.removesuffix("Model")
     return part.startswith(stem) or stem.startswith(part)

@@ -1,8 +1,8 @@
 """mPLUG for visual question answering (Li et al. 2022, arXiv 2205.12005), built from transformers.
 
-A CLIP vision tower encodes the image and a BERT the question. In the fusion layers the question attends
-to the image, and in every ``stride``-th of them both attend to each other. A BERT decoder writes the
-answer.
+A CLIP vision tower encodes the image, and a BERT encodes the question. In the fusion layers the question
+attends to the image; in every ``stride``-th of them, both attend to each other. A BERT decoder generates
+the answer.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Fusion(nn.Module):
 
 
 class MPlug(nn.Module):
-    """The network.
+    """The network mPLUG.
 
     Args:
         vision_config: arguments of CLIPVisionConfig.
@@ -108,7 +108,7 @@ class MPlug(nn.Module):
         self.text_decoder = BertLMHeadModel(writes)
 
     def encode_images(self, pixels: Tensor) -> Tensor:
-        """Normalised images (N, 3, H, W) -> (N, 1 + patches, width)."""
+        """Map normalised images (N, 3, H, W) to features (N, 1 + patches, width)."""
         states = self.vision(pixels).last_hidden_state
         return self.visn_layer_norm(self.visn_fc(self.vision.post_layernorm(states)))
 

@@ -72,7 +72,7 @@ def load_perceptual(folder: Path, model: Model) -> nn.Module:
 
 
 class _Lpips(nn.Module):
-    """LPIPS of the package lpips on torchvision's VGG16, with the VGG16 weights of the model folder.
+    """LPIPS of the package lpips, with torchvision's VGG16 weights from the model folder.
 
     The package contains the learned weights of the distance; nothing is downloaded.
     """

@@ -24,13 +24,13 @@ def load_pipeline(folder: Path | str, class_name: str, precision: str) -> Diffus
     """Load a pipeline of diffusers, with weights from safetensors.
 
     Args:
-        folder: as ``save_pretrained`` writes it.
+        folder: the pipeline, as ``save_pretrained`` writes it.
         class_name: a pipeline class of diffusers.
         precision: ``float32`` or ``bf16``.
 
     Raises:
-        UserError: files are missing or damaged, the folder is of another class or names code of its own,
-            or the class does not generate images from text.
+        UserError: files are missing or damaged, the folder contains another class or refers to custom
+            code, or the class does not generate images from text.
     """
     folder = Path(folder)
     absent = _checked_components(folder, class_name)

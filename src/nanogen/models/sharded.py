@@ -45,7 +45,7 @@ def check_shapes(network: nn.Module, found: Shapes, where: str, twice: Sequence[
     Args:
         network: the network whose weights are expected.
         found: name -> shape of the weights that were read.
-        where: what they were read from; for the error message.
+        where: the source of these weights, for the error message.
         twice: prefixes of weights that the network shares under another name; these may be missing.
     """
     wanted = shapes_of(network.state_dict())

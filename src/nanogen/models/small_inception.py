@@ -34,7 +34,7 @@ class Mixed(nn.Module):
 class SmallInception(nn.Module):
     """Map images (N, 3, H, W) to pooled features (N, 4 * width) and logits (N, classes).
 
-    The logits leave out the bias, as torch-fidelity's do for IS.
+    The logits have no bias, like those that torch-fidelity uses for IS.
     """
 
     def __init__(self, classes: int, width: int = 24, stem: int = 24):

@@ -1,4 +1,4 @@
-"""Read files of ``torch.save`` and safetensors without executing anything in them."""
+"""Read ``torch.save`` and safetensors files without executing any code in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A common view of the classes of vision transformers, and the treatment of their last norm."""
+"""A common interface to several classes of vision transformers, and the treatment of the last norm."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from nanogen.models import timm_networks
 from nanogen.models.loading import LibraryNetwork
 
-# How an encoder's last norm is applied (docs/fidelity.md): as `Model.last_norm` says, by default as in
-# the authors' code for its class.
+# How an encoder's last norm is applied (docs/fidelity.md). `Model.last_norm` selects it; the default is
+# that of the authors' code for the class.
 PLAIN = "plain"  # without its learned scale and shift, eps 1e-5
 LEARNED = "learned"  # as in its library
 NONE = "none"  # not applied
@@ -21,13 +21,13 @@ NONE = "none"  # not applied
 
 @dataclass(frozen=True)
 class Layout:
-    """A class of transformers.
+    """Properties of a class of the library transformers.
 
     Attributes:
         norm: the name of its last norm.
         last: how that norm is applied by default.
         prefixed: whether class and register tokens precede the patch tokens.
-        pooled: whether the class has a pooling layer, which is left out.
+        pooled: whether the class has a pooling layer, which is not built.
         asks: whether the class resizes its position table only on request.
     """
 
@@ -53,7 +53,7 @@ TRANSFORMERS = {
 
 @dataclass(frozen=True)
 class TransformerParts:
-    """A common view of a vision transformer of any supported class.
+    """A common interface to a vision transformer of any supported class.
 
     Attributes:
         tokens: normalised pixels (N, 3, H, W) -> all tokens after the last norm (N, T, width).
@@ -142,7 +142,7 @@ class TransformerParts:
         )
 
     def end(self, last: str | None = None) -> None:
-        """Apply the last norm as ``last`` says; None: as in the authors' code."""
+        """Set how the last norm is applied: as ``last``, or by default as in the authors' code."""
         last = last or self.last
         if last == PLAIN:
             plain = nn.LayerNorm(self.width, eps=1e-5, elementwise_affine=False)

@@ -1,7 +1,7 @@
 """Class and patch tokens of a vision encoder for training objectives, differentiable in the image.
 
-They are the same features as in the latents of a representation autoencoder: for DINO encoders without
-the learned scale and shift of the last norm (`nanogen.models.encoders`).
+These are the features that a representation autoencoder uses as latents. For DINO encoders, the last
+norm is applied without its learned scale and shift (`nanogen.models.encoders`).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Vision(nn.Module):
         self.width, self.rows = encoder.width, encoder.rows
 
     def tokens(self, images: Tensor) -> Tensor:
-        """(B, prefix + rows * rows, W)."""
+        """Return all tokens, (B, prefix + rows * rows, W)."""
         return self.encoder.parts.tokens(self.encoder.preprocessing.signed(images))
 
     def cls(self, images: Tensor) -> Tensor:
-        """(B, W): the class token."""
+        """Return the class token, (B, W)."""
         return self.tokens(images)[:, 0]
 
     def patches(self, images: Tensor) -> Tensor:
-        """(B, W, rows, rows): the patch tokens."""
+        """Return the patch tokens, (B, W, rows, rows)."""
         return self.encoder.grid(self.tokens(images))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nanogen.backbones.embeddings import Condition, sent
 
-ON_HOST = ("normal", "other_normal")  # for times, which the host then knows without waiting
+ON_HOST = ("normal", "other_normal")  # kept on the CPU, which needs the times without waiting for a GPU
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,7 @@ class Batch:
     noise: Tensor  # (B, C, H, W) standard normal
     normal: Tensor  # (B,) standard normal, from which times are drawn; on the CPU
     uniform: Tensor  # (B,) in [0, 1), decides which conditions are dropped
-    other_normal: (
-        Tensor  # (B,) standard normal, from which MeanFlow's second times are drawn; on the CPU
-    )
+    other_normal: Tensor  # (B,) standard normal, for MeanFlow's second times; on the CPU
     condition: Condition
     step: int  # from 0, the same on every process
     cls: Tensor | None = None  # (B, Z) a frozen encoder's class token of x (REG)
@@ -31,7 +29,7 @@ class Batch:
     patches: Tensor | None = None  # (B, W, rows, columns) its patch features on the token grid (REPA)
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on the device, but for `ON_HOST`."""
+        """Move the batch to the device, except for the fields `ON_HOST`."""
         if device.type == "cpu":
             return self
         moved: dict[str, Any] = {"condition": self.condition.to(device)}

@@ -63,12 +63,12 @@ class TrainingTime:
 
 
 def v_prediction(output: Tensor, x_t: Tensor, t: Tensor, t_eps: float) -> Tensor:
-    """The output is the velocity."""
+    """Return the output, which is the velocity."""
     return output
 
 
 def x_prediction(output: Tensor, x_t: Tensor, t: Tensor, t_eps: float) -> Tensor:
-    """The output is the clean image: velocity (x_t - output) / max(t, t_eps)."""
+    """Return (x_t - output) / max(t, t_eps), the velocity for an output that is the clean image."""
     t = t.view(-1, *(1,) * (x_t.dim() - 1))
     return (x_t - output) / t.clamp_min(t_eps)
 

@@ -20,9 +20,9 @@ def mean_below(
 ) -> Tensor:
     """Return the mean distance of the clean prediction, where samples with t >= t_below count as zero.
 
-    The frozen network only sees the other samples, which are about half of them, given the shift of
-    times. The mean is over all samples, because the number of the others differs between processes. They
-    are chosen on the CPU, where the times are drawn, so nothing waits for the device.
+    The frozen network is only applied to the samples with t < t_below, about half of them with shifted
+    times. The mean is over all samples, because the number of these samples differs between processes.
+    They are chosen on the CPU, where the times are drawn, so nothing waits for the device.
     """
     near = sent((predicted.times < t_below).nonzero()[:, 0], predicted.clean.device)
     images, targets = predicted.clean[near], predicted.batch.x[near]

@@ -1,7 +1,7 @@
 """Build an objective from its configuration: a base loss by kind, and added terms by name.
 
-To add a term, write a module with a class as described by `Term`, and add it to `TERMS`. A term that
-compares images by a frozen network also needs an entry in `LOADERS`.
+To add a term, write a class with the interface `Term` in a new module and add it to `TERMS`. A term
+that compares images with a frozen network also needs an entry in `LOADERS`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ LOADERS = {"lpips": load_perceptual, "features": load_patch_features}
 
 
 class WithTerms:
-    """The base loss plus every term times its coefficient; each is also returned by its name."""
+    """The base loss plus every term times its coefficient; each term is also returned by its name."""
 
     def __init__(self, base: FlowMatching, terms: Mapping[str, tuple[float, Term]]):
         self.base, self.terms = base, dict(terms)

@@ -1,4 +1,4 @@
-"""How long a job of each rule takes, from earlier runs: what the share of work that is done rests on."""
+"""Durations of each rule's jobs in earlier runs, from which a run's progress is estimated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nanogen.files import read_json, write_text
 
 FILE = Path(".snakemake/nanogen/durations.json")
 FORMAT = 1
-# Seconds in the default study on two CPU cores, for the first run of all.
+# Seconds in the default study on two CPU cores, used in the very first run.
 TYPICAL: dict[str, float] = {
     "all": 0,
     "build_model": 22,
@@ -28,13 +28,13 @@ TYPICAL: dict[str, float] = {
     "train": 82,
     "train_tokenizer": 75,
 }
-UNKNOWN = 1.0  # seconds, of a rule that is neither noted nor listed
+UNKNOWN = 1.0  # seconds of a job whose rule is neither recorded nor listed
 
 
 def read_durations(path: Path = FILE) -> dict[str, float]:
-    """Seconds by rule; what earlier runs noted goes before what is typical.
+    """Return seconds by rule; durations recorded by earlier runs take precedence over typical ones.
 
-    The file is only a hint: where it is missing, damaged or of another format, nothing is known.
+    The file is only a hint: if it is missing, damaged or has another format, typical durations are used.
     """
     try:
         content = read_json(path)
@@ -45,7 +45,7 @@ def read_durations(path: Path = FILE) -> dict[str, float]:
 
 
 def write_durations(seconds: Mapping[str, float], path: Path = FILE) -> None:
-    """Note the mean seconds of the rules that ran; the others keep theirs."""
+    """Record the mean seconds of the rules that ran; the others keep theirs."""
     known = read_durations(path) | {rule: round(mean, 1) for rule, mean in seconds.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({"format": FORMAT, "seconds": dict(sorted(known.items()))}))

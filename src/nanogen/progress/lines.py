@@ -1,4 +1,4 @@
-"""The lines that tell of a run, as plain text."""
+"""Lines that show the progress of a run, as plain text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME_WIDTH = 40  # most jobs' names are shorter
 
 
 def duration(seconds: float) -> str:
-    """``9 min``, ``45 s``, ``3 h 20 min``; nothing below a second is worth telling."""
+    """Format a duration in whole seconds, e.g. ``9 min``, ``45 s`` or ``3 h 20 min``."""
     whole = round(seconds)
     if whole < 100:
         return f"{whole} s"
@@ -20,7 +20,7 @@ def duration(seconds: float) -> str:
 
 
 def status(run: Run, now: float, clock: datetime) -> str:
-    """``[12:31] 61 %, about 9 min left, 34 of 96 jobs done``."""
+    """Format a run's state, e.g. ``[12:31] 61 %, about 9 min left, 34 of 96 jobs done``."""
     left = run.seconds_left(now)
     parts = [f"{100 * run.share(now):.0f} %"]
     if left is not None and run.done:
@@ -30,7 +30,7 @@ def status(run: Run, now: float, clock: datetime) -> str:
 
 
 def running(job: Job, now: float) -> str:
-    """``train t2i jit    45 s   550/1400 steps   280 images/s``."""
+    """Format a running job, e.g. ``train t2i jit    45 s   550/1400 steps   280 images/s``."""
     told = [f"{job.name:<{NAME_WIDTH}} {duration(now - job.began):>8}"]
     if step := job.step():
         told.append(f"{step['step']}/{step['steps']} steps")
@@ -44,7 +44,7 @@ def finished(run: Run, job: Job, seconds: float, now: float, clock: datetime) ->
 
 
 def failed(name: str, lines: list[str], log: str | None) -> str:
-    """What failed, the end of its log, and where the whole log is."""
+    """Format a failed job: its name, the end of its log, and the path of the whole log."""
     said = [f"    {line}" for line in lines]
     where = [f"  its log: {log}"] if log else []
     return printable("\n".join([f"Failed: {name}", *said, *where]))

@@ -1,4 +1,4 @@
-"""How far a run is: the jobs at work, the share that is done, the time that is left.
+"""Progress of a run: the jobs that are running, the share that is done, the time that is left.
 
 Times are those of `time.monotonic`, in seconds.
 """
@@ -16,13 +16,13 @@ from statistics import mean
 from nanogen.progress.durations import UNKNOWN
 
 STEP = re.compile(r"step (?P<step>\d+)(?:/| of )(?P<steps>\d+), (?:.*?(?P<rate>[\d.]+) images/s)?")
-TAIL = 4096  # bytes at the end of a log that its last lines are looked for in
-ALMOST = 0.95  # no job is shown as further than this before it ends
+TAIL = 4096  # bytes at the end of a log that are searched for its last lines
+ALMOST = 0.95  # largest share that is shown for a job that still runs
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job at work. ``name`` is its rule with its wildcards; ``log`` the file that it writes to."""
+    """A running job. ``name`` is its rule with its wildcards; ``log`` is the file that it writes to."""
 
     rule: str
     name: str
@@ -30,7 +30,7 @@ class Job:
     began: float
 
     def last_lines(self, count: int = 1) -> list[str]:
-        """The last ``count`` lines of the log that are not empty; none where there is no log yet."""
+        """The last ``count`` lines of the log that are not empty; none if there is no log yet."""
         if self.log is None:
             return []
         try:
@@ -42,16 +42,16 @@ class Job:
         return [line.rstrip() for line in text.splitlines() if line.strip()][-count:]
 
     def said(self, count: int) -> list[str]:
-        """The last lines of the log without those that only tell a training's step."""
+        """The last lines of the log without those that only report a training step."""
         return [line for line in self.last_lines(5 * count) if not STEP.search(line)][-count:]
 
     def step(self) -> re.Match[str] | None:
-        """The latest line of a training's log that tells its step."""
+        """The latest line of a training's log that reports its step."""
         found = (STEP.search(line) for line in reversed(self.last_lines(20)))
         return next((line for line in found if line), None)
 
     def share(self, now: float, expected: float) -> float:
-        """Between 0 and 1: by its steps, else by the time that such jobs take."""
+        """Share that is done, from 0 to 1: by the job's steps, else by the time that such jobs take."""
         step = self.step()
         if step:
             return min(int(step["step"]) / max(int(step["steps"]), 1), ALMOST)
@@ -63,8 +63,8 @@ class Run:
     """All jobs of a run.
 
     Args:
-        jobs: how many jobs each rule has.
-        typical: seconds of a job of a rule, known from earlier.
+        jobs: number of jobs of each rule.
+        typical: typical seconds of a job, by rule.
     """
 
     jobs: Counter[str]
@@ -89,7 +89,7 @@ class Run:
         self.running[number] = job
 
     def finish(self, number: int, now: float) -> tuple[Job, float] | None:
-        """The job that ended, and its seconds; None where its start was not seen."""
+        """Return the job that ended and its seconds; None if its start was not recorded."""
         job = self.running.pop(number, None)
         if job is None:
             return None
@@ -97,15 +97,15 @@ class Run:
         return job, now - job.began
 
     def drop(self, number: int) -> Job | None:
-        """A job that failed is at work no longer; it may start again."""
+        """Remove a job that failed from the running jobs; it may start again."""
         return self.running.pop(number, None)
 
     def expected(self, rule: str) -> float:
-        """Seconds of a job: the mean of this run's, else what is typical."""
+        """Expected seconds of a job: the mean in this run, or else the typical duration."""
         return mean(self.took[rule]) if self.took.get(rule) else self.typical.get(rule, UNKNOWN)
 
     def work(self, now: float) -> tuple[float, float]:
-        """(done, left), in seconds of single jobs."""
+        """Return (done, left) in seconds, summed over jobs."""
         done = sum(map(sum, self.took.values()))
         left = sum(
             self.expected(rule) * max(count - len(self.took.get(rule, ())), 0)
@@ -122,7 +122,7 @@ class Run:
         return done / (done + left) if done + left else 1.0
 
     def seconds_left(self, now: float) -> float | None:
-        """As long as it takes at the pace so far; None while there is none."""
+        """Estimate the time that is left at the pace so far; None if nothing is done yet."""
         done, left = self.work(now)
         return left * (now - self.began) / done if done else None
 

@@ -94,14 +94,14 @@ class Content:
 
     @property
     def statement(self) -> Content:
-        """The content without what must be absent, because matching models ignore negation."""
+        """The content without the noun that must be absent, because matching models ignore negation."""
         return replace(self, without=None)
 
     @property
     def metadata(self) -> dict[str, Any]:
         """GenEval's ``include`` and ``exclude`` (`nanogen.metrics.geneval.judge`), with ``size``.
 
-        In a relation, the thing that the other one is related to comes first.
+        In a relation, the second thing, which the position refers to, comes first.
         """
         if self.relation:
             first, second = self.things
@@ -222,7 +222,7 @@ MISSES: dict[str, Change] = {
 
 
 def _misses(content: Content, words: Vocabulary, rng: np.random.Generator) -> Iterator[Content]:
-    """Yield near misses, cycling through the kinds, first the thing that must be absent if any."""
+    """Yield near misses, cycling through the kinds; first one with the thing that must be absent."""
     kinds = [words.misses[i] for i in rng.permutation(len(words.misses))]
     if content.without:
         kinds.sort(key=lambda kind: kind != "presence")

@@ -29,9 +29,8 @@ from nanogen.prompts.stage import PromptsStage
 log = logging.getLogger(__name__)
 MOST_PER_TAG = 16
 ROWS = "rows"  # folder next to the prompts, with a subfolder for each benchmark
-GENAI_IMAGES = (
-    1  # of a prompt, as GenAI-Bench's own script draws (genai_bench/generate.py of t2v_metrics)
-)
+# images per prompt, as in GenAI-Bench's own script (genai_bench/generate.py of t2v_metrics)
+GENAI_IMAGES = 1
 
 
 def _prompt(tag: str, prompt: str, *include: Prompt, **more: Any) -> Prompt:
@@ -84,7 +83,7 @@ def _colors() -> list[Prompt]:
 
 
 def _position() -> list[Prompt]:
-    """As in GenEval, the object that the other one is related to comes first in ``include``."""
+    """As in GenEval, the object that the position refers to (anchor) comes first in ``include``."""
     return [
         _prompt(
             "position",
@@ -127,7 +126,7 @@ def scene_prompts(seed: int) -> list[Prompt]:
 
 
 def class_prompts(classes: Sequence[str], template: str) -> list[Prompt]:
-    """Return one prompt per class of photographs, with the name of the class's folder."""
+    """Return one prompt per class of photographs, worded with the name of the class's folder."""
     from nanogen.data.source import caption
 
     return [_prompt("single_object", caption(name, template), _object(name)) for name in classes]
@@ -210,7 +209,7 @@ def prompts_of(content: Mapping[str, Any], folder: Path) -> list[Prompt]:
 
     Args:
         content: the JSON of the stage.
-        folder: where downloaded files are kept, and the rows that list the evaluated prompts
+        folder: folder with downloaded files, and with the rows that list the evaluated prompts
             (`nanogen.interop.prompt_rows`).
 
     Raises:

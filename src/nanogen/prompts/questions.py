@@ -2,8 +2,8 @@
 
 The first questions about a prompt are whether each object is present; those about its colour, number and
 position depend on them. For an image that shows the prompt, the correct answer to all is yes. A
-question's ``item`` is the index of its prompt among GenEval's, from 0, or the ``item_id`` of a prompt of
-DPG-Bench's own.
+question's ``item`` is the index of its prompt among GenEval's, from 0, or the ``item_id`` of one of
+DPG-Bench's own prompts.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def check_complete(graph: Graph, prompts: Sequence[Mapping[str, Any]], where: st
     if unasked:
         raise UserError(
             f"questions ({where}): {len(unasked)} of {len(prompts)} prompts have none, the first is "
-            f"item {unasked[0]}, {items[unasked[0]]!r}; give it one or, where that is the first of "
+            f"item {unasked[0]}, {items[unasked[0]]!r}; give it one or, if it is the first of "
             "DPG-Bench's CSV, set evaluation.questions_skip_first to false"
         )
     if unknown:

@@ -58,7 +58,7 @@ def read_rows(folder: Path) -> Rows:
 
 
 def _rows(table: Table) -> Iterator[tuple[str, str | None]]:
-    """(text, tag) of each row; other columns are not read."""
+    """Yield (text, tag) of each row; other columns are not read."""
     import pyarrow as pa
 
     fields = {

@@ -139,7 +139,7 @@ def _of_level(seed: int, words: Vocabulary, level: str, count: int, known: set[s
                 break
         else:
             raise UserError(
-                f"evaluation.simpleeval.prompts: of the vocabulary {words.name!r} there are not {count} "
+                f"evaluation.simpleeval.prompts: the vocabulary {words.name!r} has fewer than {count} "
                 f"different prompts of the level {level} (found {index}); lower it"
             )
         known |= keys
@@ -149,7 +149,7 @@ def _of_level(seed: int, words: Vocabulary, level: str, count: int, known: set[s
 def simple_prompts(
     seed: int, vocabulary: str, count: int, others: Iterable[Mapping[str, Any]] = ()
 ) -> list[Prompt]:
-    """Draw ``count`` prompts, the same number of each level, none with the meaning of one in ``others``.
+    """Draw ``count`` prompts, equally many of each level, none with the meaning of one in ``others``.
 
     The first prompts of a level do not depend on the count. Raises UserError for an unknown vocabulary,
     or if it is too small for this number.

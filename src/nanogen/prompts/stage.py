@@ -29,7 +29,7 @@ class NamedList:
         return None if content is None else cls(key, content[key], content.get("file"))
 
     def path(self, folder: Path) -> Path:
-        """Return the file; a downloaded one is kept in ``folder``. Raises UserError as `fetch_file`."""
+        """Return the file; a downloaded one is in ``folder``. Raises UserError like `fetch_file`."""
         if self.address is None:
             return Path(str(self.name))
         from nanogen.remote_file import fetch_file
@@ -55,8 +55,8 @@ class PromptsStage:
         simpleeval: None if it is not measured.
         dpg, genai: lists of DPG-Bench's and GenAI-Bench's own prompts; None if there is none.
         rows: by benchmark, the data set on the hub (``owner/name@revision``) that has a row for each
-            image of its prompts; without one a prompt is drawn as often as the study says.
-        captions: by set, where captions lie (``source``) and how many are drawn (``prompts``).
+            image of its prompts; without one, the study sets the number of images per prompt.
+        captions: by set, where its captions are (``source``) and how many are drawn (``prompts``).
     """
 
     hash: str
@@ -92,7 +92,7 @@ class PromptsStage:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionsStage:
-    """DPG-Bench's questions; ``skip_first_row`` skips a row of its CSV like its own reader."""
+    """DPG-Bench's questions; ``skip_first_row`` skips a row of its CSV, like the benchmark itself."""
 
     hash: str
     expects: Mapping[str, str]

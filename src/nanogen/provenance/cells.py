@@ -97,7 +97,7 @@ def read(address: Address, study: Study) -> Cell:
 
 def _row(address: Address, study: Study) -> Row:
     rows = read_rows(address.table, needs=["method"])
-    if address.table.stem == "table1":  # which has the paper's rows, too
+    if address.table.stem == "table1":  # it also has the paper's rows
         rows = [row for row in rows if row.get("source") == study.study]
     for row in rows:
         if row["method"] == address.method:
@@ -111,14 +111,14 @@ def _origin(column: str, address: Address) -> str:
         return f"it is the paper's own number, in config/published/{address.table.stem}.csv"
     if column == "best_scale":
         return f"it is chosen by the FID at each scale; trace a column {FID_AT}SCALE"
-    return "it is of the configuration, which `nanogen config` prints"
+    return "it is part of the configuration, which `nanogen config` prints"
 
 
 def _sample_sets(address: Address, study: Study) -> Iterator[tuple[str, Run | PublicRun, str]]:
     """(row's method, run, sample set) of every row."""
     scored = TRACED[address.table.stem]
     results = Results(study)
-    if not scored.guidance:  # each method's own, as in Table 1
+    if not scored.guidance:  # each method's own guidance, as in Table 1
         for method in study.methods:
             trained = trained_run(study, method, scored.task)
             yield method, trained, reproduced_variant(trained)

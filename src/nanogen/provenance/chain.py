@@ -22,6 +22,7 @@ from nanogen.config import (
     variants,
 )
 from nanogen.config.cache_choice import choice
+from nanogen.config.load import trained_run
 from nanogen.config.paths import Paths
 from nanogen.config.stages import Stage
 from nanogen.config.used_networks import models_of
@@ -90,6 +91,9 @@ def _shared(study: Study) -> Iterator[Link]:
         yield Link("reference", Path(paths.reference), stages.reference(study))
     if "t2i" in study.tasks:
         yield Link("prompts", Path(paths.prompts), stages.prompts(study))
+        for name in trained_run(study, study.methods[0], "t2i").evaluation.captions.given:
+            stage = stages.caption_reference(study, name)
+            yield Link(f"captions of {name}", Path(paths.captions(name)), stage)
         if "dpg" in stages.answering(study):
             yield Link("questions", Path(paths.questions), stages.questions(study))
 

@@ -90,7 +90,7 @@ def _recorded(
 
 def _changed(path: Path, noted: dict[str, str | None]) -> list[str]:
     now = record.checksums(path)
-    if path.is_file():  # in a store that studies share it has another name
+    if path.is_file():  # in a shared store the file has another name
         now = dict(zip(noted, now.values(), strict=True))
     changed = [name for name, digest in noted.items() if digest and now.get(name) != digest]
     return [f"{path} is not what was made: {', '.join(changed)} changed"] if changed else []

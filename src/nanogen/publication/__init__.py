@@ -1,1 +1,1 @@
-"""A trained model as others get it: its files, the networks it is sampled with, and a model card."""
+"""Publish a trained model: its files, the networks it is sampled with, and a model card."""

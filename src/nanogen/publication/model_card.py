@@ -23,17 +23,17 @@ TAGS = {
     "imagenet": ["class-conditional-image-generation"],
     "t2i": ["text-to-image"],
 }
-DRAWN = "drawn-scenes"  # as a data set's name
+DRAWN = "drawn-scenes"  # name of the data set
 CHANCES = {score.chance for metric in metrics.METRICS for score in metric.scores}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One score, as the card's table and its front matter give it.
+    """One score in the card's table and front matter.
 
     Attributes:
-        images: how they were drawn: the method, with or without guidance.
-        ends: of its 95 % interval, if it has one.
+        images: how the images were sampled: the method, with or without guidance.
+        ends: of the 95 % interval; None if it has none.
     """
 
     images: str
@@ -45,9 +45,9 @@ class Line:
 
 
 def model_card(package: Package, repository: str, licence: str | None) -> str:
-    """The card's text. ``licence`` is an identifier of the hub, such as ``apache-2.0``.
+    """Return the card's text. ``licence`` is an identifier of the hub, such as ``apache-2.0``.
 
-    Raises UserError where none is given and the model was trained on others' data or networks.
+    Raises UserError if no licence is given and the model depends on other people's data or networks.
     """
     from huggingface_hub import ModelCardData
 
@@ -67,7 +67,7 @@ def model_card(package: Package, repository: str, licence: str | None) -> str:
 
 
 def _is_drawn(package: Package) -> bool:
-    """Whether the images are the scenes that this program draws, also where the task is ImageNet's."""
+    """Whether the training images are drawn scenes, for either task."""
     return package.run.data.source == "scenes"
 
 
@@ -151,7 +151,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _about(package: Package) -> str:
     run, training = package.run, package.stage.training
-    what = "images of captions" if run.task == "t2i" else "images of classes"
+    what = "text-to-image" if run.task == "t2i" else "class-conditional"
     shown = f"{what}, on drawn scenes" if _is_drawn(package) else what
     if imported := package.card.get("imported"):
         came = f"It was imported from the checkpoint `{imported['file']}`."
@@ -159,8 +159,8 @@ def _about(package: Package) -> str:
         came = f"It was trained for {training.steps:,} steps of {training.batch_size:,} images."
     return (
         f"# {one_line(run.title)}, {shown}\n\n"
-        f"A diffusion transformer with {package.card['quality']['parameters']:,} parameters that draws "
-        f"{what} of {run.data.resolution}×{run.data.resolution} pixels. {came}"
+        f"A {what} diffusion transformer with {package.card['quality']['parameters']:,} parameters that "
+        f"generates images of {run.data.resolution}×{run.data.resolution} pixels. {came}"
     )
 
 
@@ -178,7 +178,7 @@ def _use(package: Package, repository: str) -> str:
 
 
 def _fetching(model: Model, folder: str, package: Package) -> list[str]:
-    """Commands that put a network which others publish inside the model's folder."""
+    """Commands that download a network published by others into the model's folder."""
     hub = model.hub
     if hub is None:
         return [f"# put the network {model.name} at {folder}: {model.model_class}"]

@@ -1,4 +1,4 @@
-"""What is uploaded of a study's trained model, checked before anything leaves the machine."""
+"""The files of a study's trained model that are uploaded, checked before the upload."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STAGE, CLASSES, README = "stage.json", "classes.json", "README.md"
 OF_MODEL = ("config.json", "model.safetensors", CARD, "train.jsonl", TABLES)
 OF_NETWORK = (".json", ".safetensors", ".txt", ".model")  # suffixes
 MADE_HERE = ("build", "random")  # sources of networks that are uploaded with the model
-Content = Path | bytes  # a file, or what one will hold
+Content = Path | bytes  # a file, or the content of one
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Package:
-    """A trained model of a study, with what its card tells.
+    """A trained model of a study, with the content of its card.
 
     Attributes:
         folder: of the model.
-        classes: names by label; empty for a text-to-image model, and where they are not known.
+        classes: names by label; empty for a text-to-image model, or if they are unknown.
         measured: (title in the tables, scores) of every sample set that was drawn from these weights.
         provenance: of all steps behind the scores.
     """
@@ -82,10 +82,10 @@ class Package:
 
 
 def package(study: Study, method: str, task: Task) -> Package:
-    """The trained model of a method on a task, ready to be published.
+    """Return the trained model of a method on a task, ready to be published.
 
-    Raises UserError where the study has not trained or not measured it, and where files are not those
-    that their records describe.
+    Raises UserError if the study has not trained or not measured it, or if files differ from their
+    records.
     """
     for what, name, known in (("method", method, study.methods), ("task", task, study.tasks)):
         if name not in known:
@@ -94,7 +94,7 @@ def package(study: Study, method: str, task: Task) -> Package:
     card = results.card(task, method)
     folder = Path(Paths(study).trained(method, task)).parent
     _check_record(folder, [name for name in OF_MODEL if (folder / name).is_file()])
-    load(folder)  # strictly, or it raises
+    load(folder)  # strict: it raises if the weights do not fit
     stage = TrainStage.from_json(trained.read(folder))
     entries = submit(study, [method])
     measured = _measured(entries, run)
@@ -110,8 +110,8 @@ def package(study: Study, method: str, task: Task) -> Package:
 
 
 def without_places(value: Any) -> Any:
-    """``value`` with only the last part of every absolute path in it: where a file lies on the
-    publisher's machine concerns nobody else."""
+    """Return ``value`` with only the last part of every absolute path in it, so that the locations of
+    files on the publisher's machine are not published."""
     if isinstance(value, dict):
         return {key: without_places(each) for key, each in value.items()}
     if isinstance(value, list):
@@ -129,19 +129,19 @@ def _of_network(folder: Path) -> list[Path]:
 
 
 def _check_record(folder: Path, names: list[str]) -> None:
-    """Raise UserError where a file is not the one that the record of its making describes."""
+    """Raise UserError if a file differs from the record of the step that wrote it."""
     noted = (record.read(folder) or {}).get("sha256", {})
     for name in names:
         sha256 = noted.get(name)
         if sha256 and record.checksums(folder / name)[Path(name).name] != sha256:
             raise UserError(
-                f"{folder / name} is not the file that {record.OF_FOLDER} describes: its SHA-256 is "
-                f"another; remove {folder} and make it again with `snakemake {folder / CARD}`"
+                f"{folder / name} is not the file that {record.OF_FOLDER} describes: its SHA-256 "
+                f"differs; remove {folder} and make it again with `snakemake {folder / CARD}`"
             )
 
 
 def _networks(study: Study, stage: TrainStage) -> Iterator[Network]:
-    assert stage.use is not None  # or it is no trained model's
+    assert stage.use is not None  # set in the stage of every trained model
     for used in filter(None, (stage.use.tokenizer, stage.use.text_encoder)):
         yield _network(study, used)
 
@@ -164,7 +164,7 @@ def _classes(stage: TrainStage) -> list[str]:
 
 
 def _measured(entries: list[Entry], run: Run) -> list[tuple[str, Scores]]:
-    """Scores of the run's task, without those of images that other weights made."""
+    """Scores of the run's task, except those of images sampled from other weights."""
     own = {"with": True, "without": not variants.weights_of(run, variants.UNGUIDED)}
     return [
         (entry.method.title, scores)

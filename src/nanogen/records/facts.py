@@ -12,8 +12,8 @@ from pathlib import Path
 
 import nanogen
 
-# Packages whose version can change a number; those that a step has not imported are left out. They stand
-# in one string because a test takes a string that is just a package's name for an import.
+# Packages whose version can change a number; those that a step has not imported are left out. They are
+# in one string because a test mistakes a string that is only a package's name for an import.
 PACKAGES = "torch numpy scipy h5py safetensors diffusers transformers timm".split()  # noqa: SIM905
 
 

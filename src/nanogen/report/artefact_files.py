@@ -1,4 +1,4 @@
-"""The runs, tokenizers and files that a study's tables and figures are made from."""
+"""The runs, tokenizers and files that a study's tables and figures are built from."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ def swept(study: Study) -> list[Run]:
 
 
 def measured_tokenizers(study: Study) -> list[str]:
-    """The tokenizers that are measured: in every study but one of reproductions, those that encode, too.
-    Published RAEs are fetched without their encoders, and a study of released models has the validation
-    images of ImageNet alone."""
+    """Return the tokenizers that are measured: those that can encode as well as decode.
+
+    Published RAEs are left out, because they are fetched without their encoders. Reproductions measure
+    no tokenizer. Studies of released models have only ImageNet's validation images, so they measure none
+    without that task.
+    """
     if study.report.reproduction or (study.released and "imagenet" not in study.tasks):
         return []
     return [name for name in stages.tokenizers(study) if load_model(study, name).released is None]
@@ -44,7 +47,7 @@ def curves(study: Study) -> list[str]:
 
 
 def models(study: Study, task: Task) -> list[str]:
-    """The cards of the trained models, which hold their sizes."""
+    """The cards of the trained models, which contain their sizes."""
     return [Paths(study).trained(method, task) for method in study.trainings]
 
 
@@ -84,7 +87,7 @@ def seeds_metrics(study: Study) -> list[str]:
 
 def shown_samples(study: Study) -> list[str]:
     """The sample sets that the overview shows, the prompts, and the images that name the classes."""
-    from nanogen.report import overview  # which imports numpy: a command's help starts without
+    from nanogen.report import overview  # it imports numpy, which a command's help does not need
 
     at = Paths(study)
     sets = [

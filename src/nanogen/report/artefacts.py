@@ -39,8 +39,8 @@ class Scores:
     """The sample sets that a table scores.
 
     Attributes:
-        guidance: guidance of the sample sets in its rows; empty: that of Table 1 for each run.
-        beside: further sample sets that it reads.
+        guidance: guidance of the sample sets in the table's rows; empty: as in Table 1 for each run.
+        beside: guidance of further sample sets that the table reads.
         metrics: names of the metric files; empty: all of the task's metrics.
     """
 
@@ -64,16 +64,16 @@ class Artefact:
 
     Attributes:
         title: its heading in the terminal.
-        function: ``module:function`` that makes it from a study (None: the paper's numbers) and files; a
-            figure's function also takes its style. It is imported by the command, so its module may
-            import this one.
-        published: how it is made from the paper's numbers: ``copied`` from config/published or ``made``;
-            empty: not at all.
-        unpublished: why it cannot be made from the paper's numbers.
+        function: ``module:function`` that builds it from a study (None: the paper's numbers) and files;
+            a figure's function also takes its style. The command imports it, so its module may import
+            this one.
+        published: how it is obtained from the paper's numbers: ``copied`` from config/published, or
+            ``made``; empty: not at all.
+        unpublished: the reason why it cannot be built from the paper's numbers.
         scores: the sample sets that a table of metric files scores.
-        tables: the tables that it is made from.
-        some: whether it can be made from those of ``tables`` that a study has.
-        has: whether a study has it, in addition to the conditions of ``scores`` and ``tables``.
+        tables: the tables that it is built from.
+        some: whether some of ``tables`` are enough.
+        has: a further condition on the study, in addition to those of ``scores`` and ``tables``.
         files: further files that it reads.
     """
 
@@ -97,7 +97,7 @@ class Artefact:
         return (self.some or all(needed)) and self.has(study)
 
     def inputs(self, study: Study) -> list[str]:
-        """The files that it is made from: tables, metric files, others."""
+        """The files that it is built from: tables, metric files, others."""
         paths = Paths(study)
         made_of = [paths.table(name) for name in self.tables if TABLES[name].is_of(study)]
         return made_of + self.files(study) + self.metric_files(study)
@@ -198,7 +198,7 @@ _TABLES = (
         has=lambda study: bool(swept(study)),
     ),
     Artefact(
-        "table", "tokenizers", "Tokenizers: what they give back of validation images",
+        "table", "tokenizers", "Tokenizers: reconstructions of validation images",
         "nanogen.report.tokenizers:table", files=reconstructions,
         has=lambda study: bool(measured_tokenizers(study)),
     ),
@@ -209,7 +209,7 @@ _TABLES = (
 )  # fmt: skip
 _FIGURES = (
     Artefact(
-        "figure", "overview", "what every method draws, on both tasks",
+        "figure", "overview", "samples of every method on both tasks",
         "nanogen.report.overview:figure", files=shown_samples,
     ),
     Artefact(
@@ -219,7 +219,7 @@ _FIGURES = (
     Artefact(
         "figure", "figure2", "hours of training per 100,000 steps",
         "nanogen.report.training_times:figure", tables=("times",),
-        unpublished="the paper's Figure 2 is a picture without numbers, which nothing can be drawn from",
+        unpublished="the paper's Figure 2 is an image without numbers, so it cannot be redrawn",
     ),
     Artefact(
         "figure", "figure4", "as Figure 1, with pixel space, without and with guidance",
@@ -242,7 +242,7 @@ _FIGURES = (
         "nanogen.report.sweep:figure", tables=("sweep",), unpublished="the paper published no sweep",
     ),
     Artefact(
-        "figure", "tokenizers", "what tokenizers give back",
+        "figure", "tokenizers", "images reconstructed by each tokenizer",
         "nanogen.report.reconstructions:figure", tables=("tokenizers",), files=reconstructed_images,
         unpublished="the paper published no reconstructions",
     ),

@@ -1,4 +1,4 @@
-"""Tables, figures and numbers of a study in one archive; equal files give equal bytes."""
+"""Tables, figures and numbers of a study in one archive; equal files give identical bytes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nanogen.identity import config_hash
 FORMAT = ("bundle", 1)
 MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"  # as `sha256sum --check` reads it
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first date that an archive can hold: when is no matter
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # the earliest date that an archive can store; the real one is left out
 READABLE = 0o644 << 16
 
 
 def pack(study: Study, inputs: Iterable[Path], output: Path) -> None:
-    """Write the archive: the files under their names below the study's folder, and a manifest.
+    """Write the archive: the files, named by their path in the study's folder, and a manifest.
 
-    Raises UserError where a file is missing or lies outside the study's folder.
+    Raises UserError if a file is missing or is outside the study's folder.
     """
     root = Path(Paths(study).root)
     contents = {name_in(root, path): _read(path) for path in inputs}
@@ -41,13 +41,13 @@ def pack(study: Study, inputs: Iterable[Path], output: Path) -> None:
 def _member(name: str) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, EARLIEST)
     member.compress_type = zipfile.ZIP_DEFLATED
-    member.create_system = 3  # Unix, wherever it is written
+    member.create_system = 3  # Unix, on every platform
     member.external_attr = READABLE
     return member
 
 
 def name_in(root: Path, path: Path) -> str:
-    """The name of a file below the study's folder; raises UserError where it lies outside."""
+    """The name of a file below the study's folder; raises UserError if it is outside."""
     if not path.is_relative_to(root):
         raise UserError(f"{path} lies outside {root}, the study's folder; name files of the study")
     return path.relative_to(root).as_posix()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "correlations"
-STEP = 0.16  # how far the two marks of a line lie from its middle
+STEP = 0.16  # distance of a line's two marks from its middle
 
 
 class Mark(NamedTuple):

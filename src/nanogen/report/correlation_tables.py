@@ -48,8 +48,10 @@ _BEHIND = (
 
 
 def _of_whole(rows: Sequence[Row]) -> list[Row]:
-    """The rows that the paper's claim is about: all methods with latents or, in a study with too few of
-    those for an interval, also those of further families."""
+    """Return the rows that the paper's claim is about: those over all methods with latents.
+
+    If a study has too few of these methods for an interval, rows over further families are returned.
+    """
     sets = [
         [row for row in rows if row["families"] == "+".join(families) and not row["subset"]]
         for families in asked.FAMILIES
@@ -135,7 +137,7 @@ def sensitivity(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
             shown.append(Column(f"{part}_{metric}", name, 3, group=heading.heading))
     return Table(
         name="sensitivity",
-        caption=_caption(study, "Pearson's r with other ImageNet metrics in place of FID, over methods "
+        caption=_caption(study, "Pearson's r with other ImageNet metrics instead of FID, over methods "
                          "with latents"),
         columns=[Column("name", "ImageNet metric"), Column("n", "n"), *shown],
         rows=rows,

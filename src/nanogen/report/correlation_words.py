@@ -1,4 +1,4 @@
-"""Sentences on whether the intervals support "no strong correlation", made from the numbers alone."""
+"""Sentences on whether the intervals support "no strong correlation", written from the numbers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def conclusion(rows: Sequence[Row]) -> str:
     """The conclusion on "no strong correlation" from one protocol's correlations with each score."""
     known = [row for row in rows if reading(row) != "unknown"]
     if not known:
-        return "Too few methods for an interval: nothing can be said of a strong correlation."
+        return "Too few methods for an interval: no conclusion on a strong correlation."
     readings, total = [reading(row) for row in known], len(known)
     verdict = "is neither shown nor refuted"
     if "strong" in readings:

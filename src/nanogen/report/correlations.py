@@ -1,4 +1,4 @@
-"""The correlations behind the paper's claim: which metrics are correlated over which methods.
+"""The correlations behind the paper's claim: which metrics correlate over which methods.
 
 The paper gives Pearson's r of ImageNet's FID and each of three text-to-image scores over the methods
 with latents, and the same without guidance and with pixel space (section 3.2, appendix A). Here each
@@ -24,7 +24,7 @@ from nanogen.report.rows import Row, is_number
 from nanogen.statistics.relation import Relation, relate
 
 METRICS = tuple(score.key for score in main_scores("t2i"))
-# with and without; where its ImageNet numbers stand
+# with guidance or not -> table of the ImageNet numbers
 GUIDANCE = {"yes": table_of("imagenet", variants.GUIDED), "no": table_of("imagenet", variants.UNGUIDED)}
 OF_TEXT = table_of("t2i", variants.GUIDED)
 TABLES = (*GUIDANCE.values(), OF_TEXT)
@@ -37,7 +37,7 @@ FAMILIES = {
     ("vae",): "VAE latents",
 }
 FRONTIER = 2.0  # the FID below which the paper finds "the most uncorrelated regions" (section 3.2)
-OTHER_AXES = ("is", "fdr_", "mind_")  # what stands on the ImageNet axis instead of FID
+OTHER_AXES = ("is", "fdr_", "mind_")  # prefixes of the columns that replace FID on the ImageNet axis
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Question:
 
     @property
     def what(self) -> str:
-        """The question as text, which is the seed of its resampling."""
+        """The question as text; it seeds the resampling."""
         return " ".join((self.guidance, self.axis, self.metric, self.families, self.subset))
 
     def answer(self) -> Relation | None:
@@ -110,7 +110,7 @@ def axes(tables: Tables) -> list[str]:
 
 
 def _restricted(found: list[Pair]) -> dict[str, list[Pair]]:
-    """The same over the better methods only, for two limits of the FID."""
+    """Return the pairs of the better methods only, for two limits of the FID."""
     middle = median(pair.x for pair in found) if found else 0.0
     return {
         f"FID < {FRONTIER:g}": [pair for pair in found if pair.x < FRONTIER],
@@ -194,7 +194,7 @@ def row(question: Question, relation: Relation | None) -> Row:
         "without_one_high": largest,
         "most_influential": most.name if most else None,
     }
-    return {key: None if value != value else value for key, value in found.items()}  # nan is nothing
+    return {key: None if value != value else value for key, value in found.items()}  # NaN: empty
 
 
 def rows(questions: Sequence[Question]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Existing tables: the paper's, or those that a study has made."""
+"""Existing tables: the paper's, or those that a study has written."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def of_first_seeds(rows: Iterable[Row]) -> list[Row]:
 
 
 def published_tables(names: Iterable[str]) -> Tables:
-    """The paper's tables with one row per method; in Table 3 that at 100,000 iterations."""
+    """The paper's tables with one row per method; for Table 3 the one at 100,000 iterations."""
     return {name: paper_tables.comparable(name) for name in names}
 
 
 def study_tables(study: Study, names: Sequence[str], inputs: Iterable[Path], what: str) -> Tables:
-    """A study's tables, from ``inputs`` by file name, or else from their usual places.
+    """A study's tables, from ``inputs`` by file name, or else from their default paths.
 
     For a method with several seeds, the first one counts. Raises UserError if a table is missing (the
     message says that ``what`` needs it) or contains a method twice.

@@ -1,4 +1,4 @@
-"""A table as an HTML page of its own, or as a part of the report; it loads nothing from the network."""
+"""A table as its own HTML page, or as part of the report; it loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def html(table: Table) -> str:
 
 
 def section(page: str) -> str:
-    """What `html` wrote into the body of its page, for a page of several tables: its title is a second
-    heading there."""
+    """Return the body of a page written by `html`, for a page of several tables; its title becomes a
+    second-level heading."""
     body = page.partition("<body>")[2].partition("</body>")[0]
     return body.replace("h1>", "h2>")

@@ -14,8 +14,8 @@ import numpy as np
 _ANGLES = np.deg2rad(np.arange(0, 360, 15))
 _REACH = np.array([0.0, 2.0, 5.0, 9.0, 14.0, 20.0, 27.0, 35.0, 44.0, 54.0])  # in tenths of a line
 _SWEEPS = 10
-_PLACES = 120  # how many of a label's places are tried, the best by what does not move
-# What a place costs, in tenths of a line's height of distance from the point.
+_PLACES = 120  # number of places tried per label: those with the lowest fixed cost
+# Costs of a place; a distance from the point of a tenth of a line's height costs 1.
 _OUTSIDE = 1e5
 _OVERLAP = (80.0, 300.0)  # touching another label, and per share of the area
 _ON_POINT = (40.0, 120.0)
@@ -23,11 +23,11 @@ _ON_TREND = 12.0
 _LEADER_THROUGH_LABEL = 50.0
 _LEADER_THROUGH_POINT = 50.0
 _NOT_BESIDE = 2.0
-_NEARER_ANOTHER = 15.0  # a label that stands closer to another point is read as that point's
+_NEARER_ANOTHER = 15.0  # a label that is closer to another point is read as that point's
 
 
 def nearest_on_box(point: np.ndarray, centres: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The points (k, 2) of boxes at ``centres`` (k, 2) that lie nearest to ``point`` (2,)."""
+    """The points (k, 2) of boxes at ``centres`` (k, 2) that are nearest to ``point`` (2,)."""
     return np.clip(point, centres - size / 2, centres + size / 2)
 
 
@@ -35,7 +35,7 @@ def _around(point: np.ndarray, size: np.ndarray, gap: float, unit: float) -> np.
     """Centres (k, 2) of a box of ``size`` (2,) around ``point`` (2,)."""
     direction = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
     reach = gap + unit * _REACH[:, None, None]
-    # the box's centre lies half a box beyond the reach, so that its near side is at the reach
+    # the box's centre is half a box beyond the reach, so that its near side is at the reach
     return (point + direction * reach + np.clip(direction * 1.3, -1, 1) * size / 2).reshape(-1, 2)
 
 
@@ -58,7 +58,7 @@ def _on_line(starts: np.ndarray, ends: np.ndarray, boxes: np.ndarray, sizes: np.
 
 
 def _within(places: np.ndarray, centres: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Whether places (..., 2) lie in boxes; axis by axis, much faster than a reduction over two."""
+    """Whether places (..., 2) are in boxes; axis by axis, much faster than a reduction over two."""
     across, up = (np.abs(places[..., i] - centres[..., i]) < half[..., i] for i in (0, 1))
     return across & up
 

@@ -1,4 +1,4 @@
-"""What the intervals of scores tell: which scores differ, and which are above chance."""
+"""What the intervals of scores show: which scores differ, and which are above chance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nanogen.config.schema import Task
 from nanogen.report.rows import Row, is_number
 
 TEXT_TO_IMAGE: Task = "t2i"
-UNRANKED = "public"  # models of others, of other sizes and data: shown, but not compared
+UNRANKED = "public"  # trained by others, with other sizes and data: shown, but not compared
 AT_CHANCE = "Text-to-image is at chance in this study"
 
 
@@ -22,10 +22,10 @@ def interval(key: str, row: Row) -> tuple[float, float] | None:
 
 
 def differ(key: str, first: Row, second: Row) -> bool:
-    """Whether two rows' scores lie further apart than noise explains.
+    """Whether two rows' scores differ by more than noise explains.
 
     The noise of a difference is the root of the sum of squares of the two intervals' sides that face
-    each other. Rows of one study share prompts and therefore noise, so this errs to the side of no
+    each other. Rows of one study share prompts and therefore noise, so this errs on the side of no
     difference. A score without an interval counts as exact.
     """
     higher, lower = sorted((first, second), key=lambda row: -float(row[key] or 0))
@@ -36,7 +36,7 @@ def differ(key: str, first: Row, second: Row) -> bool:
 
 
 def is_above(key: str, chance: str, row: Row) -> bool | None:
-    """Whether the interval of a row's score lies above its chance level, which has the key ``chance``;
+    """Whether the interval of a row's score is above its chance level, which has the key ``chance``;
     None if the row lacks either."""
     ends, level = interval(key, row), row.get(chance)
     return ends[0] > float(level) if ends and is_number(level) else None
@@ -44,7 +44,7 @@ def is_above(key: str, chance: str, row: Row) -> bool | None:
 
 class AgainstChance(NamedTuple):
     """A score of several methods: how many have an interval and a chance level, and the names of those
-    whose interval lies above it."""
+    whose interval is above it."""
 
     heading: str
     methods: int
@@ -60,8 +60,10 @@ class AgainstChance(NamedTuple):
 
 
 def against_chance(rows: Sequence[Row], task: Task = TEXT_TO_IMAGE) -> list[AgainstChance]:
-    """For each main score of a task, the rows in which its interval lies above its chance level. Scores
-    without interval or chance level in any row are left out, and so are public models."""
+    """For each main score of a task, the rows in which its interval is above its chance level.
+
+    Public models are left out, and scores for which no row has an interval and a chance level.
+    """
     found = []
     for score in metrics.main_scores(task):
         known = [
@@ -83,7 +85,7 @@ def is_at_chance(rows: Sequence[Row]) -> bool:
 
 
 def sentence(rows: Sequence[Row]) -> str:
-    """What the intervals of the text-to-image scores say about chance; empty if there are none."""
+    """A sentence on which text-to-image scores are above chance; empty without intervals."""
     found = against_chance(rows)
     if not found:
         return ""

@@ -21,7 +21,7 @@ from nanogen.report.rows import Row, read_rows
 from nanogen.report.table import UNRANKED, Table, marks
 
 DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-# table -> what the names of its numbers end with
+# table -> suffix of the names of its numbers
 TABLES = {"table2": "Guided", "table4": "Unguided", "table3": ""}
 GUIDANCE = {"yes": "Guided", "no": "Unguided"}
 DERIVED = ("correlations", "claims")
@@ -31,8 +31,10 @@ Commands = dict[str, str]
 
 
 def command_name(*parts: str) -> str:
-    """A LaTeX command's name from words, the first one's case kept: ``published``, ``dpg_bench`` gives
-    ``publishedDpgBench``."""
+    """Build a LaTeX command's name from words: ``published``, ``dpg_bench`` gives ``publishedDpgBench``.
+
+    The case of the first word is kept.
+    """
     spelled = (re.sub(r"\d", lambda digit: f" {DIGITS[int(digit[0])]} ", part) for part in parts)
     words = [word for part in spelled for word in re.split(r"[^A-Za-z]+", part) if word]
     return words[0] + "".join(word[0].upper() + word[1:] for word in words[1:])
@@ -42,7 +44,7 @@ def commands(study: Study, inputs: Iterable[Path]) -> Commands:
     """Every command and its text: the paper's numbers, then the study's.
 
     Args:
-        inputs: tables (CSV), those of the paper in a folder ``published``.
+        inputs: tables (CSV); the paper's are in a folder ``published``.
     """
     files = list(inputs)
     paper = {path.stem: path for path in files if path.parent.name == "published"}
@@ -121,7 +123,7 @@ def _claims(source: str, rows: Sequence[Row]) -> Commands:
 
 
 def text(found: Commands) -> str:
-    """A file for ``\\input``: one command per line, by name."""
+    """Return a file for ``\\input``: one command per line, sorted by name."""
     head = "% Numbers for the text, made from the tables. Write \\name{} before a space."
     lines = [rf"\newcommand{{\{name}}}{{{value}}}" for name, value in sorted(found.items())]
     return "\n".join([head, *lines, ""])

@@ -1,7 +1,7 @@
 """The overview: images by every method on both tasks, for the same classes and the same prompts.
 
-Images are not selected by their looks. Classes are spread evenly over all classes, prompts over the
-tags of GenEval and, within a tag, over the shorter half of its prompts. Each has its first image.
+Images are not cherry-picked: the first image of each class or prompt is shown. Classes are spread evenly
+over all classes; prompts are spread over GenEval's tags and, within a tag, over its shorter prompts.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ TITLES = {"imagenet": "Class-conditional generation", "t2i": "Text-to-image gene
 UNITS = {"imagenet": "class", "t2i": "prompt"}
 GAP = 8  # dots between images
 BETWEEN = 24  # dots between panels
-SHARE = 0.17  # of the width that the methods' names may take
-LINE = 1.25  # height of a line of text, in parts of its size
+SHARE = 0.17  # largest fraction of the width for the methods' names
+LINE = 1.25  # height of a line of text, relative to its size
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """One task: its title, the numbers shown, the heading of each number's column, a row per method."""
+    """One task: title, note, column headings by number of class or prompt, and a row per method."""
 
     title: str
     note: str
@@ -81,7 +81,7 @@ def panels(study: Study, inputs: Sequence[Path] = ()) -> list[Panel]:
 
     Args:
         inputs: ``.../<task>/<method>/<sample set>/samples.h5``, the prompts (JSON) and the validation
-            images, which name the classes; files that are not given are read from their usual places.
+            images, which name the classes; files that are not given are read from their default paths.
 
     Raises UserError if a file is missing or was made by another configuration, or if the sets have no
     class or prompt in common.
@@ -107,7 +107,7 @@ def _panel(study: Study, task: str, inputs: Sequence[Path]) -> Panel:
         Row(_name(run, variant), run.family, _images(path, found, chosen))
         for (path, (run, variant)), found in zip(sets.items(), present, strict=True)
     ]
-    drawn = "as Table 1 draws" if study.report.reproduction else "with guidance"
+    drawn = "as in Table 1" if study.report.reproduction else "with guidance"
     return Panel(TITLES[task], f"{drawn}, the first image of each {UNITS[task]}", chosen, rows)
 
 
@@ -130,7 +130,7 @@ def _images(path: Path, first: Mapping[int, int], chosen: Mapping[int, str]) -> 
 
 
 def _classes(study: Study, inputs: Sequence[Path], there: Sequence[int]) -> dict[int, str]:
-    """Classes spread evenly over all, and their names; of several synonyms the first."""
+    """Classes spread evenly over all, and their names (the first of several synonyms)."""
     usual = Path(Paths(study).data("imagenet", "val"))
     path = next((p for p in inputs if p.name == usual.name), usual)
     with hdf5.opened(path, *sample_grids.IMAGES) as file:
@@ -165,7 +165,7 @@ def _shorter(
     """Some of a tag's prompts, spread over the shorter ones, so that they fit as headings.
 
     Args:
-        at: position in each part of the spread, in (0, 1); differs by tag, as lists may be alike.
+        at: position in each part of the spread, in (0, 1); differs by tag, because lists may be alike.
     """
     longest = median(len(prompts[i]["prompt"]) for i in found)
     short = [i for i in found if len(prompts[i]["prompt"]) <= longest]
@@ -207,8 +207,12 @@ class _Text:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Lengths in dots of the PNG, so that small images are enlarged by whole numbers: the side of an
-    image, and what the names take at its left."""
+    """Lengths in dots of the PNG, so that small images are enlarged by whole factors.
+
+    Attributes:
+        names: width of the methods' names, left of the images.
+        side: of an image.
+    """
 
     names: int
     side: int
@@ -295,6 +299,6 @@ def _draw_row(axes: Axes, row: Row, top: int, layout: _Layout) -> None:
         left, side = layout.x(column), layout.side
         smooth = "antialiased" if image.shape[0] > side else "nearest"
         axes.imshow(image, extent=(left, left + side, top + side, top), interpolation=smooth)
-        # images may be white as the page
+        # images may be as white as the page
         frame = Rectangle((left, top), side, side, fill=False, edgecolor=FAINT, linewidth=0.3)
         axes.add_patch(frame)

@@ -1,6 +1,6 @@
 """A study's report: its tables and figures on one HTML page, the main ones first.
 
-It contains its images and no script, and loads nothing, so it can be sent as one file.
+It embeds its images, has no script and loads nothing, so it can be sent as one file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nanogen.report.explorer.entries import measured_note
 from nanogen.report.html_table import STYLE, section
 from nanogen.report.render import spoken
 
-# Folded sections below the main results: the folder of their files, their title.
+# Folded sections below the main results: folder of their files -> title.
 FOLDED = {
     "tables": "More tables",
     "figures": "More figures",
@@ -52,7 +52,7 @@ def page(study: Study, inputs: Sequence[Path]) -> str:
     Args:
         inputs: the study's tables (HTML) and images (PNG), in the order in which they are shown.
 
-    Raises UserError where a file cannot be read or lies outside the study's folder.
+    Raises UserError if a file cannot be read or is outside the study's folder.
     """
     root = Path(Paths(study).root)
     folders = {path: Path(name_in(root, path)).parent.as_posix() for path in inputs}
@@ -90,7 +90,7 @@ def _folded(folders: Mapping[Path, str]) -> Iterator[str]:
 
 
 def _part(path: Path) -> str:
-    """Return a table or an image as HTML, from its file."""
+    """Return the table or image in a file as HTML."""
     with explained(path, "read"):
         content = path.read_bytes()
     shown = section(content.decode()) if path.suffix == ".html" else _picture(path.stem, content)

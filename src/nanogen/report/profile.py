@@ -1,4 +1,4 @@
-"""Where a study's time went: the cost of every step according to its record, also summed by command."""
+"""The cost of every step of a study according to its record, also summed by command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Run:
     """One run of a command.
 
     Attributes:
-        output: what it made, relative to the study's folder; of several files the first by name.
+        output: its file, relative to the study's folder; the first by name if there are several.
         began: seconds after the study's first run.
         seconds: its duration.
     """
@@ -53,9 +53,9 @@ class Total:
 
 
 def runs(root: Path) -> list[Run]:
-    """The runs whose outputs lie below ``root``, each once, in the order in which they began.
+    """The runs whose outputs are below ``root``, each once, in the order in which they began.
 
-    Outputs are left out if their records are from before processor time was recorded.
+    Outputs whose records lack processor time are left out.
     """
     found: dict[tuple[str, str], tuple[Path, dict]] = {}
     for output, noted in record.read_all(root):
@@ -99,7 +99,7 @@ def elapsed(of: Sequence[Run]) -> float:
 
 
 def by_command(of: Sequence[Run]) -> Table:
-    """A table to print: a line per command, and one of all."""
+    """A table to print: a line per command, and one for all of them."""
     table = _table("command", "runs", "wall, s", "user, s", "system, s", "CPU, s", "memory, MiB")
     lines = totals(of)
     for one in [*lines, total("all", of)]:
@@ -117,7 +117,7 @@ def by_command(of: Sequence[Run]) -> Table:
 
 
 def timeline(of: Sequence[Run]) -> Table:
-    """A table to print: a line per run, when it began and ended after the study's first."""
+    """A table to print: a line per run; times are relative to the beginning of the study's first run."""
     table = _table("command", "began, s", "ended, s", "CPU, s", "memory, MiB", "output")
     table.columns[-1].justify = "left"
     for run in of:

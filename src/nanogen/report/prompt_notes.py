@@ -19,7 +19,7 @@ def _whose(study: Study) -> dict[str, str]:
 
 
 def cells(study: Study) -> Row:
-    """The cells of a CSV row that say so: ``dpg_bench_prompts`` and ``genai_bench_prompts``."""
+    """The cells of a CSV row on this: ``dpg_bench_prompts`` and ``genai_bench_prompts``."""
     return {f"{metric}_bench_prompts": whose for metric, whose in _whose(study).items()}
 
 

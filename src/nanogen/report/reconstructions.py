@@ -1,4 +1,4 @@
-"""The figure of the tokenizers: images, and beside them each tokenizer's reconstructions."""
+"""The figure of the tokenizers: images next to each tokenizer's reconstructions."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 NAME = tokenizers.NAME
 RECONSTRUCTIONS = ("reconstructions", 1)
-ROWS = 4  # of images, or fewer where the files hold fewer
-COLUMNS = 10  # of images, the originals among them, before another band begins
-TITLE_LINES = 3.4  # height of what stands above a column, in lines of its text
-LINE = 1.25 / 72  # inches of a line of text, for each point of its size
-GAP = 0.06  # between images, in parts of their side
+ROWS = 4  # of images; fewer if the files contain fewer
+COLUMNS = 10  # of images in a band, including the originals
+TITLE_LINES = 3.4  # height of a column's heading, in lines of its text
+LINE = 1.25 / 72  # inches per line of text and point of font size
+GAP = 0.06  # between images, relative to their side
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the figure: images (n, H, W, 3), and its heading."""
+    """One column of the figure: images (n, H, W, 3) and its heading."""
 
     title: str
     images: np.ndarray
@@ -52,10 +52,10 @@ def columns(study: Study, inputs: Sequence[Path] = ()) -> list[Column]:
     """The originals, then a column for every tokenizer with its scores.
 
     Args:
-        inputs: the table (CSV) and ``.../<tokenizer>/reconstructions.h5``, else those at their usual
-            places.
+        inputs: the table (CSV) and files ``.../<tokenizer>/reconstructions.h5``; those that are not
+            given are read from their default paths.
 
-    Raises UserError where one is missing or of another configuration.
+    Raises UserError if a file is missing or belongs to another configuration.
     """
     path = next((p for p in inputs if p.suffix == ".csv"), Path(Paths(study).table(NAME)))
     if not path.exists():
@@ -90,7 +90,7 @@ def _bands(found: Sequence[Column]) -> list[list[Column]]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Lengths in inches: an image's side, the distance of images, the height of a column's heading."""
+    """Lengths in inches: side of an image, distance between images, height of a column's heading."""
 
     side: float
     step: float
@@ -135,7 +135,7 @@ def draw(found: Sequence[Column], style: FigureStyle) -> Figure:
 def _draw_column(
     figure: Figure, column: Column, at: tuple[float, float], layout: _Layout, size: float
 ) -> None:
-    """Images below each other, ``at`` (x, y) from the figure's upper left corner, and their title."""
+    """Draw a column of images and its title, ``at`` (x, y) from the figure's upper left corner."""
     wide, high = figure.get_size_inches()
     x, y = at
     for row, image in enumerate(column.images[: layout.rows]):
@@ -144,13 +144,13 @@ def _draw_column(
         axes = figure.add_axes(box)
         axes.imshow(image, interpolation="nearest", aspect="auto")
         axes.set(xticks=[], yticks=[])
-        axes.spines[:].set(visible=True, color=FAINT, linewidth=0.3)  # images may be white as the page
+        axes.spines[:].set(visible=True, color=FAINT, linewidth=0.3)  # images may be white like the page
     centre, base = (x + layout.side / 2) / wide, (high - y + 0.04) / high
     said: dict[str, Any] = {"ha": "center", "va": "bottom", "linespacing": 1.15}
     scores = figure.text(centre, base, column.said, fontsize=0.8 * size, color=INK, **said)
     base += (column.said.count("\n") + 1) * 0.8 * size * LINE / high if column.said else 0
     bold: dict[str, Any] = {"fontsize": 0.9 * size, "fontweight": "bold", "color": column.colour}
     name = figure.text(centre, base, column.title, **bold, **said)
-    for words in (scores, name):  # a long one is written smaller, to the column's width
+    for words in (scores, name):  # long texts shrink to the column's width
         long = words.get_window_extent().width / figure.dpi
         words.set_fontsize(float(words.get_fontsize()) * min(1.0, layout.side / max(long, 1e-6)))

@@ -36,7 +36,7 @@ QUANTITIES = {
     "learning_rate": "Learning rate",
     "update": "Update size",
 }
-SHARES = np.linspace(0.05, 1.0, 39)  # of the training; before, both rise from nothing
+SHARES = np.linspace(0.05, 1.0, 39)  # fractions of the training; before, both curves rise from zero
 NOTE = (
     "Distance: the factor by which the ImageNet and text-to-image curves differ at equal shares of "
     "their training, the mean over the training from 5 % on (exp of the mean absolute difference of "
@@ -54,7 +54,7 @@ class Regime:
     curves: Mapping[Task, dict[str, np.ndarray]]
 
     def distance(self, quantity: str) -> float | None:
-        """The factor between both tasks' curves, at least 1; None where one has not the quantity."""
+        """The factor between both tasks' curves, at least 1; None if one lacks the quantity."""
         both = [curve[quantity] for curve in self.curves.values() if quantity in curve]
         if len(both) < 2:
             return None
@@ -72,7 +72,7 @@ def _at_shares(lines: Sequence[Line]) -> dict[str, np.ndarray]:
 
 
 def regimes(study: Study) -> list[Regime]:
-    """The methods that were trained on both tasks; raises UserError where none was."""
+    """The methods that were trained on both tasks; raises UserError if there is none."""
     results, paths = Results(study), Paths(study)
     found = []
     for run in results.runs(study.tasks[0]):

@@ -42,7 +42,7 @@ _TEX = {
 
 
 def _tex_character(character: str) -> str:
-    """A character that pdfLaTeX typesets: Latin letters with accents as they are, others by number."""
+    """Return a character for pdfLaTeX: accented Latin letters stay, others become their code point."""
     if character in _TEX or character.isascii():
         return _TEX.get(character, character)
     letter = unicodedata.normalize("NFD", character)[0]
@@ -55,18 +55,18 @@ def spoken(name: str) -> str:
 
 
 def tex_escaped(text: str) -> str:
-    """Text with LaTeX's special characters, arrows and dashes written as LaTeX has them."""
+    """Escape LaTeX's special characters, and write arrows and dashes as LaTeX commands."""
     composed = unicodedata.normalize("NFC", one_line(text))
     return "".join(map(_tex_character, composed))
 
 
 def _markdown_cell(text: str, mark: Mark | None) -> str:
-    text = re.sub(r"(\||<(?! )|(?<=\])\()", r"\\\1", text)  # "< 0.001" is no tag
+    text = re.sub(r"(\||<(?! )|(?<=\])\()", r"\\\1", text)  # "< 0.001" is not a tag
     return {"best": f"**{text}**", "second": f"<u>{text}</u>", None: text}[mark]
 
 
 def markdown(table: Table) -> str:
-    """GitHub's Markdown: caption, table with a line per group, footnotes."""
+    """Return GitHub Markdown: caption, table with a line per group, footnotes."""
     marked = marks(table)
     columns = table.columns
     lines = [
@@ -108,13 +108,13 @@ def _tex_cell(text: str, mark: Mark | None) -> str:
 
 
 def _tex_row(cells: Iterable[str]) -> str:
-    """A row. A bracket or star at its beginning would be an argument of the end of the row before."""
+    """Return a row; a leading bracket or star would be read as an argument of the previous row's end."""
     row = " & ".join(cells) + r" \\"
     return "{}" + row if row.startswith(("[", "*")) else row
 
 
 def latex(table: Table) -> str:
-    """A ``table*`` for booktabs and graphicx (it is shrunk where it is wider than the page)."""
+    """Return a ``table*`` for booktabs and graphicx, shrunk if it is wider than the page."""
     marked = marks(table)
     width = len(table.columns)
     layout = "".join(r"p{7cm}" if c.wide else "r" if i else "l" for i, c in enumerate(table.columns))

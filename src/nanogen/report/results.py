@@ -22,7 +22,7 @@ from nanogen.report import paper_tables
 METRIC = ("metric", 1)
 CARD = "nanogen.json"
 GUIDANCE = "guidance.json"
-TITLES = {"imagenet": "ImageNet", "t2i": "text to image"}
+TITLES = {"imagenet": "ImageNet", "t2i": "text-to-image"}
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Metric:
     protocol: str
     hash: str
     path: Path
-    sample_set: str | None = None  # what identifies the images, of files that note it
+    sample_set: str | None = None  # identifies the images; None in files that do not record it
 
     def value(self, name: str) -> float:
-        """The number called ``name``; raises UserError where it is absent or not finite."""
+        """The number called ``name``; raises UserError if it is absent or not finite."""
         number = self.values.get(name)
         if not isinstance(number, int | float) or not math.isfinite(number):
             raise UserError(
@@ -51,7 +51,7 @@ class Metric:
 
 
 def read_metric(path: Path | str) -> Metric:
-    """A metric file; raises UserError where it is missing, of another format or incomplete."""
+    """Read a metric file; raises UserError if it is missing, of another format or incomplete."""
     path = Path(path)
     content = read_json(path)
     if not isinstance(content, dict):
@@ -80,10 +80,10 @@ def _method(run: Run) -> str:
 
 
 class Results:
-    """Access to a study's metric files, which are given or lie at their usual places."""
+    """Access to a study's metric files, given as inputs or at their default paths."""
 
     def __init__(self, study: Study, inputs: Iterable[Path] = ()):
-        """Index ``inputs`` by their content; metric files and the cards of trained models.
+        """Index ``inputs``: metric files, cards of trained models, and guidance chosen by a sweep.
 
         Raises UserError for a file that is not one of this study's.
         """
@@ -104,7 +104,7 @@ class Results:
             found = read_metric(path)
             if found.method not in (*study.trainings, *study.public) or found.task not in study.tasks:
                 raise UserError(
-                    f"{path} is of {found.method} on {found.task}, which study {study.study} has not"
+                    f"{path} belongs to {found.method} on {found.task}, which study {study.study} lacks"
                 )
             self._given[found.task, found.method, found.variant, found.metric] = found
 
@@ -138,7 +138,7 @@ class Results:
     def metric(self, task: str, method: str, variant: str, name: str) -> Metric:
         """One metric of one sample set, measured with this study's configuration.
 
-        Raises UserError, with the file and the command that makes it, if there is none.
+        Raises UserError if there is none; the message names the file and the command that makes it.
         """
         found = self._given.get((task, method, variant, name))
         if found is None:
@@ -198,7 +198,7 @@ class Results:
         return card
 
     def guidance(self, method: str) -> Choice:
-        """What a sweep chose; raises UserError if it is missing or was made by another configuration."""
+        """The guidance that a sweep chose; raises UserError if missing or from another configuration."""
         path = self._guidance.get(method, Path(self.paths.guidance(method)))
         if not path.exists():
             raise UserError(
@@ -219,7 +219,7 @@ class Results:
         return [f"{', '.join(names)}: {text}" for text, names in by_sentence.items() if text]
 
     def _lengths(self) -> list[str]:
-        """How long the runs behind the numbers were trained, a sentence for each task."""
+        """A sentence per task on the training length of the runs behind the numbers."""
         sentences = []
         for task in dict.fromkeys(metric.task for metric in self.used):
             own = {metric.method for metric in self.used if metric.task == task}
@@ -239,7 +239,7 @@ class Results:
         trainings = "one training per method"
         if study.seeds > 1:
             trainings = (
-                f"{study.seeds} trainings per method: the first with this seed, each other with its own"
+                f"{study.seeds} trainings per method: the first uses this seed, the others their own"
             )
         hashes = sorted({metric.hash for metric in self.used})
         return [

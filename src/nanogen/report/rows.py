@@ -28,8 +28,8 @@ def _value(text: str) -> Value:
 def read_rows(path: Path | str, needs: Iterable[str] = ()) -> list[Row]:
     """The rows of a CSV file with a header line; an empty cell is None.
 
-    Raises UserError where the file is missing, has no rows, a row of another length than the
-    header, or lacks a column of ``needs``.
+    Raises UserError if the file is missing, has no rows, has a row of another length than the header,
+    or lacks a column of ``needs``.
     """
     path = Path(path)
     text = read_text(path)
@@ -64,7 +64,7 @@ def is_number(value: Value) -> TypeGuard[int | float]:
 
 
 def number(row: Row, key: str) -> float:
-    """A cell as a finite number; raises UserError, which names the row, if it is none."""
+    """Return a cell as a finite number; raises a UserError that names the row if it is not one."""
     value = row.get(key)
     if not is_number(value):
         raise UserError(f"{row.get('name', row.get('method'))}: {key} is {value!r}, not a number")

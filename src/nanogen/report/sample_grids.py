@@ -40,7 +40,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a grid: its heading at the left, and its images; ``apart`` sets off the first one."""
+    """One row of a grid: heading on the left, and images; ``apart`` sets the first image apart."""
 
     heading: str
     cells: list[Cell]
@@ -48,7 +48,7 @@ class Line:
 
 
 def _class_names(reference: Path | None) -> tuple[list[str], dict[int, np.ndarray]]:
-    """Class names of an images file and one real image of each class that it holds."""
+    """Class names of an images file, and one real image of each class in it."""
     if reference is None:
         return [], {}
     with hdf5.opened(reference, *IMAGES) as file:
@@ -103,7 +103,7 @@ def prompt_lines(samples: Path, prompts: Path, rows: int, columns: int) -> tuple
 
 def same_prompts(sets: Mapping[str, Path], prompts: Path) -> tuple[list[Line], str]:
     """One row per sample set, with its heading. The images of a column are drawn from the same noise for
-    the same prompt, which stands below the last row.
+    the same prompt, which is printed below the last row.
 
     Raises UserError if the sets have no image in common.
     """
@@ -139,10 +139,10 @@ def _by_noise(samples: Path) -> dict[tuple[int, int], np.ndarray]:
 
 
 def font_of(size: int, bold: bool = False) -> FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along: the same letters on every machine."""
+    """DejaVu Sans as shipped with matplotlib, so that text looks the same on every machine."""
     from PIL import ImageFont
 
-    # found without an import of matplotlib, which takes longer than a picture does
+    # located without importing matplotlib, which takes longer than drawing a grid
     spec = find_spec("matplotlib")
     assert spec is not None
     assert spec.origin is not None
@@ -151,7 +151,7 @@ def font_of(size: int, bold: bool = False) -> FreeTypeFont:
 
 
 def wrapped(text: str, font: FreeTypeFont, width: int, most: int = 5) -> list[str]:
-    """``text`` in at most ``most`` lines no wider than ``width`` pixels."""
+    """Break ``text`` into at most ``most`` lines no wider than ``width`` pixels."""
     letters = max(8, int(width / (font.getlength("abcdefghij klmnop") / 17)))
     lines = textwrap.wrap(text, letters) or [""]
     while any(font.getlength(line) > width for line in lines) and letters > 8:
@@ -161,7 +161,7 @@ def wrapped(text: str, font: FreeTypeFont, width: int, most: int = 5) -> list[st
 
 
 def _sized(image: np.ndarray, side: int) -> Image:
-    """The image with this side: enlarged without smoothing, or reduced by averaging."""
+    """Resize an image: enlarged without smoothing, or reduced by averaging."""
     from PIL import Image
 
     smaller = side < image.shape[0]
@@ -176,7 +176,7 @@ def _caption_lines(line: Line, font: FreeTypeFont, width: int) -> list[list[str]
 def compose(lines: Sequence[Line], title: str, note: str = "") -> Image:
     """Return the grid as one image; small images are enlarged by whole factors without smoothing.
 
-    Raises UserError where there is no image.
+    Raises UserError if there is no image.
     """
     from PIL import Image, ImageDraw
 

@@ -48,8 +48,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Panel:
-    """One scatter plot: its points, its axes, the protocol of the FID, the families that were asked for,
-    and whether the score is measured on GenEval's prompts instead of its benchmark's own."""
+    """One scatter plot.
+
+    Attributes:
+        metric: the text-to-image score.
+        protocol: of the FID.
+        families: the requested families.
+        on_genevals: whether the score is measured on GenEval's prompts instead of its benchmark's own.
+    """
 
     metric: str
     protocol: str
@@ -59,7 +65,7 @@ class Panel:
 
     @cached_property
     def correlation(self) -> Estimate | None:
-        """Pearson's r with its interval, as the table of correlations has it; None for fewer than three
+        """Pearson's r with its interval, as in the table of correlations; None for fewer than three
         points."""
         pairs = tuple(Pair(p.name, p.name, p.family, p.fid, p.score) for p in self.points)
         guidance = "yes" if self.protocol == PROTOCOL["table2"] else "no"
@@ -75,7 +81,7 @@ class Panel:
 
     @property
     def statement(self) -> str:
-        """r with its 95 % interval; without one, r says nothing and is left out."""
+        """r with its 95 % interval; r is left out if there is no interval."""
         count = f"n = {len(self.points)}"
         if self.correlation is None or self.correlation.interval is None:
             return f"{count}, too few for r"
@@ -118,13 +124,13 @@ def panels(name: str, tables: Mapping[str, list[Row]], families: Sequence[str]) 
 
 
 def published_panels(name: str) -> list[list[Panel]]:
-    """The paper's figure: 21 latent-space methods, in Figure 4 also the three of pixel space."""
+    """The paper's figure: 21 latent-space methods, in Figure 4 also the three pixel-space methods."""
     families = [*paper_tables.LATENT_FAMILIES, *(["pixel"] if name in WITH_PIXELS else [])]
     return panels(name, published_tables(("table3", *FID_TABLES[name])), families)
 
 
 def study_panels(name: str, study: Study, inputs: Sequence[Path] = ()) -> list[list[Panel]]:
-    """A study's figure from its tables, by default those at their usual places.
+    """A study's figure from its tables, by default those at their default paths.
 
     At paper scale the families are the paper's; a small study shows all its methods.
     """
@@ -141,7 +147,7 @@ def statements(rows: list[list[Panel]]) -> list[str]:
 
 
 def _trend(panel: Panel, count: int = 2) -> np.ndarray:
-    """Points (count, 2) on the least-squares line; none without a trend."""
+    """Return points (count, 2) on the least-squares line; (0, 2) without a trend."""
     if not panel.trend:
         return np.empty((0, 2))
     x = np.array([p.fid for p in panel.points])
@@ -229,7 +235,7 @@ def _legend(figure: Figure, rows: list[list[Panel]], marker: float) -> None:
     ]
     if any(panel.trend for row in rows for panel in row):
         handles.append(Line2D([], [], color=FAINT, linestyle=(0, (4, 2)), label="least squares"))
-    for columns in range(len(handles), 0, -1):  # as few lines as the figure is wide enough for
+    for columns in range(len(handles), 0, -1):  # the fewest lines that fit into the figure's width
         legend = figure.legend(
             handles=handles, loc="outside upper center", ncols=columns, handletextpad=0.4
         )
@@ -241,7 +247,7 @@ def _legend(figure: Figure, rows: list[list[Panel]], marker: float) -> None:
 def draw(rows: list[list[Panel]], style: FigureStyle, axis: str = "ImageNet FID") -> Figure:
     """Draw rows of panels; ``style.width`` is the figure's, ``style.height`` one row's, in inches.
 
-    Raises UserError where no method has both an FID and a text-to-image score.
+    Raises UserError if no method has both an FID and a text-to-image score.
     """
     if not rows or not rows[0] or not all(panel.points for row in rows for panel in row):
         raise UserError("no method has both an FID and a text-to-image score: nothing to draw")
@@ -282,7 +288,7 @@ def _finish(figure: Figure, rows, grid, style: FigureStyle, marker: float) -> No
 def figure(
     name: str, study: Study | None, inputs: Sequence[Path], style: FigureStyle
 ) -> tuple[Figure, list[str]]:
-    """One of these figures and, for the terminal, a sentence per panel."""
+    """Draw one of these figures; also return a sentence per panel for the terminal."""
     found = study_panels(name, study, inputs) if study else published_panels(name)
     axis = f"FID ({study.study})" if study else "ImageNet FID"
     return draw(found, style, axis), statements(found)

@@ -1,4 +1,4 @@
-"""The table of the seeds: how much a method's main scores differ between its trainings."""
+"""The table of seeds: how much a method's main scores differ between its trainings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Measure(NamedTuple):
         return f"GenEval, {known.title}" if self.key in TAGS else known.title
 
 
-OF_TAGS = ("colors", "single_object")  # the tags of GenEval that the table has
+OF_TAGS = ("colors", "single_object")  # GenEval tags in the table
 
 
 def measures(study: Study) -> list[Measure]:

@@ -44,12 +44,12 @@ def _trained_guidance_note(results: Results) -> list[str]:
     trained = [run.title for run in results.runs("imagenet") if variants.guidance_is_trained(run)]
     names = ", ".join(trained)
     return [
-        f"Scale of {names}: the one that its training target amounts to; sampling adds no guidance."
+        f"Scale of {names}: that of the guidance in its training target; sampling adds no guidance."
     ] * bool(trained)
 
 
 def _guidance_scale(run: Run) -> float:
-    """The guidance scale; for guidance in the training's target, the scale that this amounts to."""
+    """The guidance scale; for guidance in the training target, the equivalent scale."""
     trained = variants.guidance_is_trained(run)
     return run.objective.meanflow.scale if trained else run.sampling.guidance_scale
 
@@ -137,7 +137,7 @@ def _size(results: Results, run: Run | PublicRun) -> Row:
     quality = results.card("t2i", run.method).get("quality", {})
     if "parameters" not in quality:
         raise UserError(
-            f"{results.paths.trained(run.method, 't2i')} does not tell quality.parameters; "
+            f"{results.paths.trained(run.method, 't2i')} lacks quality.parameters; "
             "delete it and train again"
         )
     return {"iterations": run.training.steps, "params": int(quality["parameters"])}

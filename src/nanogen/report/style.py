@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Look(NamedTuple):
-    """A family's marker. Shapes differ as well as colours, so that colour is not needed to tell them."""
+    """A family's marker; shapes differ as well as colours, so that families differ without colour."""
 
     title: str
     colour: str
     marker: str
 
 
-# Okabe and Ito's colours, told apart by readers with any colour vision.
+# Okabe and Ito's colours, which readers with any colour vision can distinguish.
 FAMILIES = {
     "rae": Look("RAE latents", "#0072B2", "o"),
     "vae": Look("VAE latents", "#D55E00", "s"),
@@ -33,7 +33,7 @@ FAMILIES = {
 INK = "#222222"
 FAINT = "#9A9A9A"
 PNG_DPI = 200
-# Nothing that changes from run to run may enter the files: same numbers, same bytes.
+# No metadata that changes from run to run: equal numbers give identical files.
 _METADATA = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -41,7 +41,7 @@ _METADATA = {
 }
 
 
-# inches, of figures with more in a panel; of the images that tokenizers give back, rows are shown as fit
+# Inches, for figures with more content; the tokenizers' figure shows as many rows of images as fit.
 _HEIGHTS = {"figure4": 3.4, "correlations": 5.2, "tokenizers": 3.2}
 
 
@@ -78,7 +78,7 @@ def applied(style: FigureStyle) -> Iterator[None]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.unicode_minus": True,
-        "text.parse_math": False,  # a dollar in a name is one
+        "text.parse_math": False,  # a dollar sign in a name is literal
         "legend.frameon": False,
         "pdf.fonttype": 42,
         "svg.fonttype": "path",

@@ -1,5 +1,7 @@
-"""A sweep of guidance: a table of each method's best scale, and a figure of FID against the scale with a
-panel per method, in which the best scale is circled."""
+"""A guidance sweep: a table of each method's best scale, and a figure of FID against the scale.
+
+The figure has a panel per method, in which the best scale is circled.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME = "sweep"
-COLUMNS = 6  # of panels
+COLUMNS = 6  # panels in a row
 
 
 def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
-    """The best guidance scale of every method, its scores, and the FIDs that chose it."""
+    """Build the table: every method's best guidance scale, its scores, and the FIDs of all scales."""
     results = Results(study, inputs)
     of = study.sweep
     if of is None:
@@ -62,7 +64,7 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
 
 
 def _notes(results: Results, swept: list[Run], of: Sweep) -> list[str]:
-    """Notes on how the scales were chosen, and on methods whose best scale may lie outside the sweep."""
+    """Notes on how the scales were chosen, and on methods whose best scale may be outside the sweep."""
     low, high = swept[0].sampling.guidance_interval
     notes = [
         f"Best scale: that of the lowest FID at {of.images} images each (FID at scale), guidance on "
@@ -98,9 +100,9 @@ def _curve(row: Row) -> Curve:
 
 
 def curves(study: Study, inputs: Sequence[Path] = ()) -> list[Curve]:
-    """The curves in a study's table of the sweep, by default the one at its usual place.
+    """The curves in a study's sweep table, by default the one at its default path.
 
-    Raises UserError where the table is missing or is not one of a sweep.
+    Raises UserError if the table is missing or does not belong to a sweep.
     """
     path = next(iter(inputs), Path(Paths(study).table(NAME)))
     if not path.exists():
@@ -134,7 +136,7 @@ def draw(found: Sequence[Curve], style: FigureStyle) -> Figure:
             _draw_panel(axes, curve, style.font_size)
         for axes in panels.flat[len(found) :]:
             axes.set_axis_off()
-        for column in range(columns):  # the lowest panel of a column has the ticks' numbers
+        for column in range(columns):  # only the lowest panel of a column has tick labels
             lowest = panels[(len(found) - 1 - column) // columns, column]
             lowest.tick_params(labelbottom=True)
         figure.supxlabel("guidance scale", fontsize=style.font_size)

@@ -32,13 +32,13 @@ class Table:
         name: e.g. ``table2``; also the label in LaTeX.
         caption: one or two sentences.
         columns: the columns in Markdown and LaTeX; the first holds the row's name.
-        rows: in order; their keys are those of the columns, of ``identity`` and of ``more``.
+        rows: in order; their keys are those of ``columns``, ``identity`` and ``more``.
         grouped_by: the key whose value is the heading of a group of rows.
         notes: footnotes, one or two sentences each.
         identity, more: keys that only the CSV has, before and after the printed ones.
         ranked: whether the best and second best value of a column are marked.
         apart: whether groups are ranked separately, because their numbers cannot be compared.
-        banner: what must be known before any number is read; empty: nothing.
+        banner: a warning shown above the table; empty: none.
     """
 
     name: str

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-IN_FILES = ("correlations", "sensitivity", "influence", "regimes")  # too long to be read in a terminal
-# Left out first where a terminal is narrow; what is not listed stays.
+IN_FILES = ("correlations", "sensitivity", "influence", "regimes")  # too long for a terminal
+# Prefixes of columns that are dropped in a narrow terminal, in this order; all other columns stay.
 _EXPENDABLE = (
     "most_influential",
     "without_one_",
@@ -58,11 +58,11 @@ _EXPENDABLE = (
     "dpg_bench",
     "chance",
 )
-PLAIN_WIDTH = 150  # where the output is a file, lines may be long
+PLAIN_WIDTH = 150  # line width if the output is a file
 
 
 def from_csv(path: Path) -> Table:
-    """A table read back from its CSV; raises UserError where it is missing or empty."""
+    """Read a table from its CSV file; raises UserError if it is missing or empty."""
     rows = read_rows(path, needs=["tokenizer" if path.stem == "tokenizers" else "name"])
     keys = [key for key in rows[0] if key != "family"]
     shown = columns(keys)
@@ -77,7 +77,7 @@ def _width(column: Column, rows: Iterable[Row]) -> int:
 
 
 def fitting(table: Table, width: int) -> list[Column]:
-    """The columns that fit into ``width`` characters, without the least important ones."""
+    """Return the columns that fit into ``width`` characters; the least important ones are dropped."""
     kept = list(table.columns)
     for expendable in _EXPENDABLE:
         for column in [c for c in reversed(kept) if c.key.startswith(expendable)]:
@@ -88,7 +88,7 @@ def fitting(table: Table, width: int) -> list[Column]:
 
 
 def rich_table(table: Table, width: int, plain: bool) -> RichTable:
-    """A table to print, without its least important columns if it would be wider than ``width``."""
+    """Return a table to print; columns that do not fit into ``width`` characters are dropped."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -134,7 +134,7 @@ def _first_look(console: Console, figures: Sequence[Path]) -> None:
 
 
 def _by_folder(paths: Sequence[Path]) -> list[str]:
-    """A study's own figures by name, and the numbers of its sample grids and published figures."""
+    """Return the paths of a study's own figures, and for each other folder its number of files."""
     own = [str(path) for path in paths if path.parent.name == "figures"]
     folders = Counter(path.parent for path in paths if path.parent.name != "figures")
     return [*own, *(f"{folder}/ ({count} files)" for folder, count in sorted(folders.items()))]

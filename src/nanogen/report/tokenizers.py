@@ -1,4 +1,4 @@
-"""The table of tokenizers: latents, quality of reconstructions, speed, and the methods that use them."""
+"""The table of tokenizers: latents, reconstruction quality, speed, and the methods that use them."""
 
 from __future__ import annotations
 
@@ -48,8 +48,10 @@ def ordered(study: Study) -> dict[str, list[Run]]:
 
 
 def _scores(study: Study, name: str, inputs: Iterable[Path]) -> Scores:
-    """The scores in the file among ``inputs`` or at its usual place; raises UserError if the file is
-    missing, incomplete or made by another configuration."""
+    """Read a tokenizer's scores from its file among ``inputs`` or at its default path.
+
+    Raises UserError if the file is missing, incomplete or made by another configuration.
+    """
     usual = Path(Paths(study).reconstruction(name))
     path = next((p for p in inputs if p.parent.name == name), usual)
     if not path.exists():
@@ -90,10 +92,10 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
     """The study's tokenizers from the files of their scores.
 
     Args:
-        inputs: ``.../<tokenizer>/reconstruction.json``; those not among them are looked for at their
-            usual places.
+        inputs: files ``.../<tokenizer>/reconstruction.json``; those that are not given are read from
+            their default paths.
 
-    Raises UserError where one is missing, and for a study without a tokenizer.
+    Raises UserError if a file is missing, or if the study has no tokenizer.
     """
     inputs = list(inputs)
     tokenizers = ordered(study)
@@ -102,7 +104,7 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
     measured = [key for key in (*SCORES, *BEFORE) if any(row[key] is not None for row in rows)]
     return Table(
         name=NAME,
-        caption=f"What each gives back of validation images, study {study.study}.",
+        caption=f"Reconstruction of validation images by each tokenizer, study {study.study}.",
         columns=columns(["tokenizer", *SIZES, *measured, "methods"]),
         rows=rows,
         notes=_notes(study, rows, list(scores.values())),
@@ -112,11 +114,11 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
 
 
 def _notes(study: Study, rows: list[Row], scores: list[Scores]) -> list[str]:
-    notes = ["Compression: numbers of an image for each number of its latent."]
+    notes = ["Compression: values of an image per value of its latent."]
     if any(row["rfid_untrained"] is not None for row in rows):
         notes.append(
-            "Untrained: the same network before its training, of a tokenizer that the study trains; of "
-            "an RAE the decoder, behind the same encoder."
+            "Untrained: the same network before its training, for tokenizers that the study trains; "
+            "for an RAE, the untrained decoder with the same encoder."
         )
     protocols = dict.fromkeys(s.protocol for s in scores if s.protocol)
     made = config_hash(sorted(s.hash for s in scores))

@@ -1,4 +1,4 @@
-"""What a study takes in all, from its configuration: download, disk, and hours of GPUs or CPUs."""
+"""The total cost of a study, from its configuration: downloads, disk, and GPU or CPU time."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from nanogen.stage1.sizes import sizes
 from nanogen.text import human
 
 FLOAT32 = 4  # bytes
-# Of the nano study on two CPU cores, seconds of processor time: operations of a backbone's training, a
-# step of a tokenizer's and of a small network's, a sample set with its scores.
+# Measured with the nano study on two CPU cores: training operations of a backbone per second, and the
+# seconds of processor time of a tokenizer's training step, a small network's, and a scored sample set.
 CPU_RATE = 50e9
 CPU_TOKENIZER_STEP, CPU_NETWORK_STEP, CPU_SAMPLE_SET = 0.07, 0.06, 9.0
-# Operations per image of a tokenizer's perceptual and adversarial losses, estimated.
+# Estimated operations per image of a tokenizer's perceptual and adversarial losses.
 STAGE1_LOSSES = 0.35e12
 
 
 class SampleSets(NamedTuple):
-    """The sample sets of a run: how many images in all, and the operations to draw and measure them."""
+    """The sample sets of a run: their number, all their images, and the operations to draw and score."""
 
     run: Run
     sets: int
@@ -39,7 +39,7 @@ class SampleSets(NamedTuple):
 
 
 def sample_sets(study: Study) -> Iterator[SampleSets]:
-    """The sample sets of every run of the study, those of initial weights left out."""
+    """The sample sets of every run of the study, except those of untrained weights."""
     for method in study.trainings:
         for task in study.tasks:
             run, stage = trained_run(study, method, task), train_stage(study, method, task)
@@ -58,13 +58,13 @@ def train_stage(study: Study, method: str, task: Task) -> TrainStage:
 
 
 def own_runs(study: Study) -> list[tuple[str, Task]]:
-    """(method, task) of every training that the study makes itself."""
+    """(method, task) of every training that the study runs itself."""
     return [(m, t) for m in study.trainings for t in study.tasks if own_models.is_own(study, m, t)]
 
 
 @dataclass(frozen=True)
 class Hours:
-    """Hours on one GPU, by what they are spent on."""
+    """Hours on one GPU, by purpose."""
 
     trainings: float
     encoding: float
@@ -77,8 +77,14 @@ class Hours:
 
 
 def gpu_hours(study: Study, choice: Choice, tflops: float, utilisation: float, forward: float) -> Hours:
-    """What a study takes of one GPU with a peak of ``tflops``, of which it reaches the share
-    ``utilisation`` in training and ``forward`` where a network only looks."""
+    """Return the hours that a study takes on one GPU.
+
+    Args:
+        choice: the caches that the study writes.
+        tflops: peak of the GPU.
+        utilisation: fraction of the peak that training reaches.
+        forward: fraction of the peak that forward passes reach without training.
+    """
     trained = (train_stage(study, *run) for run in own_runs(study))
     return Hours(
         sum(cost.gpu_hours(stage, tflops, utilisation) for stage in trained),
@@ -89,7 +95,7 @@ def gpu_hours(study: Study, choice: Choice, tflops: float, utilisation: float, f
 
 
 def _encoding(study: Study, choice: Choice) -> float:
-    """Operations of all caches, each encoded once, and of what trainings encode in every step."""
+    """Operations to encode each cache once, and to encode in every step of the other trainings."""
     operations = 0.0
     for cache in choice.written():
         run = trained_run(study, study.methods[0], cache.task)
@@ -118,7 +124,7 @@ def _tokenizers(study: Study) -> float:
 
 
 def cpu_minutes(study: Study) -> float:
-    """Minutes of processor time, as the nano study takes them; networks of its size only."""
+    """Minutes of processor time at the rates of the nano study, for networks of its size only."""
     seconds = 0.0
     for run in own_runs(study):
         stage = train_stage(study, *run)
@@ -144,13 +150,13 @@ def made_bytes(study: Study) -> int:
 
 
 def totals(study: Study, choice: Choice, tflops: float, utilisation: float, forward: float) -> list[str]:
-    """Lines that end a plan."""
+    """Return the last lines of a plan: download, disk and compute in total."""
     disk, made = disk_of(study, choice), made_bytes(study)
     lines = [
         "In all:",
         f"  download: {disk.download if disk.fetched or disk.unknown else 'nothing'}",
-        f"  disk: {human(disk.total)} of downloads, data and caches; {human(made)} of models and "
-        "samples",
+        f"  disk: {human(disk.total + made)}: {human(disk.total)} of downloads, data and caches, "
+        f"{human(made)} of models and samples",
     ]
     if not study.for_gpus:
         return [*lines, f"  CPU minutes: about {_short(cpu_minutes(study))}"]

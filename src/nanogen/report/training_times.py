@@ -1,7 +1,7 @@
 """Figure 2 and its table: the duration of training per method and task, from the training curves.
 
 The paper's figure shows the time of 100,000 steps on 32 H200 GPUs, with latents encoded in each step.
-The paper gives these numbers only in the figure, so a study's are compared with the paper's text.
+The paper gives these numbers only in the figure, so a study's numbers are compared with its text.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAME, FIGURE = "times", "figure2"
-STEPS = 100_000  # what the paper records the time of
+STEPS = 100_000  # the paper reports the time of this many steps
 LOOKS = {"imagenet": ("ImageNet", "#0072B2", ""), "t2i": ("Text-to-image", "#E69F00", "////")}
 PAPER = (
-    "The paper, of its Figure 2 (Section 2.3): latent-space methods cost about as much as each other, "
+    "The paper on its Figure 2 (Section 2.3): latent-space methods cost about as much as each other, "
     "pixel space is much cheaper on ImageNet, RAEs are marginally faster than VAEs, MeanFlow is much "
     "the slowest; about 10 hours on 32 H200."
 )
@@ -70,7 +70,7 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
     if not any("_hours" in key for row in rows.values() for key in row):
         path = curve_path(results.paths, study.methods[0], study.tasks[0])
         raise UserError(
-            f"{path} does not exist, nor another training curve; train with `snakemake models`"
+            f"{path} does not exist, and no other training curve either; train with `snakemake models`"
         )
     for row in rows.values():
         if is_number(row.get("imagenet_hours")) and is_number(row.get("t2i_hours")):
@@ -82,8 +82,8 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
         columns=columns(["name", *tasks, *["ratio"] * (len(tasks) > 1)]),
         rows=list(rows.values()),
         notes=[
-            "From the training curves: the median of their intervals, without evaluations. Ratio: text "
-            "to image over ImageNet. Latents and features are cached: encoding is not part of a step.",
+            "From the training curves: the median of their intervals, without evaluations. Ratio: "
+            "text-to-image over ImageNet. Latents and features are cached: steps do not encode them.",
             PAPER,
         ],
         identity=("method", "family"),

@@ -1,1 +1,1 @@
-"""Sampling: solvers with guidance on an interval, and noise that depends on the index of an image."""
+"""Sampling: solvers with guidance on an interval, and noise that depends on the image's index."""

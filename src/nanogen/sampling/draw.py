@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """The options of a user; None means the value in the model's own configuration.
+    """The options of `draw`; None means the value in the model's own configuration.
 
     Attributes:
         classes: names or numbers, for a class-conditional model.
@@ -33,7 +33,7 @@ class Request:
         count: number of images of each class or prompt.
         steps: number of solver steps.
         guidance: guidance scale, at least 1, which means no guidance.
-        seed: of the noise.
+        seed: seed of the noise.
         tokenizer, text_encoder: folders, if they are not in the study's results.
     """
 

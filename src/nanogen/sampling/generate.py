@@ -35,7 +35,7 @@ def labels_of(stage: SetStage, prompts: Sequence[Mapping[str, Any]] | None) -> n
     """Return the class of every image (i mod number of classes), or the index of its prompt, int64 (N,).
 
     A prompt has the stage's number of images per prompt unless it has its own key ``images``. Images are
-    in the order of the prompts, so prompts that are added at the end do not change images of others.
+    in the order of the prompts, so appended prompts do not change the images of the others.
     """
     if prompts is None:
         assert isinstance(stage, TrainedSetStage)  # public models draw from prompts
@@ -49,7 +49,7 @@ def labels_of(stage: SetStage, prompts: Sequence[Mapping[str, Any]] | None) -> n
 def noise_of(seed: int, indices: np.ndarray, shape: tuple[int, ...], *of: str) -> Tensor:
     """Draw standard normal noise (B, *shape) from one generator per image.
 
-    ``of`` names the noise if it is not that of the image itself.
+    ``of`` is the name of the noise if it is not the image's own, for example ``cls``.
     """
     drawn = []
     for index in indices.tolist():
@@ -132,7 +132,7 @@ class Generator:
             return self.tokenizer.decode_uint8(latents.float(), self.pixels).cpu().numpy()
 
     def seed_of(self, index: int) -> int:
-        """The seed of one image's noise."""
+        """Return the seed of one image's noise."""
         return seed_for(self.seed, "sample", index)
 
     def _cls_noise(self, indices: np.ndarray) -> list[Tensor]:
@@ -219,7 +219,7 @@ class Subset:
         self.drawing, self.chosen, self.guidance = drawing, chosen, drawing.guidance
 
     def seed_of(self, index: int) -> int:
-        """The seed of one image's noise."""
+        """Return the seed of one image's noise."""
         return self.drawing.seed_of(int(self.chosen[index]))
 
     def __call__(self, indices: np.ndarray, conditions: Any) -> np.ndarray:

@@ -19,7 +19,7 @@ Prompts = list[Prompt]
 def tokenizer_of(stage: TrainedSetStage, folder: Path | None) -> Any:
     """Load the tokenizer of a ``sample`` or ``online`` stage.
 
-    ``folder`` is None for methods in pixel space. Raises UserError for the folder of another tokenizer.
+    ``folder`` is None for methods in pixel space. Raises UserError if it contains another tokenizer.
     """
     if stage.tokenizer == "pixels":
         from nanogen.tokenizers.pixels import Pixels

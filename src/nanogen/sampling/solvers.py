@@ -1,6 +1,6 @@
 """Solvers from noise (t = 1) to data (t = 0) on a shifted time grid.
 
-They take steps along the velocity, or few steps with MeanFlow's average velocity over an interval.
+They take steps along the velocity, or a few steps with MeanFlow's average velocity over an interval.
 """
 
 from __future__ import annotations
@@ -137,10 +137,10 @@ def euler(field: GuidedField, state: State, t: float, following: float) -> State
 
 
 def heun(field: GuidedField, state: State, t: float, following: float) -> State:
-    """Heun's method: second order, two evaluations per step, with the mean of the velocities at both
-    ends.
+    """Heun's method: second order, two evaluations per step.
 
-    The last step, which ends at data, is Euler's (Karras et al. 2022, arXiv 2206.00364, Algorithm 1).
+    A step uses the mean of the velocities at both of its ends. The last step, which ends at data, is an
+    Euler step (Karras et al. 2022, arXiv 2206.00364, Algorithm 1).
     """
     first = field(state, t)
     predicted = along(state, first, t - following)

@@ -1,4 +1,4 @@
-"""Sampling from initial weights, whose output layers are zero, so that nothing has to be computed."""
+"""Sample from initial weights; if all output layers are zero, nothing has to be computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nanogen.config.train_stage import TrainStage
 
 
 class Silent(nn.Module):
-    """The output of a network whose output layers are zero, without computing it."""
+    """Replace a network whose output layers are zero: return its output without computing it."""
 
     def __init__(self, network: InContextEncoder):
         super().__init__()

@@ -29,7 +29,7 @@ VALIDATION_BATCH = 200
 
 
 class _WithHead(nn.Module):
-    """A timm network with a head on its pooled features for outputs that are not classes.
+    """A timm network with an additional head on its pooled features, for outputs that are not classes.
 
     The head is not saved. If the network is a classifier, its logits are the first outputs.
     """
@@ -49,7 +49,7 @@ class _WithHead(nn.Module):
 
 
 class _Logits(nn.Module):
-    """The logits of the small Inception."""
+    """Wrap the small Inception to return only its logits."""
 
     def __init__(self, inception: SmallInception):
         super().__init__()
@@ -60,7 +60,7 @@ class _Logits(nn.Module):
 
 
 def _spread(network: nn.Module) -> None:
-    """Draw weights scaled to their fan-in, as timm's scale 0.02 is meant for ten times wider layers."""
+    """Draw weights scaled to their fan-in; timm's scale 0.02 is meant for ten times wider layers."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="linear")

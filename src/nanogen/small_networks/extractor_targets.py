@@ -1,6 +1,6 @@
 """Training targets of the small study's feature extractors.
 
-Each extractor learns something else, like the networks of the paper that they replace.
+Each extractor learns a different target, like the networks of the paper that they replace.
 
 | target | replaces | learns |
 |---|---|---|
@@ -119,7 +119,7 @@ def _turns(data: ImageFile) -> Target:
         return np.concatenate([images, np.stack(turned)])
 
     def said(out: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits of the classes of upright images, and of the rotations of the others."""
+        """Return the class logits of the upright images and the rotation logits of the others."""
         upright, turned = out.chunk(2)
         return upright[:, :classes], turned[:, classes:]
 
@@ -154,8 +154,8 @@ def view(images: np.ndarray, generator: torch.Generator) -> np.ndarray:
 def _views(data: ImageFile, _: nn.Module | None) -> Target:
     """Make the outputs of two views agree, and vary between images in every dimension.
 
-    This is VICReg with its weights (Bardes et al. 2022, arXiv 2105.04906), the simplest training without
-    labels, like DINOv2's.
+    This is VICReg with its published weights (Bardes et al. 2022, arXiv 2105.04906). Like DINOv2 it
+    needs no labels, but it is simpler.
     """
 
     def two_views(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:
@@ -176,7 +176,7 @@ def _views(data: ImageFile, _: nn.Module | None) -> Target:
 
 
 def _pixels(data: ImageFile, _: nn.Module | None) -> Target:
-    """Predict the image, averaged over cells, in [-1, 1], from one with grey patches."""
+    """Predict the image, averaged over cells, in [-1, 1], from a copy with grey patches."""
     shape = (CELLS, CELLS)
 
     def hidden(images: np.ndarray, rows: Tensor, generator: torch.Generator) -> np.ndarray:

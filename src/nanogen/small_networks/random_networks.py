@@ -1,7 +1,7 @@
 """Write random networks of the classes that a full study downloads, in the same format.
 
-A rehearsal runs the whole graph with them. Their architecture comes from the configuration: latents and
-features have the real channels and grids, and the depth is small.
+A rehearsal runs the whole workflow with them. Their architecture comes from the configuration: latents
+and features have the real channels and grids, and the depth is small.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _text_encoder(stage: ModelStage, folder: Path) -> None:
 
 
 def _extractor(stage: ModelStage, folder: Path) -> None:
-    """Write an extractor, with standard normal moments for the published ones in the configuration."""
+    """Write an extractor, with standard normal moments instead of the published statistics."""
     from nanogen.metrics.extractors import INCEPTION, SMALL_INCEPTION
     from nanogen.models import timm_networks
     from nanogen.models.network_files import save_network

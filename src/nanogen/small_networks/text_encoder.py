@@ -1,9 +1,9 @@
 """Train the small text encoder: a byte-level BPE tokenizer and a Qwen3 language model on captions.
 
 The last hidden state of a language model predicts the next token. In a large model it still represents
-the text so far; a model that is trained for a minute forgets it, and no image model could follow its
-captions. So linear heads, which are not saved, are trained to predict from the hidden state the current
-token and the set of all tokens so far.
+the text so far. A model that is trained for a minute forgets it, and no image model could follow its
+captions. Linear heads, which are not saved, are therefore trained as well: they predict the current
+token and the set of all tokens so far from the hidden state.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Reader(nn.Module):
         return self.network.model(input_ids=ids, use_cache=False).last_hidden_state
 
     def next_token(self, hidden: Tensor, ids: Tensor, lengths: Tensor) -> tuple[Tensor, int]:
-        """Return the summed cross-entropy (nats) of tokens after each first one, and their number."""
+        """Return the summed cross-entropy (nats) of all but the first tokens, and their number."""
         real = (torch.arange(ids.shape[1]) < lengths[:, None])[:, 1:]
         logits = self.network.lm_head(hidden[:, :-1][real])
         return F.cross_entropy(logits, ids[:, 1:][real], reduction="sum"), int(real.sum())

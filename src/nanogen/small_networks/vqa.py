@@ -43,7 +43,7 @@ PAD, UNKNOWN, START, END = "[PAD]", "[UNK]", "[DEC]", "[SEP]"
 PLACE = 10.0  # weight of the squared error of a position
 WORDS = 1.0
 PATCHES = 1.0
-EACH = 4  # questions per image, in a batch and in the validation
+EACH = 4  # questions per image, in training and in validation
 
 
 def word_tokenizer(texts: Iterable[str]) -> Any:
@@ -182,7 +182,7 @@ def _patch_shares(images: ImageFile, side: int) -> Tensor:
 
 
 class Student(nn.Module):
-    """The network, with heads that are not saved if the objects in the images are known."""
+    """The network and, if the objects in the images are known, heads that are not saved."""
 
     def __init__(self, network: LibraryNetwork, truth: Grounding | None):
         super().__init__()
@@ -224,8 +224,7 @@ class Student(nn.Module):
 def train_vqa(
     stage: ModelStage, train_images: ImageFile, val_images: ImageFile, folder: Path
 ) -> dict[str, float]:
-    """Train the VQA model of a ``model`` stage from scratch and save it with its processor in
-    ``folder``.
+    """Train the VQA model of a ``model`` stage from scratch; save it and its processor in ``folder``.
 
     Returns the quality on questions about the validation images, half of which have the answer yes:
     ``accuracy_<kind>`` for each kind of question, and ``accuracy``, their mean.

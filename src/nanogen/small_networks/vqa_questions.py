@@ -1,8 +1,8 @@
 """Training questions for a small VQA model: all that can be asked about the study's images.
 
-The pool of questions, and their answers for every image, are computed once, so that drawing a batch is a
+The pool of questions and their answers for every image are computed once, so that drawing a batch is a
 look-up. Most questions with the answer no are nearly true: they ask for another colour, number or
-position of an object in the image, like the children in DPG-Bench's graphs.
+position of an object in the image, like the child nodes in DPG-Bench's graphs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Facts:
 
 
 def _of_scenes(facts: Facts) -> Iterator[Asked]:
-    """Yield the questions of prompts' graphs, then VQAScore's questions about whole prompts."""
+    """Yield the questions in the graphs of prompts, then VQAScore's questions about whole prompts."""
     for shape in facts.shapes:
         one = {"class": shape, "count": 1}
         yield "exists", questions.exists(shape), {"include": [one]}

@@ -25,7 +25,7 @@ from nanogen.prompts.contents import COUNTS, Content, Thing, near_misses, pick
 from nanogen.prompts.simpleeval import FOILS, SCENES
 from nanogen.small_networks.training import train
 
-LONGEST = 12  # words of a text
+LONGEST = 12  # maximum number of words of a text
 SAID = 0.7  # probability that a colour or size is mentioned
 MOVED = 1  # largest shift of the reduced image, in pixels, in both directions
 RECOLOURED = 0.1  # standard deviation of the gain and offset of each channel
@@ -99,9 +99,9 @@ def _train(stage: ModelStage, data: ImageFile, scorer: SmallScorer) -> None:
 
 
 def quality(scorer: SmallScorer, data: ImageFile, seed: int) -> dict[str, float]:
-    """Return the fraction of right choices on real images, ``real``, an upper bound of the score.
+    """Return ``real``, the fraction of right choices on real images, an upper bound of the score.
 
-    Its parts are ``real_alike``, for one object or several equal ones, and ``real_pairs``.
+    ``real_alike`` is the fraction for one object or several equal ones, ``real_pairs`` that for pairs.
     """
     asked, of_image = questions(data, seed, "quality")
     choices = Choices(asked)
@@ -117,8 +117,8 @@ def train_weak_scorer(
 ) -> dict[str, float]:
     """Train the weak scorer of ``stage``, save it in ``folder``, and return its `quality`.
 
-    The quality is that on ``val_images``. Raises UserError for another class, or if the objects in the
-    images are not known.
+    The quality is measured on ``val_images``. Raises UserError for another class, or if the objects in
+    the images are not known.
     """
     model = stage.model
     if model.model_class != COARSE_MATCHER:

@@ -1,1 +1,1 @@
-"""Stage 1, training of tokenizers on images."""
+"""Stage 1: training of tokenizers on images."""

@@ -1,5 +1,7 @@
-"""The adversarial loss: hinge for the discriminator, -logit for the tokenizer, and the weight that
-balances it with the reconstruction (Esser et al. 2021, arXiv 2012.09841, equation 7)."""
+"""The adversarial loss: hinge for the discriminator and -logit for the tokenizer.
+
+An adaptive weight balances it with the reconstruction (Esser et al. 2021, arXiv 2012.09841, equation 7).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ from nanogen.training.optimizer import adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 
-TINY = 1e-6  # keeps a vanishing gradient from dividing by zero; the cap bounds what comes of it
+TINY = 1e-6  # avoids a division by a vanishing gradient; ``largest`` bounds the quotient
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -149,7 +151,7 @@ class Adversary(ABC):
 
     @abstractmethod
     def logits(self, judged: Discriminated) -> tuple[Tensor, Tensor]:
-        """Return logits (B, all cells) of originals and of reconstructions, to train the heads."""
+        """Return the logits (B, all cells) of originals and reconstructions, for training the heads."""
 
 
 class DecoderAdversary(Adversary):

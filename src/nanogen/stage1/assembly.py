@@ -1,4 +1,4 @@
-"""Build the tokenizer and the loss of a stage `model` from its configuration and frozen networks."""
+"""Build the tokenizer and the loss of a ``model`` stage from its configuration and frozen networks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ADVERSARIES: dict[str, type[Adversary]] = {"rae": DecoderAdversary, "vae": VAEAd
 
 
 def network_folders(stage: ModelStage, given: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the folders of the frozen networks of a stage `model` by role; ``given`` are by name.
+    """Return the folders of a ``model`` stage's frozen networks by role; ``given`` has them by name.
 
     Raises UserError if one is missing or was made by another configuration.
     """
@@ -66,7 +66,7 @@ def network_folders(stage: ModelStage, given: Mapping[str, Path]) -> dict[str, P
 def trainee_of(
     stage: ModelStage, images: np.ndarray, folders: Mapping[str, Path], group: Processes
 ) -> Trainee:
-    """Return the untrained tokenizer of a stage `model` on the group's device."""
+    """Return the untrained tokenizer of a ``model`` stage on the group's device."""
     trainee: Trainee = KINDS[stage.model.kind](stage, images, folders, group)
     trainee.learned.to(group.device).train()
     return trainee
@@ -79,7 +79,7 @@ def loss_of(
     own: Mapping[str, Term],
     group: Processes,
 ) -> TokenizerLoss:
-    """Return the loss of a stage `model`; ``own`` are the additional terms of its kind of tokenizer."""
+    """Return the loss of a ``model`` stage; ``own`` are additional terms of its kind of tokenizer."""
     keys, frozen = stage.tokenizer_training, dict(own)
     if "perceptual" in folders:
         network = load_perceptual(folders["perceptual"], stage.networks["perceptual"])

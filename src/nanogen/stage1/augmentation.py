@@ -26,8 +26,8 @@ def augmented(images: Tensor, draws: Tensor, strength: Augmentation) -> Tensor:
         draws: (B, 10) uniform in [0, 1): seven for the image, three to decide whether each part is
             applied. If the probability is 1, the last three are not needed.
         strength: ``color`` (1: as published), ``translation`` and ``cutout`` (the largest shift and the
-            hole's side, as shares of the image's side); 0 leaves a part out. ``probability`` is each
-            part's, ``symmetric`` is explained at `with_hole`.
+            hole's side, as shares of the image's side); 0 leaves a part out. ``probability`` is that of
+            each part; for ``symmetric`` see `with_hole`.
     """
     shift, colors, hole = draws[:, 3:5], draws[:, :3], draws[:, 5:DRAWS]
     parts = (
@@ -47,7 +47,11 @@ def augmented(images: Tensor, draws: Tensor, strength: Augmentation) -> Tensor:
 
 
 def recoloured(images: Tensor, draws: Tensor, strength: float) -> Tensor:
-    """Brightness + U(-1/2, 1/2), saturation times U(0, 2), contrast times U(1/2, 3/2) at strength 1."""
+    """Change the colours of images.
+
+    At strength 1, U(-1/2, 1/2) is added to the brightness, saturation is multiplied by U(0, 2), and
+    contrast by U(1/2, 3/2).
+    """
     brightness, saturation, contrast = (strength * (draws - 0.5)).view(-1, 3, 1, 1, 1).unbind(1)
     images = images + brightness
     grey = images.mean(1, keepdim=True)

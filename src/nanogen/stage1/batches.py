@@ -1,4 +1,4 @@
-"""Batches of images for a tokenizer, whose random numbers depend only on the image's place.
+"""Batches of images to train a tokenizer, with random numbers that depend only on the image's place.
 
 The endless training sequence has places 0, 1, ... All draws of a place come from one seed, derived from
 (seed, model, place); noise is drawn on the training device (`nanogen.training.draws`). A run therefore
@@ -47,7 +47,7 @@ class Batches:
 
     Args:
         images: uint8 (N, H, W, 3), in memory or mapped.
-        stage: a stage `model` with ``model.stage1``.
+        stage: a ``model`` stage with ``model.stage1``.
         noise: shape of one image's noise.
 
     Raises UserError if processes cannot share the batch, or images are smaller than the crop.

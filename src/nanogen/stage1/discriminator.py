@@ -16,7 +16,7 @@ from nanogen.config.model_schema import Model
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, load_encoder
 
-GROUPS = 8  # of a grid's
+GROUPS = 8  # of the norms of `GridHead`
 SLOPE = 0.2
 
 
@@ -40,7 +40,7 @@ class LayerFeatures(nn.Module):
             )
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Float (B, 3, H, W) in [-1, 1] -> per layer (B, width, rows, rows)."""
+        """Map float images (B, 3, H, W) in [-1, 1] to features per layer, (B, width, rows, rows)."""
         rows, blocks = self.encoder.rows, sorted(set(self.layers))
         found = self.encoder.parts.layers(self.encoder.preprocessing.signed(images), blocks)
         grids = [tokens.transpose(1, 2).unflatten(2, (rows, rows)) for tokens in found]

@@ -28,13 +28,14 @@ class JointBatch:
 
 
 class JointBatches:
-    """Batches of one process, by step, counted from 1, with separate draws per place (`stage1.batches`).
+    """Batches of one process by step, counted from 1, with one seed per place (`stage1.batches`).
 
     A spliced image has no class, so the backbone gets the null class.
 
     Args:
-        images: uint8 (N, H, W, 3), and their ``labels`` (N,).
-        stage: a stage `model` with ``end_to_end``.
+        images: uint8 (N, H, W, 3).
+        labels: the classes of the images, (N,).
+        stage: a ``model`` stage with ``end_to_end``.
         noise: shape of one image's latent in the network's layout.
     """
 
@@ -50,7 +51,7 @@ class JointBatches:
         assert stage.joint is not None
         self.labels, self.latent = labels, stage.joint.latent
         classes = stage.joint.conditioner.classes
-        assert classes is not None, "the backbone is told the classes of images"
+        assert classes is not None, "the backbone is conditioned on the classes of images"
         self.classes = classes
 
     def at(self, step: int, device: torch.device = CPU) -> JointBatch:

@@ -30,7 +30,7 @@ from nanogen.training.optimizer import Optimizing, adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 
-PROBED = 1000  # images that describe the latents
+PROBED = 1000  # images on which the latents are measured
 log = logging.getLogger(__name__)
 
 

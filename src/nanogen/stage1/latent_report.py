@@ -26,7 +26,8 @@ def latent_statistics(
     centred patch features of a frozen encoder and their linear prediction from z (`alignment`).
 
     Args:
-        train, val: uint8 (N, H, W, 3); the prediction is fitted on ``train``, the rest is of ``val``.
+        train, val: uint8 (N, H, W, 3). The prediction is fitted on ``train``; all statistics are those
+            of ``val``.
     """
     std, mean = torch.std_mean(_all(encode, val).double(), (0, 2, 3))
     return {

@@ -46,7 +46,7 @@ def train_tokenizer(
     group: Processes,
     saving: Saving,
 ) -> None:
-    """Train the tokenizer of a stage `model` from its newest checkpoint to the end.
+    """Train the tokenizer of a ``model`` stage from its newest checkpoint to the end.
 
     Args:
         val: held-out images, uint8 (N, H, W, 3).

@@ -46,13 +46,13 @@ def build(model: Model, resolution: int) -> ViTDecoder:
     rows = model.latent_shape[1]
     if keys.get("hidden_size", 0) % 4:
         raise UserError(
-            f"config/models/{model.name}.yaml: architecture.hidden_size {keys['hidden_size']} is no "
-            "multiple of 4, which the table of positions needs"
+            f"config/models/{model.name}.yaml: architecture.hidden_size {keys['hidden_size']} is not a "
+            "multiple of 4, as the table of positions requires"
         )
     if resolution % rows:
         raise UserError(
-            f"config/models/{model.name}.yaml: images of {resolution} pixels are no grid of {rows} "
-            f"equal patches; correct 'latent' or data.resolution"
+            f"config/models/{model.name}.yaml: images of {resolution} pixels cannot be divided into "
+            f"{rows} rows of equal patches; correct 'latent' or data.resolution"
         )
     return ViTDecoder(latent=model.latent_shape, resolution=resolution, **keys)
 

@@ -55,7 +55,7 @@ def size_of(study: Study, name: str) -> Size:
     stage = ModelStage.from_json(stages.model(study, name))
     model, keys = stage.model, stage.tokenizer_training
     assert model.data is not None
-    # one that is tuned end to end is the network that it starts from
+    # a tokenizer that is tuned end to end has the architecture of the one that it starts from
     network = load_model(study, model.end_to_end.start) if model.end_to_end else model
     data, judge = stages.task_data(study, model.data), stage.networks.get("discriminator")
     heads = frozen = 0
@@ -68,7 +68,7 @@ def size_of(study: Study, name: str) -> Size:
 
 
 def _frozen(judge: Model) -> tuple[int, int]:
-    """(parameters, width of the tokens) of the discriminator's encoder."""
+    """Return the number of parameters and the token width of the discriminator's encoder."""
     widths = []
 
     def make() -> LibraryNetwork:
@@ -79,7 +79,7 @@ def _frozen(judge: Model) -> tuple[int, int]:
     return parameter_count(make), widths[0]
 
 
-@cache  # of all tokenizers alike; spectral norms begin with a power iteration, which takes its time
+@cache  # building spectral norms runs a slow power iteration, and most tokenizers share the result
 def _heads(kind: str, width: int, layers: int, kernel: int) -> int:
     return parameter_count(lambda: ADVERSARIES[kind].heads_class(width, layers, kernel))
 

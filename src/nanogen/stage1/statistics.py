@@ -36,8 +36,8 @@ class Statistics:
             return
         if not torch.isfinite(batch).all():
             raise UserError(
-                "the latents that statistics are taken of are not finite (NaN or infinity): check the "
-                "network that made them and its images"
+                "cannot compute statistics of latents that are not finite (NaN or infinity): check the "
+                "network that encoded them and its images"
             )
         rows = batch.detach().double()
         mean = rows.mean(0)
@@ -74,7 +74,7 @@ class Statistics:
 
     def _require_one(self) -> None:
         if not self.count:
-            raise UserError("there is no image to take the features' statistics from")
+            raise UserError("there are no images to compute the statistics of the features from")
 
 
 def _size(values: Tensor) -> str:

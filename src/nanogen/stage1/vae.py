@@ -1,4 +1,4 @@
-"""Train autoencoders of diffusers' classes."""
+"""Train autoencoders of the classes of diffusers."""
 
 from __future__ import annotations
 
@@ -42,15 +42,14 @@ def build(model: Model, resolution: int) -> LibraryNetwork:
         network = network_type(**layout.arguments(channels, resolution, keys))
     except (ValueError, TypeError, IndexError) as error:
         raise UserError(
-            f"config/models/{model.name}.yaml: this 'architecture' is none of "
-            f"{model.model_class}: {error}"
+            f"config/models/{model.name}.yaml: 'architecture' does not fit {model.model_class}: {error}"
         ) from error
     cells = resolution // layout.reduction(network.config)
     if (layout.channels(network.config), cells) != (channels, rows):
         raise UserError(
-            f"config/models/{model.name}.yaml: this architecture makes "
-            f"{layout.channels(network.config)} channels and {cells} latent rows of {resolution} "
-            f"pixels, not {channels} and {rows}"
+            f"config/models/{model.name}.yaml: with this architecture, images of {resolution} pixels "
+            f"have {layout.channels(network.config)} latent channels and {cells} latent rows, not "
+            f"{channels} and {rows}"
         )
     _narrow_posterior(network)
     return network
@@ -58,7 +57,7 @@ def build(model: Model, resolution: int) -> LibraryNetwork:
 
 @torch.no_grad()
 def _narrow_posterior(network: Any) -> None:
-    """Start with a narrow posterior: noise as wide as the prior would hide the image at first."""
+    """Start with a narrow posterior: noise as wide as the prior's would hide the image at first."""
     last = network.encoder.conv_out if network.quant_conv is None else network.quant_conv
     last.bias[len(last.bias) // 2 :] = LOG_VARIANCE
 
@@ -69,14 +68,14 @@ def _way(model: Model) -> str:
     way = model.normalisation or possible[0]
     if way not in possible:
         raise UserError(
-            f"config/models/{model.name}.yaml: {model.model_class} cannot carry normalisation "
-            f"{way!r}{nearest(way, possible)}; it can be {' or '.join(possible)}"
+            f"config/models/{model.name}.yaml: {model.model_class} does not support normalisation "
+            f"{way!r}{nearest(way, possible)}; choose {' or '.join(possible)}"
         )
     return way
 
 
 class Coder(nn.Module):
-    """An autoencoder whose forward pass maps images to reconstructions, as DDP needs it."""
+    """An autoencoder whose forward pass maps images to reconstructions, as DDP requires."""
 
     def __init__(self, network: LibraryNetwork, layout: Plane):
         super().__init__()
@@ -154,7 +153,7 @@ def _network(model: Model, resolution: int, start: Path | None) -> LibraryNetwor
 
 
 def _reached(coder: Coder, side: int) -> tuple[int, ...]:
-    """Freeze parameters without gradients (layers for video), for which processes would wait.
+    """Freeze parameters that get no gradient (layers for video): processes would wait for theirs.
 
     Returns the shape of one image's latent in the network's layout.
     """

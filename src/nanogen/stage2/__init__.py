@@ -1,1 +1,1 @@
-"""Stage 2, training of a backbone: data, batches, loop, logs, and evaluation during training."""
+"""Stage 2: training of a backbone, with data, batches, loop, logs, and evaluation during training."""

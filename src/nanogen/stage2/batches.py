@@ -1,4 +1,4 @@
-"""Training batches, whose random numbers depend only on what they are for.
+"""Training batches, whose random numbers depend only on the step and the position in the batch.
 
 The global batch is split into chunks of ``noise_chunk`` samples. All random numbers of a chunk come from
 one seed, derived from (seed, method, task, step, chunk); noise is drawn on the training device
@@ -95,7 +95,7 @@ class Batches:
         return start, len(self.chunks) * self.chunk
 
     def announce(self, step: int) -> None:
-        """Announce the windows that the step reads to the source, and the next one if it is only one."""
+        """Tell the source which windows the step reads; if it is only one, add the next window."""
         start, count = self._places(step)
         windows = list(self.order.windows_of(start, start + count))
         if len(windows) == 1:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Monitor:
-    """Record what happens beside the steps. Every process has an instance; only the main one writes.
+    """Record a training step by step. Every process has an instance; only the main one writes.
 
     Args:
         online: evaluates the averaged weights during training; None for no evaluation.

@@ -1,4 +1,4 @@
-"""Snapshots of the averaged weights, to compare images of half a training with those of all of it.
+"""Snapshots of the averaged weights, to compare samples from the middle and the end of a training.
 
 A snapshot is written next to the training state after its step. At the end, all of them are written to
 one file of the model folder, ``kept.safetensors``, with tensors ``<step>/<parameter>``. Snapshots do not

@@ -29,7 +29,7 @@ def expanded(n: int, level: float = LEVEL) -> tuple[float, float]:
 
 
 def samples(n: int, seed: int) -> np.ndarray:
-    """Draw bootstrap samples: how often each of n pairs is in each of them, (RESAMPLES, n)."""
+    """Draw bootstrap samples as counts: how often each sample contains each pair, (RESAMPLES, n)."""
     counts = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
     return counts.astype(float)
 

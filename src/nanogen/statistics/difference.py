@@ -18,7 +18,7 @@ def strength_difference(
     Args:
         x, y: the pairs, (n,).
         first, second: bool (n,), true for the pairs in each set.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Returns:
         The difference and its interval, or None if a set has fewer than three pairs or is constant.

@@ -1,4 +1,4 @@
-"""All statistics about the correlation of two columns over some methods."""
+"""All statistics of the correlation of two columns over some methods."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Tokenizers: maps between images and the latents that a backbone generates.
 
-There is one module for each kind of tokenizer, which `load_tokenizer` imports when it is needed. To add
-a kind, write a module with a function ``load(folder, config) -> Tokenizer`` and add it to `LOADERS`.
+Each kind of tokenizer has a module, which `load_tokenizer` imports when it is needed. To add a kind,
+write a module with a function ``load(folder, config) -> Tokenizer`` and add it to `LOADERS`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ DECODED = 32
 
 
 class Tokenizer(nn.Module, ABC):
-    """A frozen map between images and latents; a module, so that it moves between devices.
+    """A frozen map between images and latents.
+
+    It is a module, so that it can be moved between devices.
 
     Attributes:
         latent_shape: (channels, rows, columns) of one latent.
@@ -27,7 +29,7 @@ class Tokenizer(nn.Module, ABC):
     def encode(self, images: Tensor) -> Tensor:
         """Encode images, uint8 (N, H, W, 3), to latents, float32 (N, C, h, w).
 
-        The latents are normalised as the backbone sees them.
+        The latents are normalised for the backbone.
         """
 
     @abstractmethod

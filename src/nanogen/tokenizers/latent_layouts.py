@@ -1,7 +1,7 @@
 """Layouts of images and latents for each autoencoder class of diffusers.
 
-A layout converts images (N, 3, H, W) to the network's input, and the network's latent to the latents
-(N, C, h, w) that a backbone sees; both also in reverse.
+A layout converts images (N, 3, H, W) to the network's input and back, and the network's latent to the
+latents (N, C, h, w) of a backbone and back.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def write(network: Any, way: str, mean: Tensor, var: Tensor) -> None:
 
 
 def _pooled(mean: Tensor, var: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Pool moments over ``axes``: the variance is that within cells plus that between their means."""
+    """Pool moments over ``axes``; the variance within cells and that of their means are added."""
     between = mean.var(axes, correction=0)
     return mean.mean(axes), var.mean(axes) + between
 

@@ -2,8 +2,8 @@
 
 A vision transformer decodes them (`nanogen.tokenizers.vit_decoder`). The folder of an RAE contains
 ``encoder/`` and ``decoder/``, as ``save_pretrained`` writes them, and ``statistics.safetensors`` with
-``mean`` and ``var``, float32 (C, h, w), whose header names the encoder and the data they belong to. An
-imported RAE may lack the encoder. It can then only decode.
+``mean`` and ``var``, float32 (C, h, w), whose header names the encoder and the data that they belong to.
+An imported RAE without the encoder can only decode.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ EPSILON = 1e-5
 class RAE(Tokenizer):
     """Representation autoencoder with latents ``(z - mean) / sqrt(var + epsilon)``.
 
-    z are the encoder's patch tokens, which are normalised per channel and position. The decoder's input
-    is z itself.
+    z are the encoder's patch tokens. Latents are normalised per channel and position; the decoder takes
+    z itself.
 
     Args:
         encoder: returns the encoder. It is called at the first `encode`, so that sampling, which only
-            decodes, need not load its weights and its library.
+            decodes, does not load its weights and library.
         decoder: maps z to images in about [0, 1].
         mean, var: float32 (C, h, w).
         epsilon: added to the variance.
@@ -143,7 +143,7 @@ def write_statistics(folder: Path, mean: Tensor | None, var: Tensor, hash_: str,
 def stored_statistics(folder: Path) -> tuple[Tensor | None, Tensor]:
     """Read the mean, or None, and the variance in the folder of an RAE, each float32 (C, h, w).
 
-    Raises UserError if they are missing, damaged, or of another encoder than the one in the folder.
+    Raises UserError if they are missing, damaged, or belong to another encoder than the folder's.
     """
     path = folder / STATISTICS
     if not path.exists():
@@ -161,10 +161,10 @@ def stored_statistics(folder: Path) -> tuple[Tensor | None, Tensor]:
 
 
 def _of_this_encoder(folder: Path, about: Mapping[str, str]) -> None:
-    """Raise UserError for statistics of another encoder than the one in the folder.
+    """Raise UserError if the statistics belong to another encoder than the one in the folder.
 
-    Released statistics do not name their encoder, and an encoder without a card has no hash; these are
-    accepted.
+    Released statistics, which do not name their encoder, and encoders without a card, which have no
+    hash, are accepted.
     """
     path = folder / STATISTICS
     if not about.get("format", "").startswith("nanogen."):

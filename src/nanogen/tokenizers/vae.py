@@ -23,8 +23,8 @@ class VAE(Tokenizer):
         network: an autoencoder of diffusers.
         layout: the layout of its class.
         latent_shape: (channels, rows, columns) of a latent.
-        given: (scale, shift), instead of those stored in the network, which are one number each or one
-            per channel.
+        given: (scale, shift), used instead of those stored in the network (one number each, or one per
+            channel).
     """
 
     scale: Tensor

@@ -1,4 +1,4 @@
-"""Use of the machine by a training: memory and model FLOPs utilisation (MFU)."""
+"""Memory use and model FLOPs utilisation (MFU) of a training."""
 
 from __future__ import annotations
 

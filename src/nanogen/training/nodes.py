@@ -97,7 +97,7 @@ def check_devices(gres: str, processes: int) -> None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
         raise UserError(
             f"{processes} processes on {_here()} need {processes} GPUs, but torch sees {seen} "
-            f"(CUDA_VISIBLE_DEVICES: {visible}); ask for as many, or repair the driver of the node"
+            f"(CUDA_VISIBLE_DEVICES: {visible}); request as many, or repair the driver of the node"
         )
 
 
@@ -138,11 +138,11 @@ def _meet(step: Step, seconds: int) -> Store:
         name = step.names[0]
         if step.node == 0:
             raise UserError(
-                f"{name} cannot listen on port {step.port}: another program has it"
+                f"{name} cannot listen on port {step.port}: another program uses it"
             ) from error
         raise UserError(
             f"{_here()} did not reach {name} ({step.first}, port {step.port}) within {seconds} s; "
-            "see whether that node runs, and whether a firewall is between them"
+            "check whether that node runs, and whether a firewall is between them"
         ) from error
 
 
@@ -160,7 +160,7 @@ def _sentence(step: Step, processes: int, missing: list[int], seconds: int) -> s
     ranks = [f"{names[i]} ({_ranks(i * processes, processes)})" for i in missing]
     return (
         f"{len(missing)} of {step.nodes} nodes did not start within {seconds} s: {', '.join(ranks)}; "
-        "see whether they run, and exclude them with --slurm-exclude-failed-nodes if not"
+        "check whether they run, and exclude them with --slurm-exclude-failed-nodes if not"
     )
 
 

@@ -30,7 +30,7 @@ def learning_rate(step: int, optimizer: Optimizer) -> float:
 
 
 def linear(done: float) -> float:
-    """Linear decay: the share of the decay is the share ``done`` of the steps."""
+    """Linear decay: the completed fraction of the decay equals the fraction ``done`` of its steps."""
     return done
 
 

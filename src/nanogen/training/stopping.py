@@ -34,14 +34,14 @@ class Interrupted(KeyboardInterrupt):
 def stop_with_launcher() -> None:
     """Have the system send SIGTERM to this worker when its launcher is killed.
 
-    Otherwise workers would go on, invisible to Snakemake, or wait for minutes for a store that was the
-    launcher's. Does nothing without a launcher, and where the system is not Linux.
+    Otherwise workers would continue, invisible to Snakemake, or wait for minutes for the launcher's
+    store. Does nothing without a launcher or on systems other than Linux.
     """
     launcher = os.environ.get(LAUNCHER)
     if launcher is None or sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(launcher):  # killed before
+    if os.getppid() != int(launcher):  # it was killed earlier
         os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -75,7 +75,7 @@ def completed_stage(stage: Mapping[str, Any]) -> Stage:
     inside = (*INSIDE, "use")
     return {
         key: completed(value, SECTIONS[key])
-        if key in SECTIONS and key != "data"  # of which a trained model keeps a few keys
+        if key in SECTIONS and key != "data"  # a trained model keeps only a few of its keys
         else completed_stage(value)
         if key in inside and isinstance(value, dict)
         else value

@@ -64,7 +64,7 @@ def given_classes(study: Study, task: str) -> list[str] | None:
 
 
 def _numbered(study: Study, task: str) -> bool:
-    """Whether classes are WordNet numbers, whose captions and prompts have ImageNet's names since."""
+    """Whether the classes are WordNet numbers; captions and prompts then use ImageNet's class names."""
     return any(map(wordnet.words, given_classes(study, task) or []))
 
 
@@ -112,12 +112,12 @@ def _simple_prompts(run: Run) -> dict[str, Any] | None:
     return None if simple is None else simple.model_dump(mode="json", exclude={"scorer"})
 
 
-MODEL_BLOCKS = 64  # of 4 KiB of each file: weights that were tuned have the size of those before
+MODEL_BLOCKS = 64  # of 4 KiB of each file: fine-tuned weights have the same size as the original ones
 
 
 @once
 def _given_model_hash(_: Study, path: str) -> str:
-    """The hash of a model folder given by the user: its card's, or else one of its files' content."""
+    """Return the hash of a user's model folder: the one in its card, or else of its files' content."""
     folder = Path(path)
     card = folder / "nanogen.json"
     if card.exists():
@@ -132,7 +132,7 @@ def _given_model_hash(_: Study, path: str) -> str:
 NOT_OF_THE_FOLDER = {"path", "color_classifier"}
 FETCHED_FROM = {"file", "statistics_hub", "tokenizer_hub", "released"}
 TRAINED_BY = {"stage1", "end_to_end"}  # a tokenizer, where it is built
-# Keys of its training that say how it is watched and saved.
+# Keys of its training that say how it is monitored and saved.
 NOT_OF_THE_WEIGHTS = {"checkpoint_every", "log_every"}
 
 
@@ -232,7 +232,7 @@ PROMPTS, CLASSES = "prompts", "classes"
 
 
 def drawn_texts(task: str) -> str:
-    """Which texts a task's sample sets are drawn of, where text is the condition."""
+    """Which texts a task's sample sets are drawn from, if the model is conditioned on text."""
     return PROMPTS if task == "t2i" else CLASSES
 
 

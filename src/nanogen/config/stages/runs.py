@@ -26,12 +26,12 @@ from nanogen.config.stages.preparation import (
 from nanogen.config.study_schema import Study, Sweep
 from nanogen.errors import UserError
 
-# Keys of the training that say how it is carried out, watched and saved.
+# Keys of the training that say how it is carried out, monitored and saved.
 NOT_OF_THE_WEIGHTS = {"sharding", "micro_batch", "checkpoint_every", "log_every"}
 NOT_OF_THE_WEIGHTS |= {"evaluate_every", "evaluate_images", "snapshots", "keep_state"}
 NOT_OF_THE_WEIGHTS |= {"trackers"}
 
-# and those that came later and say nothing of a released model
+# Keys that were added later and do not apply to a released model.
 OF_OWN_TRAININGS = {"ema_warmup", "frequencies"}
 
 # Seed of the choice of MeanFlow's steps. It is the authors', and the same for all methods and seeds.
@@ -282,7 +282,7 @@ def features(study: Study, method: str, variant: str) -> Stage:
 def distribution(study: Study, method: str, variant: str) -> Stage:
     """The metrics of one sample set that compare features.
 
-    The metrics to measure stand in ``use``, outside the hash.
+    The metrics to measure are in ``use``, outside the hash.
     """
     run = load_run(study, method, "imagenet")
     stage = stage_of(

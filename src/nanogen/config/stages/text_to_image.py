@@ -47,7 +47,7 @@ def online(study: Study, method: str, task: str, weights: str = "") -> Stage:
     """The evaluation of a run during its training: how images are drawn and what measures them.
 
     They are drawn like the run's sample set with guidance, or without guidance for weights of their own
-    (``variants.weights_of``). The interval and the batch size stand in ``use``, outside the hash.
+    (``variants.weights_of``). The interval and the batch size are in ``use``, outside the hash.
     """
     run = trained_run(study, method, task)
     variant = variants.UNGUIDED if weights else variants.GUIDED
@@ -151,7 +151,7 @@ def clip_score(study: Study, method: str, variant: str) -> Stage:
 
 
 def caption_reference(study: Study, name: str) -> Stage:
-    """Moments of the images of a set of captions, or the user's."""
+    """Moments of the images of a set of captions, computed here or given by the user."""
     run = trained_run(study, study.methods[0], "t2i")
     source = run.evaluation.captions.given.get(name)
     if source is None:
@@ -169,7 +169,7 @@ def caption_reference(study: Study, name: str) -> Stage:
 
 
 def caption_fid(study: Study, method: str, variant: str) -> Stage:
-    """FID of one sample set on the study's sets of captions. The metrics' names stand in ``use``."""
+    """FID of one sample set on the study's sets of captions. The metrics' names are in ``use``."""
     run = load_run(study, method, "t2i")
     given, extractor = run.evaluation.captions.given, run.evaluation.extractors[0]
     if not given:
@@ -188,7 +188,7 @@ def caption_fid(study: Study, method: str, variant: str) -> Stage:
 
 
 def image_text(study: Study, method: str, variant: str) -> Stage:
-    """The metrics of one sample set that need no network. Their names stand in ``use``."""
+    """The metrics of one sample set that need no network. Their names are in ``use``."""
     run = load_run(study, method, "t2i")
     stage = stage_of(
         "image_text",

@@ -27,7 +27,7 @@ from nanogen.data.scenes.scenes import (
 from nanogen.errors import UserError
 from nanogen.identity import seed_for
 
-# An object alone has room, and its shape is then plain to see in few pixels.
+# A single object can be larger, which makes its shape visible even at few pixels.
 RADII_ALONE = {"small": (24, 27), "large": (36, 40)}
 RADII_VARIED: Radii = {"small": (23, 29), "large": (34, 46)}  # of single objects anywhere in the image
 _SMALL_ALONE = 0.4  # fraction of small ones among single objects
@@ -61,7 +61,7 @@ _ANYWHERE = Spot(64, 64, UNITS)
 Look = tuple[str, str, str]  # shape, colour, size
 # The kinds of scenes, in a fixed mixture that covers GenEval's six tags. Scenes of one object are for
 # the tags single_object and colors, and are nearly half of all, since words are learned from them;
-# "several" is for counting, and the last three for the tags of the same names.
+# "several" is for counting, "two" for two_object, "relation" for position and "colors" for color_attr.
 MIXTURE: tuple[Family, ...] = (
     *("one", "several", "one", "colors", "relation"),
     *("one", "colors", "one", "two", "one", "several"),

@@ -48,10 +48,10 @@ def coverage(item: SceneObject, resolution: int) -> tuple[np.ndarray, tuple[slic
 
 
 def render(scene: Scene, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """Render an image uint8 (resolution, resolution, 3), and masks uint8 0/1 (4, resolution,
-    resolution).
+    """Render a scene as an image and a mask per object.
 
-    A pixel belongs to the object that covers at least half of it; objects do not overlap.
+    Returns the image, uint8 (resolution, resolution, 3), and the masks, uint8 0/1 (4, resolution,
+    resolution). A pixel belongs to the object that covers at least half of it; objects do not overlap.
     """
     image = np.empty((resolution, resolution, 3))
     image[:] = scene.background_rgb
@@ -64,7 +64,7 @@ def render(scene: Scene, resolution: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def box(mask: np.ndarray) -> list[int]:
-    """[x0, y0, x1, y1] of a mask's pixels, x1 and y1 excluded; [0, 0, 0, 0] for an empty mask."""
+    """Return [x0, y0, x1, y1] of a mask's pixels, x1 and y1 excluded; [0, 0, 0, 0] if it is empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return [0, 0, 0, 0]

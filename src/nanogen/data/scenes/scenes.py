@@ -21,7 +21,7 @@ COLORS = {
     "purple": (150, 60, 185),
 }
 Radii = dict[str, tuple[int, int]]
-# Units of 1/128 side, both ends included, of objects in company: four of them fit.
+# Range in scenes of several objects, in units of 1/128 side, both ends included; four objects fit.
 RADII: Radii = {"small": (18, 21), "large": (25, 28)}
 BACKGROUNDS = {"light grey": (220, 228), "white": (244, 252)}  # levels, both ends included
 CLASSES = tuple(f"{color} {shape}" for color in COLORS for shape in SHAPES)
@@ -65,7 +65,7 @@ class SceneObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects in the order in which captions mention them; ``detail`` in 0..1 is that of captions."""
+    """Objects in the order in which captions mention them; ``detail`` in 0..1 is that of short ones."""
 
     objects: tuple[SceneObject, ...]
     background: str

@@ -55,9 +55,9 @@ def _first_length(row: Row) -> bool:
 
 
 def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
-    """A study's numbers from its tables (CSV), which are given or lie at their usual places.
+    """A study's numbers from its tables (CSV), taken from ``inputs`` or from their default paths.
 
-    Raises UserError if one is missing or contains a method twice.
+    Raises UserError if a table is missing or contains a method twice.
     """
     given = {path.stem: path for path in inputs if path.suffix == ".csv"}
     tables = {}
@@ -76,10 +76,10 @@ def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
 
 
 def measured_note(study: Study) -> str:
-    """What must be known of a study's numbers."""
+    """The note on how to read a study's numbers."""
     return (
         f"Measured by study {study.study}, seed {study.seed}, one training per method. Its scale is its "
-        "own: read its order, not its values, beside the paper's."
+        "own: compare the order of its methods with the paper's, not their values."
     )
 
 
@@ -88,8 +88,8 @@ def _source(
 ) -> Content:
     """One source of numbers: its columns, and a row per method with its numbers on each axis.
 
-    ``families`` are those shown when the page opens: latent-space methods as in the paper's figure; for
-    a small study, which has too few of those, all.
+    ``families`` are shown when the page opens: the latent-space methods, as in the paper's figure, or
+    all methods of a small study, which has too few latent-space ones.
     """
     shown = {part: _numeric(rows) for part, rows in tables.items()}
     rows = _joined(tables, shown)

@@ -1,4 +1,4 @@
-"""The page itself: template, style, program, chart library and data in one file."""
+"""The explorer page: template, style, scripts, chart library and data in one file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from nanogen.report.results import Results
 from nanogen.report.style import FAMILIES, Look
 from nanogen.statistics.bootstrap import FEWEST
 
-# One module in this order; the last one starts the page.
+# Joined in this order into one module; the last script starts the page.
 SCRIPTS = ("statistics.js", "chart.js", "leaderboard.js", "details.js", "controls.js", "main.js")
-# The markers of the figures and what the chart library calls them.
+# Markers of the figures -> names of these shapes in the chart library.
 SHAPES = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "P": "cross"}
 PUBLIC = Look("Public models", "#6B6B6B", "P")
-SAMPLES = 6  # images shown of each sample set
+SAMPLES = 6  # images shown per sample set
 
 
 def _asset(name: str) -> str:
@@ -36,7 +36,7 @@ def _asset(name: str) -> str:
 
 @cache
 def library() -> str:
-    """Vega with vega-embed (``window.vegaEmbed``) as one script, 0.9 MB; nothing is fetched."""
+    """Return Vega with vega-embed (``window.vegaEmbed``) as one script, 0.9 MB; nothing is fetched."""
     import vl_convert
 
     script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
@@ -47,15 +47,15 @@ def content(study: Study | None = None, inputs: Sequence[Path] = (), samples: in
     """All data of the page: the paper's numbers and, if a study is given, those of the study.
 
     Args:
-        inputs: tables (CSV) and metric files of the study; others are looked for at their usual places.
-        samples: images of each sample set, 0 for none.
+        inputs: tables (CSV) and metric files of the study; others are read from their default paths.
+        samples: number of images per sample set; 0 for none.
 
-    Raises UserError where a table or metric file is missing or of another configuration.
+    Raises UserError if a table or metric file is missing or belongs to another configuration.
     """
     sources = [published_source()]
     if study and not study.report.reproduction:
         measured = _measured(study, inputs, samples)
-        # the page opens on the first source: the study's, unless its numbers cannot tell
+        # the page opens with the first source: the study, unless its scores are at chance
         sources.insert(1 if measured["warning"] else 0, measured)
     looks = {**FAMILIES, "public": PUBLIC}
     return {
@@ -76,14 +76,14 @@ def _measured(study: Study, inputs: Sequence[Path], samples: int) -> Content:
     for found in sample_sets.shown_sets(results):
         row = rows.get(found.row)
         if row is None:
-            continue  # a table given by hand may hold fewer methods
+            continue  # a table among the inputs may contain fewer methods
         row.setdefault("provenance", {})[found.part] = provenance.of_set(results, found)
         row.setdefault("samples", {})[found.part] = thumbnails.of_set(Paths(study), found, samples)
     return source
 
 
 def embedded(value: Any) -> str:
-    """JSON for a script element, without ``<``, so that it cannot contain an end tag or a comment."""
+    """Return JSON for a script element; without ``<`` it cannot contain an end tag or a comment."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 

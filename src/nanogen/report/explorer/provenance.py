@@ -11,8 +11,10 @@ from nanogen.report.sample_sets import SampleSet
 
 
 def of_set(results: Results, of: SampleSet) -> list[dict[str, Any]]:
-    """Name, hash, protocol, inputs and program version of each metric; raises UserError if one is
-    missing or was made by another configuration."""
+    """Return the name, hash, protocol, inputs and program version of each metric of a sample set.
+
+    Raises UserError if a metric file is missing or was made by another configuration.
+    """
     names = stages.metrics_of(results.study, of.run.task)
     return [_described(results.metric(of.run.task, of.run.method, of.variant, n)) for n in names]
 

@@ -17,9 +17,9 @@ LOSSLESS = 64  # up to this side an image is smaller as PNG, and its pixels stay
 
 
 def of_set(paths: Paths, of: SampleSet, count: int) -> list[dict[str, str]]:
-    """Up to ``count`` images of a sample set, spread over its classes or prompts: {source, caption}.
+    """Return up to ``count`` images of a sample set, spread over its classes or prompts.
 
-    Empty where the sample set is no longer there: it can be deleted once it is scored.
+    Each is {source, caption}. The list is empty if the sample set has been deleted after its scoring.
     """
     samples = Path(paths.samples(of.run.method, of.run.task, of.variant))
     if count < 1 or not samples.exists():
@@ -30,12 +30,12 @@ def of_set(paths: Paths, of: SampleSet, count: int) -> list[dict[str, str]]:
     else:
         real = Path(paths.data("imagenet", "val"))
         lines, _ = sample_grids.class_lines(samples, real if real.exists() else None, count, 1)
-        found = [(line.cells[-1].image, line.heading) for line in lines]  # a real image may stand first
+        found = [(line.cells[-1].image, line.heading) for line in lines]  # the first may be a real image
     return [{"source": data_address(image), "caption": caption} for image, caption in found]
 
 
 def data_address(image: np.ndarray) -> str:
-    """A ``data:`` address of an image, uint8 (H, W, 3), reduced to at most ``SIDE`` pixels."""
+    """Return the ``data:`` URL of an image, uint8 (H, W, 3), reduced to at most ``SIDE`` pixels."""
     from PIL import Image
 
     picture = Image.fromarray(image)

@@ -1,1 +1,1 @@
-"""Programs that show trainings, one module each."""
+"""Trackers, which display trainings; one module each."""

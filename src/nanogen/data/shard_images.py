@@ -1,7 +1,7 @@
-"""Images that stay in their tar shards and are decoded when they are read.
+"""Images that stay in their shards, tar or Arrow files, and are decoded when they are read.
 
-The pixels of a large set need ten times the space of its shards. Instead, an image file can contain the
-location of each image. All of them were readable when the file was written.
+The pixels of a large set need several times the space of its shards. Instead, an image file can contain
+the location of each image. All of them were readable when the file was written.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 from nanogen.errors import UserError
 
 
-class TarImages:
-    """Images in tar shards, indexed like an array uint8 (N, H, W, 3).
+class ShardImages:
+    """Images in tar or Arrow shards, indexed like an array uint8 (N, H, W, 3).
 
     Args:
-        shards: (path, size in bytes) of each tar file.
+        shards: (path, size in bytes) of each file.
         places: int64 (N, 3): index of the shard, and offset and size of the image in it.
         side: H and W in pixels, to which `nanogen.data.crop` scales and crops images.
 
@@ -39,10 +39,10 @@ class TarImages:
         self.row_bytes = side * side * 3
         for path, size in shards:
             if not Path(path).is_file():
-                raise UserError(f"the tar shard {path}, from which images are read, is missing")
+                raise UserError(f"the shard {path}, from which images are read, is missing")
             if Path(path).stat().st_size != size:
                 raise UserError(
-                    f"the tar shard {path} has {Path(path).stat().st_size} bytes, not {size}: it is "
+                    f"the shard {path} has {Path(path).stat().st_size} bytes, not {size}: it is "
                     "truncated or was changed; fetch it again"
                 )
 
