@@ -91,7 +91,8 @@ def measure(reader: str, path: Path) -> None:
     from nanogen.stage2 import dataset  # noqa: F401
 
     before, batches = memory("VmRSS"), READERS[reader](path)
-    first = hdf5.stored_in(path, "latents").shape[0] // BATCH
+    with hdf5.opened(path, *LATENTS) as file:
+        first = len(file["latents"]) // BATCH
     deque(islice(batches, first), maxlen=0)
     started = time.perf_counter()
     count = sum(len(batch) for batch in batches)

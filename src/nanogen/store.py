@@ -142,7 +142,9 @@ def _link(path: Path, output: Path) -> None:
 
 def _target(file: Path, link: Path) -> str:
     """Return a link's target; relative if the store's path is, so that both can be moved together."""
-    return str(file) if file.is_absolute() else os.path.relpath(file, link.parent)
+    if file.is_absolute():
+        return str(file)
+    return os.path.relpath(os.path.realpath(file), os.path.realpath(link.parent))
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def parsed(text: str, where: object, advice: str = "correct it") -> Any:
     """
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _object(pairs, where))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for an integer of too many digits
         raise UserError(f"{where} is not valid JSON ({error}); {advice}") from error
     check_texts(value, where)
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ from PIL import Image
 from pyarrow import ipc, parquet
 
 from nanogen.config import load_run, load_study
+from nanogen.data.content import content_hash
 from nanogen.data.exported_tables import class_names
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
@@ -123,9 +125,13 @@ def test_images_in_arrow_files_can_stay_there(folder, tmp_path, most):
         ImageFile(tmp_path / "places.h5")
 
 
-@pytest.mark.parametrize(("side", "stay"), [(16, False), (64, True)])
-def test_images_stay_in_arrow_files_that_are_smaller_than_their_pixels(folder, tmp_path, side, stay):
-    made = stage(exported(folder, tmp_path / "arrow", "arrow"), most=140)
+@pytest.mark.parametrize(
+    ("side", "most", "stay"), [(16, 140, False), (16, 5000, False), (64, 140, True), (64, 5000, True)]
+)
+def test_images_stay_in_arrow_files_that_are_smaller_than_their_pixels(
+    folder, tmp_path, side, most, stay
+):
+    made = stage(exported(folder, tmp_path / "arrow", "arrow"), most=most)
     made["data"] |= {"store": "auto", "resolution": side}
     write_images(made, tmp_path / "out.h5")
     with h5py.File(tmp_path / "out.h5") as file:
@@ -151,6 +157,36 @@ def test_images_that_cannot_stay_are_copied_or_refused(folder, tmp_path, layout)
     made["data"]["store"] = "auto"
     write_images(made, tmp_path / "out.h5")
     assert len(ImageFile(tmp_path / "out.h5")) == 100
+
+
+def test_caches_of_the_library_beside_a_data_set_are_no_part_of_it(folder, tmp_path):
+    root = exported(folder, tmp_path / "arrow", "arrow")
+    alone = content_hash("folder", root, "train")
+    for name in ("cache-0123456789abcdef.arrow", "cache-01_00000_of_00002.arrow", "tmp4k_x9a1b.arrow"):
+        shutil.copy(root / "train/data-00000-of-00002.arrow", root / "train" / name)
+    assert content_hash("folder", root, "train") == alone
+    write_images(stage(root, most=1000), tmp_path / "out.h5")
+    assert len(ImageFile(tmp_path / "out.h5")) == 140
+    for split in ("train", "val"):
+        shutil.copy(root / "train/cache-0123456789abcdef.arrow", folder / split)
+    write_images(stage(folder, most=1000), tmp_path / "out.h5")
+    assert len(ImageFile(tmp_path / "out.h5")) == 140
+
+
+@pytest.mark.parametrize("layout", ["parquet", "arrow"])
+@pytest.mark.parametrize("names", [True, False])
+def test_a_split_without_rows_is_refused(tmp_path, layout, names):
+    rows = table([], names=names).cast(pa.schema({"image": pa.binary(), "label": pa.int64()}))
+    for split in ("train", "val"):
+        path = tmp_path / f"root/{split}.{layout}"
+        path.parent.mkdir(exist_ok=True)
+        if layout == "parquet":
+            parquet.write_table(rows, path)
+        else:
+            with ipc.new_stream(path, rows.schema) as stream:
+                stream.write_table(rows)
+        with pytest.raises(UserError, match=r"data\.root: .*root.* (have no rows|no readable images)"):
+            write_images(stage(tmp_path / "root", split), tmp_path / "out.h5")
 
 
 def test_classes_without_names_are_numbers(folder, tmp_path):

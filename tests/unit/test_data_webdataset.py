@@ -100,6 +100,28 @@ def test_a_missing_folder_or_split_is_named(root: Path, tmp_path: Path):
         write_images(stage(root), tmp_path / "x.h5")
 
 
+@pytest.mark.parametrize("source", ["webdataset", "captioned"])
+@pytest.mark.parametrize(
+    ("folder", "split", "says"),
+    [
+        ("train", "val", r"root/train exists but .*root/val does not; name the validation folder 'val'"),
+        ("val", "train", r"root/val exists but .*root/train does not; name the training folder 'train'"),
+    ],
+)
+def test_one_split_is_never_taken_from_the_folder_of_the_other(tmp_path, source, folder, split, says):
+    for name in (folder, "validation"):
+        (tmp_path / "root" / name).mkdir(parents=True)
+        for k in range(25):
+            shard(tmp_path / f"root/{name}/{k}.tar", a_png=png(k), a_txt=b"one")
+            (tmp_path / f"root/{name}/{k}.png").write_bytes(png(k))
+            (tmp_path / f"root/{name}/{k}.txt").write_text("one")
+    made = stage(tmp_path / "root", split)
+    made["data"] |= {"source": source, "caption_template": ""}
+    with pytest.raises(UserError, match=says):
+        write_images(made, tmp_path / "x.h5")
+    write_images(made | {"split": folder}, tmp_path / "x.h5")
+
+
 # ------------------------------------------------------------------- images that stay in their shards
 
 
@@ -295,6 +317,8 @@ def test_links_inside_a_shard_are_named(one: Path, tmp_path: Path):
         ("b.json", b'{"caption": "a", "caption": "b"}', "'caption' appears twice"),
         ("b.json", b'["a"]', "not an object"),
         ("b.txt", b" \n", "caption is empty"),
+        ("b.json", b'{"caption": " \\n"}', "caption is empty"),
+        ("b.json", b'{"caption": "a", "key": 1' + b"0" * 5000 + b"}", "not valid JSON .*digits"),
     ],
 )
 def test_captions_that_cannot_be_stored_are_named_or_left_out(one, tmp_path, name, caption, says):

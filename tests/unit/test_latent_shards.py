@@ -23,6 +23,7 @@ from nanogen.errors import UserError
 from nanogen.files import label
 from nanogen.stage2.batches import Batches
 from nanogen.stage2.dataset import Latents
+from nanogen.store import Entry, provide
 from nanogen.tokenizers.base import Tokenizer
 
 COUNT = 1000  # eight batches, the last of them smaller
@@ -121,6 +122,23 @@ def test_folder_and_index_can_be_moved_together(images, tmp_path):
     np.testing.assert_array_equal(LatentFile(tmp_path / "there" / "latents.h5").latents, before)
 
 
+def test_shards_in_a_store_are_joined_by_their_links(images, tmp_path, monkeypatch):
+    whole = LatentFile(cache(tmp_path, images, 1))
+    monkeypatch.setenv("NANOGEN_STORE", str(tmp_path / "store"))
+    files = []
+    for name in ("1-of-2", "2-of-2"):
+        files.append(tmp_path / f"study/latents/{name}.h5")
+        share = Share.parse(name)
+        provide(
+            Entry("latents", f"{STAGE.hash}-{name}", ".h5"),
+            files[-1],
+            lambda path, share=share: write_shard(STAGE, images, Mixing(), path, share),
+        )
+    join_latents(STAGE.hash, files, tmp_path / "study/latents.h5")
+    joined = LatentFile(tmp_path / "study/latents.h5", STAGE.hash)
+    np.testing.assert_array_equal(joined.latents, whole.latents)
+
+
 def test_a_shard_that_is_missing_cut_changed_or_another_is_refused(images, tmp_path):
     index = cache(tmp_path, images, 3)
     shard = tmp_path / "latents" / "2-of-3.h5"
@@ -183,3 +201,19 @@ def test_no_shard_is_begun_where_all_do_not_fit_and_finished_ones_stay(images, s
     with pytest.raises(UserError, match="are free on its disk"):
         write_shard(STAGE, few, Mixing(), folder / "2-of-3.h5", Share(2, 3))
     assert [file.name for file in folder.iterdir()] == ["1-of-3.h5"]
+
+
+def test_only_shards_of_this_cache_count_as_written_and_also_those_in_progress(images, small_disk):
+    few = ImageFile(images.path)
+    few.labels, few.images = images.labels[:300], images.images[:300]  # 29 kB
+    folder = small_disk / "store"
+    folder.mkdir()
+    (folder / "b-1-of-3.h5").write_bytes(bytes(40 << 10))  # of another cache
+    with pytest.raises(UserError, match="are free on its disk"):
+        write_shard(STAGE, few, Mixing(), folder / "a-2-of-3.h5", Share(2, 3))
+    hidden = folder / ".a-1-of-3.h5.tmp-0-0-0-x"  # another process is writing there
+    hidden.mkdir()
+    with open(folder / "b-1-of-3.h5", "r+b") as other:
+        other.truncate(20 << 10)
+    (hidden / "a-1-of-3.h5").write_bytes(bytes(20 << 10))
+    write_shard(STAGE, few, Mixing(), folder / "a-2-of-3.h5", Share(2, 3))

@@ -27,6 +27,7 @@ from nanogen.models.card import expect_model, read_card, write_card
 from nanogen.models.loading import save_network
 from nanogen.models.text_features import TextEncoder
 from nanogen.small_networks.text_encoder import train_tokenizer
+from nanogen.store import Entry, provide
 from nanogen.tokenizers.base import Tokenizer
 
 TEXTS = {
@@ -230,6 +231,21 @@ def test_text_shards_that_are_not_one_whole_cache_are_refused(text_folder, tmp_p
     second.unlink()
     with pytest.raises(UserError, match=r"text\.h5 joins .*2-of-2\.h5, which is missing"):
         TextFile(index)
+
+
+def test_text_shards_in_a_store_are_joined_by_their_links(text_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("nanogen.caches.text.CHUNK", 4)  # texts: two of the four items
+    monkeypatch.setenv("NANOGEN_STORE", str(tmp_path / "store"))
+    own, files = encoder(text_folder), []
+    for k in (1, 2):
+        files.append(tmp_path / f"study/text/{k}-of-2.h5")
+        provide(
+            Entry("text", f"{text_stage().hash}-{k}-of-2", ".h5"),
+            files[-1],
+            lambda path, k=k: write_text_features(text_stage(), TEXTS, own, path, Share(k, 2)),
+        )
+    join_texts(text_stage().hash, files, tmp_path / "study/text.h5")
+    assert len(TextFile(tmp_path / "study/text.h5")) == 4
 
 
 def test_a_batch_of_text_is_padded_on_the_right_with_zeros(text_folder, tmp_path):

@@ -153,6 +153,19 @@ def test_a_relative_store_is_linked_relatively_so_that_both_move_together(tmp_pa
         assert (tmp_path / "moved/results/nano" / name).read_text() == "content"
 
 
+def test_a_relative_store_is_found_where_the_results_are_a_link(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "disk/of/results").mkdir(parents=True)
+    (tmp_path / "project/results").symlink_to(tmp_path / "disk/of/results")
+    monkeypatch.chdir(tmp_path / "project")
+    for place in ("store", "results/store"):
+        monkeypatch.setenv("NANOGEN_STORE", place)
+        provide(FILE, Path("results/nano/x.h5"), writes("content"))
+        provide(FOLDER, Path("results/nano/network"), writes("content"))
+        for name in ("x.h5", "network/part/weights"):
+            assert Path("results/nano", name).read_text() == "content"
+
+
 def test_jobs_that_share_an_import_do_nothing_if_the_store_has_its_result(own, tmp_path, caplog):
     """The image file of downloaded tar shards refers to them, and is in the store under another name."""
     root = tmp_path / "downloads"
@@ -172,6 +185,33 @@ def test_jobs_that_share_an_import_do_nothing_if_the_store_has_its_result(own, t
     share = [*command, "--shard", "1-of-1", "--parts", str(tmp_path / "parts")]
     assert main([*share, "--output", str(tmp_path / "1-of-1.json")]) == 0
     assert not (tmp_path / "parts").exists()
+
+
+def test_shares_of_an_import_into_a_store_are_joined_without_importing_again(own, tmp_path):
+    root = tmp_path / "root"
+    for name in ("train/0.tar", "train/1.tar", "val/0.tar"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(root / name, "w") as tar:
+            for member, content in (("a.png", png()), ("a.txt", b"a caption")):
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    data = {"source": "webdataset", "root": str(root), "train_images": 9, "store": "pixels"}
+    study = load_study("nano", {"overrides": {"tasks": {"t2i": {"data": data}}}})
+    stage = stages.data(study, "t2i", "train")
+    del stage["content"]  # the shards are changed below
+    write_json(tmp_path / "data.json", stage)
+    command = ["make-data", "--config", str(tmp_path / "data.json"), "--output"]
+    for share in ("1-of-2", "2-of-2"):
+        given = ["--shard", share, "--parts", str(tmp_path / "study/.train.h5.parts")]
+        assert main([*command, str(tmp_path / f"study/train/{share}.json"), *given]) == 0
+    for shard in (root / "train").iterdir():  # an import would fail, but for nothing it seems changed
+        about = shard.stat()
+        shard.write_bytes(bytes(about.st_size))
+        os.utime(shard, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert main([*command, str(tmp_path / "study/train.h5")]) == 0
+    assert len(ImageFile(tmp_path / "study/train.h5")) == 2
+    assert not list(tmp_path.rglob("*.parts"))
 
 
 def png() -> bytes:

@@ -153,6 +153,25 @@ def test_a_class_whose_name_is_no_text_is_named(tree: Path, tmp_path: Path):
         imported(tree, tmp_path / "train.h5")
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("folder", b"cat/\xe9.png"), ("captioned", b"\xe9.png"), ("webdataset", b"\xe9.tar")],
+)
+def test_a_file_whose_name_is_no_text_is_named(tree: Path, tmp_path: Path, source: str, name: bytes):
+    with open(os.fsencode(tree / "train") + b"/" + name, "wb") as file:
+        file.write((tree / "train/cat/0.png").read_bytes())
+    with pytest.raises(UserError, match=r"file b'.*xe9\..*' holds a character that is not Unicode text"):
+        imported(tree, tmp_path / "train.h5", source=source)
+
+
+def test_a_table_whose_name_is_no_text_is_named(tmp_path: Path):
+    (tmp_path / "root").mkdir()
+    with open(os.fsencode(tmp_path / "root") + b"/train-\xe9.arrow", "wb") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match="holds a character that is not Unicode text"):
+        imported(tmp_path / "root", tmp_path / "train.h5")
+
+
 def test_prompted_images_follow_links_and_count_what_is_passed_over(tmp_path: Path):
     pictures(tmp_path / "elsewhere/samples", 2)
     folder = pictures(tmp_path / "drawn/00000/samples", 2).parents[1]

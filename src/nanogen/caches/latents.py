@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from nanogen.data import hdf5
 from nanogen.data.hdf5 import announce
 from nanogen.errors import UserError
 from nanogen.files import label
+from nanogen.hidden import MARK
 from nanogen.models.batching import batches, gather, progress
 from nanogen.tokenizers.base import Tokenizer
 
@@ -55,9 +58,8 @@ def write_shard(
     log.info(
         "%s: %.1f MB of all shards' %.1f MB", output, size * len(rows) / len(images) / 1e6, size / 1e6
     )
-    announce(
-        output.parent, f"latents of {_shape_text(tokenizer)}", len(images), size, _on_disk(output.parent)
-    )
+    written = _on_disk(output, share)
+    announce(output.parent, f"latents of {_shape_text(tokenizer)}", len(images), size, written)
     header = label(*LATENT_SHARD, stage.hash, shard=share.number, shards=share.count)
     with hdf5.create(output, header | _cache(stage, images, tokenizer)) as file:
         file.attrs["content"] = _write(file, rows, tokenizer, images)
@@ -71,10 +73,17 @@ def _size(images: Any, tokenizer: Tokenizer) -> int:
     return FLOAT16 * len(images) * int(np.prod(tokenizer.latent_shape))
 
 
-def _on_disk(folder: Path) -> int:
-    """Return the size of the shards in ``folder`` in bytes, including those being written."""
-    files = folder.iterdir() if folder.is_dir() else ()
-    return sum(512 * file.stat().st_blocks for file in files)
+def _on_disk(output: Path, share: Share) -> int:
+    """Return the bytes of this cache's shards, whose names differ from that of ``output`` in the number.
+
+    Those being written, in hidden folders, are included.
+    """
+    name = escape(output.name).replace(f"{share.number}-of-{share.count}", f"*-of-{share.count}")
+    size, folder = 0, output.parent
+    for file in (*folder.glob(name), *folder.glob(f".{name}{MARK}*/{name}")):
+        with suppress(FileNotFoundError):  # renamed meanwhile
+            size += 512 * file.stat().st_blocks
+    return size
 
 
 def _cache(stage: CacheStage, images: Any, tokenizer: Tokenizer) -> dict[str, Any]:

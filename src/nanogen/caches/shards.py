@@ -125,7 +125,8 @@ def _header(path: Path, shard: tuple[str, int], hash_: str) -> Header:
 def below(path: Path, folder: Path) -> str:
     """Return ``path`` relative to ``folder``; raise UserError if it is outside ``folder``."""
     try:
-        return path.resolve().relative_to(folder.resolve()).as_posix()
+        # A shard itself may be a link to a file in a store.
+        return (path.parent.resolve() / path.name).relative_to(folder.resolve()).as_posix()
     except ValueError:
         raise UserError(
             f"{path}: shards must be in or below {folder}, where their index is; move it there"

@@ -15,12 +15,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--parts",
         type=Path,
         help="folder of finished parts (a tar shard or a run of files each); an interrupted import "
-        "continues from there (default: a hidden folder beside the output)",
+        "continues from there (default: a hidden folder beside the output; with a store always there)",
     )
     parser.add_argument(
         "--shard",
         metavar="K-of-N",
-        help="import only this job's parts into --parts; a last call without --shard joins them",
+        help="import only this job's parts; a last call without --shard joins them",
     )
     parser.add_argument(
         "--workers",
@@ -32,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from nanogen.caches.shards import Share
     from nanogen.cli.stored import data_entry
-    from nanogen.data.image_import import write_images, write_share
+    from nanogen.data.image_import import parts_beside, write_images, write_share
     from nanogen.data.part_workers import cores
     from nanogen.errors import UserError
     from nanogen.files import label, write_json
@@ -43,16 +43,19 @@ def run(args: argparse.Namespace) -> None:
     stage = {**configured, "data": dict(configured["data"])}
     if args.root and stage["data"]["root"] is None:
         stage["data"]["root"] = args.root
-    workers = args.workers or cores()
+    workers, parts = args.workers or cores(), None if stores() else args.parts
     if args.shard is None:
-        write_images(stage, args.output, args.parts, workers)
+        write_images(stage, args.output, parts, workers)
         return
-    if args.parts is None:
-        raise UserError("--shard needs --parts, the folder that all jobs of this import share")
     share = Share.parse(args.shard)
-    if stores() and store_has(data_entry(configured, args.root)):
-        write_json(args.output, label("image_share", 1, stage["hash"], rows={}))
-        return
-    found = write_share(stage, args.parts, share.number, share.count, workers)
+    if stores():
+        entry = data_entry(configured, args.root)
+        if store_has(entry):
+            write_json(args.output, label("image_share", 1, stage["hash"], rows={}))
+            return
+        parts = parts_beside(entry.within(stores()[0]))
+    if parts is None:
+        raise UserError("--shard needs --parts, the folder that all jobs of this import share")
+    found = write_share(stage, parts, share.number, share.count, workers)
     rows = {part.part: part.rows for part in found}
     write_json(args.output, label("image_share", 1, stage["hash"], rows=rows))

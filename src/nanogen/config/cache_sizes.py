@@ -10,8 +10,7 @@ from nanogen.config import licences, own_models, terms
 from nanogen.config.load import latent_shape, load_model, trained_run
 from nanogen.config.schema import PIXELS, Data, Run, Task
 from nanogen.config.study_schema import Study
-from nanogen.data.crop import pixel_bytes
-from nanogen.data.in_place import PLACE_BYTES
+from nanogen.data.stage import PLACE_BYTES, pixel_bytes
 
 FLOAT16 = 2  # bytes
 MEAN_TOKENS = 60  # mean number of tokens of a caption, for the estimate

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from nanogen.data.array_file import array_file
 from nanogen.data.class_names import class_names
 from nanogen.data.image_sets import open_images
 from nanogen.data.source import Example
@@ -24,9 +25,7 @@ class ArrayImages:
                 f"data {stage.name}: {stage.file} contains only validation images; set another "
                 "data.source for training images"
             )
-        path = next(Path(stage.root or "").rglob(str(stage.file)), None)
-        if path is None:
-            raise UserError(f"data {stage.name}: there is no file {stage.file} below {stage.root}")
+        path = array_file(Path(stage.root or ""), stage.file)
         self.images = open_images(path, None)
         if self.images.side != stage.resolution:
             raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -11,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from nanogen.data.content import hash_of
 from nanogen.data.image_sets import ImageSet
 from nanogen.data.walk import PICTURES, walk
 from nanogen.errors import UserError
@@ -48,19 +50,49 @@ def caption_images(folder: Path, images: str, wanted: Sequence[str], side: int) 
     return ImageSet(f"images of {folder}", len(wanted), side, rows)
 
 
+def images_hash(folder: Path, images: str) -> str:
+    """Hash the images of a caption set, 16 hexadecimal digits; the path of ``folder`` does not count.
+
+    Of an archive, names, sizes and checksums of its members count. Of a folder, names and sizes count,
+    and content as in `hash_of`. Raises UserError where there is neither.
+    """
+    if path := _archive_in(folder, images):
+        with _opened(path) as archive:
+            members = sorted(f"{m.filename} {m.file_size} {m.CRC}" for m in archive.infolist())
+        return hash_of((), also=members)
+    found = {path.relative_to(folder).as_posix(): path for path in _pictures(folder, images)}
+    sizes = sorted(f"{name} {os.path.getsize(path)}" for name, path in found.items())
+    return hash_of(found.items(), also=sizes)
+
+
+def _archive_in(folder: Path, images: str) -> Path | None:
+    return next((path for path in walk(folder).files if path.name == f"{images}.zip"), None)
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not a zip archive ({error}); fetch it again") from error
+
+
+def _pictures(folder: Path, images: str) -> list[Path]:
+    found = [path for path in walk(folder).only(PICTURES).files if images in path.parts]
+    if not found:
+        raise UserError(f"{folder} holds neither {images}.zip nor a folder {images} with images")
+    return found
+
+
 def _end(path: str | Path, depth: int) -> str:
     return "/".join(PurePosixPath(path).parts[-depth:])
 
 
 def _archive(folder: Path, images: str, depth: int) -> tuple[Read, set[str]] | None:
     """Open the archive; names of members are only looked up, so one like ``../x`` does no harm."""
-    paths = [path for path in walk(folder).files if path.name == f"{images}.zip"]
-    if not paths:
+    path = _archive_in(folder, images)
+    if path is None:
         return None
-    try:
-        archive = zipfile.ZipFile(paths[0])
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{paths[0]} is not a zip archive ({error}); fetch it again") from error
+    archive = _opened(path)
     members = {_end(member.filename, depth): member for member in archive.infolist()}
 
     def read(name: str) -> bytes:
@@ -71,10 +103,7 @@ def _archive(folder: Path, images: str, depth: int) -> tuple[Read, set[str]] | N
 
 
 def _folder(folder: Path, images: str, depth: int) -> tuple[Read, set[str]]:
-    found = [path for path in walk(folder).only(PICTURES).files if images in path.parts]
-    if not found:
-        raise UserError(f"{folder} holds neither {images}.zip nor a folder {images} with images")
-    paths = {_end(path, depth): path for path in found}
+    paths = {_end(path, depth): path for path in _pictures(folder, images)}
     return lambda name: paths[name].read_bytes(), set(paths)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from nanogen.data.captioned_files import pictures
 from nanogen.data.picture_files import PictureFile, Run, runs
 from nanogen.data.stage import DataStage
+from nanogen.data.walk import below
 from nanogen.errors import UserError
 
 
@@ -22,7 +23,7 @@ class Captioned:
         self.stage, self.left_out, self.root = stage, left_out, Path(stage.root)
         self.side = stage.resolution
         self.classes = ["image"]
-        names = (file.relative_to(self.root).as_posix() for file in pictures(self.root, stage.split))
+        names = (below(file, self.root) for file in pictures(self.root, stage.split))
         found = [PictureFile(name) for name in names if name not in left_out]
         if not found:
             raise UserError(f"data.root: {self.root} holds no readable images with captions")

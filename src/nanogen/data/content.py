@@ -12,8 +12,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nanogen.data.array_file import array_file
 from nanogen.data.captioned_files import caption_of, pictures
 from nanogen.data.photographs import class_folders, class_names, is_exported
+from nanogen.data.stage import DataStage
 from nanogen.data.tar_shards import shards
 from nanogen.data.walk import walk
 from nanogen.errors import UserError
@@ -25,21 +27,24 @@ SAMPLE_BLOCKS = 1 << 14  # for a sample set, which is read completely up to 64 M
 Named = tuple[str, Path]  # the name that is hashed, and the path of the file
 
 
-def content_hash(source: str, root: Path, split: str) -> str:
+def content_hash(source: str, root: Path, split: str, file: str | None = None) -> str:
     """Hash one split of a user's data, 16 hexadecimal digits.
 
     The hash covers the name below ``root``, the size, and the first and last 4 KiB of every file. For
     sets of more than `LOOKED_INTO` files it only covers the names.
 
     Args:
-        source: ``folder`` (photographs by class), ``captioned`` (images with captions) or ``webdataset``
-            (tar shards).
+        source: ``folder`` (photographs by class), ``captioned`` (images with captions), ``webdataset``
+            (tar shards) or ``array`` (a file of validation images).
         root: the folder of the data.
         split: ``train`` or ``val``.
+        file: the name of the file, for ``array``.
 
     Raises:
         UserError: the folder cannot be read.
     """
+    if source == "array":
+        return hash_of(_below(root, [array_file(root, file)]))
     if source == "webdataset":
         return hash_of(_below(root, shards(root, split)))
     if source == "captioned":
@@ -57,9 +62,10 @@ def of_sample_set(path: Path) -> str:
     return hash_of([("samples", path)], blocks=SAMPLE_BLOCKS)
 
 
-def check_content(source: str, root: Path, split: str, planned: str) -> None:
-    """Raise UserError if the data has changed since the step was planned."""
-    if content_hash(source, root, split) != planned:
+def check_content(stage: DataStage) -> None:
+    """Raise UserError if a user's data has changed since the step was planned."""
+    root = Path(str(stage.root))
+    if stage.content and content_hash(stage.source, root, stage.split, stage.file) != stage.content:
         raise UserError(
             f"data.root: {root} has changed since this step was planned; start Snakemake again"
         )

@@ -61,11 +61,6 @@ def centre_crop(image: Image.Image, size: int) -> np.ndarray:
     return np.array(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
-def pixel_bytes(count: int, size: int) -> int:
-    """Return the bytes of ``count`` cropped images."""
-    return 3 * count * size**2
-
-
 def load(file: Path | IO[bytes], size: int) -> np.ndarray:
     """Decode and crop one image file: uint8 (size, size, 3)."""
     with Image.open(file) as image:

@@ -24,6 +24,7 @@ from nanogen.data.exported_tables import (
 from nanogen.data.in_place import in_place
 from nanogen.data.source import Example, Unreadable, caption, evenly
 from nanogen.data.stage import DataStage
+from nanogen.data.walk import below
 from nanogen.errors import UserError
 from nanogen.files import damage_inside
 
@@ -60,7 +61,7 @@ class Exported:
             self.chosen[group] = True
 
     def _names(self) -> list[str]:
-        return [table.path.relative_to(self.root).as_posix() for table in self.tables]
+        return [below(table.path, self.root) for table in self.tables]
 
     def _kept(self, count: int) -> np.ndarray:
         """Return which rows are not left out, bool (N,)."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nanogen.data.walk import walk
+from nanogen.data.walk import below, walk
 from nanogen.data.wordnet import IMAGENET, imagenet_numbers
 from nanogen.errors import UserError
 from nanogen.files import damage
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 SPLITS = {"train": "train", "val": "val|valid|validation"}
 LABELS = ("label", "labels", "cls", "fine_label")
 ROWS = 32  # number of images read at a time
-TABLES = (".parquet", ".arrow")
+# Files that the library leaves beside a data set, which contain results of its own functions.
+CACHES = re.compile(r"(cache-|tmp).*\.arrow")
 
 
 @contextmanager
@@ -144,6 +145,11 @@ class _Batches:
         return map(self._file.get_batch, range(self._file.num_record_batches))
 
 
+def is_table(file: Path) -> bool:
+    """Whether a file is a Parquet or Arrow file of a data set, and not a cache of the library."""
+    return file.suffix in (".parquet", ".arrow") and not CACHES.fullmatch(file.name)
+
+
 def is_of_split(name: str, split: str) -> bool:
     """Whether a file belongs to the split by its name or its folder's; ``name`` is its relative path."""
     return re.search(rf"(^|[-_/.])({SPLITS[split]})[-_/.]", name) is not None
@@ -151,7 +157,7 @@ def is_of_split(name: str, split: str) -> bool:
 
 def tables(root: Path, split: str) -> list[Table]:
     """Return the files of a split, ordered by name; raise UserError if there are none."""
-    files = {file.relative_to(root).as_posix(): file for file in walk(root).only(TABLES).files}
+    files = {below(file, root): file for file in filter(is_table, walk(root).files)}
     found = [file for name, file in files.items() if is_of_split(name, split)]
     if not found and split == "train":
         found = [file for name, file in files.items() if not is_of_split(name, "val")]
@@ -218,7 +224,11 @@ def class_names(root: Path) -> list[str]:
     names = metadata.get("info", {}).get("features", {}).get(label, {}).get("names")
     if names:
         return list(names)
-    count = int(labels_of(found).max()) + 1
+    count = int(labels_of(found).max(initial=-1)) + 1
+    if not count:
+        raise UserError(
+            f"data.root: the training files in {root}, such as {found[0].path}, have no rows"
+        )
     return imagenet_numbers() if count == IMAGENET else [str(k) for k in range(count)]
 
 
@@ -229,4 +239,4 @@ def labels_of(found: list[Table]) -> np.ndarray:
         for table in found
         for batch in table.batches(columns(table)[1])
     ]
-    return np.concatenate(parts).astype(np.int64)
+    return np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)

@@ -10,7 +10,7 @@ from nanogen.data.photographs import class_folders, class_names, outside_classes
 from nanogen.data.picture_files import PictureFile, Run, runs
 from nanogen.data.source import caption, evenly
 from nanogen.data.stage import DataStage
-from nanogen.data.walk import walk
+from nanogen.data.walk import below, walk
 from nanogen.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Folder:
                     + nearest(name, self.classes)
                 )
         groups = [
-            [name for name in map(self._name, _files(folder)) if name not in left_out]
+            [name for file in _files(folder) if (name := below(file, self.root)) not in left_out]
             for folder in folders.values()
         ]
         for folder, group in zip(folders.values(), groups, strict=True):
@@ -70,9 +70,6 @@ class Folder:
             for k, group in zip(labels, chosen, strict=True)
             for name in group
         ]
-
-    def _name(self, file: Path) -> str:
-        return file.relative_to(self.root).as_posix()
 
     @property
     def count(self) -> int:

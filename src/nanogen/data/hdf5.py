@@ -219,12 +219,6 @@ def stored(file: h5py.File, name: str) -> Stored:
     return place
 
 
-def stored_in(path: Path, name: str) -> Stored:
-    """Locate a dataset (`stored`) in a file that is not open and whose header has been checked."""
-    with whole(path), _opened(path) as file:
-        return stored(file, name)
-
-
 def memmap(file: h5py.File, name: str) -> np.ndarray:
     """Return a read-only memory map of the contiguous dataset ``name``."""
     place = stored(file, name)

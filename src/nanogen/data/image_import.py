@@ -17,12 +17,11 @@ import numpy as np
 
 from nanogen.data import hdf5, part_workers
 from nanogen.data.content import check_content
-from nanogen.data.crop import pixel_bytes
 from nanogen.data.images import FORMAT, LEFT_OUT, VERSION
 from nanogen.data.in_place import in_place
 from nanogen.data.parts import Finished, block_of, blocks, columns, kind_of, path_of
 from nanogen.data.source import Drawn, Imported
-from nanogen.data.stage import DataStage
+from nanogen.data.stage import DataStage, pixel_bytes
 from nanogen.errors import UserError
 from nanogen.files import label, write_text
 from nanogen.text import one_line
@@ -81,30 +80,36 @@ def write_images(
 
     Args:
         parts: folder in which finished parts (`nanogen.data.parts`) are kept until all are finished; by
-            default a hidden folder next to ``output``.
+            default `parts_beside` the output.
         workers: number of processes; the output does not depend on it.
     """
     output, stage = Path(output), DataStage.from_json(content)
     started = time.monotonic()
     if stage.source in DRAWN:
+        check_content(stage)
         drawn = DRAWN[stage.source](stage)
         count, classes = len(drawn), drawn.classes
         hdf5.announce(output, "images", count, pixel_bytes(count, stage.resolution))
         _write(_drawn(drawn, stage), count, output, _header(stage, classes))
     else:
         source = _opened(stage)
-        parts = parts or output.with_name(f".{output.name}.parts")
+        parts = parts or parts_beside(output)
         found, left_out = _finished(source, stage, output, parts, workers)
         classes = source.classes
         count = min(stage.images, sum(part.rows for part in found))
         if not count:
             raise UserError(f"data.root: {stage.root} holds no readable images")
         _join(found, count, stage, source.side, output, _header(stage, classes, left_out))
-        shutil.rmtree(parts)
+        shutil.rmtree(parts, ignore_errors=True)  # a job of another study may still write there
     log.info(
         "%s: %d images of %d classes in %.1f s",
         *(output, count, len(classes), time.monotonic() - started),
     )
+
+
+def parts_beside(output: Path) -> Path:
+    """Return the hidden folder next to an image file in which its finished parts are kept."""
+    return output.with_name(f".{output.name}.parts")
 
 
 def write_share(
@@ -125,8 +130,7 @@ def write_share(
 
 
 def _opened(stage: DataStage) -> Imported:
-    if stage.content:
-        check_content(stage.source, Path(str(stage.root)), stage.split, stage.content)
+    check_content(stage)
     if stage.store == "places":
         in_place(stage)  # raises UserError where images cannot stay
     return IMPORTED[stage.source](stage)
@@ -156,9 +160,15 @@ def _finished(
         source = again
 
 
-def _where(shard: Path) -> str:
-    """Return the path of a shard, or the target of a link, which remains when the link is removed."""
-    return os.path.normpath(shard.parent / os.readlink(shard)) if shard.is_symlink() else str(shard)
+def _where(shard: Path, folder: Path) -> str:
+    """Return the path of a shard, or the target of a link, which remains when the link is removed.
+
+    If it is given by a relative path, it becomes relative to the real path of ``folder``, that of the
+    image file, so that both can be moved together and read from anywhere.
+    """
+    target = shard.parent / os.readlink(shard) if shard.is_symlink() else shard
+    path = os.path.join(os.path.realpath(target.parent), target.name)
+    return path if target.is_absolute() else os.path.relpath(path, os.path.realpath(folder))
 
 
 def _announce(count: int, stage: DataStage, output: Path, parts: Sequence[Path]) -> None:
@@ -220,7 +230,7 @@ def _join(
     if side is None:
         header = {**header, "side": stage.resolution}
         paths = [Path(str(stage.root)) / part.part for part in parts]
-        shards = json.dumps([(_where(path), path.stat().st_size) for path in paths])
+        shards = json.dumps([(_where(path, output.parent), path.stat().st_size) for path in paths])
     _write(rows, count, output, header, shards)
 
 

@@ -17,6 +17,8 @@ from typing import IO, TypeVar
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.images import located
+from nanogen.data.shard_images import ShardImages
 from nanogen.data.walk import PICTURES, Found, walk
 from nanogen.errors import UserError
 from nanogen.files import damage, explained
@@ -61,9 +63,9 @@ class ImageSet:
 def of_hdf5(path: Path, name: str, start: int = 0, stop: int | None = None) -> ImageSet:
     """Return the images ``start`` to ``stop`` of an HDF5 file, which are read when needed.
 
-    Raises UserError if the file is missing or damaged.
+    Raises UserError if the file is missing or damaged, or of another format than images or samples.
     """
-    images = hdf5.stored_in(path, "images")
+    images = _located(path)
     stop = images.shape[0] if stop is None else stop
     return ImageSet(name, stop - start, images.shape[1], lambda: images.rows(start, stop))
 
@@ -207,7 +209,7 @@ def array_names(path: Path) -> list[str]:
     try:
         with explained(path, "read"), zipfile.ZipFile(path) as file:
             return [name.removesuffix(".npy") for name in file.namelist()]
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, RuntimeError, ValueError) as error:
         raise UserError(f"{path} is not a readable .npz file, perhaps truncated ({error})") from error
 
 
@@ -216,11 +218,11 @@ def _npz(path: Path) -> _Array:
     names = array_names(path)
     if ARRAY not in names:
         raise UserError(f"{path} has no images: expected an array {ARRAY}, it holds {', '.join(names)}")
-    with zipfile.ZipFile(path) as archive, archive.open(f"{ARRAY}.npy") as member:
-        try:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{ARRAY}.npy") as member:
             shape, by_column, dtype = _header(member)
-        except ValueError as error:
-            raise UserError(f"{path}: arr_0 is not a numpy array ({error})") from error
+    except Exception as error:  # zipfile, zlib and NumPy's parser raise errors of many types
+        raise UserError(f"{path}: arr_0 is not a numpy array ({damage(error, path)})") from error
     _checked(path, "arr_0", shape, dtype)
     if by_column:
         raise UserError(f"{path}: arr_0 is stored by columns; save it with np.ascontiguousarray")
@@ -252,11 +254,15 @@ def _npz_rows(path: Path, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
             yield np.frombuffer(data, np.uint8).reshape(shape[1:])
 
 
-def _hdf5(path: Path) -> _Array:
+def _located(path: Path) -> hdf5.Stored | ShardImages:
     kind = hdf5.kind(path)
     if kind not in ("images", "samples"):
         raise UserError(f"{path} is of format {kind}; images are in files of format images or samples")
     with hdf5.opened(path, kind, 1) as file:
-        images = hdf5.stored(file, "images")
+        return located(file)
+
+
+def _hdf5(path: Path) -> _Array:
+    images = _located(path)
     _checked(path, "images", images.shape, images.dtype)
     return _Array(path, images.shape, images.rows)

@@ -6,35 +6,34 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import h5py
 import numpy as np
 
 from nanogen.data import hdf5
 from nanogen.data.rows import Rows
+from nanogen.data.shard_images import ShardImages
 from nanogen.errors import UserError
 from nanogen.text import parsed
-
-if TYPE_CHECKING:
-    from nanogen.data.shard_images import ShardImages
 
 FORMAT, VERSION = "images", 1
 LEFT_OUT = "left_out"  # attribute: number of unreadable files that the import left out
 
 
-def _images(file: h5py.File) -> Any:
-    """Return the images uint8 (N, H, W, 3) of an open file: a memory map, or a reader of shards."""
+def located(file: h5py.File) -> hdf5.Stored | ShardImages:
+    """Locate the images uint8 (N, H, W, 3) of an open file: in it, or in the shards that it names."""
     if "places" not in file:
-        return hdf5.memmap(file, "images")
-    from nanogen.data.shard_images import ShardImages
-
+        return hdf5.stored(file, "images")
     # The list of shards can be longer than an HDF5 attribute's 64 KiB; older files have it there.
     shards = file["shards"][()] if "shards" in file else file.attrs["shards"]
-    return ShardImages(json.loads(shards), file["places"][:], int(file.attrs["side"]))
+    folder = Path(os.path.realpath(file.filename)).parent
+    found = [(folder / path, size) for path, size in json.loads(shards)]
+    return ShardImages(found, file["places"][:], int(file.attrs["side"]))
 
 
 def _classes(file: h5py.File) -> list[str]:
@@ -77,8 +76,8 @@ class ImageFile:
             self.hash, self.split, self.task = (str(file.attrs[k]) for k in ("hash", "split", "task"))
             self.classes: list[str] = _classes(file)
             self.left_out = int(file.attrs.get(LEFT_OUT, 0))
-            self.images = _images(file)
-            self._stored = None if "places" in file else hdf5.stored(file, "images")
+            self._located = located(file)
+            self.images: Any = self._located if "places" in file else hdf5.memmap(file, "images")
             self.labels: np.ndarray = file["labels"][:]
             _check(file, self.images.shape, self.labels)
             self.masks = hdf5.memmap(file, "masks") if "masks" in file else None
@@ -88,7 +87,7 @@ class ImageFile:
 
     def rows(self) -> Rows | ShardImages:
         """Return the images for reading in large requests; see ``nanogen.data.rows``."""
-        return Rows([self._stored]) if self._stored else self.images
+        return Rows([self._located]) if isinstance(self._located, hdf5.Stored) else self._located
 
     def _strings(self, name: str) -> list[str]:
         with hdf5.opened(self.path, FORMAT, VERSION, self.hash) as file:

@@ -8,33 +8,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nanogen.data.crop import pixel_bytes
 from nanogen.data.exported_tables import Table, is_arrow, tables
 from nanogen.data.photographs import is_exported
-from nanogen.data.stage import DataStage
+from nanogen.data.stage import DataStage, pixel_bytes
 from nanogen.errors import UserError
-
-PLACE_BYTES = 24  # of an image's location
 
 
 def in_place(stage: DataStage) -> bool:
     """Whether the images of a split stay where they are.
 
     ``data.store: auto`` leaves them in tar shards, and in Arrow files if these are smaller than the
-    pixels would be. Raises UserError for ``places`` if images cannot stay where they are.
+    pixels of the images in them would be. Raises UserError for ``places`` if images cannot stay where
+    they are.
     """
     if stage.store == "pixels" or not stage.root:
         return False
     if stage.source == "webdataset":
         return True
     found = _arrow_files(stage)
-    if stage.store == "places" and not found:
-        raise UserError(
-            "data.store places: only images in tar shards (source: webdataset) and in uncompressed "
-            f"Arrow files can stay where they are, but {stage.root} has other files; use pixels"
-        )
+    if stage.store == "places":
+        if not found:
+            raise UserError(
+                "data.store places: only images in tar shards (source: webdataset) and in uncompressed "
+                f"Arrow files can stay where they are, but {stage.root} has other files; use pixels"
+            )
+        return True
     size = sum(table.path.stat().st_size for table in found)
-    return size > 0 and (stage.store == "places" or size < pixel_bytes(stage.images, stage.resolution))
+    if not found or size >= pixel_bytes(stage.images, stage.resolution):
+        return False  # without counting rows
+    count = min(stage.images, sum(table.rows for table in found))
+    return size < pixel_bytes(count, stage.resolution)
 
 
 def _arrow_files(stage: DataStage) -> list[Table]:

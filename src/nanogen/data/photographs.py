@@ -20,14 +20,14 @@ LAYOUT = (
 
 def is_exported(root: Path | str) -> bool:
     """Whether ``root`` contains tables. Class folders are not searched, since they can be large."""
-    from nanogen.data.exported_tables import TABLES
+    from nanogen.data.exported_tables import is_table
 
     root = Path(root)
     train = root / "train"
     if not root.is_dir():
         return False
     files = entries(train).files if train.is_dir() else walk(root).files
-    return any(file.suffix in TABLES for file in files)
+    return any(map(is_table, files))
 
 
 def class_names(root: Path | str) -> list[str]:

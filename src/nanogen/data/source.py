@@ -93,8 +93,9 @@ class Imported(Protocol):
     """
 
     classes: list[str]
-    side: int | None
 
+    @property
+    def side(self) -> int | None: ...
     @property
     def count(self) -> int | None: ...
 

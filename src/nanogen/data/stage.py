@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+PLACE_BYTES = 24  # of the location of an image that stays in its file
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataStage:
@@ -59,3 +61,8 @@ class DataStage:
             unreadable=data["unreadable"],
             content=content.get("content"),
         )
+
+
+def pixel_bytes(count: int, side: int) -> int:
+    """Return the bytes of ``count`` square images uint8 (side, side, 3)."""
+    return 3 * count * side**2

@@ -1,7 +1,7 @@
 """Find the tar shards of a split.
 
-They are in ROOT/train and ROOT/val, at any depth. Without these folders, the last shard in ROOT, ordered
-by path, is the validation split.
+They are in ROOT/train and ROOT/val, at any depth. If there is neither of these folders, the last shard
+in ROOT, ordered by path, is the validation split.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from nanogen.data.walk import walk
+from nanogen.data.walk import split_folder, walk
 from nanogen.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -19,8 +19,8 @@ def shards(root: Path, split: str) -> list[Path]:
     """Return the tar files of a split, ordered by path; raise UserError if there are none."""
     if not root.is_dir():
         raise UserError(f"data.root: there is no folder {root}; expected tar shards there")
-    if (root / split).is_dir():
-        found = _tar_files(root / split)
+    if own := split_folder(root, split):
+        found = _tar_files(own)
     else:
         every = _tar_files(root)
         if len(every) == 1:

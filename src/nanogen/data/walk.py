@@ -13,8 +13,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nanogen.errors import UserError
 from nanogen.files import explained
-from nanogen.text import one_line
+from nanogen.text import check_storable, one_line
 
 # Formats that training reads. When images are scored, other formats are passed over and named.
 PICTURES = frozenset(
@@ -98,6 +99,29 @@ def entries(folder: Path) -> Found:
         if isinstance(paths, list):
             paths.sort()
     return found
+
+
+def split_folder(root: Path, split: str) -> Path | None:
+    """Return ROOT/train or ROOT/val; None if there is neither, so that ``root`` holds both splits.
+
+    Raises UserError if there is only the other folder: the splits would overlap otherwise.
+    """
+    own, other = root / split, root / {"train": "val", "val": "train"}[split]
+    if own.is_dir():
+        return own
+    if other.is_dir():
+        name = {"train": "training", "val": "validation"}[split]
+        raise UserError(
+            f"data.root: {other} exists but {own} does not; name the {name} folder {split!r}"
+        )
+    return None
+
+
+def below(file: Path, root: Path) -> str:
+    """Return a file's path below the root of a user's data; raise UserError if it cannot be stored."""
+    name = file.relative_to(root).as_posix()
+    check_storable(name, f"data.root: the name of the file {os.fsencode(file)!r}")
+    return name
 
 
 def _sort_in(found: Found, path: Path, entry: os.DirEntry[str]) -> None:

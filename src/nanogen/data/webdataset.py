@@ -17,6 +17,7 @@ from nanogen.data.source import Example, Unreadable
 from nanogen.data.stage import DataStage
 from nanogen.data.tar_samples import Sample, UnreadableSample, opened, samples
 from nanogen.data.tar_shards import shards
+from nanogen.data.walk import below
 from nanogen.errors import UserError
 from nanogen.files import damage_inside, explained
 from nanogen.text import decoded, parsed, unstorable
@@ -38,7 +39,7 @@ def captions(content: bytes, suffix: str) -> tuple[str, str]:
         raise UnreadableSample(str(error)) from error
     if isinstance(found, Mapping):
         short, dense = (
-            next((found[key] for key in keys if found.get(key)), None)
+            next((found[key] for key in keys if str(found.get(key) or "").strip()), None)
             for keys in (SHORT_KEYS, DENSE_KEYS)
         )
         short, dense = short or dense, dense or short
@@ -69,7 +70,7 @@ class Shards:
         self.shards = shards(self.root, stage.split)
 
     def parts(self) -> list[Shard]:
-        names = [path.relative_to(self.root).as_posix() for path in self.shards]
+        names = [below(path, self.root) for path in self.shards]
         return [Shard(*shard, self.side) for shard in zip(self.shards, names, strict=True)]
 
     def filled(self, unreadable: set[str]) -> Shards:
