@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,12 +50,12 @@ def jpeg(seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def write_mjhq(folder: Path) -> None:
+def write_mjhq(folder: Path, first: int = 0) -> None:
     folder.mkdir(parents=True)
     (folder / "meta_data.json").write_text(json.dumps(MJHQ))
     with zipfile.ZipFile(folder / "mjhq30k_imgs.zip", "w") as archive:
         archive.writestr("../../outside.jpg", b"never written")
-        for seed, (name, entry) in enumerate(MJHQ.items()):
+        for seed, (name, entry) in enumerate(MJHQ.items(), start=first):
             archive.writestr(f"mjhq30k_imgs/{entry['category']}/{name}.jpg", jpeg(seed))
 
 
@@ -173,6 +174,42 @@ def test_moments_of_the_user_take_the_place_of_images(study, hub, tmp_path):
     after = stages.caption_reference(study, "coco")
     assert after["moments"]
     assert after["hash"] != before["hash"]
+
+
+def _hashes(study, name: str) -> tuple[str, str]:
+    """The hashes of the prompts, on which samples depend, and of the reference."""
+    return stages.prompts(study)["hash"], stages.caption_reference(study, name)["hash"]
+
+
+def _with(sets: dict):
+    captions = {**sets, "prompts": COUNT}
+    return load_study("nano", {"methods": ["jit"], "evaluation": {"captions": captions}})
+
+
+@pytest.mark.parametrize(("name", "write"), [("coco", write_coco), ("mjhq", write_mjhq)])
+def test_a_users_set_counts_by_its_content_and_not_by_its_path(tmp_path, name, write):
+    first, second = tmp_path / "first", tmp_path / "second"
+    write(first)
+    before = _hashes(_with({name: str(first)}), name)
+    first.rename(second)
+    moved = _with({name: str(second)})
+    assert _hashes(moved, name) == before
+    assert stages.caption_reference(moved, name)["source"] == str(second)
+    assert stages.prompts(moved)["captions"][name]["source"] == str(second)
+    if name == "coco":
+        (second / "val2014" / COCO["images"][0]["file_name"]).write_bytes(jpeg(99))
+    else:
+        shutil.rmtree(second)
+        write(second, first=99)
+    prompts, reference = _hashes(_with({name: str(second)}), name)
+    assert prompts == before[0]  # no image is drawn again
+    assert reference != before[1]
+
+
+def test_a_set_on_the_hub_counts_by_its_name(study):
+    stage = stages.caption_reference(study, "mjhq")
+    assert stage["source"] == "playgroundai/MJHQ-30K"
+    assert "images" not in stage
 
 
 def test_mistakes_are_sentences(study, hub, tmp_path):

@@ -107,6 +107,43 @@ def test_a_comparison_holds_fails_or_is_within_the_reach_of_both_numbers(check, 
     assert found == expected
 
 
+def _scored(check, rows):
+    """Judge a check of GenEval and FID by rows (family, FID, GenEval, half of GenEval's interval)."""
+    tables = {"table2": [], "table3": []}
+    for place, (family, fid, score, half) in enumerate(rows):
+        about = {"method": f"m{place}", "name": f"m{place}", "family": family}
+        ends = {} if half is None else {"geneval_low": score - half, "geneval_high": score + half}
+        tables["table2"].append({**about, "fid": fid})
+        tables["table3"].append({**about, "geneval": score, **ends})
+    claims = _claims(check)
+    (found,) = verdict.judge(Numbers(tables, claims, claims.measured))
+    return found
+
+
+WEAKER = {
+    "kind": "weaker", "fid": "table2.fid", "scores": ["table3.geneval"],
+    "over": {"families": ["rae"]}, "than": {"families": ["rae", "vae"]},
+}  # fmt: skip
+ABOVE = {"kind": "pairs", "pairs": [["m0", "m1"]], "columns": ["table3.geneval"], "expect": "better"}
+ROWS = [("rae" if k % 2 else "vae", 2.0 + k, 0.9 - 0.02 * (k if k % 2 else -k), None) for k in range(16)]
+
+
+def test_a_weaker_correlation_is_told_from_eight_methods_on():
+    told, untold = _scored(WEAKER, ROWS), _scored(WEAKER, ROWS[:15])
+    assert (told.verdict, "8 against 16 methods" in told.numbers) == ("fails", True)
+    assert (untold.verdict, untold.numbers) == ("cannot be told", "GenEval: 7 methods are too few")
+    turned = {**WEAKER, "over": WEAKER["than"], "than": WEAKER["over"]}
+    assert _scored(turned, ROWS[:15]).numbers == "GenEval: 7 methods are too few"
+
+
+@pytest.mark.parametrize(
+    ("half", "expected"), [(0.05, "holds"), (0.08, "cannot be told"), (None, "holds")]
+)
+def test_the_interval_of_a_table_counts_before_the_binomial_one(half, expected):
+    found = _scored(ABOVE, [("vae", 9.0, 0.7, half), ("vae", 9.0, 0.8, half)])
+    assert found.verdict == expected
+
+
 def test_most_needs_more_than_half_whatever_the_untold_are():
     assert verdict.most([True, True, None]) is True
     assert verdict.most([True, False, None]) is None

@@ -98,6 +98,9 @@ def test_genevals_own_file_is_read_whole():
         ({"include": [{"class": "cup", "count": 0}]}, "'count' of 'cup'"),
         ({"include": [{"class": "cup", "count": 1, "position": ["near", 0]}]}, "'position' of 'cup'"),
         ({"include": [{"class": "cup", "count": 1, "position": ["above", 0]}]}, "earlier object"),
+        ({"benchmark": "dpg"}, "prompt 1: 'benchmark' is not a key of GenEval's metadata"),
+        ({"images": 8}, "prompt 1: 'images' is not a key"),
+        ({"item_id": "0"}, "prompt 1: 'item_id' is not a key"),
     ],
 )
 def test_a_broken_entry_is_named(tmp_path: Path, broken: dict, sentence: str):

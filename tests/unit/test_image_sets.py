@@ -85,6 +85,13 @@ def test_what_cannot_be_scored_is_said(tmp_path):
     np.savez(tmp_path / "none.npz", IMAGES[:0])
     whole = (tmp_path / "named.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.npz").touch()
+    np.savez_compressed(tmp_path / "packed.npz", IMAGES)
+    packed = (tmp_path / "packed.npz").read_bytes()
+    central = packed.rindex(b"PK\x01\x02") + 6  # where the version that reads it is
+    (tmp_path / "version.npz").write_bytes(packed[:central] + b"\xff" + packed[central + 1 :])
+    start = packed.index(b"arr_0.npy") + 40  # in the compressed bytes
+    (tmp_path / "stream.npz").write_bytes(packed[:start] + b"\xff" * 20 + packed[start + 20 :])
     for path, says in (
         (tmp_path / "absent", "does not exist"),
         (empty, "holds no images"),
@@ -96,6 +103,9 @@ def test_what_cannot_be_scored_is_said(tmp_path):
         (tmp_path / "named.npz", "expected an array arr_0, it holds images"),
         (tmp_path / "none.npz", "arr_0 is empty"),
         (tmp_path / "cut.npz", "truncated"),
+        (tmp_path / "empty.npz", "truncated"),
+        (tmp_path / "version.npz", "is not a readable .npz file"),
+        (tmp_path / "stream.npz", "arr_0 is not a numpy array"),
         (samples_of(tmp_path / "latents.h5", IMAGES, "latents"), "of format latents"),
         (samples_of(tmp_path / "other.txt", IMAGES), "a folder, an .npz or an .h5 file"),
     ):

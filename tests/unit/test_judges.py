@@ -99,6 +99,15 @@ def test_answers_do_not_depend_on_the_batch(folders, name):
     assert len(set(together.probability.round(12))) == len(ROWS)
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_another_networks_folder_is_refused(tmp_path, name):
+    (tmp_path / "config.json").write_text('{"architectures": ["BlipForQuestionAnswering"]}')
+    model = load_model(study(name), name)
+    sentence = f"holds a BlipForQuestionAnswering, not a {model.model_class}; give the folder of"
+    with pytest.raises(UserError, match=sentence):
+        load_vqa(tmp_path, model)
+
+
 # ----------------------------------------------------------------- files as they are published
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from measured import FIDS, write_smoke
+from measured import FIDS, write_metric, write_smoke
 
 from nanogen.cli import main
+from nanogen.config import load_study, stages
 from nanogen.config.paths import Paths
 from nanogen.config.yaml_files import CONFIG
+from nanogen.data import hdf5
+from nanogen.files import label
 
 SCHEMA = CONFIG / "schema" / "entry.schema.json"
 
@@ -105,6 +108,47 @@ def test_files_of_something_else_do_not_prove_a_claim(study, capsys, named, said
     assert said in refused(capsys, "submit", "--check", path, "--results", "results/smoke")
 
 
+def test_numbers_of_another_number_of_steps_do_not_prove_a_claim(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = '{"methods": ["meanflow"]}'
+    study = load_study("smoke", json.loads(given))
+    for variant, value in {"cfg": 9.0, "cfg-nfe2": 6.0}.items():
+        stage = stages.distribution(study, "meanflow", variant)
+        write_metric(Paths(study), stage, ("imagenet", "meanflow", variant, "fid"), {"fid": value})
+    folder = submitted("--given", given)
+    assert sorted(path.stem for path in folder.iterdir()) == ["meanflow-nfe1", "meanflow-nfe2"]
+    assert main(["submit", "--check", "entries", "--results", "results/smoke"]) == 0
+    one, two = (folder / f"meanflow-nfe{steps}.json" for steps in (1, 2))
+    entries = one.read_text(), two.read_text()
+    one.write_text(entries[1].replace('"meanflow-nfe2"', '"meanflow-nfe1"'))
+    said = refused(capsys, "submit", "--check", one, "--results", "results/smoke")
+    assert "meanflow-nfe1's entry" in said
+    assert "holds fid of meanflow on imagenet (cfg-nfe2)" in said
+    two.write_text(entries[0].replace('"meanflow-nfe1"', '"meanflow-nfe2"'))
+    said = refused(capsys, "submit", "--check", two, "--results", "results/smoke")
+    assert "meanflow-nfe2's entry" in said
+    assert "holds fid of meanflow on imagenet (cfg)" in said
+
+
+def test_an_invented_protocol_is_refused(study, capsys):
+    path = submitted() / "jit.json"
+    changed(path, "fid by the test's protocol", "fid of 50000 images")
+    said = refused(capsys, "submit", "--check", path, "--results", "results/smoke")
+    assert "claims the protocol 'fid of 50000 images'" in said
+    assert "results/smoke/runs/imagenet/jit/cfg/metrics/fid.json gives \"fid by the test's" in said
+
+
+def test_an_invented_number_of_images_is_refused_where_the_samples_are_there(study, capsys):
+    path = submitted() / "jit.json"
+    samples = Path(Paths(study).samples("jit", "t2i", "cfg"))
+    with hdf5.create(samples, label("samples", 1, "0" * 16)) as file:
+        file.create_dataset("images", shape=(3, 8, 8, 3), dtype="uint8")
+    assert main(["submit", "--check", str(path), "--results", "results/smoke"]) == 0  # null: unknown
+    changed(path, '"samples": null', '"samples": 50000')
+    said = refused(capsys, "submit", "--check", path, "--results", "results/smoke")
+    assert f"claims 50000 images, but {samples} holds 3" in said
+
+
 def test_a_file_that_was_changed_since_is_noticed(study, capsys):
     path = submitted() / "jit.json"
     changed(metric(study, "jit", "imagenet", "fid"), "fid by the test's protocol", "fid by another one")
@@ -179,6 +223,9 @@ def test_the_board_shows_both_axes_and_ranks_within_a_source(study):
     assert (jit["imagenet_rank"], jit["t2i_rank"], jit["axes"]) == ("3", "3", "both")
     assert rows["paper (published)", "flux2-vae"]["imagenet_rank"] == "1"
     assert rows["smoke", "sd-vae-mse"]["t2i_rank"] == "1"
+    public = rows["paper (published)", "flux-2"]
+    assert (public["geneval"], public["t2i_rank"]) == ("0.854", "")
+    assert public["axes"] == "task-specific: text to image"
     text = Path("board.md").read_text()
     assert "**7.12**" in text  # best of its source, though the paper has lower ones
     assert "**1.37**" in text

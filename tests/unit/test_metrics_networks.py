@@ -266,6 +266,9 @@ def test_missing_or_cut_weights_are_refused(study, build, tmp_path):
     model = load_model(study, "inception")
     with pytest.raises(UserError, match=r"no config\.json"):
         load_extractor(tmp_path, model)
+    (tmp_path / "config.json").write_text('{"architectures": ["CLIPModel"]}')
+    with pytest.raises(UserError, match=r"holds a CLIPModel, not a nanogen\.SmallInception"):
+        load_extractor(tmp_path, model)
     folder = build("inception")[0]
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     with pytest.raises(UserError, match=r"no model\.safetensors"):

@@ -221,6 +221,16 @@ DIRECT = {
 }
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_answers_as_the_cpu_does(saved, pairs):
+    name, folder, *_ = saved
+    answering = load_vqa(folder, config(name))
+    assert next(answering.network.parameters()).is_cuda
+    found = answering.answer(*pairs)
+    on_cpu = type(answering)(answering.network.cpu(), answering.processor).answer(*pairs)
+    np.testing.assert_allclose(found.probability, on_cpu.probability, rtol=1e-2)
+
+
 def test_a_model_that_cannot_answer_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot answer questions; did you mean 'BlipForQuestion"):
         load_vqa(tmp_path, config("BlipForQuestionAnswer"))

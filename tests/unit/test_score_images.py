@@ -153,6 +153,11 @@ def test_mistakes_are_sentences(place, monkeypatch, capsys, tmp_path):
     assert "convnext has no classes" in refused(
         capsys, *usual, "--extractor", "convnext=convnext", "--metrics", "is"
     )
+    twice = refused(capsys, *usual, *inception, "--extractor", "inception=other")
+    assert "--extractor inception=other: inception is given twice" in twice
+    first = ("--extractor", "convnext=convnext", *inception, "--metrics", "sfid")
+    without = refused(capsys, *usual[:3], "statistics.h5", *first)
+    assert "no spatial features of convnext, which sfid needs: give inception as the first" in without
     assert "of kind vae, not an extractor" in refused(capsys, *usual, "--extractor", "sd-vae-mse=x")
     assert "--batch-size 0" in refused(capsys, *usual, *inception, "--batch-size", "0")
     assert "statistics.h5 has no extractor" not in refused(
@@ -194,3 +199,14 @@ def test_moments_of_another_kind_are_refused(tmp_path):
         read_moments(tmp_path / "right.npz", 4)
     with pytest.raises(UserError, match="does not hold mu_s"):
         read_moments(tmp_path / "right.npz", spatial=True)
+
+
+def test_a_damaged_file_of_moments_is_a_sentence(tmp_path):
+    (tmp_path / "empty.npz").touch()
+    np.savez_compressed(tmp_path / "packed.npz", mu=np.arange(99.0), sigma=np.eye(99))
+    packed = (tmp_path / "packed.npz").read_bytes()
+    start = packed.index(b"mu.npy") + 40  # in the compressed bytes
+    (tmp_path / "stream.npz").write_bytes(packed[:start] + b"\xff" * 20 + packed[start + 20 :])
+    for name in ("empty", "stream"):
+        with pytest.raises(UserError, match=rf"{name}\.npz does not hold mu and sigma"):
+            read_moments(tmp_path / f"{name}.npz")

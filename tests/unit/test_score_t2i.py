@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from nanogen.data.images import ImageFile
 from nanogen.data.prompted_images import drawn_images, read_image
 from nanogen.errors import UserError
 from nanogen.files import read_json
-from nanogen.models.card import write_card
+from nanogen.models.card import CARD, write_card
 from nanogen.small_networks.detector import train_detector
 from nanogen.small_networks.vqa import train_vqa
 
@@ -198,6 +199,16 @@ def test_images_of_others_are_asked_about_their_prompts(vqa, drawn, tmp_path):
     same = ("genai_bench", "genai_bench_low", "genai_bench_high")  # a list has no tags
     assert again == {key: found["genai"]["values"][key] for key in same}
     assert score(*texts, "--metrics", "dpg", *options) == 2
+
+
+@pytest.mark.slow
+def test_a_given_network_answers_instead_of_the_studys(vqa, drawn, tmp_path):
+    folder = shutil.copytree(vqa, tmp_path / "blip", ignore=shutil.ignore_patterns(CARD))
+    options = ("--metrics", "dpg,genai", "--vqa", str(folder), "--output", str(tmp_path))
+    assert score(*drawn, *options) == 0  # the study paper has mPLUG and CLIP-FlanT5
+    for name in ("dpg", "genai"):
+        protocol = read_json(tmp_path / f"{name}.json")["protocol"]
+        assert "; vqa: the answer yes is more probable" in protocol
 
 
 def test_bad_input_is_said_before_any_network_is_loaded(drawn, tmp_path, capsys):

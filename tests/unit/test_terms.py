@@ -25,7 +25,7 @@ from nanogen.data.pixels import to_signed, to_uint8
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.models.network_files import save_network
-from nanogen.models.perceptual import load_perceptual
+from nanogen.models.perceptual import SMALL_INCEPTION, load_perceptual
 from nanogen.models.small_inception import SmallInception
 from nanogen.objectives import PREDICTIONS, objective_of, term_networks
 from nanogen.objectives.batch import Batch
@@ -275,7 +275,8 @@ def frozen(tiny, tmp_path) -> tuple[dict, dict[str, Path]]:
     torch.manual_seed(3)
     folders["inception"].mkdir()
     arguments = {"classes": 5, "stem": 8, "width": 8}
-    save_network(SmallInception(**arguments), {"arguments": arguments}, folders["inception"])
+    named = {"_class_name": SMALL_INCEPTION, "arguments": arguments}
+    save_network(SmallInception(**arguments), named, folders["inception"])
     keys = {"hidden_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "patch_size": 8}
     config = Dinov2WithRegistersConfig(image_size=32, num_register_tokens=4, **keys)
     network = Dinov2WithRegistersModel(config).eval()

@@ -187,7 +187,7 @@ def _weaker(check: schema.Weaker, numbers: Numbers) -> Findings:
         seed = seed_for("weaker", check.fid, score)
         told = strength_difference(x, y, first, second, seed) if points else None
         if told is None:
-            yield Finding(None, f"{_heading(score)}: {int(first.sum())} methods are too few")
+            yield Finding(None, f"{_heading(score)}: {min(sum(first), sum(second))} methods are too few")
             continue
         whole, (low, high) = told
         text = f"|r| differs by {shown(whole)}, {shown(low)} to {shown(high)}"

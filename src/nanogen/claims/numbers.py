@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nanogen.claims.schema import Claims, Group, Reach
 from nanogen.report.columns import Column, column, printed
 from nanogen.report.finished_tables import Tables
+from nanogen.report.noise import interval
 from nanogen.report.rows import Row, is_number
 
 
@@ -44,7 +45,7 @@ class Numbers:
 
     Attributes:
         tables: rows by table; Table 3 may contain a method at several training lengths.
-        reaches: the reach of each column's numbers, by key.
+        reaches: the reach of each column's numbers whose row has no interval, by key.
         length: the training length of Table 3's rows if a claim does not give one; None: any.
         face_value: take every number, and every correlation, as if it were exact.
     """
@@ -61,9 +62,13 @@ class Numbers:
         found = self.tables.get(table, [])
         return [r for r in found if wanted is None or r.get("iterations") in (None, wanted)]
 
-    def _reach(self, key: str, value: float) -> float:
+    def _reach(self, row: Row, key: str, value: float) -> float:
+        if self.face_value:
+            return 0.0
+        if ends := interval(key, row):
+            return (ends[1] - ends[0]) / 2
         reach = self.reaches.get(key)
-        if reach is None or self.face_value:
+        if reach is None:
             return 0.0
         if reach.relative is not None:
             fewer = (reach.images or 0) / (self.counts.images or reach.images or 1)
@@ -77,7 +82,7 @@ class Numbers:
         value, known = row.get(key), column(key)
         if known is None or not is_number(value):
             return None
-        return Number(str(row.get("name")), float(value), self._reach(key, float(value)), known)
+        return Number(str(row.get("name")), float(value), self._reach(row, key, float(value)), known)
 
     def of(self, method: str, where: str) -> Number | None:
         """Return the number of a method (``NAME`` or ``NAME@STEPS``) in a column, or None."""

@@ -34,7 +34,7 @@ class Group(Section):
 
 
 class Reach(Section):
-    """Half of a number's 95 % interval: how far a repeated measurement may be from it."""
+    """How far a repeated measurement may be from a number whose table gives no 95 % interval."""
 
     relative: float | None = Field(None, ge=0, description="the reach, as a share of the number")
     images: int | None = Field(
@@ -43,7 +43,7 @@ class Reach(Section):
     answers: int | None = Field(
         None,
         gt=0,
-        description="judgements in [0, 1] in the mean; the reach is binomial, the largest possible",
+        description="judgements in [0, 1] in the mean; the reach is binomial, as if independent",
     )
 
 

@@ -127,5 +127,4 @@ def table(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
         grouped_by="source",
         notes=[NOTE],
         more=("claim", "source"),
-        ranked=False,
     )

@@ -72,14 +72,19 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _extractors(study: Any, given: list[str] | None) -> list[Any]:
-    """Return the chosen extractors; raises UserError that names the source of a missing one."""
+    """Return the chosen extractors.
+
+    Raises UserError for a repeated one, and for a missing one with the name of its source.
+    """
     from nanogen.config import load_model, plan, stages
     from nanogen.config.paths import Paths
     from nanogen.metrics.references import Chosen
 
-    chosen = []
+    chosen: list[Chosen] = []
     for pair in given or stages.extractors(study):
         name, _, named = pair.partition("=")
+        if name in [other.name for other in chosen]:
+            raise UserError(f"--extractor {pair}: {name} is given twice; score each folder on its own")
         model = load_model(study, name)
         if model.kind != "extractor":
             raise UserError(f"--extractor {pair}: {name} is of kind {model.kind}, not an extractor")

@@ -59,7 +59,6 @@ def table(entries: Sequence[Entry], with_published: bool) -> Table:
         notes=[NOTE, *_relations(rows), *_gaps(entries), *_sources(entries, with_published)],
         identity=("method", "source", "family"),
         more=("hash",),
-        apart=True,
     )
 
 

@@ -107,11 +107,18 @@ def _scores(results: Results, of: SampleSet, measured: dict[str, Measured]) -> S
     return Scores(task=task, guidance=guidance, samples=_images(file, of.run), metrics=measured)
 
 
+def images_in(file: Path) -> int | None:
+    """Return the number of images in a sample file; None if it does not exist."""
+    if not file.exists():
+        return None
+    with hdf5.opened(file, "samples", 1) as samples:
+        return len(samples["images"])
+
+
 def _images(file: Path, run: Run | PublicRun) -> int | None:
     """Return the number of images, from the sample file or, for ImageNet, from the configuration."""
-    if file.exists():
-        with hdf5.opened(file, "samples", 1) as samples:
-            return len(samples["images"])
+    if (found := images_in(file)) is not None:
+        return found
     return run.evaluation.images if run.task == "imagenet" else None
 
 

@@ -14,7 +14,7 @@ from nanogen.config.model_schema import Model
 from nanogen.metrics.judge_images import pixels_of
 from nanogen.metrics.vqa_score import ANSWER, Answers, Images, answer_probability
 from nanogen.models.batching import batches
-from nanogen.models.clip_flant5 import SKIPPED, ClipFlanT5
+from nanogen.models.clip_flant5 import CLASS, SKIPPED, ClipFlanT5
 from nanogen.models.loading import load_processor
 from nanogen.models.network_files import read_config
 from nanogen.models.sharded import empty, fill
@@ -69,7 +69,7 @@ def load(folder: Path, model: Model) -> ClipFlanT5Answers:
     """
     from transformers import PreTrainedTokenizerFast
 
-    network = empty(lambda: ClipFlanT5(**read_config(folder)["arguments"]))
+    network = empty(lambda: ClipFlanT5(**read_config(folder, CLASS)["arguments"]))
     gpu = torch.cuda.is_available()
     kind, device = (torch.bfloat16, "cuda") if gpu else (torch.float32, "cpu")
     filled = fill(network, folder, kind, device, twice=SKIPPED)

@@ -173,10 +173,6 @@ def load_detector(
             f"detector {model.name}: {model.model_class} cannot be loaded"
             f"{nearest(model.model_class, known)}"
         )
-    config = read_config(Path(folder))
-    if config.get("_class_name") != SHAPE_DETECTOR:
-        holds = config.get("_class_name") or ", ".join(config.get("architectures") or ["network"])
-        raise UserError(f"{folder} holds a {holds}, not a {SHAPE_DETECTOR}")
-    detector = build_detector(config)
+    detector = build_detector(read_config(Path(folder), SHAPE_DETECTOR))
     load_weights(detector.network, Path(folder))
     return detector

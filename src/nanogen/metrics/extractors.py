@@ -197,7 +197,7 @@ def load_extractor(folder: Path | str, model: Model) -> Extractor:
     Raises UserError for a missing or damaged folder and for a class that cannot be loaded.
     """
     folder, kind, name = Path(folder), model.model_class, model.name
-    config = read_config(folder)
+    config = read_config(folder, SMALL_INCEPTION if kind == SMALL_INCEPTION else None)
     network: LibraryNetwork
     if kind == INCEPTION:
         from nanogen.models import inception

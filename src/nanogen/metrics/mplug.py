@@ -16,7 +16,7 @@ from nanogen.metrics.judge_images import pixels_of
 from nanogen.metrics.vqa_score import Answers, Images, answer_probability
 from nanogen.models.batching import batches
 from nanogen.models.beam_search import beam_search
-from nanogen.models.mplug import MPlug
+from nanogen.models.mplug import CLASS, MPlug
 from nanogen.models.network_files import read_config
 from nanogen.models.sharded import empty, fill
 
@@ -81,7 +81,7 @@ def load(folder: Path, model: Model) -> MPlugAnswers:
     """Load the model from a folder that `nanogen.interop.judges` wrote; raise UserError for others."""
     from transformers import BertTokenizer
 
-    network = empty(lambda: MPlug(**read_config(folder)["arguments"]))
+    network = empty(lambda: MPlug(**read_config(folder, CLASS)["arguments"]))
     if not (folder / VOCABULARY).exists():
         raise UserError(f"{folder} has no {VOCABULARY}; make or fetch it again")
     tokenizer = BertTokenizer(vocab=str(folder / VOCABULARY), do_lower_case=True)

@@ -153,9 +153,10 @@ class ReferenceFile:
                         f"{chosen.folder} ({chosen.weights}); take both from one study"
                     )
             if "sfid" in metrics and SPATIAL not in found[extractors[0].name]:
+                other = next((name for name in found if SPATIAL in found[name]), None)
                 raise UserError(
                     f"{self.file} has no spatial features of {extractors[0].name}, which sfid needs: "
-                    f"give its first extractor, {next(iter(found))}, as the first one"
+                    + (f"give {other} as the first --extractor" if other else "leave out sfid")
                 )
 
     def write(

@@ -141,10 +141,13 @@ def _samples(prompts: Sequence[Prompt], files: Mapping[int, list[Path]]) -> tupl
 
 
 def _answering(metric: str, networks: Networks) -> tuple[VQAModel, str]:
-    """Return the model that answers questions for ``metric`` (the study's, or ``vqa``), and its name."""
-    name = getattr(networks.evaluation, metric) or "vqa"
-    folder, model = networks.find("vqa", name)
-    return load_vqa(folder, model), name
+    """Return the model that answers questions for ``metric``, and its name.
+
+    It is the one in the folder given as ``vqa``, or the study's, or else ``vqa``.
+    """
+    chosen = None if "vqa" in networks.given else getattr(networks.evaluation, metric)
+    folder, model = networks.find("vqa", chosen or "vqa")
+    return load_vqa(folder, model), str(model.name)
 
 
 def dpg_bench(prompts: Sequence[Prompt], files: Mapping[int, list[Path]], networks: Networks) -> Result:

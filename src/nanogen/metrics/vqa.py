@@ -33,12 +33,14 @@ class _Pairs(ABC):
 
     def __init__(self, network: LibraryNetwork, processor: Any, batch: int = BATCH):
         self.network, self.processor, self.batch = network, processor, batch
+        self._device = next(network.parameters()).device
 
     @abstractmethod
-    def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor | np.ndarray, Tensor | np.ndarray]:
-        """Return (whether the answer is yes, P(yes)) for one batch."""
+    def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+        """Return (whether the answer is yes, P(yes)) for one batch on the network's device."""
 
-    def _inputs(self, images: list[np.ndarray], questions: list[str]) -> Mapping[str, Tensor]:
+    def _inputs(self, images: list[np.ndarray], questions: list[str]) -> Any:
+        """Return the processor's output for pairs, on the CPU."""
         return self.processor(
             images=images, text=questions, padding=True, truncation=True, return_tensors="pt"
         )
@@ -52,8 +54,8 @@ class _Pairs(ABC):
         for part in batches(len(rows), self.batch):
             pairs = by_length[part]
             pictures = [np.array(images[rows[pair]]) for pair in pairs]
-            inputs = self._inputs(pictures, [questions[pair] for pair in pairs])
-            yes[pairs], probability[pairs] = map(np.asarray, self._answers(inputs))
+            inputs = self._inputs(pictures, [questions[pair] for pair in pairs]).to(self._device)
+            yes[pairs], probability[pairs] = self._answers(inputs)
         return Answers(yes, probability)
 
 
@@ -76,10 +78,11 @@ class AnswerClassifier(_Pairs):
             )
         self._yes = places[YES]
 
-    def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         with seeded("vqa", "order of patches"):  # ViLT shuffles patches, which does not matter
-            logits = self.network(**inputs).logits
-        return logits.argmax(1) == self._yes, logits[:, self._yes].double().sigmoid()
+            logits = self.network(**inputs).logits.cpu()
+        yes = logits.argmax(1) == self._yes
+        return yes.numpy(), logits[:, self._yes].double().sigmoid().numpy()
 
 
 class AnswerGenerator(_Pairs):
@@ -99,7 +102,7 @@ class AnswerGenerator(_Pairs):
         of = {word: np.zeros(len(seen)) for word in self._tokens}
         for word, tokens in self._tokens.items():
             for rows, _, logits in answered(self.network, seen, inputs, tokens):
-                of[word][rows.numpy()] = answer_probability(logits.numpy(), tokens)
+                of[word][rows.cpu().numpy()] = answer_probability(logits.cpu().numpy(), tokens)
         return of[YES] > of[NO], of[YES]
 
 
@@ -122,7 +125,7 @@ def answered(
     vocabulary) at the answer's T positions. Lengths are not mixed, because the decoder's cross-attention
     does not mask padding (transformers 5.23), so that answers would depend on the rest of the batch.
     """
-    start = torch.tensor([[network.decoder_start_token_id, *tokens[:-1].tolist()]])
+    start = torch.tensor([[network.decoder_start_token_id, *tokens[:-1].tolist()]], device=seen.device)
     lengths = inputs["attention_mask"].sum(1)
     for length in lengths.unique().tolist():
         rows = (lengths == length).nonzero()[:, 0]
@@ -158,7 +161,7 @@ class ChatModel(_Pairs):
             self.processor.apply_chat_template(turn, add_generation_prompt=True, tokenize=False) + ANSWER
         )
 
-    def _inputs(self, images: list[np.ndarray], questions: list[str]) -> Mapping[str, Tensor]:
+    def _inputs(self, images: list[np.ndarray], questions: list[str]) -> Any:
         text = [self._prompt(question) for question in questions]
         return self.processor(
             images=[[image] for image in images], text=text, padding=True, return_tensors="pt"
@@ -166,12 +169,12 @@ class ChatModel(_Pairs):
 
     def _answers(self, inputs: Mapping[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
         count = len(self._yes)
-        if not (inputs["input_ids"][:, -count:] == torch.from_numpy(self._yes)).all():
+        if not (inputs["input_ids"][:, -count:].cpu() == torch.from_numpy(self._yes)).all():
             raise UserError(
                 f"the tokenizer joins {ANSWER!r} to the text before it, so that its probability is not "
                 "that of its own tokens; use another vision-language model"
             )
-        logits = self.network(**inputs).logits[:, -count - 1 : -1].float().numpy()
+        logits = self.network(**inputs).logits[:, -count - 1 : -1].float().cpu().numpy()
         first = logits[:, 0]
         return first[:, self._yes[0]] > first[:, self._no[0]], answer_probability(logits, self._yes)
 
@@ -199,8 +202,8 @@ OWN = {
 def load_vqa(folder: Path | str, model: Model, batch: int = BATCH) -> VQAModel:
     """Load the model in ``folder``, of the class in the resolved configuration ``model``.
 
-    Raises UserError for a missing or damaged folder, for a class that cannot answer, and for a
-    processor that needs custom code.
+    It runs on the GPU if there is one. Raises UserError for a missing or damaged folder, for a class
+    that cannot answer, and for a processor that needs custom code.
     """
     name = model.model_class
     if name in OWN:
@@ -208,7 +211,7 @@ def load_vqa(folder: Path | str, model: Model, batch: int = BATCH) -> VQAModel:
     if name not in MODELS:
         known = [*MODELS, *OWN]
         raise UserError(f"model {model.name}: {name} cannot answer questions{nearest(name, known)}")
-    network = load_network(folder, name)
+    network = load_network(folder, name).to("cuda" if torch.cuda.is_available() else "cpu")
     return MODELS[name](network, _processor(Path(folder)), batch)
 
 

@@ -202,9 +202,6 @@ def load_weak_scorer(folder: Path | str, model: Model) -> WeakScorer:
             f"config/models/{model.name}.yaml: {model.model_class} is not a weak scorer; known are "
             f"{COARSE_MATCHER} and {CLIP}"
         )
-    config = read_config(folder)
-    if config.get("_class_name") != COARSE_MATCHER:
-        raise UserError(f"{folder} holds a {config.get('_class_name')}, not a {COARSE_MATCHER}")
-    scorer = build_small(config)
+    scorer = build_small(read_config(folder, COARSE_MATCHER))
     load_weights(scorer.network, folder)
     return scorer

@@ -20,8 +20,10 @@ from nanogen.models.card import CARD, read_card
 from nanogen.models.initialisation import checked
 from nanogen.models.loading import LibraryNetwork, load_network, network_class, save_network
 from nanogen.models.transformer_parts import TRANSFORMERS, TransformerParts
+from nanogen.text import one_line
 
 PREPROCESSING = "preprocessing.json"
+MODEL = "model.json"  # in a copy: the keys of the encoder's configuration
 
 # Used for classes with these keys: small networks do not start to learn with the defaults of large ones.
 STARTING = {"layerscale_value": 1.0, "initializer_range": 0.1}
@@ -138,15 +140,13 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
 
     Args:
         folder: a model folder, or a folder of transformers or timm.
-        model: its resolved configuration. By default the one in its card or, without a card, the
-            contents of `config.json` and `preprocessing.json`.
+        model: its resolved configuration. By default the one that `copy_encoder` stored or that of the
+            card or, without both, the contents of `config.json` and `preprocessing.json`.
 
     Raises:
         UserError: a file is missing or damaged, or the class is not known.
     """
-    card = read_card(folder)
-    if model is None and card is not None:
-        model = read(Model, card["model"])
+    model = model or _stored(folder)
     if model is not None:
         class_name, activation = model.model_class, model.activation
         preprocessing = Preprocessing.of(model)
@@ -175,6 +175,14 @@ def load_encoder(folder: Path, model: Model | None = None) -> VisionEncoder:
     return VisionEncoder(network, preprocessing, last_norm, layers)
 
 
+def _stored(folder: Path) -> Model | None:
+    """Return the configuration in a copy of an encoder or in the folder's card, if there is one."""
+    if (folder / MODEL).exists():
+        return read(Model, read_json(folder / MODEL))
+    card = read_card(folder)
+    return None if card is None else read(Model, card["model"])
+
+
 def _own_class(folder: Path) -> str:
     """Return the class that ``config.json`` names, in the format of transformers or timm."""
     config = read_json(folder / "config.json")
@@ -185,19 +193,21 @@ def _own_class(folder: Path) -> str:
     raise UserError(f"{folder / 'config.json'} does not name a model class; give the model's own folder")
 
 
-def copy_encoder(source: Path, preprocessing: Preprocessing, target: Path) -> None:
-    """Copy the files of an encoder of any class from ``source`` to the new folder ``target``."""
+def copy_encoder(source: Path, model: Model, target: Path) -> None:
+    """Copy an encoder of any class from ``source`` to the new folder ``target``, with the ``model`` that
+    `load_encoder` needs to load it as it is used."""
     target.mkdir(parents=True)
     for pattern in ("config.json", CARD, "*.safetensors", "*.safetensors.index.json"):
         for file in source.glob(pattern):
             shutil.copyfile(file, target / file.name)
-    preprocessing.write(target)
+    write_json(target / MODEL, model.model_dump(mode="json", exclude={"path"}))
 
 
 def build_encoder(model: Model) -> LibraryNetwork:
     """Build an untrained encoder with the configuration's class and architecture.
 
-    Raises UserError if the class cannot be built here or a key of the architecture is not known.
+    Raises UserError if the class cannot be built here, or a key of the architecture is not known or does
+    not fit.
     """
     name = model.model_class
     if timm_networks.is_own_class(name):
@@ -212,8 +222,14 @@ def build_encoder(model: Model) -> LibraryNetwork:
     valid = network.config_class().to_dict()
     keys = checked(model.architecture, valid, model.name)
     starting = {key: value for key, value in STARTING.items() if key in valid}
-    config = network.config_class(**{"image_size": model.input_size, **starting, **keys})
-    return network(config, **TRANSFORMERS[name].arguments)
+    try:
+        config = network.config_class(**{"image_size": model.input_size, **starting, **keys})
+        return network(config, **TRANSFORMERS[name].arguments)
+    except Exception as error:  # the classes of the library raise errors of several types
+        why = one_line(str(error))
+        raise UserError(
+            f"config/models/{model.name}.yaml: 'architecture' does not fit {name}: {why}"
+        ) from error
 
 
 def _timm_arguments(model: Model) -> dict[str, Any]:

@@ -45,11 +45,18 @@ def read_pickled_state(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Read the configuration next to the weights; raise UserError if there is none."""
+def read_config(folder: Path, named: str | None = None) -> dict[str, Any]:
+    """Read the configuration next to the weights.
+
+    Raises UserError if there is none, or if it is not that of the class ``named``.
+    """
     if not (folder / CONFIG).exists():
         raise UserError(f"{folder} holds no network: there is no {CONFIG}; make or fetch it again")
-    return read_json(folder / CONFIG)
+    config: dict[str, Any] = read_json(folder / CONFIG)
+    if named and config.get("_class_name") != named:
+        holds = config.get("_class_name") or ", ".join(config.get("architectures") or ["network"])
+        raise UserError(f"{folder} holds a {holds}, not a {named}; give the folder of a {named}")
+    return config
 
 
 def load_weights(network: Network, folder: Path) -> Network:

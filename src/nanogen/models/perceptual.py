@@ -61,7 +61,7 @@ def load_perceptual(folder: Path, model: Model) -> nn.Module:
     """
     kind = model.model_class
     if kind == SMALL_INCEPTION:
-        network = SmallInception(**read_config(folder)["arguments"])
+        network = SmallInception(**read_config(folder, SMALL_INCEPTION)["arguments"])
         return StageDistance(load_weights(network, folder), model.required("input_size")).eval()
     if kind == LPIPS:
         return _Lpips(folder)

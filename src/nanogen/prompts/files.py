@@ -18,6 +18,8 @@ Prompt = dict[str, Any]
 # ------------------------------------------------------------------------ GenEval's metadata
 
 GENEVAL = "geneval"
+# Keys of a study's own list of prompts: whose prompt it is, and what is drawn and asked for it.
+RESERVED = ("benchmark", "images", "item_id")
 
 
 def _check_object(item: Any, position: int, where: str) -> None:
@@ -45,6 +47,12 @@ def _checked(item: Any, where: str) -> Prompt:
     for name in ("prompt", "tag"):
         if not isinstance(item.get(name), str) or not item[name].strip():
             raise UserError(f"{where}: {name!r} is missing or empty")
+    for name in RESERVED:
+        if name in item:
+            raise UserError(
+                f"{where}: {name!r} is not a key of GenEval's metadata and is reserved for the study's "
+                "own list of prompts; remove or rename it"
+            )
     include, exclude = item.get("include"), item.get("exclude", [])
     if not isinstance(include, list) or not include:
         raise UserError(f"{where}: 'include' must list at least one object")
@@ -70,7 +78,8 @@ def read_prompts(path: Path | str) -> list[Prompt]:
     """Read prompts from a file in one of GenEval's own formats.
 
     A ``.jsonl`` file has one prompt's metadata per line, other files a list of them or a map prompt ->
-    metadata. Raises UserError if the file is missing or not JSON, or if an entry is incomplete.
+    metadata. Raises UserError if the file is missing or not JSON, or if an entry is incomplete or has a
+    reserved key.
     """
     path = Path(path)
     if path.suffix not in (".json", ".jsonl"):

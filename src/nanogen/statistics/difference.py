@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from nanogen.statistics.bootstrap import expanded, samples
-from nanogen.statistics.coefficients import ENOUGH, pearson
+from nanogen.statistics.bootstrap import FEWEST, expanded, samples
+from nanogen.statistics.coefficients import pearson
 
 
 def strength_difference(
@@ -21,9 +21,10 @@ def strength_difference(
         seed: seed of the resampling.
 
     Returns:
-        The difference and its interval, or None if a set has fewer than three pairs or is constant.
+        The difference and its interval, or None if a set has fewer than 8 pairs or is constant.
     """
-    if min(first.sum(), second.sum()) < ENOUGH:
+    fewest = int(min(first.sum(), second.sum()))
+    if fewest < FEWEST:
         return None
 
     def strength(counts: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -41,5 +42,5 @@ def strength_difference(
     values = values[np.isfinite(values)]
     if not np.isfinite(whole) or not len(values):
         return None
-    low, high = np.quantile(values, expanded(int(min(first.sum(), second.sum()))))
+    low, high = np.quantile(values, expanded(fewest))
     return float(whole), (float(low), float(high))
