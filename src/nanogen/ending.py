@@ -14,14 +14,16 @@ from collections.abc import Callable
 from typing import NoReturn
 
 UNWRITTEN = 1  # exit code if the output could not be written
+EXCEPTION = 1  # Python's exit code after an exception
 
 
 def run_and_end(main: Callable[[], int]) -> NoReturn:
     """Call ``main`` and end the process with the code that it returns or exits with.
 
     Threads are joined and `atexit` handlers run as usual; this module's handler is registered before the
-    others and therefore runs last. If ``main`` raises an exception, or if a process group of torch is
-    still open, the interpreter shuts down normally.
+    others and therefore runs last. The interpreter shuts down normally if ``main`` raises an exception,
+    or if it succeeds and leaves a process group of torch open. After a failure inside a process group,
+    the process ends at once: the shutdown might wait for the other processes, which wait for this one.
     """
     codes: list[int] = []
     atexit.register(_leave, codes)
@@ -35,11 +37,13 @@ def run_and_end(main: Callable[[], int]) -> NoReturn:
 
 
 def _leave(codes: list[int]) -> None:
-    if not codes or _in_process_group():
+    code = codes[0] if codes else EXCEPTION  # whose traceback has been written
+    normally = code == 0 if _in_process_group() else not codes
+    if normally:
         return
     logging.shutdown()
     written = all([_flush(sys.stdout), _flush(sys.stderr)])
-    os._exit(codes[0] or (0 if written else UNWRITTEN))
+    os._exit(code or (0 if written else UNWRITTEN))
 
 
 def _in_process_group() -> bool:

@@ -98,6 +98,33 @@ def test_an_error_of_the_program_is_shown():
     assert done.stderr.endswith("ValueError: why\n")
 
 
+IN_A_GROUP = (
+    "import torch.distributed as dist\n"
+    "class Held:\n"
+    "    def __del__(self):\n"
+    "        print('torn down')\n"
+    "held = Held()\n"
+    "def main():\n"
+    "    dist.init_process_group('gloo', rank=0, world_size=1, store=dist.HashStore())\n"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("end", "code", "written"),
+    [
+        ("return 2", 2, ""),
+        ("raise SystemExit(75)", 75, ""),
+        ("raise ValueError('why')", 1, "ValueError: why\n"),
+    ],
+)
+def test_a_failure_inside_a_process_group_waits_for_no_other_process(end, code, written):
+    """NCCL's group, when the interpreter destroys it, would wait for the other processes."""
+    done = ended_after(f"{IN_A_GROUP}    {end}")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.endswith(written)
+
+
 def test_ctrl_c_is_130_and_no_traceback(tmp_path):
     os.mkfifo(tmp_path / "stage.json")  # reading it blocks
     words = [*NANOGEN, "make-data", "--config", str(tmp_path / "stage.json"), "--output", "never.h5"]

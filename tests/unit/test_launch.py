@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from nanogen.stage2.dataset import TrainingData
 from nanogen.stage2.loop import train
 from nanogen.training.execution import Execution
 from nanogen.training.launch import srun
+from nanogen.training.nodes import step_here
 from nanogen.training.processes import Processes
 
 NANOGEN = [sys.executable, "-m", "nanogen"]
@@ -228,6 +230,36 @@ def test_nodes_that_do_not_start_are_named(capsys, monkeypatch, on_node):
     said = refused(capsys, "--nodes=3", "--wait=2", "--processes=4", "--", "train")
     missing = "node 1 (ranks 4 to 7), node 2 (ranks 8 to 11)"
     assert f"2 of 3 nodes did not start within 2 s: {missing}" in said
+
+
+LOGIN_NODE = "192.0.2.1"  # an address that no machine has
+
+
+@pytest.fixture
+def from_login(monkeypatch, on_node, tmp_path):
+    """``from_login(first)``: make this a task of srun on a login node; node 0 is named ``first``."""
+
+    def be(first: str) -> None:
+        on_node(1, os.getpid())
+        monkeypatch.setenv("SLURM_LAUNCH_NODE_IPADDR", LOGIN_NODE)
+        scontrol = tmp_path / "scontrol"
+        scontrol.write_text(f"#!/bin/sh\n[ \"$*\" = 'show hostnames c[1-2]' ] && echo {first} c2\n")
+        scontrol.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    return be
+
+
+def test_the_first_node_is_reached_by_its_name_wherever_srun_was_started(capsys, from_login):
+    from_login("localhost")
+    assert step_here().first == "localhost"
+    said = refused(capsys, "--nodes=2", "--wait=2", "--", "train")
+    assert re.search(r"did not reach localhost \(port \d+\) within 2 s", said)
+
+
+def test_a_first_node_whose_name_does_not_resolve_is_reached_by_its_address(from_login):
+    from_login("c1.invalid")
+    assert step_here().first == LOGIN_NODE
 
 
 def test_a_first_node_that_does_not_answer_is_named(capsys, on_node):

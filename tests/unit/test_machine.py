@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nanogen.training.log import TrainingLog
-from nanogen.training.machine import Machine
+from nanogen.training.machine import Machine, peak_of
 
 CPU = torch.device("cpu")
 
@@ -27,6 +27,30 @@ def test_on_a_cpu_no_share_is_claimed():
     assert machine.mfu(100.0) is None
     assert re.fullmatch(r"100 images/s, \d+\.\d GB", machine.described(100.0))
     assert 0.05 < machine.memory_gb < 100  # this process holds torch
+
+
+@pytest.mark.parametrize(
+    ("name", "teraflops"),
+    [
+        ("NVIDIA L4", 121),
+        ("NVIDIA L40", 181),
+        ("NVIDIA L40S", 362),
+        ("NVIDIA A100-SXM4-80GB", 312),
+        ("NVIDIA A100 80GB PCIe", 312),
+        ("NVIDIA H100 80GB HBM3", 989.5),
+        ("NVIDIA H100 PCIe", 756.5),
+        ("NVIDIA H100 NVL", 835.5),
+        ("NVIDIA H200", 989.5),
+        ("NVIDIA H200 NVL", 835.5),
+        ("NVIDIA GH200 480GB", 989.5),
+        ("NVIDIA B200", 2250),
+        ("NVIDIA GB200", 2500),
+        ("NVIDIA A10", 0),
+        ("NVIDIA H20", 0),
+    ],
+)
+def test_the_peak_is_that_of_the_gpus_form(name, teraflops):
+    assert peak_of(name) == pytest.approx(1e12 * teraflops)
 
 
 def test_a_line_of_the_log_has_speed_memory_and_the_time_left(tmp_path, caplog):

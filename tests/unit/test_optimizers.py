@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from test_training import curve, run, same
+from trainings import ALONE
 
 from nanogen.backbones import build
 from nanogen.config import stages
@@ -92,7 +93,7 @@ def test_muon_stopped_and_continued_is_the_same_to_the_bit(muon_stage, tiny_imag
     with pytest.raises(Interrupted):
         run(muon_stage, tiny_images, tmp_path / "stopped", every=100, stop_at=3)
     (saved,) = checkpoint.found(tmp_path / "stopped" / "state")
-    _, tensors = checkpoint.newest(saved.parent, muon_stage["hash"])
+    _, tensors = checkpoint.newest(saved.parent, muon_stage["hash"], ALONE)
     moments = {name.rpartition("/")[2] for name in tensors if name.startswith("optimizer/")}
     assert moments == {"momentum_buffer", "exp_avg", "exp_avg_sq", "step"}
     assert same(run(muon_stage, tiny_images, tmp_path / "stopped"), whole)

@@ -86,6 +86,8 @@ def test_prompts_with_the_studys_text_encoder_as_a_grid(texted, tmp_path):
         (["--class", "red cirkle"], "did you mean 'red circle'"),
         (["--class", "20"], "there are 20 classes, 0 to 19"),
         (["--class", "0", "--guidance", "0.5"], "--guidance 0.5"),
+        (["--class", "0", "--guidance", "nan"], "--guidance nan"),
+        (["--class", "0", "--guidance", "inf"], "--guidance inf"),
         (["--class", "0", "--steps", "0"], "--steps 0"),
         (["--class", "0", "--count", "0"], "--count 0"),
         (["--class", "0", "--prompts", "prompts.json"], "--prompts belongs to a study's sample set"),
@@ -96,6 +98,18 @@ def test_mistakes_are_explained(labelled, tmp_path, capsys, options, sentence):
     assert sample("--model", labelled, *options, "--output", tmp_path / "x.png") == 2
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("scale", [1, 7])
+def test_a_model_whose_guidance_is_trained_takes_none(tiny, tmp_path, capsys, scale):
+    meanflow = {"objective": {"kind": "meanflow", "prediction": "v"}, "sampling": {"guidance_scale": 1}}
+    stage = stages.train(tiny(overrides={"methods": {"jit": meanflow}}), "jit", "imagenet")
+    model = model_folder(tmp_path / "model", stage)
+    command = ("--model", model, "--class", "0", "--output", tmp_path / "x.png")
+    assert sample(*command, "--guidance", scale) == 2
+    said = capsys.readouterr().err
+    assert f"--guidance {scale}.0: jit is a MeanFlow model, whose guidance is part of" in said
+    assert sample(*command, "--steps", 2) == 0
 
 
 def test_a_text_model_says_what_it_lacks(texted, tmp_path, capsys):

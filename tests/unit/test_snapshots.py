@@ -21,6 +21,7 @@ from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.prompts.files import first_images
+from nanogen.report.artefact_files import lengths
 from nanogen.sampling.generate import Generator, Subset, generate, labels_of
 from nanogen.stage2 import snapshots
 from nanogen.tokenizers.pixels import Pixels
@@ -63,6 +64,16 @@ def test_what_is_kept_is_the_average_of_a_training_of_so_many_steps(stage, model
 def test_where_none_is_asked_for_the_file_is_empty(stage, tiny_images, tmp_path):
     assert main([*train(tmp_path, stage, tiny_images, 2), "--keep"]) == 0
     assert load_file(tmp_path / "model" / "kept.safetensors") == {}
+
+
+@pytest.mark.parametrize("step", ["0", "9", "-4"])
+def test_a_step_that_the_training_has_not_is_refused_before_it(
+    stage, tiny_images, tmp_path, capsys, step
+):
+    assert main([*train(tmp_path, stage, tiny_images, 2), "--keep", "4", step]) == 2
+    sentence = f"nanogen train: --keep {step}: the training has the steps 1 to 8\n"
+    assert capsys.readouterr().err == sentence
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_training_that_has_passed_the_step_is_refused(stage, tmp_path):
@@ -141,6 +152,29 @@ def test_a_picture_shows_what_the_sets_share(tmp_path, capsys):
     other = sample_set(tmp_path / "other.h5", range(4, 6), 60)
     assert main(["grid", "--row", f"half={early}", "--row", f"all={other}", *options]) == 2
     assert "share no image: they must be of the same prompts and seeds" in capsys.readouterr().err
+
+
+def test_a_heading_may_contain_an_equals_sign_and_names_one_set(tmp_path, capsys):
+    prompts = tmp_path / "prompts.json"
+    write_json(prompts, label("prompts", 1, "0", prompts=[{"prompt": "a circle"}]))
+    one, two = (sample_set(tmp_path / f"{name}.h5", range(1), 60) for name in ("one", "two"))
+    options = ["--prompts", str(prompts), "--title", "t", "--output", str(tmp_path / "p.png")]
+    assert main(["grid", "--row", f"s=1={one}", "--row", f"s=2={two}", *options]) == 0
+    assert main(["grid", "--row", f"s=1={one}", "--row", f"s=1={two}", *options]) == 2
+    assert "--row s=1 is given twice" in capsys.readouterr().err
+    assert main(["grid", "--row", str(one), *options]) == 2
+    assert "expected HEADING=FILE" in capsys.readouterr().err
+
+
+def test_two_methods_of_one_title_have_rows_of_their_own(tmp_path):
+    title = {"overrides": {"methods": {"sd-vae-mse": {"title": "DINOv2-B"}}}}
+    headings = list(lengths(load_study("nano", title)))
+    assert headings == [
+        f"DINOv2-B ({method}), {steps} steps"
+        for method in ("dinov2-b", "sd-vae-mse")
+        for steps in (1300, 2600)
+    ]
+    assert "DINOv2-B, 1300 steps" in lengths(load_study("nano"))
 
 
 def test_the_papers_own_figure_3_cannot_be_redrawn(tmp_path, capsys):

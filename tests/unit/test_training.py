@@ -111,6 +111,20 @@ def test_killed_at_once_and_continued_is_the_same_to_the_bit(stage, undisturbed,
     assert same(run(stage, tiny_images, tmp_path), undisturbed)
 
 
+def test_killed_between_two_lines_of_the_curve_it_writes_the_same_lines(stage, tiny_images, tmp_path):
+    rhythm = {"every": 3, "log_every": 4}
+    whole = run(stage, tiny_images, tmp_path / "whole", **rhythm)
+    with pytest.raises(Interrupted, match="stopped after step 4"):
+        run(stage, tiny_images, tmp_path / "killed", **rhythm, stop_at=0)
+    between, last = checkpoint.found(tmp_path / "killed" / "state")
+    assert between.name == "step-000000003.safetensors"
+    last.unlink()
+    again = run(stage, tiny_images, tmp_path / "killed", **rhythm)
+    assert same(again, whole)
+    first = json.loads((again / "train.jsonl").read_text().splitlines()[0])
+    assert first["images_per_second"] * first["seconds"] == pytest.approx(4 * 16)
+
+
 def test_meanflow_continues_with_the_kind_of_step_that_is_due(tiny, tiny_images, tmp_path):
     objective = {"kind": "meanflow", "prediction": "v"}
     keys = {"methods": {"jit": {"objective": objective, "sampling": {"guidance_scale": 1.0}}}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ class Request:
         prompts: texts, for a text-to-image model.
         count: number of images of each class or prompt.
         steps: number of solver steps.
-        guidance: guidance scale, at least 1, which means no guidance.
+        guidance: guidance scale, at least 1, which means no guidance. None for a MeanFlow model, whose
+            guidance is part of its weights.
         seed: seed of the noise.
         tokenizer, text_encoder: folders, if they are not in the study's results.
     """
@@ -89,11 +91,21 @@ def _sampler(train: TrainStage, use: Use, wanted: Request) -> Sampler:
     for name, value in {"--count": wanted.count, "--steps": wanted.steps}.items():
         if value is not None and value < 1:
             raise UserError(f"{name} {value}: it must be at least 1")
-    if wanted.guidance is not None and wanted.guidance < 1:
-        raise UserError(f"--guidance {wanted.guidance}: must be at least 1, which means no guidance")
+    if wanted.guidance is not None:
+        _check_guidance(train, wanted.guidance)
     given = {key: value for key, value in asked.items() if value is not None}
     seed = train.seed if wanted.seed is None else wanted.seed
     return Sampler(train=train, sampling=use.sampling.model_copy(update=given), seed=seed)
+
+
+def _check_guidance(train: TrainStage, scale: float) -> None:
+    if train.objective.kind == "meanflow":
+        raise UserError(
+            f"--guidance {scale}: {train.method} is a MeanFlow model, whose guidance is part of its "
+            "weights; leave the option out"
+        )
+    if not 1 <= scale < math.inf:
+        raise UserError(f"--guidance {scale}: must be at least 1, which means no guidance")
 
 
 def _network(

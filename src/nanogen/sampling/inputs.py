@@ -30,7 +30,7 @@ def tokenizer_of(stage: TrainedSetStage, folder: Path | None) -> Any:
 
     assert folder is not None
     expect_model(folder, stage.expects["tokenizer"])
-    return load_tokenizer(folder)
+    return load_tokenizer(folder, stage.tokenizer_model)
 
 
 def prompts_of(stage: SetStage, path: Path) -> Prompts:

@@ -1,7 +1,7 @@
 """Evaluation during training: the sampler and metrics of the final evaluation, on the averaged weights.
 
 The averaged weights are loaded into a separate network, and random numbers come from separate
-generators. The trained weights are therefore bitwise the same with and without evaluation.
+generators. The training is therefore the same with and without evaluation.
 """
 
 from __future__ import annotations

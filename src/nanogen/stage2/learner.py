@@ -58,17 +58,20 @@ class Learner:
         ``initial`` is the folder of the model that the stage starts from. Raises UserError as
         `nanogen.training.checkpoint.newest` and `starting_tensors` do.
         """
-        start, tensors = checkpoint.newest(state, self.stage.hash)
+        start, tensors = checkpoint.newest(state, self.stage.hash, self.group)
         tensors = tensors or starting_tensors(self.stage, initial)
         if tensors:
             self.learned.load(tensors)
         return start
 
-    def save(self, state: Path, step: int) -> None:
-        """Write a checkpoint. All processes must call this; the main one writes."""
+    def save(self, state: Path, step: int, interval: Mapping[str, Any] | None = None) -> None:
+        """Write a checkpoint. All processes must call this; the main one writes.
+
+        ``interval`` is as in `nanogen.training.checkpoint.save`.
+        """
         tensors = self.state()
         if self.group.main:
-            checkpoint.save(state, self.stage.hash, step, tensors)
+            checkpoint.save(state, self.stage.hash, step, tensors, interval)
 
     def state(self) -> dict[str, Tensor]:
         """Return the content of a checkpoint on the main process; all processes must call this."""

@@ -66,11 +66,10 @@ def train(
         line = step % execution.log_every == 0 or step == steps  # a line of the curve is due
         measured = learner.measured_step(step, batch) if line else learner.step(step, batch)
         monitor.step(step, measured, learner)
-        # Stop only after writing a line of the curve, so that the resumed curve is the same.
+        # Stop only after writing a line of the curve: to agree on it takes a communication.
         code = group.largest(stop.code()) if line and step < steps else 0
         if code or step % execution.checkpoint_every == 0:
-            monitor.check(step)
-            learner.save(state, step)
+            learner.save(state, step, monitor.interval(step))
         if code:
             group.barrier()  # the first process to end may end the others while one of them is saving
             raise Interrupted(step, steps, code)

@@ -70,6 +70,7 @@ class Monitor:
         name, steps = f"{stage.method} on {stage.task}", training.steps
         batch = training.batch_size
         curve = TrainingLog(self.logs[0], name, start, steps, self.log_every, batch, self.machine)
+        curve.resume(checkpoint.interval(self.state, start))
         if self.tracking:
             curve.listen = self.tracking.line
         return curve
@@ -85,6 +86,13 @@ class Monitor:
         """Raise UserError if a number recorded since the last line is not finite."""
         if self.curve:
             self.curve.check(step)
+
+    def interval(self, step: int) -> dict[str, Any]:
+        """Return the open interval of the curve, for the checkpoint after ``step``.
+
+        Raises UserError as `check` does. Empty on all processes but the main one.
+        """
+        return self.curve.interval(step) if self.curve else {}
 
     def evaluate(self, step: int, learner: Learner) -> None:
         """Evaluate the averaged weights if it is due; the time does not count as training time."""

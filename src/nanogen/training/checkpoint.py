@@ -2,7 +2,7 @@
 
 They are weights, averaged weights and optimizer moments (`Learned`). Nothing else is needed to resume
 exactly: all random numbers and the order of the data are functions of the step
-(``nanogen.stage2.batches``).
+(``nanogen.stage2.batches``). The file's header also has what the curve has recorded since its last line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ from nanogen.hidden import remove_hidden
 from nanogen.text import lines_of
 from nanogen.training.ema import EMA
 from nanogen.training.optimizer import Optimizing
+from nanogen.training.processes import Processes
 from nanogen.training.sharding import placed
 from nanogen.weights import save_labelled
 
@@ -118,17 +119,45 @@ class Learned:
             self.ema.load(below("ema", tensors))
 
 
-def save(folder: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
-    """Write the state after ``step`` steps, then delete all checkpoints but the newest two."""
-    write(folder / f"step-{step:09d}.safetensors", hash_, step, tensors)
+def save(
+    folder: Path,
+    hash_: str,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    interval: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the state after ``step`` steps, then delete all checkpoints but the newest two.
+
+    ``interval`` is the open interval of the curve (`nanogen.training.log.TrainingLog.interval`).
+    """
+    write(_file(folder, step), hash_, step, tensors, interval)
     for old in found(folder)[:-KEPT]:
         old.unlink()
 
 
-def write(path: Path, hash_: str, step: int, tensors: Mapping[str, Tensor]) -> None:
-    """Write the state after ``step`` steps to ``path``, atomically."""
+def write(
+    path: Path,
+    hash_: str,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    interval: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the state after ``step`` steps to ``path``, atomically; ``interval`` as in `save`."""
+    more = {"interval": json.dumps(interval)} if interval else {}
     with atomic_path(path) as temporary:
-        save_labelled(tensors, temporary, label(*FORMAT, hash_, step=step))
+        save_labelled(tensors, temporary, label(*FORMAT, hash_, step=step, **more))
+
+
+def interval(folder: Path, step: int) -> dict[str, Any]:
+    """Return the ``interval`` in the checkpoint of ``step``; empty if it has none, or for step 0."""
+    if not step:
+        return {}
+    with safe_open(_file(folder, step), "pt") as file:
+        return json.loads(file.metadata().get("interval", "{}"))
+
+
+def _file(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:09d}.safetensors"
 
 
 def found(folder: Path) -> list[Path]:
@@ -136,12 +165,23 @@ def found(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.safetensors"))
 
 
-def newest(folder: Path, hash_: str) -> tuple[int, dict[str, Tensor]]:
+def newest(folder: Path, hash_: str, group: Processes) -> tuple[int, dict[str, Tensor]]:
     """Return the step and the tensors of the newest readable checkpoint; (0, {}) if there is none.
 
-    Raises UserError if it belongs to another configuration, whose hash is not ``hash_``, or if access to
-    it is denied.
+    All processes must call this. Raises UserError if it belongs to another configuration, whose hash is
+    not ``hash_``, if access to it is denied, or if the processes find different ones.
     """
+    step, tensors = _newest(folder, hash_)
+    first, last = -group.largest(-step), group.largest(step)
+    if first != last:
+        raise UserError(
+            f"the checkpoints in {folder} are of step {last} on one process and of step {first} on "
+            "another; all nodes must share this folder"
+        )
+    return step, tensors
+
+
+def _newest(folder: Path, hash_: str) -> tuple[int, dict[str, Tensor]]:
     for path in reversed(found(folder)):
         with explained(path, "read"), open(path, "rb"):
             pass  # check access first: the library would report a damaged file

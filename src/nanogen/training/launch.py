@@ -1,7 +1,7 @@
 """Start torchrun for one step. If a worker fails, the launcher does not print another traceback.
 
 The same command works for one process on a laptop and for several nodes under srun. Inside an srun task,
-SLURM's environment variables contain the number of nodes and the address of the first one.
+SLURM's environment variables contain the number of nodes and their names.
 """
 
 from __future__ import annotations

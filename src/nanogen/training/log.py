@@ -7,9 +7,10 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
@@ -60,7 +61,7 @@ class TrainingLog:
         self.bar = tqdm(
             total=steps, initial=start, desc=name, unit="step", disable=not sys.stderr.isatty()
         )
-        self.pending: list[dict[str, Tensor | float]] = []
+        self.pending: list[Mapping[str, Tensor | float]] = []
         self.began = time.monotonic()
         self.next_line = self.began
 
@@ -108,7 +109,7 @@ class TrainingLog:
     def check(self, step: int) -> None:
         """Raise UserError if a loss or a gradient since the last line is not finite.
 
-        It is called before every line and checkpoint, so that neither is written from such weights.
+        Call it before every line and checkpoint, so that neither is written from such weights.
         """
         for at, values in enumerate(self.pending, step - len(self.pending) + 1):
             for key, value in values.items():
@@ -117,6 +118,20 @@ class TrainingLog:
                         f"{self.name}: the {key.replace('_', ' ')} is {float(value)} at step {at}; "
                         f"the last checkpoint is kept. Lower {self.rate}, or look at the data"
                     )
+
+    def interval(self, step: int) -> dict[str, Any]:
+        """Return what was recorded since the last line, as JSON, for the checkpoint after ``step``.
+
+        Raises UserError as `check` does.
+        """
+        self.check(step)
+        values = [{key: float(value) for key, value in values.items()} for values in self.pending]
+        return {"values": values, "seconds": time.monotonic() - self.began} if values else {}
+
+    def resume(self, interval: Mapping[str, Any]) -> None:
+        """Continue what `interval` returned: the next line is that of an undisturbed training."""
+        self.pending = list(interval.get("values", []))
+        self.began -= interval.get("seconds", 0.0)
 
     def close(self) -> None:
         self.bar.close()

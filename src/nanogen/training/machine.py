@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
 
 from nanogen.records.usage import used
 
-# Peak of dense bfloat16 matrix products in TFLOP/s, from NVIDIA's data sheets, by a part of the name.
-PEAKS = {"B200": 2250.0, "H200": 989.5, "H100": 989.5, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
+# Peak of dense bfloat16 matrix products in TFLOP/s, from NVIDIA's data sheets, by words of the name. The
+# first entry that fits is used, so the forms of a GPU that are slower than its SXM form come before it.
+PEAKS = {
+    "GB200": 2500.0,
+    "B200": 2250.0,
+    "GH200": 989.5,
+    "H200 NVL": 835.5,
+    "H200": 989.5,
+    "H100 NVL": 835.5,
+    "H100 PCIe": 756.5,
+    "H100": 989.5,
+    "A100": 312.0,
+    "L40S": 362.0,
+    "L40": 181.0,
+    "L4": 121.0,
+}
+
+
+def peak_of(name: str) -> float:
+    """Return the peak of a GPU in FLOP/s, by the name that its driver reports; 0 if it is unknown."""
+    return 1e12 * next((peak for gpu, peak in PEAKS.items() if re.search(rf"\b{gpu}\b", name)), 0.0)
 
 
 @dataclass(frozen=True)
@@ -32,8 +52,7 @@ class Machine:
     def of(cls, device: torch.device, world: int, flops: float = 0.0) -> Machine:
         """Return the machine, with the peak known from the GPU's name."""
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-        peak = 1e12 * next((peak for part, peak in PEAKS.items() if part in name), 0.0)
-        return cls(device, world, flops, peak)
+        return cls(device, world, flops, peak_of(name))
 
     @property
     def memory_gb(self) -> float:

@@ -26,7 +26,7 @@ class Step:
     Attributes:
         nodes: the number of nodes.
         node: the index of this node, from 0.
-        first: the address of node 0.
+        first: the name or address at which the others reach node 0.
         job: the ID of the SLURM job; empty without SLURM.
         listed: SLURM's list of the nodes, for example ``c[1-4]``; empty without SLURM.
     """
@@ -45,12 +45,16 @@ class Step:
     @property
     def names(self) -> list[str]:
         """The names of the nodes in order, or their indices if SLURM does not provide names."""
-        with suppress(OSError, subprocess.SubprocessError):
-            words = ["scontrol", "show", "hostnames", self.listed]
-            found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-            if len(found) == self.nodes:
-                return found
-        return [f"node {index}" for index in range(self.nodes)]
+        found = _names(self.listed)
+        return found if len(found) == self.nodes else [f"node {index}" for index in range(self.nodes)]
+
+
+def _names(listed: str) -> list[str]:
+    """Return the names of the nodes in SLURM's list; none if its program cannot tell."""
+    with suppress(OSError, subprocess.SubprocessError):
+        words = ["scontrol", "show", "hostnames", listed]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    return []
 
 
 def in_job() -> bool:
@@ -63,13 +67,24 @@ def step_here() -> Step:
     variables = os.environ
     if "SLURM_LAUNCH_NODE_IPADDR" not in variables:
         return Step()
-    return Step(
-        int(variables.get("SLURM_STEP_NUM_NODES") or variables["SLURM_NNODES"]),
-        int(variables["SLURM_NODEID"]),
-        variables["SLURM_LAUNCH_NODE_IPADDR"],
-        variables["SLURM_JOB_ID"],
-        variables.get("SLURM_STEP_NODELIST", ""),
-    )
+    nodes = int(variables.get("SLURM_STEP_NUM_NODES") or variables["SLURM_NNODES"])
+    first, listed = variables["SLURM_LAUNCH_NODE_IPADDR"], variables.get("SLURM_STEP_NODELIST", "")
+    if nodes > 1:
+        first = _first(listed, first)
+    return Step(nodes, int(variables["SLURM_NODEID"]), first, variables["SLURM_JOB_ID"], listed)
+
+
+def _first(listed: str, launched_from: str) -> str:
+    """Return the name of the first node in SLURM's list, or ``launched_from`` if it does not resolve.
+
+    That is the address of the node where srun was started: node 0 if a job's script started it, but the
+    login node if a user did so inside an allocation.
+    """
+    for name in _names(listed)[:1]:
+        with suppress(OSError):
+            socket.getaddrinfo(name, None)
+            return name
+    return launched_from
 
 
 def check_size(step: Step, nodes: int) -> None:
@@ -140,8 +155,9 @@ def _meet(step: Step, seconds: int) -> Store:
             raise UserError(
                 f"{name} cannot listen on port {step.port}: another program uses it"
             ) from error
+        at = f"port {step.port}" if name == step.first else f"{step.first}, port {step.port}"
         raise UserError(
-            f"{_here()} did not reach {name} ({step.first}, port {step.port}) within {seconds} s; "
+            f"{_here()} did not reach {name} ({at}) within {seconds} s; "
             "check whether that node runs, and whether a firewall is between them"
         ) from error
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from nanogen.files import folder_beside
 from nanogen.training.heap import keep_in_large_pages
 from nanogen.training.stopping import stop_with_launcher
 
+# How long a process waits for the others. The main one works alone while it evaluates, writes a
+# checkpoint or joins samples, which may take longer than NCCL's default of 10 minutes. The loss of a
+# process is noticed without this: by its connections, torchrun or SLURM.
+PATIENCE = timedelta(hours=2)
 # Messages of the backends when a connection is lost. Neither has an exception type for it.
 SIGNS = ("Connection reset by peer", "Connection closed by peer", "Broken pipe", "remote process exited")
 
@@ -117,7 +122,8 @@ def share(count: int, rank: int, world: int, block: int = 1) -> tuple[int, int]:
 def processes() -> Iterator[Processes]:
     """Join the process group that torchrun started, with NCCL on GPUs and Gloo on CPUs.
 
-    Without torchrun the process is alone. Raises UserError if another process is lost.
+    Without torchrun the process is alone. After an exception, a group of NCCL stays open until the
+    process ends (`nanogen.ending`). Raises UserError if another process is lost.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
@@ -131,12 +137,17 @@ def processes() -> Iterator[Processes]:
         keep_in_large_pages()
     if world > 1:
         stop_with_launcher()
-        dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
+        dist.init_process_group(
+            "nccl" if cuda else "gloo", timeout=PATIENCE, device_id=device if cuda else None
+        )
+    failed = True
     try:
         with lost_peers_explained(rank, world):
             yield Processes(rank, world, device)
+        failed = False
     finally:
-        if world > 1:
+        # NCCL's group waits here for the other processes, which wait for this one if it failed alone.
+        if world > 1 and not (failed and dist.get_backend() == "nccl"):
             dist.destroy_process_group()
 
 
