@@ -13,9 +13,9 @@ from nanogen.config import load_model, load_study
 from nanogen.config.model_schema import Model
 from nanogen.interop import export_rae, import_rae
 from nanogen.interop.released_decoder import to_released_decoder
-from nanogen.stage1 import rae
 from nanogen.stage1.statistics import Statistics
 from nanogen.tokenizers import load_tokenizer
+from nanogen.tokenizers.vit_decoder import build
 
 RAES = every("rae_decoder*.npz")
 NAMES = every("rae_decoder*_names.json")
@@ -101,7 +101,7 @@ def test_the_papers_decoders_have_the_released_names_and_shapes(path):
     for names, known in held["decoders"].items():
         for name in names.split(", "):
             with torch.device("meta"):
-                decoder = rae.build(load_model(paper, f"rae-{name}"), 256)
+                decoder = build(load_model(paper, f"rae-{name}"), 256)
             assert {key: decoder.config[key] for key in options} == {
                 key: held["config"][key] for key in options
             }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from nanogen.config.model_stage import ModelStage
 from nanogen.config.tokenizer_schema import Augmentation
 from nanogen.interop.released_decoder import released_names, to_released_decoder
 from nanogen.models import timm_networks
-from nanogen.models.encoders import Preprocessing
 from nanogen.stage1.augmentation import augmented
 from nanogen.stage1.batches import Batch
 from nanogen.stage1.learner import TokenizerLearner
@@ -99,11 +99,12 @@ def stage_of(golden: Golden) -> ModelStage:
         {
             "models": {
                 "rae-dinov2-b": changes,
+                "dinov2-b": {"input_size": meta["resolution"]},
                 "dino-s": {"input_size": dino["image_size"], "norm_eps": dino["norm_eps"]},
             }
         },
     )
-    networks = {"perceptual": "lpips", "discriminator": "dino-s"}
+    networks = {"encoder": "dinov2-b", "perceptual": "lpips", "discriminator": "dino-s"}
     return ModelStage(
         hash="0" * 16,
         expects={},
@@ -128,8 +129,6 @@ def write_encoder(golden: Golden, folder: Path) -> None:
         architectures=["Dinov2WithRegistersModel"],
     )
     Dinov2WithRegistersModel(config).save_pretrained(folder)
-    known = load_model(load_study("paper"), "dinov2-b")
-    replace(Preprocessing.of(known), size=side).write(folder)
 
 
 def write_dino(golden: Golden, folder: Path) -> None:
@@ -236,8 +235,10 @@ def learner(golden, tmp_path) -> TokenizerLearner:
     write_vgg(folders["perceptual"], golden.meta["vgg_seed"])
     write_dino(golden, folders["discriminator"])
     side = golden.meta["resolution"]
-    images = np.zeros((golden.meta["batch"], side, side, 3), np.uint8)
-    learner = TokenizerLearner(stage_of(golden), images, folders, ALONE)
+    count = golden.meta["batch"]
+    images = np.zeros((count, side, side, 3), np.uint8)
+    train = SimpleNamespace(images=images, labels=np.zeros(count, int))
+    learner = TokenizerLearner(stage_of(golden), train, folders, ALONE)
     weights = weights_below(golden, "param/decoder/")
     learner.network.load_state_dict(
         {

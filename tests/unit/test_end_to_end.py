@@ -258,17 +258,17 @@ class Workspace:
     def images(self, split: str) -> ImageFile:
         return ImageFile(self.folder / f"imagenet-{split}.h5")
 
-    def learner(self) -> JointLearner:
+    def learner(self, **given) -> JointLearner:
         roles = {"start": "va-vae", "encoder": "dinov2-b", "discriminator": "dinov2-b"}
-        folders = {role: self.folder / name for role, name in roles.items()}
-        return JointLearner(self.stage, self.images("train").images, folders, ALONE)
+        folders = {role: self.folder / name for role, name in roles.items()} | given
+        return JointLearner(self.stage, self.images("train"), folders, ALONE)
 
     def tune(self, folder, stop_at: int = -1):
         """Tune in ``folder``; SIGTERM arrives while the batch of step ``stop_at`` is read."""
         learner, file = self.learner(), self.images("train")
         batches = Stopping(file.images, file.labels, self.stage, learner.trainee.noise, ALONE)
         batches.stop_at = stop_at
-        val, state = self.images("val").images, folder / "state"
+        val, state = self.images("val"), folder / "state"
         state.mkdir(parents=True, exist_ok=True)
         train_tokenizer(
             self.stage,
@@ -335,6 +335,15 @@ def test_its_normalisation_is_the_moments_of_its_latents(workspace, tuned):
     latents = load_tokenizer(tuned).encode(images)
     assert latents.mean((0, 2, 3)).abs().max() < 1e-3
     assert (latents.std((0, 2, 3)) - 1).abs().max() < 1e-3
+
+
+def test_an_encoder_given_by_path_gives_the_same_features(workspace, tmp_path):
+    """The folder is as a hub has it, without what this program adds."""
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((workspace.folder / "dinov2-b" / name).read_bytes())
+    images = torch.from_numpy(np.array(workspace.images("val").images))
+    own, given = workspace.learner().encoder, workspace.learner(encoder=tmp_path).encoder
+    assert torch.equal(given(images), own(images))
 
 
 def test_curve_and_card_tell_what_the_tuning_did(workspace, tuned):

@@ -10,7 +10,7 @@ from nanogen.config import load_model, load_study
 from nanogen.errors import UserError
 from nanogen.files import label, read_json, write_json
 from nanogen.interop.released_decoder import to_released_decoder
-from nanogen.models.encoders import build_encoder, save_encoder
+from nanogen.models.encoders import build_encoder, load_encoder, save_encoder
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.vit_decoder import ViTDecoder
 
@@ -39,9 +39,9 @@ def command(folder, out, tokenizer="rae-dinov2-b", **files) -> list[str]:
     return ["import-rae", *(part for key, value in options.items() for part in (f"--{key}", str(value)))]
 
 
-def encoder_of(folder, name="dinov2-b"):
+def encoder_of(folder, name="dinov2-b", **architecture):
     """Write the nano study's encoder with random weights, and return its folder."""
-    model = load_model(load_study("nano"), name)
+    model = load_model(load_study("nano", {"models": {name: {"architecture": architecture}}}), name)
     torch.manual_seed(2)
     folder.mkdir()
     save_encoder(build_encoder(model), model, folder)
@@ -72,6 +72,29 @@ def test_with_its_encoder_it_encodes_too(released, tmp_path):
     assert main(command(released, tmp_path / "rae", encoder=encoder)) == 0
     latents = load_tokenizer(tmp_path / "rae").encode(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
     assert latents.shape == (1, *SHAPE)
+
+
+def test_an_encoder_from_elsewhere_is_used_with_the_studys_keys(released, tmp_path):
+    """Such a folder has no card, and says nothing of the images that the encoder expects."""
+    encoder = encoder_of(tmp_path / "encoder")
+    (encoder / "nanogen.json").unlink()
+    assert main(command(released, tmp_path / "rae", encoder=encoder)) == 0
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    tokenizer = load_tokenizer(tmp_path / "rae")
+    features = load_encoder(encoder, load_model(load_study("nano"), "dinov2-b"))(images)
+    torch.testing.assert_close(tokenizer.encode(images) * tokenizer.std + tokenizer.mean, features)
+
+
+def test_a_decoder_of_an_impossible_architecture_is_refused(released, tmp_path, capsys):
+    study = tmp_path / "odd.yaml"
+    study.write_text(
+        "extends: nano\nmodels: {rae-dinov2-b: {architecture: {num_attention_heads: three}}}"
+    )
+    words = command(released, tmp_path / "rae")
+    words[words.index("nano")] = str(study)
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "config/models/rae-dinov2-b.yaml (architecture): 'num_attention_heads' = 'three'" in said
 
 
 def test_other_files_make_another_model(released, tmp_path):
@@ -161,9 +184,7 @@ def test_another_encoder_is_refused(released, tmp_path, capsys):
 
 
 def test_an_encoder_of_another_width_is_refused(released, tmp_path, capsys):
-    encoder = encoder_of(tmp_path / "encoder", "pe-l")
-    card = read_json(encoder / "nanogen.json")
-    write_json(encoder / "nanogen.json", {**card, "name": "dinov2-b"})
+    encoder = encoder_of(tmp_path / "encoder", hidden_size=64)
     assert main(command(released, tmp_path / "rae", encoder=encoder)) == 2
     assert "its features are 64x4x4, not 48x4x4" in capsys.readouterr().err
     assert not (tmp_path / "rae").exists()

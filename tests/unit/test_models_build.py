@@ -13,13 +13,15 @@ from safetensors.torch import load_file
 
 from nanogen.caches.files import LatentFile, TextFile
 from nanogen.cli import main
-from nanogen.config import load_study, stages
+from nanogen.config import load_model, load_study, stages
 from nanogen.config.model_schema import Model
 from nanogen.config.validation import merged
 from nanogen.data.image_import import write_images
 from nanogen.data.images import ImageFile
+from nanogen.data.pixels import to_unit
 from nanogen.errors import UserError
 from nanogen.files import write_json
+from nanogen.metrics import similarity
 from nanogen.models.card import read_card
 from nanogen.models.encoders import load_encoder
 from nanogen.small_networks.encoder import draw_mask, patches, spread
@@ -143,6 +145,15 @@ def test_a_vae_is_trained_saved_and_scaled_to_unit_latents(workspace, vae):
     assert float(latents.std()) == pytest.approx(1, abs=1e-3)
 
 
+def test_a_cards_quality_is_that_of_all_of_a_few_images(workspace, vae):
+    pictures = torch.from_numpy(np.array(ImageFile(workspace.data("val", "t2i")).images))
+    tokenizer, quality = load_tokenizer(vae), read_card(vae)["quality"]
+    latents = tokenizer.encode(pictures)
+    decibels = similarity.psnr(to_unit(tokenizer.decode_uint8(latents)), to_unit(pictures))
+    assert quality["psnr"] == pytest.approx(float(decibels.mean()), rel=1e-5)
+    assert quality["latent_std"] == pytest.approx(float(latents.std()), rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["flux1-vae", "flux2-vae", "qwen-image-vae"])
 def test_every_class_of_vae_is_trained_and_carries_its_statistics(workspace, name):
     folder = workspace.build(name)
@@ -172,6 +183,21 @@ def test_a_rae_of_a_timm_encoder_is_self_contained(workspace):
     shutil.rmtree(workspace.folder / "its-encoder")
     pictures = torch.from_numpy(np.array(ImageFile(workspace.data("val")).images))
     assert load_tokenizer(folder).encode(pictures).shape == (40, 16, 4, 4)
+
+
+def test_a_rae_is_trained_on_an_encoder_given_by_path_with_the_studys_keys(workspace, encoder, tmp_path):
+    """The folder is as a hub has it, without what this program adds."""
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(encoder / name, tmp_path / name)
+    given = {"source": "path", "path": str(tmp_path), "last_norm": "none", "image_mean": [0.1, 0.2, 0.3]}
+    models = merged(TINY, {"dinov2-b": given, "rae-dinov2-b": {"stage1": briefly(2, 16)}})
+    study = load_study("nano", {"data": SIZES, "models": models})
+    folder = workspace.build("rae-dinov2-b", "rae-by-path", study, tmp_path)
+    pictures = torch.from_numpy(np.array(ImageFile(workspace.data("train")).images))
+    features = load_encoder(tmp_path, load_model(study, "dinov2-b"))(pictures)
+    latents = load_tokenizer(folder).encode(pictures)
+    deviation = (features.var(0, correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(latents, (features - features.mean(0)) / deviation, rtol=1e-3, atol=1e-3)
 
 
 def test_a_normalisation_that_a_class_cannot_carry_is_refused(workspace, capsys):

@@ -214,3 +214,39 @@ def test_what_others_made_is_named_and_needs_a_licence(tiny, study, capsys):
     assert "license: mit\n" in shown
     assert "hf download others/vae --revision v1 --include 'vae/*'" in shown
     assert "mv jit-scenes/sd-vae-mse.files/vae jit-scenes/sd-vae-mse" in shown
+
+
+def encoding(tiny, name, **models):
+    """Write a study with the method ``name``, its trained model with a score, and its tokenizer."""
+    study = tiny(methods=[name], models=models)
+    write_json("study.json", study.model_dump(mode="json"))
+    stage = stages.train(study, name, "imagenet")
+    model_folder(Path(Paths(study).trained(name, "imagenet")).parent, stage)
+    scores = stages.distribution(study, name, "cfg")
+    write_metric(Paths(study), scores, ("imagenet", name, "cfg", "fid"), {"fid": 3.5})
+    used = stage["use"]["tokenizer"]
+    folder = Path(Paths(study).model(used["model"]["name"]))
+    for part in ("decoder", "encoder"):
+        (folder / part).mkdir(parents=True)
+        (folder / part / "model.safetensors").write_bytes(b"weights")
+    write_json(folder / "nanogen.json", label("model", 1, used["hash"], name=folder.name))
+    return (*IMAGENET, "--method", name, "--dry-run")
+
+
+THEIRS = {"source": "download", "hub": {"repo": "others/network"}}
+
+
+@pytest.mark.parametrize("theirs", [True, False])
+def test_a_raes_encoder_is_uploaded_only_if_the_study_made_it(tiny, study, capsys, theirs):
+    command = encoding(tiny, "dinov2-b", **({"dinov2-b": THEIRS} if theirs else {}))
+    if theirs:
+        assert "it must suit those of dinov2-b" in refused(capsys, *command)
+    assert main([*command, *(("--license", "mit") if theirs else ())]) == 0
+    shown = capsys.readouterr().out
+    assert "rae-dinov2-b/decoder/model.safetensors" in shown
+    assert ("rae-dinov2-b/encoder/model.safetensors" in shown) != theirs
+
+
+def test_a_vae_that_was_tuned_from_somebody_elses_needs_a_licence(tiny, study, capsys):
+    command = encoding(tiny, "e2e-va-vae", **{"va-vae": THEIRS})
+    assert "it must suit those of va-vae (" in refused(capsys, *command)

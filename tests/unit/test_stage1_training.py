@@ -10,7 +10,9 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from forked import Forks
@@ -27,14 +29,16 @@ from nanogen.files import write_json
 from nanogen.models.card import read_card
 from nanogen.stage1.assembly import network_folders
 from nanogen.stage1.batches import Batches
-from nanogen.stage1.learner import TokenizerLearner
+from nanogen.stage1.learner import OnDevice, TokenizerLearner
+from nanogen.stage1.selection import rows_of_classes
 from nanogen.tokenizers import load_tokenizer
+from nanogen.tokenizers.pixels import Pixels
 from nanogen.training import checkpoint
 from nanogen.training.processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 ADVERSARIAL = {"adversarial", "adaptive_weight", "discriminator", "accuracy_real", "accuracy_fake"}
-EVERY = 4  # steps between checkpoints
+EVERY = 5  # steps between checkpoints; a line of the curve has two, so some are saved between lines
 
 # A process that is killed without a warning before it learns from the batch of step ``at``.
 KILLED = """
@@ -99,10 +103,10 @@ class Smoke:
         write_json(path, stage)
         return path
 
-    def learner(self, stage: dict) -> TokenizerLearner:
+    def learner(self, stage: dict, train=None) -> TokenizerLearner:
         typed = ModelStage.from_json(stage)
         folders = network_folders(typed, self.networks)
-        return TokenizerLearner(typed, self.images(), folders, ALONE)
+        return TokenizerLearner(typed, train or ImageFile(self.data("train")), folders, ALONE)
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +210,7 @@ def test_the_discriminator_learns_from_images_of_the_decoder_after_its_step(smok
     "at",
     [
         pytest.param(6, id="before", marks=pytest.mark.slow),
-        pytest.param(15, id="inside the adversarial phase"),
+        pytest.param(17, id="inside the adversarial phase"),
     ],
 )
 def test_killed_and_continued_is_the_same_to_the_bit(smoke, stage, undisturbed, tmp_path, at):
@@ -309,3 +313,86 @@ def test_a_network_of_another_configuration_is_refused(smoke, stage, tmp_path, c
     without = [a for a in smoke.arguments(stage, tmp_path) if "inception" not in a]
     assert main(without) == 2
     assert "needs inception as its perceptual: give --network inception=DIR" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("architecture", "said"),
+    [
+        ({"num_attention_heads": 3}, "hidden_size 128 is not a multiple of architecture.num_attention"),
+        ({"hidden_size": "wide"}, "(architecture): 'hidden_size' = 'wide': Input should be a valid int"),
+        ({"hidden_sise": 64}, "(architecture): unknown key 'hidden_sise'; did you mean 'hidden_size'?"),
+    ],
+)
+def test_a_mistake_in_the_architecture_is_a_sentence(smoke, tmp_path, capsys, architecture, said):
+    stage = smoke.stage("rae-dinov2-b", architecture=architecture)
+    assert main(smoke.arguments(stage, tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert f"config/models/rae-dinov2-b.yaml{'' if 'multiple' in said else ' '}" in error
+    assert said in error
+
+
+# ------------------------------------------------------------------------------ few of many images
+
+
+def bright(*counts: int) -> SimpleNamespace:
+    """Images in the order of their classes, ``counts`` of each; the last class is the brightest."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    levels = np.linspace(0, 255, len(counts)).astype(np.uint8)[labels]
+    images = np.broadcast_to(levels[:, None, None, None], (len(labels), 32, 32, 3))
+    return SimpleNamespace(images=images, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "most", "rows"),
+    [
+        ([0, 0, 0, 1, 1, 1, 2, 2, 2], 6, [0, 1, 3, 4, 6, 7]),
+        ([0, 0, 0, 0, 1, 1], 4, [0, 1, 4, 5]),
+        ([0, 0, 0, 0, 0, 1], 4, [0, 1, 2, 5]),
+        ([0, 1, 2, 0, 1, 2, 0, 1, 2], 4, [0, 1, 2, 3]),
+        ([1, 0, 0, 0, 0, 1], 4, [0, 1, 2, 3]),
+        ([0, 0, 0, 0], 3, [0, 1, 2]),
+        ([0, 1], 3, [0, 1]),
+        ([], 3, []),
+    ],
+)
+def test_a_few_images_are_the_first_ones_or_some_of_every_class(labels, most, rows):
+    assert rows_of_classes(np.array(labels, np.int64), most).tolist() == rows
+
+
+def test_an_autoencoders_latents_are_of_unit_size_for_all_classes_of_ordered_data(smoke, tmp_path):
+    train = bright(2000, 2000)
+    trainee = smoke.learner(smoke.stage("sd-vae-mse"), train).trainee
+    trainee.measure()
+    latents = trainee.save(tmp_path / "model").encode(torch.from_numpy(train.images[::500].copy()))
+    assert float(latents.std()) == pytest.approx(1, rel=0.01)
+
+
+def test_the_quality_is_that_of_as_many_images_of_every_class(smoke, stage):
+    tokenizer = OnDevice(Pixels(32), ALONE.device)
+    quality = smoke.learner(stage).quality(tokenizer, bright(3000, 1000))
+    assert quality["latent_std"] == pytest.approx(1, rel=1e-6)  # the mean latent is 0
+
+
+class Counted:
+    """Images that count the rows that are read."""
+
+    def __init__(self, images):
+        self.images, self.shape, self.rows = images, images.shape, 0
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, rows):
+        read = self.images[rows]
+        self.rows += len(read)
+        return read
+
+
+def test_an_encoders_statistics_are_measured_once_at_the_end(smoke, stage):
+    """A training that is stopped and continued would otherwise measure them again."""
+    file = ImageFile(smoke.data("train"))
+    train = SimpleNamespace(images=Counted(file.images), labels=file.labels)
+    learner = smoke.learner(stage, train)
+    assert train.images.rows == 0
+    learner.finish()
+    assert train.images.rows == len(file)

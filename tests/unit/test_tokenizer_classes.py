@@ -22,6 +22,7 @@ from nanogen.models.encoders import Preprocessing, VisionEncoder, load_encoder
 from nanogen.models.loading import network_class, save_network
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.latent_layouts import layout_of
+from nanogen.tokenizers.normalisation import read, write
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -105,6 +106,30 @@ def test_flux2_folds_cells_as_its_pipeline_and_uses_its_own_batch_norm(tmp_path)
         decoded = network.decode(mode).sample
     torch.testing.assert_close(tokenizer.encode(images()), latents)
     torch.testing.assert_close(tokenizer.decode(latents), decoded, rtol=1e-4, atol=1e-5)
+
+
+def test_flux2_of_the_paper_is_normalised_with_its_authors_epsilon(tmp_path):
+    network = tiny_vae("AutoencoderKLFlux2", latent_channels=8)
+    network.bn.running_var.uniform_(0.001, 0.01)
+    save_network(network, tmp_path)
+    model, small = (load_model(load_study(name), "flux2-vae") for name in ("paper", "nano"))
+    theirs, own = (
+        load_tokenizer(tmp_path, each.model_copy(update={"latent": (32, 4, 4)}))
+        for each in (model, small)
+    )
+    network.bn.eps = 1e-5
+    with torch.no_grad():
+        folded = F.pixel_unshuffle(network.encode(signed(images())).latent_dist.mode(), 2)
+        torch.testing.assert_close(theirs.encode(images()), network.bn(folded))
+    torch.testing.assert_close(own.scale.flatten(), (network.bn.running_var + 1e-4).rsqrt())
+
+
+@pytest.mark.parametrize(("way", "shift"), [("scale", 0.0), ("scale-shift", 3.0)])
+def test_one_scale_replaces_the_statistics_per_channel_of_the_vae_that_it_was_tuned_from(way, shift):
+    old = {"latents_mean": [9.0] * 4, "latents_std": [9.0] * 4}
+    network = tiny_vae("AutoencoderKL", latent_channels=4, **old)
+    write(network, way, torch.full((4, 8, 8), 3.0), torch.full((4, 8, 8), 4.0))
+    assert [values.tolist() for values in read(network)] == [[0.5], [shift]]
 
 
 def test_qwen_image_sees_every_picture_as_a_film_of_one_frame(tmp_path):

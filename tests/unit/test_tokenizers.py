@@ -8,10 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from nanogen.config import stages
+from nanogen.config.cache_stage import CacheStage
 from nanogen.config.model_schema import Model
+from nanogen.config.sample_stage import OnlineStage, SampleStage
 from nanogen.errors import UserError
 from nanogen.models.encoders import Preprocessing, load_encoder
 from nanogen.models.loading import save_network
+from nanogen.sampling.inputs import tokenizer_of
 from nanogen.tokenizers import load_tokenizer, to_uint8
 from nanogen.tokenizers.pixels import Pixels
 from nanogen.tokenizers.rae import STATISTICS
@@ -96,6 +100,40 @@ def test_vae_latents_are_the_scaled_mode_of_the_posterior(vae_folder):
     with torch.no_grad():
         expected = network.decode(mode).sample
     torch.testing.assert_close(given.decode(mode * 2), expected)
+
+
+DRAWN = {
+    "sample": lambda study, name: SampleStage.from_json(stages.sample(study, name, "imagenet", "cfg")),
+    "online": lambda study, name: OnlineStage.from_json(stages.online(study, name, "imagenet")),
+}
+
+
+def of_a_study(tiny, name, folder, **keys):
+    """A study whose method ``name`` has the tokenizer in ``folder``, and that tokenizer to encode."""
+    study = tiny(methods=[name], models={name: {"source": "path", "path": str(folder), **keys}})
+    stage = CacheStage.from_json(stages.latents(study, "imagenet", name))
+    return study, load_tokenizer(folder, stage.model)
+
+
+@pytest.mark.parametrize("drawn", DRAWN)
+def test_latents_are_decoded_with_the_scaling_that_they_were_encoded_with(tiny, vae_folder, drawn):
+    """The study's scaling, not that of the folder's own config."""
+    study, encoding = of_a_study(tiny, "sd-vae-mse", vae_folder, scaling=[2.0, 0.5])
+    latents = encoding.encode(images())
+    decoding = tokenizer_of(DRAWN[drawn](study, "sd-vae-mse"), vae_folder)
+    torch.testing.assert_close(decoding.decode(latents), encoding.decode(latents))
+
+
+def test_a_tokenizer_whose_folder_does_not_give_its_size_decodes_samples(tiny, tmp_path):
+    from diffusers import AutoencoderKLQwenImage
+
+    sizes = {"base_dim": 4, "z_dim": 8, "dim_mult": [1, 1, 1], "num_res_blocks": 1}
+    sizes["temperal_downsample"] = [False, True]
+    moments = {"latents_mean": [0.0] * 8, "latents_std": [1.0] * 8}
+    save_network(AutoencoderKLQwenImage(**sizes, **moments), tmp_path)
+    study, _ = of_a_study(tiny, "qwen-image-vae", tmp_path)
+    decoding = tokenizer_of(DRAWN["sample"](study, "qwen-image-vae"), tmp_path)
+    assert decoding.decode_uint8(torch.zeros(1, 8, 8, 8)).shape == (1, 32, 32, 3)
 
 
 def test_a_large_batch_is_decoded_in_parts(vae_folder):

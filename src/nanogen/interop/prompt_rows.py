@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nanogen.data.exported_tables import TABLES, is_of_split
+from nanogen.data.exported_tables import is_of_split, is_table
 from nanogen.errors import UserError
 from nanogen.files import read_json, write_json
 from nanogen.interop.hub import Repository, download
@@ -47,7 +47,7 @@ def _fetch(benchmark: str, pinned: str, output: Path) -> None:
     files: list[str] = []
 
     def wanted(names: Sequence[str]) -> list[str]:
-        files[:] = [n for n in names if n.endswith(TABLES) and is_of_split(n, SPLIT)]
+        files[:] = [n for n in names if is_table(Path(n)) and is_of_split(n, SPLIT)]
         if not files:
             raise UserError(f"{name} contains no Parquet or Arrow file of the split {SPLIT}; {instead}")
         return files

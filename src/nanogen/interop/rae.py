@@ -19,7 +19,7 @@ from nanogen.interop.precision import KEY, as_imported, other_dtypes
 from nanogen.interop.released_decoder import check_folder, read_decoder, to_released_decoder
 from nanogen.interop.weights import size
 from nanogen.models.card import CARD, FORMAT, read_card
-from nanogen.models.encoders import VisionEncoder, copy_encoder, load_encoder
+from nanogen.models.encoders import copy_encoder, load_encoder
 from nanogen.models.torch_files import read_torch
 from nanogen.tokenizers.rae import stored_statistics, write_statistics
 from nanogen.tokenizers.vit_decoder import ViTDecoder
@@ -32,6 +32,7 @@ def import_rae(
     resolution: int,
     output: Path,
     encoder: Path | None = None,
+    encoder_model: Model | None = None,
 ) -> None:
     """Write the tokenizer folder of the RAE ``model`` from released files.
 
@@ -44,6 +45,7 @@ def import_rae(
         output: the folder to write.
         encoder: the folder of its encoder. Without one the tokenizer can decode, which is enough for
             sampling, but not encode.
+        encoder_model: the resolved configuration of the encoder, if there is one.
 
     Raises:
         UserError: a file is missing, damaged, or of another encoder or grid. Nothing is written then.
@@ -57,12 +59,14 @@ def import_rae(
     }
     of_encoder = _identity(encoder, model)
     hash_ = config_hash([model.name, origin, of_encoder])
-    loaded = None if encoder is None else _fitting(encoder, model)
+    if encoder is not None:
+        assert encoder_model is not None
+        _check_fit(encoder, encoder_model, model)
     with atomic_folder(output) as folder:
         network.save_pretrained(folder / "decoder")
         write_statistics(folder, mean, var, hash_, **of_encoder)
-        if encoder is not None and loaded is not None:
-            copy_encoder(encoder, loaded.preprocessing, folder / "encoder")
+        if encoder is not None and encoder_model is not None:
+            copy_encoder(encoder, encoder_model, folder / "encoder")
         card = {**label(*FORMAT, hash_), "name": model.name, "kind": model.kind, "quality": {}, **noted}
         write_json(folder / CARD, {**card, "model": model.model_dump(mode="json"), "imported": origin})
 
@@ -116,16 +120,15 @@ def read_statistics(path: Path, model: Model) -> tuple[Tensor | None, Tensor, di
     return None if mean is None else mean.float(), var.float(), dtypes
 
 
-def _fitting(encoder: Path, model: Model) -> VisionEncoder:
-    """Load the encoder in a folder; raise UserError if its features are not the latents of ``model``."""
-    loaded = load_encoder(encoder)
+def _check_fit(encoder: Path, encoder_model: Model, model: Model) -> None:
+    """Raise UserError if the features of the encoder in a folder are not the latents of ``model``."""
+    loaded = load_encoder(encoder, encoder_model)
     found = (loaded.width, loaded.rows, loaded.rows)
     if found != model.latent_shape:
         raise UserError(
             f"{encoder} is not the encoder of {model.name}: its features are {size(found)}, not "
             f"{size(model.latent_shape)}; give the folder of {model.encoder}"
         )
-    return loaded
 
 
 def _identity(encoder: Path | None, model: Model) -> dict[str, str]:

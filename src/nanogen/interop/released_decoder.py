@@ -17,7 +17,7 @@ from nanogen.errors import UserError
 from nanogen.interop.precision import other_dtypes
 from nanogen.interop.reference_encoders import ENCODERS
 from nanogen.interop.weights import check_names, read_weights
-from nanogen.tokenizers.vit_decoder import ViTDecoder
+from nanogen.tokenizers.vit_decoder import ViTDecoder, build
 
 # our name -> the released name
 _OUTSIDE = {
@@ -71,7 +71,7 @@ def read_decoder(path: Path, model: Model, resolution: int) -> tuple[ViTDecoder,
 
     Raises:
         UserError: the file is missing, damaged or not a decoder, it belongs to another encoder, or a
-            name or shape does not fit.
+            name or shape does not fit, or the architecture is not valid.
     """
     check_folder(path, model)
     weights = read_weights(path, "ema")
@@ -82,7 +82,7 @@ def read_decoder(path: Path, model: Model, resolution: int) -> tuple[ViTDecoder,
             f"channels, but those of {model.encoder} have {channels}; give the decoder of {model.name}"
         )
     with torch.device("meta"):
-        decoder = ViTDecoder(latent=model.latent_shape, resolution=resolution, **model.architecture)
+        decoder = build(model, resolution)
     expected = to_released_decoder(decoder.state_dict())
     check_names(expected, weights, str(path), f"the decoder of {model.name}")
     state = {

@@ -24,7 +24,7 @@ from nanogen.interop.released_decoder import to_released_decoder
 from nanogen.models.initialisation import seeded
 from nanogen.prompts.prompts import dpg_prompts, geneval_prompts
 from nanogen.prompts.stage import PromptsStage
-from nanogen.tokenizers.vit_decoder import ViTDecoder
+from nanogen.tokenizers.vit_decoder import build as build_decoder
 
 GENAI = ["A dog looks at an empty cup.", "Three cups, none of which is red."]
 
@@ -67,7 +67,7 @@ def _write_rae(study: Study, name: str, resolution: int, place: Path) -> None:
     model = load_model(study, name)
     assert model.released is not None
     with seeded(0, "stand-in", name):
-        decoder = ViTDecoder(latent=model.latent_shape, resolution=resolution, **model.architecture)
+        decoder = build_decoder(model, resolution)
     _save(to_released_decoder(decoder.state_dict()), place / model.released.decoder)
     _save({"mean": None, "var": torch.ones(model.latent_shape)}, place / model.released.statistics)
 

@@ -79,7 +79,7 @@ def _datasets(package: Package) -> list[str]:
 
 
 def _licence(package: Package, given: str | None) -> str:
-    others = [network.model.name for network in package.networks if network.folder is None]
+    others = [name for network in package.networks for name in network.origins]
     others += [] if _is_drawn(package) else [f"data {package.run.data.name}"]
     if given or not others:
         return given or "apache-2.0"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,27 @@ class Network:
     Attributes:
         model: its configuration in the study.
         folder: where the study trained it; None if others publish it and the user downloads it.
+        origins: names of the networks of others that it is, or was made from.
     """
 
     model: Model
     folder: Path | None
+    origins: Sequence[str] = ()
+
+    def files(self) -> dict[str, Path]:
+        """The files to upload, by their names in the repository.
+
+        The copy of somebody else's encoder in an RAE is left out; decoding does not need it.
+        """
+        if self.folder is None:
+            return {}
+        copied = self.model.encoder in self.origins
+        found = {path.relative_to(self.folder): path for path in _of_network(self.folder)}
+        return {
+            f"{self.model.name}/{name.as_posix()}": path
+            for name, path in found.items()
+            if not copied or name.parts[0] != "encoder"
+        }
 
 
 @dataclass(frozen=True)
@@ -75,9 +92,7 @@ class Package:
         if self.classes:
             found[CLASSES] = _json(self.classes)
         for network in self.networks:
-            if network.folder:
-                for path in _of_network(network.folder):
-                    found[f"{network.model.name}/{path.relative_to(network.folder).as_posix()}"] = path
+            found |= network.files()
         return found
 
 
@@ -148,12 +163,27 @@ def _networks(study: Study, stage: TrainStage) -> Iterator[Network]:
 
 def _network(study: Study, used: UsedNetwork) -> Network:
     model = load_model(study, used.model.name)
+    origins = list(_origins(study, model.name))
     if model.source not in MADE_HERE:
-        return Network(model, None)
+        return Network(model, None, origins)
     folder = Path(Paths(study).model(model.name))
     expect_model(folder, used.hash)
     _check_record(folder, [path.relative_to(folder).as_posix() for path in _of_network(folder)])
-    return Network(model, folder)
+    return Network(model, folder, origins)
+
+
+def _origins(study: Study, name: str) -> Iterator[str]:
+    """Yield the networks of others that a network is or was made from: an RAE's encoder, a VAE's start.
+
+    Networks that only judged it in its training are not among them.
+    """
+    model = load_model(study, name)
+    if model.source not in MADE_HERE:
+        yield name
+    if model.source == "build" and model.kind == "rae" and model.encoder:
+        yield from _origins(study, model.encoder)
+    if model.source == "build" and model.end_to_end:
+        yield from _origins(study, model.end_to_end.start)
 
 
 def _classes(stage: TrainStage) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from torch import Tensor, nn
 
 from nanogen.config.model_stage import ModelStage
@@ -21,6 +20,7 @@ from nanogen.stage1.discriminator import load_features
 from nanogen.stage1.losses import TokenizerLoss
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.rae import DecoderTraining
+from nanogen.stage1.selection import Labelled
 from nanogen.stage1.terms import Perceptual, Reconstructed, Term
 from nanogen.stage1.vae import VAETraining
 from nanogen.tokenizers.base import Tokenizer
@@ -39,10 +39,12 @@ class Trainee(Protocol):
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed: ...
 
+    def measure(self) -> None: ...
+
     def save(self, folder: Path) -> Tokenizer: ...
 
 
-Make = Callable[[ModelStage, np.ndarray, Mapping[str, Path], Processes], Trainee]
+Make = Callable[[ModelStage, Labelled, Mapping[str, Path], Processes], Trainee]
 KINDS: dict[str, Make] = {"rae": DecoderTraining, "vae": VAETraining}
 ADVERSARIES: dict[str, type[Adversary]] = {"rae": DecoderAdversary, "vae": VAEAdversary}
 
@@ -64,10 +66,10 @@ def network_folders(stage: ModelStage, given: Mapping[str, Path]) -> dict[str, P
 
 
 def trainee_of(
-    stage: ModelStage, images: np.ndarray, folders: Mapping[str, Path], group: Processes
+    stage: ModelStage, train: Labelled, folders: Mapping[str, Path], group: Processes
 ) -> Trainee:
     """Return the untrained tokenizer of a ``model`` stage on the group's device."""
-    trainee: Trainee = KINDS[stage.model.kind](stage, images, folders, group)
+    trainee: Trainee = KINDS[stage.model.kind](stage, train, folders, group)
     trainee.learned.to(group.device).train()
     return trainee
 

@@ -22,6 +22,7 @@ from nanogen.stage1.end_to_end import Backbone, JointLoss, LatentNorm
 from nanogen.stage1.joint_batches import JointBatch
 from nanogen.stage1.latent_report import latent_statistics
 from nanogen.stage1.learner import Learner, OnDevice
+from nanogen.stage1.selection import Labelled, images_of_classes
 from nanogen.stage1.vae import VAETraining
 from nanogen.tokenizers.latent_layouts import layout_of
 from nanogen.tokenizers.vae import VAE
@@ -30,7 +31,7 @@ from nanogen.training.optimizer import Optimizing, adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 
-PROBED = 1000  # images on which the latents are measured
+PROBED = 1000  # images of each split on which the latents are measured
 log = logging.getLogger(__name__)
 
 
@@ -44,18 +45,19 @@ class JointLearner(Learner[JointBatch]):
     def __init__(
         self,
         stage: ModelStage,
-        images: np.ndarray,
+        train: Labelled,
         folders: Mapping[str, Path],
         group: Processes,
     ):
-        super().__init__(stage, images, folders, group)
+        super().__init__(stage, train, folders, group)
         joint, tuning = stage.joint, stage.model.end_to_end
         assert joint is not None
         assert tuning is not None
         assert isinstance(self.trainee, VAETraining)
         self.vae = self.trainee
-        self.images, self.model, self.start = images, stage.model, folders["start"]
-        self.encoder = load_encoder(folders["encoder"]).eval().requires_grad_(False).to(group.device)
+        self.train, self.model, self.start = train, stage.model, folders["start"]
+        encoder = load_encoder(folders["encoder"], stage.networks["encoder"])
+        self.encoder = encoder.eval().requires_grad_(False).to(group.device)
         self.joint = JointLoss.of(tuning, joint)
         network = backbones.build(joint).to(group.device)
         norm = LatentNorm(joint.latent[0], tuning.momentum).to(group.device)
@@ -110,24 +112,25 @@ class JointLearner(Learner[JointBatch]):
         optimizer.zero_grad()
         return norm
 
-    def quality(self, tokenizer: OnDevice, val: np.ndarray) -> dict[str, float]:
+    def quality(self, tokenizer: OnDevice, val: Labelled) -> dict[str, float]:
         """Return the quality of the VAE and the statistics of its latents (`latent_statistics`).
 
         The statistics of the VAE that it started from have names with the prefix ``before_``.
         """
         start = load_network(self.start, self.model.model_class).to(self.group.device)
+        images = [images_of_classes(split, PROBED) for split in (self.train, val)]
         described = {}
         for name, network in (("before", start), ("after", self.vae.learned.network)):
-            described[name] = self._described(network, val[:PROBED])
+            described[name] = self._described(network, *images)
             numbers = ", ".join(f"{key} {value:.4g}" for key, value in described[name].items())
             log.info("%s, latents %s: %s", self.model.name, name, numbers)
         before = {f"before_{key}": value for key, value in described["before"].items()}
         return {**super().quality(tokenizer, val), **described["after"], **before}
 
-    def _described(self, network: LibraryNetwork, val: np.ndarray) -> dict[str, float]:
+    def _described(
+        self, network: LibraryNetwork, train: np.ndarray, val: np.ndarray
+    ) -> dict[str, float]:
         device, layout = self.group.device, layout_of(self.model.model_class)
         vae = VAE(network, layout, self.model.latent_shape, (1.0, 0.0)).to(device)
         raw = OnDevice(vae, device)
-        return latent_statistics(
-            raw.encode, lambda x: self.encoder(x.to(device)).cpu(), self.images[:PROBED], val
-        )
+        return latent_statistics(raw.encode, lambda x: self.encoder(x.to(device)).cpu(), train, val)

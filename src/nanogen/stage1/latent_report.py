@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nanogen.models.batching import batches, gather
-from nanogen.stage1.statistics import BATCH
+from nanogen.models.batching import gather
+from nanogen.stage1.statistics import encoded_at_once
 
 RIDGE = 1e-3  # of the probe, in units of a latent's mean variance
 Encode = Callable[[Tensor], Tensor]  # uint8 (N, H, W, 3) -> float32 (N, C, h, w)
@@ -73,4 +73,4 @@ def _cells(grid: Tensor, rows: int) -> Tensor:
 
 @torch.no_grad()
 def _all(encode: Encode, images: np.ndarray) -> Tensor:
-    return torch.cat([encode(gather(images, part)) for part in batches(len(images), BATCH)])
+    return torch.cat([encode(gather(images, part)) for part in encoded_at_once(images)])

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -21,6 +20,7 @@ from nanogen.stage1.assembly import Trainee, loss_of, trainee_of
 from nanogen.stage1.batches import Batch
 from nanogen.stage1.phases import Phases
 from nanogen.stage1.quality import reconstruction_quality
+from nanogen.stage1.selection import Labelled, images_of_classes
 from nanogen.tokenizers.base import Tokenizer
 from nanogen.training import checkpoint
 from nanogen.training.ema import EMA
@@ -28,6 +28,9 @@ from nanogen.training.optimizer import adamw
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import parallel
 
+# Held-out images whose reconstructions are measured: the main process measures them while the others
+# wait for it.
+MEASURED = 2000
 Seen = TypeVar("Seen")
 
 
@@ -40,13 +43,13 @@ class Learner(ABC, Generic[Seen]):
     def __init__(
         self,
         stage: ModelStage,
-        images: np.ndarray,
+        train: Labelled,
         folders: Mapping[str, Path],
         group: Processes,
     ):
         keys = stage.tokenizer_training
-        self.keys, self.group, self.phases = keys.optimizer, group, Phases.of(keys, len(images))
-        self.trainee: Trainee = trainee_of(stage, images, folders, group)
+        self.keys, self.group, self.phases = keys.optimizer, group, Phases.of(keys, len(train.labels))
+        self.trainee: Trainee = trainee_of(stage, train, folders, group)
         self.network = self.trainee.learned
         # before the EMA is created: this makes the weights equal on all processes
         self.wrapped = parallel(self.network, group)
@@ -59,8 +62,11 @@ class Learner(ABC, Generic[Seen]):
         self.autocast = torch.autocast(group.device.type, torch.bfloat16, enabled=bf16)
 
     def restore(self, state: Path, hash_: str) -> int:
-        """Load the newest checkpoint in ``state``; returns its step, or 0 if there is none."""
-        start, tensors = checkpoint.newest(state, hash_)
+        """Load the newest checkpoint in ``state``; returns its step, or 0 if there is none.
+
+        Raises UserError as `nanogen.training.checkpoint.newest` does.
+        """
+        start, tensors = checkpoint.newest(state, hash_, self.group)
         if start:
             self.load(tensors)
         return start
@@ -81,9 +87,14 @@ class Learner(ABC, Generic[Seen]):
         Returns the named losses of the global batch, the gradient norm and the learning rate.
         """
 
-    def quality(self, tokenizer: OnDevice, val: np.ndarray) -> dict[str, float]:
-        """Return the quality of the finished tokenizer on held-out images, uint8 (N, H, W, 3)."""
-        return reconstruction_quality(tokenizer, val)
+    def finish(self) -> None:
+        """Take the averaged weights, and measure what is saved with them. All processes call it."""
+        self.network.load_state_dict(self.average.state(), strict=False)
+        self.trainee.measure()
+
+    def quality(self, tokenizer: OnDevice, val: Labelled) -> dict[str, float]:
+        """Return the quality of the finished tokenizer on at most `MEASURED` held-out images."""
+        return reconstruction_quality(tokenizer, images_of_classes(val, MEASURED))
 
 
 class TokenizerLearner(Learner[Batch]):

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-import numpy as np
 import torch
 
 from nanogen.config.model_stage import ModelStage
 from nanogen.files import atomic_folder
 from nanogen.models.card import write_card
 from nanogen.stage1.learner import Learner, OnDevice
+from nanogen.stage1.selection import Labelled
 from nanogen.training import checkpoint
 from nanogen.training.execution import Saving
 from nanogen.training.log import TrainingLog
@@ -39,7 +39,7 @@ def train_tokenizer(
     stage: ModelStage,
     learner: Learner[Learned],
     batches: Steps[Learned],
-    val: np.ndarray,
+    val: Labelled,
     *,
     state: Path,
     output: Path,
@@ -49,7 +49,7 @@ def train_tokenizer(
     """Train the tokenizer of a ``model`` stage from its newest checkpoint to the end.
 
     Args:
-        val: held-out images, uint8 (N, H, W, 3).
+        val: held-out images.
         state: the folder of checkpoints and the curve.
         output: the tokenizer folder to write: averaged weights, nanogen.json and train.jsonl.
         saving: when to save, log and end.
@@ -66,16 +66,18 @@ def train_tokenizer(
         measured = learner.step(step, batch)
         if curve:
             curve.step(step, **measured)
-        # Stop only after writing a line of the curve, so that the resumed curve is the same.
+        # Stop only after writing a line of the curve: to agree on it takes a communication.
         code = group.largest(stop.code()) if step % saving.log_every == 0 and step < steps else 0
         if curve and (code or step % saving.checkpoint_every == 0):
-            curve.check(step)
-            checkpoint.save(state, stage.hash, step, learner.state())
+            interval = curve.interval(step)
+            checkpoint.save(state, stage.hash, step, learner.state(), interval)
         if code:
             group.barrier()  # the first process to end may end the others while one of them is saving
             raise Interrupted(step, steps, code)
     if curve:
         curve.close()
+    learner.finish()
+    if curve:
         _write(stage, output, learner, val, curve.path, began)
     group.barrier()
 
@@ -84,12 +86,11 @@ def _write(
     stage: ModelStage,
     output: Path,
     learner: Learner[Learned],
-    val: np.ndarray,
+    val: Labelled,
     curve: Path,
     began: float,
 ) -> None:
     """Write the folder of the finished tokenizer; ``began`` is the start of the training."""
-    learner.network.load_state_dict(learner.average.state(), strict=False)
     with atomic_folder(output) as folder:
         tokenizer = learner.trainee.save(folder)
         quality = learner.quality(OnDevice(tokenizer, learner.group.device), val)
@@ -111,4 +112,6 @@ def _curve(
     rate = f"stage1.optimizer.learning_rate in config/models/{model.name}.yaml"
     size = stage.tokenizer_training.batch_size
     machine = Machine.of(group.device, group.world)
-    return TrainingLog(file, model.name, start, steps, log_every, size, machine, rate)
+    curve = TrainingLog(file, model.name, start, steps, log_every, size, machine, rate)
+    curve.resume(checkpoint.interval(state, start))
+    return curve

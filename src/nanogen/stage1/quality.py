@@ -7,8 +7,8 @@ import torch
 
 from nanogen.data.pixels import to_unit
 from nanogen.metrics.similarity import psnr
-from nanogen.models.batching import batches, gather
-from nanogen.stage1.statistics import BATCH
+from nanogen.models.batching import gather
+from nanogen.stage1.statistics import encoded_at_once
 from nanogen.tokenizers.base import Tokenizer
 
 
@@ -19,9 +19,14 @@ def reconstruction_quality(tokenizer: Tokenizer, images: np.ndarray) -> dict[str
     Args:
         images: uint8 (N, H, W, 3).
     """
-    decibels, latents = [], []
-    for part in batches(len(images), BATCH):
+    decibels = total = squares = 0.0
+    values = 0  # of all latents
+    for part in encoded_at_once(images):
         batch = gather(images, part)
-        latents.append(tokenizer.encode(batch))
-        decibels.append(psnr(to_unit(tokenizer.decode_uint8(latents[-1])), to_unit(batch)))
-    return {"psnr": float(torch.cat(decibels).mean()), "latent_std": float(torch.cat(latents).std())}
+        latents = tokenizer.encode(batch)
+        decibels += float(psnr(to_unit(tokenizer.decode_uint8(latents)), to_unit(batch)).double().sum())
+        total += float(latents.double().sum())
+        squares += float(latents.double().square().sum())
+        values += latents.numel()
+    variance = (squares - total**2 / values) / (values - 1)
+    return {"psnr": decibels / len(images), "latent_std": max(variance, 0.0) ** 0.5}

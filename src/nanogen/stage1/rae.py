@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,43 +17,14 @@ from nanogen.config.model_stage import ModelStage
 from nanogen.data.pixels import to_signed, to_uint8
 from nanogen.errors import UserError
 from nanogen.models.encoders import VisionEncoder, copy_encoder, load_encoder
-from nanogen.models.initialisation import checked, seeded
+from nanogen.models.initialisation import seeded
 from nanogen.stage1.batches import Batch
+from nanogen.stage1.selection import Labelled
 from nanogen.stage1.statistics import feature_moments
 from nanogen.stage1.terms import Reconstructed, Term
 from nanogen.tokenizers.rae import RAE, write_statistics
-from nanogen.tokenizers.vit_decoder import ViTDecoder
+from nanogen.tokenizers.vit_decoder import build
 from nanogen.training.processes import Processes
-
-ARCHITECTURE = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "layer_norm_eps",
-    "hidden_act",
-    "qkv_bias",
-)
-
-
-def build(model: Model, resolution: int) -> ViTDecoder:
-    """Build an untrained decoder with the configured architecture and latent size.
-
-    Raises UserError if the architecture does not fit the latent size or the resolution.
-    """
-    keys = checked(model.architecture, ARCHITECTURE, model.name)
-    rows = model.latent_shape[1]
-    if keys.get("hidden_size", 0) % 4:
-        raise UserError(
-            f"config/models/{model.name}.yaml: architecture.hidden_size {keys['hidden_size']} is not a "
-            "multiple of 4, as the table of positions requires"
-        )
-    if resolution % rows:
-        raise UserError(
-            f"config/models/{model.name}.yaml: images of {resolution} pixels cannot be divided into "
-            f"{rows} rows of equal patches; correct 'latent' or data.resolution"
-        )
-    return ViTDecoder(latent=model.latent_shape, resolution=resolution, **keys)
 
 
 class DecoderTraining:
@@ -75,7 +45,7 @@ class DecoderTraining:
     def __init__(
         self,
         stage: ModelStage,
-        images: np.ndarray,
+        train: Labelled,
         folders: Mapping[str, Path],
         group: Processes,
     ):
@@ -86,16 +56,12 @@ class DecoderTraining:
                 "out stage1.crop"
             )
         self.folder, self.tau = folders["encoder"], training.noise
-        self.encoder = load_encoder(self.folder).eval().requires_grad_(False).to(group.device)
+        encoder = load_encoder(self.folder, stage.networks["encoder"])
+        self.encoder = encoder.eval().requires_grad_(False).to(group.device)
         _check_grid(self.encoder, model, self.folder)
-        self.mean, self.var = feature_moments(
-            lambda x: self.encoder(x.to(group.device)).cpu(), images, group
-        )
+        self.images, self.group = train.images, group
         with seeded(stage.seed, "build", model.name, "weights"):
-            self.learned = build(model, images.shape[1])
-        self.tokenizer = RAE(
-            lambda: self.encoder, self.learned, self.mean, self.var, model.statistics_eps
-        ).to(group.device)
+            self.learned = build(model, train.images.shape[1])
         self.last: Tensor = self.learned.pixels.weight
         self.noise: tuple[int, ...] = model.latent_shape
         self.terms: dict[str, Term] = {}
@@ -113,13 +79,21 @@ class DecoderTraining:
         """Decode features without noise with the current weights, in [-1, 1], rounded to 8 bits."""
         return to_signed(to_uint8(2 * self.learned(features).float() - 1))
 
+    def measure(self) -> None:
+        """Measure the features' mean and variance, which training does not need: all processes share the
+        images."""
+        device = self.group.device
+        self.moments = feature_moments(lambda x: self.encoder(x.to(device)), self.images, self.group)
+
     def save(self, folder: Path) -> RAE:
-        """Write the trained tokenizer to ``folder`` and return it."""
-        copy_encoder(self.folder, self.encoder.preprocessing, folder / "encoder")
+        """Write the trained and measured tokenizer to ``folder`` and return it."""
+        copy_encoder(self.folder, self.stage.networks["encoder"], folder / "encoder")
         self.learned.save_pretrained(folder / "decoder")
         of = {part: self.stage.expects[part] for part in ("encoder", "data")}
-        write_statistics(folder, self.mean, self.var, self.stage.hash, **of)
-        return self.tokenizer
+        write_statistics(folder, *self.moments, self.stage.hash, **of)
+        epsilon = self.stage.model.statistics_eps
+        rae = RAE(lambda: self.encoder, self.learned, *self.moments, epsilon)
+        return rae.to(self.group.device)
 
 
 def _check_grid(encoder: VisionEncoder, model: Model, folder: Path) -> None:

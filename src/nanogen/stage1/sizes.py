@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from nanogen.config import PIXELS, Study, load_model, stages
-from nanogen.config.load import trained_run
+from nanogen.config import Study, load_model, stages
+from nanogen.config.load import tokenizer_networks, trained_run
 from nanogen.config.model_schema import Model
 from nanogen.config.model_stage import ModelStage
 from nanogen.models import encoders, timm_networks
 from nanogen.models.encoders import TransformerParts
 from nanogen.models.loading import LibraryNetwork
 from nanogen.parameters import parameter_count
-from nanogen.stage1 import rae, vae
+from nanogen.stage1 import vae
 from nanogen.stage1.assembly import ADVERSARIES
 from nanogen.stage1.phases import Phases
+from nanogen.tokenizers import vit_decoder
 
-BUILDERS = {"rae": rae.build, "vae": vae.build}
+BUILDERS = {"rae": vit_decoder.build, "vae": vae.build}
 
 
 @dataclass(frozen=True)
@@ -27,26 +28,29 @@ class Size:
 
     Attributes:
         name: the tokenizer.
-        trained: parameters of the decoder of an RAE, or of encoder and decoder of a VAE.
+        trained: parameters of the decoder of an RAE, or of encoder and decoder of a VAE; None for a VAE
+            that is tuned from one that others publish, whose size is known once it is downloaded.
         heads: parameters of the discriminator's trained heads; 0 without a discriminator.
         frozen: parameters of the discriminator's frozen encoder.
         phases: the schedule in steps.
     """
 
     name: str
-    trained: int
+    trained: int | None
     heads: int
     frozen: int
     phases: Phases
 
 
 def sizes(study: Study) -> Iterator[Size]:
-    """Yield the size of every tokenizer that the study trains, in order of first use."""
-    names: dict[str, None] = {}
-    for task in study.tasks:
-        names |= dict.fromkeys(trained_run(study, m, task).tokenizer for m in study.methods)
-    for name in names:
-        if name != PIXELS and load_model(study, name).source == "build":
+    """Yield the size of every tokenizer that the study trains, in order of first use.
+
+    A VAE that another one is tuned from is one of them.
+    """
+    runs = [trained_run(study, method, task) for task in study.tasks for method in study.methods]
+    for name in dict.fromkeys(name for run in runs for name in tokenizer_networks(study, run)):
+        model = load_model(study, name)
+        if model.kind in BUILDERS and model.source == "build":
             yield size_of(study, name)
 
 
@@ -55,16 +59,23 @@ def size_of(study: Study, name: str) -> Size:
     stage = ModelStage.from_json(stages.model(study, name))
     model, keys = stage.model, stage.tokenizer_training
     assert model.data is not None
-    # a tokenizer that is tuned end to end has the architecture of the one that it starts from
-    network = load_model(study, model.end_to_end.start) if model.end_to_end else model
     data, judge = stages.task_data(study, model.data), stage.networks.get("discriminator")
     heads = frozen = 0
-    trained = parameter_count(lambda: BUILDERS[network.kind](network, data.resolution))
     if judge and keys.adversarial:
         frozen, width = _frozen(judge)
         layers, kernel = len(keys.adversarial.layers), keys.adversarial.kernel
         heads = _heads(model.kind, width, layers, kernel)
+    trained = _trained(study, name, data.resolution)
     return Size(name, trained, heads, frozen, Phases.of(keys, data.train_images))
+
+
+def _trained(study: Study, name: str, resolution: int) -> int | None:
+    model = load_model(study, name)
+    if model.end_to_end:  # it has the architecture of the one that it starts from
+        return _trained(study, model.end_to_end.start, resolution)
+    if model.source != "build" and not model.architecture:
+        return None
+    return parameter_count(lambda: BUILDERS[model.kind](model, resolution))
 
 
 def _frozen(judge: Model) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from nanogen.errors import UserError
 from nanogen.models.batching import batches, gather, progress
 from nanogen.training.processes import Processes, share
 
-BATCH = 250
+BATCH = 250  # images that are encoded at a time, ...
+PIXELS = 32 * 256**2  # ... if they have no more pixels: a VAE needs gigabytes for 32 images of 256 x 256
 
 
 class Statistics:
@@ -81,6 +83,13 @@ def _size(values: Tensor) -> str:
     return "x".join(map(str, values.shape))
 
 
+def encoded_at_once(images: np.ndarray, start: int = 0, stop: int | None = None) -> Iterator[slice]:
+    """Yield slices of the images uint8 (N, H, W, 3) from ``start`` to ``stop``, a batch each."""
+    size = max(1, min(BATCH, PIXELS // math.prod(images.shape[1:3])))
+    for part in batches((len(images) if stop is None else stop) - start, size):
+        yield slice(start + part.start, start + part.stop)
+
+
 @torch.no_grad()
 def feature_moments(
     encode: Callable[[Tensor], Tensor], images: np.ndarray, group: Processes | None = None
@@ -88,7 +97,7 @@ def feature_moments(
     """Return mean and variance of features per channel and position, float32 (C, h, w), in one pass.
 
     Args:
-        encode: uint8 (N, H, W, 3) -> features (N, C, h, w).
+        encode: uint8 (N, H, W, 3) -> features (N, C, h, w), on any device.
         group: processes that share the images. All of them must call this, and all get the statistics
             of all images.
 
@@ -96,8 +105,8 @@ def feature_moments(
     """
     start, stop = share(len(images), group.rank, group.world) if group else (0, len(images))
     found = Statistics()
-    for part in progress(list(batches(stop - start, BATCH)), "statistics"):
-        found.update(encode(gather(images, slice(start + part.start, start + part.stop))))
+    for part in progress(list(encoded_at_once(images, start, stop)), "statistics"):
+        found.update(encode(gather(images, part)))
     if group:
         found = _merged(found, group)
     return found.mean.float(), found.variance.float()

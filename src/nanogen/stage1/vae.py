@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from nanogen.errors import UserError, nearest
 from nanogen.models.initialisation import checked, seeded
 from nanogen.models.loading import LibraryNetwork, load_network, network_class, save_network
 from nanogen.stage1.batches import Batch, side_of
+from nanogen.stage1.selection import Labelled, images_of_classes
 from nanogen.stage1.statistics import feature_moments
 from nanogen.stage1.terms import Reconstructed, Term
 from nanogen.tokenizers import normalisation
@@ -40,7 +40,7 @@ def build(model: Model, resolution: int) -> LibraryNetwork:
     channels, rows, _ = model.latent_shape
     try:
         network = network_type(**layout.arguments(channels, resolution, keys))
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise UserError(
             f"config/models/{model.name}.yaml: 'architecture' does not fit {model.model_class}: {error}"
         ) from error
@@ -104,19 +104,19 @@ class VAETraining:
     def __init__(
         self,
         stage: ModelStage,
-        images: np.ndarray,
+        train: Labelled,
         folders: Mapping[str, Path],
         group: Processes,
     ):
         model = stage.model
-        self.images, self.device, self.shape = images, group.device, model.latent_shape
+        self.train, self.group, self.model, self.shape = train, group, model, model.latent_shape
         self.layout, self.way = layout_of(model.model_class), _way(model)
         with seeded(stage.seed, "build", model.name, "weights"):
-            network = _network(model, images.shape[1], folders.get("start"))
+            network = _network(model, train.images.shape[1], folders.get("start"))
         self.terms: dict[str, Term] = {}
         self.learned = Coder(network, self.layout)
         self.last: Tensor = network.decoder.conv_out.weight
-        self.noise = _reached(self.learned, side_of(images, stage))
+        self.noise = _reached(self.learned, side_of(train.images, stage))
 
     def reconstructed(self, network: nn.Module, batch: Batch) -> Reconstructed:
         """Reconstruct a batch with ``network``, which is `learned` as wrapped for all processes."""
@@ -133,16 +133,20 @@ class VAETraining:
         deviation = made.log_variance.mul(0.5).exp()
         return self.layout.pack(made.mean + deviation * noise)
 
-    def save(self, folder: Path) -> VAE:
-        """Write the trained tokenizer, with statistics of its latents, to ``folder`` and return it."""
-        network = self.learned.network.eval()
-        raw = VAE(network, self.layout, self.shape, (1.0, 0.0)).to(self.device)
-        moments = feature_moments(
-            lambda x: raw.encode(x.to(self.device)).cpu(), self.images[:SCALE_IMAGES]
-        )
+    def measure(self) -> None:
+        """Store the statistics of its latents in the network."""
+        network, device = self.learned.network.eval(), self.group.device
+        raw = VAE(network, self.layout, self.shape, (1.0, 0.0)).to(device)
+        images = images_of_classes(self.train, SCALE_IMAGES)
+        moments = feature_moments(lambda x: raw.encode(x.to(device)), images, self.group)
         normalisation.write(network, self.way, *moments)
+
+    def save(self, folder: Path) -> VAE:
+        """Write the trained and measured tokenizer to ``folder`` and return it."""
+        network = self.learned.network
         save_network(network, folder)
-        return VAE(network, self.layout, self.shape).to(self.device)
+        epsilon = self.model.batch_norm_eps
+        return VAE(network, self.layout, self.shape, epsilon=epsilon).to(self.group.device)
 
 
 def _network(model: Model, resolution: int, start: Path | None) -> LibraryNetwork:

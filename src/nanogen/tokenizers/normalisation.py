@@ -16,18 +16,19 @@ import torch
 from torch import Tensor
 
 
-def read(network: Any, given: Any = None) -> tuple[Tensor, Tensor]:
+def read(network: Any, given: Any = None, epsilon: float | None = None) -> tuple[Tensor, Tensor]:
     """Return (scale, shift), each float32 (1,) or (C,).
 
     They are taken from the first of these that exists: ``given``, a pair of numbers; the network's
-    BatchNorm, with the epsilon in its configuration; its ``latents_mean`` and ``latents_std``; its
-    ``scaling_factor`` and ``shift_factor``.
+    BatchNorm, with ``epsilon`` or the one in its configuration; its ``latents_mean`` and
+    ``latents_std``; its ``scaling_factor`` and ``shift_factor``.
     """
     config = network.config
     if given is not None:
         return _numbers(*given)
     if hasattr(network, "bn"):
-        std = (network.bn.running_var + config["batch_norm_eps"]).sqrt()
+        epsilon = config["batch_norm_eps"] if epsilon is None else epsilon
+        std = (network.bn.running_var + epsilon).sqrt()
         return 1.0 / std, network.bn.running_mean.clone()
     if config.get("latents_std") is not None:
         return 1.0 / torch.tensor(config["latents_std"]), torch.tensor(config["latents_mean"])
@@ -54,12 +55,19 @@ def _pooled(mean: Tensor, var: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, T
 
 def _scale(network: Any, mean: Tensor, var: Tensor) -> None:
     _, variance = _pooled(mean, var, (0, 1, 2))
-    network.register_to_config(scaling_factor=float(variance**-0.5), shift_factor=0.0)
+    _register(network, float(variance**-0.5), 0.0)
 
 
 def _scale_shift(network: Any, mean: Tensor, var: Tensor) -> None:
     centre, variance = _pooled(mean, var, (0, 1, 2))
-    network.register_to_config(scaling_factor=float(variance**-0.5), shift_factor=float(centre))
+    _register(network, float(variance**-0.5), float(centre))
+
+
+def _register(network: Any, scale: float, shift: float) -> None:
+    """Store one pair of numbers; statistics per channel, which come first in `read`, are removed."""
+    network.register_to_config(
+        scaling_factor=scale, shift_factor=shift, latents_mean=None, latents_std=None
+    )
 
 
 def _channel(network: Any, mean: Tensor, var: Tensor) -> None:

@@ -25,6 +25,7 @@ class VAE(Tokenizer):
         latent_shape: (channels, rows, columns) of a latent.
         given: (scale, shift), used instead of those stored in the network (one number each, or one per
             channel).
+        epsilon: used instead of the one stored in the network, if it has a BatchNorm.
     """
 
     scale: Tensor
@@ -36,12 +37,13 @@ class VAE(Tokenizer):
         layout: Plane,
         latent_shape: tuple[int, int, int],
         given: tuple[float, float] | None = None,
+        epsilon: float | None = None,
     ):
         super().__init__()
         self.network = network
         self.layout = layout
         self.latent_shape = latent_shape
-        scale, shift = normalisation.read(network, given)
+        scale, shift = normalisation.read(network, given, epsilon)
         self.register_buffer("scale", scale.view(1, -1, 1, 1))
         self.register_buffer("shift", shift.view(1, -1, 1, 1))
 
@@ -73,4 +75,5 @@ def load(folder: Path, config: Model) -> VAE:
         if "sample_size" not in own:
             raise UserError(f"{folder}: its config.json has no size of images; set the model's 'latent'")
         rows = columns = int(own["sample_size"]) // layout.reduction(own)
-    return VAE(network, layout, (layout.channels(own), rows, columns), config.scaling)
+    shape = layout.channels(own), rows, columns
+    return VAE(network, layout, shape, config.scaling, config.batch_norm_eps)

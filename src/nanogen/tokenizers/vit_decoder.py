@@ -15,6 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nanogen.config.model_schema import Model
+from nanogen.config.tokenizer_schema import DecoderArchitecture
+from nanogen.config.validation import Layer, validate
 from nanogen.errors import UserError, nearest
 from nanogen.files import read_json, write_json
 from nanogen.weights import readable_weights
@@ -187,3 +190,25 @@ class ViTDecoder(nn.Module):
         except (TypeError, KeyError, RuntimeError) as error:
             raise UserError(f"{folder} does not hold a complete decoder: {error}") from error
         return decoder
+
+
+def build(model: Model, resolution: int) -> ViTDecoder:
+    """Build an untrained decoder of the configured architecture for images of ``resolution`` pixels.
+
+    Raises UserError if a key of the architecture is missing, unknown or of another type, or if the
+    architecture does not fit the latent size or the resolution.
+    """
+    where, rows = f"config/models/{model.name}.yaml", model.latent_shape[1]
+    keys = validate(DecoderArchitecture, [Layer(f"{where} (architecture)", model.architecture)])
+    if keys.hidden_size % keys.num_attention_heads or keys.hidden_size % 4:
+        raise UserError(
+            f"{where}: architecture.hidden_size {keys.hidden_size} is not a multiple of "
+            f"architecture.num_attention_heads {keys.num_attention_heads} and of 4, as heads and "
+            "positions require"
+        )
+    if resolution % rows:
+        raise UserError(
+            f"{where}: images of {resolution} pixels cannot be divided into {rows} rows of equal "
+            "patches; correct 'latent' or data.resolution"
+        )
+    return ViTDecoder(latent=model.latent_shape, resolution=resolution, **dict(keys))
