@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from importlib import resources
 from itertools import pairwise
 
 import pytest
@@ -155,6 +156,38 @@ def test_a_rectangle_selects_and_r_is_of_what_is_in_it(opened, published_page):
     assert 0.57 < box[2] < 0.578 < 0.691 < box[3]
     page.mouse.click(right + 40, bottom + 40)  # an empty spot, which clears the selection
     assert value(page, "n") == 21
+
+
+def test_a_finger_that_scrolls_the_page_over_the_plot_selects_nothing(opened, published_page):
+    """The browser ends such a touch by pointercancel, without pointerup."""
+    page = opened(published_page, 390, has_touch=True, is_mobile=True)
+    drawn(page, 21)
+    x, y = centre(page, "SD-VAE-EMA")
+    page.evaluate(
+        """async ([x, y]) => {
+            const plot = document.elementFromPoint(x, y);
+            const at = (y) => ({ bubbles: true, pointerType: "touch", clientX: x, clientY: y });
+            const send = async (target, kind, y) => {
+                target.dispatchEvent(new PointerEvent(kind, at(y)));
+                await new Promise((resolve) => setTimeout(resolve, 20));
+            };
+            await send(plot, "pointerdown", y);
+            for (const step of [4, 8, 12]) await send(plot, "pointermove", y + step);
+            await send(plot, "pointercancel", y + 12);
+            for (const step of [20, 40]) await send(document.body, "pointermove", y + step);
+        }""",
+        [x, y],
+    )
+    assert value(page, "n") == 21
+    assert page.locator("#x-from").input_value() == ""
+
+
+def test_constant_values_have_no_correlation(opened, published_page):
+    """The mean of ten times 0.1 is not 0.1."""
+    page = opened(published_page)
+    script = (resources.files("nanogen.report.explorer") / "template/statistics.js").read_text()
+    call = "pearson(Array(10).fill(0.1), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 8)"
+    assert page.evaluate(f"(() => {{ {script}; return {call}; }})()") is None
 
 
 def test_a_rectangle_can_be_typed_and_taken_back(opened, published_page):

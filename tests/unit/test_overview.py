@@ -6,6 +6,7 @@ import json
 from itertools import combinations
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -76,6 +77,13 @@ def test_every_method_shows_the_first_image_of_the_same_classes_and_prompts(draw
     number = next(iter(prompts.columns))
     first, second = (row.images[number] for row in prompts.rows)
     assert (first[0, 0, 0], second[0, 0, 0]) == (2 * (number - 1), 2 * number)
+
+
+def test_imagenets_classes_are_named_in_words(drawn):
+    with h5py.File(Paths(drawn).data("imagenet", "val"), "a") as file:
+        file.attrs["classes"] = json.dumps(["n01440764", "golden_retriever"] * 10)
+    classes, _ = overview.panels(drawn)
+    assert set(classes.columns.values()) == {"tench", "golden retriever"}
 
 
 def test_a_method_of_few_steps_has_a_row_for_each_number_of_steps(drawn):

@@ -84,6 +84,17 @@ def test_two_points_have_no_r(tmp_path, capsys):
     assert "n = 2, too few for r" in capsys.readouterr().out
 
 
+def test_a_score_that_all_methods_share_has_no_r(tmp_path, capsys):
+    lines = [f"m{i},M{i},vae," for i in range(10)]
+    for name, key in (("table2", "fid"), ("table3", "geneval")):
+        rows = [f"{line}{0.1 if key == 'geneval' else 5 + i}" for i, line in enumerate(lines)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([f"method,name,family,{key}", *rows, ""]))
+    inputs = ["--input", *(str(tmp_path / f"table{n}.csv") for n in (2, 3))]
+    out = str(tmp_path / "f")
+    assert main(["figure", "figure1", "--study", "smoke", *inputs, "--output-prefix", out]) == 0
+    assert "n = 10, r undefined (constant)" in capsys.readouterr().out
+
+
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     look = FigureStyle(labels=True)
     rows = [scatter_figures.published_panels("figure1")[0][:1]]
@@ -131,7 +142,8 @@ def samples(tmp_path):
     with hdf5.create(tmp_path / "samples.h5", label("samples", 1, "0", **about)) as file:
         file["images"], file["labels"] = images, labels
     names = json.dumps(["red circle", "blue square", "green triangle"])
-    with hdf5.create(tmp_path / "real.h5", label("images", 1, "0", classes=names)) as file:
+    about = {"classes": names, "split": "val", "task": "imagenet"}
+    with hdf5.create(tmp_path / "real.h5", label("images", 1, "0", **about)) as file:
         file["images"], file["labels"] = 255 - images, labels
     prompts = [{"prompt": f"a photo of {n} circles", "tag": "counting"} for n in (1, 2, 3)]
     write_json(tmp_path / "prompts.json", label("prompts", 1, "0", prompts=prompts))

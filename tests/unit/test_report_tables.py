@@ -16,6 +16,7 @@ from nanogen.config.yaml_files import CONFIG
 from nanogen.data.content import of_sample_set
 from nanogen.files import write_json
 from nanogen.records import record
+from nanogen.report.rows import read_rows
 
 
 @pytest.fixture
@@ -262,6 +263,39 @@ def test_prompts_with_fewer_tags_leave_no_empty_columns(study):
 def test_tables_that_a_study_has_not_are_refused(study, name, capsys):
     assert main(["table", name, "--study", "smoke", "--output-prefix", "t"]) == 2
     assert ("--published" if name == "table1" else "did you mean 'table2'") in capsys.readouterr().err
+
+
+def test_a_study_without_unguided_samples_has_no_table_4_and_all_else(study, capsys):
+    without = json.dumps({"evaluation": {"unguided": False}})
+    given = ["--study", "smoke", "--given", without]
+    for name in ("table2", "table3", "correlations", "sensitivity"):
+        output = ["--output-prefix", f"results/smoke/tables/{name}"]
+        assert main(["table", name, *given, *output]) == 0, capsys.readouterr().err
+    assert main(["explorer", "--source", *given[1:], "--output", "e.html"]) == 0
+    assert main(["table", "table4", *given, "--output-prefix", "t"]) == 2
+    assert "study smoke has no results for Table 4" in capsys.readouterr().err
+    correlations = read_rows("results/smoke/tables/correlations.csv")
+    assert {row["guidance"] for row in correlations} == {"yes"}
+
+
+def test_the_terminal_marks_only_what_the_files_mark(study, tmp_path):
+    """Rows of Table 1 and of several sources of a leaderboard cannot be compared with each other."""
+    from nanogen.report.table import marks
+    from nanogen.report.terminal import from_csv
+
+    assert not marks(from_csv(CONFIG / "published/table1.csv"))
+    board = tmp_path / "leaderboard.csv"
+    lines = ["a,A,rae,one,10", "b,B,rae,one,20", "c,C,rae,one,30", "d,D,rae,two,1", "e,E,rae,two,2"]
+    board.write_text("\n".join(["method,name,family,source,fid", *lines, ""]))
+    best = {row for (row, key), mark in marks(from_csv(board)).items() if (key, mark) == ("fid", "best")}
+    assert best == {0, 3}
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path):
+    (tmp_path / "t.csv").write_text("method,name,source,fid\n012,NaN,2026,1.5\n")
+    assert read_rows(tmp_path / "t.csv") == [
+        {"method": "012", "name": "NaN", "source": "2026", "fid": 1.5}
+    ]
 
 
 def _record_of_a_training(folder: Path, seconds: float) -> None:

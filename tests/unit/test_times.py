@@ -8,7 +8,7 @@ import pytest
 from nanogen.cli import main
 from nanogen.config import load_study
 from nanogen.config.paths import Paths
-from nanogen.report.training_times import curve_path
+from nanogen.report.training_times import curve_path, table
 from nanogen.training.curve import read_curve
 
 
@@ -50,6 +50,12 @@ def test_hours_of_100_000_steps_ignore_a_pause_and_the_total_does_not(trained):
     assert float(row["ratio"]) == pytest.approx(1.5)
     assert float(row["imagenet_seconds"]) == pytest.approx(20 * 0.36 + 60)
     assert row["imagenet_steps"] == "20"
+
+
+def test_the_note_names_what_is_encoded_in_every_step(trained):
+    cached, online = (load_study("smoke", {"cache": of, "text": "cache"}) for of in ("always", "never"))
+    for study, said in ((cached, "are cached"), (online, "latents/imagenet/sd-vae-mse")):
+        assert said in " ".join(table(study).notes)
 
 
 def test_an_untrained_run_is_an_empty_cell_and_no_bar(trained, capsys):

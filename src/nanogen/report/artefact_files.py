@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from nanogen.config import Run, Study, load_model, own_models, stages, variants
@@ -83,6 +84,20 @@ def seeds_metrics(study: Study) -> list[str]:
         for at, metric in used
         if at == task
     ]
+
+
+def lengths(study: Study) -> dict[str, str]:
+    """Sample sets after a part of a method's training and after all of it, by heading (Figure 3)."""
+    of_methods = [run for run in runs(study, "t2i") if run.method in study.methods]
+    titles = Counter(run.title for run in of_methods)
+    found = {}
+    for run in of_methods:
+        if run.training.snapshots and own_models.is_own(study, run.method, "t2i"):
+            name = run.title if titles[run.title] == 1 else f"{run.title} ({run.method})"
+            steps = {**variants.kept(run), variants.GUIDED: run.training.steps}
+            for variant, step in steps.items():
+                found[f"{name}, {step} steps"] = Paths(study).samples(run.method, "t2i", variant)
+    return found
 
 
 def shown_samples(study: Study) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Literal
 from nanogen.config import Run, Study, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.config.schema import Task
+from nanogen.errors import UserError, nearest
 from nanogen.report.artefact_files import (
     choices,
     curves,
@@ -91,7 +92,7 @@ class Artefact:
 
     def is_of(self, study: Study) -> bool:
         """Whether the study has it."""
-        if self.scores and self.scores.task not in study.tasks:
+        if self.scores and not self._scored(study, self.scores):
             return False
         needed = [TABLES[name].is_of(study) for name in self.tables]
         return (self.some or all(needed)) and self.has(study)
@@ -113,15 +114,17 @@ class Artefact:
 
     def sample_sets(self, study: Study) -> list[tuple[str, str]]:
         """(method, sample set) of every set that it reads."""
-        if self.scores is None:
-            return []
-        task = self.scores.task
-        public = study.public if task == "t2i" else []
+        return self._scored(study, self.scores, *self.scores.beside) if self.scores else []
+
+    @staticmethod
+    def _scored(study: Study, scores: Scores, *beside: str) -> list[tuple[str, str]]:
+        """(method, sample set) of the sets in the rows, and of those with the guidance ``beside``."""
+        public = study.public if scores.task == "t2i" and "t2i" in study.tasks else []
         found = [(name, variants.GUIDED) for name in public]
-        if self.scores.guidance == (variants.BEST,):
+        if scores.guidance == (variants.BEST,):
             return [(run.method, variants.BEST) for run in swept(study)]
-        for run in runs(study, task):
-            for guidance in (*(self.scores.guidance or shown_guidance(study, run)), *self.scores.beside):
+        for run in runs(study, scores.task):
+            for guidance in (*(scores.guidance or shown_guidance(study, run)), *beside):
                 found += [(run.method, variant) for variant in variants.with_steps(run, guidance)]
         return found
 
@@ -142,6 +145,11 @@ def _compares(study: Study) -> bool:
 
 def _trains_both(study: Study) -> bool:
     return bool(curves(study)) and set(study.tasks) == set(SAMPLED)
+
+
+def _has_both_axes(study: Study) -> bool:
+    """Whether the study has Tables 2 and 3; Table 4 can be missing."""
+    return TABLES["table2"].is_of(study) and TABLES["table3"].is_of(study)
 
 
 _MEASURED = ("table2", "table3", "table4")
@@ -168,15 +176,18 @@ _TABLES = (
     ),
     Artefact(
         "table", "correlations", "Correlations of FID with text-to-image scores",
-        "nanogen.report.correlation_tables:statistics", "made", tables=_MEASURED,
+        "nanogen.report.correlation_tables:statistics", "made", tables=_MEASURED, some=True,
+        has=_has_both_axes,
     ),
     Artefact(
         "table", "sensitivity", "Correlations by other choices",
-        "nanogen.report.correlation_tables:sensitivity", "made", tables=_MEASURED,
+        "nanogen.report.correlation_tables:sensitivity", "made", tables=_MEASURED, some=True,
+        has=_has_both_axes,
     ),
     Artefact(
         "table", "influence", "Correlations without each method",
-        "nanogen.report.correlation_tables:influence", "made", tables=_MEASURED,
+        "nanogen.report.correlation_tables:influence", "made", tables=_MEASURED, some=True,
+        has=_has_both_axes,
     ),
     Artefact(
         "table", "times", "Figure 2: hours of training per 100,000 steps",
@@ -231,7 +242,8 @@ _FIGURES = (
     ),
     Artefact(
         "figure", "correlations", "every correlation with its interval",
-        "nanogen.report.correlation_figure:figure", "made", tables=_MEASURED,
+        "nanogen.report.correlation_figure:figure", "made", tables=_MEASURED, some=True,
+        has=_has_both_axes,
     ),
     Artefact(
         "figure", "regimes", "the training curves of both tasks",
@@ -249,6 +261,15 @@ _FIGURES = (
 )  # fmt: skip
 TABLES = {artefact.name: artefact for artefact in _TABLES}
 FIGURES = {artefact.name: artefact for artefact in _FIGURES}
+
+
+def check_styles(study: Study) -> None:
+    """Raise UserError if the study's key ``report.figures`` names a figure that does not exist."""
+    for name in study.report.figures:
+        if name not in FIGURES:
+            raise UserError(
+                f"study {study.study}: report.figures has no figure {name!r}{nearest(name, FIGURES)}"
+            )
 
 
 def table_of(task: Task, guidance: str) -> str:

@@ -107,7 +107,6 @@ def statistics(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
         grouped_by="score",
         notes=[*words(rows), METHOD, RANGE_NOTE, *_left_out(tables), *[SOURCE] * (study is None)],
         more=_BEHIND,
-        ranked=False,
     )
 
 
@@ -145,7 +144,6 @@ def sensitivity(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
         notes=["↓: lower is better, so that a negative r means agreement of both tasks; ↑: the reverse.",
                *[SOURCE] * (study is None)],
         more=("axis", "guidance", *(f"p_value_{metric}" for metric in asked.metrics(tables))),
-        ranked=False,
     )  # fmt: skip
 
 
@@ -178,5 +176,4 @@ def influence(study: Study | None, inputs: Sequence[Path] = ()) -> Table:
                "With and without: guidance on ImageNet.", *[SOURCE] * (study is None)],
         identity=("method", "family"),
         more=tuple(f"{c.key}_shift" for c in shown[1:]),
-        ranked=False,
     )  # fmt: skip

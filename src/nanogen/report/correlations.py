@@ -17,6 +17,7 @@ from nanogen.config import variants
 from nanogen.config.metrics import main_scores
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
+from nanogen.report import artefacts
 from nanogen.report.artefacts import table_of
 from nanogen.report.columns import column
 from nanogen.report.finished_tables import Tables, published_tables, study_tables
@@ -92,7 +93,7 @@ def pairs(tables: Tables, guidance: str, axis: str, metric: str, families: Seque
     scores = {row["method"]: row.get(metric) for row in tables[OF_TEXT]}
     return [
         Pair(str(row["method"]), str(row["name"]), str(row["family"]), float(x), float(y))
-        for row in tables[GUIDANCE[guidance]]
+        for row in tables.get(GUIDANCE[guidance], [])
         if row["family"] in families
         and is_number(x := row.get(axis))
         and is_number(y := scores.get(row["method"]))
@@ -163,7 +164,8 @@ def tables_of(study: Study | None, inputs: Sequence[Path] = ()) -> Tables:
     """The tables that the numbers are read from: the paper's, or a study's."""
     if study is None:
         return published_tables(TABLES)
-    return study_tables(study, TABLES, inputs, what="a correlation")
+    names = [name for name in TABLES if artefacts.TABLES[name].is_of(study)]
+    return study_tables(study, names, inputs, what="a correlation")
 
 
 def row(question: Question, relation: Relation | None) -> Row:

@@ -20,6 +20,7 @@ from nanogen.config import PublicRun, Run, Study, stages, variants
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import FigureStyle
 from nanogen.data import hdf5
+from nanogen.data.wordnet import spoken
 from nanogen.errors import UserError
 from nanogen.files import check_label, read_json
 from nanogen.prompts.files import GENEVAL, of_benchmark, spread
@@ -136,7 +137,7 @@ def _classes(study: Study, inputs: Sequence[Path], there: Sequence[int]) -> dict
     with hdf5.opened(path, *sample_grids.IMAGES) as file:
         names = json.loads(file.attrs.get("classes", "[]"))
     chosen = [there[i] for i in spread(len(there), COLUMNS)]
-    known = {label: name.partition(",")[0] for label, name in enumerate(names)}
+    known = {label: spoken(name).partition(",")[0] for label, name in enumerate(names)}
     return {label: known.get(label, f"class {label}") for label in chosen}
 
 

@@ -108,7 +108,6 @@ def table(study: Study, inputs: Sequence[Path] = ()) -> Table:
         rows=rows,
         notes=[NOTE],
         identity=("method", "family"),
-        ranked=False,
     )
 
 

@@ -79,6 +79,13 @@ def _method(run: Run) -> str:
     return replicates.parsed(run.method)[0]
 
 
+def trainings_per_method(study: Study) -> str:
+    """How many trainings a study makes of each method, in words."""
+    if study.seeds == 1:
+        return "one training per method"
+    return f"{study.seeds} trainings per method: the first uses this seed, the others their own"
+
+
 class Results:
     """Access to a study's metric files, given as inputs or at their default paths."""
 
@@ -236,14 +243,10 @@ class Results:
     def provenance(self) -> list[str]:
         """Footnotes of a table: the protocols, and a hash of all configurations behind its numbers."""
         study = self.study
-        trainings = "one training per method"
-        if study.seeds > 1:
-            trainings = (
-                f"{study.seeds} trainings per method: the first uses this seed, the others their own"
-            )
         hashes = sorted({metric.hash for metric in self.used})
         return [
             *self.protocols(),
             *self._lengths(),
-            f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, {trainings}.",
+            f"Study {study.study}, configuration {config_hash(hashes)}, seed {study.seed}, "
+            f"{trainings_per_method(study)}.",
         ]

@@ -16,7 +16,15 @@ Value = str | int | float | None
 Row = dict[str, Value]
 
 
-def _value(text: str) -> Value:
+# Columns whose cells are text, also if they look like numbers: a method can be named 2024 or NaN.
+TEXT = {
+    "method", "name", "family", "source", "space", "tokenizer", "hash", "claim", "section", "verdict",
+}  # fmt: skip
+
+
+def _value(key: str, text: str) -> Value:
+    if key in TEXT:
+        return text or None
     for kind in (int, float):
         try:
             return kind(text)
@@ -44,7 +52,7 @@ def read_rows(path: Path | str, needs: Iterable[str] = ()) -> list[Row]:
     for number, line in enumerate(lines, start=2):
         if len(line) != len(header):
             raise UserError(f"{path}, line {number}: {len(line)} cells, the header has {len(header)}")
-    return [dict(zip(header, map(_value, line), strict=True)) for line in lines]
+    return [dict(zip(header, map(_value, header, line), strict=True)) for line in lines]
 
 
 def csv_text(rows: Iterable[Row], keys: Sequence[str]) -> str:

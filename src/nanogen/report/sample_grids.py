@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nanogen.data import hdf5
+from nanogen.data.images import ImageFile
 from nanogen.data.wordnet import spoken
 from nanogen.errors import UserError
 from nanogen.files import atomic_path, check_label, read_json
@@ -47,16 +47,6 @@ class Line:
     apart: bool = False
 
 
-def _class_names(reference: Path | None) -> tuple[list[str], dict[int, np.ndarray]]:
-    """Class names of an images file, and one real image of each class in it."""
-    if reference is None:
-        return [], {}
-    with hdf5.opened(reference, *IMAGES) as file:
-        names = json.loads(file.attrs.get("classes", "[]"))
-        first = dict(zip(*np.unique(file["labels"][:], return_index=True), strict=True))
-        return names, {int(c): file["images"][int(i)] for c, i in first.items() if c >= 0}
-
-
 def class_lines(
     samples: Path, reference: Path | None, rows: int, columns: int
 ) -> tuple[list[Line], str]:
@@ -64,23 +54,25 @@ def class_lines(
 
     Args:
         samples: a ``samples`` file of the class-conditional task.
-        reference: an ``images`` file with the attribute ``classes``, which gives the classes' names and
-            a real image at the beginning of each row; without it, classes have numbers.
+        reference: an ``images`` file, which gives the classes' names and a real image at the beginning
+            of each row; without it, classes have numbers.
 
     Returns:
         The rows, and a sentence on what they show.
     """
-    names, real = _class_names(reference)
+    real = ImageFile(reference) if reference else None
+    names = real.classes if real else []
+    first = dict(zip(*np.unique(real.labels, return_index=True), strict=True)) if real else {}
     with hdf5.opened(samples, *SAMPLES) as file:
         labels, images = file["labels"][:], hdf5.memmap(file, "images")
         present = np.unique(labels)
         lines = []
         for label in present[spread(len(present), rows)]:
             cells = [Cell(np.array(images[i])) for i in np.flatnonzero(labels == label)[:columns]]
-            if label in real:
-                cells.insert(0, Cell(real[int(label)]))
+            if real and label in first:
+                cells.insert(0, Cell(np.array(real.images[[first[label]]][0])))
             heading = spoken(names[label]) if label < len(names) else f"class {label}"
-            lines.append(Line(heading, cells, apart=int(label) in real))
+            lines.append(Line(heading, cells, apart=label in first))
     return lines, "first column: a real image of the class" if real else ""
 
 
@@ -109,33 +101,33 @@ def same_prompts(sets: Mapping[str, Path], prompts: Path) -> tuple[list[Line], s
     """
     content = read_json(prompts)
     check_label(content, prompts, *PROMPTS, None)
-    found = {heading: _by_noise(path) for heading, path in sets.items()}
-    first, *others = found.values()
+    keys = {path: _by_noise(path) for path in sets.values()}
+    first, *others = keys.values()
     shared = [key for key in first if all(key in other for other in others)]
     if not shared:
         names = ", ".join(map(str, sets.values()))
         raise UserError(f"{names} share no image: they must be of the same prompts and seeds")
     texts = [content["prompts"][label]["prompt"] for label, _ in shared]
-    last = list(found)[-1]
-    lines = [
-        Line(
-            heading,
-            [
-                Cell(images[key], text if heading == last else "")
-                for key, text in zip(shared, texts, strict=True)
-            ],
-        )
-        for heading, images in found.items()
-    ]
+    last = list(sets)[-1]
+    lines = []
+    for heading, path in sets.items():
+        images = _images_at(path, [keys[path][key] for key in shared])
+        captions = texts if heading == last else [""] * len(shared)
+        lines.append(Line(heading, list(map(Cell, images, captions))))
     return lines, "each column: one prompt, from the same noise"
 
 
-def _by_noise(samples: Path) -> dict[tuple[int, int], np.ndarray]:
-    """The images of a sample set by (prompt, seed)."""
+def _by_noise(samples: Path) -> dict[tuple[int, int], int]:
+    """The index of each image of a sample set by (prompt, seed)."""
+    with hdf5.opened(samples, *SAMPLES) as file:
+        keys = zip(file["labels"][:].tolist(), file["seeds"][:].tolist(), strict=True)
+        return {key: i for i, key in enumerate(keys)}
+
+
+def _images_at(samples: Path, rows: Sequence[int]) -> list[np.ndarray]:
     with hdf5.opened(samples, *SAMPLES) as file:
         images = hdf5.memmap(file, "images")
-        keys = zip(file["labels"][:].tolist(), file["seeds"][:].tolist(), strict=True)
-        return {key: np.array(images[i]) for i, key in enumerate(keys)}
+        return [np.array(images[row]) for row in rows]
 
 
 def font_of(size: int, bold: bool = False) -> FreeTypeFont:

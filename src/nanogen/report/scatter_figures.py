@@ -83,10 +83,10 @@ class Panel:
     def statement(self) -> str:
         """r with its 95 % interval; r is left out if there is no interval."""
         count = f"n = {len(self.points)}"
+        if self.correlation is not None and np.isnan(self.correlation.value):
+            return f"{count}, r undefined (constant)"
         if self.correlation is None or self.correlation.interval is None:
             return f"{count}, too few for r"
-        if np.isnan(self.correlation.value):
-            return f"{count}, r undefined (constant)"
         low, high = self.correlation.interval
         return f"r = {self.correlation.value:.3f} [{low:.2f}, {high:.2f}], {count}".replace("-", "−")
 

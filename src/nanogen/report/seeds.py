@@ -129,5 +129,4 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
         notes=[NOTE, f"Study {study.study}, configuration {made}, first seed {study.seed}."],
         identity=("method", "family"),
         more=("task", "metric", "hash"),
-        ranked=False,
     )

@@ -253,5 +253,4 @@ def reproduction(study: Study, inputs: Iterable[Path] = ()) -> Table:
         notes=[*results.provenance(), PUBLISHED_NOTE],
         identity=("method", "space"),
         more=("hash",),
-        ranked=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -12,6 +13,12 @@ from nanogen.report.noise import UNRANKED, differ, interval, is_above
 from nanogen.report.rows import Row
 
 Mark = Literal["best", "second"]
+# Tables without marks: their rows are not methods that were measured alike.
+UNRANKED_TABLES = {
+    "table1", "times", "regimes", "seeds", "claims", "correlations", "sensitivity", "influence",
+}  # fmt: skip
+# Table -> key of the groups that are ranked separately, because their numbers cannot be compared.
+RANKED_WITHIN = {"leaderboard": "source"}
 MARKS: tuple[Mark, ...] = ("best", "second")
 # The paper's groups in the paper's order, keyed by family or, in Table 1, by space.
 GROUPS = {
@@ -36,8 +43,6 @@ class Table:
         grouped_by: the key whose value is the heading of a group of rows.
         notes: footnotes, one or two sentences each.
         identity, more: keys that only the CSV has, before and after the printed ones.
-        ranked: whether the best and second best value of a column are marked.
-        apart: whether groups are ranked separately, because their numbers cannot be compared.
         banner: a warning shown above the table; empty: none.
     """
 
@@ -49,8 +54,6 @@ class Table:
     notes: list[str] = field(default_factory=list)
     identity: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
-    ranked: bool = True
-    apart: bool = False
     banner: str = ""
 
     @property
@@ -83,10 +86,13 @@ def marks(table: Table) -> dict[tuple[int, str], Mark]:
     also end at the first value that is not above its chance level, or not above the next value by more
     than noise.
     """
-    whole = [list(enumerate(table.rows))]
-    blocks = [rows for _, rows in table.groups()] if table.apart else whole
+    if table.name in UNRANKED_TABLES:
+        return {}
+    key, blocks = RANKED_WITHIN.get(table.name, ""), defaultdict(list)
+    for index, row in enumerate(table.rows):
+        blocks[row.get(key)].append((index, row))
     found: dict[tuple[int, str], Mark] = {}
-    for rows in blocks if table.ranked else ():
+    for rows in blocks.values():
         for column in table.columns:
             if column.better is not None:
                 found |= _marked(column, rows)

@@ -118,7 +118,8 @@ def _tokenizers(study: Study) -> float:
         model = load_model(study, size.name)
         assert model.stage1 is not None
         tokens = prod(model.latent[1:]) if model.latent else 0
-        each = 3 * 2.0 * size.trained * tokens + STAGE1_LOSSES
+        forward = 2.0 * size.trained * tokens if size.trained else cost.AUTOENCODER + cost.DECODING
+        each = 3 * forward + STAGE1_LOSSES
         operations += size.phases.steps * model.stage1.batch_size * each
     return operations
 

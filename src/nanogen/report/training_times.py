@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from nanogen.config import cache_choice
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import FigureStyle, Study
 from nanogen.errors import UserError
@@ -83,13 +84,21 @@ def table(study: Study, inputs: Iterable[Path] = ()) -> Table:
         rows=list(rows.values()),
         notes=[
             "From the training curves: the median of their intervals, without evaluations. Ratio: "
-            "text-to-image over ImageNet. Latents and features are cached: steps do not encode them.",
+            "text-to-image over ImageNet.",
+            _encoding_note(study),
             PAPER,
         ],
         identity=("method", "family"),
         more=tuple(f"{task}_{key}" for task in study.tasks for key in ("steps", "seconds")),
-        ranked=False,
     )
+
+
+def _encoding_note(study: Study) -> str:
+    """What is encoded in every step, and is therefore part of the times."""
+    encoded = sorted(cache.name for cache in cache_choice.choice(study).encoded())
+    if not encoded:
+        return "Latents and features are cached: steps do not encode them."
+    return f"Not cached, so the steps of the methods that need them encode them: {', '.join(encoded)}."
 
 
 def figure(study: Study, inputs: Sequence[Path], style: FigureStyle) -> tuple[Figure, list[str]]:

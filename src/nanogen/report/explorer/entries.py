@@ -10,10 +10,11 @@ from typing import Any
 from nanogen.config import Study, metrics
 from nanogen.config.paths import Paths
 from nanogen.errors import UserError
-from nanogen.report import noise, paper_tables
+from nanogen.report import artefacts, noise, paper_tables
 from nanogen.report.artefacts import table_of
 from nanogen.report.columns import Column, column, columns, printed
 from nanogen.report.finished_tables import of_first_seeds
+from nanogen.report.results import trainings_per_method
 from nanogen.report.rows import Row, read_rows
 from nanogen.report.sample_sets import PARTS
 from nanogen.report.style import FAMILIES
@@ -62,7 +63,7 @@ def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
     given = {path.stem: path for path in inputs if path.suffix == ".csv"}
     tables = {}
     for part, name in TABLES.items():
-        if AXES[part] not in study.tasks:
+        if not artefacts.TABLES[name].is_of(study):
             continue
         path = given.get(name, Path(Paths(study).table(name)))
         if not path.exists():
@@ -78,8 +79,8 @@ def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
 def measured_note(study: Study) -> str:
     """The note on how to read a study's numbers."""
     return (
-        f"Measured by study {study.study}, seed {study.seed}, one training per method. Its scale is its "
-        "own: compare the order of its methods with the paper's, not their values."
+        f"Measured by study {study.study}, seed {study.seed}, {trainings_per_method(study)}. Its scale "
+        "is its own: compare the order of its methods with the paper's, not their values."
     )
 
 

@@ -105,7 +105,8 @@ function draggedBox(view, drag) {
   return { x: sorted("x", drag[0], drag[2]), y: sorted("y", drag[1], drag[3]) };
 }
 
-// Draw into `element` and return the view. `on.select(box or null)`, `on.open(method)` are called by the reader's doing.
+// Draw into `element` and return the view. `on.box()` is the
+// selection; `on.select(box or null)` and `on.open(method)` are called when the reader selects or opens something.
 async function draw(element, spec, on) {
   const tooltip = { disableDefaultStyle: true, theme: "page" };
   const options = { mode: "vega", renderer: "svg", actions: false, defaultStyle: false, ast: true, tooltip };
@@ -113,6 +114,15 @@ async function draw(element, spec, on) {
   view.addSignalListener("drag", (_, drag) => {
     const box = draggedBox(view, drag);
     if (box) on.select(box);
+  });
+  // A finger that scrolls the page begins as a drag and is then cancelled: end the drag, and undo its selection.
+  let before = null;
+  element.addEventListener("pointerdown", () => { before = on.box(); }, true);
+  element.addEventListener("pointercancel", async () => {
+    window.dispatchEvent(new PointerEvent("pointerup"));
+    await view.runAsync(); // moves that came before
+    await view.signal("drag", null).runAsync();
+    on.select(before);
   });
   view.addEventListener("click", (_, item) => {
     if (draggedBox(view, view.signal("drag"))) return; // the end of a drag is a click as well

@@ -114,7 +114,8 @@ async function showChart(all) {
   chart.style.minHeight = `${height}px`;
   const number = ++drawn;
   const place = make("div");
-  const made = await draw(place, specification(all, content.families, titles, [width, height]), { select, open });
+  const on = { select, open, box: () => state.box };
+  const made = await draw(place, specification(all, content.families, titles, [width, height]), on);
   if (number !== drawn) return made.finalize();
   view?.finalize();
   view = made;

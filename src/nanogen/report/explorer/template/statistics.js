@@ -5,7 +5,8 @@ const Z975 = 1.959963984540054; // 97.5 % quantile of the standard normal distri
 // Pearson's r of two lists of numbers; null for fewer than ``fewest``, or where one is constant.
 function pearson(x, y, fewest) {
   const n = x.length;
-  if (n < fewest) return null;
+  // The sums of squares of a constant list can be above 0, by rounding of its mean.
+  if (n < fewest || [x, y].some((values) => values.every((value) => value === values[0]))) return null;
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / n;
   const [mx, my] = [mean(x), mean(y)];
   let [sxx, syy, sxy] = [0, 0, 0];
@@ -14,7 +15,6 @@ function pearson(x, y, fewest) {
     syy += (y[i] - my) ** 2;
     sxy += (x[i] - mx) * (y[i] - my);
   }
-  if (sxx === 0 || syy === 0) return null;
   return Math.max(-1, Math.min(1, sxy / Math.sqrt(sxx * syy)));
 }
 
