@@ -114,7 +114,7 @@ class Bench:
         self.tokenizer = (
             Pixels(run.data.resolution)
             if tokenizer == PIXELS
-            else load_tokenizer(paths.model(tokenizer))
+            else load_tokenizer(paths.model(tokenizer), load_model(study, tokenizer))
         )
         name = str(run.conditioner.model)
         encoder = TextEncoder(Path(paths.model(name)), load_model(study, name))

@@ -34,13 +34,13 @@ import torch  # reads the number of threads
 from training_cases import SIZES, Case, Worker, flops
 from training_checks import checks
 
+from nanogen.training.machine import peak_of
+
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["training_cases"])
 RESULTS = Path(__file__).parent / "results"
 VARIANTS = ("ours", "plain")
 PARTS = ("data", "forward", "backward", "optimizer")
-# bfloat16 operations per second with dense matrices, from the data sheets
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 # what: (limit relative to the baseline's time, size, work)
 BARS = {
     "nano training": (0.80, "nano", "flow matching"),
@@ -137,8 +137,8 @@ def spread(values: Sequence[float]) -> list[float]:
 
 def utilisation(case: Case, seconds: float, device: str) -> dict[str, float]:
     name = torch.cuda.get_device_name() if device == "cuda" else ""
-    peak = next((peak for known, peak in PEAKS.items() if known in name), None)
-    if peak is None or case.work != "flow matching":
+    peak = peak_of(name)
+    if not peak or case.work != "flow matching":
         return {}
     return {"utilisation": flops(case) / seconds / peak}
 

@@ -30,14 +30,14 @@ from nanogen.config import (
 from nanogen.config.yaml_files import read_yaml
 from nanogen.config.paths import Paths
 from nanogen.config.schema import PRETRAINING
-from nanogen.config.own_models import is_own
 from nanogen.errors import UserError
 from nanogen.files import write_text
 from nanogen.identity import canonical_json, config_hash
 from nanogen.fork_server import start as start_fork_server
 from nanogen.hidden import remove_left_over
 from nanogen.leaderboard import submission
-from nanogen.report.artefacts import FIGURES, SAMPLED, TABLES, shown_guidance, swept
+from nanogen.report import artefact_files
+from nanogen.report.artefacts import FIGURES, SAMPLED, TABLES, check_styles, shown_guidance
 from nanogen.report.explorer import entries as explorer_entries
 
 
@@ -75,6 +75,7 @@ try:
     CACHES = cache_choice.choice(STUDY)
     MODELS = {name: load_model(STUDY, name) for name in plan.models_of(STUDY)}
     plan.check_paths(STUDY, check_latents)
+    check_styles(STUDY)
 except UserError as error:
     raise Mistake(str(error)) from None
 

@@ -13,7 +13,7 @@ STAND_IN = """#!/bin/sh
 case "${0##*/}" in
   sbatch) printf '%s\\0' "$@" > "$LINES_FOLDER/$$"; echo $$ ;;
   squeue) for file in "$LINES_FOLDER"/*; do echo "${file##*/}|COMPLETED"; done ;;
-  sinfo) echo "$PARTITIONS" ;;
+  sinfo) case "$*" in *--all*) echo "$PARTITIONS" ;; esac ;;  # without it hidden ones are left out
   sacctmgr) echo research ;;
   scontrol) printf 'MinJobAge = 300 sec\\nMaxArraySize = 1001\\n' ;;
 esac

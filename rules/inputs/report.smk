@@ -89,15 +89,7 @@ def grid_source(wildcards):
 # Sample sets after a part of a method's training and after all of it, by heading (Figure 3).
 
 
-LENGTHS = {
-    f"{run.title}, {step} steps": PATHS.samples(method, task, variant)
-    for (method, task), run in RUNS.items()
-    if task == "t2i"
-    and method in STUDY.methods
-    and run.training.snapshots
-    and is_own(STUDY, method, task)
-    for variant, step in {**variants.kept(run), variants.GUIDED: run.training.steps}.items()
-}
+LENGTHS = artefact_files.lengths(STUDY)
 
 
 def lengths():

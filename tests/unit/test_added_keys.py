@@ -41,6 +41,7 @@ INTRODUCED = {  # every key declared with ``added``, and its value at introducti
     "MeanFlow.omega": 1.0,
     "Model.activation": None,
     "Model.autocast": None,
+    "Model.batch_norm_eps": None,
     "Model.fdr_statistics": None,
     "Model.last_norm": None,
     "Model.multilayer": None,

@@ -16,6 +16,7 @@ from nanogen.config.task_difference import task_difference
 from nanogen.config.train_stage import TrainStage
 from nanogen.config.yaml_files import available
 from nanogen.errors import UserError
+from nanogen.report.artefacts import check_styles
 
 
 def study_file(folder: Path, text: str) -> str:
@@ -129,6 +130,164 @@ def test_mistakes_in_a_run_are_named(tmp_path, text, parts):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("keys", "parts"),
+    [
+        ("backbone: {encoder_heads: 0}", ["'backbone.encoder_heads' = 0", "greater than 0"]),
+        ("backbone: {encoder_depth: 0}", ["'backbone.encoder_depth' = 0"]),
+        ("backbone: {mlp_ratio: 0}", ["'backbone.mlp_ratio' = 0"]),
+        (
+            "backbone: {encoder_width: 100, encoder_heads: 16}",
+            ["encoder_width 100 is not a multiple of 64", "encoder_heads 16"],
+        ),
+        ("backbone: {decoder_width: 90}", ["decoder_width 90 is not a multiple of 16"]),
+        ("overrides: {methods: {dinov2-b: {objective: {shift_base: 0}}}}", ["shift_base' = 0"]),
+        ("overrides: {methods: {dinov2-b: {sampling: {shift_base: -1}}}}", ["shift_base' = -1"]),
+        ("training: {optimizer: {betas: [1.5, 2]}}", ["'training.optimizer.betas.0' = 1.5"]),
+        ("training: {optimizer: {weight_decay: -1}}", ["'training.optimizer.weight_decay' = -1"]),
+        ("training: {optimizer: {learning_rate: .inf}}", ["learning_rate' = inf", "finite"]),
+        ("overrides: {tasks: {imagenet: {conditioner: {captions: []}}}}", ["'conditioner.captions'"]),
+        ("evaluation: {extractors: []}", ["'evaluation.extractors'"]),
+        ("evaluation: {mind_directions: 0}", ["'evaluation.mind_directions' = 0"]),
+    ],
+)
+def test_sizes_outside_their_range_are_refused_when_a_run_is_read(tmp_path, keys, parts):
+    with pytest.raises(UserError) as caught:
+        load_run(load_study(study_file(tmp_path, keys)), "dinov2-b", "imagenet")
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_backbone_without_a_decoder_may_have_any_decoder_width(tmp_path):
+    text = "backbone: {kind: lightning, decoder_width: 90}"
+    assert (
+        load_run(load_study(study_file(tmp_path, text)), "jit", "imagenet").backbone.decoder_width == 90
+    )
+
+
+def test_a_grid_without_rows_and_a_network_without_width_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"'report.grid_rows' = 0"):
+        load_study(study_file(tmp_path, "report: {grid_rows: 0}"))
+    study = load_study("nano", {"models": {"qwen3": {"width": 0}}})
+    with pytest.raises(UserError, match=r"models.qwen3\): 'width' = 0"):
+        load_model(study, "qwen3")
+
+
+@pytest.mark.parametrize("option", ["--checkpoint-every", "--log-every"])
+def test_a_training_cannot_save_every_zero_steps(option, capsys):
+    command = ["train", "--config", "c", "--output", "o", "--state", "s", option, "0"]
+    assert main(command) == 2
+    assert f"{option} 0: it must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("keys", "parts"),
+    [
+        ("{data: {resolution: 64}}", ["jit on imagenet", "data.resolution is 64, but 32 for dinov2-b"]),
+        ("{data: {train_images: 10}}", ["data.train_images is 10", "overrides.tasks.imagenet"]),
+        ("{evaluation: {classifier: null}}", ["evaluation.classifier is None, but 'convnext'"]),
+        ("{evaluation: {extractors: [inception, convnext]}}", ["evaluation.extractors"]),
+    ],
+)
+def test_what_all_methods_share_is_refused_for_one(tmp_path, keys, parts):
+    study = load_study(study_file(tmp_path, f"overrides: {{methods: {{jit: {keys}}}}}"))
+    load_run(study, "dinov2-b", "imagenet")
+    with pytest.raises(UserError) as caught:
+        load_run(study, "jit", "imagenet")
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_public_model_is_measured_as_the_others_are():
+    keys = {"overrides": {"methods": {"flux-1": {"evaluation": {"dpg": None}}}}, "public": ["flux-1"]}
+    with pytest.raises(UserError, match=r"flux-1 on t2i .*evaluation.dpg is None, but 'mplug'"):
+        load_run(load_study("paper", keys), "flux-1", "t2i")
+
+
+def test_a_method_may_have_numbers_of_images_of_its_own(tmp_path):
+    own = "{unguided: false, images: 40, untrained_images: 20, images_per_prompt: 1}"
+    text = f"overrides: {{methods: {{jit: {{evaluation: {own}}}}}}}"
+    study = load_study(study_file(tmp_path, text))
+    assert stages.sample(study, "jit", "imagenet", "cfg")["images"] == 40
+    assert stages.sample(study, "jit", "t2i", "cfg")["images_per_prompt"] == 1
+    assert stages.sample(study, "dinov2-b", "imagenet", "cfg")["images"] == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tasks: {t2i: {training: {steps: 5}}}", "'tasks' belongs in a block of 'scales', e.g. scales."),
+        (
+            "scales: {nano: {tasks: {t2l: {}}}}",
+            "unknown key 'scales.nano.tasks.t2l'; did you mean 't2i'",
+        ),
+        ("scales: {nano: {tasks: [t2i]}}", r"'scales.nano.tasks' = ['t2i']: expected keys and values"),
+        ("scales: {nano: {tasks: {t2i: abc}}}", "'scales.nano.tasks.t2i' = 'abc': expected keys and"),
+        ("scales: {nano: x}", "'scales.nano' = 'x': expected keys and values"),
+        ("scales: {nano: {}, 7: {}}", "unknown key 'scales.7'; valid are: nano, paper"),
+        ("scales: [nano]", "'scales' = ['nano']: expected keys and values"),
+        ("scales:", "has no block 'scales.nano'"),
+        ("objective:\nscales: {nano: {}}", "'objective' = None"),
+    ],
+)
+def test_a_malformed_block_of_a_method_is_named_with_its_file(tmp_path, monkeypatch, text, said):
+    shutil.copytree(yaml_files.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(yaml_files, "CONFIG", tmp_path / "config")
+    head = "title: Mine\nfamily: pixel\ntokenizer: pixels\n"
+    scales = "" if "scales" in text else "scales: {nano: {backbone: {patch: 8}}}\n"
+    (tmp_path / "config/methods/mine.yaml").write_text(f"{head}{scales}{text}\n")
+    study = load_study("nano", {"methods": ["mine"]})
+    with pytest.raises(UserError) as caught:
+        load_run(study, "mine", "t2i")
+    assert "config/methods/mine.yaml" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_block_of_a_task_changes_a_method_on_this_task(tmp_path, monkeypatch):
+    shutil.copytree(yaml_files.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(yaml_files, "CONFIG", tmp_path / "config")
+    method = tmp_path / "config/methods/jit.yaml"
+    method.write_text(
+        f"{method.read_text()}    tasks: {{t2i: {{sampling: {{steps: 5}}}}, imagenet: }}\n"
+    )
+    study = load_study("nano", {"methods": ["jit"]})
+    steps = {task: load_run(study, "jit", task).sampling.steps for task in study.tasks}
+    assert steps == {"imagenet": 16, "t2i": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("latents: {imagenett: {}}", "unknown task 'imagenett'; did you mean 'imagenet'"),
+        (
+            "latents: {imagenet: {sd-vae-mes: &c {file: c.h5, tokenizer: t}}}",
+            "unknown model 'sd-vae-mes'",
+        ),
+        (
+            "latents: {imagenet: {dinov2-b: {file: c.h5, tokenizer: t}}}",
+            "latents.imagenet names 'dinov2-b', which makes no latents; did you mean 'rae-dinov2-b'",
+        ),
+        (
+            "released: {repo: a/b, tokenizers: {rae-langpe: {decoder: d, statistics: s}}}",
+            "unknown model 'rae-langpe'; did you mean 'rae-langpe-l'",
+        ),
+    ],
+)
+def test_a_misspelt_cache_or_tokenizer_names_the_nearest(tmp_path, text, said):
+    with pytest.raises(UserError) as caught:
+        load_study(study_file(tmp_path, text))
+    assert said in str(caught.value)
+
+
+def test_a_style_of_a_figure_that_does_not_exist_names_the_nearest(tmp_path, capsys):
+    mine = study_file(tmp_path, "report: {figures: {figur1: {width: 5}}}")
+    with pytest.raises(UserError, match="has no figure 'figur1'; did you mean 'figure1'"):
+        check_styles(load_study(mine))
+    command = ["figure", "figure1", "--study", mine, "--output-prefix", str(tmp_path / "f")]
+    assert main(command) == 2
+    assert "did you mean 'figure1'" in capsys.readouterr().err
+
+
 def test_a_study_that_is_not_there_names_the_nearest():
     with pytest.raises(UserError, match="unknown study 'nanno'; did you mean 'nano'"):
         study_from({"study": "nanno"})
@@ -153,7 +312,7 @@ def test_a_model_given_by_a_path_must_be_there(tmp_path):
 
 
 def test_the_two_tasks_differ_by_twelve_lines_of_training():
-    rows = [key for key, _, _ in task_difference("paper", "dinov2-b") if key != "task"]
+    rows = [key for key, _, _ in task_difference(load_study("paper"), "dinov2-b") if key != "task"]
     evaluated = [key for key in rows if key.startswith(("sampling.", "evaluation."))]
     assert len(rows) - len(evaluated) == 12
     assert {key.partition(".")[0] for key in rows} == {
@@ -167,6 +326,29 @@ def test_the_command_prints_the_difference_and_counts_it(capsys):
     assert "12 lines of training" in printed
     assert "conditioner.kind" in printed
     assert "label  ->  text" in printed
+
+
+def test_the_difference_is_that_of_the_study_given_as_a_file(tmp_path, capsys):
+    mine = study_file(tmp_path, "overrides: {tasks: {t2i: {training: {steps: 77}}}}")
+    assert main(["config", "--diff-tasks", "--study", mine, "--method", "jit"]) == 0
+    assert "800  ->  77" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["config"],
+        ["params"],
+        ["import", "--checkpoint", "c.pt", "--out", "o"],
+    ],
+)
+def test_a_public_model_has_no_training(tmp_path, capsys, command):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("study: mine\nextends: paper\npublic: [flux-1]\n")
+    assert main([*command, "--study", str(mine), "--method", "flux-1", "--task", "t2i"]) == 2
+    said = capsys.readouterr()
+    assert "flux-1 is a public model: it has no training" in said.err
+    assert not said.out
 
 
 @pytest.mark.parametrize("method", load_study("paper").methods)

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_data_folder import picture
 from test_data_webdataset import packed, png
@@ -230,3 +231,43 @@ def test_prompts_of_classes_follow_the_folders(tree: Path, tmp_path: Path):
     assert stages.prompts(of(tree))["hash"] == before["hash"]
     add_class(tree)
     assert stages.prompts(of(tree))["hash"] != before["hash"]
+
+
+def array_study(root: Path, file: str = "v.npz"):
+    data = {"source": "array", "root": str(root), "file": file, "resolution": 32}
+    return load_study("nano", {"overrides": {"tasks": {"imagenet": {"data": data}}}})
+
+
+def array(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, np.random.default_rng(seed).integers(0, 256, (6, 32, 32, 3), np.uint8))
+
+
+def test_an_array_of_ones_own_is_identified_by_its_file_and_imported(tmp_path):
+    array(tmp_path / "one/v.npz", 1)
+    (tmp_path / "one/notes.txt").write_text("other files do not count")
+    array(tmp_path / "same/v.npz", 1)
+    array(tmp_path / "other/v.npz", 2)
+    planned = [
+        stages.data(array_study(tmp_path / n), "imagenet", "val") for n in ("one", "same", "other")
+    ]
+    assert planned[0]["hash"] == planned[1]["hash"] != planned[2]["hash"]
+    write_images(planned[0], tmp_path / "val.h5")
+    with np.load(tmp_path / "one/v.npz") as file:
+        assert (ImageFile(tmp_path / "val.h5").images[:] == file["arr_0"]).all()
+    array(tmp_path / "one/v.npz", 3)
+    with pytest.raises(UserError, match="has changed since this step was planned"):
+        write_images(planned[0], tmp_path / "again.h5")
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("w.npz", "there is no file w.npz below"),
+        ("", "name the .npz file of its images as data.file"),
+        ("/v.npz", "/v.npz must be relative to data.root"),
+    ],
+)
+def test_an_array_that_is_not_there_is_refused_before_anything_runs(tmp_path, file, said):
+    with pytest.raises(UserError, match=said):
+        stages.data(array_study(tmp_path, file), "imagenet", "val")

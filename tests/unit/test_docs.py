@@ -148,7 +148,7 @@ def test_every_key_of_every_file_is_in_the_reference():
         ("t_eps", "| `t_eps` | number, > 0 | `0.05` | lower clamp of t in (x_t - x) / t |"),
         ("cache", "| `cache` | `always`, `never`, `auto` | `auto` |"),
         ("methods", "| `methods` | list of text, at least 1 | *required* |"),
-        ("betas", "| `betas` | list of 2 × number | `[0.9, 0.95]` |"),
+        ("betas", "| `betas` | list of 2 × number, ≥ 0, < 1 | `[0.9, 0.95]` |"),
         ("compile", "| `compile` | `true` or `false` | `false` |"),
         ("extends", "| `extends` | text | none |"),
     ],
@@ -182,7 +182,7 @@ def test_commands_and_keys_are_listed_without_a_large_library():
 
 def test_the_two_tasks_are_compared_line_by_line():
     page = tasks.page()
-    rows = [row for row in task_difference(tasks.STUDY, tasks.METHOD) if row[0] != "task"]
+    rows = [row for row in task_difference(load_study(tasks.STUDY), tasks.METHOD) if row[0] != "task"]
     assert "## Training: 12 lines" in page
     assert [key for key, _, _ in rows if f"| `{key}` |" not in page] == []
 

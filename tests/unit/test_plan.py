@@ -223,8 +223,9 @@ def test_a_study_of_middle_size_fits_a_node(name, hours, gigabytes):
 
 def test_a_plan_can_be_made_for_another_disk(capsys):
     keys = ["--study", "imagenet-text", "--free-gb"]
-    assert main(["plan", *keys, "-1"]) == 2
-    assert "--free-gb must be at least 0" in capsys.readouterr().err
+    for size in ("-1", "nan"):
+        assert main(["plan", *keys, size]) == 2
+        assert "--free-gb must be at least 0" in capsys.readouterr().err
 
 
 def test_the_plan_of_released_models_counts_samples_in_place_of_trainings(capsys):
@@ -237,3 +238,22 @@ def test_the_plan_of_released_models_counts_samples_in_place_of_trainings(capsys
     assert 1 < float(hours) < 5
     assert any("51 trained models" in line for line in lines)
     assert not any("latents/" in line or "ILSVRC" in line or "BLIP3o" in line for line in lines)
+
+
+def test_a_vae_that_is_tuned_from_a_download_is_planned_without_its_size(tmp_path, capsys):
+    study = tmp_path / "tuned.yaml"
+    study.write_text(
+        "extends: paper\nmethods: [e2e-flux1-vae]\nmodels: {e2e-flux1-vae: {source: build}}\n"
+    )
+    assert main(["plan", "--study", str(study)]) == 0
+    shown = capsys.readouterr().out
+    (row,) = re.findall(r"^e2e-flux1-vae +\d+ +(\S+) +\d+ +\d+ ", shown, re.MULTILINE)
+    assert row == "-"
+    assert "of tokenizers" in shown
+
+
+def test_a_vae_that_is_only_tuned_from_is_planned_too(capsys):
+    assert main(["params", "--study", "nano-ten", "--tokenizers"]) == 0
+    rows = [line.split(",") for line in capsys.readouterr().out.splitlines()]
+    sizes = {name: size for name, _, size, *_ in rows}
+    assert sizes["va-vae"] == sizes["e2e-va-vae"]

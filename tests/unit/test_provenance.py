@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from nanogen.cli import main
 from nanogen.config import load_study, stages
+from nanogen.config.yaml_files import CONFIG
 from nanogen.files import write_json
 from nanogen.records import facts, record
 
@@ -78,6 +81,38 @@ def said_commit(source: Path) -> str:
         "text": True,
     }
     return subprocess.run([sys.executable, "-c", code], check=True, **options).stdout.strip()
+
+
+COMMITTING = """
+import subprocess, sys
+from nanogen.cli import main, make_data
+
+def run_and_commit(args, run=make_data.run):
+    run(args)
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", "later"], check=True)
+
+make_data.run = run_and_commit
+sys.exit(main(["make-data", "--config", sys.argv[1], "--output", sys.argv[2]]))
+"""
+
+
+def test_the_commit_is_that_of_the_code_that_ran(config, tmp_path):
+    """A commit while a step runs is not the one whose code ran."""
+    checkout = tmp_path / "checkout"
+    source = Path(facts.__file__).parents[1]
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(source, checkout / "src" / "nanogen", ignore=ignored)
+    shutil.copytree(CONFIG, checkout / "config", ignore=ignored)
+    git(checkout, "init", "-q")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-q", "-m", "first")
+    head, output = git(checkout, "rev-parse", "HEAD").strip(), tmp_path / "val.h5"
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", COMMITTING, str(config), str(output)]
+    subprocess.run(command, check=True, cwd=checkout, env=environment)
+    assert git(checkout, "rev-parse", "HEAD").strip() != head
+    assert json.loads(record.place(output).read_text())["commit"] == head
 
 
 def test_the_commit_is_that_of_the_programs_own_checkout(tmp_path):

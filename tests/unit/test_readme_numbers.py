@@ -60,8 +60,8 @@ def planned(study: str, capsys) -> str:
 
 def hours_and_disk(plan: str) -> str:
     hours = re.search(r"GPU hours: ([\d.]+):", plan)
-    disk = re.search(r"disk: (\d+) GB of .*; (\d+) GB of", plan)
-    return f"{hours[1]} H100 hours and {int(disk[1]) + int(disk[2])} GB of disk, planned"
+    disk = re.search(r"disk: (\d+) GB:", plan)
+    return f"{hours[1]} H100 hours and {disk[1]} GB of disk, planned"
 
 
 def from_plans(capsys) -> Iterator[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 
 import pytest
 
-from nanogen.config import load_study, stages
+from nanogen.config import load_study, stages, yaml_files
 from nanogen.config.stages.base import counted
+from nanogen.config.stages.text_to_image import clip_score
 from nanogen.errors import UserError
 from nanogen.identity import config_hash, seed_for
 
@@ -73,6 +76,66 @@ def test_every_stage_has_its_own_hash():
 def test_what_changes_no_result_changes_no_hash(keys):
     after = hashes(small(keys))
     assert after == BEFORE
+
+
+PAPER = {"methods": METHODS, "evaluation": {"clipscore": "color-classifier"}}
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        {"dinov2-b": {"hub": {"size_mb": 1, "gated": True}}, "sd-vae-mse": {"hub": {"size_mb": 1}}},
+        {"inception": {"file": {"size_mb": 1, "licence": "MIT"}, "statistics_hub": {"size_mb": 1}}},
+        {"detector": {"hub": {"size_mb": 1}}, "qwen3": {"hub": {"size_mb": 1}}},
+        {"color-classifier": {"hub": {"size_mb": 1}}},
+    ],
+)
+def test_what_is_known_of_a_download_changes_no_hash(models):
+    found, corrected = (load_study("paper", {**PAPER, **given}) for given in ({}, {"models": models}))
+    assert hashes(found) == hashes(corrected)
+    scores = [clip_score(study, "jit", "cfg")["hash"] for study in (found, corrected)]
+    assert scores[0] == scores[1]
+
+
+def test_what_is_known_of_a_file_of_prompts_changes_no_hash(tmp_path, monkeypatch):
+    before = stages.prompts(load_study("mid"))
+    shutil.copytree(yaml_files.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(yaml_files, "CONFIG", tmp_path / "config")
+    file = tmp_path / "config/prompts/geneval.yaml"
+    text = file.read_text()
+    file.write_text(re.sub("(size_mb|licence|prompts): .*", r"\1: 7", text).replace("licence: 7", ""))
+    assert file.read_text() != text
+    monkeypatch.chdir(tmp_path)  # read_yaml remembers files by the working directory
+    after = stages.prompts(load_study("mid"))
+    assert after["hash"] == before["hash"]
+    file.write_text(text.replace("djghosh13", "somebody"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert stages.prompts(load_study("mid"))["hash"] != before["hash"]
+
+
+def test_the_number_of_images_of_a_task_concerns_its_own_samples_only():
+    """Text-to-image draws a number of images per prompt, and ImageNet a number in all."""
+    by_class = changed(evaluation={"images": 300})
+    assert {name for name in by_class if name.startswith("sample")} == {
+        f"sample imagenet {method} {variant}" for method in METHODS for variant in ("cfg", "nocfg")
+    }
+    by_prompt = changed(evaluation={"images_per_prompt": 2})
+    assert not {name for name in by_prompt if "imagenet" in name or name.startswith("score")}
+    assert "sample t2i jit cfg" in by_prompt
+
+
+@pytest.mark.parametrize(
+    ("task", "keys"),
+    [
+        ("imagenet", {"evaluation": {"images_per_prompt": 2}}),
+        ("t2i", {"evaluation": {"images": 300}}),
+        ("t2i", {"training": {"evaluate_images": 9}}),
+    ],
+)
+def test_the_other_tasks_number_of_images_concerns_no_evaluation_while_training(task, keys):
+    found = [stages.online(small(given), "jit", task)["hash"] for given in ({}, keys)]
+    assert found[0] == found[1]
 
 
 def test_one_methods_steps_concern_its_training_and_what_follows():
@@ -163,6 +226,25 @@ def test_a_copy_of_a_models_folder_has_the_same_identity(tmp_path):
         for n in ("here", "there")
     ]
     assert models[0] == models[1] != BEFORE["model sd-vae-mse"]
+
+
+@pytest.mark.parametrize("name", ["stats.npz", "merges.txt", "spiece.model", "chat_template.jinja"])
+def test_every_file_that_is_read_identifies_a_given_model(tmp_path, name):
+    (tmp_path / "config.json").write_text("{}")
+    given = {"models": {"inception": {"source": "path", "path": str(tmp_path)}}}
+    seen = set()
+    for content in ("one", "two"):
+        (tmp_path / name).write_text(content)
+        study = small(given)
+        seen.add((stages.model(study, "inception")["hash"], stages.reference(study)["hash"]))
+    assert len({model for model, _ in seen}) == len({reference for _, reference in seen}) == 2
+
+
+def test_a_folder_with_texts_only_is_no_model(tmp_path):
+    (tmp_path / "notes.txt").write_text("weights are elsewhere")
+    given = {"models": {"sd-vae-mse": {"source": "path", "path": str(tmp_path)}}}
+    with pytest.raises(UserError, match="holds no model"):
+        stages.model(load_study("nano", given), "sd-vae-mse")
 
 
 def test_an_empty_models_folder_is_refused(tmp_path):

@@ -32,6 +32,16 @@ MISTAKES = [
         ["models.sd-vae-mse.path", "folder /none/vae does not exist"],
         marks=slow,
     ),
+    pytest.param(
+        ["report={figures: {figur1: {width: 5}}}"],
+        ["report.figures has no figure 'figur1'", "did you mean 'figure1'"],
+        marks=slow,
+    ),
+    pytest.param(
+        ["overrides={methods: {jit: {data: {resolution: 64}}}}"],
+        ["jit on imagenet", "data.resolution is 64, but 32 for dinov2-b"],
+        marks=slow,
+    ),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from nanogen.config import load_study
@@ -442,4 +443,14 @@ def test_one_row_of_the_authors_released_models_is_fetched_drawn_and_scored(fres
         "fetch_checkpoint": 1, "fetch_data": 1, "fetch_model": 7, "make_data": 1, "sample": 2,
         "reference": 1, "score_images": 2, "measured_table": 1, "published_tables": 1,
     }  # fmt: skip
+    assert [job["split"] for job in plan.of("make_data")] == ["val"]
+
+
+@pytest.mark.slow
+def test_released_models_may_be_measured_on_an_array_of_ones_own(fresh, tmp_path):
+    np.savez(tmp_path / "own.npz", np.zeros((2, 256, 256, 3), np.uint8))
+    own = f"overrides={{tasks: {{imagenet: {{data: {{root: {tmp_path}, file: own.npz}}}}}}}}"
+    study = ("--configfile", "config/studies/released.yaml", "--config", "methods=[flux2-vae]", own)
+    plan = fresh.plan("table2", *study)
+    assert "fetch_data" not in plan.rules
     assert [job["split"] for job in plan.of("make_data")] == ["val"]

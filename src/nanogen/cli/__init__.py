@@ -72,6 +72,14 @@ def _record(
         record.write(made, argv, began)
 
 
+def _note_commit(args: argparse.Namespace) -> None:
+    """Look up the commit for a step's record before it runs: a later one is not that of its code."""
+    from nanogen.records import facts
+
+    if getattr(args, "config", None) and getattr(args, "output", None) and facts.rank() == 0:
+        facts.commit()
+
+
 def _run(name: str, args: argparse.Namespace, argv: Sequence[str], began: datetime) -> None:
     """Run a command, or take its output from a store; an output that belongs in one is written there."""
     from nanogen import store
@@ -80,6 +88,7 @@ def _run(name: str, args: argparse.Namespace, argv: Sequence[str], began: dateti
     def make(output: Path | None) -> None:
         if output:
             args.output = output
+        _note_commit(args)
         _record(args, _module(name).run(args), argv, began)
 
     if entry := entry_of(name, args):

@@ -30,7 +30,10 @@ def table(name: str, study: Study | None, inputs: Sequence[Path] = ()) -> Table:
     if study is None and artefact.published == "copied":
         return paper_tables.table(name)
     _check(artefact, study)
-    return _make(artefact, study, inputs)
+    made = _make(artefact, study, inputs)
+    if study is not None and not made.rows:
+        raise UserError(f"study {study.study} has no results for {artefact.title}")
+    return made
 
 
 def figure(

@@ -62,8 +62,8 @@ def moment(text: str) -> float:
 def saving_arguments(parser: argparse.ArgumentParser, checkpoint_every: int) -> None:
     """Add --state, --checkpoint-every, --log-every and --deadline of a training."""
     parser.add_argument("--state", type=Path, required=True, help="folder to save and resume from")
-    parser.add_argument("--checkpoint-every", type=int, default=checkpoint_every, help="steps")
-    parser.add_argument("--log-every", type=int, default=50, help="steps")
+    for option, default in {"--checkpoint-every": checkpoint_every, "--log-every": 50}.items():
+        parser.add_argument(option, type=at_least(option, 1), default=default, help="steps")
     parser.add_argument(
         "--deadline",
         type=moment,
@@ -81,14 +81,26 @@ def read_stage(path: Path, name: str) -> dict[str, Any]:
 
 
 def named_folders(option: str, pairs: list[str]) -> dict[str, Path]:
-    """Parse a repeated ``option NAME=DIR``."""
-    folders = {}
+    """Parse a repeated ``option NAME=DIR``; raises UserError if one is not of this form."""
+    return _named(option, pairs, str.partition, "NAME=DIR")
+
+
+def headed_files(option: str, pairs: list[str]) -> dict[str, Path]:
+    """Parse a repeated ``option HEADING=FILE``, as `named_folders`; a heading may contain ``=``."""
+    return _named(option, pairs, str.rpartition, "HEADING=FILE")
+
+
+def _named(
+    option: str, pairs: list[str], parts: Callable[[str, str], tuple[str, str, str]], form: str
+) -> dict[str, Path]:
+    found: dict[str, Path] = {}
     for pair in pairs:
-        name, separator, folder = pair.partition("=")
+        name, separator, path = parts(pair, "=")
         if not separator:
-            raise UserError(f"{option} {pair}: expected NAME=DIR")
-        folders[name] = Path(folder)
-    return folders
+            raise UserError(f"{option} {pair}: expected {form}")
+        if found.setdefault(name, Path(path)) != Path(path):
+            raise UserError(f"{option} {name} is given twice, as {found[name]} and as {path}")
+    return found
 
 
 def run_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import yaml
 
 from nanogen.cli.common import run_arguments, stage_of_run
-from nanogen.config import load_run, load_study
+from nanogen.config import Study, load_run, load_study
 from nanogen.config.task_difference import task_difference
 
 
@@ -28,13 +27,14 @@ def run(args: argparse.Namespace) -> None:
         _print_difference(study, args.method)
         return
     args.task = args.task or study.tasks[0]
-    resolved = load_run(study, args.method, args.task).model_dump(mode="json")
-    print(yaml.safe_dump(resolved, sort_keys=False, default_flow_style=None, width=100), end="")
-    print(f"hash: {stage_of_run(args).hash}")
+    resolved, stage = load_run(study, args.method, args.task), stage_of_run(args)
+    keys = resolved.model_dump(mode="json")
+    print(yaml.safe_dump(keys, sort_keys=False, default_flow_style=None, width=100), end="")
+    print(f"hash: {stage.hash}")
 
 
-def _print_difference(study: Any, method: str) -> None:
-    rows = [row for row in task_difference(study.study, method) if row[0] != "task"]
+def _print_difference(study: Study, method: str) -> None:
+    rows = [row for row in task_difference(study, method) if row[0] != "task"]
     width = max(len(key) for key, _, _ in rows)
     evaluated = [row for row in rows if row[0].startswith(("sampling.", "evaluation."))]
     trained = [row for row in rows if row not in evaluated]

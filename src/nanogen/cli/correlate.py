@@ -42,5 +42,5 @@ def _show(rows) -> None:
     from nanogen.report.terminal import PLAIN_WIDTH, rich_table
 
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    table = Table("correlations", "", STATISTICS, rows, ranked=False)
+    table = Table("correlations", "", STATISTICS, rows)
     console.print(rich_table(table, console.width, plain=not console.is_terminal))

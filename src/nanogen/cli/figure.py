@@ -35,10 +35,12 @@ def _style(text: str) -> FigureStyle:
 def run(args: argparse.Namespace) -> None:
     from nanogen.cli import artefact
     from nanogen.report import style
+    from nanogen.report.artefacts import check_styles
 
     look = style.default(args.name)
     study = None if args.published else read_study(args.study, args.given)
     if study:
+        check_styles(study)
         look = study.report.figures.get(args.name, look)
     if args.style:
         look = _style(args.style)

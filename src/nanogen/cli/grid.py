@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nanogen.cli.common import named_folders
+from nanogen.cli.common import headed_files
 from nanogen.errors import UserError
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     if args.rows < 1 or args.columns < 1:
         raise UserError(f"--rows {args.rows} --columns {args.columns}: both must be at least 1")
     if args.row:
-        lines, note = sample_grids.same_prompts(named_folders("--row", args.row), _prompts(args))
+        lines, note = sample_grids.same_prompts(headed_files("--row", args.row), _prompts(args))
     elif args.prompts:
         lines, note = sample_grids.prompt_lines(args.samples, args.prompts, args.rows, args.columns)
     else:

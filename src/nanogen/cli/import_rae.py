@@ -32,6 +32,9 @@ def run(args: argparse.Namespace) -> None:
     if model.kind != "rae":
         raise UserError(f"--tokenizer {args.tokenizer} is of kind {model.kind}; import-rae makes an RAE")
     resolution = stages.task_data(study, "imagenet").resolution
-    import_rae(args.decoder, args.statistics, model, resolution, args.out, args.encoder)
+    if args.encoder and model.encoder is None:
+        raise UserError(f"config/models/{model.name}.yaml: 'encoder' must name the RAE's encoder")
+    encoder = load_model(study, model.encoder) if args.encoder and model.encoder else None
+    import_rae(args.decoder, args.statistics, model, resolution, args.out, args.encoder, encoder)
     print(f"{args.out}: {args.tokenizer} for images of {resolution} pixels")
     print(f"in a study: models: {{{args.tokenizer}: {{source: path, path: {args.out}}}}}")

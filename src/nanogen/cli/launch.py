@@ -9,17 +9,22 @@ from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
+from nanogen.cli.common import at_least
 from nanogen.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--processes", type=int, default=1, help="processes per node")
+    parser.add_argument(
+        "--processes", type=at_least("--processes", 1), default=1, help="processes per node"
+    )
     parser.add_argument(
         "--mpi",
         default="",
         help="command that starts one task per node (default: srun inside a SLURM job)",
     )
-    parser.add_argument("--nodes", type=int, default=1, help="number of nodes that the step must have")
+    parser.add_argument(
+        "--nodes", type=at_least("--nodes", 1), default=1, help="number of nodes that the step must have"
+    )
     parser.add_argument("--gres", default="", help="devices that each node must have, e.g. gpu:8")
     parser.add_argument(
         "--wait", type=int, default=300, help="seconds within which all nodes must start"

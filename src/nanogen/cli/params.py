@@ -51,5 +51,5 @@ def _tokenizers(study: str) -> None:
 
     print("tokenizer,steps,params,discriminator_heads,discriminator_frozen")
     for size in sizes(load_study(study)):
-        row = (size.name, size.phases.steps, size.trained, size.heads, size.frozen)
+        row = (size.name, size.phases.steps, size.trained or "-", size.heads, size.frozen)
         print(",".join(map(str, row)), flush=True)

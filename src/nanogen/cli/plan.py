@@ -40,9 +40,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.tflops <= 0 or not (args.utilisation is None or 0 < args.utilisation <= 1):
+    if not args.tflops > 0 or not (args.utilisation is None or 0 < args.utilisation <= 1):
         raise UserError("--utilisation must be in (0, 1], and --tflops above 0")
-    if args.free_gb is not None and args.free_gb < 0:
+    if args.free_gb is not None and not args.free_gb >= 0:  # also not a number
         raise UserError("--free-gb must be at least 0")
     study = load_study(args.study, {"data_root": args.data_root} if args.data_root else None)
     from nanogen.report.totals import own_runs, totals
@@ -146,12 +146,13 @@ def _tokenizers(study: Study) -> list[str]:
         phases, judge = size.phases, size.heads + size.frozen
         starts = (phases.disc_start, phases.gan_start) if judge else ("-", "-")
         lines.append(
-            f"{size.name:<20} {phases.steps:>8} {size.trained:>11} {judge:>13} {size.frozen:>12} "
+            f"{size.name:<20} {phases.steps:>8} {size.trained or '-':>11} {judge:>13} {size.frozen:>12} "
             f"{starts[0]:>12} {starts[1]:>9}"
         )
     lines.append(
-        "Stage 1: parameters of the RAE's decoder or of the VAE. Discriminator: trained heads on a "
-        "frozen encoder, and the steps after which it is trained and used."
+        "Stage 1: parameters of the RAE's decoder or of the VAE (-: those of a download that it starts "
+        "from). Discriminator: trained heads on a frozen encoder, and the steps after which it is "
+        "trained and used."
     )
     return lines
 

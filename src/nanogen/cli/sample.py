@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="name or number of a class, for a class-conditional model; may be repeated",
     )
     hand.add_argument("--count", type=int, help="images per prompt or class (default: 1)")
-    hand.add_argument("--steps", type=int, help="Euler steps")
+    hand.add_argument("--steps", type=int, help="steps of the solver")
     hand.add_argument("--guidance", type=float, help="guidance scale; 1 means no guidance")
     hand.add_argument("--seed", type=int, help="seed of the noise (default: the model's)")
     hand.add_argument(

@@ -107,6 +107,10 @@ def run(args: argparse.Namespace) -> None:
     if args.tracker and not args.tracking:
         raise UserError("--tracker needs --tracking FOLDER")
     stage = TrainStage.from_json(read_stage(args.config, "train"))
+    steps = stage.training.steps
+    for step in args.keep or ():
+        if not 1 <= step <= steps:
+            raise UserError(f"--keep {step}: the training has the steps 1 to {steps}")
     folders = named_folders("--network", args.network)
     execution = Execution(
         checkpoint_every=args.checkpoint_every,

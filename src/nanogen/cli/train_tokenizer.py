@@ -47,7 +47,7 @@ def _from_scratch(
     from nanogen.stage1.batches import Batches
     from nanogen.stage1.learner import TokenizerLearner
 
-    learner = TokenizerLearner(stage, train.images, folders, group)
+    learner = TokenizerLearner(stage, train, folders, group)
     return learner, Batches(train.images, stage, learner.trainee.noise, group)
 
 
@@ -78,7 +78,7 @@ def learn(
             stage,
             learner,
             batches,
-            val.images,
+            val,
             state=args.state,
             output=args.output,
             group=group,

@@ -37,6 +37,6 @@ def _with_a_backbone(
     from nanogen.stage1.joint_batches import JointBatches
     from nanogen.stage1.joint_learner import JointLearner
 
-    learner = JointLearner(stage, train.images, folders, group)
+    learner = JointLearner(stage, train, folders, group)
     batches = JointBatches(train.images, train.labels, stage, learner.trainee.noise, group)
     return learner, batches

@@ -62,7 +62,9 @@ class Evaluation(Section):
         True, description="class-conditional: draw and score samples without guidance, too"
     )
     images_per_prompt: int = Field(4, gt=0, description="t2i: images drawn per prompt")
-    extractors: list[str] = Field(description="files in config/models; the first measures FID and IS")
+    extractors: list[str] = Field(
+        min_length=1, description="files in config/models; the first measures FID and IS"
+    )
     real_images: Literal["train", "val"] = Field(
         "train",
         description="real images that MIND, precision and recall compare with; val: the validation "
@@ -115,4 +117,4 @@ class Evaluation(Section):
         introduced={"coco": None, "mjhq": None, "prompts": 30000},
         description="t2i: FID on captions, with the first of `extractors`",
     )
-    mind_directions: int = Field(1000, description="random projections that MIND averages over")
+    mind_directions: int = Field(1000, gt=0, description="random projections that MIND averages over")

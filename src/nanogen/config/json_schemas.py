@@ -15,10 +15,9 @@ from nanogen.config.model_schema import Model
 from nanogen.config.schema import PublicRun, Run, Task
 from nanogen.config.studies import SECTIONS
 from nanogen.config.study_schema import Latents, Study
-from nanogen.config.yaml_files import TASKS
+from nanogen.config.yaml_files import SCALES, TASKS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-SCALES = ("nano", "paper")
 # Keys of a study's file that methods and tasks do not have.
 IDENTITY = ("study", "scale", "seed", "method", "task")
 OF_A_METHOD = ("title", "family", "tokenizer")

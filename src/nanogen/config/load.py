@@ -88,14 +88,25 @@ def load_run(study: Study, method: str, task: str) -> Run | PublicRun:
     )
     run = validate(Run, layers)
     checks.check(run, latent_shape(study, run), tokenizer_networks(study, run))
+    _check_shared(study, run)
     return run
 
 
 def trained_run(study: Study, method: str, task: str) -> Run:
-    """The resolved configuration of a method that the study trains."""
+    """The resolved configuration of a method that is trained; raises UserError for a public model."""
     run = load_run(study, method, task)
-    assert isinstance(run, Run), f"{method} is a public model"
+    if not isinstance(run, Run):
+        raise UserError(
+            f"{method} is a public model: it has no training and no network here; name a method that "
+            "is trained"
+        )
     return run
+
+
+def _check_shared(study: Study, run: Run | PublicRun) -> None:
+    """Raise UserError unless a run has the data and the measurements of the study's first method."""
+    if run.method != study.methods[0]:
+        checks.check_shared(run, trained_run(study, study.methods[0], run.task))
 
 
 def public_run(study: Study, method: str) -> PublicRun:
@@ -124,13 +135,15 @@ def _load_public(study: Study, method: str, task: str) -> PublicRun:
     run = validate(PublicRun, layers)
     if load_model(study, run.pipeline).kind != "pipeline":
         raise UserError(f"{method}: pipeline {run.pipeline} is of another kind in config/models")
+    _check_shared(study, run)
     return run
 
 
 def _guided_in_training(layers: Sequence[Layer]) -> dict[str, Any]:
     """Keys that set the guidance scale to 1, for a method whose guidance is part of its training."""
-    kind = merged(*(layer.keys for layer in layers)).get("objective", {}).get("kind")
-    return {"sampling": {"guidance_scale": 1.0}} if kind == "meanflow" else {}
+    objective = merged(*(layer.keys for layer in layers)).get("objective")
+    trained = isinstance(objective, dict) and objective.get("kind") == "meanflow"
+    return {"sampling": {"guidance_scale": 1.0}} if trained else {}
 
 
 def _photographs(study: Study, task: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section, added
+from nanogen.config.section import Positive, Section, added, without_effect
 from nanogen.config.tokenizer_schema import EndToEnd, TokenizerTraining
 from nanogen.errors import UserError
 
@@ -19,10 +19,15 @@ class Hub(Section):
     repo: str = Field(description="owner/name")
     revision: str = Field("main", description="commit, tag or branch; pin a commit to be exact")
     subfolder: str = Field("", description="folder inside the repository")
-    size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
-    gated: bool = Field(False, description="needs an accepted licence and HF_TOKEN")
+    size_mb: float = without_effect(
+        0, counts_as=0.0, ge=0, description="size of the download, for the plan"
+    )
+    gated: bool = without_effect(
+        False, counts_as=False, description="needs an accepted licence and HF_TOKEN"
+    )
 
 
+Std = Annotated[float, Field(gt=0)]
 SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -30,8 +35,14 @@ class Address(Section):
     """Address of a file that is in no repository of the hub."""
 
     url: str = Field(pattern=r"^(https?|file)://", description="its URL; file:///PATH for a local copy")
-    size_mb: float = Field(0, ge=0, description="size of the download, for the plan")
-    licence: str = Field("not known here", description="licence as named on its page, for the plan")
+    size_mb: float = without_effect(
+        0, counts_as=0.0, ge=0, description="size of the download, for the plan"
+    )
+    licence: str = without_effect(
+        "not known here",
+        counts_as="not known here",
+        description="licence as named on its page, for the plan",
+    )
 
 
 class RemoteFile(Address):
@@ -73,9 +84,7 @@ class ModelTraining(Section):
 class MultiLayer(Section):
     """Mean of the features of several blocks, each after the last norm, instead of the last block's."""
 
-    blocks: list[Annotated[int, Field(gt=0)]] = Field(
-        min_length=1, description="blocks, from 1, in ascending order"
-    )
+    blocks: list[Positive] = Field(min_length=1, description="blocks, from 1, in ascending order")
     summary: bool = Field(False, description="add the mean over the last block's patches to every patch")
 
 
@@ -125,11 +134,11 @@ class Model(Section):
     discriminator: str | None = Field(
         None, description="vae, rae, where built: frozen vision encoder of the discriminator"
     )
-    input_size: int | None = Field(None, description="side of the network's input in pixels")
+    input_size: int | None = Field(None, gt=0, description="side of the network's input in pixels")
     image_mean: tuple[float, float, float] = Field(
         (0.5, 0.5, 0.5), description="subtracted from images in [0, 1], per channel"
     )
-    image_std: tuple[float, float, float] = Field(
+    image_std: tuple[Std, Std, Std] = Field(
         (0.5, 0.5, 0.5), description="images are divided by this after the mean, per channel"
     )
     interpolation: Literal["bicubic", "bilinear"] = Field(
@@ -154,21 +163,30 @@ class Model(Section):
     norm_eps: float | None = added(
         None, gt=0, description="encoder of timm: added to the variance in its norms; none: as published"
     )
-    latent: tuple[int, int, int] | None = Field(None, description="vae, rae: channels, rows, columns")
+    latent: tuple[Positive, Positive, Positive] | None = Field(
+        None, description="vae, rae: channels, rows, columns"
+    )
     statistics_eps: float = added(
         1e-5, gt=0, description="rae: added to the variance of the features when they are normalised"
     )
     scaling: tuple[float, float] | None = Field(
         None, description="vae: (scale, shift) of (z - shift) * scale; none: the model's own config"
     )
+    batch_norm_eps: float | None = added(
+        None,
+        gt=0,
+        description="vae of class AutoencoderKLFlux2: added to the variance in the BatchNorm of its "
+        "latents; none: the model's own config",
+    )
     normalisation: Literal["scale", "scale-shift", "channel", "batch-norm"] | None = Field(
         None,
         description="vae, where built: how it stores its latents' statistics; none: set by the class",
     )
-    width: int | None = Field(None, description="encoder, text_encoder: width of the features")
-    max_tokens: int | None = Field(None, description="text_encoder, vqa: longest text in tokens")
+    width: int | None = Field(None, gt=0, description="encoder, text_encoder: width of the features")
+    max_tokens: int | None = Field(None, gt=0, description="text_encoder, vqa: longest text in tokens")
     fdr_constant: float | None = Field(
         None,
+        gt=0,
         description="extractor: Frechet distance between train and validation images; none: measured",
     )
     statistics: str | None = Field(

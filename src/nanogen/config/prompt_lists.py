@@ -73,7 +73,7 @@ def identity(key: str, named: str) -> dict[str, Any]:
     Raises UserError if ``evaluation.<key>`` does not name a file.
     """
     if named in available("prompts"):
-        source = load_prompt_file(named).model_dump(mode="json", exclude={"prompts"})
+        source = load_prompt_file(named).model_dump(mode="json", include={"url", "sha256"})
         return {"content": source["sha256"], "file": source}
     file = Path(named)
     if not file.is_file():

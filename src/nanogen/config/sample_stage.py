@@ -28,7 +28,12 @@ class Sampler:
 
 @dataclass(frozen=True, kw_only=True)
 class SetStage:
-    """A set of images; ``expects`` holds the hashes of its inputs, by name."""
+    """A set of images.
+
+    Attributes:
+        expects: hashes of its inputs, by name.
+        images_per_prompt: 0 for a set that is drawn by class.
+    """
 
     hash: str
     expects: Mapping[str, str]
@@ -36,7 +41,7 @@ class SetStage:
     method: str
     task: str
     variant: str
-    images_per_prompt: int
+    images_per_prompt: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +68,14 @@ class TrainedSetStage(SetStage, Sampler):
     """A set of images that a model trained here draws.
 
     Attributes:
-        images: their number, for class-conditional models.
+        images: their number; 0 for a set that is drawn from prompts.
         tokenizer: the tokenizer's name, or ``pixels``.
+        tokenizer_model: its configuration; None for pixels, and in a stage that an older version wrote.
     """
 
-    images: int
+    images: int = 0
     tokenizer: str
+    tokenizer_model: Model | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +92,7 @@ class SampleStage(TrainedSetStage):
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        return typed(cls, content)
+        return typed(cls, {**content, **content.get("use", {})})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,7 @@ class OnlineStage(TrainedSetStage):
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         roles = ("extractor", "detector", "color_classifier")
         networks = {role: read(Model, content[role]) for role in roles if role in content}
-        return typed(cls, content, **content["use"], networks=networks)
+        return typed(cls, {**content, **content["use"]}, networks=networks)
 
 
 def sample_stage(content: Mapping[str, Any]) -> SampleStage | PublicSampleStage:

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 
 from nanogen.config.evaluation_schema import Evaluation
-from nanogen.config.section import Section, added, without_effect
+from nanogen.config.section import Positive, Section, added, without_effect
 from nanogen.config.solvers import SOLVERS
 from nanogen.config.training_schema import Training
 
@@ -78,11 +78,11 @@ class Conditioner(Section):
     """How the conditioning tokens are computed."""
 
     kind: Literal["label", "text"] = Field(description="class labels or captions")
-    classes: int | None = Field(None, description="label: number of classes (null class excluded)")
+    classes: int | None = Field(None, gt=0, description="label: number of classes (null class excluded)")
     tokens: int = Field(gt=0, description="conditioning tokens: 8 for labels, 256 for text")
     model: str | None = Field(None, description="text: the text encoder, a file in config/models")
     captions: list[Literal["short", "dense"]] = Field(
-        ["short"], description="text: captions used in training"
+        ["short"], min_length=1, description="text: captions used in training"
     )
 
 
@@ -92,14 +92,16 @@ class Backbone(Section):
     kind: Literal["ddt", "lightning"] = Field(
         "ddt", description="the architecture; lightning: the encoder alone, without a decoder"
     )
-    encoder_width: int = Field(1152, description="channels of a token in the encoder")
-    encoder_depth: int = Field(28, description="blocks of the encoder")
-    encoder_heads: int = Field(16, description="attention heads of an encoder block")
-    decoder_width: int = Field(2048, description="channels of a token in the decoder")
-    decoder_depth: int = Field(2, description="blocks of the decoder")
-    decoder_heads: int = Field(16, description="attention heads of a decoder block")
-    mlp_ratio: float = Field(4.0, description="the MLP's hidden width is 2/3 of this, times the width")
-    time_tokens: int = Field(4, description="tokens that encode the time for the encoder")
+    encoder_width: int = Field(1152, gt=0, description="channels of a token in the encoder")
+    encoder_depth: int = Field(28, gt=0, description="blocks of the encoder")
+    encoder_heads: int = Field(16, gt=0, description="attention heads of an encoder block")
+    decoder_width: int = Field(2048, gt=0, description="channels of a token in the decoder")
+    decoder_depth: int = Field(2, gt=0, description="blocks of the decoder")
+    decoder_heads: int = Field(16, gt=0, description="attention heads of a decoder block")
+    mlp_ratio: float = Field(
+        4.0, gt=0, description="the MLP's hidden width is 2/3 of this, times the width"
+    )
+    time_tokens: int = Field(4, ge=0, description="tokens that encode the time for the encoder")
     patch: int = Field(1, gt=0, description="side of a patch in latent cells or pixels")
     head: Literal["linear", "neural-field"] = Field(
         "linear", description="how a token becomes a patch; neural-field: an MLP per patch (PixNerd)"
@@ -111,7 +113,7 @@ class Term(Section):
 
     coefficient: float = Field(gt=0, description="weight of the term in the loss")
     encoder: str | None = Field(None, description="frozen network that the term compares with")
-    t_below: float = Field(1.0, description="lpips, features: applied only where t is below this")
+    t_below: float = Field(1.0, gt=0, description="lpips, features: applied only where t is below this")
     depth: int | None = Field(
         None, description="repa, internal-guidance: the encoder block that the head reads, from 1"
     )
@@ -179,7 +181,7 @@ class Objective(Section):
     time_sigma: float = Field(
         1.0, gt=0, description="standard deviation of the logit-normal training times"
     )
-    shift_base: int = Field(4096, description="time shift is sqrt(size of the latent / this)")
+    shift_base: int = Field(4096, gt=0, description="time shift is sqrt(size of the latent / this)")
 
 
 class Sampling(Section):
@@ -189,10 +191,12 @@ class Sampling(Section):
     solver: str = added(
         "euler", description=f"one of {', '.join(SOLVERS)}", pattern=f"^({'|'.join(SOLVERS)})$"
     )
-    more_steps: list[int] = Field(
+    more_steps: list[Positive] = Field(
         default_factory=list, description="further numbers of steps, each with its own row in tables"
     )
-    shift_base: int = Field(4096, description="like the objective's, for the grid of sampling times")
+    shift_base: int = Field(
+        4096, gt=0, description="like the objective's, for the grid of sampling times"
+    )
     guidance_scale: float = Field(ge=1, description="v_u + scale (v_c - v_u)")
     guidance_interval: tuple[float, float] = Field(description="closed interval of t")
     internal_guidance: float = Field(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -19,9 +19,11 @@ _UNSET = object()
 class Section(BaseModel):
     """A part of the configuration: immutable, without keys other than those declared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+Positive = Annotated[int, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]  # of a running average, per step
 Read = TypeVar("Read", bound=Section)
 
 
@@ -40,12 +42,13 @@ def added(default: Any, *, introduced: Any = _UNSET, description: str, **constra
     )
 
 
-def without_effect(default: Any, *, counts_as: Any, description: str) -> Any:
-    """A field for a key that changes how a result is made, but not the result itself.
+def without_effect(default: Any, *, counts_as: Any, description: str, **constraints: Any) -> Any:
+    """A field for a key that changes how a result is made, or what is told of it, but not the result.
 
     A stage's hash contains ``counts_as`` instead of the key's value, so existing results stay valid.
     """
-    return Field(default, description=description, json_schema_extra={"counts_as": counts_as})
+    extra = {"counts_as": counts_as}
+    return Field(default, description=description, json_schema_extra=extra, **constraints)
 
 
 def identity(value: Any, section: type[Section]) -> Any:

@@ -26,7 +26,8 @@ def check_slurm(partitions: Iterable[str], accounts: Iterable[str]) -> None:
             "SLURM's commands are not on this machine (sinfo is missing): "
             "start Snakemake where jobs are submitted, or leave out --profile slurm"
         )
-    answer = subprocess.run(["sinfo", "--noheader", "--format=%P"], capture_output=True, text=True)
+    command = ["sinfo", "--all", "--noheader", "--format=%P"]  # all: hidden partitions, too
+    answer = subprocess.run(command, capture_output=True, text=True)
     if answer.returncode:
         raise UserError(f"SLURM does not answer here: {answer.stderr.strip() or 'sinfo fails'}")
     for name in sorted(set(partitions)):

@@ -12,7 +12,7 @@ from nanogen.config.schema import Run
 from nanogen.config.study_schema import Study
 from nanogen.config.validation import Layer, refuse_unknown, section_of, validate
 from nanogen.config.yaml_files import available, named, read_yaml
-from nanogen.errors import UserError
+from nanogen.errors import UserError, nearest
 
 # Sections that a study may set for all of its runs.
 SECTIONS = ("backbone", "objective", "training", "sampling", "evaluation", "data")
@@ -59,18 +59,36 @@ def _validated_study(layers: Sequence[Layer]) -> Study:
         raise UserError("report.reproduction uses one training per method: leave out seeds")
     if study.sweep and sorted(set(study.sweep.scales)) != study.sweep.scales:
         raise UserError(f"sweep.scales {study.sweep.scales} must be distinct and in ascending order")
+    _check_names(study)
+    return study
+
+
+def _check_names(study: Study) -> None:
+    """Raise UserError for a key that names a task, method or model without a file."""
     for kind in ("tasks", "methods"):
         for entry in getattr(study.overrides, kind):
             named(kind, entry)
-    for model in study.models:
+    released = study.released
+    for model in (*study.models, *(released.tokenizers if released else ())):
         encoder_registry.model(model)
-    released = study.released.models if study.released else {}
-    for elsewhere in (study.trained, released):
+    for elsewhere in (study.trained, released.models if released else {}):
         for task, models in elsewhere.items():
             named("tasks", task)
             for method in models:
                 named("methods", method.removesuffix("-nocfg"))
-    return study
+    for task, caches in study.latents.items():
+        named("tasks", task)
+        for tokenizer in caches:
+            if not _makes_latents(tokenizer):
+                known = filter(_makes_latents, encoder_registry.names())
+                raise UserError(
+                    f"study {study.study}: latents.{task} names {tokenizer!r}, which makes no latents"
+                    f"{nearest(tokenizer, known)}"
+                )
+
+
+def _makes_latents(model: str) -> bool:
+    return encoder_registry.model(model).keys.get("kind") in ("vae", "rae")
 
 
 def _check_listed(method: str, public: bool) -> None:

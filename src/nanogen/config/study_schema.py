@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nanogen.config import replicates
 from nanogen.config.model_schema import ReleasedRAE
@@ -46,8 +46,8 @@ class Report(Section):
     reproduction: bool = Field(
         False, description="Table 1, with each method at its own size, is the only measured table"
     )
-    grid_columns: int = Field(10, description="images per row of a sample grid")
-    grid_rows: int = Field(4, description="rows of a sample grid")
+    grid_columns: int = Field(10, gt=0, description="images per row of a sample grid")
+    grid_rows: int = Field(4, gt=0, description="rows of a sample grid")
 
 
 class Leaderboard(Section):
@@ -86,12 +86,21 @@ class Overrides(Section):
     )
 
 
+RESERVED = {"published": "the paper's numbers", "store": "what studies share"}
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name!r} is the name of {RESERVED[name]}; choose another one")
+    return name
+
+
 class Study(Section):
     """Methods x tasks at one scale, with the settings that all their runs share."""
 
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
-        description="its name; results are in results/<name>"
-    )
+    study: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"), AfterValidator(_not_reserved)
+    ] = Field(description="its name; results are in results/<name>")
     extends: str | list[str] | None = Field(
         None,
         description="a study whose keys apply unless set here, or a list of studies, of which the last "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nanogen.config import load_run, load_study
+from nanogen.config import Study, load_run
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
@@ -16,9 +16,8 @@ def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def task_difference(study_name: str, method: str) -> list[tuple[str, Any, Any]]:
+def task_difference(study: Study, method: str) -> list[tuple[str, Any, Any]]:
     """Return (key, value for ImageNet, value for text-to-image) where the resolved runs differ."""
-    study = load_study(study_name)
     one, two = (
         dict(_flat(load_run(study, method, task).model_dump(mode="json")))
         for task in ("imagenet", "t2i")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nanogen.config.section import Section, added
+from nanogen.config.section import Decay, Positive, Section, added
 
 
 class Schedule(Section):
@@ -19,7 +19,7 @@ class Schedule(Section):
     learning_rate: float = Field(2e-4, gt=0, description="rate after warm-up")
     final_learning_rate: float = Field(2e-5, ge=0, description="rate at the last step")
     warmup_epochs: float = Field(1.0, ge=0, description="epochs of the linear rise from 0")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of both moments")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.95), description="AdamW's decay of both moments")
     eps: float = added(1e-8, gt=0, description="AdamW's epsilon, added to the root of the second moment")
 
 
@@ -68,7 +68,7 @@ class Adversarial(Schedule):
     max_weight: float = Field(1e4, gt=0, description="cap of the adaptive weight")
     disc_start: float = Field(6.0, ge=0, description="epochs before the discriminator is trained")
     gan_start: float = Field(8.0, ge=0, description="epochs before the tokenizer learns from it")
-    layers: list[int] = Field(
+    layers: list[Positive] = Field(
         default_factory=lambda: [12, 3, 6, 9, 12],
         min_length=1,
         description="blocks, from 1, of the 'discriminator' network; a head per entry judges the tokens",
@@ -143,3 +143,17 @@ class EndToEnd(Section):
     objective: dict[str, Any] = Field(
         default_factory=dict, description="keys of its flow matching, on top of the study's"
     )
+
+
+class DecoderArchitecture(Section):
+    """``architecture`` of an RAE: the arguments of `nanogen.tokenizers.vit_decoder.ViTDecoder`."""
+
+    hidden_size: Positive = Field(description="width of the tokens")
+    num_hidden_layers: Positive = Field(description="number of blocks")
+    num_attention_heads: Positive = Field(description="number of heads")
+    intermediate_size: Positive | None = Field(
+        None, description="hidden width of the MLPs; none: four times hidden_size"
+    )
+    layer_norm_eps: float = Field(1e-12, gt=0, description="added to the variance in the norms")
+    hidden_act: str = Field("gelu", description="activation of the MLPs")
+    qkv_bias: bool = Field(True, description="whether query, key and value have a bias")

@@ -72,7 +72,8 @@ def start(keys: InitialiseFrom, expected: Stage) -> tuple[str, Stage]:
     if taken != {"weights": "average", "optimizer": "fresh"} and not (folder / STATE).is_file():
         raise UserError(
             f"{key}: {folder} contains only its average, not {STATE}; start from weights: average with "
-            "optimizer: fresh, or train it again with training.keep_state: true"
+            f"optimizer: fresh, or set training.keep_state: true in its study, delete "
+            f"{folder / 'nanogen.json'} and train it again"
         )
     card = read_json(folder / "nanogen.json")
     origin = {"imported": card["imported"]} if "imported" in card else {}

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nanogen.config.optimizers import OPTIMIZERS
 from nanogen.config.schedules import SCHEDULES
-from nanogen.config.section import Section, added
+from nanogen.config.section import Decay, Section, added
 from nanogen.config.trackers import TRACKERS
 
 
@@ -28,11 +28,11 @@ class Optimizer(Section):
         description=f"curve of the decay, one of {', '.join(SCHEDULES)}",
         pattern=f"^({'|'.join(SCHEDULES)})$",
     )
-    decay_start: int = Field(description="step at which the decay begins")
-    decay_end: int = Field(description="step at which the final rate is reached (may be > steps)")
-    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW's decay of both moments")
+    decay_start: int = Field(ge=0, description="step at which the decay begins")
+    decay_end: int = Field(ge=0, description="step at which the final rate is reached (may be > steps)")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.95), description="AdamW's decay of both moments")
     momentum: float = added(0.95, ge=0, lt=1, description="muon: decay of the gradients' average")
-    weight_decay: float = Field(0.0, description="decoupled weight decay")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
 
 

@@ -79,8 +79,10 @@ def validate(model: type[Config], layers: Sequence[Layer]) -> Config:
             elif item["type"] == "missing":
                 lines.append(f"{where}: key {key!r} is missing")
             else:
-                hint = _quoting(item["type"], item["input"])
-                lines.append(f"{where}: {key!r} = {item['input']!r}: {item['msg']}{hint}")
+                hint, told = _quoting(item["type"], item["input"]), item["msg"]
+                lines.append(
+                    f"{where}: {key!r} = {item['input']!r}: {told.removeprefix('Value error, ')}{hint}"
+                )
         raise UserError("\n".join(lines)) from error
 
 

@@ -5,7 +5,7 @@ A wheel contains a copy of the folder (``setup.py``), so that ``nanogen score`` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from nanogen.config.strict_yaml import read_mapping
 from nanogen.config.validation import Layer
 from nanogen.errors import UserError, nearest
 
+SCALES = ("nano", "paper")
 TASKS = "tasks"
 PACKAGED = "configuration"  # the folder's name inside the installed package
 
@@ -67,10 +68,7 @@ def for_scale(layer: Layer, scale: str) -> list[Layer]:
     A file without a block for the scale is refused, since it would run at the wrong size.
     """
     general = {key: value for key, value in layer.keys.items() if key != "scales"}
-    blocks = layer.keys.get("scales", {})
-    for block in blocks:
-        if block not in ("nano", "paper"):
-            raise UserError(f"{layer.where}: unknown scale {block!r}{nearest(block, ('nano', 'paper'))}")
+    blocks = _blocks(layer, "scales", layer.keys, SCALES)
     if scale not in blocks:
         raise UserError(
             f"{layer.where} has no block 'scales.{scale}'; add one (it may be empty) with what "
@@ -78,12 +76,34 @@ def for_scale(layer: Layer, scale: str) -> list[Layer]:
         )
     return [
         Layer(layer.where, general),
-        Layer(f"{layer.where} (scales.{scale})", blocks.get(scale) or {}),
+        Layer(f"{layer.where} (scales.{scale})", blocks[scale]),
     ]
 
 
+def _blocks(layer: Layer, at: str, keys: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The blocks at the key path ``at``, which ends with the key of ``keys`` that holds them.
+
+    A block may be empty. Raises UserError for one that is not named in ``names`` or holds no keys.
+    """
+    blocks = _mapping(layer, at, keys.get(at.rpartition(".")[2]))
+    for name in blocks:
+        if name not in names:
+            raise UserError(f"{layer.where}: unknown key '{at}.{name}'{nearest(str(name), names)}")
+    return {name: _mapping(layer, f"{at}.{name}", block) for name, block in blocks.items()}
+
+
+def _mapping(layer: Layer, at: str, value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise UserError(f"{layer.where}: '{at}' = {value!r}: expected keys and values")
+    return value or {}
+
+
 def method_for_scale(layer: Layer, scale: str) -> list[Layer]:
-    """`for_scale` of a method that is trained, without its block ``tasks``."""
+    """`for_scale` of a trained method, without the block ``tasks`` of its block for the scale."""
+    if TASKS in layer.keys:
+        raise UserError(
+            f"{layer.where}: '{TASKS}' belongs in a block of 'scales', e.g. scales.{scale}.{TASKS}"
+        )
     return [
         Layer(part.where, {key: value for key, value in part.keys.items() if key != TASKS})
         for part in for_scale(layer, scale)
@@ -92,6 +112,6 @@ def method_for_scale(layer: Layer, scale: str) -> list[Layer]:
 
 def on_task(layer: Layer, scale: str, task: str) -> list[Layer]:
     """A method's keys for one task, from the block ``tasks`` of its block for the scale."""
-    block = layer.keys.get("scales", {}).get(scale) or {}
-    keys = (block.get(TASKS) or {}).get(task) or {}
-    return [Layer(f"{layer.where} (scales.{scale}.{TASKS}.{task})", keys)]
+    block, at = for_scale(layer, scale)[-1].keys, f"scales.{scale}.{TASKS}"
+    keys = _blocks(layer, at, block, available(TASKS)).get(task, {})
+    return [Layer(f"{layer.where} ({at}.{task})", keys)]

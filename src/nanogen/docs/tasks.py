@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nanogen.config import load_study
 from nanogen.config.task_difference import task_difference
 from nanogen.docs.markdown import code, table
 
@@ -23,7 +24,7 @@ nanogen config --study {study} --method {method} --diff-tasks
 
 def page() -> str:
     """Return the page in Markdown."""
-    rows = [row for row in task_difference(STUDY, METHOD) if row[0] != "task"]
+    rows = [row for row in task_difference(load_study(STUDY), METHOD) if row[0] != "task"]
     evaluated = [row for row in rows if row[0].startswith(EVALUATED)]
     trained = [row for row in rows if row not in evaluated]
     return "\n".join(

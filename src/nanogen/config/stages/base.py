@@ -46,6 +46,7 @@ SECTIONS: dict[str, type[Section]] = {
     "detector": Model,
     "extractor": Model,
     "extractors": Model,
+    "matcher": Model,
     "model": Model,
     "objective": schema.Objective,
     "perceptual": Model,

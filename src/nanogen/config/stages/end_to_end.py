@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nanogen.config.checks import check_heads
 from nanogen.config.load import load_model, trained_run
 from nanogen.config.model_schema import Model
 from nanogen.config.schema import Backbone, Conditioner, Objective
@@ -68,6 +69,7 @@ def _check_backbone(config: Model, backbone: Backbone, objective: Objective, whe
         raise UserError(
             f"{where}: backbone.patch {backbone.patch} does not divide the latent {rows}x{columns}"
         )
+    check_heads(backbone, where)
     if objective.kind != "flow-matching" or objective.terms:
         raise UserError(
             f"{where}: a VAE is tuned by flow matching and REPA alone; set objective.kind and "

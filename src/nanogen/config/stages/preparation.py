@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def _numbered(study: Study, task: str) -> bool:
 def _content(study: Study, task: str, split: str) -> str:
     found = task_data(study, task)
     assert found.root is not None
-    return content_hash(found.source, Path(found.root), split)
+    return content_hash(found.source, Path(found.root), split, found.file)
 
 
 def prompts(study: Study) -> Stage:
@@ -101,9 +102,17 @@ def prompts(study: Study) -> Stage:
         **(prompt_lists.identity("prompts", str(named)) if in_a_file else {"content": None}),
         **{metric: {key: of, **prompt_lists.identity(key, of)} for metric, (key, of) in own.items()},
         **({"rows": rows} if rows else {}),
-        **({"captions": captions} if captions else {}),
+        **({"captions": _without_folders(captions)} if captions else {}),
     )
-    return {**stage, "data": keys}
+    return {**stage, "data": keys, **({"captions": captions} if captions else {})}
+
+
+def _without_folders(captions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Sets of captions without the paths of users' folders, whose content counts instead."""
+    return {
+        name: {**keys, "source": None if keys["content"] else keys["source"]}
+        for name, keys in captions.items()
+    }
 
 
 def _simple_prompts(run: Run) -> dict[str, Any] | None:
@@ -113,6 +122,9 @@ def _simple_prompts(run: Run) -> dict[str, Any] | None:
 
 
 MODEL_BLOCKS = 64  # of 4 KiB of each file: fine-tuned weights have the same size as the original ones
+OF_A_MODEL = {".json", ".safetensors"}
+# Published moments, the files of a tokenizer of texts, and its template of a conversation.
+BESIDE_A_MODEL = {".npz", ".txt", ".model", ".jinja"}
 
 
 @once
@@ -122,9 +134,10 @@ def _given_model_hash(_: Study, path: str) -> str:
     card = folder / "nanogen.json"
     if card.exists():
         return read_json(card)["hash"]
-    files = walk(folder).only({".json", ".safetensors"}).files
-    if not files:
+    found = walk(folder)
+    if not found.only(OF_A_MODEL).files:
         raise UserError(f"{path} holds no model: expected config.json and *.safetensors there")
+    files = found.only(OF_A_MODEL | BESIDE_A_MODEL).files
     return hash_of(((f.relative_to(folder).as_posix(), f) for f in files), blocks=MODEL_BLOCKS)
 
 

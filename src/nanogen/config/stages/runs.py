@@ -128,7 +128,10 @@ def _use(study: Study, run: Run) -> Stage:
 
 
 def sample(study: Study, method: str, task: str, variant: str) -> Stage:
-    """A sample set; see ``nanogen.config.variants``."""
+    """A sample set; see ``nanogen.config.variants``.
+
+    The tokenizer's keys are in ``use``, outside the hash, which has that of the tokenizer.
+    """
     run = load_run(study, method, task)
     if isinstance(run, PublicRun):
         return _public_sample(study, run, variant)
@@ -147,20 +150,32 @@ def sample(study: Study, method: str, task: str, variant: str) -> Stage:
         if task == "t2i":
             expects["prompts"] = prompts(study)["hash"]
         expects["text"] = text(study, drawn_texts(task), run.conditioner.model)["hash"]
-    return stage_of(
+    stage = stage_of(
         "sample",
         expects,
         seed=run.seed,
         method=method,
         task=task,
         variant=variant,
-        images=_images(study, run, variant),
-        images_per_prompt=run.evaluation.images_per_prompt,
+        **_count(study, run, variant),
         sampling=sampling,
         tokenizer=run.tokenizer,
         train={key: value for key, value in made.items() if key != "use"},
         **({"kept": kept, "shown": variants.SHOWN} if kept else {}),
     )
+    keys = None if run.tokenizer == PIXELS else model_keys(study, run.tokenizer)
+    return {**stage, "use": {"tokenizer_model": keys}}
+
+
+def _count(study: Study, run: Run, variant: str) -> dict[str, int]:
+    """The key that gives the number of images: per prompt, or of the set if it is drawn by class.
+
+    Raises UserError for a set that the study's sweep lacks.
+    """
+    images = _images(study, run, variant)
+    if run.task == "t2i":
+        return {"images_per_prompt": run.evaluation.images_per_prompt}
+    return {"images": images}
 
 
 def _images(study: Study, run: Run, variant: str) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from nanogen.config import metrics, prompt_lists, variants
 from nanogen.config.evaluation_schema import Evaluation
-from nanogen.config.load import load_model, load_run, trained_run
+from nanogen.config.load import load_model, load_run, once, trained_run
 from nanogen.config.schema import Run
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import model, model_keys, prompts
 from nanogen.config.stages.runs import reference, sample
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
-from nanogen.prompts.caption_sets import moments_file, sha256_of
+from nanogen.prompts.caption_sets import SETS, moments_file, sha256_of
 
 
 def geneval(study: Study, method: str, variant: str) -> Stage:
@@ -47,22 +48,25 @@ def online(study: Study, method: str, task: str, weights: str = "") -> Stage:
     """The evaluation of a run during its training: how images are drawn and what measures them.
 
     They are drawn like the run's sample set with guidance, or without guidance for weights of their own
-    (``variants.weights_of``). The interval and the batch size are in ``use``, outside the hash.
+    (``variants.weights_of``). The interval, the batch size and the tokenizer's keys are in ``use``,
+    outside the hash.
     """
     run = trained_run(study, method, task)
     variant = variants.UNGUIDED if weights else variants.GUIDED
     drawn = sample(study, method, task, variant)
     expects, measured = _measured_online(study, run, variant)
-    keys = ("seed", "method", "task", "variant", "images_per_prompt", "sampling", "tokenizer", "train")
+    keys = ["seed", "method", "task", "variant", "sampling", "tokenizer", "train"]
+    keys += ["images_per_prompt"] if task == "t2i" else []
+    count = {} if task == "t2i" else {"images": run.training.evaluate_images}
     stage = stage_of(
         "online",
         {key: value for key, value in drawn["expects"].items() if key != "model"} | expects,
         **{key: drawn[key] for key in keys},
-        images=run.training.evaluate_images,
+        **count,
         **measured,
     )
     every, batch_size = run.training.evaluate_every, run.sampling.batch_size
-    return {**stage, "use": {"every": every, "batch_size": batch_size}}
+    return {**stage, "use": {**drawn["use"], "every": every, "batch_size": batch_size}}
 
 
 def _measured_online(study: Study, run: Run, variant: str) -> tuple[dict[str, str], dict[str, Any]]:
@@ -151,21 +155,35 @@ def clip_score(study: Study, method: str, variant: str) -> Stage:
 
 
 def caption_reference(study: Study, name: str) -> Stage:
-    """Moments of the images of a set of captions, computed here or given by the user."""
+    """Moments of the images of a set of captions, computed here or given by the user.
+
+    A user's folder counts by its content, not by its path.
+    """
     run = trained_run(study, study.methods[0], "t2i")
     source = run.evaluation.captions.given.get(name)
     if source is None:
         raise UserError(f"evaluation.captions.{name} names the set of captions that is measured on")
     extractor, moments = run.evaluation.extractors[0], moments_file(source)
-    return stage_of(
+    is_folder = Path(source).is_dir()
+    images = {"images": _images_hash(study, name, source)} if is_folder and not moments else {}
+    stage = stage_of(
         "caption_reference",
         {"prompts": prompts(study)["hash"], "extractor": model(study, extractor)["hash"]},
         captions=name,
-        source=source,
+        source=None if is_folder else source,
         moments=sha256_of(moments) if moments else None,
         resolution=run.data.resolution,
         extractor=model_keys(study, extractor),
+        **images,
     )
+    return {**stage, "source": source}
+
+
+@once
+def _images_hash(_: Study, name: str, folder: str) -> str:
+    from nanogen.data.caption_images import images_hash
+
+    return images_hash(Path(folder), SETS[name].images)
 
 
 def caption_fid(study: Study, method: str, variant: str) -> Stage:
