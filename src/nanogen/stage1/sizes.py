@@ -62,7 +62,7 @@ def size_of(study: Study, name: str) -> Size:
     data, judge = stages.task_data(study, model.data), stage.networks.get("discriminator")
     heads = frozen = 0
     if judge and keys.adversarial:
-        frozen, width = _frozen(judge)
+        frozen, width = _frozen(judge.model_dump_json())
         layers, kernel = len(keys.adversarial.layers), keys.adversarial.kernel
         heads = _heads(model.kind, width, layers, kernel)
     trained = _trained(study, name, data.resolution)
@@ -78,12 +78,17 @@ def _trained(study: Study, name: str, resolution: int) -> int | None:
     return parameter_count(lambda: BUILDERS[model.kind](model, resolution))
 
 
-def _frozen(judge: Model) -> tuple[int, int]:
-    """Return the number of parameters and the token width of the discriminator's encoder."""
+@cache  # the tokenizers of a study share it
+def _frozen(judge: str) -> tuple[int, int]:
+    """Return the number of parameters and the token width of the discriminator's encoder.
+
+    Args:
+        judge: its configuration as JSON.
+    """
     widths = []
 
     def make() -> LibraryNetwork:
-        encoder = _encoder(judge)
+        encoder = _encoder(Model.model_validate_json(judge))
         widths.append(TransformerParts.of(encoder).width)
         return encoder
 
