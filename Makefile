@@ -10,9 +10,9 @@ STUDY ?= nano
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := results/$(STUDY)
-# One process more than there are cores, because some tests wait. The tests of a file share what they train, so
+# Two processes more than there are cores, because some tests wait. The tests of a file share what they train, so
 # one process runs them all.
-PYTEST := $(BIN)/pytest -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all setup test test-setup test-fast test-cluster torture bench bench-gpu docs docs-figures rehearsal lint format lock audit schemas clean
