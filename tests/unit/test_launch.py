@@ -110,7 +110,7 @@ def cut(words: list[str], curve: Path, number: signal.Signals) -> tuple[int, str
 @pytest.mark.parametrize(
     ("processes", "steps", "signals"),
     [
-        (1, 400, {signal.SIGINT: 130}),
+        (1, 160, {signal.SIGINT: 130}),
         (2, 100, {signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL, signal.SIGUSR1: 75}),
     ],
 )

@@ -1,6 +1,7 @@
 """Figures and grids: the published correlations, small studies, reproducible files."""
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -93,6 +94,48 @@ def test_a_score_that_all_methods_share_has_no_r(tmp_path, capsys):
     out = str(tmp_path / "f")
     assert main(["figure", "figure1", "--study", "smoke", *inputs, "--output-prefix", out]) == 0
     assert "n = 10, r undefined (constant)" in capsys.readouterr().out
+
+
+# FID and DPG-Bench of the methods of study nano-all.
+CROWDED = [
+    ("DINOv2-B", "rae", 8.14, 0.597),
+    ("DINOv2-B + REG", "rae", 9.13, 0.646),
+    ("DINOv3-B", "rae", 8.76, 0.534),
+    ("DINOv3-B + REG", "rae", 8.99, 0.575),
+    ("SigLIP2-B", "rae", 24.21, 0.247),
+    ("PE-L", "rae", 17.05, 0.506),
+    ("LangPE-L", "rae", 15.54, 0.555),
+    ("SpatialPE-L", "rae", 10.78, 0.56),
+    ("SD-VAE-EMA", "vae", 12.57, 0.664),
+    ("SD-VAE-EMA + REG", "vae", 12.49, 0.746),
+    ("SD-VAE-MSE", "vae", 4.44, 0.671),
+    ("SDXL-VAE", "vae", 3.48, 0.636),
+    ("SD3.5-VAE", "vae", 3.18, 0.585),
+    ("FLUX.1-VAE", "vae", 10.68, 0.585),
+    ("FLUX.2-VAE", "vae", 9.59, 0.657),
+    ("FLUX.2-VAE + REG", "vae", 9.45, 0.606),
+    ("Qwen-Image-VAE", "vae", 6.55, 0.607),
+    ("E2E-VA-VAE", "vae", 12.34, 0.585),
+    ("E2E-FLUX.1-VAE", "vae", 10.8, 0.589),
+    ("E2E-SD3.5-VAE", "vae", 3.43, 0.601),
+    ("E2E-Qwen-Image-VAE", "vae", 5.16, 0.621),
+    ("JiT", "pixel", 10.11, 0.594),
+    ("PixNerd", "pixel", 13.82, 0.549),
+    ("PixelGen", "pixel", 6.53, 0.645),
+    ("MeanFlow (NFE=1)", "few-step", 10.87, 0.685),
+    ("MeanFlow (NFE=2)", "few-step", 5.99, 0.679),
+]
+
+
+def test_no_label_touches_another_one_in_a_crowded_panel():
+    points = tuple(scatter_figures.Point(*row) for row in CROWDED)
+    panel = scatter_figures.Panel("dpg_bench", "with CFG", points)
+    figure = scatter_figures.draw([[panel] * 3], style.default("figure1"))
+    for axes in figure.axes:
+        names = {row[0] for row in CROWDED}
+        boxes = [text.get_window_extent() for text in axes.texts if text.get_text() in names]
+        assert len(boxes) == len(CROWDED)
+        assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
 def test_the_same_numbers_give_the_same_bytes(tmp_path):

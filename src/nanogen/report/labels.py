@@ -17,7 +17,7 @@ _SWEEPS = 10
 _PLACES = 120  # number of places tried per label: those with the lowest fixed cost
 # Costs of a place; a distance from the point of a tenth of a line's height costs 1.
 _OUTSIDE = 1e5
-_OVERLAP = (80.0, 300.0)  # touching another label, and per share of the area
+_OVERLAP = (400.0, 300.0)  # touching another label, and per share of the area
 _ON_POINT = (40.0, 120.0)
 _ON_TREND = 12.0
 _LEADER_THROUGH_LABEL = 50.0

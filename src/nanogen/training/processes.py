@@ -140,6 +140,7 @@ def processes() -> Iterator[Processes]:
         dist.init_process_group(
             "nccl" if cuda else "gloo", timeout=PATIENCE, device_id=device if cuda else None
         )
+        dist.barrier()  # a process that failed at once would cut the connections that others still make
     failed = True
     try:
         with lost_peers_explained(rank, world):
