@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 
 from nanogen.errors import UserError
 from nanogen.files import read_json
@@ -92,7 +93,8 @@ def load_network(folder: Path | str, class_name: str, **arguments: bool) -> Libr
             f"{folder}: weights of {class_name} are missing or of another size: "
             f"{', '.join((missing + mismatched)[:4])}; give the folder the configuration belongs to"
         )
-    return network.to(torch.get_default_dtype()).eval().requires_grad_(False)
+    # diffusers' own `to` prints a warning about modules that stay in float32, which all of them do
+    return nn.Module.to(network, torch.get_default_dtype()).eval().requires_grad_(False)
 
 
 def load_processor(cls: Any, folder: Path) -> Any:

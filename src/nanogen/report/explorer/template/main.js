@@ -41,14 +41,14 @@ function setData(id, value, text) {
 
 // What the sign of r means, where both columns have a better direction.
 function verdict(r, interval, n) {
-  if (n < content.fewest) return `Too few for r, which is given from ${content.fewest} points on.`;
+  if (n < content.fewest) return `Too few for r, which needs at least ${content.fewest} points.`;
   if (r === null) return "r is undefined: a column is constant over these points.";
   const [x, y] = [columnOf(state.x), columnOf(state.y)];
   const means = x.better && y.better
     ? `${x.better === y.better ? "Positive" : "Negative"} here means: better on one, better on the other. ` : "";
   const zero = interval[0] <= 0 && interval[1] >= 0;
   return means + (zero
-    ? "The interval contains 0: these points alone do not tell whether the two go together."
+    ? "The interval contains 0: these points do not show whether the two are correlated."
     : "The interval does not contain 0.");
 }
 
@@ -67,7 +67,7 @@ function showStatistics(all) {
   const without = state.source.rows
     .filter((row) => state.shown.has(row.family) && !all.some((point) => point.method === row.method));
   element("left-out").textContent = without.length
-    ? `Not shown, without a value on both axes: ${without.map((row) => row.name).join(", ")}.` : "";
+    ? `Not shown, because they lack a value on one axis: ${without.map((row) => row.name).join(", ")}.` : "";
 }
 
 function showRanges() {
