@@ -201,7 +201,7 @@ def test_a_rectangle_can_be_typed_and_taken_back(opened, published_page):
     assert 100 < frame["width"] < 400
     page.fill("#x-to", "1.6")
     assert page.locator("#r").inner_text() == "–"
-    assert "from 8 points on" in page.locator("#verdict").inner_text()
+    assert "needs at least 8 points" in page.locator("#verdict").inner_text()
     page.click("#clear")
     assert_statistics(page, points)
 
