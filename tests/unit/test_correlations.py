@@ -2,10 +2,12 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 from nanogen.cli import main
+from nanogen.config import load_study
 from nanogen.report.correlation_words import conclusion, reading, sentence
 
 WITH = {"geneval": -0.555, "dpg_bench": -0.580, "genai_bench": -0.377}
@@ -153,6 +155,19 @@ def test_the_figure_has_a_panel_per_score_and_every_format(tmp_path):
     assert "FDr SigLIP ↓" in labels
     assert len(said) == 2
     assert len(style.save(drawn, str(tmp_path / "f"))) == 3
+
+
+def test_coefficients_without_an_interval_are_not_drawn(tmp_path):
+    from nanogen.report import correlation_figure, style
+
+    families = ["vae"] * 5 + ["pixel"] * 2 + ["few-step"] * 3
+    fids = [(m, f, 3 + i) for i, (m, f) in enumerate(zip("abcdefghij", families, strict=True))]
+    inputs = _tables(tmp_path, fids, [(m, 0.9 - 0.05 * fid) for m, _, fid in fids])
+    paths = [Path(path) for path in inputs[1:]]
+    drawn, _ = correlation_figure.figure(load_study("smoke"), paths, style.default("correlations"))
+    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert labels[:2] == ["ImageNet FID, over", "All methods (10)"]
+    assert not [label for label in labels if "(5)" in label or "(7)" in label]
 
 
 def test_a_study_with_few_latents_is_told_of_by_all_its_methods(tmp_path):

@@ -4,10 +4,13 @@ import csv
 import json
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from nanogen.cli import main
 from nanogen.config import load_study
 from nanogen.config.paths import Paths
+from nanogen.report.regimes import figure
+from nanogen.report.style import default
 from nanogen.report.training_times import curve_path
 
 
@@ -55,6 +58,16 @@ def test_twice_the_loss_is_a_distance_of_two_and_an_unlogged_quantity_is_none(di
 def test_the_figure_says_the_distances(distances, capsys):
     assert main(["figure", "regimes", "--study", "smoke", "--output-prefix", "f"]) == 0
     assert "SD-VAE-MSE: Loss 2.00, Gradient norm 1.00, Learning rate 1.00" in capsys.readouterr().out
+
+
+def test_the_ticks_of_the_figure_are_numbers(distances):
+    """The style prints dollar signs literally, so ticks must not be written as mathematics."""
+    drawn = figure(load_study("smoke"), [], default("regimes"))[0]
+    FigureCanvasAgg(drawn).draw()
+    ticks = [label.get_text() for axes in drawn.axes for label in axes.get_yticklabels()]
+    assert "1" in ticks
+    assert "0.001" in ticks
+    assert not [tick for tick in ticks if "$" in tick]
 
 
 def test_without_curves_of_both_tasks_it_is_said(tmp_path, monkeypatch, capsys):

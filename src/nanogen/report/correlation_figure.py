@@ -87,8 +87,7 @@ def draw(
 
         figure = Figure(figsize=(style.width, style.height), layout="constrained")
         panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
-        shown = [Line("ImageNet FID, over", {}), *above]
-        shown += [Line("Latent space, other metrics", {}), *below] if below else []
+        shown = _known("ImageNet FID, over", above) + _known("Other metrics, over latent space", below)
         places = [-place for place in range(len(shown))]
         for metric, axes in zip(metrics, panels, strict=True):
             _frame(axes, metric)
@@ -102,6 +101,21 @@ def draw(
         panels[0].set_ylim(min(places) - 0.6, 0.6)
         _legend(figure, style.font_size)
     return figure
+
+
+def _known(heading: str, found: Sequence[Line]) -> list[Line]:
+    """A heading and the lines that have an interval; a coefficient without one is not drawn.
+
+    Returns the heading with a note if there are no such lines.
+    """
+    known = [line for line in found if any(_has_interval(row) for row in line.rows.values())]
+    if known:
+        return [Line(heading, {}), *known]
+    return [Line(f"{heading.partition(',')[0]}: too few methods", {})] if found else []
+
+
+def _has_interval(row: Row) -> bool:
+    return is_number(row.get("pearson_low"))
 
 
 def _frame(axes: Axes, metric: str) -> None:
@@ -121,7 +135,7 @@ def _frame(axes: Axes, metric: str) -> None:
 
 def _draw(axes: Axes, row: Row, y: float, mark: Mark, size: float) -> None:
     """Draw the coefficient, its interval (thin) and its range when one method is left out (thick)."""
-    if not is_number(row.get("pearson")):
+    if not _has_interval(row):
         return
     known = column(str(row["axis"]))
     sign = -1 if known and known.better == "higher" else 1

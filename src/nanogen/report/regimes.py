@@ -153,5 +153,6 @@ def _draw_panel(axes: Axes, regime: Regime, quantity: str) -> None:
         axes.set_axis_off()
         return
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")  # the default one writes mathematics, which is not parsed
     axes.tick_params(labelsize=5)
     axes.minorticks_off()
