@@ -38,21 +38,16 @@ def published_source() -> Content:
         "published",
         "Published",
         PUBLISHED_NOTE,
-        {part: paper_tables.comparable(name) for part, name in TABLES.items()}
-        | {"t2i": [row for row in paper_tables.rows("table3") if _first_length(row)]},
+        {part: paper_tables.comparable(name) for part, name in TABLES.items()},
         paper_tables.LATENT_FAMILIES,
     )
     by_method = {row["method"]: row for row in source["rows"]}
     shown = columns([score.key for score in metrics.main_scores("t2i", published=True)])
-    for row in paper_tables.rows("table3"):
-        if not _first_length(row):
-            title = f"{_fact(row, 'iterations')} iterations"
-            by_method[row["method"]]["further"].append({"title": title, "values": _numbers(row, shown)})
+    first = paper_tables.comparable("table3")
+    for row in (row for row in paper_tables.rows("table3") if row not in first):
+        title = f"{_fact(row, 'iterations')} iterations"
+        by_method[row["method"]]["further"].append({"title": title, "values": _numbers(row, shown)})
     return source
-
-
-def _first_length(row: Row) -> bool:
-    return row.get("iterations") in (None, paper_tables.ITERATIONS)
 
 
 def measured_source(study: Study, inputs: Iterable[Path] = ()) -> Content:
