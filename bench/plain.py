@@ -1,9 +1,9 @@
 """A straightforward training step and sampler, the baseline of bench/training.py.
 
 The network has the weights and losses of this project's network, but separate projections for queries,
-keys and values and for both halves of the SwiGLU, an explicit mask, and a norm and rotary positions
-written as they are defined. AdamW, clipping and averaging loop over the parameters, batches are prepared
-between steps, and guided sampling takes two passes.
+keys and values and for both halves of the SwiGLU, an explicit mask, torch's Linear, and a norm and
+rotary positions written as they are defined. AdamW, clipping and averaging loop over the parameters,
+batches are prepared between steps, and guided sampling takes two passes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.autograd.forward_ad import unpack_dual
 from torch.nn.utils import clip_grad_norm_
 
 from nanogen.backbones import Condition, InContextEncoder, build
-from nanogen.backbones.layers import Attention, RMSNorm, SwiGLU
+from nanogen.backbones.layers import Attention, Linear, RMSNorm, SwiGLU
 from nanogen.config.train_stage import TrainStage
 from nanogen.objectives import objective_of
 from nanogen.objectives.batch import Batch
@@ -34,6 +34,11 @@ class Norm(nn.Module):
         x32 = x.float()
         x32 = x32 * torch.rsqrt(x32.pow(2).mean(dim=-1, keepdim=True) + self.eps)
         return (x32 * self.weight).to(x.dtype)
+
+
+def plain_linear(linear: nn.Linear) -> nn.Linear:
+    """Return torch's Linear with the same weights."""
+    return separate(linear, 1)[0]
 
 
 def separate(linear: nn.Linear, parts: int) -> list[nn.Linear]:
@@ -59,7 +64,7 @@ class PlainAttention(nn.Module):
         self.heads = layer.heads
         self.q, self.k, self.v = separate(layer.qkv, 3)
         self.q_norm, self.k_norm = Norm(layer.q_norm), Norm(layer.k_norm)
-        self.out = layer.out
+        self.out = plain_linear(layer.out)
 
     def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         q, k, v = (
@@ -82,13 +87,13 @@ class PlainGate(nn.Module):
     def __init__(self, layer: SwiGLU):
         super().__init__()
         self.gate, self.value = separate(layer.gate_value, 2)
-        self.out = layer.out
+        self.out = plain_linear(layer.out)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(F.silu(self.gate(x)) * self.value(x))
 
 
-PLAIN = {RMSNorm: Norm, Attention: PlainAttention, SwiGLU: PlainGate}
+PLAIN = {RMSNorm: Norm, Attention: PlainAttention, SwiGLU: PlainGate, Linear: plain_linear}
 
 
 def made_plain(module: nn.Module) -> nn.Module:

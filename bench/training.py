@@ -3,11 +3,11 @@
     python bench/training.py [--suite cpu|gpu] [--quick] [--rounds 7] [--output FILE]
 
 Every case is set up twice, with this project's code and with bench/plain.py, each in a separate process;
-the two take turns, step by step. Seconds are medians with their range: processor time on a CPU, where
-one thread computes, and wall time on a GPU. `utilisation` is the share of the device's bfloat16 peak
-that the matrix products of a step reach. The suite `gpu` first checks results on the device
-(bench/training_checks.py) and exits with status 1 if one is wrong; without a GPU it runs at a tiny size
-on the CPU. `--quick` runs two rounds at a tiny size.
+the two take turns. Seconds of a step are medians over the turns with their range: processor time on a
+CPU, where one thread computes, and wall time on a GPU. `utilisation` is the share of the device's
+bfloat16 peak that the matrix products of a step reach. The suite `gpu` first checks results on the
+device (bench/training_checks.py) and exits with status 1 if one is wrong; without a GPU it runs at a
+tiny size on the CPU. `--quick` runs two rounds at a tiny size.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--quick", action="store_true", help="two rounds at a tiny size")
-    parser.add_argument("--rounds", type=int, default=7, help="steps of each (default: 7)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default: 7)")
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), help="default: the suite's")
     parser.add_argument("--output", type=Path, help="default: bench/results/<device>.json")
     args = parser.parse_args()

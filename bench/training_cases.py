@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from nanogen.training.processes import Processes
 
 STEPS = 4  # sampling steps
 SCALE = 2.0  # guidance scale
+BLOCK = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,16 @@ class Worker:
         return time.process_time()
 
     def measure(self, kind: str) -> dict[str, float]:
+        """Return the mean seconds of steps of this kind, in total and by part.
+
+        There are as many steps as take `BLOCK` seconds, but at least one: single short steps vary.
+        """
+        steps = [self._step(kind)]
+        while sum(step["whole"] for step in steps) < BLOCK:
+            steps.append(self._step(kind))
+        return {part: mean(step[part] for step in steps) for part in steps[0]}
+
+    def _step(self, kind: str) -> dict[str, float]:
         """Return the seconds of the next step of this kind, in total and by part."""
         if self.case.work == "sampling":
             began = self.now()

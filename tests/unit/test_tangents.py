@@ -11,11 +11,19 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from nanogen.backbones.layers import Linear, Rotary2D
-from nanogen.backbones.tangents import Gated, Normed, Projected, Turned, rotate
+from nanogen.backbones.tangents import Gated, Normed, Projected, Turned, Waves, rotate
 
 torch_linear = torch.nn.Linear(12, 5)
 COS, SIN = Rotary2D(8, 2, 3).angles(1, 2)
 WEIGHT = torch.linspace(0.5, 2, 12)
+
+
+PAIR = torch.stack([WEIGHT, WEIGHT.flip(0)])[:, None]
+
+
+def waves(t: Tensor) -> Tensor:
+    angles = 2 * torch.pi * t[:, None] * WEIGHT
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def gated(x: Tensor) -> Tensor:
@@ -30,7 +38,7 @@ PARTS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], tuple[int, 
         (2, 3, 12),
     ),
     "norm": (
-        lambda x: Normed.apply(x, WEIGHT, 1e-6),
+        lambda x: Normed.apply(x, WEIGHT, 1e-6)[0],
         lambda x: x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt() * WEIGHT,
         (2, 3, 12),
     ),
@@ -39,7 +47,18 @@ PARTS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor], tuple[int, 
         lambda x: rotate(x, COS, SIN),
         (2, 2, 9, 8),
     ),
-    "gate": (Gated.apply, gated, (2, 3, 12)),
+    "norm of two parts": (
+        lambda x: Normed.apply(x, PAIR, 1e-6)[0],
+        lambda x: x * (x.square().mean(-1, keepdim=True) + 1e-6).rsqrt() * PAIR,
+        (3, 2, 4, 12),
+    ),
+    "positions of two parts": (
+        lambda x: Turned.apply(x, COS[:, None, None], SIN[:, None, None]),
+        lambda x: rotate(x, COS[:, None, None], SIN[:, None, None]),
+        (2, 9, 2, 2, 8),
+    ),
+    "gate": (lambda x: Gated.apply(x)[0], gated, (2, 3, 12)),
+    "waves": (lambda t: Waves.apply(t, WEIGHT), waves, (5,)),
 }
 
 

@@ -27,8 +27,52 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     and reverse-mode differentiation through it is not supported.
     """
     if any(unpack_dual(x).tangent is not None for x in (q, k, v)):
+        if q.shape[-2] <= QUERIES and _exact(q):
+            # Products copy other layouts, and each of q, k, v enters two.
+            return _ShortForwardMode.apply(q.contiguous(), k.contiguous(), v.contiguous(), mask)[0]
         return _ForwardMode.apply(q, k, v, mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def _exact(q: Tensor) -> bool:
+    """Whether products with ``q`` are computed in float32 or better."""
+    return not torch.is_autocast_enabled(q.device.type) and q.dtype in (torch.float32, torch.float64)
+
+
+class _ShortForwardMode(torch.autograd.Function):
+    """Attention and its weights (B, H, T, T), which the explicit forward-mode derivative uses again."""
+
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        weights = _weights(q, k, mask)
+        return weights @ v, weights
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        (q, k, v, _), (made, weights) = inputs, output
+        ctx.mark_non_differentiable(weights)
+        ctx.save_for_forward(q, k, v, made, weights)
+
+    @staticmethod
+    def jvp(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor, _: None) -> tuple[Tensor, None]:
+        q, k, v, made, weights = ctx.saved_tensors
+        dscores = (dq @ k.transpose(-2, -1)).add_(q @ dk.transpose(-2, -1)).mul_(q.shape[-1] ** -0.5)
+        return _along(weights, dscores, v, dv, made), None
+
+
+def _weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+    """Return softmax(q k^T / sqrt(F)) over the keys that ``mask`` shows, (B, H, T, T)."""
+    scores = (q @ k.transpose(-2, -1)).mul_(q.shape[-1] ** -0.5)
+    if mask is not None:
+        scores = scores.masked_fill_(~mask, -torch.inf)
+    return scores.softmax(dim=-1)
+
+
+def _along(weights: Tensor, dscores: Tensor, v: Tensor, dv: Tensor, output: Tensor) -> Tensor:
+    """Return the derivative of ``output`` = weights v for derivatives of the scores and values."""
+    changes = weights * dscores
+    lost = changes.sum(dim=-1, keepdim=True)
+    return (weights @ dv).add_(changes @ v).addcmul_(lost, output, value=-1)
 
 
 class _ForwardMode(torch.autograd.Function):
@@ -75,19 +119,13 @@ def tangent(
 
     The result is exact. Only ``queries`` rows of P and W are in memory at a time.
     """
-    scale = q.shape[-1] ** -0.5
     # one product for both terms of dS: (dq, q) times (k, dk)
-    q2 = torch.cat([dq, q], dim=-1) * scale
+    q2 = torch.cat([dq, q], dim=-1) * q.shape[-1] ** -0.5
     k2 = torch.cat([k, dk], dim=-1).transpose(-2, -1)
     parts = []
     for start in range(0, q.shape[-2], queries):
         rows = slice(start, start + queries)
-        scores = (q[..., rows, :] * scale) @ k.transpose(-2, -1)
-        if mask is not None:
-            seen = mask if mask.shape[-2] == 1 else mask[..., rows, :]
-            scores = scores.masked_fill(~seen, -torch.inf)
-        weights = scores.softmax(dim=-1)
-        changes = weights * (q2[..., rows, :] @ k2)
-        lost = changes.sum(dim=-1, keepdim=True) * output[..., rows, :]
-        parts.append(weights @ dv + changes @ v - lost)
+        seen = mask if mask is None or mask.shape[-2] == 1 else mask[..., rows, :]
+        weights = _weights(q[..., rows, :], k, seen)
+        parts.append(_along(weights, q2[..., rows, :] @ k2, v, dv, output[..., rows, :]))
     return torch.cat(parts, dim=-2)

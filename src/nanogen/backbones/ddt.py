@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,8 +39,10 @@ class DecoderBlock(nn.Module):
     def forward(self, x: Tensor, s: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         """Map ``x`` (B, T, D) to the same shape; ``s`` (B, T, D) has already passed through a SiLU."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(s).chunk(6, dim=-1)
-        x = x + gate1 * self.attention(modulate(self.norm1(x), shift1, scale1), angles, None)
-        return x + gate2 * self.mlp(modulate(self.norm2(x), shift2, scale2))
+        x = torch.addcmul(
+            x, gate1, self.attention(modulate(self.norm1(x), shift1, scale1), angles, None)
+        )
+        return torch.addcmul(x, gate2, self.mlp(modulate(self.norm2(x), shift2, scale2)))
 
 
 class DDT(InContextEncoder):

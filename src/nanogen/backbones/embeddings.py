@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nanogen.backbones.layers import RMSNorm
+from nanogen.backbones.layers import Linear, RMSNorm
+from nanogen.backbones.tangents import Waves, carried
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class TimeEmbedding(nn.Module):
         super().__init__()
         # a parameter even if it is frozen, because published parameter counts include it
         self.frequencies = nn.Parameter(torch.randn(frequencies), requires_grad=False)
-        first, last = nn.Linear(2 * frequencies, width), nn.Linear(width, width)
+        first, last = Linear(2 * frequencies, width), Linear(width, width)
         self.mlp = nn.Sequential(first, nn.SiLU(), last)
         for linear in (first, last):
             nn.init.normal_(linear.weight, std=0.02)
@@ -85,8 +86,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``t`` (B,) in [0, 1] to the base embedding (B, D) and tokens (B, tokens, D)."""
-        angles = 2 * math.pi * t.float()[:, None] * self.frequencies
-        base = self.mlp(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        waves = Waves.apply if carried(t, self.frequencies) else Waves.forward
+        base = self.mlp(waves(t.float(), self.frequencies))
         return base, self.tokens + base[:, None]
 
 
@@ -115,7 +116,7 @@ class TextConditioner(nn.Module):
     def __init__(self, width: int, text_width: int):
         super().__init__()
         self.norm = RMSNorm(text_width)
-        self.linear = nn.Linear(text_width, width)
+        self.linear = Linear(text_width, width)
 
     def forward(self, condition: Condition) -> tuple[Tensor, Tensor | None]:
         return self.linear(self.norm(condition.tokens)), condition.mask

@@ -25,7 +25,7 @@ from nanogen.backbones.embeddings import (
     unpatch,
 )
 from nanogen.backbones.final import Final, Readout
-from nanogen.backbones.layers import Attention, RMSNorm, Rotary2D, SwiGLU, patch_embedding
+from nanogen.backbones.layers import Attention, Linear, RMSNorm, Rotary2D, SwiGLU, patch_embedding
 from nanogen.config.schema import Conditioner
 from nanogen.config.section import read
 
@@ -67,7 +67,7 @@ class ClsToken(nn.Module):
 
     def __init__(self, cls_width: int, width: int):
         super().__init__()
-        self.linear = nn.Linear(cls_width, width)
+        self.linear = Linear(cls_width, width)
         self.norm = RMSNorm(width)
 
     def forward(self, cls: Tensor) -> Tensor:
@@ -92,9 +92,9 @@ class GridConvolution(nn.Module):
 REPA_HEADS: dict[str, Callable[..., nn.Module]] = {  # (width D, width W, grid) -> head
     # those of the authors' code, of the original REPA (Yu et al. 2024, arXiv 2410.06940, section 3), and
     # of iREPA (Singh et al. 2025, arXiv 2512.10794)
-    "linear": lambda width, wanted, grid: nn.Linear(width, wanted),
+    "linear": lambda width, wanted, grid: Linear(width, wanted),
     "mlp": lambda width, wanted, grid: nn.Sequential(
-        nn.Linear(width, 2048), nn.SiLU(), nn.Linear(2048, 2048), nn.SiLU(), nn.Linear(2048, wanted)
+        Linear(width, 2048), nn.SiLU(), Linear(2048, 2048), nn.SiLU(), Linear(2048, wanted)
     ),
     "conv": GridConvolution,
 }

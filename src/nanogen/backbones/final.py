@@ -5,6 +5,7 @@ Its output layers are initially zero, so the output of an untrained network is z
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from nanogen.backbones.layers import RMSNorm, zero_linear
@@ -12,7 +13,8 @@ from nanogen.backbones.neural_field import NeuralField
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    return x * (1 + scale) + shift
+    """Return x (1 + scale) + shift."""
+    return torch.addcmul(x + shift, x, scale)
 
 
 class Readout(nn.Module):

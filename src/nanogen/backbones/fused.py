@@ -2,8 +2,8 @@
 
 A small network spends most of a step on passes over memory and on launching operations, not on matrix
 products. An explicit derivative needs few of both. The values are those of the formulas in
-`nanogen.backbones.layers`, which GPUs, autocast and forward-mode derivatives use; only the order of
-summation differs.
+`nanogen.backbones.layers`, which are used where `nanogen.linear.reverse_mode_on_cpu` is false; only the
+order of summation differs.
 
 Shapes: B batch, T tokens, D width, H heads, F = D / H features per head.
 """
@@ -15,24 +15,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
 from torch.autograd.function import once_differentiable
 
 # Attention weights are kept up to this number of tokens: the fast kernel's overhead is larger there.
 SHORT = 128
 
 aten = torch.ops.aten
-
-
-def usable(x: Tensor) -> bool:
-    """Whether the functions below support ``x``: they only implement reverse mode on a CPU."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64)
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-        and unpack_dual(x).tangent is None
-    )
 
 
 def inverse_rms(x: Tensor, eps: float) -> Tensor:

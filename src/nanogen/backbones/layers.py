@@ -13,13 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nanogen import linear
 from nanogen.backbones.attention import attention
-from nanogen.backbones.fused import GatedSiLU, RMSNormed, RotatedAttention, usable
+from nanogen.backbones.fused import GatedSiLU, RMSNormed, RotatedAttention
 from nanogen.backbones.tangents import Gated, Normed, Projected, Turned, carried, rotate
+from nanogen.linear import reverse_mode_on_cpu
 
 
-class Linear(nn.Linear):
-    """torch's Linear, with a cheaper forward-mode derivative."""
+class Linear(linear.Linear):
+    """A Linear with a cheaper forward-mode derivative."""
 
     def forward(self, x: Tensor) -> Tensor:
         if carried(x, self.weight, self.bias):
@@ -29,18 +31,18 @@ class Linear(nn.Linear):
 
 def zero_linear(inputs: int, outputs: int) -> Linear:
     """Return a Linear whose weight and bias are initially zero."""
-    linear = Linear(inputs, outputs)
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
+    made = Linear(inputs, outputs)
+    nn.init.zeros_(made.weight)
+    nn.init.zeros_(made.bias)
+    return made
 
 
 def patch_embedding(values: int, width: int) -> Linear:
     """Return the Linear that embeds the values of a patch: Xavier-uniform weight, zero bias."""
-    linear = Linear(values, width)
-    nn.init.xavier_uniform_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
+    made = Linear(values, width)
+    nn.init.xavier_uniform_(made.weight)
+    nn.init.zeros_(made.bias)
+    return made
 
 
 class RMSNorm(nn.Module):
@@ -52,10 +54,10 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        if usable(x):
+        if reverse_mode_on_cpu(x):
             return RMSNormed.apply(x, self.weight, self.eps)
         if carried(x, self.weight):
-            return Normed.apply(x.float(), self.weight, self.eps).to(x.dtype)
+            return Normed.apply(x.float(), self.weight, self.eps)[0].to(x.dtype)
         return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
 
 
@@ -114,13 +116,23 @@ class Attention(nn.Module):
         ``mask`` (B, 1, 1, T) is true for tokens that may be attended to.
         """
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, F)
-        if usable(qkv):
+        if reverse_mode_on_cpu(qkv):
             return self.out(self._fused(qkv, angles, mask))
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        turn = Turned.apply if carried(q, *angles) else rotate
-        q, k = turn(self.q_norm(q), *angles), turn(self.k_norm(k), *angles)
-        y = attention(q, k, v, mask)  # (B, H, T, F)
+        if carried(qkv, self.q_norm.weight, self.k_norm.weight, *angles):
+            q, k = self._with_tangents(qkv, angles)
+        else:
+            q, k = (part.transpose(1, 2) for part in (qkv[:, :, 0], qkv[:, :, 1]))
+            q, k = rotate(self.q_norm(q), *angles), rotate(self.k_norm(k), *angles)
+        y = attention(q, k, qkv[:, :, 2].transpose(1, 2), mask)  # (B, H, T, F)
         return self.out(y.transpose(1, 2).flatten(2))
+
+    def _with_tangents(self, qkv: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Compute normalised and rotated queries and keys, each (B, H, T, F), with their tangents."""
+        weights = torch.stack([self.q_norm.weight, self.k_norm.weight])[:, None]
+        both = qkv[:, :, :2]  # (B, T, 2, H, F)
+        both = Normed.apply(both.float(), weights, self.q_norm.eps)[0].to(qkv.dtype)
+        both = Turned.apply(both, *(part[:, None, None] for part in angles))
+        return both[:, :, 0].transpose(1, 2), both[:, :, 1].transpose(1, 2)
 
     def _fused(self, qkv: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """Compute what is between both projections: (B, T, 3, H, F) -> (B, T, D)."""
@@ -144,9 +156,9 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         both = self.gate_value(x)
-        if usable(both):
+        if reverse_mode_on_cpu(both):
             return self.out(GatedSiLU.apply(both))
         if carried(both):
-            return self.out(Gated.apply(both))
+            return self.out(Gated.apply(both)[0])
         gate, value = both.chunk(2, dim=-1)
         return self.out(F.silu(gate) * value)

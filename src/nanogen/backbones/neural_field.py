@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nanogen.backbones.layers import RMSNorm, zero_linear
+from nanogen.backbones.layers import Linear, RMSNorm, zero_linear
 
 
 def cosine_positions(patch: int, frequencies: int) -> Tensor:
@@ -43,9 +43,9 @@ class NeuralField(nn.Module):
         self.channels, self.hidden = channels, hidden
         frequencies = min(frequencies, patch)
         self.register_buffer("positions", cosine_positions(patch, frequencies), persistent=False)
-        self.pixel = nn.Linear(channels + frequencies**2, hidden)
+        self.pixel = Linear(channels + frequencies**2, hidden)
         self.norm = RMSNorm(hidden)
-        self.weights = nn.Linear(width, 2 * hidden * hidden)
+        self.weights = Linear(width, 2 * hidden * hidden)
         self.last_norm = RMSNorm(hidden)
         self.out = zero_linear(hidden, channels)
 

@@ -8,12 +8,17 @@ Reverse-mode differentiation through these functions is not supported.
 
 from __future__ import annotations
 
+import inspect
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
+
+from nanogen.backbones.fused import inverse_rms
+from nanogen.linear import linear
 
 
 def carried(x: Tensor, *constants: Tensor) -> bool:
@@ -25,10 +30,13 @@ class Part(torch.autograd.Function):
     """Base class of functions of one tensor and of constants; subclasses define ``forward``, ``jvp``."""
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         ctx.set_materialize_grads(False)  # constants have no tangents
         ctx.save_for_forward(*(x for x in inputs if isinstance(x, Tensor)))
-        ctx.numbers = [x for x in inputs if not isinstance(x, Tensor)]
+
+    def __init_subclass__(cls) -> None:
+        # `apply` asks for the signature at every call
+        cls.forward.__signature__ = inspect.signature(cls.forward)  # type: ignore[attr-defined]
 
 
 class Projected(Part):
@@ -36,28 +44,38 @@ class Projected(Part):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return F.linear(x, weight, bias)
+        return linear(x, weight, bias)
 
     @staticmethod
     def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
         _, weight, _ = ctx.saved_tensors
-        return F.linear(dx, weight)
+        return linear(dx, weight)
 
 
 class Normed(Part):
-    """``apply(x, weight, eps)``: an RMS norm over the last dimension."""
+    """``apply(x, weight, eps)``: an RMS norm over the last dimension, and r = 1 / rms(x), (..., 1).
+
+    ``weight`` broadcasts to ``x``.
+    """
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, eps)
+    def forward(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        inverse = inverse_rms(x, eps)
+        return (x * inverse).mul_(weight), inverse
 
     @staticmethod
-    def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
-        """Return (dx - x r^2 mean(x dx)) r weight, where r = 1 / rms(x)."""
-        x, weight = ctx.saved_tensors
-        squared = 1 / (x.square().mean(dim=-1, keepdim=True) + ctx.numbers[0])
-        share = (x * dx).mean(dim=-1, keepdim=True) * squared
-        return torch.addcmul(dx, x, share, value=-1).mul_(squared.sqrt()).mul_(weight)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        (x, weight, _), (_, inverse) = inputs, output
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(inverse)
+        ctx.save_for_forward(x, weight, inverse)
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor, *_: None) -> tuple[Tensor, None]:
+        """Return (dx - x r^2 mean(x dx)) r weight."""
+        x, weight, inverse = ctx.saved_tensors
+        share = (x * dx).mean(dim=-1, keepdim=True).mul_(inverse.square())
+        return torch.addcmul(dx, x, share, value=-1).mul_(inverse).mul_(weight), None
 
 
 class Turned(Part):
@@ -66,7 +84,7 @@ class Turned(Part):
     @staticmethod
     def forward(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-        turned = pairs * torch.complex(cos[:, ::2], sin[:, 1::2])
+        turned = pairs * torch.complex(cos[..., ::2], sin[..., 1::2])
         return torch.view_as_real(turned).flatten(-2).to(x.dtype)
 
     @staticmethod
@@ -76,25 +94,48 @@ class Turned(Part):
 
 
 class Gated(Part):
-    """``apply(x)``: silu(gate) * value, where x (..., 2 K) is gate and value side by side."""
+    """``apply(x)``: silu(gate) * value, and silu(gate), where x (..., 2 K) is gate and value."""
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
+    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
         gate, value = x.chunk(2, dim=-1)
-        return F.silu(gate) * value
+        opened = F.silu(gate)
+        return opened * value, opened
 
     @staticmethod
-    def jvp(ctx: Any, dx: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_forward(*inputs, output[1])
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Tensor) -> tuple[Tensor, None]:
+        x, opened = ctx.saved_tensors
         (gate, value), (dgate, dvalue) = x.chunk(2, dim=-1), dx.chunk(2, dim=-1)
         opening = torch.ops.aten.silu_backward(dgate, gate)
-        return torch.addcmul(opening * value, F.silu(gate), dvalue)
+        return opening.mul_(value).addcmul_(opened, dvalue), None
+
+
+class Waves(Part):
+    """``apply(t, frequencies)``: sines, then cosines, of 2 pi t f, (B,) and (K,) to (B, 2 K)."""
+
+    @staticmethod
+    def forward(t: Tensor, frequencies: Tensor) -> Tensor:
+        angles = 2 * math.pi * t[:, None] * frequencies
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+    @staticmethod
+    def jvp(ctx: Any, dt: Tensor, _: None) -> Tensor:
+        t, frequencies = ctx.saved_tensors
+        sines, cosines = Waves.forward(t, frequencies).chunk(2, dim=-1)
+        rates = 2 * math.pi * dt[:, None] * frequencies
+        return torch.cat([cosines * rates, -sines * rates], dim=-1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate interleaved pairs (a, b) of ``x`` (B, H, T, F): (a cos - b sin, b cos + a sin).
 
-    ``cos`` and ``sin`` (T, F) contain every value twice, ``sin`` with the signs (-, +) within a pair.
+    ``cos`` and ``sin``, e.g. (T, F), broadcast to ``x``. They contain every value twice, ``sin`` with
+    the signs (-, +) within a pair.
     """
     x32 = x.float()
     swapped = x32.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)

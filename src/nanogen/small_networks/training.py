@@ -47,7 +47,7 @@ def train(network: nn.Module, loss: Loss, stage: ModelStage, rows: int) -> None:
     """
     name, recipe = stage.model.name, stage.training
     steps = recipe.steps
-    optimizer = adamw(network, BETAS, WEIGHT_DECAY, recipe.learning_rate, fused=False)
+    optimizer = adamw(network, BETAS, WEIGHT_DECAY, recipe.learning_rate)
     network.train()
     for step in progress(range(steps), name):
         generator = torch.Generator().manual_seed(seed_for(stage.seed, "build", name, step))

@@ -20,6 +20,7 @@ from nanogen.config.tokenizer_schema import DecoderArchitecture
 from nanogen.config.validation import Layer, validate
 from nanogen.errors import UserError, nearest
 from nanogen.files import read_json, write_json
+from nanogen.linear import Linear
 from nanogen.weights import readable_weights
 
 WEIGHTS = "model.safetensors"
@@ -49,10 +50,10 @@ class Block(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm1 = nn.LayerNorm(width, epsilon)
-        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width, bias=qkv_bias)
+        self.out = Linear(width, width)
         self.norm2 = nn.LayerNorm(width, epsilon)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), activation(), nn.Linear(hidden, width))
+        self.mlp = nn.Sequential(Linear(width, hidden), activation(), Linear(hidden, width))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, L, width)
         qkv = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1))  # (N, L, 3, heads, head)
@@ -138,7 +139,7 @@ class ViTDecoder(nn.Module):
         }
         self.latent_shape = (channels, rows, columns)
         self.patch = resolution // rows
-        self.embed = nn.Linear(channels, hidden_size)
+        self.embed = Linear(channels, hidden_size)
         self.token = nn.Parameter(torch.zeros(1, 1, hidden_size))
         self.position = nn.Parameter(position_table(rows, columns, hidden_size))
         self.blocks = nn.ModuleList(
@@ -153,7 +154,7 @@ class ViTDecoder(nn.Module):
             for _ in range(num_hidden_layers)
         )
         self.norm = nn.LayerNorm(hidden_size, layer_norm_eps)
-        self.pixels = nn.Linear(hidden_size, 3 * self.patch**2)
+        self.pixels = Linear(hidden_size, 3 * self.patch**2)
 
     def forward(self, features: Tensor) -> Tensor:
         _, rows, columns = self.latent_shape
