@@ -10,9 +10,12 @@ STUDY ?= nano
 PYTHON ?= python3
 BIN := .venv/bin
 RESULTS := results/$(STUDY)
-# Two processes more than there are cores, because some tests wait. The tests of a file share what they train, so
-# one process runs them all.
-PYTEST := $(BIN)/pytest -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --dist loadfile --no-loadscope-reorder
+CORES := $(shell getconf _NPROCESSORS_ONLN)
+# More processes than cores, because some tests wait. The tests of a file share what they train, so one process runs
+# them all.
+PYTEST = $(BIN)/pytest -n $(shell expr $(CORES) + $(WAITING)) --dist loadfile --no-loadscope-reorder
+test: WAITING := 2
+test-fast: WAITING := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all setup test test-setup test-fast test-cluster torture bench bench-gpu docs docs-figures rehearsal lint format lock audit schemas clean

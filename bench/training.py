@@ -47,6 +47,7 @@ BARS = {
     "middle training": (0.90, "middle", "flow matching"),
     "sampling": (0.70, "nano", "sampling"),
 }
+BLOCK = 0.5  # seconds of a turn
 DERIVATIVE, MEAN = 2.4, 2.0  # limits of MeanFlow's steps, in steps of flow matching
 
 
@@ -69,9 +70,11 @@ def cases_of(suite: str, sizes: Sequence[str]) -> list[Case]:
 class Remote:
     """A worker in a process of its own, forked from one that has imported the libraries."""
 
-    def __init__(self, case: Case, variant: str, device: str):
+    def __init__(self, case: Case, variant: str, device: str, block: float):
         self.connection, theirs = PROCESSES.Pipe()
-        self.process = PROCESSES.Process(target=serve, args=(theirs, case, variant, device), daemon=True)
+        self.process = PROCESSES.Process(
+            target=serve, args=(theirs, case, variant, device, block), daemon=True
+        )
         self.process.start()
         theirs.close()
 
@@ -89,10 +92,10 @@ class Remote:
         self.process.join()
 
 
-def serve(connection: Connection, case: Case, variant: str, device: str) -> None:
+def serve(connection: Connection, case: Case, variant: str, device: str, block: float) -> None:
     """Answer ``measure KIND`` and ``about`` until the other end of the connection is closed."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    worker = Worker(case, variant, torch.device(device))
+    worker = Worker(case, variant, torch.device(device), block)
     with suppress(EOFError):
         while True:
             what, _, kind = connection.recv().partition(" ")
@@ -101,7 +104,8 @@ def serve(connection: Connection, case: Case, variant: str, device: str) -> None
 
 def rows_of(case: Case, rounds: int, device: str) -> list[dict[str, Any]]:
     """Return one row or, for MeanFlow, one per kind of step."""
-    workers = {variant: Remote(case, variant, device) for variant in VARIANTS}
+    block = BLOCK if case.size != "tiny" else 0.0
+    workers = {variant: Remote(case, variant, device, block) for variant in VARIANTS}
     kinds = ("flow", "derivative") if case.work == "meanflow" else ("",)
     measured: dict[tuple[str, str], list[dict[str, float]]] = {}
     for turn in range(rounds + 1):

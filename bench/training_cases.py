@@ -31,7 +31,6 @@ from nanogen.training.processes import Processes
 
 STEPS = 4  # sampling steps
 SCALE = 2.0  # guidance scale
-BLOCK = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,10 @@ def stage_of(case: Case) -> TrainStage:
 
 
 class Worker:
-    """One variant of a case: ``ours`` or ``plain``; ``measure(kind)`` times a step of that kind."""
+    """One variant of a case: ``ours`` or ``plain``; ``measure(kind)`` times steps of that kind."""
 
-    def __init__(self, case: Case, variant: str, device: torch.device):
-        self.case, self.device = case, device
+    def __init__(self, case: Case, variant: str, device: torch.device, block: float = 0.0):
+        self.case, self.device, self.block = case, device, block
         self.ours = variant == "ours"
         self.spent: dict[str, float] = {}
         if device.type == "cpu" and self.ours:
@@ -171,10 +170,10 @@ class Worker:
     def measure(self, kind: str) -> dict[str, float]:
         """Return the mean seconds of steps of this kind, in total and by part.
 
-        There are as many steps as take `BLOCK` seconds, but at least one: single short steps vary.
+        There are as many steps as take ``block`` seconds, but at least one: single short steps vary.
         """
         steps = [self._step(kind)]
-        while sum(step["whole"] for step in steps) < BLOCK:
+        while sum(step["whole"] for step in steps) < self.block:
             steps.append(self._step(kind))
         return {part: mean(step[part] for step in steps) for part in steps[0]}
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
 from nanogen.config import load_study, stages
 from nanogen.config.paths import Paths
 from nanogen.config.study_schema import Study
@@ -14,18 +19,36 @@ SCORES = {"dinov2-b": 0.5, "sd-vae-mse": 0.75, "jit": 0.25}
 
 
 def write_metric(paths: Paths, stage, key, values: dict[str, float]) -> None:
+    write_json(*_metric(paths, stage, key, values))
+
+
+def _metric(paths: Paths, stage, key, values: dict[str, float]) -> tuple[str, dict[str, object]]:
+    """The path and content of a metric file."""
     task, method, variant, name = key
     header = label("metric", 1, stage["hash"])
     about = {"task": task, "method": method, "variant": variant, "metric": name}
     protocol = f"{name} by the test's protocol"
     content = {**header, **about, "values": values, "protocol": protocol, "inputs": {}}
-    write_json(paths.metric(method, task, variant, name), content)
+    return paths.metric(method, task, variant, name), content
 
 
 def write_smoke() -> Study:
     """Write the smoke study's results, three methods on both tasks, below the working directory."""
+    study, files = _smoke()
+    for path, text in files.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text, encoding="utf-8")
+    return study
+
+
+@cache
+def _smoke() -> tuple[Study, dict[str, str]]:
     study = load_study("smoke")
-    paths = Paths(study)
+    files = _contents(study, Paths(study))
+    return study, {path: json.dumps(content, indent=2) + "\n" for path, content in files}
+
+
+def _contents(study: Study, paths: Paths) -> Iterator[tuple[str, dict[str, object]]]:
     for method, fid in FIDS.items():
         for factor, variant in enumerate(("cfg", "nocfg", "untrained"), start=1):
             stage = stages.distribution(study, method, variant)
@@ -43,9 +66,9 @@ def write_smoke() -> Study:
                     "accuracy_chance": 0.05,
                 },
             }.items():
-                write_metric(paths, stage, ("imagenet", method, variant, name), values)
+                yield _metric(paths, stage, ("imagenet", method, variant, name), values)
         score = SCORES[method]
-        write_metric(
+        yield _metric(
             paths,
             stages.geneval(study, method, "cfg"),
             ("t2i", method, "cfg", "geneval"),
@@ -61,14 +84,13 @@ def write_smoke() -> Study:
         stage = stages.question_scores(study, method, "cfg")
         for name, key in (("dpg", "dpg_bench"), ("genai", "genai_bench")):
             values = {key: score / 2, f"chance_{key}": 0.125 * score}
-            write_metric(paths, stage, ("t2i", method, "cfg", name), values)
+            yield _metric(paths, stage, ("t2i", method, "cfg", name), values)
         simple = {"simpleeval": score, "simpleeval_low": score - 0.1, "simpleeval_high": score + 0.1}
-        write_metric(
+        yield _metric(
             paths,
             stages.simpleeval(study, method, "cfg"),
             ("t2i", method, "cfg", "simpleeval"),
             {**simple, "simpleeval_chance": 0.25},
         )
         card = label("model", 1, stages.train(study, method, "t2i")["hash"])
-        write_json(paths.trained(method, "t2i"), {**card, "quality": {"parameters": 1634221}})
-    return study
+        yield paths.trained(method, "t2i"), {**card, "quality": {"parameters": 1634221}}

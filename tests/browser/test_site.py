@@ -43,6 +43,7 @@ def test_every_page_opens_from_disk_and_fits_its_window(reading, site, width):
     assert wide == []
 
 
+@pytest.mark.slow
 def test_equations_are_seen_without_a_script(reading):
     page = reading("explanation/methods.html")
     boxes = [equation.bounding_box() for equation in page.locator(".equation math").all()]
@@ -50,6 +51,7 @@ def test_equations_are_seen_without_a_script(reading):
     assert all(box["width"] > 50 and box["height"] > 15 for box in boxes)
 
 
+@pytest.mark.slow
 def test_pictures_of_the_explorer_are_there_at_two_widths(reading):
     page = reading("explorer.html")
     widths = page.eval_on_selector_all("article img", "images => images.map(i => i.naturalWidth)")
@@ -57,6 +59,7 @@ def test_pictures_of_the_explorer_are_there_at_two_widths(reading):
     assert max(widths) > 2 * min(widths) > 0
 
 
+@pytest.mark.slow
 def test_a_word_is_found_without_a_server(reading):
     page = reading("search.html?q=guidance_interval")
     page.wait_for_selector("#search-results li")

@@ -30,15 +30,15 @@ class Predicts(nn.Module):
         return Output(self.image)
 
 
-@pytest.fixture
-def made(request, tmp_path) -> tuple[Golden, WithTerms, dict[str, Tensor]]:
+@pytest.fixture(scope="module")
+def made(request, tmp_path_factory) -> tuple[Golden, WithTerms, dict[str, Tensor]]:
     """A golden file, its objective and the VGG's weights."""
-    golden = Golden.read(request.param)
+    golden, folder = Golden.read(request.param), tmp_path_factory.mktemp("networks")
     of_encoder = Golden.read(golden.path.with_name(golden.meta["dino"]))
-    encoder = load_reference_encoder(of_encoder.params(), of_encoder.meta, tmp_path / "encoder")
-    vgg = write_vgg(tmp_path / "lpips", golden.meta["vgg_seed"])
+    encoder = load_reference_encoder(of_encoder.params(), of_encoder.meta, folder / "encoder")
+    vgg = write_vgg(folder / "lpips", golden.meta["vgg_seed"])
     lpips = load_perceptual(
-        tmp_path / "lpips", Model(name="lpips", kind="perceptual", model_class="lpips:vgg")
+        folder / "lpips", Model(name="lpips", kind="perceptual", model_class="lpips:vgg")
     )
     path = StraightPath(golden.meta["t_eps"])
     base = FlowMatching(path, TrainingTime(0, 1, 1), prediction(golden.meta), 0)

@@ -36,7 +36,7 @@ PARTS = {"enter.": "0.", "around.": "1.fn.", "logit.": "2."}
 FILES = pytest.mark.parametrize("golden", every("stage1_step*.npz"), indirect=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def golden(request) -> Golden:
     return Golden.read(request.param)
 
@@ -227,10 +227,11 @@ def batch_of(golden: Golden) -> Batch:
     )
 
 
-@pytest.fixture
-def learner(golden, tmp_path) -> TokenizerLearner:
+@pytest.fixture(scope="module")
+def learner(golden, tmp_path_factory) -> TokenizerLearner:
     """The learner of a training with the file's networks and images."""
-    folders = {role: tmp_path / role for role in ("encoder", "perceptual", "discriminator")}
+    folder = tmp_path_factory.mktemp("networks")
+    folders = {role: folder / role for role in ("encoder", "perceptual", "discriminator")}
     write_encoder(golden, folders["encoder"])
     write_vgg(folders["perceptual"], golden.meta["vgg_seed"])
     write_dino(golden, folders["discriminator"])
@@ -253,8 +254,8 @@ def learner(golden, tmp_path) -> TokenizerLearner:
     return learner
 
 
-@pytest.fixture
-def step(golden, learner, monkeypatch) -> Step:
+@pytest.fixture(scope="module")
+def step(golden, learner) -> Step:
     """One step on the file's images, which, unlike a batch's images, are not quantised to 8 bits.
 
     The discriminator learns from the file's reconstructions: a value of ours that is rounded to another
@@ -272,7 +273,7 @@ def step(golden, learner, monkeypatch) -> Step:
 
         return replace(made, target=target, again=again)
 
-    monkeypatch.setattr(trainee, "reconstructed", on_their_images)
+    trainee.reconstructed = on_their_images
     learner.network.register_forward_hook(lambda _m, _x, images: found.decoded.append(images.detach()))
     adversary.features.register_forward_pre_hook(lambda _m, x: found.seen.append(x[0].detach()))
     adversary.heads.register_forward_hook(

@@ -29,10 +29,13 @@ PARAMETERS = ["params", "--study", "nano", "--method", "jit", "--task", "imagene
 NANOGEN = [sys.executable, "-X", "importtime", "-m", "nanogen"]
 TORCH = re.compile(r"\| +torch\n")  # as -X importtime reports it
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "pidfd_open") or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists(),
-    reason="the fork server runs on Linux without an accelerator",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not hasattr(os, "pidfd_open") or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists(),
+        reason="the fork server runs on Linux without an accelerator",
+    ),
+]
 
 
 def wait_for(true, seconds: float = 240) -> None:
@@ -90,7 +93,6 @@ def server_of(environment: dict[str, str]) -> int:
     raise AssertionError("no server")
 
 
-@pytest.mark.slow
 def test_what_it_prints_and_how_it_ends_are_the_same(environment):
     alone = {name: value for name, value in environment.items() if name != SOCKET}
     for words, code in ((PARAMETERS, 0), (CONFIG, 0), (["params", "--study", "no-such"], 2)):
@@ -126,6 +128,7 @@ def waiting(environment, tmp_path) -> Iterator[tuple[subprocess.Popen, int]]:
     """A command that blocks on a pipe without a writer, and the process ID of its fork."""
     os.mkfifo(tmp_path / "pipe.yaml")
     server = server_of(environment)
+    wait_for(lambda: not children(server))  # the fork of another test may not have been reaped yet
     words = [sys.executable, "-m", "nanogen", "config", "--study", str(tmp_path / "pipe.yaml")]
     with subprocess.Popen(
         words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True

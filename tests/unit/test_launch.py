@@ -66,7 +66,8 @@ def whole(tiny, tiny_images, tmp_path_factory) -> Callable[..., tuple[list[float
     return whole
 
 
-@pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "fsdp"])
 def test_two_processes_train_as_one_does(tiny, tiny_images, tmp_path, whole, sharding):
     stage = stages.train(tiny(), "jit", "imagenet")
     source = TrainingData(TrainStage.from_json(stage), None, tiny_images, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -53,7 +54,10 @@ def layers() -> list[list[str]]:
     return [line.partition("│")[0].split() for line in reversed(drawing[1].splitlines())]
 
 
-GRAPH = {module: dict(imports_of(module)) for module in FILES}
+@cache
+def graph() -> dict[str, dict[str, int]]:
+    """The lines at which each module imports others, by name."""
+    return {module: dict(imports_of(module)) for module in FILES}
 
 
 def test_the_page_draws_every_package_once():
@@ -66,7 +70,7 @@ def test_no_package_imports_one_of_its_own_layer_or_above():
     upwards = [
         f"{FILES[module].relative_to(ROOT)}:{line} imports {other}, but {package_of(other)} is "
         f"{'beside' if place[theirs] == place[own] else 'above'} {own} in {PAGE.relative_to(ROOT)}"
-        for module, found in GRAPH.items()
+        for module, found in graph().items()
         for other, line in found.items()
         if (own := package_of(module)) != (theirs := package_of(other)) and place[theirs] >= place[own]
     ]
@@ -75,11 +79,11 @@ def test_no_package_imports_one_of_its_own_layer_or_above():
 
 def test_no_modules_import_each_other_in_a_loop():
     try:
-        TopologicalSorter(GRAPH).prepare()
+        TopologicalSorter(graph()).prepare()
     except CycleError as error:
         loop = list(reversed(error.args[1]))
         told = [
-            f"{FILES[module].relative_to(ROOT)}:{GRAPH[module].get(other)} imports {other}"
+            f"{FILES[module].relative_to(ROOT)}:{graph()[module].get(other)} imports {other}"
             for module, other in pairwise(loop)
         ]
         raise AssertionError("modules import each other in a loop:\n" + "\n".join(told)) from None

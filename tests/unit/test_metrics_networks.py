@@ -135,6 +135,7 @@ def test_training_an_extractor_again_gives_the_same_weights(study, data, build, 
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_images_of_another_size_are_resized_for_the_network(study, build):
     extractor = load_extractor(build("inception")[0], load_model(study, "inception"))
     grey = np.full((2, 80, 80, 3), 200, np.uint8)
@@ -170,6 +171,7 @@ def test_an_unknown_target_is_refused_with_the_nearest(data):
         target_of("place", data["imagenet", "val"])
 
 
+@pytest.mark.slow
 def test_a_convnext_of_timm_is_averaged_over_space(study, data, build):
     folder, quality = build("convnext")
     assert set(quality) == {"accuracy", "box_error_pixels"}
@@ -196,6 +198,7 @@ def test_photographs_teach_the_second_extractor_classes_and_rotations(study, dat
     assert quality["accuracy"] == pytest.approx((logits.argmax(1) == val.labels).mean(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_real_images_score_far_better_than_noise(study, data, build, reference, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (100, 32, 32, 3), np.uint8)
     for name in ("real", "noise"):
@@ -215,6 +218,7 @@ def test_real_images_score_far_better_than_noise(study, data, build, reference, 
     assert real["fid"]["inputs"] == stages.distribution(study, "jit", "cfg")["expects"]
 
 
+@pytest.mark.slow
 def test_a_class_is_named_in_real_images_and_by_chance_in_noise(study, data, build, reference, tmp_path):
     val, right = data["imagenet", "val"], build("inception")[1]["accuracy"]
     images = {
@@ -235,6 +239,7 @@ def test_a_class_is_named_in_real_images_and_by_chance_in_noise(study, data, bui
     assert found["blank"]["accuracy"] < 0.15
 
 
+@pytest.mark.slow
 def test_a_classifier_of_other_classes_is_refused(study, data, build, tmp_path):
     stage = stages.features(study, "jit", "cfg")
     images, hash_ = data["imagenet", "val"].images[:4], stage["expects"]["samples"]
@@ -262,6 +267,7 @@ def test_inputs_of_another_configuration_are_refused(study, data, build, tmp_pat
     assert not (tmp_path / "f.h5").exists()
 
 
+@pytest.mark.slow
 def test_missing_or_cut_weights_are_refused(study, build, tmp_path):
     model = load_model(study, "inception")
     with pytest.raises(UserError, match=r"no config\.json"):
@@ -283,6 +289,7 @@ def test_missing_or_cut_weights_are_refused(study, build, tmp_path):
         load_extractor(tmp_path, model)
 
 
+@pytest.mark.slow
 def test_the_detector_sees_what_is_in_real_images(study, data, build):
     folder, quality = build("detector")
     assert quality["mask_iou"] > 0.7
@@ -347,6 +354,7 @@ def test_everything_said_of_a_scene_is_judged_true(data):
     assert tags == {"single_object", "two_object", "counting", "colors", "position", "color_attr"}
 
 
+@pytest.mark.slow
 def test_geneval_of_a_sample_set_is_written_with_its_chance_level(study, data, build, tmp_path):
     write_prompts(stages.prompts(study), tmp_path / "prompts.json")
     prompts = json.loads((tmp_path / "prompts.json").read_text())["prompts"]

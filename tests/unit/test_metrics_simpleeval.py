@@ -129,6 +129,7 @@ def test_a_short_training_beats_chance_on_real_images(trained):
     assert quality["real_alike"] > 0.4
 
 
+@pytest.mark.slow
 def test_the_loaded_scorer_is_the_trained_one_whatever_stands_beside(trained):
     folder, stage, _ = trained
     scorer = load_weak_scorer(folder, stage.model)
@@ -144,6 +145,7 @@ def test_the_loaded_scorer_is_the_trained_one_whatever_stands_beside(trained):
         scorer(images[:1], ["a circle and " * 5 + "a circle"])
 
 
+@pytest.mark.slow
 def test_what_is_no_weak_scorer_is_refused(trained, tmp_path):
     folder, stage, _ = trained
     with pytest.raises(UserError, match="is not a weak scorer"):
@@ -155,6 +157,7 @@ def test_what_is_no_weak_scorer_is_refused(trained, tmp_path):
         load_weak_scorer(tmp_path, stage.model)
 
 
+@pytest.mark.slow
 def test_photographs_train_no_scorer(trained, tiny_images, tmp_path):
     _, stage, _ = trained
     photographs = ImageFile(tiny_images)
@@ -169,6 +172,7 @@ def _samples(path, hash_: str, images, labels) -> None:
         file["images"], file["labels"] = np.asarray(images), np.asarray(labels, np.int64)
 
 
+@pytest.mark.slow
 def test_faithful_images_score_above_chance_and_geneval_images_are_left_alone(study, trained, tmp_path):
     write_prompts(stages.prompts(study), tmp_path / "prompts.json")
     prompts = read_json(tmp_path / "prompts.json")["prompts"]
@@ -194,6 +198,7 @@ def test_faithful_images_score_above_chance_and_geneval_images_are_left_alone(st
         score_simpleeval(stage, tmp_path / "few.h5", tmp_path / "few.json", trained[0], output)
 
 
+@pytest.mark.slow
 def test_random_weights_are_at_chance(trained):
     folder, _, _ = trained
     scorer = build_small(read_json(folder / "config.json"))

@@ -83,6 +83,22 @@ def said_commit(source: Path) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, **options).stdout.strip()
 
 
+def test_finding_the_commit_writes_nothing_into_the_repository(tmp_path):
+    """A step that is killed meanwhile would leave the lock of the index, which blocks every commit."""
+    checkout = tmp_path / "checkout"
+    source = Path(facts.__file__).parents[1]
+    shutil.copytree(source, checkout / "src" / "nanogen", ignore=shutil.ignore_patterns("__pycache__"))
+    git(checkout, "init", "-q")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-q", "-m", "first")
+    for file in (checkout / "src" / "nanogen").glob("*.py"):
+        os.utime(file, (0, 0))  # git would note the new times in its index
+    index = checkout / ".git" / "index"
+    before = index.read_bytes()
+    assert said_commit(checkout / "src") == git(checkout, "rev-parse", "HEAD").strip()
+    assert index.read_bytes() == before
+
+
 COMMITTING = """
 import subprocess, sys
 from nanogen.cli import main, make_data

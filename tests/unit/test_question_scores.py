@@ -132,6 +132,7 @@ def test_photographs_are_asked_about_their_classes(study, data, tmp_path):
     assert quality.keys() == {"accuracy", "accuracy_exists", "accuracy_single_object"}
 
 
+@pytest.mark.slow
 def test_both_metrics_are_written_with_their_chance_level(files, study, trained, tmp_path):
     stage, *paths = files
     model = load_vqa(trained[0], read(Model, stage["models"]["dpg"]))
@@ -145,6 +146,7 @@ def test_both_metrics_are_written_with_their_chance_level(files, study, trained,
         assert "vqa: the answer yes is more probable than no" in content["protocol"]
 
 
+@pytest.mark.slow
 def test_one_command_measures_all_metrics_or_one(files, trained, tmp_path, capsys):
     stage, samples, prompts, questions = files
     model = load_vqa(trained[0], read(Model, stage["models"]["dpg"]))
@@ -233,6 +235,7 @@ def own_files(tiny, data, tmp_path):
     return stage, samples, tmp_path / "prompts.json", tmp_path / "questions.json"
 
 
+@pytest.mark.slow
 def test_prompts_of_their_own_are_asked_about_alone(own_files, trained, tmp_path):
     stage, *paths = own_files
     model = load_vqa(trained[0], read(Model, stage["models"]["dpg"]))

@@ -156,6 +156,7 @@ def test_the_log_shows_every_term_from_where_it_is_used(stage, undisturbed):
     assert load_tokenizer(undisturbed).latent_shape == (48, 4, 4)
 
 
+@pytest.mark.slow
 def test_the_adversarial_gradient_reaches_the_decoders_last_layer(smoke, stage):
     learner = smoke.learner(stage)
     step = learner.phases.gan_start + 1

@@ -59,6 +59,7 @@ def test_images_are_scored_without_a_checkout(installed, tmp_path):
     assert not (installed.parent / "config").exists()
 
 
+@pytest.mark.slow
 def test_the_configuration_is_the_checkouts(installed, tmp_path):
     words = ("config", "--study", "nano", "--method", "jit", "--task", "t2i")
     done = nanogen(installed, tmp_path, *words)

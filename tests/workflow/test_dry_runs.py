@@ -104,6 +104,7 @@ def test_the_papers_study_trains_25_methods_on_both_tasks(paper):
     assert not {job["model"] for job in paper.of("build_model")}
 
 
+@pytest.mark.slow
 def test_the_papers_study_measures_every_tokenizer_once(paper):
     tokenizers = {job["tokenizer"] for job in paper.of("encode_latents")}
     assert {job["tokenizer"] for job in paper.of("reconstruct")} == tokenizers
@@ -112,6 +113,7 @@ def test_the_papers_study_measures_every_tokenizer_once(paper):
     assert all(networks < set(job.inputs) for job in paper.of("reconstruct"))
 
 
+@pytest.mark.slow
 def test_one_and_two_steps_of_meanflow_share_a_training_but_guidance_has_its_own(paper):
     def jobs(rule: str, wildcard: str, task: str) -> list[str | None]:
         found = [job for job in paper.of(rule) if job["method"] == "meanflow" and job["task"] == task]
@@ -131,6 +133,7 @@ def test_one_and_two_steps_of_meanflow_share_a_training_but_guidance_has_its_own
     }
 
 
+@pytest.mark.slow
 def test_the_papers_study_says_what_it_fetches_and_stores(paper):
     assert "To fetch (" in paper.text
     assert "facebook/dinov2-with-registers-base for dinov2-b: 346 MB" in paper.text
@@ -414,6 +417,7 @@ def test_the_documentation_needs_no_study(fresh):
     assert fresh.plan("docs").rules == {"site": 1}
 
 
+@pytest.mark.slow
 def test_seeds_train_again_on_the_same_tokenizers_and_caches(fresh):
     plan = fresh.plan("seeds", "--config", "study=nano-seeds", "methods=[sd-vae-mse]")
     names = {"sd-vae-mse", "sd-vae-mse.seed2", "sd-vae-mse.seed3"}
@@ -428,6 +432,7 @@ def test_seeds_train_again_on_the_same_tokenizers_and_caches(fresh):
     assert len(read) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_a_study_has_not_is_refused_by_name(fresh):
     file = "results/nano-seeds/runs/t2i/sd-vae-mse.seed9/cfg/samples.h5"
     outcome = fresh.snakemake("-n", file, "--config", "study=nano-seeds")
@@ -436,6 +441,7 @@ def test_a_run_that_a_study_has_not_is_refused_by_name(fresh):
     assert "sd-vae-mse.seed3" in outcome.text
 
 
+@pytest.mark.slow
 def test_one_row_of_the_authors_released_models_is_fetched_drawn_and_scored(fresh):
     study = ("--configfile", "config/studies/released.yaml", "--config", "methods=[flux2-vae]")
     plan = fresh.plan("table2", *study)

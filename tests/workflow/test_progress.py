@@ -79,6 +79,7 @@ def on_a_terminal(command: list[str], folder: Path, until: str = "") -> tuple[in
     return process.wait(), shown.decode()
 
 
+@pytest.mark.slow
 def test_a_terminal_has_a_line_per_running_job(graph: Path):
     code, shown = on_a_terminal([*SNAKEMAKE, "all"], graph)
     assert code == 1
@@ -90,6 +91,7 @@ def test_a_terminal_has_a_line_per_running_job(graph: Path):
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is visible again
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_no_failure(graph: Path):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
     code, shown = on_a_terminal([*SNAKEMAKE, "first.txt"], graph, until="200/400 steps")
@@ -99,6 +101,7 @@ def test_ctrl_c_is_no_failure(graph: Path):
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
 
+@pytest.mark.slow
 def test_a_file_has_lines_only(graph: Path):
     done = in_a_file("all", folder=graph)
     assert done.returncode == 1
@@ -115,6 +118,7 @@ def test_a_dry_run_is_snakemakes_own(graph: Path):
     assert not (graph / ".snakemake/nanogen").exists()
 
 
+@pytest.mark.slow
 def test_durations_of_a_run_serve_the_next(graph: Path):
     assert in_a_file("first.txt", folder=graph).returncode == 0
     noted = graph / ".snakemake/nanogen/durations.json"

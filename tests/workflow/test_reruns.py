@@ -20,6 +20,7 @@ REPORTS = {
     "submit", "leaderboard_table",
 }  # fmt: skip
 STUDY = ("--config", "study=nano")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

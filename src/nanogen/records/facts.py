@@ -18,8 +18,10 @@ PACKAGES = "torch numpy scipy h5py safetensors diffusers transformers timm".spli
 
 
 def _git(folder: Path, *words: str) -> str | None:
+    # Without optional locks, since a killed step would leave the lock in the user's repository.
+    command = ["git", "--no-optional-locks", *words]
     try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     except OSError:  # git is not installed
         return None
     return done.stdout.strip() if done.returncode == 0 else None
