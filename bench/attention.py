@@ -3,8 +3,9 @@
     python bench/attention.py [--quick] [--output attention.json]
 
 Prints the time and memory of computing value and derivative with the heads of the paper's encoder (16
-heads of 72), in float32. Times are the best of several runs. Memory is the growth of the peak resident
-size in a separate process, or the peak of allocated memory on a GPU.
+heads of 72), in float32, on a CPU with one thread. Times are medians of five runs with their range; the
+two take turns. Memory is the growth of the peak resident size in a separate process, or the peak of
+allocated memory on a GPU.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import torch
+# One thread: memory is measured in a fork, which has no threads but the one that forked.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch  # reads the number of threads
 from torch import Tensor
 
 from nanogen.backbones.attention import attention
@@ -46,15 +51,12 @@ def drawn(tokens: int, batch: int, device: torch.device) -> Inputs:
     return tuple(values[:3]), tuple(values[3:])
 
 
-def seconds(function: Callable[..., Tensor], inputs: Inputs, repeats: int) -> float:
-    best = float("inf")
-    for _ in range(repeats):
-        started = time.perf_counter()
-        with_tangent(function, inputs)
-        if inputs[0][0].is_cuda:
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - started)
-    return best
+def seconds(function: Callable[..., Tensor], inputs: Inputs) -> float:
+    started = time.perf_counter()
+    with_tangent(function, inputs)
+    if inputs[0][0].is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
 
 
 def mebibytes(function: Callable[..., Tensor], inputs: Inputs) -> float:
@@ -83,16 +85,28 @@ def row(tokens: int, batch: int, device: torch.device, repeats: int) -> dict[str
         with_tangent(function, small)
     # Memory first: the peak of a process hides every smaller size after it.
     ours, plain = (mebibytes(function, inputs) for function in (attention, formula))
+    turns = [[seconds(function, inputs) for function in (attention, formula)] for _ in range(repeats)]
+    own, others = zip(*turns, strict=True)
     derivatives = [with_tangent(function, inputs)[1] for function in (attention, formula)]
     return {
         "tokens": tokens,
         "batch": batch,
-        "seconds": seconds(attention, inputs, repeats),
-        "seconds_plain": seconds(formula, inputs, repeats),
+        "seconds": spread(own),
+        "seconds_plain": spread(others),
         "mib": ours,
         "mib_plain": plain,
         "difference": float((derivatives[0] - derivatives[1]).abs().max()),
     }
+
+
+def spread(values: Sequence[float]) -> list[float]:
+    """Median, least and most."""
+    return [median(values), min(values), max(values)]
+
+
+def ranged(values: Sequence[float]) -> str:
+    middle, least, most = (f"{value:.2g}" for value in values)
+    return f"{middle} ({least} to {most})"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -101,7 +115,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {r['tokens']} | {r['batch']} | {r['seconds']:.3g} | {r['seconds_plain']:.3g} | "
+        f"| {r['tokens']} | {r['batch']} | {ranged(r['seconds'])} | {ranged(r['seconds_plain'])} | "
         f"{r['mib']:.0f} | {r['mib_plain']:.0f} | {r['difference']:.0e} |"
         for r in rows
     ]

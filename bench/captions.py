@@ -50,6 +50,17 @@ def write_captions(path: Path, count: int, hash_: str) -> None:
         file["captions/dense"] = file["captions/short"]  # the same dataset
 
 
+def write_encoder(folder: Path) -> str:
+    """Write the stage and a tiny random text encoder; return the hash of the data that they expect."""
+    study = load_study("nano", {"models": {"qwen3": {"source": "random"}}})
+    text, model = stages.text(study, "t2i", "qwen3"), stages.model(study, "qwen3")
+    write_json(folder / "text.json", text)
+    (folder / "qwen3").mkdir()
+    write_random_network(ModelStage.from_json(model), folder / "qwen3")
+    write_card(folder / "qwen3", ModelStage.from_json(model), {}, 0.0)
+    return text["expects"]["data"]
+
+
 def encoded(folder: Path, data: Path, output: Path) -> tuple[float, float, float]:
     """Encode with one thread; return wall time and processor time in seconds, and peak memory in MiB."""
     command = ["-m", "nanogen", "encode-text", "--config", folder / "text.json", "--data", data]
@@ -72,17 +83,12 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=2_000_000)
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    study = load_study("nano", {"models": {"qwen3": {"source": "random"}}})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        text, model = stages.text(study, "t2i", "qwen3"), stages.model(study, "qwen3")
-        write_json(folder / "text.json", text)
-        (folder / "qwen3").mkdir()
-        write_random_network(ModelStage.from_json(model), folder / "qwen3")
-        write_card(folder / "qwen3", ModelStage.from_json(model), {}, 0.0)
+        expected = write_encoder(folder)
         for count in (args.captions // 10, args.captions):
             data, output = folder / f"{count}.h5", folder / f"{count}-text.h5"
-            write_captions(data, count, text["expects"]["data"])
+            write_captions(data, count, expected)
             wall, processor, memory = encoded(folder, data, output)
             print(
                 f"{count} captions: {processor:.1f} s of processor time ({count / processor:.0f}/s), "

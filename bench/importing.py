@@ -4,8 +4,9 @@
 
 Generates shards of small images with captions, then runs `nanogen make-data` on them: with one worker,
 with one worker per core, and with one per core while it is killed at random moments (by SIGKILL; its
-workers end by themselves) until it finishes. All must write the same bytes. Memory is the peak of the
-command and its workers together (proportional set size, sampled, without the page cache).
+workers end by themselves) until it finishes. All must write the same bytes. Times are medians of all
+rounds with their range. Memory is the peak of the command and its workers together (proportional set
+size, sampled, without the page cache).
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from PIL import Image
@@ -158,6 +161,10 @@ def killed(stage: Path, output: Path, args: argparse.Namespace) -> tuple[int, fl
     return count, seconds + run(stage, output, cores()).seconds
 
 
+def ranged(values: Sequence[float]) -> str:
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
 def measure(folder: Path, args: argparse.Namespace, store: str) -> None:
     stage = stage_file(folder, folder / "shards", args.images, args.side, store)
     ways = {"one worker": 1, f"{cores()} workers": cores()}
@@ -165,16 +172,16 @@ def measure(folder: Path, args: argparse.Namespace, store: str) -> None:
     for name, workers in ways.items():
         output = folder / f"{workers}.h5"
         runs = [run(stage, output, workers) for _ in range(args.rounds)]
-        best, most = min(r.seconds for r in runs), max(r.bytes for r in runs)
-        times[name], sums[name] = best, digest(output)
-        used = min(r.processor_seconds for r in runs)
+        times[name], sums[name] = [r.seconds for r in runs], digest(output)
+        typical, most = median(times[name]), max(r.bytes for r in runs)
+        used = median(r.processor_seconds for r in runs)
         print(
-            f"{store:>7} {name:>12} {best:8.1f} s {args.images / best:9.0f} images/s "
+            f"{store:>7} {name:>12} {ranged(times[name])} s {args.images / typical:9.0f} images/s "
             f"{used:8.1f} s of processor time {most / 2**20:7.0f} MiB"
         )
         output.unlink()
-    one, all_ = times.values()
-    print(f"{store:>7} {'speed':>12} {one / all_:8.2f} times one worker (bar {BAR} on two cores)")
+    ratios = [one / all_ for one, all_ in zip(*times.values(), strict=True)]
+    print(f"{store:>7} {'speed':>12} {ranged(ratios)} times one worker (bar {BAR} on two cores)")
     output = folder / "killed.h5"
     count, seconds = killed(stage, output, args)
     sums["killed"] = digest(output)
@@ -189,7 +196,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=100)
     parser.add_argument("--side", type=int, default=64, help="of the images, in pixels")
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1, help="the fastest counts")
+    parser.add_argument("--rounds", type=int, default=5, help="of each (default: 5)")
     parser.add_argument("--store", nargs="+", choices=["places", "pixels"], default=["places", "pixels"])
     parser.add_argument("--folder", help="where shards are written; default: the temporary folder")
     args = parser.parse_args()

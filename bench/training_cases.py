@@ -102,7 +102,14 @@ def stage_of(case: Case) -> TrainStage:
 class Worker:
     """One variant of a case: ``ours`` or ``plain``; ``measure(kind)`` times steps of that kind."""
 
-    def __init__(self, case: Case, variant: str, device: torch.device, block: float = 0.0):
+    def __init__(
+        self,
+        case: Case,
+        variant: str,
+        device: torch.device,
+        block: float = 0.0,
+        group: Processes | None = None,
+    ):
         self.case, self.device, self.block = case, device, block
         self.ours = variant == "ours"
         self.spent: dict[str, float] = {}
@@ -110,7 +117,7 @@ class Worker:
             keep_in_large_pages()
         self.before = self._memory()
         self.stage = stage_of(case)
-        group = Processes(0, 1, device)
+        group = group or Processes(0, 1, device)
         data = Data(self.stage, device, case.source == "online")
         self.learner: Any
         if self.ours:

@@ -41,9 +41,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _large(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.numel() * weight.shape[0] >= LARGE
+        reverse_mode_on_cpu(x)  # first, so that a compiler does not specialise on the sizes
         and x.dtype == weight.dtype == torch.float32
-        and reverse_mode_on_cpu(x)
+        and x.numel() * weight.shape[0] >= LARGE
         and torch.backends.mkldnn.is_available()
     )
 
