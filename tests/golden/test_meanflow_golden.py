@@ -11,7 +11,7 @@ import torch
 from golden_files import Golden, conditions, every, prediction, sampled
 
 from nanogen.backbones import Condition, InContextEncoder
-from nanogen.config.stages.runs import MEANFLOW_STEPS_SEED
+from nanogen.config.stages.training import MEANFLOW_STEPS_SEED
 from nanogen.interop import load_reference
 from nanogen.objectives import StraightPath, TrainingTime
 from nanogen.objectives.batch import Batch

@@ -17,7 +17,7 @@ from nanogen.data import hdf5
 from nanogen.errors import UserError
 from nanogen.files import label, write_json
 from nanogen.report import overview
-from nanogen.report.overview import Panel, Row
+from nanogen.report.image_panels import COLUMNS, Panel, Row, draw
 from nanogen.report.style import PNG_DPI, default
 
 METHODS = ("sd-vae-mse", "jit")
@@ -64,7 +64,7 @@ def drawn(tmp_path, monkeypatch):
 def test_every_method_shows_the_first_image_of_the_same_classes_and_prompts(drawn):
     classes, prompts = overview.panels(drawn)
     assert [row.name for row in classes.rows] == ["SD-VAE-MSE", "JiT"]
-    assert len(classes.columns) == len(prompts.columns) == overview.COLUMNS
+    assert len(classes.columns) == len(prompts.columns) == COLUMNS
     assert all(list(row.images) == list(classes.columns) for row in classes.rows)
     assert {int(i): int(image[0, 0, 0]) for i, image in classes.rows[0].images.items()} == {
         i: i for i in classes.columns
@@ -125,7 +125,7 @@ def test_texts_do_not_overlap_and_stay_inside(side, methods):
     headings = {i: long if i % 2 else "a photo of a bench" for i in range(8)}
     note = "with guidance, the first image of each prompt"
     panels = [Panel("Class-conditional generation", note, headings, rows) for _ in range(2)]
-    figure = overview.draw(panels, default("overview"))
+    figure = draw(panels, default("overview"))
     boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
     assert len(boxes) > 2 * (8 + methods)
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))

@@ -20,23 +20,14 @@ from nanogen.config.stages.preparation import (
     text,
     vision,
 )
+from nanogen.config.stages.real_images import extractors, reference, reference_splits
 from nanogen.config.stages.reconstructions import (
     reconstructed_task,
     reconstruction,
     reconstruction_networks,
     tokenizers,
 )
-from nanogen.config.stages.runs import (
-    distribution,
-    extractors,
-    features,
-    guidance,
-    reference,
-    reference_splits,
-    sample,
-    train,
-    trained_model,
-)
+from nanogen.config.stages.runs import distribution, features, guidance, sample
 from nanogen.config.stages.scores import measuring, metric, metrics_of, networks
 from nanogen.config.stages.text_to_image import (
     answering,
@@ -48,6 +39,7 @@ from nanogen.config.stages.text_to_image import (
     questions,
     simpleeval,
 )
+from nanogen.config.stages.training import train, trained_model
 
 __all__ = [
     "CLASSES",

@@ -11,7 +11,8 @@ from nanogen.config.load import load_model, load_run, once, trained_run
 from nanogen.config.schema import Run
 from nanogen.config.stages.base import Stage, stage_of
 from nanogen.config.stages.preparation import model, model_keys, prompts
-from nanogen.config.stages.runs import reference, sample
+from nanogen.config.stages.real_images import reference
+from nanogen.config.stages.runs import sample
 from nanogen.config.study_schema import Study
 from nanogen.errors import UserError
 from nanogen.prompts.caption_sets import SETS, moments_file, sha256_of
