@@ -109,15 +109,17 @@ def _object(pairs: list[tuple[str, Any]], where: object) -> dict[str, Any]:
 
 def check_texts(value: Any, where: object) -> None:
     """Apply `check_storable` to every text in a value of JSON or YAML."""
-    if isinstance(value, str):
-        check_storable(value, f"{where}: the text {value[:40]!r}")
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            check_storable(str(key), f"{where}: the key {str(key)[:40]!r}")
-            check_texts(each, where)
-    elif isinstance(value, list):
-        for each in value:
-            check_texts(each, where)
+    remaining = [value]  # not recursive, since a file may nest as deeply as its reader allows
+    while remaining:
+        each = remaining.pop()
+        if isinstance(each, str):
+            check_storable(each, f"{where}: the text {each[:40]!r}")
+        elif isinstance(each, dict):
+            for key in each:
+                check_storable(str(key), f"{where}: the key {str(key)[:40]!r}")
+            remaining += each.values()
+        elif isinstance(each, list):
+            remaining += each
 
 
 def human(size: float) -> str:

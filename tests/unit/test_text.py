@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,8 +93,28 @@ def test_yaml_may_merge_mappings(tmp_path: Path):
 
 def test_nested_without_end_is_refused(tmp_path: Path):
     for name, read in (("d.json", read_json), ("d.yaml", read_yaml)):
-        with pytest.raises(UserError, match="is not valid"):
-            read(written(tmp_path / name, b"[" * 5_000))
+        with pytest.raises(UserError, match=r"d\.(json is not valid|yaml: line 1 is nested)"):
+            read(written(tmp_path / name, b"[" * 100_000))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(f"{n}: &{n} [{', '.join([f'*{p}'] * 10)}]\n" for p, n in pairwise("abcdefghijk")),
+            "line 6 has over 1,000,000 values",
+        ),
+        (
+            "a0: &a0 []\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 2_000)),
+            "line 101 is nested more than 100 levels",
+        ),
+        ("a: 1\nb: &b [*b]\n", "line 2 contains itself"),
+    ],
+)
+def test_aliases_that_expand_without_measure_are_refused(tmp_path: Path, text: str, said: str):
+    with pytest.raises(UserError, match=said):
+        read_yaml(written(tmp_path / "d.yaml", text.encode()))
 
 
 def test_the_identity_of_a_file_of_prompts_is_its_text(tmp_path: Path):

@@ -61,7 +61,7 @@ def _mplug_files(names: Sequence[str], where: str) -> list[str]:
 def _plain_yaml(path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{path} is not plain YAML; download it again") from error
     if not isinstance(found, dict):
         raise UserError(f"{path} is not a YAML mapping of keys to values; download it again")
