@@ -1,10 +1,10 @@
 """Measure time, bytes and memory of the text features of many short captions.
 
-    python bench/captions.py [--captions 2000000]
+    python bench/captions.py [--captions 20000 200000] [--rounds 5]
 
 Writes an image file that contains only captions, the same ones as short and as dense captions, and a
-tiny random text encoder. Then runs `nanogen encode-text` on a tenth of the captions and on all of them.
-Memory is the peak resident set of the process; it should grow by only about 100 bytes per caption.
+tiny random text encoder. Then runs `nanogen encode-text` with one thread. Prints a table: processor time
+is the median of the rounds, with its range, and memory the largest peak resident set of the process.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+from statistics import median
 
 import h5py
 import numpy as np
@@ -61,11 +61,10 @@ def write_encoder(folder: Path) -> str:
     return text["expects"]["data"]
 
 
-def encoded(folder: Path, data: Path, output: Path) -> tuple[float, float, float]:
-    """Encode with one thread; return wall time and processor time in seconds, and peak memory in MiB."""
+def encoded(folder: Path, data: Path, output: Path) -> tuple[float, float]:
+    """Encode with one thread; return processor time in seconds, and peak memory in MiB."""
     command = ["-m", "nanogen", "encode-text", "--config", folder / "text.json", "--data", data]
     command += ["--encoder", folder / "qwen3", "--output", output]
-    started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, *map(str, command)],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -74,27 +73,34 @@ def encoded(folder: Path, data: Path, output: Path) -> tuple[float, float, float
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"encode-text ended with {os.waitstatus_to_exitcode(status)}")
-    processor = usage.ru_utime + usage.ru_stime
-    return time.monotonic() - started, processor, usage.ru_maxrss / 1024
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def measured(folder: Path, expected: str, count: int, rounds: int) -> str:
+    """The row of a number of captions."""
+    data, output = folder / f"{count}.h5", folder / f"{count}-text.h5"
+    write_captions(data, count, expected)
+    seconds, memory, size = [], 0.0, 0.0
+    for _ in range(rounds):
+        processor, peak = encoded(folder, data, output)
+        seconds, memory = [*seconds, processor], max(memory, peak)
+        size = output.stat().st_size / count
+        output.unlink()
+    time = f"{median(seconds):.1f} s ({min(seconds):.1f} to {max(seconds):.1f})"
+    return f"| {count:,} | {time} | {memory:,.0f} MiB | {size:,.0f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--captions", type=int, default=2_000_000)
+    parser.add_argument("--captions", type=int, nargs="+", default=[20_000, 200_000])
+    parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    print("| captions | processor time | memory | bytes per caption on disk |\n|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        expected = write_encoder(folder)
-        for count in (args.captions // 10, args.captions):
-            data, output = folder / f"{count}.h5", folder / f"{count}-text.h5"
-            write_captions(data, count, expected)
-            wall, processor, memory = encoded(folder, data, output)
-            print(
-                f"{count} captions: {processor:.1f} s of processor time ({count / processor:.0f}/s), "
-                f"{wall:.1f} s of wall time, {memory:.0f} MiB, "
-                f"{output.stat().st_size / 1e6:.0f} MB ({output.stat().st_size / count:.0f} bytes each)"
-            )
+        expected = write_encoder(Path(name))
+        for count in args.captions:
+            print(measured(Path(name), expected, count, args.rounds), flush=True)
 
 
 if __name__ == "__main__":
