@@ -246,6 +246,7 @@ def test_a_study_samples_from_an_imported_model(tiny, stage, released, tmp_path)
         ("sd-vae-mse", {"objective": {"prediction": "x"}}, "objective.prediction 'v'.*asks for 'x'"),
         ("jit", {}, "has latent"),
         ("sd-vae-mse", {"backbone": {"encoder_depth": 3}}, "has backbone"),
+        ("sd-vae-mse", {"models": {"sd-vae-mse": {"scaling": [2.0, 0.0]}}}, "model.scaling None.* asks"),
     ],
 )
 def test_a_model_that_does_not_fit_is_refused(

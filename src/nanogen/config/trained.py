@@ -23,6 +23,7 @@ _SHARED = (
     ("objective", "prediction"),
     ("objective", "t_eps"),
     ("use", "tokenizer", "model", "name"),
+    *(("use", "tokenizer", "model", key) for key in ("scaling", "batch_norm_eps")),
 )
 # keys that a training must share with the model whose weights it starts from
 _SAME_NETWORK = (
