@@ -1,14 +1,13 @@
-"""`python -m nanogen` is the same program as `nanogen`."""
+"""`python -m nanogen` is the same program as `nanogen`.
+
+The other modules are imported after `end_at_once`: Ctrl-C during the imports leaves no traceback.
+"""
 
 import gc
 import os
 import sys
 
-from nanogen.cli import main
-from nanogen.devices import take
-from nanogen.ending import run_and_end
-from nanogen.errors import UserError
-from nanogen.fork_client import SOCKET, run_forked
+from nanogen.interrupts import end_at_once
 
 # Allocations before a garbage collection, instead of 700. Imports create no garbage, but collecting it
 # would take a tenth of the time that importing torch and the libraries of networks takes.
@@ -16,6 +15,11 @@ OBJECTS = 10_000
 
 
 def program() -> None:
+    end_at_once()
+    from nanogen.devices import take
+    from nanogen.errors import UserError
+    from nanogen.fork_client import SOCKET, run_forked
+
     try:
         take(sys.argv[1:])
     except UserError as error:
@@ -27,7 +31,11 @@ def program() -> None:
 
 
 def run() -> None:
+    """Run the command that ``sys.argv`` names, and end the process with its exit code."""
     gc.set_threshold(OBJECTS)
+    from nanogen.cli import main
+    from nanogen.ending import run_and_end
+
     run_and_end(main)
 
 

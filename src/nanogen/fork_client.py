@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -91,11 +92,14 @@ def run_forked(arguments: Sequence[str]) -> None:
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
     with socket.socket(socket.AF_UNIX) as server:
         child = _ask(server, Request.of_this_process(arguments))
-        if child:
-            _pass_on_signals(child)
+        if not child:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            return
+        woken = _pass_on_signals(child)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if child:
-            _end_as(received(server, NUMBER), child)
+        while server not in select.select([server, woken], [], [])[0]:
+            woken.recv(NUMBER)
+        _end_as(received(server, NUMBER), child)
 
 
 def _ask(server: socket.socket, request: Request) -> int:
@@ -110,7 +114,12 @@ def _ask(server: socket.socket, request: Request) -> int:
         return 0
 
 
-def _pass_on_signals(child: int) -> None:
+def _pass_on_signals(child: int) -> socket.socket:
+    """Pass signals on to ``child``. The returned socket becomes readable when there is one.
+
+    Waiting for it as well keeps a signal that comes just before the wait from being handled after it.
+    """
+
     def pass_on(number: int, _: Any) -> None:
         with suppress(ProcessLookupError):
             os.kill(child, number)
@@ -118,6 +127,10 @@ def _pass_on_signals(child: int) -> None:
     for number in PASSED_ON:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, pass_on)
+    woken, waker = socket.socketpair()
+    waker.setblocking(False)
+    signal.set_wakeup_fd(waker.detach())
+    return woken
 
 
 def _end_as(status: bytes, child: int) -> NoReturn:

@@ -26,6 +26,7 @@ from typing import Any
 
 from nanogen.fork_client import NUMBER, ONE_THREAD, SOCKET, Request, received
 from nanogen.hidden import hidden_folder
+from nanogen.interrupts import end_at_once
 
 LIBRARIES = (
     "torch._dynamo",
@@ -170,6 +171,7 @@ def main() -> None:
     except ProcessLookupError:
         shutil.rmtree(address.parent, ignore_errors=True)
         return
+    end_at_once()  # inherited by the forks, in which the handler of Python could lose a signal
     environment = dict(os.environ)  # copied before the imports: some libraries change it
     for library in LIBRARIES:
         importlib.import_module(library)

@@ -133,3 +133,39 @@ def test_ctrl_c_is_130_and_no_traceback(tmp_path):
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
     assert (process.returncode, said) == (130, "nanogen make-data: interrupted\n")
+
+
+WRAPPED = """
+import os, signal
+from nanogen.cli import main
+from nanogen.cli import config
+
+def run(args):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt as error:
+        raise ValueError("an error of its own") from error
+
+config.run = run
+raise SystemExit(main(["config", "--study", "nano"]))
+"""
+
+
+def test_ctrl_c_that_a_library_turns_into_an_error_is_130_and_no_traceback():
+    """Pydantic does this if it is interrupted while it builds a model."""
+    done = subprocess.run([sys.executable, "-c", WRAPPED], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "nanogen config: interrupted\n")
+
+
+def test_ctrl_c_during_the_imports_leaves_no_traceback():
+    """`-X importtime` names each module once it is imported."""
+    words = [sys.executable, "-X", "importtime", "-m", "nanogen", "config", "--study", "nano"]
+    with subprocess.Popen(
+        words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        while "argparse" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in said

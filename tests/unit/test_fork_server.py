@@ -38,11 +38,11 @@ pytestmark = [
 ]
 
 
-def wait_for(true, seconds: float = 240) -> None:
+def wait_for(true, seconds: float = 240, pause: float = 0.05) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def waiting(environment, tmp_path) -> Iterator[tuple[subprocess.Popen, int]]:
     with subprocess.Popen(
         words, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
     ) as process:
-        wait_for(lambda: children(server))
+        wait_for(lambda: children(server), pause=0.0005)
         yield process, children(server)[0]
         process.kill()
 
@@ -151,6 +151,19 @@ def test_a_signal_to_the_command_ends_its_fork(waiting, number):
     time.sleep(0.5)  # until it blocks
     process.send_signal(number)
     assert process.wait(20) in (130, -number)
+    wait_for(lambda: gone(fork))
+
+
+@pytest.mark.parametrize("seconds", [0, 0.001, 0.003, 0.006, 0.01, 0.015, 0.02, 0.05, 0.1, 0.2])
+def test_ctrl_c_while_it_starts_ends_it_without_a_traceback(waiting, seconds):
+    process, fork = waiting
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=20)[1]
+    assert (process.returncode, said) in (
+        (-signal.SIGINT, ""),
+        (130, "nanogen config: interrupted\n"),
+    )
     wait_for(lambda: gone(fork))
 
 

@@ -20,6 +20,7 @@ from nanogen import __version__
 from nanogen.cli.listing import COMMANDS, GROUPS, listed
 from nanogen.ending import UNWRITTEN
 from nanogen.errors import UserError, nearest
+from nanogen.interrupts import interruptible
 from nanogen.text import log_to_terminal, printable
 from nanogen.training.stopping import CANCELLED, Interrupted
 
@@ -111,7 +112,8 @@ def main(argv: list[str] | None = None) -> int:
         if name not in COMMANDS:
             raise UserError(f"unknown command {name!r}{nearest(name, COMMANDS)}")
         args = parser_of(name).parse_args(argv[1:])
-        _run(name, args, argv, began)
+        with interruptible():
+            _run(name, args, argv, began)
     except UserError as error:
         print(printable(f"nanogen {name}: {error}"), file=sys.stderr)
         return 2
