@@ -2,8 +2,9 @@
 
 The network has the weights and losses of this project's network, but separate projections for queries,
 keys and values and for both halves of the SwiGLU, an explicit mask, torch's Linear, and a norm and
-rotary positions written as they are defined. AdamW, clipping and averaging loop over the parameters,
-batches are prepared between steps, and guided sampling takes two passes.
+rotary positions written as they are defined. Its last encoder block computes all tokens, although only
+the image's are used. AdamW, clipping and averaging loop over the parameters, batches are prepared
+between steps, and guided sampling takes two passes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.autograd.forward_ad import unpack_dual
 from torch.nn.utils import clip_grad_norm_
 
 from nanogen.backbones import Condition, InContextEncoder, build
+from nanogen.backbones.encoder import EncoderBlock
 from nanogen.backbones.layers import Attention, Linear, RMSNorm, SwiGLU
 from nanogen.config.train_stage import TrainStage
 from nanogen.objectives import objective_of
@@ -66,7 +68,13 @@ class PlainAttention(nn.Module):
         self.q_norm, self.k_norm = Norm(layer.q_norm), Norm(layer.k_norm)
         self.out = plain_linear(layer.out)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor],
+        mask: Tensor | None = None,
+        count: int | None = None,
+    ) -> Tensor:
         q, k, v = (
             part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q, self.k, self.v)
         )
@@ -83,6 +91,17 @@ class PlainAttention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))
 
 
+class PlainBlock(nn.Module):
+    def __init__(self, block: EncoderBlock):
+        super().__init__()
+        self.layers = made_plain(block)
+
+    def forward(
+        self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int
+    ) -> Tensor:
+        return self.layers(x, angles, mask, x.shape[1])[:, :count]
+
+
 class PlainGate(nn.Module):
     def __init__(self, layer: SwiGLU):
         super().__init__()
@@ -93,7 +112,13 @@ class PlainGate(nn.Module):
         return self.out(F.silu(self.gate(x)) * self.value(x))
 
 
-PLAIN = {RMSNorm: Norm, Attention: PlainAttention, SwiGLU: PlainGate, Linear: plain_linear}
+PLAIN = {
+    EncoderBlock: PlainBlock,
+    RMSNorm: Norm,
+    Attention: PlainAttention,
+    SwiGLU: PlainGate,
+    Linear: plain_linear,
+}
 
 
 def made_plain(module: nn.Module) -> nn.Module:

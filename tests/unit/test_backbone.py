@@ -56,6 +56,22 @@ def text(lengths: list[int], longest: int, drawn: int | None = None) -> Conditio
     return Condition(tokens=torch.where(mask[..., None], tokens, 100.0), mask=mask)
 
 
+def test_leaving_out_tokens_that_no_layer_uses_changes_nothing():
+    """The last block of the encoder returns the image's tokens only."""
+    model = network()
+    block, angles = model.encoder[-1], model.encoder_rotary.angles(0, 5)
+    x = torch.randn(2, 14, 32, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    mask = torch.arange(14)[None] < torch.tensor([[14], [12]])
+    mask = mask[:, None, None]
+    some, every = block(x, angles, mask, 9), block(x, angles, mask, 14)[:, :9]
+    torch.testing.assert_close(some, every)
+    inputs = [x, *block.parameters()]
+    along = torch.randn_like(some)
+    found, expected = (torch.autograd.grad(y, inputs, along) for y in (some, every))
+    for value, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, wanted)
+
+
 @torch.no_grad()
 def test_an_untrained_network_returns_zero():
     x, t = inputs()

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.func import jvp
 
+from nanogen import linear
 from nanogen.backbones import layers
-from nanogen.linear import Linear
+from nanogen.linear import Linear, Share, share_of
 
 OPERATOR = "mkldnn::_linear_pointwise"
 LARGE, SMALL = (4, 130, 64), (2, 3, 8)  # shapes of inputs
@@ -18,6 +19,13 @@ LARGE, SMALL = (4, 130, 64), (2, 3, 8)  # shapes of inputs
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this PyTorch was built without oneDNN"
 )
+
+
+@pytest.fixture(params=[Share(0, True), Share(0, False)], ids=["all", "but weights"])
+def onednn(request, monkeypatch) -> Share:
+    """Products by oneDNN, whatever the processor."""
+    monkeypatch.setattr(linear, "share_of", lambda _: request.param)
+    return request.param
 
 
 def layer_of(shape, bias=True) -> Linear:
@@ -54,7 +62,8 @@ def operators(function) -> list[str]:
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("kind", ["contiguous", "transposed", "sliced"])
 @pytest.mark.parametrize("shape", [LARGE, SMALL])
-def test_values_and_gradients_are_those_of_the_product(shape, kind, bias):
+@needs_onednn
+def test_values_and_gradients_are_those_of_the_product(onednn, shape, kind, bias):
     layer, x = layer_of(shape, bias), input_of(shape, kind)
     y = layer(x)
     along = torch.randn_like(y)
@@ -63,7 +72,8 @@ def test_values_and_gradients_are_those_of_the_product(shape, kind, bias):
         torch.testing.assert_close(value.double(), exact, rtol=1e-5, atol=1e-4)
 
 
-def test_sampling_has_the_same_values_as_training():
+@needs_onednn
+def test_sampling_has_the_same_values_as_training(onednn):
     layer, x = layer_of(LARGE), input_of(LARGE, "contiguous")
     with torch.no_grad():
         sampled = layer(x)
@@ -71,7 +81,8 @@ def test_sampling_has_the_same_values_as_training():
     assert sampled.grad_fn is None
 
 
-def test_gradients_of_frozen_weights_and_of_inputs_are_left_out():
+@needs_onednn
+def test_gradients_of_frozen_weights_and_of_inputs_are_left_out(onednn):
     layer, x = layer_of(LARGE), input_of(LARGE, "contiguous")
     layer.requires_grad_(False)
     layer(x).sum().backward()
@@ -84,10 +95,33 @@ def test_gradients_of_frozen_weights_and_of_inputs_are_left_out():
 
 
 @needs_onednn
-def test_this_pytorch_still_has_the_fast_product_and_only_large_layers_use_it():
+def test_this_pytorch_still_has_the_fast_product_and_only_large_layers_use_it(monkeypatch):
+    monkeypatch.setattr(linear, "share_of", lambda _: linear.ALL)
     large, small = (layer_of(shape) for shape in (LARGE, SMALL))
     assert OPERATOR in operators(lambda: large(input_of(LARGE, "contiguous")).sum().backward())
     assert OPERATOR not in operators(lambda: small(input_of(SMALL, "contiguous")).sum().backward())
+
+
+@needs_onednn
+@pytest.mark.parametrize(
+    ("vendor", "family", "multiplications", "for_weights"),
+    [
+        ("AuthenticAMD", 26, 2e6, True),  # Zen 5
+        ("AuthenticAMD", 25, 2e8, False),  # Zen 3 and 4
+        ("GenuineIntel", 6, None, False),
+        ("AuthenticAMD", None, None, False),
+    ],
+)
+def test_the_processor_determines_what_onednn_computes(
+    tmp_path, vendor, family, multiplications, for_weights
+):
+    lines = ["processor\t: 0", f"vendor_id\t: {vendor}", f"cpu family\t: {family}", "model\t\t: 17"]
+    if family is not None:
+        (tmp_path / "cpuinfo").write_text("\n".join(lines))
+    share = share_of(tmp_path / "cpuinfo")
+    assert share.gradients_of_weights == for_weights
+    assert not share.least <= 1e5
+    assert (share.least <= (multiplications or 1e18)) == (multiplications is not None)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

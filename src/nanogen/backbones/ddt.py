@@ -39,9 +39,7 @@ class DecoderBlock(nn.Module):
     def forward(self, x: Tensor, s: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         """Map ``x`` (B, T, D) to the same shape; ``s`` (B, T, D) has already passed through a SiLU."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(s).chunk(6, dim=-1)
-        x = torch.addcmul(
-            x, gate1, self.attention(modulate(self.norm1(x), shift1, scale1), angles, None)
-        )
+        x = torch.addcmul(x, gate1, self.attention(modulate(self.norm1(x), shift1, scale1), angles))
         return torch.addcmul(x, gate2, self.mlp(modulate(self.norm2(x), shift2, scale2)))
 
 

@@ -57,8 +57,11 @@ class EncoderBlock(nn.Module):
         self.attention = Attention(width, heads)
         self.mlp = SwiGLU(width, mlp_ratio)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        x = x + self.attention(self.norm1(x), angles, mask)
+    def forward(
+        self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int
+    ) -> Tensor:
+        """Map ``x`` (B, T, D) to the first ``count`` tokens of the output, (B, count, D)."""
+        x = x[:, :count] + self.attention(self.norm1(x), angles, mask, count)
         return x + self.mlp(self.norm2(x))
 
 
@@ -195,8 +198,10 @@ class InContextEncoder(nn.Module):
             mask = F.pad(mask, (sequence.shape[1] - mask.shape[1], 0), value=True)[:, None, None]
         angles = self.encoder_rotary.angles(self.prefix, sequence.shape[1] - count)
         seen: dict[int | None, Tensor] = {}
-        for depth, block in enumerate(self.encoder, 1):
-            sequence = block(sequence, angles, mask)
+        # All tokens attend and are attended to, but after the last block only the image's are used.
+        counts = [sequence.shape[1]] * (len(self.encoder) - 1) + [count]
+        for depth, (block, left) in enumerate(zip(self.encoder, counts, strict=True), 1):
+            sequence = block(sequence, angles, mask, left)
             if depth in (self.repa_depth, self.guidance_depth):
                 seen[depth] = sequence[:, :count]
         hidden = None if self.repa is None else self.repa(seen[self.repa_depth])
@@ -204,7 +209,7 @@ class InContextEncoder(nn.Module):
         if self.base is not None:
             shallow = F.silu(seen[self.guidance_depth] + time[:, None])
             base = self.output(*self.shallow_values(shallow, cells))
-        return Encoded(sequence[:, :count], time, hidden, base)
+        return Encoded(sequence, time, hidden, base)
 
     def shallow_values(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
         """Apply the second head, of internal guidance, to tokens ``x`` (B, [1 +] N, D)."""

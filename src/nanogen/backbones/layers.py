@@ -110,20 +110,26 @@ class Attention(nn.Module):
         self.k_norm = RMSNorm(width // heads)
         self.out = Linear(width, width)
 
-    def forward(self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """Map ``x`` (B, T, D) to the same shape.
+    def forward(
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor],
+        mask: Tensor | None = None,
+        count: int | None = None,
+    ) -> Tensor:
+        """Map ``x`` (B, T, D) to the first ``count`` tokens of the output, by default to all.
 
         ``mask`` (B, 1, 1, T) is true for tokens that may be attended to.
         """
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, F)
         if reverse_mode_on_cpu(qkv):
-            return self.out(self._fused(qkv, angles, mask))
+            return self.out(self._fused(qkv, angles, mask)[:, :count])
         if carried(qkv, self.q_norm.weight, self.k_norm.weight, *angles):
             q, k = self._with_tangents(qkv, angles)
         else:
             q, k = (part.transpose(1, 2) for part in (qkv[:, :, 0], qkv[:, :, 1]))
             q, k = rotate(self.q_norm(q), *angles), rotate(self.k_norm(k), *angles)
-        y = attention(q, k, qkv[:, :, 2].transpose(1, 2), mask)  # (B, H, T, F)
+        y = attention(q[:, :, :count], k, qkv[:, :, 2].transpose(1, 2), mask)  # (B, H, count, F)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def _with_tangents(self, qkv: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

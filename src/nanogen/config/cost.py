@@ -40,24 +40,26 @@ def forward_flops(stage: TrainStage) -> float:
         (image * values + feature) * width
         + times * width * (512 + width)
         + text * conditioner.tokens * width
-        + keys.encoder_depth * _block(sequence, width, keys.mlp_ratio)
+        + (keys.encoder_depth - 1) * _block(sequence, sequence, width, keys.mlp_ratio)
+        + _block(sequence, kept, width, keys.mlp_ratio)
     )
     if keys.kind == "lightning":  # a final Linear, no decoder
         return 2.0 * (multiplied + (image * values + feature) * width)
     deep = keys.decoder_width
     decoder = (
         2 * (image * values + feature) * deep
-        + keys.decoder_depth * (_block(kept, deep, keys.mlp_ratio) + kept * 6 * deep**2)
+        + keys.decoder_depth * (_block(kept, kept, deep, keys.mlp_ratio) + kept * 6 * deep**2)
         + kept * 2 * deep**2
         + (kept * width * deep if width != deep else 0)
     )
     return 2.0 * (multiplied + decoder)
 
 
-def _block(tokens: int, width: int, mlp_ratio: float) -> int:
-    """Multiply-adds of attention and SwiGLU over a sequence."""
+def _block(tokens: int, left: int, width: int, mlp_ratio: float) -> int:
+    """Multiply-adds of attention and SwiGLU over a sequence, of which ``left`` tokens are returned."""
     hidden = int(2 / 3 * mlp_ratio * width)
-    return tokens * (4 * width**2 + 3 * width * hidden) + 2 * tokens**2 * width
+    returned = left * (width**2 + 3 * width * hidden) + 2 * left * tokens * width
+    return tokens * 3 * width**2 + returned
 
 
 def training_flops(stage: TrainStage) -> float:
