@@ -17,6 +17,7 @@ from plain import PlainLearner, plain_network, plain_samples, randomise
 from torch.utils.flop_counter import FlopCounterMode
 from training_data import Data
 
+from nanogen.__main__ import collect_less_garbage
 from nanogen.backbones import Condition
 from nanogen.config import load_study, stages
 from nanogen.config.train_stage import TrainStage
@@ -113,6 +114,8 @@ class Worker:
         self.case, self.device, self.block = case, device, block
         self.ours = variant == "ours"
         self.spent: dict[str, float] = {}
+        if self.ours:
+            collect_less_garbage()
         if device.type == "cpu" and self.ours:
             keep_in_large_pages()
         self.before = self._memory()

@@ -145,7 +145,8 @@ def test_an_empty_prompt_equals_a_dropped_one():
     x, t = inputs()
     model = network("text")
     dropped = model.conditioner.dropped(text([2, 5, 1], 5), torch.ones(3, dtype=torch.bool))
-    empty = Condition(tokens=torch.zeros(3, 0, 12), mask=torch.zeros(3, 0, dtype=torch.bool))
+    empty = model.conditioner.null(text([2, 5, 1], 5))
+    assert empty.length == 0
     expected = model(x, t, empty).image
     assert expected.isfinite().all()
     torch.testing.assert_close(model(x, t, dropped).image, expected, atol=1e-5, rtol=1e-5)

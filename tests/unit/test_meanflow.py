@@ -44,6 +44,9 @@ class OneImage(nn.Module):
         def dropped(self, condition: Condition, where: torch.Tensor) -> Condition:
             return Condition(labels=condition.labels.masked_fill(where, -1))
 
+        def null(self, condition: Condition) -> Condition:
+            return Condition(labels=torch.full_like(condition.labels, -1))
+
     def __init__(self, x: torch.Tensor):
         super().__init__()
         self.x, self.conditioner = x, self.Conditioner()

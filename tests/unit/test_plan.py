@@ -131,6 +131,17 @@ def test_a_training_image_costs_about_one_teraflop():
     )
 
 
+def test_the_null_prompt_costs_no_tokens_and_the_null_class_what_others_do():
+    study = load_study("paper")
+    text, label = (
+        TrainStage.from_json(stages.train(study, "meanflow", task)) for task in ("t2i", "imagenet")
+    )
+    assert forward_flops(label, null=True) == forward_flops(label)
+    assert forward_flops(text, null=True) < 0.6 * forward_flops(text)
+    told, null = 3 + 0.25 * (2 + 1), 1
+    assert training_flops(text) == told * forward_flops(text) + null * forward_flops(text, null=True)
+
+
 @pytest.mark.slow
 def test_the_plan_of_the_paper_says_what_each_run_takes(capsys):
     assert main(["plan", "--study", "paper"]) == 0

@@ -174,6 +174,25 @@ def test_outside_the_interval_there_is_no_unconditional_pass(tiny):
     assert passes(2.0, (0.3, 0.6), grid, tiny) == [3, 3, 6, 6, 3]
 
 
+@torch.no_grad()
+def test_guidance_of_texts_costs_no_tokens_for_the_null_prompt(tiny):
+    """The null prompt has no tokens, so its pass is shorter; the velocities are those of masked ones."""
+    model = randomised(stages.train(tiny(), "jit", "t2i"))
+    lengths: list[int] = []
+    model.encoder[0].register_forward_hook(lambda _, inputs, output: lengths.append(inputs[0].shape[1]))
+    width = model.config["text_width"]
+    tokens = torch.randn(3, 5, width, generator=torch.Generator().manual_seed(1))
+    mask = torch.arange(5) < torch.tensor([[5], [2], [3]])
+    condition = Condition(tokens=tokens, mask=mask)
+    noise = noise_of(1, np.arange(3), (3, 32, 32))
+    identity = lambda output, x, t, t_eps: output  # noqa: E731
+    found = integrate(model, identity, noise, condition, [1.0, 0.0], Guidance(3.0))
+    assert lengths[0] - lengths[1] == 5
+    times, masked = torch.ones(3), Condition(tokens=tokens, mask=torch.zeros_like(mask))
+    told, null = (model(noise, times, c).image for c in (condition, masked))
+    torch.testing.assert_close(found, noise - (null + 3 * (told - null)), rtol=1e-4, atol=1e-4)
+
+
 def test_the_papers_interval_skips_the_passes_it_says():
     guidance = Guidance(2.0, (0.0, 0.9))
     for shift, skipped in ((48**0.5, 22), (4.0, 16), (1.0, 5)):  # of 50 steps
@@ -186,7 +205,7 @@ class Affine(torch.nn.Module):
 
     class conditioner:
         @staticmethod
-        def dropped(condition, where):
+        def null(condition):
             return Condition(labels=torch.ones_like(condition.labels))
 
     def forward(self, x, t, condition):

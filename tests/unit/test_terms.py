@@ -146,7 +146,7 @@ class Constant(torch.nn.Module):
 
     class conditioner:
         @staticmethod
-        def dropped(condition, where):
+        def null(condition):
             return Condition(labels=torch.ones_like(condition.labels))
 
     def forward(self, x, t, condition, cls=None):

@@ -40,6 +40,11 @@ class Condition:
         """Return the condition of some of the samples."""
         return Condition(*(None if v is None else v[rows] for v in vars(self).values()))
 
+    @property
+    def length(self) -> int:
+        """The number of the texts' tokens, padding included; 0 for labels."""
+        return 0 if self.tokens is None else self.tokens.shape[1]
+
     def followed_by(self, other: Condition) -> Condition:
         """Concatenate the conditions of two batches, which must have the same kind and length."""
         parts = zip(vars(self).values(), vars(other).values(), strict=True)
@@ -109,6 +114,11 @@ class LabelConditioner(nn.Module):
         assert condition.labels is not None
         return Condition(labels=condition.labels.masked_fill(where, self.classes))
 
+    def null(self, condition: Condition) -> Condition:
+        """Return the null class for every sample of ``condition``."""
+        assert condition.labels is not None
+        return Condition(labels=torch.full_like(condition.labels, self.classes))
+
 
 class TextConditioner(nn.Module):
     """RMS norm and a Linear from the text encoder's width; padding tokens are masked as keys."""
@@ -119,12 +129,18 @@ class TextConditioner(nn.Module):
         self.linear = Linear(text_width, width)
 
     def forward(self, condition: Condition) -> tuple[Tensor, Tensor | None]:
-        return self.linear(self.norm(condition.tokens)), condition.mask
+        return self.linear(self.norm(condition.tokens)), condition.mask if condition.length else None
 
     def dropped(self, condition: Condition, where: Tensor) -> Condition:
         """Replace the text with the null prompt, which has no tokens, where ``where`` (B,) is true."""
         assert condition.mask is not None
         return Condition(tokens=condition.tokens, mask=condition.mask & ~where[:, None])
+
+    def null(self, condition: Condition) -> Condition:
+        """Return the null prompt for every sample of ``condition``."""
+        assert condition.tokens is not None
+        assert condition.mask is not None
+        return Condition(tokens=condition.tokens[:, :0], mask=condition.mask[:, :0])
 
 
 Conditioning = LabelConditioner | TextConditioner

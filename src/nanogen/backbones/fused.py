@@ -117,17 +117,18 @@ class RotatedAttention(torch.autograd.Function):
         dboth = torch.empty_like(both, memory_format=torch.contiguous_format)
         dboth[:, :, 0], dboth[:, :, 1] = dq.transpose(1, 2), dk.transpose(1, 2)
         pairs(dboth).mul_(turns.conj())
-        # y = w x / rms(x): dx = (w dy - x mean(x w dy) / rms^2) / rms, dw = sum of dy x / rms.
-        product = both * dboth
-        share = (product * scales).sum(dim=-1, keepdim=True).mul_(inverse.square()).div_(-width)
-        dweights = product.mul_(inverse).sum(dim=(0, 1)).sum(dim=1)
-        torch.mul(dboth.mul_(scales).addcmul_(both, share), inverse, out=dqkv[:, :, :2])
+        # y = w x / rms(x): dw = sum of dy x / rms, dx = (w dy - x mean(w dy x / rms) / rms) / rms.
+        product = (both * dboth).mul_(inverse)
+        share = (product * scales).sum(dim=-1, keepdim=True).mul_(inverse)
+        dweights = product.sum(dim=(0, 1)).sum(dim=1)
+        dboth.mul_(scales).addcmul_(both, share, value=-1 / width)
+        torch.mul(dboth, inverse, out=dqkv[:, :, :2])
         return dqkv, dweights, None, None, None
 
 
 def pairs(x: Tensor) -> Tensor:
     """View neighbouring features (..., F) as complex numbers (..., F / 2), in the same memory."""
-    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
 
 
 class Short:

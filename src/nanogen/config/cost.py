@@ -15,17 +15,23 @@ STEP = 3.0  # in forward passes: one forward, and a backward pass of twice its o
 DERIVATIVE = 2.0  # in forward passes, of a forward-mode derivative: values and tangents
 
 
-def passes(objective: Objective) -> float:
-    """The cost of an average training step of an ``objective``, in forward passes."""
+def passes(objective: Objective) -> tuple[float, float]:
+    """Return the cost of an average training step of an ``objective``, in forward passes.
+
+    The second number is that of passes with the null condition.
+    """
     if objective.kind == "flow-matching":
-        return STEP
+        return STEP, 0.0
     share, guided = objective.meanflow.share, objective.meanflow.guided
-    # Guidance needs two velocities; a flow-matching step computes one of them anyway.
-    return STEP + share * DERIVATIVE + (1 + share if guided else 0)
+    # Guidance needs two velocities; a flow-matching step computes that with the condition anyway.
+    return STEP + share * DERIVATIVE + share * guided, 1.0 * guided
 
 
-def forward_flops(stage: TrainStage) -> float:
-    """Operations of one image's forward pass of the network that a ``train`` stage describes."""
+def forward_flops(stage: TrainStage, null: bool = False) -> float:
+    """Operations of one image's forward pass of the network that a ``train`` stage describes.
+
+    ``null`` counts a pass with the null condition: the null prompt has no tokens.
+    """
     keys, conditioner = stage.backbone, stage.conditioner
     channels, rows, columns = stage.latent
     width = keys.encoder_width
@@ -34,12 +40,13 @@ def forward_flops(stage: TrainStage) -> float:
     feature = stage.heads.cls_width or 0
     times = 2 if stage.objective.kind == "meanflow" else 1
     kept = image + (1 if feature else 0)  # the tokens that leave the encoder
-    sequence = kept + times * keys.time_tokens + conditioner.tokens
+    tokens = 0 if null and conditioner.kind == "text" else conditioner.tokens
+    sequence = kept + times * keys.time_tokens + tokens
     text = (stage.text_width or 0) if conditioner.kind == "text" else 0
     multiplied = (
         (image * values + feature) * width
         + times * width * (512 + width)
-        + text * conditioner.tokens * width
+        + text * tokens * width
         + (keys.encoder_depth - 1) * _block(sequence, sequence, width, keys.mlp_ratio)
         + _block(sequence, kept, width, keys.mlp_ratio)
     )
@@ -64,7 +71,8 @@ def _block(tokens: int, left: int, width: int, mlp_ratio: float) -> int:
 
 def training_flops(stage: TrainStage) -> float:
     """Operations per training image; frozen networks of added loss terms are not counted."""
-    return passes(stage.objective) * forward_flops(stage)
+    told, null = passes(stage.objective)
+    return told * forward_flops(stage) + null * forward_flops(stage, null=True)
 
 
 # Operations per image outside the backbone: decoding to 256 x 256 (an autoencoder of diffusers; an RAE's
@@ -79,8 +87,8 @@ def sampling_flops(stage: TrainStage, sampling: Sampling, guided: bool) -> float
     steps = [1 - step / sampling.steps for step in range(sampling.steps)]
     times = [shift * t / (1 + (shift - 1) * t) for t in steps]
     double = guided and sampling.guidance_scale != 1
-    taken = sum(2 if double and low <= t <= high else 1 for t in times)
-    return taken * forward_flops(stage)
+    null = sum(double and low <= t <= high for t in times)
+    return sampling.steps * forward_flops(stage) + null * forward_flops(stage, null=True)
 
 
 def gpu_hours(stage: TrainStage, tflops: float, utilisation: float) -> float:

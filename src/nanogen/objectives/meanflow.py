@@ -199,11 +199,12 @@ class MeanFlow:
         kappa, omega = self.guidance.kappa, self.guidance.omega
         if kappa == 0 and omega == 1:
             return v
-        null = conditioner.dropped(condition, torch.ones_like(dropped))
-        if v_c is None:  # both in one batch
+        null = conditioner.null(condition)
+        if v_c is None and condition.length == null.length:  # both in one batch
             twice = torch.cat([z, z]), torch.cat([t, t]), condition.followed_by(null)
             v_c, v_u = velocity(network, *twice).chunk(2)
         else:
+            v_c = velocity(network, z, t, condition) if v_c is None else v_c
             v_u = velocity(network, z, t, null)
         guided = v + kappa * (v_c - v_u) + (omega - 1) * (v - v_u)
         return torch.where(_per_sample(dropped | ~self.guidance.active(t)), v, guided)

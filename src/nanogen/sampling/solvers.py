@@ -98,20 +98,23 @@ class GuidedField:
         field: Field,
         condition: Condition,
         guidance: Guidance,
-        noise: Tensor,
         null: Condition | None = None,
     ):
         self.field, self.condition, self.guidance = field, condition, guidance
-        if null is None:
-            everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
-            null = field.model.conditioner.dropped(condition, everywhere)
-        self.both = condition.followed_by(null)
+        self.null = field.model.conditioner.null(condition) if null is None else null
+        # The null prompt has no tokens: in one batch with texts, it would cost as much as they do.
+        same = condition.length == self.null.length
+        self.both = condition.followed_by(self.null) if same else None
 
     def __call__(self, state: State, t: float) -> State:
         times = torch.full((len(state[0]),), t, device=state[0].device)
         internal = self.guidance.internal_at(t)
         if not self.guidance.active(t):
             return self.field(state, times, self.condition, internal[0])
+        if self.both is None:
+            conditional = self.field(state, times, self.condition, internal[0])
+            null = self.field(state, times, self.null, internal[1])
+            return moved(null, conditional, self.guidance.scale)
         doubled = [torch.cat([x, x]) for x in state]
         velocities = self.field(doubled, torch.cat([times, times]), self.both, *internal)
         conditional, null = _parts(velocities, 2)
@@ -184,7 +187,7 @@ def integrate(
     """
     state: State = [noise] if cls_noise is None else [noise, cls_noise]
     velocities = Field(model, to_velocity, t_eps)
-    field = GuidedField(velocities, condition, guidance, noise, null)
+    field = GuidedField(velocities, condition, guidance, null)
     for t, following in pairwise(grid):
         state = step(field, state, t, following)
     return state[0]
