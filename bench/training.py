@@ -1,11 +1,11 @@
 """Compare training and sampling with a straightforward baseline.
 
-    python bench/training.py [--suite cpu|gpu] [--quick] [--rounds 7] [--output FILE]
+    python bench/training.py [--suite cpu|gpu] [--quick] [--rounds N] [--output FILE]
 
 Every case is set up twice, with this project's code and with bench/plain.py, each in a separate process;
-the two take turns. Seconds of a step are medians over the turns with their range: processor time on a
-CPU, where one thread computes, and wall time on a GPU. `utilisation` is the share of the device's
-bfloat16 peak that the matrix products of a step reach. The suite `gpu` first checks results on the
+the two take turns, and so do MeanFlow and flow matching. Seconds of a step are medians over the turns
+with their range: processor time on a CPU, where one thread computes, and wall time on a GPU.
+`utilisation` is the share of the device's bfloat16 peak that a step's matrix products reach. The suite `gpu` first checks results on the
 device (bench/training_checks.py) and exits with status 1 if one is wrong; without a GPU it runs at a
 tiny size on the CPU. `--quick` runs two rounds at a tiny size.
 """
@@ -40,14 +40,16 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["training_cases"])
 RESULTS = Path(__file__).parent / "results"
 VARIANTS = ("ours", "plain")
+FLOW = "flow matching"  # whose steps MeanFlow's are compared with
 PARTS = ("data", "forward", "backward", "optimizer")
 # what: (limit relative to the baseline's time, size, work)
 BARS = {
-    "nano training": (0.80, "nano", "flow matching"),
-    "middle training": (0.90, "middle", "flow matching"),
+    "nano training": (0.80, "nano", FLOW),
+    "middle training": (0.90, "middle", FLOW),
     "sampling": (0.70, "nano", "sampling"),
 }
 BLOCK = 0.5  # seconds of a turn
+ROUNDS = {"cpu": 11, "gpu": 7}
 DERIVATIVE, MEAN = 2.4, 2.0  # limits of MeanFlow's steps, in steps of flow matching
 
 
@@ -106,12 +108,15 @@ def rows_of(case: Case, rounds: int, device: str) -> list[dict[str, Any]]:
     """Return one row or, for MeanFlow, one per kind of step."""
     block = BLOCK if case.size != "tiny" else 0.0
     workers = {variant: Remote(case, variant, device, block) for variant in VARIANTS}
-    kinds = ("flow", "derivative") if case.work == "meanflow" else ("",)
+    kinds = ("",)
+    if case.work == "meanflow":
+        kinds = ("flow", "derivative")
+        workers[FLOW] = Remote(replace(case, work=FLOW), "ours", device, block)
     measured: dict[tuple[str, str], list[dict[str, float]]] = {}
     for turn in range(rounds + 1):
         for kind in kinds:
             for variant, worker in workers.items():
-                found = worker.ask(f"measure {kind}")
+                found = worker.ask(f"measure {'' if variant == FLOW else kind}")
                 if turn:  # the first turn loads and compiles
                     measured.setdefault((kind, variant), []).append(found)
     about = {variant: worker.ask("about") for variant, worker in workers.items()}
@@ -126,6 +131,10 @@ def rows_of(case: Case, rounds: int, device: str) -> list[dict[str, Any]]:
         row |= {key: value for key, value in about["ours"].items() if key != "mebibytes"}
         row |= {"seconds": spread([x["whole"] for x in ours])}
         row |= {"seconds_plain": spread([x["whole"] for x in plain]), "ratio": spread(ratios)}
+        if compared := measured.get((kind, FLOW)):
+            row |= {
+                "steps": spread([a["whole"] / b["whole"] for a, b in zip(ours, compared, strict=True)])
+            }
         row |= {"images_per_second": images / row["seconds"][0]}
         row |= {"mib": about["ours"]["mebibytes"], "mib_plain": about["plain"]["mebibytes"]}
         row |= {part: median(x.get(part, 0.0) for x in ours) for part in PARTS if "data" in ours[0]}
@@ -142,7 +151,7 @@ def spread(values: Sequence[float]) -> list[float]:
 def utilisation(case: Case, seconds: float, device: str) -> dict[str, float]:
     name = torch.cuda.get_device_name() if device == "cuda" else ""
     peak = peak_of(name)
-    if not peak or case.work != "flow matching":
+    if not peak or case.work != FLOW:
         return {}
     return {"utilisation": flops(case) / seconds / peak}
 
@@ -178,15 +187,13 @@ def verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
             if (row["size"], row["work"], row["source"]) == (size, work, "cache"):
                 what = f"{name}, {row['condition']}"
                 lines.append(held(what, row["ratio"][0], bar, "of the baseline's time"))
-    for derivative in (row for row in rows if row["kind"] == "derivative"):
-        size, own = derivative["size"], derivative["seconds"][0]
-        alike = [r for r in rows if r["size"] == size and r["condition"] == "labels"]
-        flow = next(r["seconds"][0] for r in alike if r["work"] == "flow matching")
-        other = next(r["seconds"][0] for r in alike if r["kind"] == "flow")
-        step = "steps of flow matching"
-        lines.append(held(f"{size}, MeanFlow's derivative step", own / flow, DERIVATIVE, step))
-        mean = (0.25 * own + 0.75 * other) / flow  # a quarter of a run's steps takes the derivative
-        lines.append(held(f"{size}, MeanFlow's mean step", mean, MEAN, step))
+    steps = {(row["size"], row["kind"]): row["steps"][0] for row in rows if "steps" in row}
+    for size in dict.fromkeys(size for size, _ in steps):
+        derivative, flow = steps[size, "derivative"], steps[size, "flow"]
+        unit = "steps of flow matching"
+        lines.append(held(f"{size}, MeanFlow's derivative step", derivative, DERIVATIVE, unit))
+        mean = 0.25 * derivative + 0.75 * flow  # a quarter of a run's steps takes the derivative
+        lines.append(held(f"{size}, MeanFlow's mean step", mean, MEAN, unit))
     return lines
 
 
@@ -201,17 +208,20 @@ def about(device: str, threads: int) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The CPU's name."""
+    """The CPU's name, with its family and model: virtual machines shorten the name."""
     info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
-    return found[1] if found else platform.machine()
+    described = info.read_text() if info.exists() else ""
+    keys = ("model name", "cpu family", "model")
+    found = [re.search(rf"^{key}\s*: (.*)", described, re.MULTILINE) for key in keys]
+    name, family, model = (match[1] if match else "" for match in found)
+    return f"{name} family {family} model {model}" if name else platform.machine()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--suite", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--quick", action="store_true", help="two rounds at a tiny size")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default: 7)")
+    parser.add_argument("--rounds", type=int, help="turns of each (default: 11, on a GPU 7)")
     parser.add_argument("--sizes", nargs="+", choices=list(SIZES), help="default: the suite's")
     parser.add_argument("--output", type=Path, help="default: bench/results/<device>.json")
     args = parser.parse_args()
@@ -223,7 +233,7 @@ def main() -> None:
     checked = checks(sizes[-1], torch.device(device)) if args.suite == "gpu" else []
     for check in checked:
         print(check, flush=True)
-    rounds = 2 if tiny else args.rounds
+    rounds = 2 if tiny else args.rounds or ROUNDS[args.suite]
     rows = [row for case in cases_of(args.suite, sizes) for row in rows_of(case, rounds, device)]
     bars = verdicts(rows)
     print("\n".join([table(rows), "", *bars]))

@@ -46,6 +46,7 @@ class Learner:
             compile_blocks(self.model)
         # Before the EMA is created: this makes the weights equal on all processes.
         self.wrapped = parallel(self.model, group, execution.sharding)
+        self.parameters = list(self.model.parameters())
         self.ema = EMA(self.model, training.ema, training.ema_warmup)
         self.optimizer = optimizer_of(self.model, self.keys)
         self.learned = checkpoint.Learned(self.model, self.optimizer, self.ema)
@@ -91,7 +92,7 @@ class Learner:
             parameters["lr"] = rate
         parts = batch.parts(self.micro_batch)
         losses = [self._add_gradients(part, len(parts), part is not parts[-1]) for part in parts]
-        norm = whole(clip_grad_norm_(self.model.parameters(), self.keys.clip))
+        norm = whole(clip_grad_norm_(self.parameters, self.keys.clip))
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(step)
