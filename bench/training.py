@@ -5,9 +5,9 @@
 Every case is set up twice, with this project's code and with bench/plain.py, each in a separate process;
 the two take turns, and so do MeanFlow and flow matching. Seconds of a step are medians over the turns
 with their range: processor time on a CPU, where one thread computes, and wall time on a GPU.
-`utilisation` is the share of the device's bfloat16 peak that a step's matrix products reach. The suite `gpu` first checks results on the
-device (bench/training_checks.py) and exits with status 1 if one is wrong; without a GPU it runs at a
-tiny size on the CPU. `--quick` runs two rounds at a tiny size.
+`utilisation` is the share of the device's bfloat16 peak that a step's matrix products reach. The suite
+`gpu` first checks results on the device (bench/training_checks.py) and exits with status 1 if one is
+wrong; without a GPU it runs at a tiny size on the CPU. `--quick` runs two rounds at a tiny size.
 """
 
 from __future__ import annotations
