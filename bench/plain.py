@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from torch.autograd.forward_ad import unpack_dual
 from torch.nn.utils import clip_grad_norm_
 
 from nanogen.backbones import Condition, InContextEncoder, build
+from nanogen.backbones.ddt import DecoderBlock
 from nanogen.backbones.encoder import EncoderBlock
 from nanogen.backbones.layers import Attention, Linear, RMSNorm, SwiGLU
 from nanogen.config.train_stage import TrainStage
@@ -73,7 +75,6 @@ class PlainAttention(nn.Module):
         x: Tensor,
         angles: tuple[Tensor, Tensor],
         mask: Tensor | None = None,
-        count: int | None = None,
     ) -> Tensor:
         q, k, v = (
             part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q, self.k, self.v)
@@ -99,7 +100,21 @@ class PlainBlock(nn.Module):
     def forward(
         self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int
     ) -> Tensor:
-        return self.layers(x, angles, mask, x.shape[1])[:, :count]
+        x = x + self.layers.attention(self.layers.norm1(x), angles, mask)
+        return (x + self.layers.mlp(self.layers.norm2(x)))[:, :count]
+
+
+class PlainDecoderBlock(nn.Module):
+    def __init__(self, block: DecoderBlock):
+        super().__init__()
+        self.layers = made_plain(block)
+
+    def forward(self, x: Tensor, s: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.layers.modulation(s).chunk(6, dim=-1)
+        y = self.layers.norm1(x) * (1 + scale1) + shift1
+        x = x + gate1 * self.layers.attention(y, angles)
+        y = self.layers.norm2(x) * (1 + scale2) + shift2
+        return x + gate2 * self.layers.mlp(y)
 
 
 class PlainGate(nn.Module):
@@ -114,6 +129,7 @@ class PlainGate(nn.Module):
 
 PLAIN = {
     EncoderBlock: PlainBlock,
+    DecoderBlock: PlainDecoderBlock,
     RMSNorm: Norm,
     Attention: PlainAttention,
     SwiGLU: PlainGate,
@@ -121,7 +137,7 @@ PLAIN = {
 }
 
 
-def made_plain(module: nn.Module) -> nn.Module:
+def made_plain(module: Any) -> Any:
     """Replace the layers of a network with plain ones, in place."""
     for name, child in module.named_children():
         plain = PLAIN.get(type(child))

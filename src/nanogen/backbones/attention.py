@@ -9,12 +9,12 @@ Shapes: B batch, H heads, T tokens, F features per head.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
+
+from nanogen.backbones.tangents import dual, stacked
 
 QUERIES = 128  # queries per block: the largest intermediate is (B, H, QUERIES, T)
 
@@ -27,11 +27,21 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     and reverse-mode differentiation through it is not supported.
     """
     if any(unpack_dual(x).tangent is not None for x in (q, k, v)):
-        if q.shape[-2] <= QUERIES and _exact(q):
-            # Products copy other layouts, and each of q, k, v enters two.
-            return _ShortForwardMode.apply(q.contiguous(), k.contiguous(), v.contiguous(), mask)[0]
-        return _ForwardMode.apply(q, k, v, mask)
+        return dual(attention_with_tangent(stacked(q), stacked(k), stacked(v), mask))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def attention_with_tangent(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute `attention` for stacked values and tangents (2, B, H, T, F)."""
+    if q.shape[-2] <= QUERIES and _exact(q):
+        return _short(q.contiguous(), k.contiguous(), v.contiguous(), mask)
+    made = F.scaled_dot_product_attention(q[0], k[0], v[0], attn_mask=mask)
+    # Use float32 under autocast too: rounded scores would change every weight by several per cent.
+    exact = torch.promote_types(q.dtype, torch.float32)
+    with torch.autocast(q.device.type, enabled=False):
+        (q, dq), (k, dk), (v, dv) = (x.to(exact) for x in (q, k, v))
+        moved = tangent(q, k, v, made.to(exact), dq, dk, dv, mask)
+    return torch.stack([made, moved.to(made.dtype)])
 
 
 def _exact(q: Tensor) -> bool:
@@ -39,25 +49,13 @@ def _exact(q: Tensor) -> bool:
     return not torch.is_autocast_enabled(q.device.type) and q.dtype in (torch.float32, torch.float64)
 
 
-class _ShortForwardMode(torch.autograd.Function):
-    """Attention and its weights (B, H, T, T), which the explicit forward-mode derivative uses again."""
-
-    @staticmethod
-    def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        weights = _weights(q, k, mask)
-        return weights @ v, weights
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
-        (q, k, v, _), (made, weights) = inputs, output
-        ctx.mark_non_differentiable(weights)
-        ctx.save_for_forward(q, k, v, made, weights)
-
-    @staticmethod
-    def jvp(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor, _: None) -> tuple[Tensor, None]:
-        q, k, v, made, weights = ctx.saved_tensors
-        dscores = (dq @ k.transpose(-2, -1)).add_(q @ dk.transpose(-2, -1)).mul_(q.shape[-1] ** -0.5)
-        return _along(weights, dscores, v, dv, made), None
+def _short(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Keep all weights, which the value and the tangent share. Arguments are contiguous."""
+    (q, dq), (k, dk), (v, dv) = q, k, v
+    weights = _weights(q, k, mask)
+    made = weights @ v
+    dscores = (dq @ k.transpose(-2, -1)).add_(q @ dk.transpose(-2, -1)).mul_(q.shape[-1] ** -0.5)
+    return torch.stack([made, _along(weights, dscores, v, dv, made)])
 
 
 def _weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
@@ -73,28 +71,6 @@ def _along(weights: Tensor, dscores: Tensor, v: Tensor, dv: Tensor, output: Tens
     changes = weights * dscores
     lost = changes.sum(dim=-1, keepdim=True)
     return (weights @ dv).add_(changes @ v).addcmul_(lost, output, value=-1)
-
-
-class _ForwardMode(torch.autograd.Function):
-    """Attention with an explicit forward-mode derivative."""
-
-    @staticmethod
-    def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor | None, ...], output: Tensor) -> None:
-        ctx.save_for_forward(*inputs, output)
-
-    @staticmethod
-    def jvp(ctx: Any, dq: Tensor, dk: Tensor, dv: Tensor, _: None) -> Tensor:
-        q, k, v, mask, output = ctx.saved_tensors
-        # Use float32 under autocast too: rounded scores would change every weight by several per cent.
-        exact = torch.promote_types(q.dtype, torch.float32)
-        with torch.autocast(q.device.type, enabled=False):
-            parts = [x.to(exact) for x in (q, k, v, output, dq, dk, dv)]
-            q, k, v, made, dq, dk, dv = parts
-            return tangent(q, k, v, made, dq, dk, dv, mask).to(output.dtype)
 
 
 def tangent(

@@ -24,6 +24,7 @@ from nanogen.backbones.layers import (
     patch_embedding,
     zero_linear,
 )
+from nanogen.backbones.tangents import added_product, carried, dual, modulated, stacked
 
 
 class DecoderBlock(nn.Module):
@@ -38,9 +39,20 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, s: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         """Map ``x`` (B, T, D) to the same shape; ``s`` (B, T, D) has already passed through a SiLU."""
+        if carried(x, self.parameters()):
+            return dual(self.with_tangent(stacked(x), stacked(s), angles))
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(s).chunk(6, dim=-1)
         x = torch.addcmul(x, gate1, self.attention(modulate(self.norm1(x), shift1, scale1), angles))
         return torch.addcmul(x, gate2, self.mlp(modulate(self.norm2(x), shift2, scale2)))
+
+    def with_tangent(self, x: Tensor, s: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+        """Compute ``forward`` for stacked values and tangents, each (2, B, T, D)."""
+        parts = self.modulation.with_tangent(s).chunk(6, dim=-1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = parts
+        y = modulated(self.norm1.with_tangent(x), shift1, scale1)
+        x = added_product(x, self.attention.with_tangent(y, angles), gate1)
+        y = modulated(self.norm2.with_tangent(x), shift2, scale2)
+        return added_product(x, self.mlp.with_tangent(y), gate2)
 
 
 class DDT(InContextEncoder):

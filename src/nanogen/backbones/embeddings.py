@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nanogen.backbones.layers import Linear, RMSNorm
-from nanogen.backbones.tangents import Waves, carried
+from nanogen.backbones.tangents import carried, dual, moving_waves, stacked, waves
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,13 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``t`` (B,) in [0, 1] to the base embedding (B, D) and tokens (B, tokens, D)."""
-        waves = Waves.apply if carried(t, self.frequencies) else Waves.forward
-        base = self.mlp(waves(t.float(), self.frequencies))
+        base = self.mlp(self._waves(t.float()))
         return base, self.tokens + base[:, None]
+
+    def _waves(self, t: Tensor) -> Tensor:
+        if carried(t, (self.frequencies,)):
+            return dual(moving_waves(stacked(t), self.frequencies))
+        return waves(t, self.frequencies)
 
 
 class LabelConditioner(nn.Module):

@@ -26,6 +26,7 @@ from nanogen.backbones.embeddings import (
 )
 from nanogen.backbones.final import Final, Readout
 from nanogen.backbones.layers import Attention, Linear, RMSNorm, Rotary2D, SwiGLU, patch_embedding
+from nanogen.backbones.tangents import carried, dual, stacked
 from nanogen.config.schema import Conditioner
 from nanogen.config.section import read
 
@@ -61,8 +62,18 @@ class EncoderBlock(nn.Module):
         self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int
     ) -> Tensor:
         """Map ``x`` (B, T, D) to the first ``count`` tokens of the output, (B, count, D)."""
+        if carried(x, self.parameters()):
+            return dual(self.with_tangent(stacked(x), angles, mask, count))
         x = x[:, :count] + self.attention(self.norm1(x), angles, mask, count)
         return x + self.mlp(self.norm2(x))
+
+    def with_tangent(
+        self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int
+    ) -> Tensor:
+        """Compute ``forward`` for stacked values and tangents, (2, B, T, D) to (2, B, count, D)."""
+        attended = self.attention.with_tangent(self.norm1.with_tangent(x), angles, mask, count)
+        x = x[:, :, :count] + attended
+        return x + self.mlp.with_tangent(self.norm2.with_tangent(x))
 
 
 class ClsToken(nn.Module):

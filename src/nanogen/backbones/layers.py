@@ -4,6 +4,8 @@ Each module draws its own initial weights, with the distributions of the authors
 torch's default, weight and bias uniform within 1 / sqrt(inputs), unless a function of this module
 creates it. Fused projections have the same distribution as separate ones.
 
+``with_tangent`` is ``forward`` for values and tangents stacked as in `nanogen.backbones.tangents`.
+
 Shapes: B batch, T tokens, D width, H heads, F = D / H features per head.
 """
 
@@ -14,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nanogen import linear
-from nanogen.backbones.attention import attention
-from nanogen.backbones.fused import GatedSiLU, RMSNormed, RotatedAttention
-from nanogen.backbones.tangents import Gated, Normed, Projected, Turned, carried, rotate
+from nanogen.backbones.attention import attention, attention_with_tangent
+from nanogen.backbones.fused import GatedSiLU, RMSNormed, RotatedAttention, pairs
+from nanogen.backbones.tangents import carried, dual, gated, normed, projected, rotate, stacked
 from nanogen.linear import reverse_mode_on_cpu
 
 
@@ -24,9 +26,12 @@ class Linear(linear.Linear):
     """A Linear with a cheaper forward-mode derivative."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if carried(x, self.weight, self.bias):
-            return Projected.apply(x, self.weight, self.bias)
+        if carried(x, (self.weight, self.bias)):
+            return dual(self.with_tangent(stacked(x)))
         return super().forward(x)
+
+    def with_tangent(self, x: Tensor) -> Tensor:
+        return projected(x, self.weight, self.bias)
 
 
 def zero_linear(inputs: int, outputs: int) -> Linear:
@@ -56,9 +61,12 @@ class RMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if reverse_mode_on_cpu(x):
             return RMSNormed.apply(x, self.weight, self.eps)
-        if carried(x, self.weight):
-            return Normed.apply(x.float(), self.weight, self.eps)[0].to(x.dtype)
+        if carried(x, (self.weight,)):
+            return dual(self.with_tangent(stacked(x)))
         return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
+
+    def with_tangent(self, x: Tensor) -> Tensor:
+        return normed(x.float(), self.weight, self.eps).to(x.dtype)
 
 
 class Rotary2D(nn.Module):
@@ -124,31 +132,40 @@ class Attention(nn.Module):
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, F)
         if reverse_mode_on_cpu(qkv):
             return self.out(self._fused(qkv, angles, mask)[:, :count])
-        if carried(qkv, self.q_norm.weight, self.k_norm.weight, *angles):
-            q, k = self._with_tangents(qkv, angles)
-        else:
-            q, k = (part.transpose(1, 2) for part in (qkv[:, :, 0], qkv[:, :, 1]))
-            q, k = rotate(self.q_norm(q), *angles), rotate(self.k_norm(k), *angles)
+        q, k = (part.transpose(1, 2) for part in (qkv[:, :, 0], qkv[:, :, 1]))
+        q, k = rotate(self.q_norm(q), *angles), rotate(self.k_norm(k), *angles)
         y = attention(q[:, :, :count], k, qkv[:, :, 2].transpose(1, 2), mask)  # (B, H, count, F)
         return self.out(y.transpose(1, 2).flatten(2))
 
-    def _with_tangents(self, qkv: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Compute normalised and rotated queries and keys, each (B, H, T, F), with their tangents."""
+    def with_tangent(
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor],
+        mask: Tensor | None = None,
+        count: int | None = None,
+    ) -> Tensor:
+        qkv = self.qkv.with_tangent(x).unflatten(-1, (3, self.heads, -1))  # (2, B, T, 3, H, F)
         weights = torch.stack([self.q_norm.weight, self.k_norm.weight])[:, None]
-        both = qkv[:, :, :2]  # (B, T, 2, H, F)
-        both = Normed.apply(both.float(), weights, self.q_norm.eps)[0].to(qkv.dtype)
-        both = Turned.apply(both, *(part[:, None, None] for part in angles))
-        return both[:, :, 0].transpose(1, 2), both[:, :, 1].transpose(1, 2)
+        both = normed(qkv[:, :, :, :2].float(), weights, self.q_norm.eps)
+        pairs(both).mul_(_turns(angles)[:, None, None])
+        q, k = both.to(qkv.dtype).transpose(2, 4).unbind(3)  # (2, B, H, T, F)
+        y = attention_with_tangent(q[:, :, :, :count], k, qkv[:, :, :, 2].transpose(2, 3), mask)
+        return self.out.with_tangent(y.transpose(2, 3).flatten(3))
 
     def _fused(self, qkv: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
         """Compute what is between both projections: (B, T, 3, H, F) -> (B, T, D)."""
         weights = torch.stack([self.q_norm.weight, self.k_norm.weight])
-        cos, sin = (x.to(qkv.dtype) for x in angles)
-        turns = torch.complex(cos[:, ::2], sin[:, 1::2])
+        turns = _turns((angles[0].to(qkv.dtype), angles[1].to(qkv.dtype)))
         bias = None
         if mask is not None:
             bias = torch.zeros_like(mask, dtype=qkv.dtype).masked_fill_(~mask, -torch.inf)
         return RotatedAttention.apply(qkv, weights, turns, bias, self.q_norm.eps)
+
+
+def _turns(angles: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the complex numbers (T, F / 2) that rotate pairs of features."""
+    cos, sin = angles
+    return torch.complex(cos[:, ::2], sin[:, 1::2])
 
 
 class SwiGLU(nn.Module):
@@ -164,7 +181,8 @@ class SwiGLU(nn.Module):
         both = self.gate_value(x)
         if reverse_mode_on_cpu(both):
             return self.out(GatedSiLU.apply(both))
-        if carried(both):
-            return self.out(Gated.apply(both)[0])
         gate, value = both.chunk(2, dim=-1)
         return self.out(F.silu(gate) * value)
+
+    def with_tangent(self, x: Tensor) -> Tensor:
+        return self.out.with_tangent(gated(self.gate_value.with_tangent(x)))

@@ -1,134 +1,102 @@
-"""Layers of the transformer with explicit forward-mode derivatives, which MeanFlow needs.
+"""Layers of the transformer on a value and its tangent, which MeanFlow needs.
 
-PyTorch computes the tangent of a layer operation by operation, and also for weights, which have no
-tangent here: a Linear adds products with zeros, and a norm takes ten passes. Attention is in
-`nanogen.backbones.attention`. Values are those of the formulas in `nanogen.backbones.layers`.
-Reverse-mode differentiation through these functions is not supported.
+PyTorch's forward mode computes the tangent of a layer operation by operation, and also for weights,
+which have no tangent here: a Linear adds products with zeros, and a norm takes ten passes. In a small
+network, launching these operations takes longer than computing them. The functions of this module take
+and return values and tangents stacked in one tensor: x[0] is the value, x[1] the tangent. What is linear
+in x is then one operation.
+
+The values are those of the formulas in `nanogen.backbones.layers`. Attention is in
+`nanogen.backbones.attention`. Reverse-mode differentiation is not supported.
+
+Shapes: (2, ...) with ... as in the layer.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
+from torch.autograd.forward_ad import make_dual, unpack_dual
 
 from nanogen.backbones.fused import inverse_rms
 from nanogen.linear import linear
 
+aten = torch.ops.aten
 
-def carried(x: Tensor, *constants: Tensor) -> bool:
+
+def carried(x: Tensor, constants: Iterable[Tensor | None]) -> bool:
     """Whether ``x`` carries a tangent (`torch.autograd.forward_ad`) and the constants do not."""
-    return unpack_dual(x).tangent is not None and all(unpack_dual(c).tangent is None for c in constants)
+    return unpack_dual(x).tangent is not None and all(
+        constant is None or unpack_dual(constant).tangent is None for constant in constants
+    )
 
 
-class Part(torch.autograd.Function):
-    """Base class of functions of one tensor and of constants; subclasses define ``forward``, ``jvp``."""
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        ctx.set_materialize_grads(False)  # constants have no tangents
-        ctx.save_for_forward(*(x for x in inputs if isinstance(x, Tensor)))
-
-    def __init_subclass__(cls) -> None:
-        # `apply` asks for the signature at every call
-        cls.forward.__signature__ = inspect.signature(cls.forward)  # type: ignore[attr-defined]
+def stacked(x: Tensor) -> Tensor:
+    """Stack the value and the tangent of a tensor; without a tangent, it is zero."""
+    value, tangent = unpack_dual(x)
+    return torch.stack([value, torch.zeros_like(value) if tangent is None else tangent])
 
 
-class Projected(Part):
-    """``apply(x, weight, bias)``: a Linear."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return linear(x, weight, bias)
-
-    @staticmethod
-    def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
-        _, weight, _ = ctx.saved_tensors
-        return linear(dx, weight)
+def dual(x: Tensor) -> Tensor:
+    """Invert `stacked`: return x[0] with the tangent x[1]."""
+    return make_dual(x[0], x[1])
 
 
-class Normed(Part):
-    """``apply(x, weight, eps)``: an RMS norm over the last dimension, and r = 1 / rms(x), (..., 1).
+def projected(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A Linear: x weight^T + bias for x (2, ..., K) and weight (N, K)."""
+    y = linear(x, weight)
+    if bias is not None:
+        y[0].add_(bias)
+    return y
 
-    ``weight`` broadcasts to ``x``.
+
+def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """An RMS norm over the last dimension; ``weight`` broadcasts to x[0].
+
+    The tangent of n = x / rms(x) is dx / rms(x) - n mean(n dx / rms(x)).
     """
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-        inverse = inverse_rms(x, eps)
-        return (x * inverse).mul_(weight), inverse
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        (x, weight, _), (_, inverse) = inputs, output
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(inverse)
-        ctx.save_for_forward(x, weight, inverse)
-
-    @staticmethod
-    def jvp(ctx: Any, dx: Tensor, *_: None) -> tuple[Tensor, None]:
-        """Return (dx - x r^2 mean(x dx)) r weight."""
-        x, weight, inverse = ctx.saved_tensors
-        share = (x * dx).mean(dim=-1, keepdim=True).mul_(inverse.square())
-        return torch.addcmul(dx, x, share, value=-1).mul_(inverse).mul_(weight), None
+    y = x * inverse_rms(x[0], eps)
+    share = (y[0] * y[1]).mean(dim=-1, keepdim=True)
+    y[1].addcmul_(y[0], share, value=-1)
+    return y.mul_(weight)
 
 
-class Turned(Part):
-    """``apply(x, cos, sin)``: `rotate`, which is linear in x."""
-
-    @staticmethod
-    def forward(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-        turned = pairs * torch.complex(cos[..., ::2], sin[..., 1::2])
-        return torch.view_as_real(turned).flatten(-2).to(x.dtype)
-
-    @staticmethod
-    def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
-        _, cos, sin = ctx.saved_tensors
-        return Turned.forward(dx, cos, sin)
+def gated(x: Tensor) -> Tensor:
+    """silu(gate) * value, where x (2, ..., 2 K) is gate and value side by side."""
+    gate, value = x.chunk(2, dim=-1)
+    y = F.silu(gate[0]) * value
+    y[1].addcmul_(aten.silu_backward(gate[1], gate[0]), value[0])
+    return y
 
 
-class Gated(Part):
-    """``apply(x)``: silu(gate) * value, and silu(gate), where x (..., 2 K) is gate and value."""
-
-    @staticmethod
-    def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        gate, value = x.chunk(2, dim=-1)
-        opened = F.silu(gate)
-        return opened * value, opened
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_forward(*inputs, output[1])
-
-    @staticmethod
-    def jvp(ctx: Any, dx: Tensor) -> tuple[Tensor, None]:
-        x, opened = ctx.saved_tensors
-        (gate, value), (dgate, dvalue) = x.chunk(2, dim=-1), dx.chunk(2, dim=-1)
-        opening = torch.ops.aten.silu_backward(dgate, gate)
-        return opening.mul_(value).addcmul_(opened, dvalue), None
+def added_product(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """x + a b."""
+    y = torch.addcmul(x, a, b[0])
+    y[1].addcmul_(a[0], b[1])
+    return y
 
 
-class Waves(Part):
-    """``apply(t, frequencies)``: sines, then cosines, of 2 pi t f, (B,) and (K,) to (B, 2 K)."""
+def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """x (1 + scale) + shift."""
+    return added_product(x + shift, x, scale)
 
-    @staticmethod
-    def forward(t: Tensor, frequencies: Tensor) -> Tensor:
-        angles = 2 * math.pi * t[:, None] * frequencies
-        return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
-    @staticmethod
-    def jvp(ctx: Any, dt: Tensor, _: None) -> Tensor:
-        t, frequencies = ctx.saved_tensors
-        sines, cosines = Waves.forward(t, frequencies).chunk(2, dim=-1)
-        rates = 2 * math.pi * dt[:, None] * frequencies
-        return torch.cat([cosines * rates, -sines * rates], dim=-1)
+def waves(t: Tensor, frequencies: Tensor) -> Tensor:
+    """Return sines, then cosines, of 2 pi t f, for t (B,) and f (K,): (B, 2 K)."""
+    angles = 2 * math.pi * t[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def moving_waves(t: Tensor, frequencies: Tensor) -> Tensor:
+    """`waves` of t (2, B)."""
+    sines, cosines = waves(t[0], frequencies).chunk(2, dim=-1)
+    rates = 2 * math.pi * t[1][:, None] * frequencies
+    moved = torch.cat([cosines * rates, -sines * rates], dim=-1)
+    return torch.stack([torch.cat([sines, cosines], dim=-1), moved])
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
