@@ -69,9 +69,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _large(x: Tensor, weight: Tensor) -> bool:
     return (
-        reverse_mode_on_cpu(x)  # first, so that a compiler does not specialise on the sizes
-        and x.dtype == weight.dtype == torch.float32
+        not torch.compiler.is_compiling()  # first, so that a compiler does not specialise on the sizes
         and x.numel() * weight.shape[0] >= share_of(PROCESSOR).least
+        and x.dtype == weight.dtype == torch.float32
+        and reverse_mode_on_cpu(x)
     )
 
 
