@@ -50,8 +50,8 @@ class RMSNormed(torch.autograd.Function):
         dx, dweight, _ = aten.native_layer_norm_backward(
             g, x, (width,), zero, inverse, weight, None, every
         )
-        taken = (g.view(-1, width) @ weight).view_as(inverse).mul_(inverse)
-        return dx.add_(taken, alpha=1 / width), dweight, None
+        taken = (g.view(-1, width) @ weight).view_as(inverse)
+        return dx.addcmul_(taken, inverse, value=1 / width), dweight, None
 
 
 class GatedSiLU(torch.autograd.Function):
