@@ -305,6 +305,44 @@ def test_a_method_without_the_studys_scale_is_refused(tmp_path, monkeypatch):
         load_run(study, "sdxl-vae", "imagenet")
 
 
+def test_a_models_file_differs_from_its_recipe_in_the_keys_it_has(tmp_path, monkeypatch):
+    shutil.copytree(yaml_files.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(yaml_files, "CONFIG", tmp_path / "config")
+    (tmp_path / "config/models/mine.yaml").write_text(
+        "kind: rae\nmodel_class: nanogen.RAE\nrecipe: rae\nencoder: dinov2-b\nscales:\n"
+        "  nano: {latent: [48, 4, 4], stage1: {terms: {mse: 5}}}\n"
+    )
+    study = load_study("nano")
+    mine, shared = load_model(study, "mine"), load_model(study, "rae-dinov2-b")
+    assert mine.stage1.terms.mse == 5 != shared.stage1.terms.mse
+    same = {"name": "mine", "stage1": mine.stage1}
+    assert shared.model_copy(update=same) == mine
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            "recipe: raee",
+            "unknown recipe 'raee'; did you mean 'rae'? (a recipe is a file config/recipes/",
+        ),
+        ("recipe: [rae]", "unknown recipe \"['rae']\""),
+        (
+            "stage1: {epoch: 2}\nrecipe: rae",
+            "models/mine.yaml: unknown key 'stage1.epoch'; did you mean",
+        ),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_named(tmp_path, monkeypatch, keys, said):
+    shutil.copytree(yaml_files.CONFIG, tmp_path / "config")
+    monkeypatch.setattr(yaml_files, "CONFIG", tmp_path / "config")
+    model = f"kind: rae\nmodel_class: nanogen.RAE\nencoder: dinov2-b\n{keys}\nscales: {{nano: }}\n"
+    (tmp_path / "config/models/mine.yaml").write_text(model)
+    with pytest.raises(UserError) as caught:
+        load_model(load_study("nano"), "mine")
+    assert said in str(caught.value)
+
+
 def test_a_model_given_by_a_path_must_be_there(tmp_path):
     given = f"models: {{sd-vae-mse: {{source: path, path: {tmp_path / 'vae'}}}}}"
     with pytest.raises(UserError, match=r"models.sd-vae-mse.path: folder .*vae does not exist"):

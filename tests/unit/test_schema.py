@@ -12,9 +12,17 @@ from nanogen.cli import main
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 SCHEMAS = CONFIG / "schema"
 FILES = sorted(
-    path for kind in ("studies", "methods", "tasks", "models") for path in CONFIG.glob(f"{kind}/*.yaml")
+    path
+    for kind in ("studies", "methods", "tasks", "models", "recipes")
+    for path in CONFIG.glob(f"{kind}/*.yaml")
 )
-KIND = {"studies": "study", "methods": "method", "tasks": "task", "models": "model"}
+KIND = {
+    "studies": "study",
+    "methods": "method",
+    "tasks": "task",
+    "models": "model",
+    "recipes": "recipe",
+}
 
 
 def validator(kind: str) -> Draft202012Validator:
@@ -56,6 +64,7 @@ def test_every_configuration_file_satisfies_its_schema(path):
         ("method", "methods/jit", "objective", "predictoin"),
         ("task", "tasks/t2i", "conditioner", "token"),
         ("model", "models/sd-vae-mse", None, "laten"),
+        ("recipe", "recipes/e2e-vae", None, "normalization"),
     ],
 )
 def test_a_misspelt_key_is_refused(kind, file, section, key):

@@ -17,7 +17,6 @@ from nanogen.config.yaml_files import CONFIG, available, named, read_yaml, unkno
 
 FILE = CONFIG / "encoders.yaml"
 RAE, MULTI = "rae-", "-multi"
-TEMPLATE = "rae-dinov2-b"  # all autoencoders have its decoder and recipe
 SIDE = 16  # patches of an image of 256 pixels, on each side
 NANO_SIZE, NANO_PATCH = 32, 8
 # RAEv2's blocks (from 1) for each number of blocks: the ends of the four quarters of the network.
@@ -143,4 +142,10 @@ def _autoencoder(name: str) -> dict[str, Any]:
         "paper": {"latent": [found.width, found.rows, found.rows]},
         "nano": {"latent": [found.nano_width, nano_rows, nano_rows]},
     }
-    return merged(named("models", TEMPLATE).keys, {"encoder": name, "scales": latents})
+    return {
+        "kind": "rae",
+        "model_class": "nanogen.RAE",
+        "recipe": "rae",
+        "encoder": name,
+        "scales": latents,
+    }

@@ -15,7 +15,7 @@ from nanogen.config.model_schema import Model
 from nanogen.config.schema import PublicRun, Run, Task
 from nanogen.config.studies import SECTIONS
 from nanogen.config.study_schema import Latents, Study
-from nanogen.config.yaml_files import SCALES, TASKS
+from nanogen.config.yaml_files import RECIPE, SCALES, TASKS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Keys of a study's file that methods and tasks do not have.
@@ -26,14 +26,15 @@ Schema = dict[str, Any]
 
 
 def json_schemas() -> dict[str, Schema]:
-    """Schema of every kind of file below ``config/``: study, method, task, model."""
+    """Schema of every kind of file below ``config/``: study, method, task, model, recipe."""
     task = _partial(Run, without=IDENTITY + OF_A_METHOD)
-    model = _partial(Model, without=("name",))
+    recipe = _scaled(_partial(Model, ("name",)), "A recipe, config/recipes/NAME.yaml", ("scales",))
     return {
         "study": _study(),
         "method": _method(),
         "task": _scaled(task, "A task, config/tasks/NAME.yaml", ("scales",)),
-        "model": _scaled(model, "A frozen network, config/models/NAME.yaml", ("kind", "scales")),
+        "model": _model(),
+        "recipe": recipe,
     }
 
 
@@ -105,6 +106,16 @@ def _scaled(schema: Schema, title: str, required: tuple[str, ...], block: str = 
         },
         title,
     )
+
+
+def _model() -> Schema:
+    title = "A frozen network, config/models/NAME.yaml"
+    schema = _scaled(_partial(Model, ("name",)), title, ("kind", "scales"))
+    recipe = {
+        "description": "a file in config/recipes, whose keys come before those of this file",
+        "type": "string",
+    }
+    return {**schema, "properties": {**schema["properties"], RECIPE: recipe}}
 
 
 def _method() -> Schema:

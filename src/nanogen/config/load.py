@@ -21,7 +21,7 @@ from nanogen.config.studies import SECTIONS
 from nanogen.config.study_schema import Study
 from nanogen.config.tokenizer_networks import networks_of
 from nanogen.config.validation import Layer, merged, validate
-from nanogen.config.yaml_files import for_scale, method_for_scale, named, on_task
+from nanogen.config.yaml_files import for_scale, method_for_scale, model_for_scale, named, on_task
 from nanogen.data import photographs
 from nanogen.errors import UserError
 
@@ -190,7 +190,7 @@ def load_model(study: Study, name: str) -> Model:
     """A frozen network's configuration at the study's scale."""
     layers = [
         Layer(f"config/models/{name}.yaml", {"name": name}),
-        *for_scale(encoder_registry.model(name), study.scale),
+        *model_for_scale(encoder_registry.model(name), study.scale),
         Layer(f"study {study.study} (released.tokenizers)", _released(study, name)),
         Layer(f"study {study.study} (models.{name})", study.models.get(name, {})),
         Layer(f"study {study.study} (latents)", _given_with_latents(study, name)),

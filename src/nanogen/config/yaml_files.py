@@ -1,4 +1,4 @@
-"""The YAML files in config/: one for each study, method, task, model and list of prompts.
+"""The YAML files in config/: one for each study, method, task, model, recipe and list of prompts.
 
 A wheel contains a copy of the folder (``setup.py``), so that ``nanogen score`` works outside a checkout.
 """
@@ -15,7 +15,7 @@ from nanogen.config.validation import Layer
 from nanogen.errors import UserError, nearest
 
 SCALES = ("nano", "paper")
-TASKS = "tasks"
+TASKS, RECIPE = "tasks", "recipe"
 PACKAGED = "configuration"  # the folder's name inside the installed package
 
 
@@ -96,6 +96,14 @@ def _mapping(layer: Layer, at: str, value: Any) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
         raise UserError(f"{layer.where}: '{at}' = {value!r}: expected keys and values")
     return value or {}
+
+
+def model_for_scale(layer: Layer, scale: str) -> list[Layer]:
+    """`for_scale` of a model, on top of the keys of its recipe, the file config/recipes/<recipe>.yaml."""
+    own = Layer(layer.where, {key: value for key, value in layer.keys.items() if key != RECIPE})
+    recipe = layer.keys.get(RECIPE)
+    shared = [] if recipe is None else for_scale(named("recipes", str(recipe)), scale)
+    return [*shared, *for_scale(own, scale)]
 
 
 def method_for_scale(layer: Layer, scale: str) -> list[Layer]:

@@ -31,7 +31,13 @@ ROOTS: tuple[tuple[str, type[BaseModel], str, tuple[str, ...]], ...] = (
         "A file in `config/methods/` whose `family` is `public`.",
         IDENTITY,
     ),
-    ("frozen network", Model, "A file in `config/models/`; its name is the file's own.", ("name",)),
+    (
+        "frozen network",
+        Model,
+        "A file in `config/models/`; its name is the file's own. `recipe` names a file in "
+        "`config/recipes/` with keys that it has in common with others.",
+        ("name",),
+    ),
     ("list of prompts", PromptFile, "A file in `config/prompts/`.", ()),
 )
 BOUNDS = {
