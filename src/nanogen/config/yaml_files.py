@@ -99,7 +99,7 @@ def _mapping(layer: Layer, at: str, value: Any) -> dict[str, Any]:
 
 
 def model_for_scale(layer: Layer, scale: str) -> list[Layer]:
-    """`for_scale` of a model, on top of the keys of its recipe, the file config/recipes/<recipe>.yaml."""
+    """`for_scale` of a model, on top of its recipe (config/recipes/<recipe>.yaml)."""
     own = Layer(layer.where, {key: value for key, value in layer.keys.items() if key != RECIPE})
     recipe = layer.keys.get(RECIPE)
     shared = [] if recipe is None else for_scale(named("recipes", str(recipe)), scale)
