@@ -110,7 +110,7 @@ def encoding(count: int) -> Measured:
     with tempfile.TemporaryDirectory(prefix="nanogen-bench-") as name:
         folder = Path(name)
         write_captions(folder / "data.h5", count, write_encoder(folder))
-        _, seconds, mebibytes = encoded(folder, folder / "data.h5", folder / "text.h5")
+        seconds, mebibytes = encoded(folder, folder / "data.h5", folder / "text.h5")
     return Measured(count, seconds, mebibytes)
 
 

@@ -58,6 +58,7 @@ def checks(size: str, device: torch.device) -> list[Check]:
         Check("losses sharded and replicated", sharded(stage_of(case), device), SHARDED),
         Check("a training resumed and undisturbed", resumed(stage_of(case), device), 0.0),
         Check("noise of one process and of two", divided(stage_of(case), device), 0.0),
+        Check("latents encoded beside a step and alone", encoded(stage_of(made[0]), device), 0.0),
     ]
 
 
@@ -127,6 +128,17 @@ def resumed(stage: TrainStage, device: torch.device) -> float:
     first, second = (x.step(2, batch)["loss"] for x in (learner, other))
     kept = ((a[name] - b[name]).abs().max() for a, b in pairs for name in a)
     return max(float((first - second).abs()), *(float(value) for value in kept))
+
+
+def encoded(stage: TrainStage, device: torch.device) -> float:
+    """Largest difference between latents that are encoded while steps run and alone."""
+    learner = Learner(stage, Processes(0, 1, device))
+    batches, found = Batches(Data(stage, device, online=True), stage), []
+    for step, batch in enumerate(batches.prefetched(0, STEPS, device)):
+        learner.step(step + 1, batch)
+        found.append(batch.x.clone())
+    alone = (batches.at(step, device).x for step in range(STEPS))
+    return max(float((a - b).abs().max()) for a, b in zip(found, alone, strict=True))
 
 
 def divided(stage: TrainStage, device: torch.device) -> float:

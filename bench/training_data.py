@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from nanogen.backbones import Condition
 from nanogen.config.train_stage import TrainStage
-from nanogen.stage2.dataset import Encoded
+from nanogen.stage2.encoded import Encoder
 
 ROWS = 512  # images
 
@@ -27,10 +26,10 @@ class Latents:
         return self.values[torch.from_numpy(rows)].float()
 
 
-class Online(Encoded):
+class Online:
     """Random images in memory, encoded by a random autoencoder of SD's class."""
 
-    def __init__(self, latent: tuple[int, int, int], device: torch.device, chunk: int, small: bool):
+    def __init__(self, stage: TrainStage, device: torch.device, small: bool):
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
         from nanogen.tokenizers.latent_layouts import layout_of
@@ -43,14 +42,17 @@ class Online(Encoded):
             down_block_types=down,
             up_block_types=[name.replace("Encoder", "Decoder") for name in up],
             layers_per_block=1 if small else 2,
-            latent_channels=latent[0],
+            latent_channels=stage.latent[0],
         )
-        layout = layout_of("AutoencoderKL")
-        self.tokenizer = VAE(network, layout, latent, (1.0, 0.0)).eval().to(device)
-        side = latent[1] * 2 ** (len(widths) - 1)
+        vae = VAE(network, layout_of("AutoencoderKL"), stage.latent, (1.0, 0.0)).eval()
+        training = stage.training
+        self.encode = Encoder(vae, device, training.noise_chunk, training.precision == "bf16")
+        side = stage.latent[1] * 2 ** (len(widths) - 1)
         rng = np.random.default_rng(0)
-        self.images: Any = rng.integers(0, 256, (ROWS, side, side, 3), np.uint8)
-        self.device, self.chunk = device, chunk
+        self.images = rng.integers(0, 256, (ROWS, side, side, 3), np.uint8)
+
+    def load(self, rows: np.ndarray) -> Tensor:
+        return self.encode(self.images[rows])
 
 
 class Data:
@@ -60,8 +62,7 @@ class Data:
     def __init__(self, stage: TrainStage, device: torch.device, online: bool = False):
         small = math.prod(stage.latent) < 1000
         generator = torch.Generator().manual_seed(1)
-        chunk = stage.training.noise_chunk
-        self.images = Online(stage.latent, device, chunk, small) if online else Latents(stage.latent)
+        self.images = Online(stage, device, small) if online else Latents(stage.latent)
         self.most, self.width = stage.conditioner.tokens, stage.text_width
         self.lengths = torch.randint(-(-self.most // 3), self.most + 1, (ROWS,), generator=generator)
         self.labels = torch.randint(0, stage.conditioner.classes or 1, (ROWS,), generator=generator)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from nanogen.backbones import DDT, Condition, build, load, save
+from nanogen.backbones.compilation import compile_blocks
 from nanogen.backbones.embeddings import patches, unpatch
 from nanogen.config import stages
 from nanogen.config.train_stage import TrainStage
 from nanogen.errors import UserError
-from nanogen.stage2.learner import compile_blocks
 
 KEYS = {
     "latent": (4, 6, 6),

@@ -50,7 +50,18 @@ def test_the_gpu_suite_runs_where_there_is_none(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(output.read_text())
     assert all(line.endswith("right") for line in found["checks"])
-    assert len(found["checks"]) == 5
+    assert len(found["checks"]) == 6
     kinds = {(row["work"], row["source"]) for row in found["rows"]}
     assert kinds >= {("flow matching", "online"), ("meanflow", "cache"), ("sampling", "cache")}
     assert found["torch"] == torch.__version__
+
+
+@pytest.mark.slow
+def test_the_growth_of_every_part_is_measured(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- growth: begin -->\n<!-- growth: end -->\nafter\n")
+    command = [sys.executable, BENCH / "growth.py", "--rounds", "1", "--most", "1", "--markdown", page]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) == 8  # the head and seven parts

@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from nanogen.caches.shards import LATENTS
 from nanogen.cli import main
 from nanogen.config import Study, disk, load_study, stages
 from nanogen.config.cache_choice import choice, choose, note
+from nanogen.config.model_stage import ModelStage
+from nanogen.data import hdf5
+from nanogen.data.images import ImageFile
 from nanogen.errors import UserError
-from nanogen.files import write_json
+from nanogen.files import read_json, write_json
+from nanogen.stage2.encoded import Encoder
+from nanogen.tokenizers import load_tokenizer
 
 METHOD = "sd-vae-mse"
 
@@ -54,6 +62,18 @@ def test_encoding_while_training_gives_the_losses_of_a_cache(prepared, tiny_imag
         assert other["loss"] == pytest.approx(one["loss"], rel=1e-3)
     cards = [json.loads((folder / name / "nanogen.json").read_text()) for name in ("cached", "direct")]
     assert cards[0]["hash"] == cards[1]["hash"]  # the hash does not depend on the cache
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_latents_of_a_bfloat16_training_are_rounded_ones(prepared, tiny_images, bf16):
+    folder, _ = prepared
+    stage = ModelStage.from_json(read_json(folder / "model.json"))
+    encode = Encoder(load_tokenizer(folder / METHOD, stage.model), torch.device("cpu"), 4, bf16)
+    images = np.array(ImageFile(tiny_images).images[:8])
+    with hdf5.opened(folder / "latents.h5", *LATENTS) as file:
+        cached = torch.from_numpy(file["latents"][:8]).float()
+    difference = float((encode(images) - cached).norm() / cached.norm())
+    assert 1e-3 < difference < 2e-2 if bf16 else difference < 1e-3
 
 
 def test_other_images_another_tokenizer_or_study_are_refused(prepared, tiny_images, tmp_path, capsys):

@@ -16,12 +16,12 @@ from forked import Forks
 from safetensors.torch import load_file
 
 from nanogen.backbones import Condition, build, load
+from nanogen.backbones.compilation import compile_blocks
 from nanogen.cli import main
 from nanogen.config import stages
 from nanogen.config.study_schema import Study
 from nanogen.config.train_stage import TrainStage
 from nanogen.files import read_json, write_json
-from nanogen.stage2.learner import compile_blocks
 from nanogen.training.processes import Processes
 from nanogen.training.sharding import SHARDINGS, whole
 

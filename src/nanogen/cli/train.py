@@ -152,9 +152,9 @@ def _encoded(args: argparse.Namespace, stage: TrainStage, group: Processes) -> E
     from nanogen.stage2.encoded import Encoded
 
     latents = CacheStage.from_json(read_stage(args.encode, "latents"))
-    chunk = stage.training.noise_chunk
+    chunk, bf16 = stage.training.noise_chunk, stage.training.precision == "bf16"
     expected = stage.expects.get("latents", "none, but pixels")
-    return Encoded(latents, expected, args.data, args.tokenizer, group.device, chunk)
+    return Encoded(latents, expected, args.data, args.tokenizer, group.device, chunk, bf16)
 
 
 def _captions(args: argparse.Namespace, stage: TrainStage, group: Processes) -> EncodedText | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,9 @@ def _sampler(train: TrainStage, use: Use, wanted: Request) -> Sampler:
         _check_guidance(train, wanted.guidance)
     given = {key: value for key, value in asked.items() if value is not None}
     seed = train.seed if wanted.seed is None else wanted.seed
+    # compiling the network takes longer than drawing a few images
+    training = train.training.model_copy(update={"compile": False})
+    train = replace(train, training=training)
     return Sampler(train=train, sampling=use.sampling.model_copy(update=given), seed=seed)
 
 

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from nanogen.backbones import InContextEncoder
+from nanogen.backbones.compilation import compile_blocks
 from nanogen.backbones.embeddings import Condition
 from nanogen.config.sample_stage import Sampler, SetStage, TrainedSetStage
 from nanogen.data import hdf5
@@ -106,11 +108,16 @@ class Drawing(Protocol):
 
 
 class Generator:
-    """A trained model with its sampler and tokenizer, which generates images from conditions."""
+    """A trained model with its sampler and tokenizer, which generates images from conditions.
 
-    def __init__(self, sampler: Sampler, model: nn.Module, tokenizer: Any, device: torch.device):
+    On a GPU, the model's blocks are compiled if they were for its training.
+    """
+
+    def __init__(self, sampler: Sampler, model: InContextEncoder, tokenizer: Any, device: torch.device):
         sampling, train = sampler.sampling, sampler.train
         self.model, self.tokenizer = model.to(device).eval(), tokenizer.to(device)
+        if train.training.compile and device.type == "cuda":
+            compile_blocks(self.model)
         self.device, self.seed = device, sampler.seed
         self.guidance = sampling.guidance_scale
         self.shape = train.latent

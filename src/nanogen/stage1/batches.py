@@ -80,7 +80,7 @@ class Batches:
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
         """Yield the batches of steps ``start`` + 1 to ``stop``, prepared in advance."""
-        return prefetched(lambda step: self.at(step, device), range(start + 1, stop + 1))
+        return prefetched(lambda step: self.at(step, device), range(start + 1, stop + 1), device)
 
     def _image(self, place: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the fields of `Batch` for one place, without the draws of the batch."""

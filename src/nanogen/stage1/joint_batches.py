@@ -74,7 +74,7 @@ class JointBatches:
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[JointBatch]:
         """Yield the batches of steps ``start`` + 1 to ``stop``, prepared in advance."""
-        return prefetched(lambda step: self.at(step, device), range(start + 1, stop + 1))
+        return prefetched(lambda step: self.at(step, device), range(start + 1, stop + 1), device)
 
     def _draws(self, place: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         host, many = generators(seed_for(*self.pictures.identity, "end-to-end", place), device)

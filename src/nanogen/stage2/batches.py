@@ -129,10 +129,10 @@ class Batches:
         return [torch.randn(self.chunk, self.cls_width, generator=generator, device=device)]
 
     def prefetched(self, start: int, stop: int, device: torch.device) -> Iterator[Batch]:
-        """Yield the batches of steps start..stop-1, read and copied by a thread while a step runs."""
+        """Yield the batches of steps start..stop-1, which a thread prepares while a step runs."""
 
         def make(step: int) -> Batch:
             self.announce(step)
             return self.at(step, device)
 
-        return prefetched(make, range(start, stop))
+        return prefetched(make, range(start, stop), device)

@@ -1,7 +1,7 @@
 """Encode images and captions during training, instead of reading a cache.
 
 Both return what the cache would contain, with the same rounding, up to the numerical precision of the
-frozen network.
+frozen network. In a bfloat16 training, images are encoded in bfloat16 too.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nanogen.backbones.embeddings import Condition
+from nanogen.backbones.embeddings import Condition, sent
 from nanogen.caches.half_precision import finite_half
 from nanogen.config.cache_stage import CacheStage
 from nanogen.config.schema import Conditioner
@@ -22,6 +22,34 @@ from nanogen.data.rows import WindowedRows
 from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.tokenizers import load_tokenizer
+from nanogen.tokenizers.base import Tokenizer
+
+
+class Encoder:
+    """A frozen tokenizer that encodes batches on a device: uint8 (B, H, W, 3) to latents.
+
+    Args:
+        tokenizer: the tokenizer, which is moved to the device.
+        device: where images are encoded; the latents stay there.
+        chunk: how many images are encoded together. A network's output for an image depends in the
+            last digits on its batch; a fixed size makes it the same on any number of processes.
+        bf16: compute matrix products and convolutions in bfloat16, with channels last in memory, which
+            tensor cores need.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, device: torch.device, chunk: int, bf16: bool):
+        self.tokenizer, self.device, self.chunk = tokenizer.to(device), device, chunk
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+        for layer in tokenizer.modules() if bf16 else ():
+            if isinstance(layer, nn.Conv2d):
+                layer.to(memory_format=torch.channels_last)
+
+    def __call__(self, images: np.ndarray) -> Tensor:
+        """Return latents, float32 (B, C, h, w), normalised and rounded as in a cache."""
+        parts = sent(torch.from_numpy(images), self.device).split(self.chunk)
+        with self.autocast:
+            encoded = torch.cat([self.tokenizer.encode(part) for part in parts])
+        return encoded.half().float()
 
 
 class Encoded:
@@ -32,9 +60,7 @@ class Encoded:
         expected: the hash of the latents that the run is trained on.
         images: the file of images.
         tokenizer: the folder of the tokenizer.
-        device: the device of the tokenizer.
-        chunk: how many images are encoded together. A network's output for an image depends in the
-            last digits on its batch; a fixed size makes it the same on any number of processes.
+        device, chunk, bf16: as in `Encoder`.
 
     Raises:
         UserError: an input is missing or is not the one that the stage expects.
@@ -48,14 +74,14 @@ class Encoded:
         tokenizer: Path,
         device: torch.device,
         chunk: int,
+        bf16: bool,
     ):
         _check(stage, expected, "--encode", "latents")
         file = ImageFile(images, stage.expects["data"])
         self.labels, self.images = file.labels, WindowedRows(file.rows())
         expect_model(tokenizer, stage.expects["tokenizer"])
-        self.tokenizer = load_tokenizer(tokenizer, stage.model).to(device)
-        self.shape = self.tokenizer.latent_shape
-        self.device, self.chunk = device, chunk
+        self.encode = Encoder(load_tokenizer(tokenizer, stage.model), device, chunk, bf16)
+        self.shape = self.encode.tokenizer.latent_shape
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,10 +90,8 @@ class Encoded:
         self.images.ahead(windows)
 
     def load(self, rows: np.ndarray) -> Tensor:
-        """Return latents, float32 (B, C, H, W), normalised and rounded as in a cache."""
-        images = torch.from_numpy(self.images[rows]).to(self.device)
-        encoded = torch.cat([self.tokenizer.encode(part) for part in images.split(self.chunk)])
-        return encoded.half().float().cpu()
+        """Return latents on the device, float32 (B, C, H, W), normalised and rounded as in a cache."""
+        return self.encode(self.images[rows])
 
 
 class EncodedText:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from nanogen.backbones import InContextEncoder, build
+from nanogen.backbones import build
+from nanogen.backbones.compilation import compile_blocks
 from nanogen.config.train_stage import TrainStage
 from nanogen.objectives import objective_of
 from nanogen.objectives.batch import Batch
@@ -87,23 +88,37 @@ class Learner:
 
         Returns the named losses of the global batch, the gradient norm and the learning rate.
         """
-        rate = learning_rate(step - 1, self.keys)
-        for parameters in self.optimizer.param_groups:
-            parameters["lr"] = rate
+        measured = self._gradients(batch)
+        return {**measured, "learning_rate": self._update(step)}
+
+    def measured_step(self, step: int, batch: Batch) -> dict[str, Any]:
+        """Run `step` and add ``update``, the relative change of the weights.
+
+        The weights are copied when the activations are freed, so that a step's peak of memory is the
+        same.
+        """
+        measured = self._gradients(batch)
+        before = weights_of(self.model)
+        rate = self._update(step)
+        return {**measured, "learning_rate": rate, "update": update_size(before, self.model)}
+
+    def _gradients(self, batch: Batch) -> dict[str, Any]:
+        """Compute clipped gradients; return the named losses of the global batch and ``grad_norm``."""
         parts = batch.parts(self.micro_batch)
         losses = [self._add_gradients(part, len(parts), part is not parts[-1]) for part in parts]
         norm = whole(clip_grad_norm_(self.parameters, self.keys.clip))
+        sums = {name: reduce(torch.add, [part[name] for part in losses]) for name in losses[0]}
+        return {**self.group.means(sums), "grad_norm": norm}
+
+    def _update(self, step: int) -> float:
+        """Update the weights and their average with the gradients; return the learning rate."""
+        rate = learning_rate(step - 1, self.keys)
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(step)
-        sums = {name: reduce(torch.add, [part[name] for part in losses]) for name in losses[0]}
-        return {**self.group.means(sums), "grad_norm": norm, "learning_rate": rate}
-
-    def measured_step(self, step: int, batch: Batch) -> dict[str, Any]:
-        """Run `step` and add ``update``, the relative change of the weights; this copies the weights."""
-        before = weights_of(self.model)
-        measured = self.step(step, batch)
-        return {**measured, "update": update_size(before, self.model)}
+        return rate
 
     def _add_gradients(self, part: Batch, parts: int, more: bool) -> dict[str, Tensor]:
         """Add the gradients of one of ``parts`` equal parts; returns its share of each mean loss."""
@@ -114,29 +129,21 @@ class Learner:
         return {name: value.detach() / parts for name, value in losses.items()}
 
 
-def compile_blocks(model: InContextEncoder, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Compile the forward pass of each block, inside the hooks by which sharding gathers its weights.
-
-    The second length of captions triggers a compilation for all lengths.
-    """
-    for block in model.blocks():
-        block.forward = torch.compile(block.forward, backend=backend)
-
-
 def weights_of(model: nn.Module) -> list[Tensor]:
     """Copy the trainable weights, which takes as much memory as they do."""
     return [p.detach().clone() for p in model.parameters() if p.requires_grad]
 
 
-def update_size(before: Sequence[Tensor], model: nn.Module) -> Tensor:
+def update_size(before: list[Tensor], model: nn.Module) -> Tensor:
     """Return the norm of the change since ``weights_of``, relative to the norm of the weights; a scalar.
 
-    If the network is sharded, all processes must call this.
+    ``before`` is overwritten, because a list of changes would take as much memory again. If the network
+    is sharded, all processes must call this.
     """
-    now = [p.detach() for p in model.parameters() if p.requires_grad]
 
-    def norm(tensors: list[Tensor]) -> Tensor:
-        return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
+    def norm() -> Tensor:
+        return whole(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(before))))
 
-    changes = [a - b for a, b in zip(now, before, strict=True)]
-    return whole(norm(changes)) / whole(norm(list(before)))
+    size = norm()
+    torch._foreach_sub_(before, [p.detach() for p in model.parameters() if p.requires_grad])
+    return norm() / size
