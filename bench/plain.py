@@ -2,9 +2,9 @@
 
 The network has the weights and losses of this project's network, but separate projections for queries,
 keys and values and for both halves of the SwiGLU, an explicit mask, torch's Linear, and a norm and
-rotary positions written as they are defined. Its last encoder block computes all tokens, although only
-the image's are used. AdamW, clipping and averaging loop over the parameters, batches are prepared
-between steps, and guided sampling takes two passes.
+rotary positions written as they are defined. It computes the padding of texts and, in its last encoder
+block, all tokens, although only the image's are used. AdamW, clipping and averaging loop over the
+parameters, batches are prepared between steps, and guided sampling takes two passes.
 """
 
 from __future__ import annotations
@@ -98,7 +98,12 @@ class PlainBlock(nn.Module):
         self.layers = made_plain(block)
 
     def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        count: int | None,
+        packing: None,
     ) -> Tensor:
         x = x + self.layers.attention(self.layers.norm1(x), angles, mask)
         return (x + self.layers.mlp(self.layers.norm2(x)))[:, :count]
@@ -159,6 +164,7 @@ def plain_network(stage: TrainStage, device: torch.device) -> InContextEncoder:
     model.train_frequencies(stage.training.frequencies == "trained")
     randomise(model)
     made_plain(model)
+    model.packing = lambda mask, sequence: None  # texts are padded to the longest
     return model.to(device)
 
 
@@ -197,7 +203,7 @@ def plain_samples(
     model: InContextEncoder, noise: Tensor, condition: Condition, grid: Sequence[float], scale: float
 ) -> Tensor:
     """Euler steps along v_u + scale (v_c - v_u), with a separate pass for each velocity."""
-    everywhere = torch.ones(len(noise), dtype=torch.bool, device=noise.device)
+    everywhere = torch.ones(len(noise), dtype=torch.bool)
     null = model.conditioner.dropped(condition, everywhere)
     x = noise
     for t, following in pairwise(grid):

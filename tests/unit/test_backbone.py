@@ -63,7 +63,7 @@ def test_leaving_out_tokens_that_no_layer_uses_changes_nothing():
     x = torch.randn(2, 14, 32, generator=torch.Generator().manual_seed(1), requires_grad=True)
     mask = torch.arange(14)[None] < torch.tensor([[14], [12]])
     mask = mask[:, None, None]
-    some, every = block(x, angles, mask, 9), block(x, angles, mask, 14)[:, :9]
+    some, every = block(x, angles, mask, 9), block(x, angles, mask)[:, :9]
     torch.testing.assert_close(some, every)
     inputs = [x, *block.parameters()]
     along = torch.randn_like(some)
@@ -138,6 +138,37 @@ def test_captions_of_any_length_are_compiled_a_few_times():
     for longest in (5, 2, 7, 4, 6, 3, 9, 17, 31):
         model(x, t, text([2, 1, 0], longest)).image.sum().backward()
     assert len(compiled) <= 6
+
+
+@pytest.mark.parametrize("lengths", [[2, 5, 1], [0, 3, 0], [4, 0, 4], [0, 0, 0]])
+def test_padding_left_out_between_attention_layers_changes_neither_outputs_nor_gradients(
+    lengths, monkeypatch
+):
+    x, t = inputs()
+    outputs, gradients = [], []
+    for packed in (True, False):
+        model = network("text", repa_depth=1, repa_width=8)
+        if not packed:
+            monkeypatch.setattr(model, "packing", lambda mask, sequence: None)
+        found = model(x, t, text(lengths, 6))
+        loss = (found.image - x).square().mean() + found.hidden.square().mean()
+        loss.backward()
+        outputs.append((found.image, found.hidden))
+        gradients.append([p.grad for p in model.parameters() if p.grad is not None])
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-6, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_block_computes_the_tokens_of_the_texts_and_no_padding():
+    x, t = inputs()
+    model, rows = network("text"), []
+    hook = lambda module, given: rows.append(given[0].flatten(0, -2).shape[0])  # noqa: E731
+    model.encoder[0].mlp.register_forward_pre_hook(hook)
+    for lengths in ([2, 5, 1], [0, 5, 0], [5, 5, 5], [0, 0, 0]):
+        model(x, t, text(lengths, 7))
+    others = rows[-1]
+    assert [count - others for count in rows] == [8, 5, 15, 0]
 
 
 @torch.no_grad()

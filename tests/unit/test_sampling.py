@@ -178,8 +178,9 @@ def test_outside_the_interval_there_is_no_unconditional_pass(tiny):
 def test_guidance_of_texts_costs_no_tokens_for_the_null_prompt(tiny):
     """The null prompt has no tokens, so its pass is shorter; the velocities are those of masked ones."""
     model = randomised(stages.train(tiny(), "jit", "t2i"))
-    lengths: list[int] = []
-    model.encoder[0].register_forward_hook(lambda _, inputs, output: lengths.append(inputs[0].shape[1]))
+    rows: list[int] = []
+    hook = lambda module, given: rows.append(given[0].flatten(0, -2).shape[0])  # noqa: E731
+    model.encoder[0].mlp.register_forward_pre_hook(hook)
     width = model.config["text_width"]
     tokens = torch.randn(3, 5, width, generator=torch.Generator().manual_seed(1))
     mask = torch.arange(5) < torch.tensor([[5], [2], [3]])
@@ -187,7 +188,7 @@ def test_guidance_of_texts_costs_no_tokens_for_the_null_prompt(tiny):
     noise = noise_of(1, np.arange(3), (3, 32, 32))
     identity = lambda output, x, t, t_eps: output  # noqa: E731
     found = integrate(model, identity, noise, condition, [1.0, 0.0], Guidance(3.0))
-    assert lengths[0] - lengths[1] == 5
+    assert rows[0] - rows[1] == 5 + 2 + 3
     times, masked = torch.ones(3), Condition(tokens=tokens, mask=torch.zeros_like(mask))
     told, null = (model(noise, times, c).image for c in (condition, masked))
     torch.testing.assert_close(found, noise - (null + 3 * (told - null)), rtol=1e-4, atol=1e-4)

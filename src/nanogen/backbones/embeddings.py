@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nanogen.backbones.layers import Linear, RMSNorm
 from nanogen.backbones.tangents import carried, dual, moving_waves, stacked, waves
+from nanogen.transfer import sent
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Condition:
 
     labels: Tensor | None = None  # (B,) int64
     tokens: Tensor | None = None  # (B, L, width of the text encoder)
-    mask: Tensor | None = None  # (B, L) true for real tokens
+    mask: Tensor | None = None  # (B, L) true for real tokens; on the CPU, which leaves padding out
 
     @classmethod
     def from_text(cls, features: np.ndarray, mask: np.ndarray, tokens: int) -> Condition:
@@ -34,7 +35,17 @@ class Condition:
         )
 
     def to(self, device: torch.device) -> Condition:
-        return Condition(*(None if v is None else sent(v, device) for v in vars(self).values()))
+        """Move labels or features to the device."""
+        labels, tokens = (None if v is None else sent(v, device) for v in (self.labels, self.tokens))
+        return Condition(labels, tokens, self.mask)
+
+    def trimmed(self) -> Condition:
+        """Leave out what is padding in all texts, at their end."""
+        if self.tokens is None or self.mask is None:
+            return self
+        mask = self.mask.cpu()
+        longest = int((mask.any(dim=0).nonzero()[:, 0] + 1).max()) if mask.any() else 0
+        return Condition(tokens=self.tokens[:, :longest], mask=mask[:, :longest])
 
     def rows(self, rows: slice) -> Condition:
         """Return the condition of some of the samples."""
@@ -49,13 +60,6 @@ class Condition:
         """Concatenate the conditions of two batches, which must have the same kind and length."""
         parts = zip(vars(self).values(), vars(other).values(), strict=True)
         return Condition(*(None if a is None else torch.cat([a, b]) for a, b in parts))
-
-
-def sent(x: Tensor, device: torch.device) -> Tensor:
-    """Move a tensor to the device; copies to a GPU are asynchronous, from pinned memory."""
-    if device.type == "cuda" and not x.is_cuda:
-        x = x.pin_memory()
-    return x.to(device, non_blocking=True)
 
 
 def patches(x: Tensor, patch: int) -> Tensor:
@@ -114,9 +118,10 @@ class LabelConditioner(nn.Module):
         return self.tokens + self.table(condition.labels)[:, None], None
 
     def dropped(self, condition: Condition, where: Tensor) -> Condition:
-        """Replace the class with the null class where ``where`` (B,) is true."""
-        assert condition.labels is not None
-        return Condition(labels=condition.labels.masked_fill(where, self.classes))
+        """Replace the class with the null class where ``where`` (B,), on the CPU, is true."""
+        labels = condition.labels
+        assert labels is not None
+        return Condition(labels=labels.masked_fill(sent(where, labels.device), self.classes))
 
     def null(self, condition: Condition) -> Condition:
         """Return the null class for every sample of ``condition``."""
@@ -136,7 +141,10 @@ class TextConditioner(nn.Module):
         return self.linear(self.norm(condition.tokens)), condition.mask if condition.length else None
 
     def dropped(self, condition: Condition, where: Tensor) -> Condition:
-        """Replace the text with the null prompt, which has no tokens, where ``where`` (B,) is true."""
+        """Replace the text with the null prompt, which has no tokens, where ``where`` (B,) is true.
+
+        ``where`` is on the CPU.
+        """
         assert condition.mask is not None
         return Condition(tokens=condition.tokens, mask=condition.mask & ~where[:, None])
 

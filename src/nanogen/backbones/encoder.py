@@ -26,9 +26,11 @@ from nanogen.backbones.embeddings import (
 )
 from nanogen.backbones.final import Final, Readout
 from nanogen.backbones.layers import Attention, Linear, RMSNorm, Rotary2D, SwiGLU, patch_embedding
+from nanogen.backbones.packing import Packing
 from nanogen.backbones.tangents import carried, dual, stacked
 from nanogen.config.schema import Conditioner
 from nanogen.config.section import read
+from nanogen.transfer import sent
 
 
 class Output(NamedTuple):
@@ -59,21 +61,37 @@ class EncoderBlock(nn.Module):
         self.mlp = SwiGLU(width, mlp_ratio)
 
     def forward(
-        self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int
+        self,
+        x: Tensor,
+        angles: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        count: int | None = None,
+        packing: Packing | None = None,
     ) -> Tensor:
-        """Map ``x`` (B, T, D) to the first ``count`` tokens of the output, (B, count, D)."""
+        """Map ``x`` (B, T, D), or (N, D) with a packing, to the same shape.
+
+        With ``count``, the result is the first tokens of every sample, (B, count, D).
+        """
         if carried(x, self.parameters()):
             return dual(self.with_tangent(stacked(x), angles, mask, count))
-        x = x[:, :count] + self.attention(self.norm1(x), angles, mask, count)
+        attended = self.attention(self.norm1(x), angles, mask, count, packing)
+        x = first(x, count, packing) + attended
         return x + self.mlp(self.norm2(x))
 
     def with_tangent(
-        self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int
+        self, x: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, count: int | None
     ) -> Tensor:
         """Compute ``forward`` for stacked values and tangents, (2, B, T, D) to (2, B, count, D)."""
         attended = self.attention.with_tangent(self.norm1.with_tangent(x), angles, mask, count)
         x = x[:, :, :count] + attended
         return x + self.mlp.with_tangent(self.norm2.with_tangent(x))
+
+
+def first(x: Tensor, count: int | None, packing: Packing | None) -> Tensor:
+    """Return the first ``count`` tokens of every sample, (B, count, D), or all of ``x``."""
+    if count is None:
+        return x
+    return x[:, :count] if packing is None else packing.first(x, count)
 
 
 class ClsToken(nn.Module):
@@ -199,28 +217,44 @@ class InContextEncoder(nn.Module):
         """Encode noisy patches (B, N, C p p) at times (B,) and, with REG, a noisy class token (B, Z)."""
         time, time_tokens = self.time(t)
         absolute_tokens = [] if self.absolute_time is None else [self.absolute_time(absolute)[1]]
-        tokens, mask = self.conditioner(condition)
+        tokens, mask = self.conditioner(condition.trimmed())
         image = self.joined(self.encoder_patches(cells), self.encoder_cls, cls)
         count = image.shape[1]
         # Under autocast the time tokens are float32 and the others bfloat16. Their concatenation, the
         # residual stream of the blocks, is therefore float32, as in the authors' code.
         sequence = torch.cat([image, time_tokens, *absolute_tokens, tokens], dim=1)
-        if mask is not None:  # all tokens except the text's may always be attended to
-            mask = F.pad(mask, (sequence.shape[1] - mask.shape[1], 0), value=True)[:, None, None]
         angles = self.encoder_rotary.angles(self.prefix, sequence.shape[1] - count)
+        packing = None
+        if mask is not None:
+            packing = self.packing(mask, sequence)
+            # all tokens except the text's may always be attended to
+            mask = F.pad(mask, (sequence.shape[1] - mask.shape[1], 0), value=True)[:, None, None]
+            mask = sent(mask, sequence.device)
+        if packing is not None:
+            sequence = packing.packed(sequence)
         seen: dict[int | None, Tensor] = {}
         # All tokens attend and are attended to, but after the last block only the image's are used.
-        counts = [sequence.shape[1]] * (len(self.encoder) - 1) + [count]
+        counts = [None] * (len(self.encoder) - 1) + [count]
         for depth, (block, left) in enumerate(zip(self.encoder, counts, strict=True), 1):
-            sequence = block(sequence, angles, mask, left)
+            sequence = block(sequence, angles, mask, left, packing)
             if depth in (self.repa_depth, self.guidance_depth):
-                seen[depth] = sequence[:, :count]
+                seen[depth] = sequence if left else first(sequence, count, packing)
         hidden = None if self.repa is None else self.repa(seen[self.repa_depth])
         base = None
         if self.base is not None:
             shallow = F.silu(seen[self.guidance_depth] + time[:, None])
             base = self.output(*self.shallow_values(shallow, cells))
         return Encoded(sequence, time, hidden, base)
+
+    def packing(self, mask: Tensor, sequence: Tensor) -> Packing | None:
+        """Return how ``sequence`` (B, T, D), which ends with texts, is packed; None: it is not.
+
+        ``mask`` (B, L), on the CPU, is true for the tokens of texts. A derivative in forward mode is
+        computed with padding (`nanogen.backbones.tangents`).
+        """
+        if carried(sequence, ()):
+            return None
+        return Packing.of(mask, sequence.shape[1] - mask.shape[1], sequence.device)
 
     def shallow_values(self, x: Tensor, cells: Tensor) -> tuple[Tensor, Tensor | None]:
         """Apply the second head, of internal guidance, to tokens ``x`` (B, [1 +] N, D)."""

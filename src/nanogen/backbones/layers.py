@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nanogen import linear
 from nanogen.backbones.attention import attention, attention_with_tangent
 from nanogen.backbones.fused import GatedSiLU, RMSNormed, RotatedAttention, pairs
+from nanogen.backbones.packing import Packing
 from nanogen.backbones.tangents import carried, dual, gated, normed, projected, rotate, stacked
 from nanogen.linear import reverse_mode_on_cpu
 
@@ -124,18 +125,33 @@ class Attention(nn.Module):
         angles: tuple[Tensor, Tensor],
         mask: Tensor | None = None,
         count: int | None = None,
+        packing: Packing | None = None,
     ) -> Tensor:
-        """Map ``x`` (B, T, D) to the first ``count`` tokens of the output, by default to all.
+        """Map ``x`` (B, T, D), or (N, D) with a packing, to the same shape.
 
-        ``mask`` (B, 1, 1, T) is true for tokens that may be attended to.
+        With ``count``, the result is the first tokens of every sample, (B, count, D). ``mask``
+        (B, 1, 1, T) is true for tokens that may be attended to.
         """
-        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, T, 3, H, F)
+        qkv = self.qkv(x)
+        if packing is not None:
+            qkv = packing.padded(qkv)
+        y = self._attended(qkv.unflatten(-1, (3, self.heads, -1)), angles, mask, count)
+        return self.out(y if packing is None or count is not None else packing.packed(y))
+
+    def _attended(
+        self,
+        qkv: Tensor,
+        angles: tuple[Tensor, Tensor],
+        mask: Tensor | None,
+        count: int | None,
+    ) -> Tensor:
+        """Compute what is between both projections: (B, T, 3, H, F) -> (B, count, D)."""
         if reverse_mode_on_cpu(qkv):
-            return self.out(self._fused(qkv, angles, mask)[:, :count])
+            return self._fused(qkv, angles, mask)[:, :count]
         q, k = (part.transpose(1, 2) for part in (qkv[:, :, 0], qkv[:, :, 1]))
         q, k = rotate(self.q_norm(q), *angles), rotate(self.k_norm(k), *angles)
         y = attention(q[:, :, :count], k, qkv[:, :, 2].transpose(1, 2), mask)  # (B, H, count, F)
-        return self.out(y.transpose(1, 2).flatten(2))
+        return y.transpose(1, 2).flatten(2)
 
     def with_tangent(
         self,
@@ -153,7 +169,7 @@ class Attention(nn.Module):
         return self.out.with_tangent(y.transpose(2, 3).flatten(3))
 
     def _fused(self, qkv: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None) -> Tensor:
-        """Compute what is between both projections: (B, T, 3, H, F) -> (B, T, D)."""
+        """Compute `_attended` with explicit derivatives, for all tokens."""
         weights = torch.stack([self.q_norm.weight, self.k_norm.weight])
         turns = _turns((angles[0].to(qkv.dtype), angles[1].to(qkv.dtype)))
         bias = None

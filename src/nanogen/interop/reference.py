@@ -58,7 +58,7 @@ class Reference(nn.Module):
             t_abs: MeanFlow's absolute times, (B,).
         """
         if label is None:
-            mask = None if attn_mask is None else attn_mask.bool()
+            mask = None if attn_mask is None else attn_mask.bool().cpu()
             condition = Condition(tokens=context, mask=mask)
         else:
             condition = Condition(labels=label)

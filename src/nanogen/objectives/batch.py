@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nanogen.backbones.embeddings import Condition, sent
+from nanogen.backbones.embeddings import Condition
+from nanogen.transfer import sent
 
-ON_HOST = ("normal", "other_normal")  # kept on the CPU, which needs the times without waiting for a GPU
+# kept on the CPU, which needs the times and the dropped conditions without waiting for a GPU
+ON_HOST = ("normal", "uniform", "other_normal")
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Batch:
     x: Tensor  # (B, C, H, W) float32, data
     noise: Tensor  # (B, C, H, W) standard normal
     normal: Tensor  # (B,) standard normal, from which times are drawn; on the CPU
-    uniform: Tensor  # (B,) in [0, 1), decides which conditions are dropped
+    uniform: Tensor  # (B,) in [0, 1), decides which conditions are dropped; on the CPU
     other_normal: Tensor  # (B,) standard normal, for MeanFlow's second times; on the CPU
     condition: Condition
     step: int  # from 0, the same on every process

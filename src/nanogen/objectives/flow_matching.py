@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from nanogen.backbones import Condition, Output
-from nanogen.backbones.embeddings import Conditioning, sent
+from nanogen.backbones.embeddings import Conditioning
 from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import (
@@ -18,6 +18,7 @@ from nanogen.objectives.path import (
     per_sample,
     shift_factor,
 )
+from nanogen.transfer import sent
 
 
 @dataclass(frozen=True)

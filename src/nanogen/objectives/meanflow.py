@@ -21,10 +21,11 @@ from torch.autograd import forward_ad
 from torch.nn.parallel import DistributedDataParallel
 
 from nanogen.backbones import Output
-from nanogen.backbones.embeddings import Condition, Conditioning, sent
+from nanogen.backbones.embeddings import Condition, Conditioning
 from nanogen.config.train_stage import BackboneStage
 from nanogen.objectives.batch import Batch
 from nanogen.objectives.path import PREDICTIONS, StraightPath, TrainingTime, shift_factor
+from nanogen.transfer import sent
 
 Average = Callable[..., Output]  # called like a network; its image output is u over [t - h, t]
 
@@ -128,6 +129,7 @@ class MeanFlow:
         dropped = batch.uniform < self.dropout
         condition = conditioner.dropped(batch.condition, dropped)
         t, r = self.interval(batch)
+        dropped = sent(dropped, batch.x.device)
         errors = self.errors(model, conditioner, batch.x, batch.noise, t, r, condition, dropped)
         return {"loss": self.weight(errors).mean(), "velocity_error": errors.mean() / batch.x[0].numel()}
 

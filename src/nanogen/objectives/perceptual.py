@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from nanogen.backbones.embeddings import sent
 from nanogen.config.schema import Term
 from nanogen.errors import UserError
 from nanogen.objectives.flow_matching import FlowMatching, Predicted
+from nanogen.transfer import sent
 
 
 def mean_below(

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nanogen.backbones.embeddings import sent
 from nanogen.config.model_stage import ModelStage
 from nanogen.data.order import Order
 from nanogen.errors import UserError
@@ -24,6 +23,7 @@ from nanogen.stage1.augmentation import DRAWS, PARTS
 from nanogen.training.draws import CPU, generators
 from nanogen.training.prefetch import prefetched
 from nanogen.training.processes import Processes
+from nanogen.transfer import sent
 
 
 @dataclass(frozen=True)

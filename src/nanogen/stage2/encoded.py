@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nanogen.backbones.embeddings import Condition, sent
+from nanogen.backbones.embeddings import Condition
 from nanogen.caches.half_precision import finite_half
 from nanogen.config.cache_stage import CacheStage
 from nanogen.config.schema import Conditioner
@@ -23,6 +23,7 @@ from nanogen.errors import UserError
 from nanogen.models.card import expect_model
 from nanogen.tokenizers import load_tokenizer
 from nanogen.tokenizers.base import Tokenizer
+from nanogen.transfer import sent
 
 
 class Encoder:
