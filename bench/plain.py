@@ -21,6 +21,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from nanogen.backbones import Condition, InContextEncoder, build
 from nanogen.backbones.ddt import DecoderBlock
+from nanogen.backbones.embeddings import TextConditioner
 from nanogen.backbones.encoder import EncoderBlock
 from nanogen.backbones.layers import Attention, Linear, RMSNorm, SwiGLU
 from nanogen.config.train_stage import TrainStage
@@ -132,12 +133,22 @@ class PlainGate(nn.Module):
         return self.out(F.silu(self.gate(x)) * self.value(x))
 
 
+class PlainTexts(TextConditioner):
+    def __init__(self, conditioner: TextConditioner):
+        nn.Module.__init__(self)
+        self.norm, self.linear = Norm(conditioner.norm), plain_linear(conditioner.linear)
+
+    def forward(self, condition: Condition) -> tuple[Tensor, Tensor | None]:
+        return self.linear(self.norm(condition.tokens)), condition.mask
+
+
 PLAIN = {
     EncoderBlock: PlainBlock,
     DecoderBlock: PlainDecoderBlock,
     RMSNorm: Norm,
     Attention: PlainAttention,
     SwiGLU: PlainGate,
+    TextConditioner: PlainTexts,
     Linear: plain_linear,
 }
 

@@ -138,6 +138,8 @@ class TextConditioner(nn.Module):
         self.linear = Linear(text_width, width)
 
     def forward(self, condition: Condition) -> tuple[Tensor, Tensor | None]:
+        """Return tokens (B, L, width) and, if there are any, their mask (B, L) on the CPU."""
+        condition = condition.trimmed()
         return self.linear(self.norm(condition.tokens)), condition.mask if condition.length else None
 
     def dropped(self, condition: Condition, where: Tensor) -> Condition:

@@ -217,7 +217,7 @@ class InContextEncoder(nn.Module):
         """Encode noisy patches (B, N, C p p) at times (B,) and, with REG, a noisy class token (B, Z)."""
         time, time_tokens = self.time(t)
         absolute_tokens = [] if self.absolute_time is None else [self.absolute_time(absolute)[1]]
-        tokens, mask = self.conditioner(condition.trimmed())
+        tokens, mask = self.conditioner(condition)
         image = self.joined(self.encoder_patches(cells), self.encoder_cls, cls)
         count = image.shape[1]
         # Under autocast the time tokens are float32 and the others bfloat16. Their concatenation, the
