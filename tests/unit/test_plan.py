@@ -91,7 +91,8 @@ def counted(stage: dict) -> float:
             condition = Condition(labels=torch.zeros(1, dtype=torch.int64))
         else:
             tokens = torch.zeros(1, conditioner["tokens"], stage["text_width"])
-            condition = Condition(tokens=tokens, mask=torch.ones(tokens.shape[:2], dtype=torch.bool))
+            mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device="cpu")
+            condition = Condition(tokens=tokens, mask=mask)
         more = {"cls": torch.zeros(1, model.cls_width)} if getattr(model, "cls_width", None) else {}
         more |= {"absolute": torch.zeros(1)} if getattr(model, "absolute_time", None) else {}
         with FlopCounterMode(display=False) as counter, torch.no_grad():
