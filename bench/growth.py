@@ -219,7 +219,7 @@ def draw(results: dict[str, list[Rounds]], path: Path) -> None:
         sizes = [one.size for one in found]
         seconds, memory = [one.typical for one in found], [one.mebibytes for one in found]
         above.loglog(sizes, seconds, marker="o")
-        above.set_yticks(seconds, [f"{value:.2g}" for value in seconds])
+        above.set_yticks(seconds, [f"{value:.3g}" for value in seconds])
         below.semilogx(sizes, memory, marker="o")
         below.set_ylim(0, 1.15 * max(memory))
         for panel in (above, below):
